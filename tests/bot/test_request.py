@@ -1,0 +1,533 @@
+"""The grammar of the slash commands: what is read, and what is asked about instead."""
+
+import os
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from bot.request import (
+    TEXT_LIMIT,
+    VALUE_LIMIT,
+    AuditSearch,
+    IncidentCommand,
+    Query,
+    RunCommand,
+    SwitchCommand,
+    SwitchStatus,
+    Unclear,
+    Verb,
+    normalised,
+    parse_audit,
+    parse_incident,
+    parse_killswitch,
+    parse_runbook,
+)
+from storage.records import Priority
+
+RESTART = RunCommand(runbook="restart", values=("nginx",), targets=("web-01",))
+FUZZ = settings(max_examples=int(os.environ.get("HANDRAIL_FUZZ_EXAMPLES", "400")), deadline=None)
+
+
+def run(text: str) -> RunCommand:
+    answer = parse_runbook(text)
+    assert isinstance(answer, RunCommand), answer
+    return answer
+
+
+def query(text: str) -> Query:
+    answer = parse_runbook(text)
+    assert isinstance(answer, Query), answer
+    return answer
+
+
+def switch(text: str) -> SwitchCommand:
+    answer = parse_killswitch(text)
+    assert isinstance(answer, SwitchCommand), answer
+    return answer
+
+
+def unclear(answer: object) -> Unclear:
+    assert isinstance(answer, Unclear), answer
+    assert answer.message.endswith((".", "?"))
+    return answer
+
+
+def test_every_part_of_a_run_has_its_place() -> None:
+    text = (
+        "restart-service nginx 'php fpm' settle=5 on web-01,tag:web "
+        '--dry-run --reason "disk is full" --priority high --emergency'
+    )
+    assert run(text) == RunCommand(
+        runbook="restart-service",
+        values=("nginx", "php fpm"),
+        named={"settle": "5"},
+        targets=("web-01", "tag:web"),
+        dry_run=True,
+        reason="disk is full",
+        priority=Priority.HIGH,
+        emergency=True,
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "restart nginx on web-01",
+        "/runbook restart nginx on web-01",
+        "  restart   nginx\ton  web-01  ",
+        "restart\u00a0nginx\u202fon\u3000web-01",
+        "RESTART nginx ON web-01",
+        "`restart nginx on web-01`",
+        "```/runbook restart nginx on web-01```",
+        "restart `nginx` on `web-01`",
+        "`restart` nginx on web-01",
+        "restart “nginx” on web-01",
+        "restart „nginx“ on ‘web-01’",
+        "restart <http://nginx|nginx> on <http://web-01|web-01>",
+        "restart nginx on <https://web-01/|web-01>",
+        'restart "nginx" on "web-01"',
+    ],
+)
+def test_the_same_request_is_read_however_it_was_typed(text: str) -> None:
+    assert run(text) == RESTART
+
+
+@pytest.mark.parametrize(
+    "flag",
+    ["--dry-run", "--dryrun", "--dry_run", "--DRY-RUN", "—dry-run", "–dry-run", "―dry–run", "−−dry-run", "––dryrun"],
+)
+def test_a_dry_run_is_recognised_in_every_common_spelling(flag: str) -> None:
+    assert run(f"restart nginx on web-01 {flag}").dry_run
+    assert run(f"restart nginx {flag} on web-01").dry_run
+
+
+def test_plan_is_a_run_that_stays_dry() -> None:
+    planned = run("plan restart nginx on web-01")
+    assert planned == run("restart nginx on web-01 --dry-run")
+    assert planned == run("plan restart nginx on web-01 --dry-run")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('restart nginx on web-01 --reason "disk is full"', "disk is full"),
+        ("restart nginx on web-01 --reason='disk is full'", "disk is full"),
+        ("restart nginx on web-01 —reason “it’s full”", "it’s full"),
+        ("restart nginx on web-01 --reason ‘it’s full’", "it’s full"),
+        ("restart nginx on web-01 --reason 'it's full'", "it's full"),
+        ('restart nginx on web-01 --reason "says \\"no\\""', 'says "no"'),
+        ("restart nginx on web-01 --reason full", "full"),
+        ("restart nginx on web-01 --reason full --dry-run", "full"),
+        ("restart nginx --reason 'a &lt; b &amp; c' on web-01", "a < b & c"),
+        ("restart nginx --reason 'asked by <@U123|bob> in <#C1|ops> for <!subteam^S1|@oncall>' on web-01",
+         "asked by U123 in C1 for S1"),
+        ("restart nginx --reason 'tell <!here>' on web-01", "tell @here"),
+    ],
+)  # fmt: skip
+def test_a_reason_is_read_with_its_quotes_entities_and_mentions(text: str, reason: str) -> None:
+    assert run(text).reason == reason
+
+
+def test_an_entity_is_decoded_once() -> None:
+    assert run("note '&amp;lt;' on web-01").values == ("&lt;",)
+
+
+def test_angle_brackets_that_are_no_markup_stay() -> None:
+    assert run("note 'a <b> <!-- c --> 1 < 2' on web-01").values == ("a <b> <!-- c --> 1 < 2",)
+
+
+@pytest.mark.parametrize(
+    ("text", "targets"),
+    [
+        ("uptime on web-01", ("web-01",)),
+        ("uptime on web-01, web-02 ,db-1", ("web-01", "web-02", "db-1")),
+        ("uptime on TAG:web", ("tag:web",)),
+        ("uptime on Web-01", ("Web-01",)),
+        ("uptime on web-*", ("web-*",)),
+        ("uptime on <http://a.example.com|a.example.com>,<http://b.example.com|b.example.com>",
+         ("a.example.com", "b.example.com")),
+    ],
+)  # fmt: skip
+def test_targets_are_a_list_with_commas(text: str, targets: tuple[str, ...]) -> None:
+    assert run(text).targets == targets
+
+
+def test_named_values_may_follow_the_targets() -> None:
+    assert run("restart nginx on web-01 settle=5 --dry-run").named == {"settle": "5"}
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("clean path='/var/log old' on web-01", {"path": "/var/log old"}),
+        ("clean Path=“/Var/Log” on web-01", {"path": "/Var/Log"}),
+        ("clean max-age=5 on web-01", {"max_age": "5"}),
+        ("clean mode=on on web-01", {"mode": "on"}),
+        ("clean filter=a=b on web-01", {"filter": "a=b"}),
+        ("clean `age=5` on web-01", {"age": "5"}),
+    ],
+)
+def test_named_values_keep_their_text_and_lower_their_name(text: str, named: dict[str, str]) -> None:
+    assert run(text).named == named
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("feature dark-mode 'on' on web-01", ("dark-mode", "on")),
+        ("feature “on” on web-01", ("on",)),
+        ("renice -5 on web-01", ("-5",)),
+        ("fetch http://x/?a=b on web-01", ("http://x/?a=b",)),
+        ("fetch <http://x/?a=b&amp;c=d> on web-01", ("http://x/?a=b&c=d",)),
+        ('set "a=b" on web-01', ("a=b",)),
+        ("say C:\\dir\\ on web-01", ("C:\\dir\\",)),
+        ("say don't on web-01", ("don't",)),
+        ("tell <@U123|bob> on web-01", ("U123",)),
+        ("tell <mailto:a@b.c|a@b.c> on web-01", ("a@b.c",)),
+        ("say '-f' on web-01", ("-f",)),
+        ("restart Nginx on web-01", ("Nginx",)),
+    ],
+)
+def test_values_are_as_typed(text: str, values: tuple[str, ...]) -> None:
+    assert run(text).values == values
+
+
+@pytest.mark.parametrize(
+    ("text", "named_thing", "suggested"),
+    [
+        ("restart nginx on web-01 --force", "--force", None),
+        ("restart nginx on web-01 --dry", "--dry-run", "--dry-run"),
+        ("restart nginx on web-01 -dry-run", "--dry-run", "--dry-run"),
+        ("restart nginx on web-01 --emergnecy", "--emergency", "--emergency"),
+        ("restart --service nginx on web-01", "name=value", None),
+        ("restart nginx on web-01 -f", "-f", None),
+        ("restart nginx on web-01 --", "--", None),
+        ("restart nginx on web-01 --dry-run --dryrun", "twice", None),
+        ("restart nginx on web-01 --dry-run=false", "no value", "--dry-run"),
+        ("restart nginx dry-run on web-01", "dry-run", "--dry-run"),
+        ("restart nginx '--dry-run' on web-01", "--dry-run", "--dry-run"),
+        ("restart nginx `--dry-run` on web-01", "--dry-run", None),
+        ("restart nginx dry_run=true on web-01", "dry run", "--dry-run"),
+        ("restart nginx on web-01 --reason", "needs a value", '--reason "disk is full"'),
+        ("restart nginx on web-01 --reason --dry-run", "needs a value", '--reason "disk is full"'),
+        ("restart nginx on web-01 --reason=", "needs a value", '--reason "disk is full"'),
+        ("restart nginx on web-01 --reason ''", "empty", None),
+        ("restart nginx on web-01 --reason it is full", "reason", '--reason "it is full"'),
+        ("restart nginx --reason deploy on friday", "reason", '--reason "deploy on friday"'),
+        ("restart nginx on web-01 --priority", "needs a value", "--priority high"),
+        ("restart nginx on web-01 --priority urgent", "urgent", "--priority high"),
+        ("restart nginx on web-01 --reason a --reason b", "twice", None),
+        ("restart “nginx on web-01", "never closed", None),
+        ("restart 'nginx on web-01", "never closed", None),
+        ("restart `nginx on web-01", "never closed", None),
+        ("restart `nginx php` on web-01", "one word", None),
+        ('restart ngi"nx on web-01', "quotes around", None),
+        ('restart "ngi"nx on web-01', "directly after", None),
+        ('restart "" on web-01', "empty", None),
+        ('restart " " on web-01', "empty", None),
+        ("restart settle= on web-01", "settle", "settle=5"),
+        ("restart settle = 5 on web-01", "spaces", "settle=5"),
+        ("restart nginx settle=5 settle=6 on web-01", "twice", None),
+        ("restart nginx Settle=5 settle=6 on web-01", "twice", None),
+        ("restart nginx on", "No target", "/runbook restart nginx on web-01,web-02"),
+        ("feature on on web-01", "twice", "/runbook feature on web-01"),
+        ("restart nginx on web-01 on web-02", "twice", None),
+        ("restart nginx on web-01,,web-02", "comma", None),
+        ("restart nginx on web-01,", "comma", None),
+        ("restart nginx on web-01 and web-02", "commas", "/runbook restart nginx on web-01,web-02"),
+        ("restart nginx on web-01 please", "before `on`", None),
+        ("restart nginx on web-01 now!", "before `on`", None),
+        ("restart nginx on web-01;reboot", "target", None),
+        ("restart nginx on $(hostname)", "target", None),
+        ("restart nginx on web-01,WEB-01", "twice", None),
+        ("restart – nginx on web-01", "dash", "--dry-run"),
+        ("--dry-run restart nginx on web-01", "name", "/runbook restart nginx on web-01"),
+        ("on web-01", "Which runbook", "/runbook restart nginx on web-01"),
+        ("rm$ -rf on web-01", "rm$", "/runbook list"),
+        ("plan", "planned", "/runbook plan restart nginx on web-01"),
+        ("plan list", "planned", "/runbook plan restart nginx on web-01"),
+        ("logs 42 --dry-run", "`logs`", "/runbook logs 42"),
+        ("retry 42 --priority high", "--priority", "/runbook retry 42"),
+        ("restart <http://evil.example.com|nginx> on web-01", "evil.example.com", None),
+    ],
+)
+def test_what_could_be_read_in_two_ways_is_asked_about(text: str, named_thing: str, suggested: str | None) -> None:
+    answer = unclear(parse_runbook(text))
+    assert named_thing in answer.message
+    if suggested is not None:
+        assert answer.suggestion == suggested
+
+
+def test_a_suggestion_that_is_a_whole_command_can_be_sent_as_it_stands() -> None:
+    answer = unclear(parse_runbook("restart nginx on web-01 and web-02"))
+    assert run(answer.suggestion or "").targets == ("web-01", "web-02")
+
+
+@pytest.mark.parametrize(
+    ("char", "word"),
+    [
+        ("\u202e", "right-to-left"),
+        ("\u200f", "right-to-left mark"),
+        ("\u2066", "isolate"),
+        ("\u200b", "zero width"),
+        ("\ufeff", "zero width"),
+        ("\x00", "control"),
+        ("\x1b", "U+001B"),
+        ("\x7f", "U+007F"),
+        ("\ud800", "U+D800"),
+        ("\U000e0041", "tag"),
+    ],
+)
+def test_hidden_characters_are_refused_by_name(char: str, word: str) -> None:
+    answer = unclear(parse_runbook(f"restart ngi{char}nx on web-01"))
+    assert word in answer.message
+    assert char not in answer.message
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\v", "\u2028", "\x85"])
+def test_one_request_is_one_line(newline: str) -> None:
+    assert "several lines" in unclear(parse_runbook(f"restart nginx on web-01{newline}reboot on web-02")).message
+    assert run(f"{newline}restart nginx on web-01 {newline}") == RESTART
+
+
+def test_a_tab_inside_quotes_is_asked_about() -> None:
+    assert "tab" in unclear(parse_runbook('restart "a\tb" on web-01')).message
+
+
+def test_long_texts_and_values_are_refused_with_their_length() -> None:
+    assert run(f"note {'x' * VALUE_LIMIT} on web-01").values == ("x" * VALUE_LIMIT,)
+    assert str(VALUE_LIMIT + 1) in unclear(parse_runbook(f"note {'x' * (VALUE_LIMIT + 1)} on web-01")).message
+    assert str(TEXT_LIMIT + 1) in unclear(parse_runbook("x" * (TEXT_LIMIT + 1))).message
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", Query(verb=Verb.HELP)),
+        ("   ", Query(verb=Verb.HELP)),
+        ("/runbook", Query(verb=Verb.HELP)),
+        ("help restart", Query(verb=Verb.HELP, words=("restart",))),
+        ("LIST disk", Query(verb=Verb.LIST, words=("disk",))),
+        ("show restart-service", Query(verb=Verb.SHOW, words=("restart-service",))),
+        ("status", Query(verb=Verb.STATUS)),
+        ("status on tag:web", Query(verb=Verb.STATUS, targets=("tag:web",))),
+        ("logs 42 step=3", Query(verb=Verb.LOGS, words=("42",), named={"step": "3"})),
+        ("cancel 42 --reason 'wrong host'", Query(verb=Verb.CANCEL, words=("42",), reason="wrong host")),
+        ("retry 42 --emergency --reason fire",
+         Query(verb=Verb.RETRY, words=("42",), reason="fire", emergency=True)),
+        ("rollback #42", Query(verb=Verb.ROLLBACK, words=("#42",))),
+        ("resume 42", Query(verb=Verb.RESUME, words=("42",))),
+        ("history restart on web-01", Query(verb=Verb.HISTORY, words=("restart",), targets=("web-01",))),
+        ("why 42", Query(verb=Verb.WHY, words=("42",))),
+        ("can <@U123|bob> restart-service on web-01",
+         Query(verb=Verb.CAN, words=("U123", "restart-service"), targets=("web-01",))),
+    ],
+)  # fmt: skip
+def test_subcommands_are_questions_with_words(text: str, expected: Query) -> None:
+    assert query(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("global on", SwitchCommand(scope="global", engage=True)),
+        ("GLOBAL ON", SwitchCommand(scope="global", engage=True)),
+        ("/killswitch global off all clear", SwitchCommand(scope="global", engage=False, reason="all clear")),
+        ("global on --now", SwitchCommand(scope="global", engage=True, now=True)),
+        ("global —now on", SwitchCommand(scope="global", engage=True, now=True)),
+        ("global on it isn't well on db-1", SwitchCommand(scope="global", engage=True, reason="it isn't well on db-1")),
+        ("global on – db burns", SwitchCommand(scope="global", engage=True, reason="– db burns")),
+        ("global on “db burns” --now", SwitchCommand(scope="global", engage=True, now=True, reason="db burns")),
+        ("global on --reason db is on fire --now",
+         SwitchCommand(scope="global", engage=True, now=True, reason="db is on fire")),
+        ("service nginx on", SwitchCommand(scope="service", subject="nginx", engage=True)),
+        ("runbook Restart-Service on", SwitchCommand(scope="runbook", subject="restart-service", engage=True)),
+        ("host <http://web-01.example.com|web-01.example.com> off fixed",
+         SwitchCommand(scope="host", subject="web-01.example.com", engage=False, reason="fixed")),
+        ("tag web on", SwitchCommand(scope="tag", subject="web", engage=True)),
+        ("service celery@1.service on", SwitchCommand(scope="service", subject="celery@1.service", engage=True)),
+        ("`global on`", SwitchCommand(scope="global", engage=True)),
+        ("global off --emergency --reason 'false alarm'",
+         SwitchCommand(scope="global", engage=False, emergency=True, reason="false alarm")),
+    ],
+)  # fmt: skip
+def test_kill_switches_are_read(text: str, expected: SwitchCommand) -> None:
+    assert switch(text) == expected
+
+
+def test_the_kill_switches_can_be_asked_for() -> None:
+    assert parse_killswitch("status") == SwitchStatus()
+    assert parse_killswitch(" `/killswitch STATUS` ") == SwitchStatus()
+
+
+@pytest.mark.parametrize(
+    ("text", "named_thing", "suggested"),
+    [
+        ("", "Which kill switch", "/killswitch status"),
+        ("on", "kind", "/killswitch global on"),
+        ("off", "kind", "/killswitch global off"),
+        ("nginx on", "nginx", "/killswitch service nginx on"),
+        ("global", "on or off", "/killswitch global on"),
+        ("global engage", "on or off", "/killswitch global on"),
+        ("service on", "Which service", "/killswitch service nginx on"),
+        ("service nginx", "on or off", "/killswitch service nginx on"),
+        ("host a;b on", "host", "/killswitch host web-01 on"),
+        ("global off --now", "`--now`", "/killswitch global off"),
+        ("global on --force", "--force", None),
+        ("global on --now --now", "twice", None),
+        ("global on 'db burns", "never closed", None),
+        ("global on burning --reason fire", "two reasons", None),
+        ("global on " + "x " * 600, "characters", None),
+    ],
+)
+def test_an_unsure_kill_switch_is_asked_about(text: str, named_thing: str, suggested: str | None) -> None:
+    answer = unclear(parse_killswitch(text))
+    assert named_thing in answer.message
+    if suggested is not None:
+        assert answer.suggestion == suggested
+
+
+def test_audit_and_incident_are_split_into_words() -> None:
+    assert parse_audit("/audit restart “by bob” on:web-01") == AuditSearch(words=("restart", "by bob", "on:web-01"))
+    assert parse_audit("") == AuditSearch()
+    assert parse_incident("open 'db is down' <@U1>") == IncidentCommand(words=("open", "db is down", "U1"))
+    unclear(parse_audit('restart "by bob'))
+    unclear(parse_incident("open \u202e"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("restart nginx on web-01", "  RESTART  `nginx`  on “web-01” "),
+        ("plan restart nginx on web-01", "restart nginx on web-01 —dryrun"),
+        ("restart nginx a=1 b=2 on web-01", "restart b=2 nginx A=1 on web-01"),
+        ("restart nginx on web-01 --priority normal", "restart nginx on web-01"),
+        ("note 'a &amp; b' on web-01", 'note "a & b" on web-01'),
+    ],
+)
+def test_two_spellings_of_one_request_are_the_same_text(one: str, other: str) -> None:
+    assert normalised(one) == normalised(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("restart nginx on web-01", "restart Nginx on web-01"),
+        ("restart a b on web-01", "restart 'a b' on web-01"),
+        ("restart a=b on web-01", "restart 'a=b' on web-01"),
+        ("restart nginx on web-01", "restart nginx on web-01 --dry-run"),
+        ("restart x 'on' on web-01", "restart x on web-01"),
+    ],
+)
+def test_two_different_requests_are_different_texts(one: str, other: str) -> None:
+    assert normalised(one) != normalised(other)
+
+
+FRAGMENTS = [
+    "restart",
+    "nginx",
+    "on",
+    "ON",
+    "web-01",
+    "tag:web",
+    ",",
+    " ",
+    "  ",
+    "\t",
+    "\xa0",
+    "=",
+    "a=",
+    "settle=5",
+    '"',
+    "'",
+    "“",
+    "”",
+    "’",
+    "`",
+    "```",
+    "\\",
+    "--",
+    "—",
+    "-",
+    "dry-run",
+    "dryrun",
+    "--reason",
+    "--priority",
+    "high",
+    "--emergency",
+    "--now",
+    "plan",
+    "list",
+    "cancel",
+    "global",
+    "service",
+    "off",
+    "status",
+    "<@U1|b>",
+    "<http://a.b|a.b>",
+    "<http://a|b>",
+    "&amp;",
+    "&lt;",
+    "<",
+    ">",
+    "\n",
+    "\u202e",
+    "é",
+    "x" * 70,
+]
+TEXTS = st.one_of(
+    st.text(max_size=80),
+    st.lists(st.sampled_from(FRAGMENTS), max_size=14).map("".join),
+    st.lists(st.sampled_from(FRAGMENTS), max_size=14).map(" ".join),
+)
+
+
+@FUZZ
+@given(TEXTS)
+@example('a "\\')
+@example("a ='")
+def test_no_text_makes_the_grammar_raise(text: str) -> None:
+    assert isinstance(parse_runbook(text), RunCommand | Query | Unclear)
+    assert isinstance(parse_killswitch(text), SwitchCommand | SwitchStatus | Unclear)
+    assert isinstance(parse_audit(text), AuditSearch | Unclear)
+    assert isinstance(parse_incident(text), IncidentCommand | Unclear)
+
+
+@FUZZ
+@given(TEXTS)
+def test_the_normalised_text_asks_for_the_same(text: str) -> None:
+    answer = parse_runbook(text)
+    if not isinstance(answer, Unclear):
+        assert parse_runbook(normalised(text)) == answer
+        assert normalised(normalised(text)) == normalised(text)
+
+
+VALUES = st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" "), min_size=1, max_size=30).filter(
+    lambda value: bool(value.strip()) and not value.endswith("\\") and '\\"' not in value
+)
+
+
+@FUZZ
+@given(VALUES)
+@example("on")
+@example("a=b")
+def test_any_printable_value_can_be_given_in_quotes(value: str) -> None:
+    escaped = value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    for mark in '"“”„‟″«»':
+        escaped = escaped.replace(mark, "\\" + mark)
+    answer = parse_runbook(f'note "{escaped}" on web-01')
+    if isinstance(answer, Unclear):
+        assert "flag" in answer.message  # a quoted flag is asked about
+    else:
+        assert isinstance(answer, RunCommand)
+        assert answer.values == (value,)
+
+
+@FUZZ
+@given(st.lists(st.sampled_from(FRAGMENTS), max_size=10).map(" ".join))
+def test_a_text_that_says_dry_run_never_runs_for_real(words: str) -> None:
+    for text in (f"restart {words} dry-run", f"restart --dry-run {words}", f"restart {words} --dry-run"):
+        answer = parse_runbook(text)
+        said_as_reason = isinstance(answer, RunCommand) and answer.reason is not None
+        assert not isinstance(answer, RunCommand) or answer.dry_run or said_as_reason
