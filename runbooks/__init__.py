@@ -1,0 +1,45 @@
+"""What runbook authors import. This list is stable."""
+
+from runbooks.definition import (
+    AbsolutePath,
+    Call,
+    Category,
+    Expect,
+    Facts,
+    Parallel,
+    Parameters,
+    Pid,
+    Plan,
+    Probe,
+    Require,
+    Run,
+    Runbook,
+    Seconds,
+    ServiceName,
+    Wait,
+    minutes,
+    positional,
+)
+from storage.records import Danger
+
+__all__ = [
+    "AbsolutePath",
+    "Call",
+    "Category",
+    "Danger",
+    "Expect",
+    "Facts",
+    "Parallel",
+    "Parameters",
+    "Pid",
+    "Plan",
+    "Probe",
+    "Require",
+    "Run",
+    "Runbook",
+    "Seconds",
+    "ServiceName",
+    "Wait",
+    "minutes",
+    "positional",
+]

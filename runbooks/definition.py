@@ -1,0 +1,532 @@
+"""What a runbook is: identity, typed parameters, a probe, and a plan made of steps.
+
+The steps are a closed union (`Run`, `Expect`, `Require`, `Call`, `Wait`, `Parallel`); everything in them is data, so
+that a plan can be stored, fingerprinted, shown and audited word for word. `plans.py` turns them into JSON and back.
+Authors import these names from `runbooks`.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Protocol, TypeAlias
+
+import durationpy
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from storage.errors import DefinitionError
+from storage.records import Danger, Platform
+
+Duration: TypeAlias = timedelta | float | int
+"""A timedelta, or seconds."""
+
+
+class Category(StrEnum):
+    """Under which heading `/runbook list` shows a runbook."""
+
+    MAINTENANCE = "maintenance"
+    DIAGNOSTICS = "diagnostics"
+    DEPLOYMENT = "deployment"
+    RECOVERY = "recovery"
+    OTHER = "other"
+
+
+def minutes(number: float) -> timedelta:
+    """`minutes(10)` reads better than `timedelta(minutes=10)`."""
+    return timedelta(minutes=number)
+
+
+# --- parameters -------------------------------------------------------------------------------------------------------
+
+
+class Parameters(BaseModel):
+    """Base of a runbook's `Params`: unknown names are refused, values never change after validation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, validate_default=True)
+
+
+def positional(description: str, default: Any = PydanticUndefined, **constraints: Any) -> Any:
+    """A parameter that may be given by place, in the order of the class, as well as by name."""
+    return Field(default, description=description, json_schema_extra={"positional": True}, **constraints)
+
+
+def is_positional(field: FieldInfo) -> bool:
+    """Whether a parameter was declared by `positional`."""
+    extra = field.json_schema_extra
+    return isinstance(extra, Mapping) and extra.get("positional") is True
+
+
+_UNIT = re.compile(r"\A[A-Za-z0-9_.:@\\][A-Za-z0-9_.:@\\-]{0,250}\Z")
+_UNIT_TYPES = (".service", ".socket", ".timer", ".path", ".mount", ".target")
+
+
+def _service_name(value: str) -> str:
+    # systemd.unit(5): letters, digits and ":-_.\@"; we also refuse a leading dash, which would become an option.
+    if not _UNIT.match(value):
+        raise ValueError(
+            f"{value!r} is not a unit name: letters, digits and : _ . @ \\ - only, not starting with a dash"
+        )
+    if value.startswith("@") or ".." in value:
+        raise ValueError(f"{value!r} is not a unit name")
+    return value.removesuffix(".service")
+
+
+def _absolute_path(value: str) -> str:
+    if not value.startswith("/"):
+        raise ValueError(f"{value!r} is not an absolute path: it must start with /")
+    if any(ord(c) < 32 or ord(c) == 127 for c in value):
+        raise ValueError("a path cannot contain control characters")
+    if ".." in value.split("/"):
+        raise ValueError(f"{value!r} goes up with '..': give the path it leads to")
+    return re.sub(r"/{2,}", "/", value).rstrip("/") or "/"
+
+
+def _pid(value: Any) -> Any:
+    if isinstance(value, str):
+        if not re.fullmatch(r"[0-9]{1,10}", value):
+            raise ValueError(f"{value!r} is not a process id: digits only")
+        return int(value)
+    return value
+
+
+def _seconds(value: Any) -> Any:
+    if isinstance(value, str):
+        if re.fullmatch(r"[0-9]{1,9}", value):
+            return int(value)
+        try:
+            length = durationpy.from_str(value)
+        except Exception as error:  # durationpy raises several kinds, and plain ValueError for some inputs
+            raise ValueError(f"{value!r} is not a duration: write 30, 90s, 5m or 1h30m") from error
+        if length != timedelta(seconds=int(length.total_seconds())):
+            raise ValueError(f"{value!r} is not a whole number of seconds")
+        return int(length.total_seconds())
+    return value
+
+
+ServiceName = Annotated[str, AfterValidator(_service_name)]
+"""A systemd unit; `.service` is dropped, `name@instance` is kept."""
+AbsolutePath = Annotated[str, AfterValidator(_absolute_path)]
+"""A path from the root, without `..`."""
+Pid = Annotated[int, BeforeValidator(_pid), Field(ge=1, le=4_194_304)]
+"""A process id (the upper bound is Linux's PID_MAX_LIMIT)."""
+Seconds = Annotated[int, BeforeValidator(_seconds)]
+"""Whole seconds; also typed as 90s, 5m or 1h30m."""
+
+
+# --- facts and the probe ----------------------------------------------------------------------------------------------
+
+
+class Facts(Mapping[str, Any]):
+    """What a probe found: JSON values, read as attributes. `facts.host` is the host's name."""
+
+    def __init__(self, **values: Any) -> None:
+        object.__setattr__(self, "_values", dict(values))
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._values[name]
+        except KeyError:
+            raise AttributeError(f"The probe found no fact {name!r}; it found {', '.join(self._values)}.") from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError("Facts do not change after the probe.")
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"Facts({', '.join(f'{k}={v!r}' for k, v in self._values.items())})"
+
+    def having(self, **more: Any) -> "Facts":
+        """These facts and more."""
+        return Facts(**{**self._values, **more})
+
+
+class Reading(str):
+    """A probe's standard output without surrounding white space; `exit_status` beside it."""
+
+    exit_status: int
+
+    def __new__(cls, text: str, *, exit_status: int = 0) -> "Reading":
+        """A reading is a `str`, so that facts can be made of it directly."""
+        reading = super().__new__(cls, text)
+        reading.exit_status = exit_status
+        return reading
+
+
+class Probe(Protocol):
+    """The read-only look at one host. Every command passes the strict guard first."""
+
+    @property
+    def name(self) -> str:
+        """The host's name in the inventory."""
+        ...
+
+    @property
+    def login(self) -> str:
+        """The user we log in as."""
+        ...
+
+    async def read(
+        self, *argv: str, sudo: bool = False, allow_exit: Collection[int] = (0,), timeout: Duration = 20
+    ) -> Reading:
+        """Run a read-only command and return what it printed.
+
+        Raises PlanningFailed when the guard refuses it, when it ends with another status, or when its output was
+        altered by redaction or a bound and so is no fact.
+        """
+        ...
+
+
+# --- steps ------------------------------------------------------------------------------------------------------------
+
+
+def _argv(title: str, argv: tuple[str, ...]) -> tuple[str, ...]:
+    if not title.strip():
+        raise DefinitionError("A step needs a title.")
+    if not argv or not all(isinstance(word, str | int) for word in argv):
+        raise DefinitionError(f"The step {title!r} needs a command: words, each a string.")
+    words = tuple(str(word) for word in argv)
+    if any("\x00" in word or "\n" in word for word in words):
+        raise DefinitionError(f"The step {title!r} has a line break or NUL in its command.")
+    if not words[0] or words[0].startswith("-"):
+        raise DefinitionError(f"The step {title!r} starts with {words[0]!r}, which is not a program.")
+    return words
+
+
+def _seconds_of(value: Duration) -> float:
+    return value.total_seconds() if isinstance(value, timedelta) else float(value)
+
+
+@dataclass(frozen=True, init=False)
+class Check:
+    """What `Expect` and `Require` share: a read-only command and what it must answer."""
+
+    title: str
+    argv: tuple[str, ...]
+    sudo: bool
+    timeout: float
+    output: str | None  # the whole output, without surrounding white space
+    pattern: str | None  # or a regular expression found in it
+    allow_exit: tuple[int, ...]
+
+    changing: ClassVar[bool] = False
+
+    def _set(self, **values: Any) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def _check(
+        self,
+        title: str,
+        argv: tuple[str, ...],
+        *,
+        sudo: bool,
+        timeout: Duration,
+        output: str | None,
+        pattern: str | None,
+        allow_exit: Collection[int],
+    ) -> None:
+        if pattern is not None:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise DefinitionError(
+                    f"The step {title!r} has a pattern that is no regular expression: {error}."
+                ) from None
+        self._set(
+            title=title,
+            argv=_argv(title, argv),
+            sudo=sudo,
+            timeout=_seconds_of(timeout),
+            output=output,
+            pattern=pattern,
+            allow_exit=tuple(sorted(allow_exit)),
+        )
+
+    def unmet(self, output: str, exit_status: int | None) -> str | None:
+        """Why an answer does not meet this check, in words; None when it does."""
+        text = output.strip()
+        if self.output is not None and text != self.output.strip():
+            return f"expected {self.output.strip()!r}, got {_short(text)}"
+        if self.pattern is not None and not re.search(self.pattern, text, re.MULTILINE):
+            return f"expected a match for {self.pattern!r}, got {_short(text)}"
+        if exit_status not in self.allow_exit:
+            return f"exit status {exit_status}" + (f": {_short(text)}" if text else "")
+        return None
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 200 else text[:200] + "…") if text else "nothing"
+
+
+@dataclass(frozen=True, init=False)
+class Expect(Check):
+    """A read-only check with retries: true within `within` seconds, asked `every` so often, and true for `settle`."""
+
+    within: float
+    every: float
+    settle: float
+
+    def __init__(
+        self,
+        title: str,
+        *argv: str,
+        sudo: bool = False,
+        timeout: Duration = 20,
+        output: str | None = None,
+        pattern: str | None = None,
+        allow_exit: Collection[int] = (0,),
+        within: Duration = 10,
+        every: Duration = 1,
+        settle: Duration = 0,
+    ) -> None:
+        self._check(title, argv, sudo=sudo, timeout=timeout, output=output, pattern=pattern, allow_exit=allow_exit)
+        self._set(within=_seconds_of(within), every=max(0.1, _seconds_of(every)), settle=_seconds_of(settle))
+
+
+@dataclass(frozen=True, init=False)
+class Require(Check):
+    """A read-only precondition, checked once, right before the next change; unmet, the host ends before it."""
+
+    def __init__(
+        self,
+        title: str,
+        *argv: str,
+        sudo: bool = False,
+        timeout: Duration = 20,
+        output: str | None = None,
+        pattern: str | None = None,
+        allow_exit: Collection[int] = (0,),
+    ) -> None:
+        self._check(title, argv, sudo=sudo, timeout=timeout, output=output, pattern=pattern, allow_exit=allow_exit)
+
+
+@dataclass(frozen=True, init=False)
+class Run:
+    """Run one command, given as words.
+
+    `idempotent`: running it twice does no more than once, so it may be retried and goes on after a crash.
+    `retries`: how often again after a failure (idempotent ones only, at most 3). `undo`: what takes it back.
+    `look`: read-only words that say what became of it after a stop or timeout, when a daemon does the work.
+    `unless`: a check that, when met, makes the step unnecessary.
+    """
+
+    title: str
+    argv: tuple[str, ...]
+    sudo: bool
+    timeout: float
+    allow_exit: tuple[int, ...]
+    idempotent: bool
+    retries: int
+    undo: "Run | None"
+    look: tuple[str, ...] | None
+    unless: Require | None
+
+    changing: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        title: str,
+        *argv: str,
+        sudo: bool = False,
+        timeout: Duration = 60,
+        allow_exit: Collection[int] = (0,),
+        idempotent: bool = False,
+        retries: int = 0,
+        undo: "Run | None" = None,
+        look: Collection[str] | None = None,
+        unless: Require | None = None,
+    ) -> None:
+        if retries and not idempotent:
+            raise DefinitionError(f"The step {title!r} may only be retried if it is idempotent.")
+        if not 0 <= retries <= 3:
+            raise DefinitionError(f"The step {title!r} may be retried at most 3 times.")
+        values = {
+            "title": title,
+            "argv": _argv(title, argv),
+            "sudo": sudo,
+            "timeout": _seconds_of(timeout),
+            "allow_exit": tuple(sorted(allow_exit)),
+            "idempotent": idempotent,
+            "retries": retries,
+            "undo": undo,
+            "look": _argv(title, tuple(look)) if look is not None else None,
+            "unless": unless,
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True, init=False)
+class Call:
+    """Call an HTTP endpoint from where Handrail runs; only hosts that `handrail.yml` allows.
+
+    Anything but GET and HEAD changes something and counts as not idempotent unless said otherwise.
+    """
+
+    title: str
+    method: str
+    url: str
+    body: str | None
+    allow_status: tuple[int, ...]
+    timeout: float
+    idempotent: bool
+
+    def __init__(
+        self,
+        title: str,
+        url: str,
+        *,
+        method: str = "GET",
+        body: str | None = None,
+        allow_status: Collection[int] = (200,),
+        timeout: Duration = 20,
+        idempotent: bool | None = None,
+    ) -> None:
+        if not title.strip():
+            raise DefinitionError("A step needs a title.")
+        if not re.match(r"\Ahttps?://[^\s/@]+(/\S*)?\Z", url):
+            raise DefinitionError(f"The step {title!r} needs an http or https address without user info.")
+        reads = method.upper() in {"GET", "HEAD"}
+        values = {
+            "title": title,
+            "method": method.upper(),
+            "url": url,
+            "body": body,
+            "allow_status": tuple(sorted(allow_status)),
+            "timeout": _seconds_of(timeout),
+            "idempotent": reads if idempotent is None else idempotent,
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def changing(self) -> bool:
+        """Whether it may change something."""
+        return self.method not in {"GET", "HEAD"}
+
+
+@dataclass(frozen=True, init=False)
+class Wait:
+    """Let time pass, in seconds; a stop ends it at once."""
+
+    title: str
+    seconds: float
+
+    changing: ClassVar[bool] = False
+
+    def __init__(self, title: str, duration: Duration) -> None:
+        object.__setattr__(self, "title", title)
+        object.__setattr__(self, "seconds", _seconds_of(duration))
+
+
+@dataclass(frozen=True, init=False)
+class Parallel:
+    """Steps of one host that run beside each other; the first failure lets the others finish, then fails the group."""
+
+    title: str
+    steps: tuple["Run | Expect | Call | Wait", ...]
+
+    def __init__(self, title: str, *steps: "Run | Expect | Call | Wait") -> None:
+        if not steps:
+            raise DefinitionError(f"The parallel group {title!r} is empty.")
+        if any(isinstance(step, Parallel | Require) for step in steps):
+            raise DefinitionError(f"The parallel group {title!r} may hold Run, Expect, Call and Wait only.")
+        object.__setattr__(self, "title", title)
+        object.__setattr__(self, "steps", tuple(steps))
+
+    @property
+    def changing(self) -> bool:
+        """Whether any of its steps may change something."""
+        return any(step.changing for step in self.steps)
+
+
+Single: TypeAlias = Run | Expect | Require | Call | Wait
+Step: TypeAlias = Single | Parallel
+
+
+class Plan:
+    """The steps for one host, in order. `services`: those it touches beyond what the parameters name."""
+
+    def __init__(self, *steps: Step, services: Collection[str] = (), note: str | None = None) -> None:
+        for step in steps:
+            if not isinstance(step, Run | Expect | Require | Call | Wait | Parallel):
+                raise DefinitionError(f"A plan holds steps; {step!r} is none.")
+        self.steps: tuple[Step, ...] = tuple(steps)
+        self.services = tuple(sorted(set(services)))
+        self.note = note
+
+
+# --- runbooks ---------------------------------------------------------------------------------------------------------
+
+_NAME = re.compile(r"\A[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
+
+
+class Runbook:
+    """A named procedure. A subclass says who it is, what it asks for, how to look, and what to do.
+
+    `max_hosts` is the blast radius: how many hosts one request may name.
+    """
+
+    name: ClassVar[str]
+    aliases: ClassVar[tuple[str, ...]] = ()
+    category: ClassVar[Category] = Category.OTHER
+    danger: ClassVar[Danger] = Danger.DANGEROUS
+    cooldown: ClassVar[timedelta] = timedelta(minutes=10)
+    timeout: ClassVar[timedelta] = timedelta(minutes=5)
+    platforms: ClassVar[frozenset[Platform]] = frozenset({Platform.LINUX})
+    max_hosts: ClassVar[int] = 10
+    example: ClassVar[str | None] = None
+
+    class Params(Parameters):
+        """No parameters unless a runbook declares some."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "name" not in cls.__dict__:
+            return  # an abstract base of a team's own
+        if not isinstance(cls.name, str) or not _NAME.match(cls.name):
+            raise DefinitionError(
+                f"{cls.__name__}.name is {cls.name!r}: use lower-case words with dashes, like 'restart-service'."
+            )
+        for alias in cls.aliases:
+            if not isinstance(alias, str) or not _NAME.match(alias):
+                raise DefinitionError(f"{cls.name}: the alias {alias!r} must be lower-case words with dashes.")
+        if not (cls.__doc__ or "").strip() or cls.__doc__ == Runbook.__doc__:
+            raise DefinitionError(f"{cls.name}: say what it does in the class's docstring.")
+        if not isinstance(cls.danger, Danger):
+            raise DefinitionError(f"{cls.name}.danger must be one of Danger.READ, LOW, HIGH, DANGEROUS.")
+        if not issubclass(cls.Params, Parameters):
+            raise DefinitionError(f"{cls.name}.Params must be a subclass of Parameters.")
+        if cls.plan is Runbook.plan:
+            raise DefinitionError(f"{cls.name} has no plan.")
+
+    async def probe(self, host: Probe, params: Any) -> Facts:
+        """Look at one host, read-only. A ValueError says in words why nothing can be planned."""
+        return Facts()
+
+    def plan(self, params: Any, facts: Facts) -> Plan:
+        """The steps for one host; pure: the same parameters and facts give the same plan.
+
+        A ValueError says in words why there is nothing sensible to do.
+        """
+        raise NotImplementedError
+
+    def outcome(self, params: Any, before: Facts, after: Facts) -> str | None:
+        """What changed on a host that succeeded, in a few words; both are the probe's facts."""
+        return None
+
+    @classmethod
+    def summary(cls) -> str:
+        """The first line of its docstring."""
+        return (cls.__doc__ or "").strip().splitlines()[0]

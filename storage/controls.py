@@ -1,0 +1,200 @@
+"""What holds executions back: kill switches, host locks, cooldowns, token buckets, breakers.
+
+Budgets are *taken* here, once per execution, all or none, in the transaction that admits it. The arithmetic of the
+buckets is `safety.token_bucket`'s and of the breakers `safety.circuit_breaker`'s; this module only keeps their numbers.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from storage import tables as t
+from storage.records import Actor, Breaker, BreakerState, HostLock, KillSwitch, Scope
+
+# --- kill switches ----------------------------------------------------------------------------------------------------
+
+
+def engage(connection: Connection, switch: KillSwitch) -> bool:
+    """Engage it; False when it was engaged already (then only `now` and a missing reason are added)."""
+    key = (t.kill_switches.c.scope == switch.scope.value, t.kill_switches.c.subject == switch.subject)
+    known = connection.execute(select(t.kill_switches).where(*key)).first()
+    bump(connection)
+    if known is not None:
+        connection.execute(
+            update(t.kill_switches)
+            .where(*key)
+            .values(now=known.now or switch.now, reason=known.reason or switch.reason)
+        )
+        return False
+    connection.execute(
+        insert(t.kill_switches).values(
+            scope=switch.scope.value,
+            subject=switch.subject,
+            engaged_by=switch.engaged_by.id,
+            engaged_by_name=switch.engaged_by.name,
+            engaged_at=switch.engaged_at,
+            now=switch.now,
+            reason=switch.reason,
+        )
+    )
+    return True
+
+
+def release(connection: Connection, scope: Scope, subject: str) -> KillSwitch | None:
+    """Release it; None when it was not engaged."""
+    row = connection.execute(
+        delete(t.kill_switches)
+        .where(t.kill_switches.c.scope == scope.value, t.kill_switches.c.subject == subject)
+        .returning(t.kill_switches)
+    ).first()
+    bump(connection)
+    return None if row is None else _switch(row)
+
+
+def engaged(connection: Connection) -> list[KillSwitch]:
+    """Every engaged switch, oldest first."""
+    rows = connection.execute(select(t.kill_switches).order_by(t.kill_switches.c.engaged_at))
+    return [_switch(row) for row in rows]
+
+
+def _switch(row: Row[Any]) -> KillSwitch:
+    return KillSwitch(
+        scope=Scope(row.scope),
+        subject=row.subject,
+        engaged_by=Actor(id=row.engaged_by, name=row.engaged_by_name),
+        engaged_at=row.engaged_at,
+        now=row.now,
+        reason=row.reason,
+    )
+
+
+def bump(connection: Connection) -> None:
+    """Tell the owners that switches or cancels changed."""
+    connection.execute(update(t.controls).values(version=t.controls.c.version + 1))
+
+
+def version(connection: Connection) -> int:
+    """Grows with every change owners must look at."""
+    return int(connection.scalar(select(t.controls.c.version)) or 0)
+
+
+# --- host locks -------------------------------------------------------------------------------------------------------
+
+
+def take_locks(connection: Connection, execution_id: int, hosts: Collection[str], now: datetime) -> list[HostLock]:
+    """Lock these hosts for an execution, all or none; returns the locks of others that are in the way."""
+    held = locks(connection, hosts)
+    others = [lock for lock in held if lock.execution_id != execution_id]
+    if others:
+        return others
+    mine = {lock.host for lock in held}
+    try:
+        with connection.begin_nested():
+            for host in sorted(set(hosts) - mine):
+                connection.execute(insert(t.host_locks).values(host=host, execution_id=execution_id, since=now))
+    except IntegrityError:  # somebody was faster between the two statements
+        return [lock for lock in locks(connection, hosts) if lock.execution_id != execution_id]
+    return []
+
+
+def free_locks(connection: Connection, execution_id: int) -> None:
+    """Let the next execution have its hosts."""
+    connection.execute(delete(t.host_locks).where(t.host_locks.c.execution_id == execution_id))
+
+
+def locks(connection: Connection, hosts: Collection[str] | None = None) -> list[HostLock]:
+    """Who holds these hosts (or any)."""
+    query = select(t.host_locks).order_by(t.host_locks.c.host)
+    if hosts is not None:
+        query = query.where(t.host_locks.c.host.in_(sorted(hosts)))
+    return [HostLock(**row._mapping) for row in connection.execute(query)]
+
+
+# --- budgets ----------------------------------------------------------------------------------------------------------
+
+
+def cooldowns(connection: Connection, runbook: str, hosts: Collection[str], now: datetime) -> dict[str, Row[Any]]:
+    """The cooldowns still running, by host: rows with `until` and `execution_id`."""
+    rows = connection.execute(
+        select(t.cooldowns).where(
+            t.cooldowns.c.runbook == runbook, t.cooldowns.c.host.in_(sorted(hosts)), t.cooldowns.c.until > now
+        )
+    )
+    return {row.host: row for row in rows}
+
+
+def take_cooldowns(
+    connection: Connection, execution_id: int, runbook: str, hosts: Collection[str], until: datetime
+) -> None:
+    """Start the cooldown of a runbook on these hosts."""
+    for host in sorted(hosts):
+        connection.execute(delete(t.cooldowns).where(t.cooldowns.c.runbook == runbook, t.cooldowns.c.host == host))
+        connection.execute(
+            insert(t.cooldowns).values(runbook=runbook, host=host, execution_id=execution_id, until=until)
+        )
+
+
+def return_cooldowns(connection: Connection, execution_id: int, hosts: Collection[str]) -> None:
+    """Give back what no changing step has used."""
+    connection.execute(
+        delete(t.cooldowns).where(t.cooldowns.c.execution_id == execution_id, t.cooldowns.c.host.in_(sorted(hosts)))
+    )
+
+
+def buckets(connection: Connection, keys: Collection[str]) -> dict[str, float]:
+    """The theoretical arrival times of these buckets, seconds since 1970; a missing one is full."""
+    rows = connection.execute(select(t.token_buckets).where(t.token_buckets.c.key.in_(sorted(keys))))
+    return {row.key: row.tat for row in rows}
+
+
+def set_buckets(connection: Connection, times: Mapping[str, float]) -> None:
+    """Keep new arrival times."""
+    for key, tat in sorted(times.items()):
+        changed = connection.execute(
+            update(t.token_buckets).where(t.token_buckets.c.key == key).values(tat=tat).returning(t.token_buckets.c.key)
+        ).first()
+        if changed is None:
+            connection.execute(insert(t.token_buckets).values(key=key, tat=tat))
+
+
+def admit(connection: Connection, execution_id: int, now: datetime) -> bool:
+    """Whether this execution takes its budgets now; False when it did before (it is continued)."""
+    if connection.execute(select(t.admissions).where(t.admissions.c.execution_id == execution_id)).first():
+        return False
+    connection.execute(insert(t.admissions).values(execution_id=execution_id, at=now))
+    return True
+
+
+# --- circuit breakers -------------------------------------------------------------------------------------------------
+
+
+def breakers(connection: Connection, runbook: str, hosts: Collection[str]) -> list[Breaker]:
+    """The breakers of a runbook on these hosts; those never used are closed."""
+    rows = connection.execute(
+        select(t.breakers)
+        .where(t.breakers.c.runbook == runbook, t.breakers.c.host.in_(sorted(hosts)))
+        .with_for_update()
+    )
+    known = {row.host: Breaker(**{**row._mapping, "state": BreakerState(row.state)}) for row in rows}
+    return [known.get(host) or Breaker(runbook=runbook, host=host) for host in hosts]
+
+
+def set_breakers(connection: Connection, changed: Sequence[Breaker]) -> None:
+    """Keep their new states."""
+    for breaker in changed:
+        key = (t.breakers.c.runbook == breaker.runbook, t.breakers.c.host == breaker.host)
+        connection.execute(delete(t.breakers).where(*key))
+        connection.execute(
+            insert(t.breakers).values(
+                runbook=breaker.runbook,
+                host=breaker.host,
+                state=breaker.state.value,
+                failures=breaker.failures,
+                successes=breaker.successes,
+                opened_at=breaker.opened_at,
+                probing=breaker.probing,
+            )
+        )

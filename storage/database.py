@@ -1,0 +1,419 @@
+"""The database of one process: many readers, one writer.
+
+Storage functions are plain synchronous functions over a SQLAlchemy `Connection`. `read` runs one on an async engine.
+`write` hands one to the single writer, which runs what many callers ask for in one transaction, a savepoint each, and
+answers after the commit. On SQLite the writer is a thread that begins IMMEDIATE; on PostgreSQL it is a task whose
+transactions all take one advisory lock first, so that writers of several processes take turns exactly as on SQLite:
+no deadlock, and every check-then-write is exact.
+"""
+
+import asyncio
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from storage.errors import ConfigurationError, StorageUnavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+WRITER_LOCK = 0x48414E44  # the advisory lock all writers share on PostgreSQL
+MIGRATION_LOCK = 0x4D494752
+MOST_IN_ONE_COMMIT = 200
+SQLITE_BUSY_MS = 5_000
+
+
+class _AbandonError(Exception):
+    """The whole transaction is lost, not just one function."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    run: Callable[[Connection], Any]
+    answer: "asyncio.Future[Any]"
+    loop: asyncio.AbstractEventLoop
+
+
+def parse_url(url: str) -> URL:
+    """A database URL with the drivers we use; raises ConfigurationError for anything else."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ConfigurationError(
+            ["HANDRAIL_DATABASE_URL is not a database URL. Try sqlite+aiosqlite:///handrail.db."]
+        ) from error
+    kind = parsed.drivername.split("+")[0]
+    if kind == "sqlite":
+        if not parsed.database or parsed.database == ":memory:":
+            raise ConfigurationError(
+                ["HANDRAIL_DATABASE_URL names no file: a database in memory would forget everything at the next start."]
+            )
+        return parsed.set(drivername="sqlite+aiosqlite")
+    if kind in {"postgresql", "postgres"}:
+        return parsed.set(drivername="postgresql+psycopg")
+    raise ConfigurationError(
+        [f"HANDRAIL_DATABASE_URL names {kind!r}; Handrail keeps its records in SQLite or PostgreSQL."]
+    )
+
+
+def is_gone(error: BaseException) -> bool:
+    """Whether an error means that the database does not answer, rather than that we asked something wrong."""
+    if isinstance(error, OperationalError | InterfaceError | PoolTimeout | OSError | TimeoutError):
+        return True
+    return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+def _unavailable(error: BaseException) -> StorageUnavailable:
+    cause = getattr(error, "orig", None) or error
+    words = " ".join(str(cause).split())[:200] or type(cause).__name__
+    failure = StorageUnavailable(f"The database does not answer ({words}).")
+    failure.__cause__ = error
+    return failure
+
+
+class Database:
+    """One process's way to its records. `start` before use, `close` at the end."""
+
+    def __init__(self, url: str) -> None:
+        self.url = parse_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._readers: AsyncEngine | None = None
+        self._writer: _Writer | None = None
+
+    @property
+    def path(self) -> Path | None:
+        """The file, on SQLite."""
+        return Path(str(self.url.database)) if self.is_sqlite else None
+
+    @property
+    def shown_url(self) -> str:
+        """The URL without its password."""
+        return self.url.render_as_string(hide_password=True)
+
+    async def start(self) -> None:
+        """Open it. On SQLite the folder must exist; the file is made."""
+        if self.path is not None and not self.path.absolute().parent.is_dir():
+            raise StorageUnavailable(
+                f"The folder of the database {self.path} does not exist. Make it, or name another."
+            )
+        self._readers = _reader_engine(self.url)
+        self._writer = _ThreadWriter(self.url) if self.is_sqlite else _TaskWriter(self.url)
+        self._writer.start()
+
+    async def close(self) -> None:
+        """Finish what was handed to the writer, then close every connection."""
+        if self._writer is not None:
+            await self._writer.close()
+            self._writer = None
+        if self._readers is not None:
+            await self._readers.dispose()
+            self._readers = None
+
+    async def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function that only reads. Raises StorageUnavailable."""
+        if self._readers is None:
+            raise StorageUnavailable("The database is closed.")
+        try:
+            async with self._readers.connect() as connection:
+                return await connection.run_sync(lambda sync: function(sync, *args, **kwargs))
+        except Exception as error:
+            if is_gone(error):
+                raise _unavailable(error) from error
+            raise
+
+    async def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function in a transaction; returns after the commit.
+
+        Raises what the function raised (its own part is rolled back then), or StorageUnavailable, after which it is
+        not known whether the transaction was committed.
+        """
+        if self._writer is None:
+            raise StorageUnavailable("The database is closed.")
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+        self._writer.put(_Task(lambda connection: function(connection, *args, **kwargs), answer, loop))
+        return await answer
+
+    async def migrate(self) -> None:
+        """Bring the schema up to date; safe when several processes do it at once."""
+        from storage.migrations import upgrade
+
+        try:
+            await asyncio.to_thread(upgrade, self.url)
+        except Exception as error:
+            if is_gone(error):
+                raise _unavailable(error) from error
+            raise
+
+    async def is_current(self) -> bool:
+        """Whether no migration is pending. Raises StorageUnavailable."""
+        from storage.migrations import pending
+
+        return not await self.read(pending)
+
+
+def _run_batch(connection: Connection, tasks: Sequence[_Task]) -> list[tuple[_Task, Any, BaseException | None]]:
+    """Each function in its own savepoint; a failed one takes only its own work back."""
+    answers: list[tuple[_Task, Any, BaseException | None]] = []
+    for task in tasks:
+        if task.answer.cancelled():
+            continue
+        savepoint = connection.begin_nested()
+        try:
+            value = task.run(connection)
+            savepoint.commit()
+            answers.append((task, value, None))
+        except Exception as error:
+            if is_gone(error):
+                raise _AbandonError from error
+            savepoint.rollback()
+            answers.append((task, None, error))
+    return answers
+
+
+def _answer(answers: Sequence[tuple[_Task, Any, BaseException | None]]) -> None:
+    for task, value, error in answers:
+        if task.answer.done():
+            continue
+        if error is not None:
+            task.answer.set_exception(error)
+        else:
+            task.answer.set_result(value)
+
+
+def _fail(tasks: Sequence[_Task], error: BaseException) -> None:
+    for task in tasks:
+        if not task.answer.done():
+            task.answer.set_exception(_unavailable(error))
+
+
+class _Writer:
+    """What both writers are to `Database`."""
+
+    def start(self) -> None:
+        raise NotImplementedError
+
+    def put(self, task: _Task) -> None:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        raise NotImplementedError
+
+
+class _ThreadWriter(_Writer):
+    """SQLite: one thread, one connection, many functions to a commit. One hop per caller instead of one a statement."""
+
+    def __init__(self, url: URL) -> None:
+        self._engine = writer_engine(url)
+        self._queue: SimpleQueue[_Task | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="handrail-writer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, task: _Task) -> None:
+        self._queue.put(task)
+
+    async def close(self) -> None:
+        self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+        self._engine.dispose()
+
+    def _run(self) -> None:
+        while True:
+            tasks, last = self._collect()
+            if tasks:
+                self._commit(tasks)
+            if last:
+                return
+
+    def _collect(self) -> tuple[list[_Task], bool]:
+        tasks: list[_Task] = []
+        item = self._queue.get()
+        while item is not None:
+            tasks.append(item)
+            if len(tasks) >= MOST_IN_ONE_COMMIT or self._queue.empty():
+                return tasks, False
+            item = self._queue.get()
+        return tasks, True
+
+    def _commit(self, tasks: list[_Task]) -> None:
+        by_loop: dict[asyncio.AbstractEventLoop, list[_Task]] = {}
+        for task in tasks:
+            by_loop.setdefault(task.loop, []).append(task)
+        try:
+            with self._engine.begin() as connection:
+                answers = _run_batch(connection, tasks)
+        except Exception as error:  # whatever broke the transaction, its callers must hear of it and the thread goes on
+            cause = error.__cause__ if isinstance(error, _AbandonError) and error.__cause__ else error
+            for loop, mine in by_loop.items():
+                _call(loop, _fail, mine, cause)
+            return
+        for loop in by_loop:
+            _call(loop, _answer, [a for a in answers if a[0].loop is loop])
+
+
+def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: Any) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(function, *args)
+
+
+class _TaskWriter(_Writer):
+    """PostgreSQL: one task, one connection; an advisory lock lets the writers of all processes take turns."""
+
+    def __init__(self, url: URL) -> None:
+        self._engine = create_async_engine(url, pool_size=1, max_overflow=0, pool_pre_ping=True, connect_args=_PG)
+        self._queue: asyncio.Queue[_Task | None] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="handrail-writer")
+
+    def put(self, task: _Task) -> None:
+        self._queue.put_nowait(task)
+
+    async def close(self) -> None:
+        self._queue.put_nowait(None)
+        if self._task is not None:
+            await self._task
+        await self._engine.dispose()
+
+    async def _run(self) -> None:
+        while True:
+            tasks: list[_Task] = []
+            item = await self._queue.get()
+            while item is not None:
+                tasks.append(item)
+                if len(tasks) >= MOST_IN_ONE_COMMIT or self._queue.empty():
+                    break
+                item = self._queue.get_nowait()
+            if tasks:
+                await self._commit(tasks)
+            if item is None:
+                return
+
+    async def _commit(self, tasks: list[_Task]) -> None:
+        try:
+            async with asyncio.timeout(30), self._engine.begin() as connection:
+                await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITER_LOCK})
+                answers = await connection.run_sync(_run_batch, tasks)
+        except Exception as error:  # as in the thread: the callers hear of it and the writer goes on
+            _fail(tasks, error.__cause__ if isinstance(error, _AbandonError) and error.__cause__ else error)
+            return
+        _answer(answers)
+
+
+# A frozen process must not hold the writers' lock: PostgreSQL ends its idle transaction after 2 s.
+_PG = {
+    "connect_timeout": 3,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "options": "-c statement_timeout=15000 -c idle_in_transaction_session_timeout=2000 -c timezone=UTC",
+}
+
+
+def _reader_engine(url: URL) -> AsyncEngine:
+    if url.get_backend_name() == "postgresql":
+        return create_async_engine(
+            url, pool_size=4, max_overflow=4, pool_timeout=5, pool_pre_ping=True, connect_args=_PG
+        )
+    engine = create_async_engine(url, pool_size=4, max_overflow=4, pool_timeout=5)
+    event.listen(engine.sync_engine, "connect", _prepare_reader)
+    return engine
+
+
+def writer_engine(url: URL) -> Engine:
+    """A synchronous engine that writes: the writer thread's own, and the one of a short command beside an owner."""
+    if url.get_backend_name() == "postgresql":
+        return create_engine(url, pool_size=1, max_overflow=0, connect_args=_PG)
+    engine = create_engine(url.set(drivername="sqlite"), pool_size=1, max_overflow=0)
+    event.listen(engine, "connect", _prepare_writer)
+    event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def _pragmas(connection: Any, *statements: str) -> None:
+    cursor = connection.cursor()
+    for statement in ("PRAGMA foreign_keys=ON", f"PRAGMA busy_timeout={SQLITE_BUSY_MS}", *statements):
+        cursor.execute(statement)
+    cursor.close()
+
+
+def _prepare_writer(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None
+    # FULL, not NORMAL: an acknowledged request must survive a power cut, and WAL syncs once a commit.
+    _pragmas(connection, "PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA recursive_triggers=ON")
+
+
+def _prepare_reader(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None
+    _pragmas(connection, "PRAGMA query_only=ON")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    # A deferred transaction that reads first and writes later fails at once when another one wrote in between.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+class OwnerLock:
+    """On SQLite one process owns the executions; the lock is the operating system's and dies with the process."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.with_name(path.name + ".owner")
+        self._file: int | None = None
+
+    def take(self) -> None:
+        """Raises ConfigurationError while another process holds it."""
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.read(handle, 40).decode(errors="replace").strip()
+            os.close(handle)
+            raise ConfigurationError(
+                [
+                    f"Another Handrail (process {holder or 'unknown'}) owns this SQLite database. Stop it, or set "
+                    "HANDRAIL_DATABASE_URL to PostgreSQL, which several processes may share."
+                ]
+            ) from error
+        os.ftruncate(handle, 0)
+        os.write(handle, str(os.getpid()).encode())
+        self._file = handle
+
+    def release(self) -> None:
+        """Let the next owner in."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+async def surely(
+    action: Callable[[], Awaitable[T]],
+    *,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    give_up_after: timedelta | None = None,
+) -> T:
+    """Repeat until the database answers. For writes that find out by themselves whether they already happened."""
+    pause, began = 0.1, time.monotonic()
+    while True:
+        try:
+            return await action()
+        except StorageUnavailable:
+            if give_up_after is not None and time.monotonic() - began > give_up_after.total_seconds():
+                raise
+            await sleep(pause)
+            pause = min(pause * 2, 2.0)

@@ -1,0 +1,591 @@
+"""Executions, their hosts, their steps and their output. The `executions` table is also the queue.
+
+A state change names where from and where to, in one statement, and fails if somebody was faster. Whatever an owner
+writes carries its epoch: an owner that was replaced writes nothing any more (`LeaseLost`).
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, exists, func, insert, literal, or_, select, update
+
+from storage import audit
+from storage import tables as t
+from storage.errors import LeaseLost, NotFound, TooLate
+from storage.records import (
+    HANDRAIL,
+    Actor,
+    Danger,
+    Execution,
+    HostRun,
+    HostState,
+    Origin,
+    OutputLine,
+    Phase,
+    Priority,
+    Scope,
+    State,
+    StepRun,
+    StepState,
+)
+
+_COLUMNS = [c for c in t.executions.c if c.name not in {"plan", "normalised", "priority_rank", "request_id"}]
+UNFINISHED = (State.PENDING, State.AWAITING_APPROVAL, State.RUNNING)
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def find(connection: Connection, execution_id: int) -> Execution | None:
+    """One execution, or None."""
+    row = connection.execute(select(*_COLUMNS).where(t.executions.c.id == execution_id)).first()
+    return None if row is None else _execution(row)
+
+
+def get(connection: Connection, execution_id: int) -> Execution:
+    """One execution; raises NotFound."""
+    execution = find(connection, execution_id)
+    if execution is None:
+        raise NotFound(f"There is no execution #{execution_id}. `/runbook status` lists the newest.")
+    return execution
+
+
+def plan_of(connection: Connection, execution_id: int) -> Mapping[str, Any] | None:
+    """The stored plan as JSON."""
+    plan: Mapping[str, Any] | None = connection.scalar(
+        select(t.executions.c.plan).where(t.executions.c.id == execution_id)
+    )
+    return plan
+
+
+def in_states(connection: Connection, states: Collection[State], limit: int = 500) -> list[Execution]:
+    """Executions in these states, oldest first."""
+    rows = connection.execute(
+        select(*_COLUMNS)
+        .where(t.executions.c.state.in_([state.value for state in states]))
+        .order_by(t.executions.c.id)
+        .limit(limit)
+    )
+    return [_execution(row) for row in rows]
+
+
+def newest(connection: Connection, limit: int = 10, *, runbook: str | None = None) -> list[Execution]:
+    """The newest executions, newest first."""
+    query = select(*_COLUMNS).order_by(t.executions.c.id.desc()).limit(limit)
+    if runbook is not None:
+        query = query.where(t.executions.c.runbook == runbook)
+    return [_execution(row) for row in connection.execute(query)]
+
+
+def duplicate_of(connection: Connection, normalised: str) -> Execution | None:
+    """The unfinished execution that the same person asked for with the same text in the same channel."""
+    row = connection.execute(
+        select(*_COLUMNS).where(
+            t.executions.c.normalised == normalised, t.executions.c.state.in_([s.value for s in UNFINISHED])
+        )
+    ).first()
+    return None if row is None else _execution(row)
+
+
+def hosts_of(connection: Connection, execution_id: int) -> list[HostRun]:
+    """Its hosts, in order."""
+    rows = connection.execute(
+        select(t.host_runs).where(t.host_runs.c.execution_id == execution_id).order_by(t.host_runs.c.position)
+    )
+    return [HostRun(**{**row._mapping, "state": HostState(row.state)}) for row in rows]
+
+
+def steps_of(connection: Connection, execution_id: int) -> list[StepRun]:
+    """Its step runs, in the order they started."""
+    rows = connection.execute(
+        select(t.step_runs)
+        .where(t.step_runs.c.execution_id == execution_id)
+        .order_by(t.step_runs.c.started_at, t.step_runs.c.host, t.step_runs.c.step, t.step_runs.c.attempt)
+    )
+    return [_step(row) for row in rows]
+
+
+def output_of(
+    connection: Connection, execution_id: int, *, host: str | None = None, step: str | None = None, last: int = 200
+) -> list[OutputLine]:
+    """The last lines of output, oldest of them first."""
+    query = select(t.output).where(t.output.c.execution_id == execution_id)
+    if host is not None:
+        query = query.where(t.output.c.host == host)
+    if step is not None:
+        query = query.where(t.output.c.step == step)
+    rows = connection.execute(query.order_by(t.output.c.at.desc(), t.output.c.seq.desc()).limit(last)).all()
+    return [
+        OutputLine(
+            host=row.host,
+            step=row.step,
+            attempt=row.attempt,
+            seq=row.seq,
+            stream=row.stream,
+            text=row.text,
+            at=row.at,
+        )
+        for row in reversed(rows)
+    ]
+
+
+# --- creating and changing state --------------------------------------------------------------------------------------
+
+
+def create(
+    connection: Connection,
+    *,
+    runbook: str,
+    params: Mapping[str, Any],
+    hosts: Sequence[str],
+    services: Sequence[str],
+    danger: Danger,
+    actor: Actor,
+    origin: Origin,
+    channel: str | None,
+    text: str,
+    normalised: str | None,
+    reason: str | None,
+    dry_run: bool,
+    priority: Priority,
+    state: State,
+    timeout: timedelta,
+    now: datetime,
+    emergency_at: datetime | None = None,
+    ending: str | None = None,
+    retry_of: int | None = None,
+    request_id: str | None = None,
+) -> Execution:
+    """A new execution, pending to be planned or refused at the door, with a row for each host."""
+    row = connection.execute(
+        insert(t.executions)
+        .values(
+            request_id=request_id,
+            runbook=runbook,
+            params=dict(params),
+            hosts=list(hosts),
+            services=list(services),
+            danger=danger.value,
+            actor_id=actor.id,
+            actor_name=actor.name,
+            origin=origin.value,
+            channel=channel,
+            text=text,
+            normalised=normalised,
+            reason=reason,
+            dry_run=dry_run,
+            priority=priority.value,
+            priority_rank=priority.rank,
+            state=state.value,
+            phase=Phase.PLAN.value,
+            created_at=now,
+            queued_at=now,
+            ended_at=now if state.is_final else None,
+            timeout=timeout.total_seconds(),
+            emergency_at=emergency_at,
+            ending=ending,
+            retry_of=retry_of,
+        )
+        .returning(*_COLUMNS)
+    ).one()
+    execution = _execution(row)
+    for position, host in enumerate(hosts):
+        connection.execute(
+            insert(t.host_runs).values(
+                execution_id=execution.id, host=host, position=position, state=HostState.WAITING.value
+            )
+        )
+    return execution
+
+
+def move(
+    connection: Connection,
+    execution_id: int,
+    *,
+    leaving: Collection[State],
+    to: State,
+    now: datetime,
+    actor: Actor = HANDRAIL,
+    origin: Origin = Origin.ENGINE,
+    epoch: int | None = None,
+    reason: str | None = None,
+    **values: Any,
+) -> Execution:
+    """Change the state, and witness it. Raises TooLate, or LeaseLost when `epoch` is given and is not ours any more.
+
+    An ending releases owner and lease; its audit entry carries a hash over the step runs.
+    """
+    statement = (
+        update(t.executions)
+        .where(t.executions.c.id == execution_id, t.executions.c.state.in_([s.value for s in leaving]))
+        .values(state=to.value, **values)
+        .returning(*_COLUMNS)
+    )
+    if epoch is not None:
+        statement = statement.where(t.executions.c.epoch == epoch)
+    if to.is_final:
+        statement = statement.values(ended_at=now, ending=reason, note=None, current=None)
+    if to is not State.RUNNING:
+        statement = statement.values(owner=None, lease_until=None)
+    row = connection.execute(statement).first()
+    if row is None:
+        found = get(connection, execution_id)
+        if epoch is not None and found.epoch != epoch:
+            raise LeaseLost(f"execution {execution_id} has a new owner")
+        raise TooLate(f"#{execution_id} is {found.state.words} already.")
+    execution = _execution(row)
+    proof = {"steps": steps_hash(connection, execution_id)} if to.is_final or to is State.INTERRUPTED else {}
+    audit.append(
+        connection,
+        at=now,
+        kind=f"execution.{to.value}",
+        actor=actor,
+        origin=origin,
+        execution_id=execution_id,
+        runbook=execution.runbook,
+        hosts=list(execution.hosts),
+        fingerprint=execution.fingerprint,
+        reason=reason,
+        **proof,
+    )
+    return execution
+
+
+def steps_hash(connection: Connection, execution_id: int) -> str:
+    """A hash over everything the step runs say, for the ending's audit entry."""
+    return _hash_of(steps_of(connection, execution_id))
+
+
+def _hash_of(steps: Iterable[StepRun]) -> str:
+    from storage.canonical import sha256
+
+    return sha256(
+        [
+            [
+                step.host,
+                step.step,
+                step.attempt,
+                step.title,
+                step.state.value,
+                step.started_at.isoformat(timespec="microseconds"),
+                step.ended_at.isoformat(timespec="microseconds") if step.ended_at else None,
+                step.exit_status,
+                step.signal,
+                step.death.value if step.death else None,
+                step.lines,
+            ]
+            for step in steps
+        ]
+    )
+
+
+# --- the queue: owners, leases, epochs --------------------------------------------------------------------------------
+
+
+def claim(
+    connection: Connection, *, owner: str, now: datetime, lease: timedelta, limit: int, held: bool = True
+) -> list[Execution]:
+    """Take pending executions for this owner, highest priority first; those that wait for a host's lock stay."""
+    if limit <= 0:
+        return []
+    rows = connection.execute(
+        select(*_COLUMNS)
+        .where(
+            t.executions.c.state == State.PENDING.value,
+            or_(t.executions.c.owner.is_(None), t.executions.c.lease_until < now),
+            ~and_(t.executions.c.phase == Phase.APPLY.value, _waits_for_a_lock()),
+        )
+        .order_by(t.executions.c.priority_rank, t.executions.c.queued_at, t.executions.c.id)
+        .limit(limit)
+    ).all()
+    taken: list[Execution] = []
+    for row in rows:
+        fresh = connection.execute(
+            update(t.executions)
+            .where(t.executions.c.id == row.id, t.executions.c.epoch == row.epoch)
+            .values(owner=owner, epoch=row.epoch + 1, lease_until=now + lease)
+            .returning(*_COLUMNS)
+        ).first()
+        if fresh is not None:
+            taken.append(_execution(fresh))
+    return taken
+
+
+def _waits_for_a_lock() -> Any:
+    # READ executions take no locks, so only changing ones wait. `hosts` lives in host_runs for this join.
+    return and_(
+        t.executions.c.danger != Danger.READ.value,
+        exists(
+            select(literal(1))
+            .select_from(t.host_locks.join(t.host_runs, t.host_runs.c.host == t.host_locks.c.host))
+            .where(
+                t.host_runs.c.execution_id == t.executions.c.id,
+                t.host_locks.c.execution_id != t.executions.c.id,
+            )
+        ),
+    )
+
+
+def renew(
+    connection: Connection, *, owner: str, epochs: Mapping[int, int], now: datetime, lease: timedelta
+) -> set[int]:
+    """Renew the leases of these executions; returns those that are still ours."""
+    kept: set[int] = set()
+    for execution_id, epoch in epochs.items():
+        row = connection.execute(
+            update(t.executions)
+            .where(
+                t.executions.c.id == execution_id,
+                t.executions.c.owner == owner,
+                t.executions.c.epoch == epoch,
+                t.executions.c.state.in_([State.PENDING.value, State.RUNNING.value]),
+            )
+            .values(lease_until=now + lease)
+            .returning(t.executions.c.id)
+        ).first()
+        if row is not None:
+            kept.add(row.id)
+    return kept
+
+
+def ownerless(connection: Connection, *, now: datetime, owners: Collection[str] | None = None) -> list[Execution]:
+    """Running executions whose lease ran out; with `owners`, also those of any owner not named there.
+
+    On SQLite only one owner can live, so that at its start every other owner is known to be dead.
+    """
+    gone = t.executions.c.lease_until < now
+    if owners is not None:
+        gone = or_(gone, t.executions.c.owner.not_in(list(owners)), t.executions.c.owner.is_(None))
+    rows = connection.execute(
+        select(*_COLUMNS).where(t.executions.c.state == State.RUNNING.value, gone).order_by(t.executions.c.id)
+    )
+    return [_execution(row) for row in rows]
+
+
+def seize(connection: Connection, execution: Execution) -> None:
+    """Fence the owner that died: whatever it still writes carries an old epoch. Raises TooLate."""
+    row = connection.execute(
+        update(t.executions)
+        .where(t.executions.c.id == execution.id, t.executions.c.epoch == execution.epoch)
+        .values(epoch=execution.epoch + 1, owner=None, lease_until=None)
+        .returning(t.executions.c.id)
+    ).first()
+    if row is None:
+        raise TooLate(f"#{execution.id} has an owner again.")
+
+
+def hold(connection: Connection, execution_id: int, epoch: int) -> None:
+    """Raises LeaseLost unless this owner still holds it."""
+    row = connection.execute(
+        select(t.executions.c.id).where(t.executions.c.id == execution_id, t.executions.c.epoch == epoch)
+    ).first()
+    if row is None:
+        raise LeaseLost(f"execution {execution_id} has a new owner")
+
+
+def set_values(connection: Connection, execution_id: int, *, epoch: int | None = None, **values: Any) -> Execution:
+    """Set plain columns that are no state (plan, note, progress). With `epoch`, fenced."""
+    statement = update(t.executions).where(t.executions.c.id == execution_id).values(**values).returning(*_COLUMNS)
+    if epoch is not None:
+        statement = statement.where(t.executions.c.epoch == epoch)
+    row = connection.execute(statement).first()
+    if row is None:
+        raise LeaseLost(f"execution {execution_id} has a new owner")
+    return _execution(row)
+
+
+def ask_to_cancel(connection: Connection, execution_id: int, *, by: Actor, at: datetime, reason: str | None) -> bool:
+    """Note that somebody wants it stopped; its owner sees it. False when somebody did before."""
+    row = connection.execute(
+        update(t.executions)
+        .where(t.executions.c.id == execution_id, t.executions.c.cancel_at.is_(None))
+        .values(cancel_by=by.id, cancel_at=at, cancel_reason=reason)
+        .returning(t.executions.c.id)
+    ).first()
+    return row is not None
+
+
+def cancelled_among(connection: Connection, ids: Collection[int]) -> list[Execution]:
+    """Which of these somebody asked to cancel."""
+    if not ids:
+        return []
+    rows = connection.execute(
+        select(*_COLUMNS).where(t.executions.c.id.in_(list(ids)), t.executions.c.cancel_at.is_not(None))
+    )
+    return [_execution(row) for row in rows]
+
+
+# --- hosts and steps --------------------------------------------------------------------------------------------------
+
+
+def set_host(connection: Connection, execution_id: int, host: str, *, epoch: int | None = None, **values: Any) -> None:
+    """Change one host's row. With `epoch`, fenced."""
+    if epoch is not None:
+        hold(connection, execution_id, epoch)
+    if isinstance(values.get("state"), HostState):
+        values["state"] = values["state"].value
+    connection.execute(
+        update(t.host_runs)
+        .where(t.host_runs.c.execution_id == execution_id, t.host_runs.c.host == host)
+        .values(**values)
+    )
+
+
+def begin_step(
+    connection: Connection, step: StepRun, *, execution: Execution, services: Collection[str], words: str
+) -> bool:
+    """Mark a step started before it starts: the one statement that asks the kill switch, the fence and the cancel.
+
+    False when something forbids it (`why_not` says what). Raises LeaseLost. Asked again with the very same step (after
+    an outage in which the answer was lost) it says True once more.
+    """
+    known = connection.execute(
+        select(t.step_runs.c.started_at).where(*_same_step(step.execution_id, step.host, step.step, step.attempt))
+    ).first()
+    hold(connection, execution.id, execution.epoch)
+    if known is not None:
+        return bool(known.started_at == step.started_at)
+    columns = {
+        "execution_id": step.execution_id,
+        "host": step.host,
+        "step": step.step,
+        "attempt": step.attempt,
+        "title": step.title,
+        "changing": step.changing,
+        "state": StepState.STARTED.value,
+        "started_at": step.started_at,
+        "lines": 0,
+        "dropped": 0,
+    }
+    allowed = and_(
+        t.executions.c.id == execution.id,
+        t.executions.c.epoch == execution.epoch,
+        t.executions.c.state == State.RUNNING.value,
+        t.executions.c.cancel_at.is_(None),
+        ~exists(select(literal(1)).select_from(t.kill_switches).where(_holds(execution, step.host, services))),
+    )
+    source = select(*(literal(value, t.step_runs.c[name].type).label(name) for name, value in columns.items())).where(
+        exists(select(literal(1)).select_from(t.executions).where(allowed))
+    )
+    row = connection.execute(
+        insert(t.step_runs).from_select(list(columns), source).returning(t.step_runs.c.execution_id)
+    ).first()
+    if row is None:
+        return False
+    connection.execute(
+        update(t.executions)
+        .where(t.executions.c.id == execution.id)
+        .values(current=words, started_at=func.coalesce(t.executions.c.started_at, step.started_at))
+    )
+    return True
+
+
+def _holds(execution: Execution, host: str, services: Collection[str]) -> Any:
+    """The condition under which an engaged switch holds this execution on this host."""
+    switch = t.kill_switches.c
+    covers = or_(
+        switch.scope == Scope.GLOBAL.value,
+        and_(switch.scope == Scope.RUNBOOK.value, switch.subject == execution.runbook),
+        and_(switch.scope == Scope.HOST.value, switch.subject == host),
+        and_(switch.scope == Scope.SERVICE.value, switch.subject.in_(sorted(services))),
+    )
+    if execution.emergency_at is None:
+        return covers
+    return and_(covers, switch.engaged_at > execution.emergency_at)
+
+
+def end_step(connection: Connection, step: StepRun, *, execution: Execution, done: int = 0) -> None:
+    """Record how a started step ended. Raises LeaseLost when another owner took over meanwhile."""
+    hold(connection, execution.id, execution.epoch)
+    connection.execute(
+        update(t.step_runs)
+        .where(*_same_step(step.execution_id, step.host, step.step, step.attempt))
+        .values(
+            state=step.state.value,
+            ended_at=step.ended_at,
+            exit_status=step.exit_status,
+            signal=step.signal,
+            pgid=step.pgid,
+            death=step.death.value if step.death else None,
+            reason=step.reason,
+            lines=step.lines,
+            dropped=step.dropped,
+        )
+    )
+    if done:
+        connection.execute(
+            update(t.executions)
+            .where(t.executions.c.id == execution.id)
+            .values(steps_done=t.executions.c.steps_done + done)
+        )
+
+
+def interrupt_steps(connection: Connection, execution_id: int, *, now: datetime, reason: str) -> list[StepRun]:
+    """Started steps of a dead owner: we stopped, their outcome is unknown."""
+    rows = connection.execute(
+        update(t.step_runs)
+        .where(t.step_runs.c.execution_id == execution_id, t.step_runs.c.state == StepState.STARTED.value)
+        .values(state=StepState.INTERRUPTED.value, ended_at=now, reason=reason)
+        .returning(t.step_runs)
+    )
+    return [_step(row) for row in rows]
+
+
+def note_group(connection: Connection, step: StepRun, pgid: int) -> None:
+    """Remember the remote process group as soon as it is known, so that anybody can end it."""
+    connection.execute(
+        update(t.step_runs).where(*_same_step(step.execution_id, step.host, step.step, step.attempt)).values(pgid=pgid)
+    )
+
+
+def keep_output(connection: Connection, execution_id: int, lines: Sequence[OutputLine]) -> None:
+    """Append lines of output."""
+    if lines:
+        connection.execute(
+            insert(t.output),
+            [
+                {
+                    "execution_id": execution_id,
+                    "host": line.host,
+                    "step": line.step,
+                    "attempt": line.attempt,
+                    "seq": line.seq,
+                    "stream": line.stream,
+                    "text": line.text,
+                    "at": line.at,
+                }
+                for line in lines
+            ],
+        )
+
+
+def _same_step(execution_id: int, host: str, step: str, attempt: int) -> tuple[Any, ...]:
+    c = t.step_runs.c
+    return (c.execution_id == execution_id, c.host == host, c.step == step, c.attempt == attempt)
+
+
+def _step(row: Row[Any]) -> StepRun:
+    from storage.records import Death
+
+    values = dict(row._mapping)
+    values["state"] = StepState(values["state"])
+    values["death"] = Death(values["death"]) if values["death"] else None
+    return StepRun(**values)
+
+
+def _execution(row: Row[Any]) -> Execution:
+    values = dict(row._mapping)
+    values["actor"] = Actor(id=values.pop("actor_id"), name=values.pop("actor_name"))
+    return Execution(
+        **{
+            **values,
+            "hosts": tuple(values["hosts"]),
+            "services": tuple(values["services"]),
+            "danger": Danger(values["danger"]),
+            "origin": Origin(values["origin"]),
+            "priority": Priority(values["priority"]),
+            "state": State(values["state"]),
+            "phase": Phase(values["phase"]),
+        }
+    )

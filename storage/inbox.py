@@ -1,0 +1,71 @@
+"""What Slack sent and we acknowledged: one row each, handled once, also across a restart."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from storage import tables as t
+from storage.records import Actor, InboxState, Received
+
+
+def receive(connection: Connection, received: Received) -> bool:
+    """Keep it. False when one with the same key was received before: a repeated delivery."""
+    try:
+        with connection.begin_nested():
+            connection.execute(
+                insert(t.requests).values(
+                    id=received.id,
+                    key=received.key,
+                    kind=received.kind,
+                    actor_id=received.actor.id,
+                    actor_name=received.actor.name,
+                    channel=received.channel,
+                    text=received.text,
+                    payload=dict(received.payload),
+                    received_at=received.received_at,
+                    state=InboxState.NEW.value,
+                )
+            )
+    except IntegrityError:
+        return False
+    return True
+
+
+def handled(connection: Connection, request_id: str) -> bool:
+    """Mark it handled, in the transaction of what came of it. False when it was already."""
+    row = connection.execute(
+        update(t.requests)
+        .where(t.requests.c.id == request_id, t.requests.c.state == InboxState.NEW.value)
+        .values(state=InboxState.HANDLED.value)
+        .returning(t.requests.c.id)
+    ).first()
+    return row is not None
+
+
+def unhandled(connection: Connection, limit: int = 100) -> list[Received]:
+    """What was acknowledged and not yet handled, oldest first."""
+    rows = connection.execute(
+        select(t.requests)
+        .where(t.requests.c.state == InboxState.NEW.value)
+        .order_by(t.requests.c.received_at)
+        .limit(limit)
+    )
+    return [_received(row) for row in rows]
+
+
+def prune(connection: Connection, *, before: datetime, limit: int = 500) -> int:
+    """Forget handled ones older than `before`, a small batch at a time."""
+    old = (
+        select(t.requests.c.id)
+        .where(t.requests.c.state == InboxState.HANDLED.value, t.requests.c.received_at < before)
+        .limit(limit)
+    )
+    return connection.execute(delete(t.requests).where(t.requests.c.id.in_(old))).rowcount
+
+
+def _received(row: Row[Any]) -> Received:
+    values = dict(row._mapping)
+    actor = Actor(id=values.pop("actor_id"), name=values.pop("actor_name"))
+    return Received(actor=actor, **{**values, "state": InboxState(values["state"])})

@@ -1,0 +1,448 @@
+"""Every noun Handrail keeps, as frozen values. Standard library only.
+
+Read in this order: who asked (`Actor`, `RunRequest`), what came of it (`Execution`, `HostRun`, `StepRun`), who
+consented (`Approval`), what holds things back (`KillSwitch`, `HostLock`), what was witnessed (`AuditEntry`) and what
+must be said (`OutboxMessage`). Every `datetime` is aware and in UTC.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class Origin(StrEnum):
+    """The door a request came through."""
+
+    COMMAND = "command"
+    BUTTON = "button"
+    MODAL = "modal"
+    SHORTCUT = "shortcut"
+    SCHEDULE = "schedule"
+    ALERT = "alert"
+    API = "api"
+    CLI = "cli"
+    ENGINE = "engine"  # what Handrail does by itself: expiry, interruption
+
+
+@dataclass(frozen=True, kw_only=True)
+class Actor:
+    """Who asked. `id` is a Slack user id, or `cli:LOGIN` for somebody at the command line."""
+
+    id: str
+    name: str = ""
+
+    @property
+    def is_slack(self) -> bool:
+        """Whether this person can be mentioned in Slack."""
+        return self.id.startswith(("U", "W"))
+
+
+HANDRAIL = Actor(id="handrail", name="Handrail")
+
+
+class Platform(StrEnum):
+    """What a host runs; a runbook names those it supports."""
+
+    LINUX = "LINUX"
+    MACOS = "MACOS"
+    WINDOWS = "WINDOWS"
+
+
+class Danger(StrEnum):
+    """How much a runbook can break; it decides who must consent."""
+
+    READ = "read"
+    LOW = "low"
+    HIGH = "high"
+    DANGEROUS = "dangerous"
+
+    @property
+    def changes_hosts(self) -> bool:
+        """READ runbooks take no cooldown, no budget and share their host."""
+        return self is not Danger.READ
+
+    @property
+    def rank(self) -> int:
+        """Order of severity, 0 for READ."""
+        return list(Danger).index(self)
+
+
+class Priority(StrEnum):
+    """The order in which waiting executions start."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+    @property
+    def rank(self) -> int:
+        """0 starts first."""
+        return list(Priority).index(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRequest:
+    """What a person (or a schedule, an alert, the API) asked for, before anything is known about hosts."""
+
+    actor: Actor
+    origin: Origin
+    runbook: str
+    values: tuple[str, ...] = ()  # in the order typed; given to the positional parameters
+    named: Mapping[str, Any] = field(default_factory=dict)
+    targets: tuple[str, ...] = ()
+    channel: str | None = None
+    text: str = ""  # as typed, redacted
+    dry_run: bool = False
+    reason: str | None = None
+    priority: Priority = Priority.NORMAL
+    emergency: bool = False
+    retry_of: int | None = None  # the execution this one continues; skips the cooldown that one took
+    request_id: str | None = None  # the inbox row it came from
+
+
+class State(StrEnum):
+    """States of an execution. `is_final` ones never change again, except that *interrupted* may be continued."""
+
+    PENDING = "pending"
+    AWAITING_APPROVAL = "awaiting_approval"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed_out"
+    REFUSED = "refused"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    INTERRUPTED = "interrupted"
+    ROLLED_BACK = "rolled_back"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        return self not in {State.PENDING, State.AWAITING_APPROVAL, State.RUNNING, State.INTERRUPTED}
+
+    @property
+    def words(self) -> str:
+        """As people read it."""
+        return self.value.replace("_", " ")
+
+
+class Phase(StrEnum):
+    """What a pending execution waits for an owner to do."""
+
+    PLAN = "plan"  # probe, plan, review
+    APPLY = "apply"  # review again (the approval is there now), admit, run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """One attempt to carry out a plan. `params` are validated values; `plan` is read apart (it can be long)."""
+
+    id: int
+    runbook: str
+    params: Mapping[str, Any]
+    hosts: tuple[str, ...]
+    services: tuple[str, ...]  # normalised; every kill switch on one of them holds this execution
+    danger: Danger
+    actor: Actor
+    origin: Origin
+    channel: str | None
+    text: str
+    reason: str | None
+    dry_run: bool
+    priority: Priority
+    state: State
+    phase: Phase
+    created_at: datetime
+    queued_at: datetime  # when it last became claimable
+    timeout: float  # seconds per host, counted from its first step
+    emergency_at: datetime | None = None  # switches engaged before this instant are overridden
+    fingerprint: str | None = None
+    started_at: datetime | None = None  # first step of the first host
+    ended_at: datetime | None = None
+    ending: str | None = None  # the reason of its ending, in words
+    note: str | None = None  # why it waits, in words
+    cancel_by: str | None = None
+    cancel_at: datetime | None = None
+    cancel_reason: str | None = None
+    owner: str | None = None
+    epoch: int = 0
+    lease_until: datetime | None = None
+    retry_of: int | None = None
+    resume: Mapping[str, str] | None = None  # host -> first step to run again, after an interruption
+    steps_total: int = 0
+    steps_done: int = 0
+    current: str | None = None  # the step being run, in words
+
+
+class HostState(StrEnum):
+    """How far one host of an execution is."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostRun:
+    """One host within one execution."""
+
+    execution_id: int
+    host: str
+    position: int
+    state: HostState
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    reason: str | None = None
+    outcome: str | None = None  # what the runbook says changed, e.g. "pid 812 -> 1043"
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
+
+
+class StepState(StrEnum):
+    """How one step run stands or ended."""
+
+    STARTED = "started"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    STOPPED = "stopped"  # by cancel or kill switch
+    SKIPPED = "skipped"  # not needed
+    INTERRUPTED = "interrupted"  # we stopped; its outcome is unknown
+
+
+class Death(StrEnum):
+    """What we found when we looked for a command that we stopped."""
+
+    STOPPED = "stopped"
+    STILL_RUNNING = "still running"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRun:
+    """One step on one host. `step` is its place in the host's plan: "1", "2", "3.1" inside a parallel group."""
+
+    execution_id: int
+    host: str
+    step: str
+    attempt: int
+    title: str
+    state: StepState
+    started_at: datetime
+    changing: bool = True
+    ended_at: datetime | None = None
+    exit_status: int | None = None
+    signal: str | None = None
+    pgid: int | None = None  # the remote process group
+    death: Death | None = None
+    reason: str | None = None
+    lines: int = 0
+    dropped: int = 0  # lines beyond what we keep
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputLine:
+    """One line of a step's output, already redacted."""
+
+    host: str
+    step: str
+    attempt: int
+    seq: int
+    stream: str
+    text: str
+    at: datetime
+
+
+class Consent(StrEnum):
+    """What a danger asks for: nothing, the requester's own confirmation, or somebody else's approval."""
+
+    NONE = "none"
+    CONFIRM = "confirm"
+    APPROVE = "approve"
+
+
+class ApprovalState(StrEnum):
+    """How an approval stands."""
+
+    WAITING = "waiting"
+    GIVEN = "given"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"  # the execution ended before anybody decided
+
+
+@dataclass(frozen=True, kw_only=True)
+class Approval:
+    """Someone's consent to exactly one plan. Given in time, it is good for the same time again."""
+
+    id: int
+    execution_id: int
+    fingerprint: str
+    kind: Consent
+    state: ApprovalState
+    requested_at: datetime
+    expires_at: datetime
+    reminded_at: datetime | None = None
+    decided_by: str | None = None
+    decided_at: datetime | None = None
+    good_until: datetime | None = None
+    reason: str | None = None
+
+
+class Scope(StrEnum):
+    """What a kill switch covers."""
+
+    GLOBAL = "global"
+    SERVICE = "service"
+    RUNBOOK = "runbook"
+    HOST = "host"
+
+
+@dataclass(frozen=True, kw_only=True)
+class KillSwitch:
+    """An engaged switch. A released one has no row; the audit remembers it. `subject` is "" for global."""
+
+    scope: Scope
+    subject: str
+    engaged_by: Actor
+    engaged_at: datetime
+    now: bool
+    reason: str | None
+
+    @property
+    def words(self) -> str:
+        """The switch as people name it."""
+        return "global" if self.scope is Scope.GLOBAL else f"{self.scope} {self.subject}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostLock:
+    """A changing execution holds its hosts from admission to its end."""
+
+    host: str
+    execution_id: int
+    since: datetime
+
+
+class BreakerState(StrEnum):
+    """pybreaker's states, by its names."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Breaker:
+    """The circuit breaker of one runbook on one host."""
+
+    runbook: str
+    host: str
+    state: BreakerState = BreakerState.CLOSED
+    failures: int = 0
+    successes: int = 0
+    opened_at: datetime | None = None
+    probing: int | None = None  # the one execution let through while half-open
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditEntry:
+    """One witness. `hash` is SHA-256 over the canonical JSON of everything else, `previous` included."""
+
+    seq: int
+    at: datetime
+    kind: str
+    actor: str
+    origin: str
+    execution_id: int | None
+    data: Mapping[str, Any]
+    previous: str
+    hash: str
+
+
+class InboxState(StrEnum):
+    """What became of something Slack sent us."""
+
+    NEW = "new"
+    HANDLED = "handled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Received:
+    """What Slack sent and we acknowledged: handled once, also across a restart. `key` is what makes it unique."""
+
+    id: str
+    key: str
+    kind: str
+    actor: Actor
+    channel: str | None
+    text: str
+    payload: Mapping[str, Any]
+    received_at: datetime
+    state: InboxState = InboxState.NEW
+
+
+class OutboxKind(StrEnum):
+    """What a message is; its rank is the order in which waiting messages are said."""
+
+    ENDING = "ending"
+    APPROVAL = "approval"
+    ANSWER = "answer"  # to one person
+    ALERT = "alert"
+    HEADLINE = "headline"
+    PLAN = "plan"
+    CARD = "card"  # an edit of the headline
+    PROGRESS = "progress"
+
+    @property
+    def rank(self) -> int:
+        """0 is said first."""
+        return list(OutboxKind).index(self)
+
+
+class OutboxState(StrEnum):
+    """Where a message stands."""
+
+    WAITING = "waiting"
+    SENDING = "sending"
+    SENT = "sent"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutboxMessage:
+    """Something that must be said. `method` is how: post, update, ephemeral or respond (through a response URL)."""
+
+    id: str
+    kind: OutboxKind
+    method: str
+    channel: str | None
+    execution_id: int | None
+    coalesce_key: str | None  # a waiting message with the same key is replaced: latest wins
+    payload: Mapping[str, Any]
+    created_at: datetime
+    state: OutboxState = OutboxState.WAITING
+    attempts: int = 0
+    next_attempt_at: datetime | None = None
+    unsure: bool = False  # an earlier attempt may have been delivered
+    sent_at: datetime | None = None
+    ts: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thread:
+    """Where one execution reports: its headline message."""
+
+    execution_id: int
+    channel: str
+    ts: str
+    asked_in: str | None = None  # the channel it was asked in, when that one could not be posted to

@@ -1,0 +1,428 @@
+"""The tables, as SQLAlchemy Core sees them. Migrations make them; `alembic check` keeps both the same.
+
+Strings with a CHECK instead of native enums, a naming convention from the first day, times as aware UTC.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Dialect
+
+from storage.records import (
+    ApprovalState,
+    BreakerState,
+    Consent,
+    Danger,
+    Death,
+    HostState,
+    InboxState,
+    OutboxKind,
+    OutboxState,
+    Phase,
+    Priority,
+    Scope,
+    State,
+    StepState,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware datetime in UTC; SQLite keeps it without its zone."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        """`timestamptz` on PostgreSQL."""
+        return dialect.type_descriptor(DateTime(timezone=dialect.name == "postgresql"))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse what has no zone: it would be somebody's local time."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone")
+        value = value.astimezone(UTC)
+        return value if dialect.name == "postgresql" else value.replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Always aware."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+Id = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _one_of(column: str, kind: type[StrEnum]) -> CheckConstraint:
+    values = ", ".join(f"'{member.value}'" for member in kind)
+    return CheckConstraint(f"{column} IN ({values})", name=column)
+
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("key", String(255), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("actor_id", String(80), nullable=False),
+    Column("actor_name", String(200), nullable=False),
+    Column("channel", String(40)),
+    Column("text", Text, nullable=False),
+    Column("payload", Json, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("state", String(10), nullable=False),
+    UniqueConstraint("key"),
+    _one_of("state", InboxState),
+    Index("ix_requests_new", "received_at", sqlite_where=text("state = 'new'"), postgresql_where=text("state = 'new'")),
+)
+
+executions = Table(
+    "executions",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("request_id", String(40)),
+    Column("runbook", String(100), nullable=False),
+    Column("params", Json, nullable=False),
+    Column("hosts", Json, nullable=False),
+    Column("services", Json, nullable=False),
+    Column("danger", String(10), nullable=False),
+    Column("actor_id", String(80), nullable=False),
+    Column("actor_name", String(200), nullable=False),
+    Column("origin", String(10), nullable=False),
+    Column("channel", String(40)),
+    Column("text", Text, nullable=False),
+    Column("normalised", String(80)),  # hash of person, channel and text: the same while unfinished is a duplicate
+    Column("reason", Text),
+    Column("dry_run", Boolean, nullable=False),
+    Column("priority", String(10), nullable=False),
+    Column("priority_rank", Integer, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("phase", String(10), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("queued_at", UtcDateTime, nullable=False),
+    Column("timeout", Float, nullable=False),
+    Column("emergency_at", UtcDateTime),
+    Column("fingerprint", String(64)),
+    Column("plan", Json),
+    Column("started_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Column("ending", Text),
+    Column("note", Text),
+    Column("cancel_by", String(80)),
+    Column("cancel_at", UtcDateTime),
+    Column("cancel_reason", Text),
+    Column("owner", String(80)),
+    Column("epoch", Integer, nullable=False, server_default="0"),
+    Column("lease_until", UtcDateTime),
+    Column("retry_of", Id),
+    Column("resume", Json),
+    Column("steps_total", Integer, nullable=False, server_default="0"),
+    Column("steps_done", Integer, nullable=False, server_default="0"),
+    Column("current", Text),
+    _one_of("danger", Danger),
+    _one_of("priority", Priority),
+    _one_of("state", State),
+    _one_of("phase", Phase),
+    Index(
+        "ix_executions_queue",
+        "priority_rank",
+        "queued_at",
+        "id",
+        sqlite_where=text("state = 'pending'"),
+        postgresql_where=text("state = 'pending'"),
+    ),
+    Index(
+        "ix_executions_open",
+        "state",
+        sqlite_where=text("state IN ('pending', 'awaiting_approval', 'running', 'interrupted')"),
+        postgresql_where=text("state IN ('pending', 'awaiting_approval', 'running', 'interrupted')"),
+    ),
+    Index(
+        "uq_executions_unfinished",
+        "normalised",
+        unique=True,
+        sqlite_where=text("normalised IS NOT NULL AND state IN ('pending', 'awaiting_approval', 'running')"),
+        postgresql_where=text("normalised IS NOT NULL AND state IN ('pending', 'awaiting_approval', 'running')"),
+    ),
+    Index("ix_executions_created", "created_at", "id"),
+    sqlite_autoincrement=True,  # an id is never given twice, whatever is deleted behind our back
+)
+
+host_runs = Table(
+    "host_runs",
+    metadata,
+    Column("execution_id", Id, ForeignKey("executions.id"), nullable=False),
+    Column("host", String(255), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Column("reason", Text),
+    Column("outcome", Text),
+    Column("before", Json),
+    Column("after", Json),
+    PrimaryKeyConstraint("execution_id", "host"),
+    _one_of("state", HostState),
+)
+
+step_runs = Table(
+    "step_runs",
+    metadata,
+    Column("execution_id", Id, ForeignKey("executions.id"), nullable=False),
+    Column("host", String(255), nullable=False),
+    Column("step", String(20), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("changing", Boolean, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("exit_status", Integer),
+    Column("signal", String(20)),
+    Column("pgid", Integer),
+    Column("death", String(20)),
+    Column("reason", Text),
+    Column("lines", Integer, nullable=False, server_default="0"),
+    Column("dropped", Integer, nullable=False, server_default="0"),
+    PrimaryKeyConstraint("execution_id", "host", "step", "attempt"),
+    _one_of("state", StepState),
+    _one_of("death", Death),
+)
+
+output = Table(
+    "output",
+    metadata,
+    Column("execution_id", Id, ForeignKey("executions.id"), nullable=False),
+    Column("host", String(255), nullable=False),
+    Column("step", String(20), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("stream", String(10), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("execution_id", "host", "step", "attempt", "seq"),
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("execution_id", Id, ForeignKey("executions.id"), nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("kind", String(10), nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("requested_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("reminded_at", UtcDateTime),
+    Column("decided_by", String(80)),
+    Column("decided_at", UtcDateTime),
+    Column("good_until", UtcDateTime),
+    Column("reason", Text),
+    _one_of("kind", Consent),
+    _one_of("state", ApprovalState),
+    Index(
+        "uq_approvals_waiting",
+        "execution_id",
+        unique=True,
+        sqlite_where=text("state = 'waiting'"),
+        postgresql_where=text("state = 'waiting'"),
+    ),
+    Index("ix_approvals_execution", "execution_id"),
+)
+
+kill_switches = Table(
+    "kill_switches",
+    metadata,
+    Column("scope", String(10), nullable=False),
+    Column("subject", String(255), nullable=False),
+    Column("engaged_by", String(80), nullable=False),
+    Column("engaged_by_name", String(200), nullable=False),
+    Column("engaged_at", UtcDateTime, nullable=False),
+    Column("now", Boolean, nullable=False),
+    Column("reason", Text),
+    PrimaryKeyConstraint("scope", "subject"),
+    _one_of("scope", Scope),
+)
+
+token_buckets = Table(
+    "token_buckets",
+    metadata,
+    Column("key", String(300), primary_key=True),
+    Column("tat", Float, nullable=False),  # GCRA's theoretical arrival time, seconds since 1970
+)
+
+cooldowns = Table(
+    "cooldowns",
+    metadata,
+    Column("runbook", String(100), nullable=False),
+    Column("host", String(255), nullable=False),
+    Column("execution_id", Id, nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("runbook", "host"),
+)
+
+admissions = Table(
+    "admissions",  # the budgets one execution has taken, once
+    metadata,
+    Column("execution_id", Id, primary_key=True, autoincrement=False),
+    Column("at", UtcDateTime, nullable=False),
+)
+
+breakers = Table(
+    "breakers",
+    metadata,
+    Column("runbook", String(100), nullable=False),
+    Column("host", String(255), nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("successes", Integer, nullable=False),
+    Column("opened_at", UtcDateTime),
+    Column("probing", Id),
+    PrimaryKeyConstraint("runbook", "host"),
+    _one_of("state", BreakerState),
+)
+
+host_locks = Table(
+    "host_locks",
+    metadata,
+    Column("host", String(255), primary_key=True),
+    Column("execution_id", Id, ForeignKey("executions.id"), nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", Id, primary_key=True, autoincrement=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("kind", String(60), nullable=False),
+    Column("actor", String(80), nullable=False),
+    Column("origin", String(10), nullable=False),
+    Column("execution_id", Id),
+    Column("data", Text, nullable=False),  # canonical JSON, byte for byte what was hashed
+    Column("previous", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    UniqueConstraint("hash"),
+    Index("ix_audit_execution", "execution_id", "seq"),
+    Index("ix_audit_actor", "actor", "seq"),
+)
+
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("seq", Id, nullable=False),
+    Column("hash", String(64), nullable=False),
+    CheckConstraint("id = 1", name="single"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("kind", String(10), nullable=False),
+    Column("kind_rank", Integer, nullable=False),
+    Column("method", String(20), nullable=False),
+    Column("channel", String(40)),
+    Column("execution_id", Id),
+    Column("coalesce_key", String(120)),
+    Column("payload", Json, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("position", Id, nullable=False),  # order among messages of one rank
+    Column("state", String(10), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_attempt_at", UtcDateTime),
+    Column("unsure", Boolean, nullable=False),
+    Column("sent_at", UtcDateTime),
+    Column("ts", String(40)),
+    Column("error", Text),
+    _one_of("kind", OutboxKind),
+    _one_of("state", OutboxState),
+    Index(
+        "ix_outbox_waiting",
+        "kind_rank",
+        "position",
+        sqlite_where=text("state IN ('waiting', 'sending')"),
+        postgresql_where=text("state IN ('waiting', 'sending')"),
+    ),
+    Index(
+        "uq_outbox_coalesce_key",
+        "coalesce_key",
+        unique=True,
+        sqlite_where=text("state = 'waiting' AND coalesce_key IS NOT NULL"),
+        postgresql_where=text("state = 'waiting' AND coalesce_key IS NOT NULL"),
+    ),
+    Index("ix_outbox_execution", "execution_id"),
+)
+
+threads = Table(
+    "threads",
+    metadata,
+    Column("execution_id", Id, primary_key=True, autoincrement=False),
+    Column("channel", String(40), nullable=False),
+    Column("ts", String(40), nullable=False),
+    Column("asked_in", String(40)),
+)
+
+channels = Table(
+    "channels",  # what we learned about posting there
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("postable", Boolean, nullable=False),
+    Column("error", String(80)),
+    Column("checked_at", UtcDateTime, nullable=False),
+)
+
+owners = Table(
+    "owners",  # processes that execute; their rows tell which switches and cancels they have seen
+    metadata,
+    Column("id", String(80), primary_key=True),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+)
+
+controls = Table(
+    "controls",  # one row; its number grows with every switch and cancel, so that watching costs one small read
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("version", Id, nullable=False),
+    CheckConstraint("id = 1", name="single"),
+)
+
+Row = Mapping[str, Any]
