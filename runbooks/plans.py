@@ -1,0 +1,200 @@
+"""Plans as data: to JSON and back, as text for people, and the fingerprint an approval is bound to."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from runbooks.commands import shell_line
+from runbooks.definition import Call, Check, Expect, Parallel, Require, Run, Single, Step, Wait
+from storage.canonical import sha256
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostPlan:
+    """The steps of one host, and the facts they were planned from."""
+
+    host: str
+    steps: tuple[Step, ...]
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredPlan:
+    """Exactly what would run where. `services`: what the plans name beyond the parameters."""
+
+    hosts: tuple[HostPlan, ...]
+    services: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def of(self, host: str) -> HostPlan:
+        """One host's part."""
+        return next(part for part in self.hosts if part.host == host)
+
+    @property
+    def steps_total(self) -> int:
+        """Steps over all hosts; a parallel group counts its own."""
+        return sum(1 for part in self.hosts for _ in numbered(part.steps))
+
+
+def numbered(steps: Sequence[Step]) -> Iterator[tuple[str, Single]]:
+    """Every single step with its place: "1", "2", "3.1", "3.2"."""
+    for place, step in enumerate(steps, 1):
+        if isinstance(step, Parallel):
+            for inner, single in enumerate(step.steps, 1):
+                yield f"{place}.{inner}", single
+        else:
+            yield str(place), step
+
+
+def fingerprint(*, runbook: str, params: Mapping[str, Any], plan: StoredPlan) -> str:
+    """SHA-256 over what would run: runbook, parameters, ordered hosts, and per step all but its title."""
+    return sha256(
+        {
+            "runbook": runbook,
+            "params": dict(params),
+            "hosts": [
+                {"host": part.host, "steps": [_untitled(step_to_json(step)) for step in part.steps]}
+                for part in plan.hosts
+            ],
+        }
+    )
+
+
+def _untitled(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _untitled(v) for k, v in value.items() if k not in {"title", "command"}}
+    if isinstance(value, list):
+        return [_untitled(item) for item in value]
+    return value
+
+
+# --- JSON -------------------------------------------------------------------------------------------------------------
+
+
+def to_json(plan: StoredPlan) -> dict[str, Any]:
+    """As it is kept in SQL, shown and audited."""
+    return {
+        "hosts": [
+            {"host": part.host, "facts": dict(part.facts), "steps": [step_to_json(step) for step in part.steps]}
+            for part in plan.hosts
+        ],
+        "services": list(plan.services),
+        "notes": list(plan.notes),
+    }
+
+
+def from_json(value: Mapping[str, Any]) -> StoredPlan:
+    """What `to_json` made."""
+    return StoredPlan(
+        hosts=tuple(
+            HostPlan(
+                host=part["host"],
+                facts=part["facts"],
+                steps=tuple(step_from_json(step) for step in part["steps"]),
+            )
+            for part in value["hosts"]
+        ),
+        services=tuple(value["services"]),
+        notes=tuple(value["notes"]),
+    )
+
+
+def step_to_json(step: Step) -> dict[str, Any]:
+    """One step. `command` is the shell text people read; it is made of `argv` and `sudo` again before it runs."""
+    match step:
+        case Run():
+            return {
+                "kind": "run",
+                "title": step.title,
+                "argv": list(step.argv),
+                "command": shell_line(step.argv, sudo=step.sudo),
+                "sudo": step.sudo,
+                "timeout": step.timeout,
+                "allow_exit": list(step.allow_exit),
+                "idempotent": step.idempotent,
+                "retries": step.retries,
+                "undo": step_to_json(step.undo) if step.undo else None,
+                "look": list(step.look) if step.look else None,
+                "unless": step_to_json(step.unless) if step.unless else None,
+            }
+        case Expect():
+            return {
+                "kind": "expect",
+                **_check_to_json(step),
+                "within": step.within,
+                "every": step.every,
+                "settle": step.settle,
+            }
+        case Require():
+            return {"kind": "require", **_check_to_json(step)}
+        case Call():
+            return {
+                "kind": "call",
+                "title": step.title,
+                "method": step.method,
+                "url": step.url,
+                "body": step.body,
+                "allow_status": list(step.allow_status),
+                "timeout": step.timeout,
+                "idempotent": step.idempotent,
+            }
+        case Wait():
+            return {"kind": "wait", "title": step.title, "seconds": step.seconds}
+        case Parallel():
+            return {"kind": "parallel", "title": step.title, "steps": [step_to_json(s) for s in step.steps]}
+        case _:
+            assert_never(step)
+
+
+def _check_to_json(step: Check) -> dict[str, Any]:
+    return {
+        "title": step.title,
+        "argv": list(step.argv),
+        "command": shell_line(step.argv, sudo=step.sudo),
+        "sudo": step.sudo,
+        "timeout": step.timeout,
+        "output": step.output,
+        "pattern": step.pattern,
+        "allow_exit": list(step.allow_exit),
+    }
+
+
+def step_from_json(value: Mapping[str, Any]) -> Step:
+    """What `step_to_json` made; raises KeyError for a plan of an unknown shape."""
+    kind = value["kind"]
+    if kind == "run":
+        undo, unless = value["undo"], value["unless"]
+        return Run(
+            value["title"],
+            *value["argv"],
+            sudo=value["sudo"],
+            timeout=value["timeout"],
+            allow_exit=value["allow_exit"],
+            idempotent=value["idempotent"],
+            retries=value["retries"],
+            undo=_expected(step_from_json(undo), Run) if undo else None,
+            look=value["look"],
+            unless=_expected(step_from_json(unless), Require) if unless else None,
+        )
+    if kind in {"expect", "require"}:
+        check = {k: value[k] for k in ("sudo", "timeout", "output", "pattern", "allow_exit")}
+        if kind == "require":
+            return Require(value["title"], *value["argv"], **check)
+        times = {k: value[k] for k in ("within", "every", "settle")}
+        return Expect(value["title"], *value["argv"], **check, **times)
+    if kind == "call":
+        keys = ("method", "body", "allow_status", "timeout", "idempotent")
+        return Call(value["title"], value["url"], **{k: value[k] for k in keys})
+    if kind == "wait":
+        return Wait(value["title"], value["seconds"])
+    if kind == "parallel":
+        return Parallel(
+            value["title"], *(_expected(step_from_json(s), Run | Expect | Call | Wait) for s in value["steps"])
+        )
+    raise KeyError(kind)
+
+
+def _expected(step: Step, kind: Any) -> Any:
+    if not isinstance(step, kind):
+        raise KeyError(f"a {type(step).__name__} where it cannot be")
+    return step
