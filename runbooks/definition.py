@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import Annotated, Any, ClassVar, Protocol, TypeAlias
 
 import durationpy
@@ -106,7 +106,13 @@ def _seconds(value: Any) -> Any:
     return value
 
 
-ServiceName = Annotated[str, AfterValidator(_service_name)]
+class Names(Enum):
+    """What a parameter's value names, so that kill switches and menus find it."""
+
+    SERVICE = "service"
+
+
+ServiceName = Annotated[str, AfterValidator(_service_name), Names.SERVICE]
 """A systemd unit; `.service` is dropped, `name@instance` is kept."""
 AbsolutePath = Annotated[str, AfterValidator(_absolute_path)]
 """A path from the root, without `..`."""
@@ -330,7 +336,7 @@ class Run:
     retries: int
     undo: "Run | None"
     look: tuple[str, ...] | None
-    unless: Require | None
+    unless: Expect | Require | None
 
     changing: ClassVar[bool] = True
 
@@ -345,7 +351,7 @@ class Run:
         retries: int = 0,
         undo: "Run | None" = None,
         look: Collection[str] | None = None,
-        unless: Require | None = None,
+        unless: Expect | Require | None = None,
     ) -> None:
         if retries and not idempotent:
             raise DefinitionError(f"The step {title!r} may only be retried if it is idempotent.")
@@ -522,8 +528,8 @@ class Runbook:
         """
         raise NotImplementedError
 
-    def outcome(self, params: Any, before: Facts, after: Facts) -> str | None:
-        """What changed on a host that succeeded, in a few words; both are the probe's facts."""
+    def outcome(self, params: Any, before: Facts, after: Facts | None) -> str | None:
+        """What changed on a host that succeeded, in a few words. `after` is None when the probe could not look again."""
         return None
 
     @classmethod

@@ -174,7 +174,7 @@ def step_from_json(value: Mapping[str, Any]) -> Step:
             retries=value["retries"],
             undo=_expected(step_from_json(undo), Run) if undo else None,
             look=value["look"],
-            unless=_expected(step_from_json(unless), Require) if unless else None,
+            unless=_expected(step_from_json(unless), Expect | Require) if unless else None,
         )
     if kind in {"expect", "require"}:
         check = {k: value[k] for k in ("sudo", "timeout", "output", "pattern", "allow_exit")}

@@ -160,9 +160,15 @@ def set_buckets(connection: Connection, times: Mapping[str, float]) -> None:
             connection.execute(insert(t.token_buckets).values(key=key, tat=tat))
 
 
+def was_admitted(connection: Connection, execution_id: int) -> bool:
+    """Whether this execution took its budgets already."""
+    row = connection.execute(select(t.admissions).where(t.admissions.c.execution_id == execution_id)).first()
+    return row is not None
+
+
 def admit(connection: Connection, execution_id: int, now: datetime) -> bool:
     """Whether this execution takes its budgets now; False when it did before (it is continued)."""
-    if connection.execute(select(t.admissions).where(t.admissions.c.execution_id == execution_id)).first():
+    if was_admitted(connection, execution_id):
         return False
     connection.execute(insert(t.admissions).values(execution_id=execution_id, at=now))
     return True

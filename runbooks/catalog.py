@@ -1,0 +1,242 @@
+"""Every runbook there is: the built-in ones and those of the team's own folders."""
+
+import hashlib
+import importlib.util
+import inspect
+import pkgutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from difflib import get_close_matches
+from enum import Enum
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+import runbooks.library
+from runbooks.definition import Names, Parameters, Runbook, is_positional
+from storage.errors import ConfigurationError, DefinitionError, Invalid, NotFound
+from storage.records import Danger
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A runbook with what the team's settings override. `limits` of the class stay what the class says."""
+
+    runbook: Runbook
+    danger: Danger
+    cooldown: timedelta
+    timeout: timedelta
+    max_hosts: int
+    module_hash: str
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.runbook.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Override:
+    """`runbooks: {NAME: …}` of the settings; None leaves what the class says."""
+
+    danger: Danger | None = None
+    cooldown: timedelta | None = None
+    timeout: timedelta | None = None
+    max_hosts: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Catalog:
+    """All runbooks by name; aliases lead to them."""
+
+    entries: Mapping[str, Entry]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def get(self, name: str) -> Entry:
+        """A runbook by name or alias, whatever the case; raises NotFound with near misses."""
+        wanted = name.strip().lower()
+        entry = self.entries.get(self.aliases.get(wanted, wanted))
+        if entry is not None:
+            return entry
+        near = self.near(wanted)
+        hint = f"Did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else "`/runbook list` shows all."
+        raise NotFound(f"There is no runbook '{name}'. {hint}")
+
+    def near(self, name: str) -> list[str]:
+        """Names and aliases that look like this one."""
+        known = sorted({*self.entries, *self.aliases})
+        near = get_close_matches(name, known, n=3, cutoff=0.5)
+        return near or [k for k in known if name and (k.startswith(name) or name in k.split("-"))][:3]
+
+
+def build(folders: Iterable[Path] = (), overrides: Mapping[str, Override] | None = None) -> Catalog:
+    """Load everything. Raises ConfigurationError with every complaint."""
+    complaints: list[str] = []
+    classes = list(_built_in())
+    for folder in folders:
+        classes += _from_folder(folder, complaints)
+    entries: dict[str, Entry] = {}
+    aliases: dict[str, str] = {}
+    for kind, module_hash in classes:
+        if kind.name in entries or kind.name in aliases:
+            complaints.append(f"Two runbooks are called '{kind.name}': rename one of them.")
+            continue
+        entries[kind.name] = _entry(kind, module_hash, (overrides or {}).get(kind.name, Override()))
+        for alias in kind.aliases:
+            if alias in aliases or alias in entries:
+                complaints.append(f"The alias '{alias}' of {kind.name} is taken: choose another.")
+            else:
+                aliases[alias] = kind.name
+    complaints += [
+        f"runbooks: '{name}' in handrail.yml is no runbook." for name in overrides or {} if name not in entries
+    ]
+    if complaints:
+        raise ConfigurationError(complaints)
+    return Catalog(entries=entries, aliases=aliases)
+
+
+def _entry(kind: type[Runbook], module_hash: str, override: Override) -> Entry:
+    return Entry(
+        runbook=kind(),
+        danger=override.danger or kind.danger,
+        cooldown=kind.cooldown if override.cooldown is None else override.cooldown,
+        timeout=override.timeout or kind.timeout,
+        max_hosts=override.max_hosts or kind.max_hosts,
+        module_hash=module_hash,
+    )
+
+
+def _built_in() -> Iterable[tuple[type[Runbook], str]]:
+    for info in pkgutil.iter_modules(runbooks.library.__path__, "runbooks.library."):
+        module = importlib.import_module(info.name)
+        yield from _classes(module)
+
+
+def _from_folder(folder: Path, complaints: list[str]) -> list[tuple[type[Runbook], str]]:
+    if not folder.is_dir():
+        complaints.append(f"library: the folder {folder} does not exist.")
+        return []
+    found: list[tuple[type[Runbook], str]] = []
+    for path in sorted(folder.glob("*.py")):
+        if path.name.startswith("_") or path.name.startswith("test_"):
+            continue
+        try:
+            found += _classes(_load(path))
+        except DefinitionError as error:
+            complaints.append(f"{path}: {error}")
+        except Exception as error:  # a team's file may fail in any way while it is loaded; the start must say which
+            complaints.append(f"{path} cannot be loaded: {type(error).__name__}: {error}")
+    return found
+
+
+def _load(path: Path) -> Any:
+    name = f"handrail_library_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise DefinitionError("it is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _classes(module: Any) -> list[tuple[type[Runbook], str]]:
+    source = Path(module.__file__).read_bytes()
+    module_hash = hashlib.sha256(source).hexdigest()
+    return [
+        (kind, module_hash)
+        for _, kind in inspect.getmembers(module, inspect.isclass)
+        if issubclass(kind, Runbook) and kind.__module__ == module.__name__ and "name" in kind.__dict__
+    ]
+
+
+# --- typed values to parameters ---------------------------------------------------------------------------------------
+
+
+def bind(entry: Entry, values: Sequence[str], named: Mapping[str, Any]) -> Parameters:
+    """Validated parameters of what was typed; raises Invalid, saying what is wrong and giving an example."""
+    kind = entry.runbook.Params
+    places = [name for name, f in kind.model_fields.items() if is_positional(f)]
+    if len(values) > len(places):
+        extra = " ".join(values[len(places) :])
+        raise Invalid(f"{entry.name} has no place for '{extra}'. {usage(entry)}")
+    given: dict[str, Any] = dict(zip(places, values, strict=False))
+    for typed, value in named.items():
+        name = _parameter(kind, typed)
+        if name is None:
+            near = get_close_matches(typed, list(kind.model_fields), n=1)
+            hint = f" Did you mean `{near[0]}`?" if near else ""
+            raise Invalid(f"{entry.name} has no parameter '{typed}'.{hint} {usage(entry)}")
+        if name in given:
+            raise Invalid(f"'{name}' is given twice. {usage(entry)}")
+        given[name] = value
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        raise Invalid(f"{_words(entry, error)} {usage(entry)}") from error
+
+
+def _parameter(kind: type[Parameters], typed: str) -> str | None:
+    wanted = typed.strip().lower().replace("-", "_")
+    return next((name for name in kind.model_fields if name.lower() == wanted), None)
+
+
+def _words(entry: Entry, error: ValidationError) -> str:
+    said: list[str] = []
+    for item in error.errors(include_url=False):
+        name = ".".join(str(part) for part in item["loc"]) or "value"
+        if item["type"] == "missing":
+            field_info = entry.runbook.Params.model_fields.get(name)
+            meaning = f" ({field_info.description})" if field_info is not None and field_info.description else ""
+            said.append(f"'{name}'{meaning} is missing.")
+        else:
+            message = str(item["msg"]).removeprefix("Value error, ")
+            said.append(f"'{name}': {message[:1].lower()}{message[1:]}.")
+    return " ".join(said)
+
+
+def usage(entry: Entry) -> str:
+    """An example that works: the runbook's own, or one made of its parameters."""
+    return f"Example: `/runbook {entry.runbook.example or _made_up(entry)}`"
+
+
+def _made_up(entry: Entry) -> str:
+    words = [entry.name]
+    for name, info in entry.runbook.Params.model_fields.items():
+        if is_positional(info):
+            words.append(_sample(info))
+        elif info.is_required():
+            words.append(f"{name}={_sample(info)}")
+    return " ".join([*words, "on", "web-01"])
+
+
+def _sample(info: FieldInfo) -> str:
+    if Names.SERVICE in info.metadata:
+        return "nginx"
+    kind = info.annotation
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return str(next(iter(kind)).value)
+    return {int: "1", float: "1.0", bool: "yes"}.get(kind, "value") if isinstance(kind, type) else "value"
+
+
+def services_named(params: Parameters) -> tuple[str, ...]:
+    """The services that the parameters name, as typed."""
+    return tuple(
+        str(getattr(params, name))
+        for name, info in type(params).model_fields.items()
+        if getattr(params, name) is not None and _names_service(info)
+    )
+
+
+def _names_service(info: FieldInfo) -> bool:
+    return Names.SERVICE in info.metadata or _mentions(info.annotation)
+
+
+def _mentions(annotation: Any) -> bool:
+    if get_origin(annotation) is None:
+        return False
+    return any(Names.SERVICE in getattr(arg, "__metadata__", ()) or _mentions(arg) for arg in get_args(annotation))

@@ -1,0 +1,1 @@
+"""The built-in runbooks, a module each."""

@@ -1,0 +1,140 @@
+"""End a process: TERM, a while to go by itself, then KILL."""
+
+import re
+
+from pydantic import Field
+
+from runbooks import (
+    Category,
+    Danger,
+    Expect,
+    Facts,
+    Parameters,
+    Plan,
+    Probe,
+    Require,
+    Run,
+    Runbook,
+    Seconds,
+    minutes,
+    positional,
+)
+
+MOST = 10
+"""More processes of one name than this are not one problem but many."""
+
+
+class KillProcess(Runbook):
+    """End a process by pid or exact name: TERM, a while to go by itself, then KILL."""
+
+    name, aliases, category = "kill-process", ("kill",), Category.RECOVERY
+    danger, cooldown, timeout = Danger.DANGEROUS, minutes(5), minutes(5)
+    max_hosts = 1
+    example = "kill report-worker on web-01"
+
+    class Params(Parameters):
+        """Which process, and how long it may take to end by itself."""
+
+        process: str = positional(
+            "process id, or the exact name of the program", pattern=r"\A[A-Za-z0-9_.][A-Za-z0-9_.:@+-]{0,63}\Z"
+        )
+        grace: Seconds = Field(10, ge=1, le=120, description="seconds between TERM and KILL")
+
+    async def probe(self, host: Probe, params: Params) -> Facts:
+        """Who would die: pid, parent, owner, start time, unit and command line of each."""
+        pids = await self._pids(host, params)
+        login = await host.read("id", "-un")
+        processes = [await self._look(host, pid) for pid in pids]
+        for found in processes:
+            _refuse_the_untouchable(found, host.name)
+        return Facts(login=str(login), processes=processes)
+
+    async def _pids(self, host: Probe, params: Params) -> list[int]:
+        if params.process.isascii() and params.process.isdigit():
+            if not 1 < int(params.process) <= 4_194_304:
+                raise ValueError(f"pid {params.process} is never ended: 1 is the system itself.")
+            return [int(params.process)]
+        listed = await host.read("pgrep", "-x", "--", params.process, allow_exit={0, 1})
+        pids = sorted({int(word) for word in listed.split() if word.isdigit()})
+        if not pids:
+            raise ValueError(f"No process on {host.name} is called exactly '{params.process}'. It is over already.")
+        if len(pids) > MOST:
+            raise ValueError(
+                f"{len(pids)} processes on {host.name} are called '{params.process}', more than {MOST}. "
+                "Restart their service, or name one pid."
+            )
+        return pids
+
+    async def _look(self, host: Probe, pid: int) -> dict[str, str | int]:
+        stat = await host.read("cat", f"/proc/{pid}/stat", allow_exit={0, 1})
+        match = re.match(r"\A\d+ \((.*)\) \S (\d+) (.*)\Z", stat, re.DOTALL)
+        if stat.exit_status != 0 or not match:
+            raise ValueError(f"There is no process {pid} on {host.name}. It is over already.")
+        fields = match[3].split()
+        cgroup = await host.read("cat", f"/proc/{pid}/cgroup", allow_exit={0, 1})
+        line = await host.read("ps", "-o", "user=,lstart=,args=", "-p", str(pid), allow_exit={0, 1})
+        words = line.split(None, 6)
+        return {
+            "pid": pid,
+            "name": match[1],
+            "parent": int(match[2]),
+            "start": fields[17],  # field 22 of proc(5): clock ticks after boot; a pid and this never come twice
+            "unit": _unit(cgroup),
+            "user": words[0] if words else "?",
+            "since": " ".join(words[1:6]),
+            "command": words[6] if len(words) > 6 else "",
+        }
+
+    def plan(self, params: Params, facts: Facts) -> Plan:
+        """For each process: it is still the same one; TERM; gone within the grace, or the same one gets KILL; gone."""
+        steps: list[Require | Run | Expect] = []
+        for process in facts.processes:
+            pid, name, sudo = process["pid"], process["name"], process["user"] != facts.login
+            # Also holds when the pid was given to somebody new meanwhile: only the very same live process is "same".
+            same = rf"{pid} \({re.escape(name)}\) [^ZX] (\S+ ){{18}}{process['start']} "
+            gone: tuple[str, ...] = (f"{name} ({pid}) is gone", "cat", f"/proc/{pid}/stat")
+            steps += [
+                Require(
+                    f"{pid} is still {name}, started {process['since']}",
+                    "cat",
+                    f"/proc/{pid}/stat",
+                    pattern=rf"\A{same}",
+                ),
+                Run(f"Ask {name} ({pid}) to end", "kill", "-TERM", str(pid), sudo=sudo),
+                Run(
+                    f"Kill {name} ({pid}) if it has not ended",
+                    "kill",
+                    "-KILL",
+                    str(pid),
+                    sudo=sudo,
+                    unless=Expect(*gone, pattern=rf"\A(?!{same})", allow_exit={0, 1}, within=params.grace),
+                ),
+                Expect(*gone, pattern=rf"\A(?!{same})", allow_exit={0, 1}, within=10),
+            ]
+        units = [str(process["unit"]) for process in facts.processes if process["unit"]]
+        return Plan(*steps, services=units, note="What was ended does not come back by itself: there is no undo.")
+
+    def outcome(self, params: Params, before: Facts, after: Facts | None) -> str | None:
+        """Who is gone."""
+        return "ended " + ", ".join(f"{p['name']} ({p['pid']})" for p in before.processes)
+
+
+def _unit(cgroup: str) -> str:
+    """The systemd unit in /proc/PID/cgroup: the last path component of systemd's own hierarchy."""
+    for line in cgroup.splitlines():
+        hierarchy, _, path = line.partition("::") if line.startswith("0::") else line.rpartition(":")
+        if hierarchy == "0" or "name=systemd" in hierarchy:
+            last = path.rstrip("/").rpartition("/")[2]
+            if last.endswith((".service", ".scope")):
+                return last.removesuffix(".service")
+    return ""
+
+
+def _refuse_the_untouchable(process: dict[str, str | int], host: str) -> None:
+    pid, name = process["pid"], process["name"]
+    if pid == 1:
+        raise ValueError("pid 1 is never ended: it is the system itself.")
+    if pid == 2 or process["parent"] == 2:
+        raise ValueError(f"{pid} ({name}) on {host} is a kernel thread: it cannot be ended.")
+    if name == "sshd" and (process["parent"] == 1 or "listener" in str(process["command"])):
+        raise ValueError(f"{pid} is the listening sshd of {host}: without it nobody gets in, not even to help.")

@@ -1,0 +1,58 @@
+"""What a kill switch covers, and how services compare."""
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+
+from storage.records import Execution, KillSwitch, Scope
+
+
+def service_names(unit: str) -> tuple[str, ...]:
+    """The names a unit answers to: `celery@1.service` is `celery@1` and belongs to `celery`."""
+    name = unit.strip().lower().removesuffix(".service")
+    base, at, _instance = name.partition("@")
+    return (name, base) if at and base else (name,)
+
+
+def all_service_names(units: Iterable[str]) -> tuple[str, ...]:
+    """Sorted, without repetition."""
+    return tuple(sorted({name for unit in units if unit for name in service_names(unit)}))
+
+
+def subject_of(scope: Scope, typed: str) -> str:
+    """A switch's subject as it is kept and compared."""
+    if scope is Scope.GLOBAL:
+        return ""
+    return service_names(typed)[0] if scope is Scope.SERVICE else typed.strip().lower()
+
+
+def covers(
+    switch: KillSwitch,
+    *,
+    runbook: str,
+    hosts: Collection[str],
+    services: Collection[str],
+    emergency_at: datetime | None = None,
+) -> bool:
+    """Whether a switch holds what would run this runbook there. An emergency overrides only what was engaged before."""
+    if emergency_at is not None and switch.engaged_at <= emergency_at:
+        return False
+    match switch.scope:
+        case Scope.GLOBAL:
+            return True
+        case Scope.RUNBOOK:
+            return switch.subject == runbook
+        case Scope.HOST:
+            return switch.subject in hosts
+        case Scope.SERVICE:
+            return switch.subject in services
+
+
+def holds(switch: KillSwitch, execution: Execution) -> bool:
+    """Whether a switch holds this execution."""
+    return covers(
+        switch,
+        runbook=execution.runbook,
+        hosts=execution.hosts,
+        services=execution.services,
+        emergency_at=execution.emergency_at,
+    )
