@@ -1,0 +1,406 @@
+"""The small parts every message is made of, and the answers to questions. Pure: values in, Block Kit out.
+
+Whatever a person, a host or a database gave us is escaped here, once, and cut so that Slack takes the message: sections
+of 3,000 characters, 50 blocks, some 13,000 characters of text in all, a text of 4,000 for edits. Lengths are counted in
+UTF-16 units, the larger of the two ways Slack could count. Cards and endings of executions are in `bot/cards.py`.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+from safety.clock import words as duration
+from storage.records import Actor, AuditEntry, Danger, Execution, KillSwitch, OutputLine, State
+
+Block: TypeAlias = Mapping[str, Any]
+
+MOST_BLOCKS = 48  # Slack takes 50; two are left for what the sender may add
+MOST_TEXT = 11_500  # Slack takes some 13,000 over all blocks of a message
+LONGEST_TEXT = 3_900  # Slack takes 4,000 when a message is edited
+LONGEST_SECTION = 2_900  # Slack takes 3,000
+LONGEST_INLINE = 300
+LONGEST_LINE = 400
+LONGEST_COMMAND = 10_000
+
+_CONTROL = (*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0), *range(0xD800, 0xE000))
+# These change the order in which other characters are read: a command could look like a different one.
+_DIRECTION = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_CLEAN = {mark: "\ufffd" for mark in _CONTROL} | {mark: f"⟨{mark:04X}⟩" for mark in _DIRECTION}
+_ESCAPE = _CLEAN | {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;"}
+_PERSON = re.compile(r"[UW][A-Z0-9]{1,30}")
+_GROUP = re.compile(r"S[A-Z0-9]{1,30}")
+_CHANNEL = re.compile(r"[CDG][A-Z0-9]{1,30}")
+
+EMOJI = {
+    State.PENDING: ":hourglass_flowing_sand:",
+    State.AWAITING_APPROVAL: ":raised_hand:",
+    State.RUNNING: ":gear:",
+    State.SUCCEEDED: ":white_check_mark:",
+    State.FAILED: ":x:",
+    State.CANCELLED: ":octagonal_sign:",
+    State.TIMED_OUT: ":alarm_clock:",
+    State.REFUSED: ":no_entry:",
+    State.DENIED: ":no_entry_sign:",
+    State.EXPIRED: ":hourglass:",
+    State.INTERRUPTED: ":warning:",
+    State.ROLLED_BACK: ":leftwards_arrow_with_hook:",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """What Slack is given: `text` for notifications and screen readers, `blocks` for everybody else."""
+
+    text: str
+    blocks: tuple[Block, ...] = ()
+
+    def payload(self, **more: Any) -> dict[str, Any]:
+        """As it waits in the outbox; `more` says to whom, or by which response URL."""
+        return {"text": self.text, "blocks": [dict(block) for block in self.blocks], **more}
+
+
+# --- text -------------------------------------------------------------------------------------------------------------
+
+
+def units(text: str) -> int:
+    """Length in UTF-16 units: an emoji counts two."""
+    return len(text) + sum(1 for character in text if ord(character) > 0xFFFF)
+
+
+def escape(text: str) -> str:
+    """Text as mrkdwn shows it literally: no mention, no link; no control characters, direction marks made visible."""
+    return text.translate(_ESCAPE)
+
+
+def clip(text: str, most: int) -> str:
+    """Escaped text of at most `most` units; what is cut off is counted at its end. Never cuts an entity in two."""
+    pieces = _pieces(text[: most + 1])
+    if len(text) <= most and units("".join(pieces)) <= most:
+        return "".join(pieces)
+    kept = _head(pieces, most - 40)  # room for the words that say how much is missing
+    return f"{''.join(kept)}… ({len(text) - len(kept):,} more characters)"
+
+
+def inline(text: object, most: int = LONGEST_INLINE) -> str:
+    """Untrusted text within a sentence: one line, escaped, cut, unable to open a code span."""
+    return clip(" ".join(str(text).split()).replace("`", "ˋ"), most)
+
+
+def code(text: str, most: int = LONGEST_SECTION) -> str:
+    """A code block of at most `most` units; what it holds can't close it."""
+    inside = clip(_fenceless(text), most - 8)
+    return f"```\n{inside or ' '}\n```"
+
+
+def code_blocks(text: str) -> list[str]:
+    """A long text as several code blocks, complete up to 10,000 characters, with the rest counted."""
+    shown, rest = text[:LONGEST_COMMAND], len(text) - LONGEST_COMMAND
+    pieces = _pieces(_fenceless(shown))
+    found = []
+    while pieces:
+        part = _head(pieces, LONGEST_SECTION - 60)
+        found.append("".join(part))
+        pieces = pieces[len(part) :]
+    if rest > 0:
+        found[-1] += f"… ({rest:,} more characters)"
+    return [f"```\n{part}\n```" for part in found or [" "]]
+
+
+def newest(lines: Sequence[str], most: int = LONGEST_SECTION) -> tuple[str, int]:
+    """A code block of the newest lines that fit, and how many they are."""
+    kept: list[str] = []
+    room = most - 8
+    for line in reversed(lines):
+        shown = clip(_fenceless(line.replace("\n", " ")), LONGEST_LINE)
+        room -= units(shown) + 1
+        if room < 0:
+            break
+        kept.append(shown)
+    return "```\n" + ("\n".join(reversed(kept)) or " ") + "\n```", len(kept)
+
+
+def moment(at: datetime, *, seconds: bool = False) -> str:
+    """A time each reader sees in their own zone; UTC where Slack can't."""
+    shown = at.astimezone(UTC)
+    token, fallback = ("{time_secs}", f"{shown:%H:%M:%S} UTC") if seconds else ("{time}", f"{shown:%Y-%m-%d %H:%M} UTC")
+    return f"<!date^{int(shown.timestamp())}^{{date_short_pretty}} {token}|{fallback}>"
+
+
+def who(actor: Actor) -> str:
+    """A person, mentioned if Slack knows them."""
+    return f"<@{actor.id}>" if _PERSON.fullmatch(actor.id) else inline(actor.name or actor.id, 80)
+
+
+def mention(target: str | None) -> str:
+    """A mention of a person or group by id; empty for anything else."""
+    if target and _PERSON.fullmatch(target):
+        return f"<@{target}>"
+    return f"<!subteam^{target}>" if target and _GROUP.fullmatch(target) else ""
+
+
+def channel_link(channel: str) -> str:
+    """A channel by id."""
+    return f"<#{channel}>" if _CHANNEL.fullmatch(channel) else inline(channel, 80)
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """Names in a sentence: "web-01, web-02 and 298 more". Escaped."""
+    shown = [inline(name, 80) for name in names]
+    if len(shown) <= most:
+        return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
+    return f"{', '.join(shown[: most - 1])} and {len(shown) - most + 1} more"
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 host", "3 hosts"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _fenceless(text: str) -> str:
+    """A run of backticks, broken by characters nobody sees, so that it can't end a code block."""
+    return re.sub("`(?=`)", "`\u200b", text)
+
+
+def _pieces(text: str) -> list[str]:
+    """The text, escaped character by character, so that it can be cut anywhere."""
+    return [_ESCAPE.get(ord(character), character) for character in text]
+
+
+def _head(pieces: Sequence[str], most: int) -> list[str]:
+    """As many leading pieces as fit."""
+    room, kept = most, 0
+    for piece in pieces:
+        room -= units(piece)
+        if room < 0:
+            break
+        kept += 1
+    return list(pieces[: max(kept, 0)])
+
+
+# --- blocks -----------------------------------------------------------------------------------------------------------
+
+
+def section(text: str) -> Block:
+    """A paragraph of ready mrkdwn (untrusted parts already escaped)."""
+    return {"type": "section", "text": {"type": "mrkdwn", "text": _bounded(text), "verbatim": True}}
+
+
+def context(text: str) -> Block:
+    """A small grey line of ready mrkdwn."""
+    return {"type": "context", "elements": [{"type": "mrkdwn", "text": _bounded(text), "verbatim": True}]}
+
+
+def message(text: str, blocks: Iterable[Block]) -> Message:
+    """A message Slack takes: what doesn't fit is left out and that is said; buttons always stay."""
+    found = list(blocks)
+    if len(found) <= MOST_BLOCKS and sum(_weight(block) for block in found) <= MOST_TEXT:
+        return Message(text=_bounded(text, LONGEST_TEXT), blocks=tuple(found))
+    buttons = [block for block in found if block["type"] == "actions"]
+    left_out = context("_More than fits into one message was left out here._")
+    room = MOST_TEXT - sum(_weight(block) for block in buttons) - _weight(left_out)
+    kept: list[Block] = []
+    for block in (block for block in found if block["type"] != "actions"):
+        room -= _weight(block)
+        if room < 0 or len(kept) + len(buttons) + 1 >= MOST_BLOCKS:
+            break
+        kept.append(block)
+    return Message(text=_bounded(text, LONGEST_TEXT), blocks=(*kept, left_out, *buttons))
+
+
+def _bounded(text: str, most: int = LONGEST_SECTION) -> str:
+    """Ready mrkdwn that would be too long loses whole lines, so that no entity or code block is cut in two."""
+    if units(text) <= most:
+        return text or " "
+    kept: list[str] = []
+    room = most - 10
+    for line in text.split("\n"):
+        room -= units(line) + 1
+        if room < 0:
+            break
+        kept.append(line)
+    if "\n".join(kept).count("```") % 2:
+        kept.append("```")
+    return "\n".join([*kept, "…"])
+
+
+def _weight(value: Any) -> int:
+    if isinstance(value, Mapping):
+        own = units(value["text"]) if isinstance(value.get("text"), str) else 0
+        return own + sum(_weight(item) for item in value.values())
+    return sum(_weight(item) for item in value) if isinstance(value, list | tuple) else 0
+
+
+# --- buttons ----------------------------------------------------------------------------------------------------------
+
+LABELS = {
+    "approve": "Approve",
+    "deny": "Deny",
+    "confirm": "Confirm",
+    "cancel": "Cancel",
+    "retry": "Retry",
+    "rollback": "Roll back",
+    "resume": "Resume",
+    "giveup": "Give up",
+    "plan": "Show plan",
+}
+_PRIMARY = {"approve", "confirm", "resume"}
+_DANGER = {"deny", "giveup", "rollback"}
+_ASKS_TWICE = {
+    "cancel": "Stop this execution? Steps that already ran stay as they are.",
+    "giveup": "Nothing will be run again, and the hosts are freed as they are.",
+    "rollback": "The undo steps become a new plan, which is reviewed before it runs.",
+}
+
+
+def button_value(execution_id: int, fingerprint: str | None = None) -> str:
+    """What a button carries: the execution, and for consent the first 16 characters of the plan's fingerprint."""
+    return f"{execution_id}:{fingerprint[:16]}" if fingerprint else str(execution_id)
+
+
+def parse_value(value: str) -> tuple[int, str | None]:
+    """The execution and the fingerprint's first 16 characters; raises ValueError for anything else."""
+    number, _, fingerprint = value.partition(":")
+    if not (number.isascii() and number.isdigit()) or len(number) > 18:
+        raise ValueError("this is not the value of one of our buttons")
+    return int(number), fingerprint or None
+
+
+def actions(execution_id: int, verbs: Sequence[str], *, fingerprint: str | None = None, place: str = "") -> list[Block]:
+    """A row of buttons, none if there is nothing to do. `place` tells two rows of one message apart."""
+    if not verbs:
+        return []
+    block_id = f"handrail:{place or 'buttons'}:{execution_id}"
+    buttons = [_button(verb, execution_id, fingerprint) for verb in verbs]
+    return [{"type": "actions", "block_id": block_id, "elements": buttons}]
+
+
+def _button(verb: str, execution_id: int, fingerprint: str | None) -> dict[str, Any]:
+    bound = fingerprint if verb in {"approve", "confirm"} else None
+    button: dict[str, Any] = {
+        "type": "button",
+        "action_id": f"handrail:{verb}",
+        "text": {"type": "plain_text", "text": LABELS[verb]},
+        "value": button_value(execution_id, bound),
+        "accessibility_label": f"{LABELS[verb]} execution {execution_id}",
+    }
+    if verb in _PRIMARY:
+        button["style"] = "primary"
+    if verb in _DANGER:
+        button["style"] = "danger"
+    if verb in _ASKS_TWICE:
+        button["confirm"] = {
+            "title": {"type": "plain_text", "text": f"{LABELS[verb]} #{execution_id}?"},
+            "text": {"type": "plain_text", "text": _ASKS_TWICE[verb]},
+            "confirm": {"type": "plain_text", "text": LABELS[verb]},
+            "deny": {"type": "plain_text", "text": "Not now"},
+        }
+    return button
+
+
+# --- answers to questions ---------------------------------------------------------------------------------------------
+
+
+def plain(text: str) -> Message:
+    """An answer in words, nothing in it interpreted."""
+    shown = clip(text, LONGEST_SECTION)
+    return message(shown, [section(shown)])
+
+
+def catalog_list(entries: Sequence[tuple[str, str, str, Danger]]) -> Message:
+    """The runbooks by category. Entries are (name, category, summary, danger)."""
+    blocks: list[Block] = []
+    for category in dict.fromkeys(entry[1] for entry in entries):
+        of_it = [
+            f"• `{inline(name, 100)}`: {inline(summary)}{_consent(danger)}"
+            for name, where, summary, danger in entries
+            if where == category
+        ]
+        blocks += paragraphs([f"*{inline(category, 100)}*", *of_it])
+    if not entries:
+        return plain("There is no runbook here.")
+    return message(f"{counted(len(entries), 'runbook')}: {listed([entry[0] for entry in entries], 20)}", blocks)
+
+
+def _consent(danger: Danger) -> str:
+    return {Danger.READ: " _(only reads)_", Danger.LOW: ""}.get(danger, f" _({danger.value})_")
+
+
+def execution_lines(executions: Sequence[Execution], now: datetime) -> Message:
+    """Executions, a line each, in the order given."""
+    if not executions:
+        return plain("Nothing has been run yet.")
+    lines = [execution_line(execution, now) for execution in executions]
+    return message(_plain_lines(lines), paragraphs(lines))
+
+
+def execution_line(execution: Execution, now: datetime) -> str:
+    """One execution in one line, ready mrkdwn."""
+    ended = execution.ended_at
+    when = f"{duration((now - (ended or execution.created_at)).total_seconds())} ago"
+    why = f": {inline(execution.ending, 200)}" if execution.ending else ""
+    subject = f"*#{execution.id}* `{inline(execution.runbook, 100)}` on {listed(execution.hosts)}"
+    return f"{EMOJI[execution.state]} {subject}, {execution.state.words}{why} ({who(execution.actor)}, {when})"
+
+
+def switch_list(switches: Sequence[KillSwitch]) -> Message:
+    """Every engaged kill switch."""
+    if not switches:
+        return plain("No kill switch is engaged.")
+    lines = [switch_line(switch) for switch in switches]
+    return message(_plain_lines(lines), paragraphs(lines))
+
+
+def switch_line(switch: KillSwitch) -> str:
+    """One engaged switch, ready mrkdwn."""
+    why = f": {inline(switch.reason)}" if switch.reason else " (no reason given yet)"
+    since = f"since {moment(switch.engaged_at)} by {who(switch.engaged_by)}"
+    return f":octagonal_sign: *{inline(switch.words, 280)}* {since}{why}"
+
+
+def audit_lines(entries: Sequence[AuditEntry]) -> Message:
+    """Audit entries, a line each, with the start of each hash."""
+    if not entries:
+        return plain("No audit entry matches.")
+    lines = [_audit_line(entry) for entry in entries]
+    return message(_plain_lines(lines), paragraphs(lines))
+
+
+def _audit_line(entry: AuditEntry) -> str:
+    about = f" #{entry.execution_id}" if entry.execution_id is not None else ""
+    data = ", ".join(f"{key}: {value}" for key, value in entry.data.items() if value not in (None, "", [], {}))
+    detail = f" {inline(data, 200)}" if data else ""
+    actor = who(Actor(id=entry.actor))
+    return (
+        f"`{entry.seq}` {moment(entry.at)} {actor} *{inline(entry.kind, 60)}*{about}{detail} `{inline(entry.hash[:8])}`"
+    )
+
+
+def logs(lines: Sequence[OutputLine]) -> Message:
+    """Output that was kept, the newest lines that fit."""
+    if not lines:
+        return plain("No output was kept.")
+    several = len({(line.host, line.step) for line in lines}) > 1
+    shown = [f"{line.host} {line.step} | {line.text}" if several else line.text for line in lines]
+    block, number = newest(shown)
+    said = f"{counted(len(lines), 'line')}" + (f", the newest {number} shown" if number < len(lines) else "")
+    return message(f"{said}: {inline(lines[-1].text)}", [section(block), context(said)])
+
+
+def paragraphs(lines: Sequence[str]) -> list[Block]:
+    """Ready mrkdwn lines, as few sections as they fit into."""
+    found: list[Block] = []
+    group: list[str] = []
+    room = LONGEST_SECTION
+    for line in lines:
+        room -= units(line) + 1
+        if room < 0 and group:
+            found.append(section("\n".join(group)))
+            group, room = [], LONGEST_SECTION - units(line) - 1
+        group.append(line)
+    return [*found, section("\n".join(group))] if group else found
+
+
+def _plain_lines(lines: Sequence[str]) -> str:
+    return _bounded("\n".join(lines), LONGEST_TEXT)
