@@ -363,6 +363,15 @@ def ownerless(connection: Connection, *, now: datetime, owners: Collection[str] 
     return [_execution(row) for row in rows]
 
 
+def disown(connection: Connection, *, owner: str) -> None:
+    """Let pending executions go that any other owner had claimed: on SQLite, at the start of the only one."""
+    connection.execute(
+        update(t.executions)
+        .where(t.executions.c.state == State.PENDING.value, t.executions.c.owner != owner)
+        .values(owner=None, lease_until=None, epoch=t.executions.c.epoch + 1)
+    )
+
+
 def seize(connection: Connection, execution: Execution) -> None:
     """Fence the owner that died: whatever it still writes carries an old epoch. Raises TooLate."""
     row = connection.execute(
@@ -453,6 +462,7 @@ def begin_step(
         "attempt": step.attempt,
         "title": step.title,
         "changing": step.changing,
+        "sent": True,
         "state": StepState.STARTED.value,
         "started_at": step.started_at,
         "lines": 0,
@@ -508,6 +518,7 @@ def end_step(connection: Connection, step: StepRun, *, execution: Execution, don
             signal=step.signal,
             pgid=step.pgid,
             death=step.death.value if step.death else None,
+            sent=step.sent,
             reason=step.reason,
             lines=step.lines,
             dropped=step.dropped,

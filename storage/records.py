@@ -171,6 +171,7 @@ class Execution:
     epoch: int = 0
     lease_until: datetime | None = None
     retry_of: int | None = None
+    rolls_back: int | None = None  # the execution whose steps this one takes back
     resume: Mapping[str, str] | None = None  # host -> first step to run again, after an interruption
     steps_total: int = 0
     steps_done: int = 0
@@ -238,6 +239,7 @@ class StepRun:
     state: StepState
     started_at: datetime
     changing: bool = True
+    sent: bool = True  # False: it is certain that nothing reached the host
     ended_at: datetime | None = None
     exit_status: int | None = None
     signal: str | None = None

@@ -1,0 +1,903 @@
+"""Walking a plan: host after host, step after step, each marked started before it starts.
+
+`Walk.run` carries one admitted execution to its end and tells it. Before every step one SQL statement asks the kill
+switch, the cancel and the owner's fence; what it forbids does not start. A stop pulls the cords of what is running.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Concatenate, ParamSpec, TypeVar, assert_never
+
+import aiohttp
+import structlog
+from sqlalchemy import Connection
+
+from runbooks.catalog import Entry
+from runbooks.commands import shell_line
+from runbooks.definition import (
+    Call,
+    Check,
+    Expect,
+    Facts,
+    Parallel,
+    Parameters,
+    Require,
+    Run,
+    Runbook,
+    Single,
+    Step,
+    Wait,
+)
+from runbooks.inventory import Inventory
+from runbooks.planning import Planner
+from runbooks.plans import HostPlan, StoredPlan, numbered
+from runbooks.progress import (
+    ApprovalDecided,
+    BreakerMoved,
+    Event,
+    ExecutionEnded,
+    ExecutionInterrupted,
+    HostFinished,
+    Reporter,
+    StepFinished,
+    StepPrinted,
+    StepRetried,
+    StepStarted,
+)
+from runbooks.remote import Ended, Finished, Host, Line, Remote, RemoteCommand, StopCord, Stream
+from safety import circuit_breaker, kill_switch
+from safety.clock import Clock, words
+from storage import approvals, controls, executions
+from storage.database import Database, surely
+from storage.errors import ConnectionLost, HostError, LeaseLost, OperatorError, TooLate
+from storage.records import (
+    HANDRAIL,
+    Actor,
+    ApprovalState,
+    Death,
+    Execution,
+    HostRun,
+    HostState,
+    Origin,
+    OutputLine,
+    State,
+    StepRun,
+    StepState,
+)
+
+log = structlog.get_logger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+TAIL = 20
+"""How many of the newest lines an event carries."""
+FLUSH = 0.5
+"""Seconds between two commits of a running step's output."""
+MOST_LINES = 5_000
+"""Lines kept of one step run; the rest is counted."""
+READERS_AT_ONCE = 10
+"""Hosts that a READ runbook looks at side by side."""
+MOST_RETRIES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """Why running commands are ended, and how long they get between TERM and KILL."""
+
+    words: str
+    by: Actor
+    grace: float | None = None
+    kind: str = "cancel"  # or "kill switch"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """What walking needs from the outside."""
+
+    database: Database
+    remote: Remote
+    inventory: Inventory
+    planner: Planner
+    reporter: Reporter
+    clock: Clock
+    call_hosts: frozenset[str] = frozenset()
+    closed: Callable[[Execution], str | None] = field(default=lambda execution: None)  # admission closed without SQL
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """How one step, or one host, came out."""
+
+    state: StepState
+    reason: str | None = None
+    tail: tuple[OutputLine, ...] = ()
+    sent: bool = True
+    finished: Finished | None = None
+    look: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the next step may follow."""
+        return self.state in {StepState.SUCCEEDED, StepState.SKIPPED}
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostResult:
+    """How one host came out; `after` and `outcome` only when it succeeded."""
+
+    host: str
+    state: HostState
+    reason: str | None = None
+    tail: tuple[OutputLine, ...] = ()
+    after: Facts | None = None
+    outcome: str | None = None
+
+
+class Walk:
+    """One admitted execution on its way."""
+
+    def __init__(self, tools: Tools, execution: Execution, plan: StoredPlan, entry: Entry, params: Parameters) -> None:
+        self.tools, self.execution, self.plan, self.entry, self.params = tools, execution, plan, entry, params
+        self.services = set(execution.services)
+        self.stopping: Stop | None = None
+        self.deaths: list[tuple[str, Death]] = []
+        self._cords: set[StopCord] = set()
+        self._earlier: dict[tuple[str, str], StepRun] = {}
+        self._done = 0
+
+    def stop(self, stop: Stop) -> None:
+        """End what is running; nothing further starts."""
+        self.stopping = self.stopping or stop
+        for cord in self._cords:
+            cord.pull(stop.words, grace=stop.grace)
+
+    async def run(self) -> None:
+        """Carry it out and record its ending. Raises LeaseLost when another owner took over."""
+        try:
+            earlier = await self._read(executions.steps_of, self.execution.id)
+            self._earlier = {(step.host, step.step): step for step in earlier}  # in order: the newest attempt stays
+            results = await self._hosts()
+        except Exception as error:
+            if isinstance(error, LeaseLost):
+                raise
+            # Whatever broke here is our own fault; the execution must still end, and truthfully.
+            log.exception("walk_broke", execution=self.execution.id)
+            results = [
+                HostResult(
+                    host=part.host,
+                    state=HostState.INTERRUPTED,
+                    reason=f"Handrail itself failed here ({type(error).__name__}); what ran before that may go on.",
+                )
+                for part in self.plan.hosts
+            ]
+        await self._finish(results)
+
+    # --- hosts --------------------------------------------------------------------------------------------------------
+
+    async def _hosts(self) -> list[HostResult]:
+        """Changing runbooks go host by host and stop at the first that fails; reading ones look side by side."""
+        if not self.execution.danger.changes_hosts:
+            slots = asyncio.Semaphore(READERS_AT_ONCE)
+
+            async def one(part: HostPlan) -> HostResult:
+                async with slots:
+                    return await self._host(part)
+
+            return list(await asyncio.gather(*(one(part) for part in self.plan.hosts)))
+        results: list[HostResult] = []
+        for part in self.plan.hosts:
+            if results and results[-1].state is not HostState.SUCCEEDED:
+                why = f"not started, because {results[-1].host} did not succeed"
+                results.append(HostResult(host=part.host, state=HostState.SKIPPED, reason=why))
+                continue
+            results.append(await self._host(part))
+        return results
+
+    async def _host(self, part: HostPlan) -> HostResult:
+        earlier = next(h for h in await self._read(executions.hosts_of, self.execution.id) if h.host == part.host)
+        if earlier.state is HostState.SUCCEEDED:
+            return HostResult(host=part.host, state=HostState.SUCCEEDED, outcome=earlier.outcome)
+        await self._write(
+            executions.set_host,
+            self.execution.id,
+            part.host,
+            epoch=self.execution.epoch,
+            state=HostState.RUNNING,
+            started_at=earlier.started_at or self.tools.clock.now(),
+            before=dict(part.facts),
+        )
+        result = await self._steps(part)
+        if len(self.plan.hosts) > 1:
+            await self._tell_host(earlier, result)
+        return result
+
+    async def _tell_host(self, row: HostRun, result: HostResult) -> None:
+        now = self.tools.clock.now()
+
+        def tell(connection: Connection) -> None:
+            executions.set_host(
+                connection,
+                self.execution.id,
+                result.host,
+                epoch=self.execution.epoch,
+                state=result.state,
+                reason=result.reason,
+                outcome=result.outcome,
+                ended_at=now,
+            )
+            told = replace(row, state=result.state, reason=result.reason, outcome=result.outcome, ended_at=now)
+            self.tools.reporter.report(connection, HostFinished(execution=self.execution, host=told), now)
+
+        await self._write(tell)
+
+    async def _steps(self, part: HostPlan) -> HostResult:
+        deadline = self.tools.clock.monotonic() + self.execution.timeout
+        host = self.tools.inventory.host(part.host)
+        for place, step in self._remaining(part):
+            result = await self._step(host, place, step, deadline)
+            if not result.ok:
+                return self._failed(part.host, step.title, result)
+        after = await self._look_again(host)
+        outcome = self._outcome(part, after)
+        return HostResult(host=part.host, state=HostState.SUCCEEDED, after=after, outcome=outcome)
+
+    def _remaining(self, part: HostPlan) -> list[tuple[str, Step]]:
+        """The steps from where a continued execution goes on; all of them otherwise."""
+        steps = [(str(number), step) for number, step in enumerate(part.steps, 1)]
+        first = (self.execution.resume or {}).get(part.host)
+        if first is None:
+            return steps
+        return [(place, step) for place, step in steps if int(place) >= int(first)]
+
+    def _failed(self, host: str, title: str, result: Result) -> HostResult:
+        states = {
+            StepState.TIMED_OUT: HostState.TIMED_OUT,
+            StepState.STOPPED: HostState.CANCELLED,
+            StepState.INTERRUPTED: HostState.INTERRUPTED,
+        }
+        state = states.get(result.state, HostState.FAILED)
+        reason = f"{title}: {result.reason}" if result.reason else title
+        return HostResult(host=host, state=state, reason=reason, tail=result.tail)
+
+    async def _look_again(self, host: Host) -> Facts | None:
+        if type(self.entry.runbook).outcome is Runbook.outcome:
+            return None
+        try:
+            return await self.tools.planner.probe(self.entry, self.params, host)
+        except OperatorError:
+            return None  # what it would have shown is gone, or cannot be seen: the change itself has succeeded
+
+    def _outcome(self, part: HostPlan, after: Facts | None) -> str | None:
+        try:
+            return self.entry.runbook.outcome(self.params, Facts(**part.facts), after)
+        except Exception:  # a runbook's own words must not turn a success into something else
+            log.exception("outcome_broke", execution=self.execution.id, runbook=self.entry.name)
+            return None
+
+    # --- steps --------------------------------------------------------------------------------------------------------
+
+    async def _step(self, host: Host, place: str, step: Step, deadline: float) -> Result:
+        if not isinstance(step, Parallel):
+            return await self._single(host, place, step, deadline)
+        results = await asyncio.gather(
+            *(
+                self._single(host, f"{place}.{number}", inner, deadline)
+                for number, inner in enumerate(step.steps, 1)
+                if not self._is_done(host.name, f"{place}.{number}")
+            )
+        )
+        return next((result for result in results if not result.ok), Result(state=StepState.SUCCEEDED))
+
+    def _is_done(self, host: str, place: str) -> bool:
+        earlier = self._earlier.get((host, place))
+        return earlier is not None and earlier.state in {StepState.SUCCEEDED, StepState.SKIPPED}
+
+    async def _single(self, host: Host, place: str, step: Single, deadline: float) -> Result:
+        """One step with its retries: only what is idempotent, and only when its outcome was lost on the way."""
+        most = 1 + (step.retries if isinstance(step, Run) else 0)
+        for attempt in range(1, most + 1):
+            result, run = await self._try(host, place, step, deadline)
+            lost = result.state is StepState.INTERRUPTED and self.stopping is None
+            if not lost or attempt == most:
+                return result
+            pause = min(30.0, 2.0 ** (attempt - 1)) * random.uniform(0.9, 1.1)  # noqa: S311 - spreading load
+            await self._report(
+                StepRetried(
+                    execution=self.execution,
+                    step=run,
+                    reason=result.reason or "its outcome was lost",
+                    seconds=pause,
+                    attempt=attempt + 1,
+                    most=most,
+                )
+            )
+            await self.tools.clock.sleep(pause)
+        raise AssertionError("a step is tried at least once")
+
+    async def _try(self, host: Host, place: str, step: Single, deadline: float) -> tuple[Result, StepRun]:
+        blocked = await self._blocked(host, place, step)
+        earlier = self._earlier.get((host.name, place))
+        run = StepRun(
+            execution_id=self.execution.id,
+            host=host.name,
+            step=place,
+            attempt=(earlier.attempt if earlier else 0) + 1,
+            title=step.title,
+            changing=step.changing,
+            state=StepState.STARTED,
+            started_at=self.tools.clock.now(),
+        )
+        if blocked is not None:
+            return blocked, run
+        if not await self._begin(run, step):
+            return await self._why_not(host), run
+        self._earlier[(host.name, place)] = run
+        cord = StopCord()
+        self._cords.add(cord)
+        if self.stopping is not None:  # pulled between the statement above and this line
+            cord.pull(self.stopping.words, grace=self.stopping.grace)
+        log_of = StepLog(self, run)
+        try:
+            result = await self._perform(host, step, run, cord, log_of, deadline)
+        finally:
+            self._cords.discard(cord)
+            await log_of.close()
+        return await self._end(host, step, run, result, log_of)
+
+    async def _blocked(self, host: Host, place: str, step: Single) -> Result | None:
+        """Before a step is run again: whether its earlier command still lives, which only a person may decide about."""
+        earlier = self._earlier.get((host.name, place))
+        if earlier is None or earlier.state is not StepState.INTERRUPTED or earlier.pgid is None or not step.changing:
+            return None
+        try:
+            alive = (await self.tools.remote.look(host, [earlier.pgid])).get(earlier.pgid, ())
+        except HostError as error:
+            return Result(state=StepState.INTERRUPTED, reason=f"whether it still runs is unknown: {error}")
+        if alive:
+            pids = ", ".join(map(str, alive))
+            return Result(state=StepState.INTERRUPTED, reason=f"the earlier command is still running (pid {pids})")
+        return None
+
+    async def _begin(self, run: StepRun, step: Single) -> bool:
+        if self.stopping is not None or self.tools.closed(self.execution) is not None:
+            return False
+        command = shell_line(step.argv, sudo=step.sudo) if isinstance(step, Run | Check) else None
+
+        def begin(connection: Connection) -> bool:
+            number = self._done + 1
+            of = self.plan.steps_total
+            if not executions.begin_step(
+                connection, run, execution=self.execution, services=self.services, words=step.title
+            ):
+                return False
+            event = StepStarted(execution=self.execution, step=run, command=command, number=number, total=of)
+            self.tools.reporter.report(connection, event, run.started_at)
+            return True
+
+        return await self._write(begin)
+
+    async def _why_not(self, host: Host) -> Result:
+        """What forbade the step: somebody's cancel, or a kill switch."""
+        local = self.tools.closed(self.execution)
+        if self.stopping is not None or local is not None:
+            return Result(state=StepState.STOPPED, reason=self.stopping.words if self.stopping else local)
+        found = await self._read(executions.get, self.execution.id)
+        if found.cancel_at is not None:
+            by = Actor(id=found.cancel_by or "")
+            self.stopping = Stop(words=cancel_words(found), by=by)
+            return Result(state=StepState.STOPPED, reason=self.stopping.words)
+        for switch in await self._read(controls.engaged):
+            if kill_switch.holds(switch, self.execution):
+                words_ = f"the kill switch ({switch.words}) was engaged"
+                self.stopping = Stop(words=words_, by=switch.engaged_by, kind="kill switch")
+                return Result(state=StepState.STOPPED, reason=words_)
+        return Result(state=StepState.STOPPED, reason="it was stopped, and let go again, at this very moment")
+
+    async def _end(
+        self, host: Host, step: Single, run: StepRun, result: Result, log_of: "StepLog"
+    ) -> tuple[Result, StepRun]:
+        finished = result.finished
+        if isinstance(step, Run) and step.look and result.state in {StepState.STOPPED, StepState.TIMED_OUT}:
+            result = replace(result, look=await self._look(host, step.look))
+        ended = replace(
+            run,
+            state=result.state,
+            ended_at=self.tools.clock.now(),
+            exit_status=finished.exit_status if finished else None,
+            signal=finished.signal if finished else None,
+            pgid=finished.group if finished else None,
+            death=finished.death if finished else None,
+            reason=result.reason,
+            lines=log_of.lines,
+            dropped=finished.dropped if finished else 0,
+            sent=result.sent,
+        )
+        if ended.death is not None and self.stopping is not None:
+            self.deaths.append((host.name, ended.death))
+        tail = tuple(log_of.tail)
+        if result.ok:
+            self._done += 1
+        event = StepFinished(execution=self.execution, step=ended, tail=tail, look=result.look)
+
+        def end(connection: Connection) -> None:
+            executions.end_step(connection, ended, execution=self.execution, done=1 if result.ok else 0)
+            self.tools.reporter.report(connection, event, ended.ended_at or ended.started_at)
+
+        await self._write(end)
+        self._earlier[(run.host, run.step)] = ended
+        return replace(result, tail=tail), ended
+
+    async def _look(self, host: Host, argv: Sequence[str]) -> str:
+        """What a daemon says of the work it was handed."""
+        said: list[str] = []
+        command = RemoteCommand(line=shell_line(argv), timeout=10, max_lines=5)
+        try:
+            await self.tools.remote.run(host, command, on_line=lambda line: said.append(line.text))
+        except HostError as error:
+            return f"could not look: {error}"
+        return f"`{shell_line(argv)}` says: {' '.join(said)[:300] or 'nothing'}"
+
+    # --- what a step does ---------------------------------------------------------------------------------------------
+
+    async def _perform(
+        self, host: Host, step: Single, run: StepRun, cord: StopCord, log_of: "StepLog", deadline: float
+    ) -> Result:
+        if self.tools.clock.monotonic() >= deadline:
+            limit = words(self.execution.timeout)
+            return Result(state=StepState.TIMED_OUT, reason=f"the execution's {limit} were over", sent=False)
+        try:
+            match step:
+                case Run():
+                    return await self._run(host, step, cord, log_of, deadline)
+                case Expect():
+                    return await self._expect(host, step, cord, log_of, deadline)
+                case Require():
+                    return await self._require(host, step, cord, log_of, deadline)
+                case Call():
+                    return await self._call(step, cord)
+                case Wait():
+                    return await self._wait(step, cord, deadline)
+                case _:
+                    assert_never(step)
+        except ConnectionLost as error:
+            return Result(state=StepState.INTERRUPTED, reason=str(error))
+        except HostError as error:
+            if cord.pulled:
+                return Result(state=StepState.STOPPED, reason=cord.reason, sent=False)
+            return Result(state=StepState.FAILED, reason=str(error), sent=False)
+
+    async def _run(self, host: Host, step: Run, cord: StopCord, log_of: "StepLog", deadline: float) -> Result:
+        if step.unless is not None:
+            unless = step.unless
+            perform = self._expect if isinstance(unless, Expect) else self._require
+            result = await perform(host, unless, cord, log_of, deadline)  # type: ignore[arg-type]
+            if result.state is StepState.SUCCEEDED:
+                return Result(state=StepState.SKIPPED, reason=f"not needed: {unless.title}", sent=False)
+            if result.state is not StepState.FAILED:
+                return result
+        finished = await self._remote(host, step.argv, step.sudo, step.timeout, cord, log_of, deadline)
+        return self._judge_run(finished, step.allow_exit, cord)
+
+    def _judge_run(self, finished: Finished, allow_exit: Sequence[int], cord: StopCord) -> Result:
+        match finished.ended:
+            case Ended.EXITED:
+                if finished.exit_status in allow_exit and finished.signal is None:
+                    return Result(state=StepState.SUCCEEDED, finished=finished)
+                ending = f"signal {finished.signal}" if finished.signal else f"exit status {finished.exit_status}"
+                return Result(state=StepState.FAILED, reason=f"ended with {ending}", finished=finished)
+            case Ended.TIMED_OUT:
+                return self._ended_by_us(StepState.TIMED_OUT, "it took too long", finished)
+            case Ended.STOPPED:
+                return self._ended_by_us(StepState.STOPPED, cord.reason or "it was stopped", finished)
+            case Ended.LOST:
+                reason = "the connection broke after the command was sent: it may have run, or be running still"
+                return Result(state=StepState.INTERRUPTED, reason=reason, finished=finished)
+            case _:
+                assert_never(finished.ended)
+
+    def _ended_by_us(self, state: StepState, why: str, finished: Finished) -> Result:
+        """Only what was confirmed dead is stopped or timed out; all else is interrupted."""
+        pids = f" (pid {', '.join(map(str, finished.survivors))})" if finished.survivors else ""
+        reason = f"{why}; the command is {finished.death or Death.UNKNOWN}{pids}"
+        if finished.death is not Death.STOPPED:
+            return Result(state=StepState.INTERRUPTED, reason=reason, finished=finished)
+        return Result(state=state, reason=reason, finished=finished)
+
+    async def _expect(self, host: Host, step: Expect, cord: StopCord, log_of: "StepLog", deadline: float) -> Result:
+        """Asked until it is met, then until it has stayed so for the settle time."""
+        clock = self.tools.clock
+        give_up = min(deadline, clock.monotonic() + step.within)
+        held_since: float | None = None
+        while True:
+            answer = await self._ask(host, step, cord, log_of, deadline)
+            if answer.state not in {StepState.SUCCEEDED, StepState.FAILED}:
+                return answer
+            now = clock.monotonic()
+            if answer.ok:
+                held_since = now if held_since is None else held_since
+                if now - held_since >= step.settle:
+                    return answer
+                pause = min(step.every, max(0.05, step.settle - (now - held_since)))
+            elif held_since is not None:
+                return replace(answer, reason=f"was so, but did not stay so: {answer.reason}")
+            elif now >= give_up:
+                return answer
+            else:
+                pause = step.every
+            if now >= deadline:
+                limit = words(self.execution.timeout)
+                return replace(answer, state=StepState.TIMED_OUT, reason=f"the execution's {limit} were over")
+            if await self._stopped_while(clock.sleep(pause), cord):
+                return Result(state=StepState.STOPPED, reason=cord.reason)
+
+    async def _require(self, host: Host, step: Require, cord: StopCord, log_of: "StepLog", deadline: float) -> Result:
+        answer = await self._ask(host, step, cord, log_of, deadline)
+        if answer.state is StepState.FAILED:
+            return replace(answer, reason=f"no longer as planned ({answer.reason}): nothing was changed after this")
+        return answer
+
+    async def _ask(self, host: Host, step: Check, cord: StopCord, log_of: "StepLog", deadline: float) -> Result:
+        printed: list[str] = []
+        finished = await self._remote(host, step.argv, step.sudo, step.timeout, cord, log_of, deadline, printed)
+        if finished.ended is not Ended.EXITED:
+            # It only reads: whether it still lives changes nothing on the host.
+            return self._judge_run(replace(finished, death=Death.STOPPED), step.allow_exit, cord)
+        unmet = step.unmet("\n".join(printed), finished.exit_status)
+        if unmet is None:
+            return Result(state=StepState.SUCCEEDED, finished=finished)
+        return Result(state=StepState.FAILED, reason=unmet, finished=finished)
+
+    async def _remote(
+        self,
+        host: Host,
+        argv: Sequence[str],
+        sudo: bool,
+        timeout: float,
+        cord: StopCord,
+        log_of: "StepLog",
+        deadline: float,
+        printed: list[str] | None = None,
+    ) -> Finished:
+        left = max(0.1, deadline - self.tools.clock.monotonic())
+
+        def on_line(line: Line) -> None:
+            log_of.add(line)
+            if printed is not None and line.stream is Stream.OUT:
+                printed.append(line.text)
+
+        return await self.tools.remote.run(
+            host,
+            RemoteCommand(line=shell_line(argv, sudo=sudo), timeout=min(timeout, left), max_lines=MOST_LINES),
+            cord=cord,
+            on_line=on_line,
+            on_group=log_of.note_group,
+        )
+
+    async def _wait(self, step: Wait, cord: StopCord, deadline: float) -> Result:
+        left = deadline - self.tools.clock.monotonic()
+        if await self._stopped_while(self.tools.clock.sleep(min(step.seconds, left)), cord):
+            return Result(state=StepState.STOPPED, reason=cord.reason)
+        if step.seconds > left:
+            return Result(
+                state=StepState.TIMED_OUT, reason=f"the execution's {words(self.execution.timeout)} were over"
+            )
+        return Result(state=StepState.SUCCEEDED)
+
+    async def _stopped_while(self, pause: Awaitable[None], cord: StopCord) -> bool:
+        sleeping = asyncio.ensure_future(pause)
+        pulling = asyncio.ensure_future(cord.wait())
+        try:
+            await asyncio.wait({sleeping, pulling}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (sleeping, pulling):
+                task.cancel()
+            await asyncio.gather(sleeping, pulling, return_exceptions=True)
+        return cord.pulled
+
+    async def _call(self, step: Call, cord: StopCord) -> Result:
+        """An HTTP call to an allowed host, without following redirects (they may lead elsewhere)."""
+        from yarl import URL
+
+        url = URL(step.url)
+        if url.host not in self.tools.call_hosts:
+            reason = f"{url.host} is not under calls: in handrail.yml, so it is not called"
+            return Result(state=StepState.FAILED, reason=reason, sent=False)
+        try:
+            timeout = aiohttp.ClientTimeout(total=step.timeout)
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as session,
+                session.request(step.method, url, data=step.body, allow_redirects=False) as response,
+            ):
+                status = response.status
+        except aiohttp.ClientConnectorError as error:
+            return Result(state=StepState.FAILED, reason=f"{url.host} cannot be reached: {error}", sent=False)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            reason = f"no answer from {url.host} ({type(error).__name__})"
+            state = StepState.FAILED if step.idempotent else StepState.INTERRUPTED
+            return Result(state=state, reason=reason)
+        if status in step.allow_status:
+            return Result(state=StepState.SUCCEEDED)
+        return Result(state=StepState.FAILED, reason=f"{url.host} answered {status}")
+
+    # --- the ending ---------------------------------------------------------------------------------------------------
+
+    async def _finish(self, results: Sequence[HostResult]) -> None:
+        now = self.tools.clock.now()
+        to, reason = self._ending(results)
+        tail = next((r.tail for r in results if r.state is not HostState.SUCCEEDED and r.tail), ())
+
+        def finish(connection: Connection) -> None:
+            found = executions.get(connection, self.execution.id)
+            if found.epoch == self.execution.epoch and found.state is to:
+                return  # the answer to this very commit was lost
+            for result in results:
+                executions.set_host(
+                    connection,
+                    self.execution.id,
+                    result.host,
+                    state=result.state,
+                    reason=result.reason,
+                    outcome=result.outcome,
+                    after=dict(result.after) if result.after is not None else None,
+                    ended_at=now,
+                )
+            end_execution(
+                connection,
+                self.tools.reporter,
+                self.execution,
+                plan=self.plan,
+                to=to,
+                reason=reason,
+                now=now,
+                leaving=(State.RUNNING,),
+                by=self.stopping.by if self.stopping else None,
+                epoch=self.execution.epoch,
+                tail=tail,
+            )
+
+        try:
+            await self._write(finish)
+        except TooLate:
+            log.warning("ended_elsewhere", execution=self.execution.id)
+        log.info("execution_ended", execution=self.execution.id, state=to.value, reason=reason)
+
+    def _ending(self, results: Sequence[HostResult]) -> tuple[State, str | None]:
+        states = [result.state for result in results]
+        succeeded = states.count(HostState.SUCCEEDED)
+        reasons = [
+            f"{r.host}: {r.reason}" if len(results) > 1 else str(r.reason)
+            for r in results
+            if r.state not in {HostState.SUCCEEDED, HostState.SKIPPED} and r.reason
+        ]
+        reason = "; ".join(dict.fromkeys(reasons)) or None
+        if succeeded == len(results):
+            said = [r.outcome if len(results) == 1 else f"{r.host}: {r.outcome}" for r in results if r.outcome]
+            return State.SUCCEEDED, "; ".join(said) or None
+        if len(results) > 1:
+            reason = f"{succeeded} of {len(results)} hosts succeeded" + (f". {reason}" if reason else "")
+        if HostState.INTERRUPTED in states:
+            return State.INTERRUPTED, reason
+        if HostState.CANCELLED in states:
+            return State.CANCELLED, reason
+        if HostState.TIMED_OUT in states and HostState.FAILED not in states:
+            return State.TIMED_OUT, reason
+        return State.FAILED, reason
+
+    # --- storage ------------------------------------------------------------------------------------------------------
+
+    async def _write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Through an outage; every function used here is safe to repeat."""
+        return await surely(lambda: self.tools.database.write(function, *args, **kwargs), sleep=self.tools.clock.sleep)
+
+    async def _read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await surely(lambda: self.tools.database.read(function, *args, **kwargs), sleep=self.tools.clock.sleep)
+
+    async def _report(self, event: Event) -> None:
+        await self._write(self.tools.reporter.report, event, self.tools.clock.now())
+
+
+class StepLog:
+    """Keeps a running step's output and process group: committed in batches, told with each batch."""
+
+    def __init__(self, walk: Walk, run: StepRun) -> None:
+        self._walk, self._run = walk, run
+        self.lines = 0
+        self.tail: deque[OutputLine] = deque(maxlen=TAIL)
+        self._pending: list[OutputLine] = []
+        self._group: int | None = None
+        self._closing = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, line: Line) -> None:
+        """One more line."""
+        self.lines += 1
+        kept = OutputLine(
+            host=self._run.host,
+            step=self._run.step,
+            attempt=self._run.attempt,
+            seq=self.lines,
+            stream=line.stream.value,
+            text=line.text,
+            at=self._walk.tools.clock.now(),
+        )
+        self.tail.append(kept)
+        if self.lines <= MOST_LINES:
+            self._pending.append(kept)
+        self._soon()
+
+    def note_group(self, group: int) -> None:
+        """The remote process group, kept at once so that anybody can end it."""
+        self._group = group
+        self._soon()
+
+    def _soon(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._flush_while_printing())
+
+    async def _flush_while_printing(self) -> None:
+        pause = FLUSH if self._group is None else 0.0
+        while not self._closing.is_set() and (self._pending or self._group is not None):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), pause)
+            await self._flush()
+            pause = FLUSH
+
+    async def _flush(self) -> None:
+        lines, self._pending = self._pending, []
+        group, self._group = self._group, None
+        walk, run, now = self._walk, self._run, self._walk.tools.clock.now()
+
+        def keep(connection: Connection) -> None:
+            if group is not None:
+                executions.note_group(connection, run, group)
+            if lines:
+                executions.keep_output(connection, run.execution_id, lines)
+                event = StepPrinted(execution=walk.execution, step=run, tail=tuple(self.tail), lines=self.lines)
+                walk.tools.reporter.report(connection, event, now)
+
+        await walk._write(keep)
+
+    async def close(self) -> None:
+        """Everything is kept afterwards."""
+        self._closing.set()
+        if self._task is not None:
+            await self._task
+        if self._pending or self._group is not None:
+            await self._flush()
+
+
+def cancel_words(execution: Execution) -> str:
+    """Who cancelled and why, for the ending."""
+    by = execution.cancel_by or "somebody"
+    who = f"<@{by}>" if by.startswith(("U", "W")) else by
+    return f"cancelled by {who}" + (f": {execution.cancel_reason}" if execution.cancel_reason else "")
+
+
+def end_execution(
+    connection: Connection,
+    reporter: Reporter,
+    execution: Execution,
+    *,
+    to: State,
+    reason: str | None,
+    now: datetime,
+    plan: StoredPlan | None = None,
+    leaving: Sequence[State] = (State.PENDING, State.AWAITING_APPROVAL, State.RUNNING),
+    by: Actor | None = None,
+    origin: Origin = Origin.ENGINE,
+    epoch: int | None = None,
+    tail: Sequence[OutputLine] = (),
+    gate: str | None = None,
+) -> Execution:
+    """Everything that goes with an ending, in one transaction: state, audit, locks, cooldowns, breakers, words.
+
+    *Interrupted* keeps its locks and its budgets, because what it did is unknown. Raises TooLate and LeaseLost.
+    """
+    ended = executions.move(
+        connection,
+        execution.id,
+        leaving=leaving,
+        to=to,
+        now=now,
+        actor=by or HANDRAIL,
+        origin=origin,
+        epoch=epoch,
+        reason=reason,
+        **({"ending": reason} if to is State.INTERRUPTED else {}),
+    )
+    hosts = tuple(executions.hosts_of(connection, execution.id))
+    steps = tuple(executions.steps_of(connection, execution.id))
+    undoable = plan is not None and bool(undo_steps(plan, steps))
+    if to is State.INTERRUPTED:
+        unknown = tuple(step for step in steps if step.state in {StepState.INTERRUPTED, StepState.STARTED})
+        event = ExecutionInterrupted(
+            execution=ended, steps=unknown, reason=reason or "", resumable=plan is not None, undoable=undoable
+        )
+        reporter.report(connection, event, now)
+        return ended
+    controls.free_locks(connection, execution.id)
+    _return_cooldowns(connection, ended, steps)
+    _replay_breakers(connection, reporter, ended, hosts, now)
+    waiting = approvals.decide(connection, execution.id, to=ApprovalState.WITHDRAWN, by="handrail", now=now)
+    if waiting is not None:
+        reporter.report(connection, ApprovalDecided(execution=ended, approval=waiting, actor=by), now)
+    if to is State.SUCCEEDED and execution.rolls_back is not None:
+        _rolled_back(connection, reporter, execution, now)
+    retriable = to in {State.FAILED, State.TIMED_OUT, State.CANCELLED} and ended.started_at is not None
+    reporter.report(
+        connection,
+        ExecutionEnded(
+            execution=ended,
+            hosts=hosts,
+            steps=steps,
+            tail=tail,
+            gate=gate,
+            undoable=undoable and to is not State.ROLLED_BACK,
+            retriable=retriable,
+        ),
+        now,
+    )
+    return ended
+
+
+def _rolled_back(connection: Connection, reporter: Reporter, rollback: Execution, now: datetime) -> None:
+    """What was taken back says so itself."""
+    endings = (State.SUCCEEDED, State.FAILED, State.CANCELLED, State.TIMED_OUT, State.INTERRUPTED)
+    original = executions.move(
+        connection,
+        rollback.rolls_back or 0,
+        leaving=endings,
+        to=State.ROLLED_BACK,
+        now=now,
+        actor=rollback.actor,
+        origin=rollback.origin,
+        reason=f"rolled back by #{rollback.id}",
+    )
+    hosts = tuple(executions.hosts_of(connection, original.id))
+    steps = tuple(executions.steps_of(connection, original.id))
+    reporter.report(connection, ExecutionEnded(execution=original, hosts=hosts, steps=steps), now)
+
+
+def undo_steps(plan: StoredPlan, steps: Sequence[StepRun]) -> dict[str, list[Run]]:
+    """Per host, what takes back the steps that were applied, last one first."""
+    applied = {(s.host, s.step) for s in steps if s.state in {StepState.SUCCEEDED, StepState.INTERRUPTED}}
+    found: dict[str, list[Run]] = {}
+    for part in plan.hosts:
+        undos = [
+            step.undo
+            for place, step in numbered(part.steps)
+            if isinstance(step, Run) and step.undo is not None and (part.host, place) in applied
+        ]
+        if undos:
+            found[part.host] = undos[::-1]
+    return found
+
+
+def _return_cooldowns(connection: Connection, execution: Execution, steps: Sequence[StepRun]) -> None:
+    """A host where no changing step started has not used its cooldown."""
+    changed = {step.host for step in steps if step.changing and step.sent and step.state is not StepState.SKIPPED}
+    controls.return_cooldowns(connection, execution.id, [h for h in execution.hosts if h not in changed])
+
+
+def _replay_breakers(
+    connection: Connection, reporter: Reporter, execution: Execution, hosts: Sequence[HostRun], now: datetime
+) -> None:
+    if not controls.was_admitted(connection, execution.id):
+        return
+    states = {host.host: host.state for host in hosts}
+    for before in controls.breakers(connection, execution.runbook, execution.hosts):
+        state = states.get(before.host)
+        if state in {HostState.SUCCEEDED, HostState.FAILED, HostState.TIMED_OUT}:
+            succeeded = state is HostState.SUCCEEDED
+            after = circuit_breaker.after(before, succeeded=succeeded, execution_id=execution.id, now=now)
+        else:
+            after = circuit_breaker.given_back(before, execution.id)
+        if after != before:
+            controls.set_breakers(connection, [after])
+        if after.state is not before.state:
+            reporter.report(connection, BreakerMoved(breaker=after, execution=execution), now)

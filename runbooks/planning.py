@@ -1,0 +1,169 @@
+"""Probe, then plan: from a runbook, parameters and hosts to exactly what would run where. Changes nothing.
+
+Probes pass the read-only guard before they reach a host; what they print becomes a fact only if nothing altered it.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from safety.command_guard import CommandGuard, Judgement, Severity
+
+from runbooks.catalog import Entry
+from runbooks.commands import shell_line
+from runbooks.definition import Check, Duration, Expect, Facts, Parallel, Parameters, Plan, Reading, Require, Run, Step
+from runbooks.plans import HostPlan, StoredPlan
+from runbooks.remote import Ended, Host, Line, Remote, RemoteCommand, Stream
+from safety.clock import words
+from storage.errors import DefinitionError, HostError, OperatorError, PlanningFailed
+
+PROBES_PER_HOST = 2
+PROBE_LIMIT = 90.0
+"""Seconds for the whole probe of one host."""
+
+
+class HostProbe:
+    """The read-only look at one host that a runbook's `probe` is given."""
+
+    def __init__(self, host: Host, remote: Remote, guard: CommandGuard) -> None:
+        self._host, self._remote, self._guard = host, remote, guard
+
+    @property
+    def name(self) -> str:
+        """The host's name."""
+        return self._host.name
+
+    @property
+    def login(self) -> str:
+        """The user we log in as."""
+        return self._host.user
+
+    async def read(
+        self, *argv: str, sudo: bool = False, allow_exit: Collection[int] = (0,), timeout: Duration = 20
+    ) -> Reading:
+        """What a read-only command prints; see `definition.Probe`."""
+        line = shell_line(argv, sudo=sudo)
+        judgement = self._guard.judge_read_only(line, tags=self._host.tags)
+        if judgement.verdict is not Severity.ALLOW:
+            raise PlanningFailed(
+                f"The probe of {self.name} wanted `{line}`, which only looks harmless: {judgement.reason}"
+            )
+        lines: list[Line] = []
+        seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else float(timeout)
+        finished = await self._remote.run(
+            self._host, RemoteCommand(line=line, timeout=seconds, max_lines=5_000), on_line=lines.append
+        )
+        printed = [one for one in lines if one.stream is Stream.OUT]
+        if finished.ended is not Ended.EXITED:
+            raise PlanningFailed(f"`{line}` on {self.name} did not end ({finished.ended}), so nothing is known.")
+        if finished.exit_status not in allow_exit:
+            said = " ".join(one.text for one in lines[-3:])[:300]
+            raise PlanningFailed(
+                f"`{line}` on {self.name} ended with {_status(finished.exit_status)}: {said or 'no output'}"
+            )
+        if finished.dropped or any(one.altered for one in printed):
+            raise PlanningFailed(
+                f"What `{line}` printed on {self.name} was masked or cut, so it is no fact to plan with."
+            )
+        return Reading("\n".join(one.text for one in printed).strip(), exit_status=finished.exit_status or 0)
+
+
+def _status(status: int | None) -> str:
+    return "a signal" if status is None or status < 0 else f"status {status}"
+
+
+@dataclass
+class Planner:
+    """Makes plans and judges their commands. One for a process."""
+
+    remote: Remote
+    guard: CommandGuard
+
+    def __post_init__(self) -> None:
+        self._slots: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(PROBES_PER_HOST))
+
+    async def make_plan(self, entry: Entry, params: Parameters, hosts: Sequence[Host]) -> StoredPlan:
+        """Probe all hosts side by side, then plan each.
+
+        Raises PlanningFailed or HostError for the first host that can't be planned; nothing was changed then.
+        """
+        found = await asyncio.gather(*(self.probe(entry, params, host) for host in hosts), return_exceptions=True)
+        parts, services, notes = [], set[str](), list[str]()
+        for host, facts in zip(hosts, found, strict=True):
+            if isinstance(facts, BaseException):
+                raise facts
+            plan = self._plan(entry, params, facts)
+            parts.append(HostPlan(host=host.name, steps=plan.steps, facts=dict(facts)))
+            services.update(plan.services)
+            if plan.note and plan.note not in notes:
+                notes.append(plan.note)
+        return StoredPlan(hosts=tuple(parts), services=tuple(sorted(services)), notes=tuple(notes))
+
+    async def probe(self, entry: Entry, params: Parameters, host: Host) -> Facts:
+        """The facts of one host, its name among them. Raises PlanningFailed or HostError."""
+        async with self._slots[host.name]:
+            try:
+                async with asyncio.timeout(PROBE_LIMIT):
+                    facts = await entry.runbook.probe(HostProbe(host, self.remote, self.guard), params)
+            except TimeoutError as error:
+                raise PlanningFailed(f"Looking at {host.name} took longer than {words(PROBE_LIMIT)}.") from error
+            except ValueError as error:
+                raise PlanningFailed(str(error)) from error
+            except (OperatorError, HostError):
+                raise
+            except Exception as error:  # a runbook's own code may fail in any way; its author reads the log
+                raise PlanningFailed(
+                    f"The probe of {entry.name} failed on {host.name}: {type(error).__name__}: {error}"
+                ) from error
+        return facts.having(host=host.name)
+
+    def _plan(self, entry: Entry, params: Parameters, facts: Facts) -> Plan:
+        try:
+            plan = entry.runbook.plan(params, facts)
+        except ValueError as error:
+            raise PlanningFailed(str(error)) from error
+        except DefinitionError:
+            raise
+        except Exception as error:  # as above
+            raise PlanningFailed(f"The plan of {entry.name} failed: {type(error).__name__}: {error}") from error
+        if not isinstance(plan, Plan):
+            raise PlanningFailed(f"The plan of {entry.name} is a {type(plan).__name__}, not a Plan.")
+        if not plan.steps:
+            raise PlanningFailed(f"There is nothing to do on {facts.host}.")
+        return plan
+
+    def judgements(self, plan: StoredPlan, hosts: Sequence[Host]) -> tuple[Judgement, ...]:
+        """What the guard says to every command of a plan, undo and looks included."""
+        tags = {host.name: host.tags for host in hosts}
+        return tuple(
+            judgement
+            for part in plan.hosts
+            for step in part.steps
+            for judgement in self._judge(step, tags.get(part.host, frozenset()))
+        )
+
+    def _judge(self, step: Step, tags: frozenset[str]) -> Iterator[Judgement]:
+        match step:
+            case Run():
+                yield self.guard.judge(shell_line(step.argv, sudo=step.sudo), tags=tags)
+                if step.undo is not None:
+                    yield from self._judge(step.undo, tags)
+                if step.look is not None:
+                    yield self._read_only(shell_line(step.look), tags)
+                if step.unless is not None:
+                    yield from self._judge(step.unless, tags)
+            case Expect() | Require():
+                yield self._check(step, tags)
+            case Parallel():
+                for inner in step.steps:
+                    yield from self._judge(inner, tags)
+            case _:
+                return
+
+    def _check(self, step: Check, tags: frozenset[str]) -> Judgement:
+        return self._read_only(shell_line(step.argv, sudo=step.sudo), tags)
+
+    def _read_only(self, line: str, tags: frozenset[str]) -> Judgement:
+        return self.guard.judge_read_only(line, tags=tags)
