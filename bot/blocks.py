@@ -27,7 +27,7 @@ LONGEST_COMMAND = 10_000
 _CONTROL = (*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0), *range(0xD800, 0xE000))
 # These change the order in which other characters are read: a command could look like a different one.
 _DIRECTION = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-_CLEAN = {mark: "\ufffd" for mark in _CONTROL} | {mark: f"⟨{mark:04X}⟩" for mark in _DIRECTION}
+_CLEAN = dict.fromkeys(_CONTROL, "�") | {mark: f"⟨{mark:04X}⟩" for mark in _DIRECTION}
 _ESCAPE = _CLEAN | {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;"}
 _PERSON = re.compile(r"[UW][A-Z0-9]{1,30}")
 _GROUP = re.compile(r"S[A-Z0-9]{1,30}")

@@ -1,0 +1,734 @@
+"""What a channel and its threads show of executions, kill switches and breakers. Pure: records in, messages out.
+
+In the order a reader meets them: the headline (`card`), the plan, the approval, the steps, the ending; then what goes
+to the alerts channel. Buttons stand where they can be pressed now, and only there.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from bot.blocks import (
+    EMOJI,
+    LONGEST_SECTION,
+    MOST_TEXT,
+    Block,
+    Message,
+    actions,
+    channel_link,
+    clip,
+    code,
+    code_blocks,
+    context,
+    counted,
+    inline,
+    listed,
+    mention,
+    message,
+    moment,
+    newest,
+    paragraphs,
+    section,
+    units,
+    who,
+)
+from runbooks.progress import (
+    ApprovalAsked,
+    BreakerMoved,
+    EmergencyUsed,
+    ExecutionEnded,
+    ExecutionInterrupted,
+    SwitchEngaged,
+    SwitchReleased,
+    SwitchStopped,
+)
+from safety.clock import words as duration
+from storage.records import (
+    Approval,
+    ApprovalState,
+    BreakerState,
+    Consent,
+    Execution,
+    HostLock,
+    HostRun,
+    HostState,
+    OutputLine,
+    Phase,
+    State,
+    StepRun,
+    StepState,
+)
+
+HOSTS_SHOWN = 15
+PLAN_MESSAGES = 8
+BLOCKS_OF_A_PLAN = 40
+STEPS_IN_AN_APPROVAL = 10
+
+STEP_EMOJI = {
+    StepState.STARTED: ":gear:",
+    StepState.SUCCEEDED: ":white_check_mark:",
+    StepState.FAILED: ":x:",
+    StepState.TIMED_OUT: ":alarm_clock:",
+    StepState.STOPPED: ":octagonal_sign:",
+    StepState.SKIPPED: ":fast_forward:",
+    StepState.INTERRUPTED: ":warning:",
+}
+HOST_EMOJI = {
+    HostState.WAITING: ":hourglass_flowing_sand:",
+    HostState.RUNNING: ":gear:",
+    HostState.SUCCEEDED: ":white_check_mark:",
+    HostState.FAILED: ":x:",
+    HostState.TIMED_OUT: ":alarm_clock:",
+    HostState.CANCELLED: ":octagonal_sign:",
+    HostState.INTERRUPTED: ":warning:",
+    HostState.SKIPPED: ":fast_forward:",
+}
+# What a reader looks for first stands first when there are more hosts than lines.
+_URGENCY = (
+    HostState.INTERRUPTED,
+    HostState.FAILED,
+    HostState.TIMED_OUT,
+    HostState.CANCELLED,
+    HostState.RUNNING,
+    HostState.WAITING,
+    HostState.SKIPPED,
+    HostState.SUCCEEDED,
+)
+
+
+# --- the headline -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Situation:
+    """What the headline needs beyond the execution itself; what isn't known is left at its default."""
+
+    hosts: tuple[HostRun, ...] = ()
+    approval: Approval | None = None
+    locks: tuple[HostLock, ...] = ()
+    holders: tuple[Execution, ...] = ()
+    gate: str | None = None
+    resumable: bool = False
+    undoable: bool = False
+    retriable: bool = False
+
+
+NOTHING_MORE = Situation()
+
+
+def subject(execution: Execution) -> str:
+    """ "#42 restart-service nginx on web-01", escaped: a service bare, every other parameter with its name."""
+    bare = [value for value in execution.params.values() if _is_service(value, execution)]
+    named = [f"{key}={_short(value)}" for key, value in execution.params.items() if not _is_service(value, execution)]
+    words = inline(" ".join([execution.runbook, *map(str, bare), *named]), 240)
+    where = f" on {listed(execution.hosts)}" if execution.hosts else ""
+    return f"#{execution.id} {'dry run of ' if execution.dry_run else ''}{words}{where}"
+
+
+def card(execution: Execution, now: datetime, situation: Situation = NOTHING_MORE) -> Message:
+    """The headline, as it stands now: who, what, where, state, progress, times, and what can be done."""
+    state = _state_words(execution, situation)
+    text = f"{subject(execution)}: {state}" + (f" ({inline(execution.ending)})" if execution.ending else "")
+    return message(
+        text,
+        [
+            section(f"{EMOJI[execution.state]} *{subject(execution)}*"),
+            section("\n".join(_details(execution, state, situation, now))),
+            *_host_rows(situation.hosts),
+            *actions(execution.id, _verbs(execution, situation), fingerprint=execution.fingerprint),
+            *_holder_buttons(situation),
+            context(_asked(execution)),
+        ],
+    )
+
+
+def _is_service(value: Any, execution: Execution) -> bool:
+    return isinstance(value, str) and (
+        value in execution.services or value.removesuffix(".service") in execution.services
+    )
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _state_words(execution: Execution, situation: Situation) -> str:
+    match execution.state:
+        case State.PENDING if execution.note:
+            return "waiting"
+        case State.PENDING:
+            return "planning" if execution.phase is Phase.PLAN else "about to run"
+        case State.AWAITING_APPROVAL:
+            confirm = situation.approval is not None and situation.approval.kind is Consent.CONFIRM
+            return "waiting for your confirmation" if confirm else "waiting for approval"
+        case State.REFUSED if situation.gate:
+            return f"refused ({inline(situation.gate.replace('_', ' '), 60)})"
+        case _:
+            return execution.state.words
+
+
+def _details(execution: Execution, state: str, situation: Situation, now: datetime) -> Iterator[str]:
+    yield f"*{state[:1].upper()}{state[1:]}*{_progress(execution)}{_times(execution, now)}"
+    if len(situation.hosts) > 1:
+        yield hosts_words(situation.hosts)
+    if execution.ending:
+        yield inline(execution.ending, 600)
+    elif execution.note:
+        yield inline(execution.note, 400)
+    yield from lock_lines(situation.locks, situation.holders)
+    if situation.approval is not None and execution.state is State.AWAITING_APPROVAL:
+        yield f"Good until {moment(situation.approval.expires_at)}"
+    if execution.cancel_at is not None and not execution.state.is_final:
+        yield f":octagonal_sign: being cancelled ({inline(execution.cancel_reason or 'asked to stop')})"
+
+
+def _progress(execution: Execution) -> str:
+    if execution.state is not State.RUNNING or not execution.steps_total:
+        return ""
+    number = min(execution.steps_done + 1, execution.steps_total)
+    current = f": {inline(execution.current)}" if execution.current else ""
+    return f", step {number} of {execution.steps_total}{current}"
+
+
+def _times(execution: Execution, now: datetime) -> str:
+    took = took_words(execution)
+    if took:
+        return f" after {took}"
+    if execution.started_at is not None:
+        so_far = duration((now - execution.started_at).total_seconds())
+        return f", since {moment(execution.started_at, seconds=True)} ({so_far} so far)"
+    return f", asked {moment(execution.created_at, seconds=True)}"
+
+
+def took_words(execution: Execution) -> str:
+    """How long it ran ("12 s"); empty if it never started or hasn't ended."""
+    if execution.started_at is None or execution.ended_at is None:
+        return ""
+    return duration((execution.ended_at - execution.started_at).total_seconds())
+
+
+def lock_lines(locks: Sequence[HostLock], holders: Sequence[Execution]) -> list[str]:
+    """Which hosts are held, by which execution, since when; at most five lines."""
+    known = {holder.id: holder for holder in holders}
+    lines = [_lock_line(lock, known.get(lock.execution_id)) for lock in locks[:5]]
+    return lines + ([f"… and {counted(len(locks) - 5, 'more host')}"] if len(locks) > 5 else [])
+
+
+def _lock_line(lock: HostLock, holder: Execution | None) -> str:
+    held = f":lock: {inline(lock.host, 100)} is held by #{lock.execution_id} since {moment(lock.since, seconds=True)}"
+    if holder is None:
+        return held
+    return f"{held} ({inline(holder.runbook, 100)}, {holder.state.words}, asked by {who(holder.actor)})"
+
+
+def hosts_words(hosts: Sequence[HostRun]) -> str:
+    """ "4 of 5 hosts succeeded"."""
+    good = sum(1 for host in hosts if host.state is HostState.SUCCEEDED)
+    return f"{good} of {counted(len(hosts), 'host')} succeeded"
+
+
+def _host_rows(hosts: Sequence[HostRun]) -> list[Block]:
+    if len(hosts) < 2:
+        return []
+    ordered = sorted(hosts, key=lambda host: (_URGENCY.index(host.state), host.position))
+    lines = [_host_line(host) for host in ordered[:HOSTS_SHOWN]]
+    hidden = ordered[HOSTS_SHOWN:]
+    if hidden:
+        states = {state: sum(1 for host in hidden if host.state is state) for state in _URGENCY}
+        lines.append("… and " + ", ".join(f"{number} {state.value}" for state, number in states.items() if number))
+    return paragraphs(lines)
+
+
+def _host_line(host: HostRun) -> str:
+    said = host.reason or host.outcome
+    detail = f": {inline(said, 150)}" if said else ""
+    return f"{HOST_EMOJI[host.state]} {inline(host.host, 100)} {host.state.value.replace('_', ' ')}{detail}"
+
+
+def _verbs(execution: Execution, situation: Situation) -> list[str]:
+    plan = ["plan"] if execution.fingerprint else []
+    undo = ["rollback"] if situation.undoable else []
+    match execution.state:
+        case State.AWAITING_APPROVAL:
+            confirm = situation.approval is not None and situation.approval.kind is Consent.CONFIRM
+            return (["confirm"] if confirm else ["approve", "deny"]) + ["cancel", *plan]
+        case State.PENDING | State.RUNNING:
+            return [*(["cancel"] if execution.cancel_at is None else []), *plan]
+        case State.INTERRUPTED:
+            return [*(["resume"] if situation.resumable else []), *undo, "giveup", *plan]
+        case _:
+            return [*(["retry"] if situation.retriable else []), *undo, *plan]
+
+
+def _holder_buttons(situation: Situation) -> list[Block]:
+    """An interrupted execution keeps its hosts: whoever waits for them can see to it here."""
+    for holder in situation.holders:
+        if holder.state is State.INTERRUPTED:
+            words = f"#{holder.id} was interrupted and keeps its hosts until somebody decides:"
+            return [section(words), *actions(holder.id, ["giveup"], place="holder")]
+    return []
+
+
+def _asked(execution: Execution) -> str:
+    parts = [f"asked by {who(execution.actor)}"]
+    if execution.reason:
+        parts.append(f"reason: {inline(execution.reason)}")
+    if execution.emergency_at is not None:
+        parts.append(":rotating_light: emergency: engaged kill switches are overridden")
+    if execution.retry_of is not None:
+        parts.append(f"continues #{execution.retry_of}")
+    return " · ".join(parts)
+
+
+# --- the plan ---------------------------------------------------------------------------------------------------------
+
+
+def plan_messages(execution: Execution, plan: Mapping[str, Any]) -> list[Message]:
+    """The whole plan: hosts with the same steps together, every command in full up to 10,000 characters.
+
+    At most eight messages; what doesn't fit is counted in the last one.
+    """
+    title = f"Plan of {subject(execution)}"
+    messages: list[list[Block]] = [[section(f":clipboard: *{title}*")]]
+    left_out = 0
+    for block in _plan_blocks(plan):
+        if len(messages[-1]) >= BLOCKS_OF_A_PLAN or sum(map(_text_of, [*messages[-1], block])) > MOST_TEXT - 500:
+            if len(messages) == PLAN_MESSAGES:
+                left_out += 1
+                continue
+            messages.append([])
+        messages[-1].append(block)
+    if left_out:
+        messages[-1].append(context(f"_{counted(left_out, 'more part')} of the plan not shown here._"))
+    else:
+        messages[-1].append(context(_plan_footer(execution, plan)))
+    return [
+        message(_plan_text(title, plan, number, len(messages)), blocks) for number, blocks in enumerate(messages, 1)
+    ]
+
+
+def _plan_blocks(plan: Mapping[str, Any]) -> Iterator[Block]:
+    for note in plan.get("notes", ()):
+        yield context(inline(note, 1_000))
+    for hosts, steps in grouped(plan):
+        yield section(f"*On {listed(hosts, 20)}*")
+        for number, step in numbered_json(steps):
+            yield from _step_blocks(number, step)
+        if not steps:
+            yield context("Nothing to do.")
+
+
+def grouped(plan: Mapping[str, Any]) -> list[tuple[list[str], Sequence[Mapping[str, Any]]]]:
+    """Hosts that get exactly the same steps, together, in the order of the plan."""
+    groups: dict[str, tuple[list[str], Sequence[Mapping[str, Any]]]] = {}
+    for part in plan["hosts"]:
+        key = json.dumps(part["steps"], sort_keys=True, default=str)
+        groups.setdefault(key, ([], part["steps"]))[0].append(str(part["host"]))
+    return list(groups.values())
+
+
+def numbered_json(steps: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every single step of a plan's JSON with its place: "1", "2", "3.1"."""
+    for place, step in enumerate(steps, 1):
+        if step["kind"] == "parallel":
+            for inner, single in enumerate(step["steps"], 1):
+                yield f"{place}.{inner}", single
+        else:
+            yield str(place), step
+
+
+def _step_blocks(number: str, step: Mapping[str, Any]) -> list[Block]:
+    blocks = [section(f"*{number}. {inline(step['title'])}*{_step_notes(step)}")]
+    command = step_command(step)
+    blocks += [section(block) for block in (code_blocks(command) if command else [])]
+    undo = step.get("undo")
+    if undo:
+        blocks += [section("Undo:"), *(section(block) for block in code_blocks(str(undo["command"])))]
+    return blocks
+
+
+def step_command(step: Mapping[str, Any]) -> str:
+    """What a step does, as text: its shell command, or its HTTP request; empty for a pause."""
+    if step["kind"] == "call":
+        body = step.get("body")
+        return f"{step['method']} {step['url']}" + (f"\n{_short(body)}" if body is not None else "")
+    return str(step.get("command", ""))
+
+
+def _step_notes(step: Mapping[str, Any]) -> str:
+    match step["kind"]:
+        case "run":
+            notes = ["can be undone" if step.get("undo") else "*cannot be undone*"]
+            notes += ["may be run twice"] if step.get("idempotent") else []
+            notes += [f"not if: {inline(step['unless']['title'], 100)}"] if step.get("unless") else []
+        case "require":
+            notes = ["required: must hold right before the change", *_expected(step)]
+        case "expect":
+            notes = ["checked", *_expected(step)]
+            notes += [f"for {duration(float(step['settle']))}"] if step.get("settle") else []
+        case "call":
+            notes = ["HTTP request", "*cannot be undone*"]
+        case "wait":
+            notes = [f"waits {duration(float(step['seconds']))}"]
+        case _:
+            notes = []
+    return f"\n{', '.join(notes)}" if notes else ""
+
+
+def _expected(step: Mapping[str, Any]) -> list[str]:
+    if step.get("output") is not None:
+        return [f"prints `{inline(step['output'], 200)}`"]
+    if step.get("pattern") is not None:
+        return [f"prints what matches `{inline(step['pattern'], 200)}`"]
+    exits = step.get("allow_exit") or [0]
+    return [f"exit status {' or '.join(str(status) for status in exits)}"]
+
+
+def _plan_footer(execution: Execution, plan: Mapping[str, Any]) -> str:
+    steps = sum(1 for part in plan["hosts"] for _ in numbered_json(part["steps"]))
+    bound = f" · fingerprint `{inline(execution.fingerprint[:16])}`" if execution.fingerprint else ""
+    return f"{counted(steps, 'step')} on {counted(len(plan['hosts']), 'host')}{bound}"
+
+
+def _plan_text(title: str, plan: Mapping[str, Any], number: int, of: int) -> str:
+    part = f" ({number} of {of})" if of > 1 else ""
+    titles = [
+        f"{place}. {inline(step['title'], 100)}"
+        for _, steps in grouped(plan)[:1]
+        for place, step in list(numbered_json(steps))[:20]
+    ]
+    return "\n".join([f"{title}{part}", *titles])
+
+
+def _text_of(block: Block) -> int:
+    if block["type"] == "context":
+        return sum(units(element["text"]) for element in block["elements"])
+    return units(block["text"]["text"]) if "text" in block else 0
+
+
+# --- consent ----------------------------------------------------------------------------------------------------------
+
+
+def approval_message(asked: ApprovalAsked) -> Message:
+    """Who asks, what exactly would run where, why consent is needed, until when, and who may give it."""
+    execution, approval = asked.execution, asked.approval
+    confirm = approval.kind is Consent.CONFIRM
+    head = "needs your confirmation" if confirm else "needs an approval"
+    verbs = ["confirm"] if confirm else ["approve", "deny"]
+    lines = [
+        f":raised_hand: *{subject(execution)}* {head}",
+        f"{who(execution.actor)} asks. {inline(asked.why, 600)}",
+        *([f"Reason: {inline(execution.reason)}"] if execution.reason else []),
+        f"Until {moment(approval.expires_at)}. {_who_may(asked.approvers, asked.notify, execution, confirm=confirm)}",
+    ]
+    return message(
+        f"{subject(execution)} {head}: {inline(asked.why)}",
+        [
+            section("\n".join(lines)),
+            *_what_would_run(asked.plan),
+            *actions(execution.id, [*verbs, "cancel", "plan"], fingerprint=approval.fingerprint),
+        ],
+    )
+
+
+def _who_may(approvers: Sequence[str], notify: str | None, execution: Execution, *, confirm: bool) -> str:
+    if confirm:
+        return f"Only {who(execution.actor)} can confirm."
+    named = list(dict.fromkeys(filter(None, [mention(notify), *map(mention, approvers[:10])])))
+    more = f" and {len(approvers) - 10} more" if len(approvers) > 10 else ""
+    return f"May approve: {', '.join(named)}{more}." if named else "Somebody else who may approve has to consent."
+
+
+def _what_would_run(plan: Mapping[str, Any]) -> list[Block]:
+    blocks: list[Block] = []
+    room, shortened = STEPS_IN_AN_APPROVAL, False
+    for hosts, steps in grouped(plan):
+        if room <= 0:
+            shortened = True
+            break
+        blocks.append(section(f"*On {listed(hosts, 10)}*"))
+        for number, step in numbered_json(steps):
+            if room <= 0:
+                shortened = True
+                break
+            room -= 1
+            command = step_command(step)
+            shortened = shortened or len(command) > 500
+            blocks.append(
+                section(f"{number}. {inline(step['title'])}{_step_notes(step)}\n{_command(command, 600)}".rstrip())
+            )
+    pointer = "_Shortened here: the whole plan is in this thread, and under Show plan._"
+    return [*blocks, context(pointer)] if shortened else blocks
+
+
+def _command(command: str, most: int) -> str:
+    return code(command, most) if command else ""
+
+
+def reminder(execution: Execution, approval: Approval, notify: str | None, approvers: Sequence[str]) -> Message:
+    """Half of the time is over; it names those who may decide once more."""
+    confirm = approval.kind is Consent.CONFIRM
+    waits = f"{subject(execution)} still waits for {'a confirmation' if confirm else 'an approval'}"
+    may = _who_may(approvers, notify, execution, confirm=confirm)
+    return message(
+        waits,
+        [section(f":bell: {waits}, until {moment(approval.expires_at)}. {may}\nThe buttons are in the headline.")],
+    )
+
+
+def decided(execution: Execution, approval: Approval) -> Message:
+    """What became of an approval; it takes the place of the request and its buttons."""
+    what = "Confirmation" if approval.kind is Consent.CONFIRM else "Approval"
+    by = f" by {mention(approval.decided_by) or inline(approval.decided_by, 80)}" if approval.decided_by else ""
+    words = {
+        ApprovalState.GIVEN: f":white_check_mark: {what} given{by}",
+        ApprovalState.DENIED: f":no_entry_sign: {what} denied{by}",
+        ApprovalState.EXPIRED: f":hourglass: {what} expired: nobody decided in time",
+        ApprovalState.WITHDRAWN: f":octagonal_sign: {what} no longer needed: it ended before anybody decided",
+        ApprovalState.WAITING: f":raised_hand: {what} is waited for",
+    }[approval.state]
+    why = f"\n{inline(approval.reason, 600)}" if approval.reason else ""
+    good = f"\nGood until {moment(approval.good_until)}" if approval.good_until else ""
+    bound = f"Plan `{inline(approval.fingerprint[:16])}`"
+    return message(
+        f"{subject(execution)}: {words.split(': ', 1)[-1]}",
+        [section(f"*{subject(execution)}*\n{words}{why}{good}"), context(bound)],
+    )
+
+
+# --- steps ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepNews:
+    """What is known of one step run at this moment."""
+
+    execution: Execution
+    step: StepRun
+    tail: Sequence[OutputLine] = ()
+    lines: int = 0  # printed in all
+    command: str | None = None
+    note: str | None = None  # in words: a retry that follows, what a daemon says
+
+
+def step_message(news: StepNews) -> Message:
+    """One step on one host: its command, its newest lines, how it stands."""
+    step = news.step
+    title = f"{inline(step.host, 100)} · step {inline(step.step, 20)}: {inline(step.title)}"
+    block, shown = newest([line.text for line in news.tail], LONGEST_SECTION)
+    total = max(news.lines, step.lines + step.dropped, len(news.tail))
+    said = list(_step_words(news, total, shown))
+    return message(
+        f"{title}: {' '.join(said)}",
+        [
+            section(f"{STEP_EMOJI[step.state]} *{title}*"),
+            *([section(code(news.command, 1_500))] if news.command else []),
+            *([section(block)] if news.tail else []),
+            context(" · ".join(said)),
+        ],
+    )
+
+
+def _step_words(news: StepNews, total: int, shown: int) -> Iterator[str]:
+    step = news.step
+    took = f" after {duration((step.ended_at - step.started_at).total_seconds())}" if step.ended_at else ""
+    yield f"{'running' if step.state is StepState.STARTED else step.state.value.replace('_', ' ')}{took}"
+    if step.attempt > 1:
+        yield f"try {step.attempt}"
+    if step.exit_status is not None:
+        yield f"exit status {step.exit_status}"
+    if step.signal:
+        yield f"signal {inline(step.signal, 20)}"
+    if step.death is not None:
+        yield f"the command: {step.death.value}"
+    if step.reason:
+        yield inline(step.reason)
+    if news.note:
+        yield inline(news.note)
+    if total:
+        newest_words = f", the newest {shown} shown" if shown < total else ""
+        yield f"{counted(total, 'line')}{newest_words}"
+    if step.dropped:
+        yield f"{step.dropped:,} not kept"
+
+
+# --- endings ----------------------------------------------------------------------------------------------------------
+
+
+def ending(ended: ExecutionEnded) -> Message:
+    """How it ended, how long it took, what changed where, and why not, if not."""
+    execution = ended.execution
+    words = _ending_words(ended)
+    tail, _ = newest([line.text for line in ended.tail], 2_000)
+    return message(
+        f"{subject(execution)} {words}",
+        [
+            section(f"{EMOJI[execution.state]} {who(execution.actor)} *{subject(execution)}* {words}"),
+            *_host_rows(ended.hosts),
+            *paragraphs(_deaths(ended.steps)),
+            *([section(f"Last lines:\n{tail}")] if ended.tail else []),
+        ],
+    )
+
+
+def _ending_words(ended: ExecutionEnded) -> str:
+    execution = ended.execution
+    why = f": {inline(execution.ending, 800)}" if execution.ending else ""
+    took = took_words(execution)
+    many = f" ({hosts_words(ended.hosts)})" if len(ended.hosts) > 1 else ""
+    match execution.state:
+        case State.SUCCEEDED:
+            outcomes = [f"{inline(h.outcome)} on {inline(h.host, 100)}" for h in ended.hosts if h.outcome]
+            changed = outcomes[0] if len(ended.hosts) == 1 and outcomes else ""
+            detail = ". ".join(filter(None, [changed, inline(execution.ending, 800) if execution.ending else ""]))
+            return f"succeeded{f' in {took}' if took else ''}{many}{f': {detail}' if detail else ''}"
+        case State.REFUSED:
+            gate = f" by the gate {inline(ended.gate.replace('_', ' '), 60)}" if ended.gate else ""
+            return f"was refused{gate}{why}"
+        case State.DENIED:
+            return f"was denied{why}"
+        case State.EXPIRED:
+            return f"expired and was never run{why}"
+        case State.ROLLED_BACK:
+            return f"was rolled back{f' after {took}' if took else ''}{many}{why}"
+        case _:
+            return f"{execution.state.words}{f' after {took}' if took else ''}{many}{why}"
+
+
+def _deaths(steps: Sequence[StepRun]) -> list[str]:
+    """What was found of the commands that were stopped, at most ten lines."""
+    found = [step for step in steps if step.death is not None]
+    lines = [
+        f"{inline(step.host, 100)}, step {inline(step.step, 20)} ({inline(step.title, 100)}): command {step.death}"
+        + (f"; {inline(step.reason, 150)}" if step.reason else "")
+        for step in found[:10]
+    ]
+    return lines + ([f"… and {counted(len(found) - 10, 'more command')}"] if len(found) > 10 else [])
+
+
+def interruption(event: ExecutionInterrupted) -> Message:
+    """We stopped in the middle: what is unknown, and what a person has to decide."""
+    execution = event.execution
+    unknown = [
+        f"• {inline(step.host, 100)}, step {inline(step.step, 20)} ({inline(step.title, 100)}): "
+        + (f"command {step.death}" if step.death is not None else "its outcome is unknown")
+        for step in event.steps[:10]
+    ]
+    unknown += [f"… and {counted(len(event.steps) - 10, 'more step')}"] if len(event.steps) > 10 else []
+    choices = [
+        *(["*Resume*"] if event.resumable else []),
+        *(["*Roll back*"] if event.undoable else []),
+        "*Give up*",
+    ]
+    what = f"*{subject(execution)}* was interrupted: {inline(event.reason, 600)}"
+    lines = [
+        f"{EMOJI[State.INTERRUPTED]} {who(execution.actor)} {what}",
+        *unknown,
+        f"It keeps its hosts until somebody decides in the headline: {' or '.join(choices)}.",
+    ]
+    return message(f"{subject(execution)} was interrupted: {inline(event.reason)}", paragraphs(lines))
+
+
+def continued(execution: Execution, by: str | None, words: str) -> Message:
+    """It goes on after an interruption; `by` is ready mrkdwn."""
+    said = f"{subject(execution)} goes on: {inline(words, 600)}"
+    return message(said, [section(f":arrow_forward: {said}{f' ({by})' if by else ''}")])
+
+
+# --- for everybody ----------------------------------------------------------------------------------------------------
+
+
+def switch_engaged(event: SwitchEngaged) -> Message:
+    """A kill switch is on: who, why, what it stops and holds."""
+    switch = event.switch
+    name = inline(switch.words, 280)
+    how = "; running commands are being ended now" if switch.now else "; running steps may finish, nothing starts"
+    why = f"Reason: {inline(switch.reason)}" if switch.reason else "No reason was given yet."
+    lines = [
+        f":octagonal_sign: *Kill switch engaged: {name}* by {who(event.actor)}{how}",
+        why,
+        *_affected("Running", event.running),
+        *_affected("Waiting", event.waiting),
+        f"Release it with `/killswitch {name} off REASON`.",
+    ]
+    return message(
+        f"Kill switch engaged: {name} by {inline(event.actor.name or event.actor.id, 80)}", paragraphs(lines)
+    )
+
+
+def _affected(what: str, executions: Sequence[Execution]) -> list[str]:
+    if not executions:
+        return []
+    named = [f"{subject(execution)}{_in_channel(execution)}" for execution in executions[:5]]
+    more = f" and {len(executions) - 5} more" if len(executions) > 5 else ""
+    return [f"{what}: {'; '.join(named)}{more}"]
+
+
+def _in_channel(execution: Execution) -> str:
+    return f" (in {channel_link(execution.channel)})" if execution.channel else ""
+
+
+def switch_stopped(event: SwitchStopped) -> Message:
+    """What `--now` found after it ended the running commands."""
+    name = inline(event.switch.words, 280)
+    head = f"Kill switch {name}: {counted(len(event.found), 'command')} ended in {duration(event.seconds)}"
+    lines = [f"• #{number} on {inline(host, 100)}: {death}" for number, host, death in event.found[:20]]
+    more = [f"… and {len(event.found) - 20} more"] if len(event.found) > 20 else []
+    return message(head, paragraphs([f":octagonal_sign: *{head}*", *lines, *more]))
+
+
+def switch_released(event: SwitchReleased) -> Message:
+    """A kill switch is off again."""
+    head = f"Kill switch released: {inline(event.switch.words, 280)}"
+    by = f"by {who(event.actor)}: {inline(event.reason, 600)}"
+    return message(f"{head}: {inline(event.reason)}", [section(f":white_check_mark: *{head}* {by}")])
+
+
+def emergency(event: EmergencyUsed) -> Message:
+    """Somebody runs in spite of engaged switches."""
+    switches = listed([switch.words for switch in event.switches], 5)
+    head = f"Emergency: {subject(event.execution)} overrides {switches or 'the kill switches'}"
+    why = f"\nReason: {inline(event.execution.reason)}" if event.execution.reason else ""
+    return message(
+        head,
+        [
+            section(
+                f":rotating_light: *{head}*\nasked by {who(event.execution.actor)}{_in_channel(event.execution)}{why}"
+            )
+        ],
+    )
+
+
+def breaker_moved(event: BreakerMoved) -> Message:
+    """A circuit breaker opened, half-opened or closed."""
+    breaker = event.breaker
+    where = f"{inline(breaker.runbook, 100)} on {inline(breaker.host, 100)}"
+    head = {
+        BreakerState.OPEN: f"Circuit breaker open: {where} failed {breaker.failures} times in a row",
+        BreakerState.HALF_OPEN: f"Circuit breaker half-open: one execution of {where} may try",
+        BreakerState.CLOSED: f"Circuit breaker closed: {where} works again",
+    }[breaker.state]
+    emoji = ":electric_plug:" if breaker.state is BreakerState.CLOSED else ":zap:"
+    return message(head, [section(f"{emoji} *{head}* (after #{event.execution.id})")])
+
+
+def moved_elsewhere(execution_id: int, asked_in: str, link: str | None) -> Message:
+    """For the requester, when the channel they asked in could not be posted to. `link` is Slack's own."""
+    where = f"<{clip(link, 1_000)}|another channel>" if link else "the alerts channel"
+    words = f"I cannot post in {channel_link(asked_in)}, so #{execution_id} reports in {where}."
+    return message(words, [section(words)])
+
+
+def repeated(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """The same message, marked: an earlier try may have been delivered, and could not be found."""
+    blocks = list(payload.get("blocks") or ())
+    marked = [*blocks, context("*(repeated)*")] if blocks and len(blocks) < 50 else blocks
+    return {**payload, "text": f"*(repeated)* {payload.get('text', '')}", "blocks": marked}
+
+
+def without_blocks(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """The same message as plain text, for when Slack refuses its blocks."""
+    text = str(payload.get("text") or "This message could not be shown as it was meant.")
+    return {**payload, "text": text if units(text) <= 3_900 else text[:1_900] + "…", "blocks": []}
