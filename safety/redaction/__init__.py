@@ -1,0 +1,262 @@
+"""The one boundary where text enters: what is secret becomes a mask, everything else stays byte for byte.
+
+Three layers, each with its own file: values we hold, in every form a program may print them (`known`); tokens with a shape
+of their own (`shapes`); and secrets named by what stands around them, on one line (`forms`, with the names and harmless
+values in `names`) or over several (`blocks`). A bare word without any form can't be seen.
+
+Every line goes through `_Lines`: unless one of a few dozen words occurs, or a block is open, it is left at once.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from safety.redaction.blocks import Blocks
+from safety.redaction.forms import FORMS, account_files
+from safety.redaction.known import pattern_of
+from safety.redaction.names import MASK
+from safety.redaction.shapes import LONG_RUN, Span, tokens
+
+__all__ = ["MASK", "Redacted", "RedactingStream", "Redactor"]
+
+LONGEST_LINE = 16_384  # characters looked at together; longer lines are cut
+OVERLAP = 4_096  # characters looked at again on each side of a cut
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Redacted:
+    """A text that may be stored and posted. `altered`: it is not what was printed, so it can't become a fact."""
+
+    text: str
+    altered: bool
+
+
+class Redactor:
+    """Masks secrets. `secrets` are exact values we hold; those shorter than six characters are ignored."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._known = pattern_of(secrets)
+
+    def redact(self, text: str) -> Redacted:
+        """A whole text, with its line ends as they were. Never raises."""
+        lines = _Lines(self._known)
+        result = "".join(piece for line in _LINE.findall(text) for piece in _whole(lines, line))
+        return Redacted(text=result, altered=result != text)
+
+    def stream(self) -> "RedactingStream":
+        """For a text that arrives in chunks."""
+        return RedactingStream(_Lines(self._known))
+
+
+class RedactingStream:
+    """Complete lines of a text that arrives in chunks, cut anywhere. Keeps at most `LONGEST_LINE` + one chunk."""
+
+    def __init__(self, lines: "_Lines") -> None:
+        self._lines = lines
+        self._rest = ""
+        self._cut: _LongLine | None = None
+
+    def feed(self, text: str) -> list[Redacted]:
+        """The lines that are complete by now, without their line ends. A very long line comes in altered pieces."""
+        if "\n" not in text:
+            self._rest += text
+            return list(self._pieces()) if len(self._rest) > LONGEST_LINE else []
+        first, *others = (self._rest + text).split("\n")
+        done: list[Redacted] = []
+        for line in (first, *others[:-1]):
+            self._rest = line.removesuffix("\r")
+            done.extend(self._last())
+        self._rest = others[-1]
+        if len(self._rest) > LONGEST_LINE:
+            done.extend(self._pieces())
+        return done
+
+    def close(self) -> list[Redacted]:
+        """The last line, if it had no line end."""
+        return self._last() if self._rest or self._cut else []
+
+    def _last(self) -> list[Redacted]:
+        """What is kept, as the end of a line."""
+        if self._cut is None and len(self._rest) <= LONGEST_LINE:
+            line, self._rest = self._rest, ""
+            text = self._lines.redact(line)
+            return [Redacted(text=text, altered=text is not line and text != line)]
+        pieces = list(self._pieces())
+        assert self._cut is not None  # noqa: S101 - a line that long has been cut just now
+        pieces.append(Redacted(text=self._cut.end(self._rest), altered=True))
+        self._rest, self._cut = "", None
+        return pieces
+
+    def _pieces(self) -> Iterator[Redacted]:
+        """Pieces of a line that is too long to wait for."""
+        self._cut = self._cut or _LongLine(self._lines)
+        while len(self._rest) > LONGEST_LINE:
+            piece, self._rest = self._cut.piece(self._rest)
+            yield Redacted(text=piece, altered=True)
+
+
+_LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
+
+
+def _whole(lines: "_Lines", line: str) -> Iterator[str]:
+    """One line of a whole text, its end included."""
+    text = line.removesuffix("\n")
+    end = line[len(text) :]
+    if len(text) <= LONGEST_LINE:
+        carriage = "\r" if text.endswith("\r") else ""
+        yield lines.redact(text.removesuffix("\r")) + carriage + end
+        return
+    cut = _LongLine(lines)
+    while len(text) > LONGEST_LINE:
+        piece, text = cut.piece(text)
+        yield piece
+    yield cut.end(text) + end
+
+
+# One line.
+
+_PRINTED = ("\x1b", "\b", "\x9b")
+_ESCAPES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x9b[0-?]*[ -/]*[@-~]|\x1b\][0-9]*;(?:[^;\x07\x1b]*;)?|\x1b\\|\x07|\x1b[()*+][0-9A-Za-z]|\x1b[=>78cDEHMNOZ]|[^\x08]\x08"
+)
+# Without one of these, only an open block, a long run or a password file's colons can make a line secret.
+
+
+def _fewest(words: Iterable[str]) -> tuple[str, ...]:
+    """The words that don't contain another one: `pass` finds `password` too."""
+    known = set(words)
+    return tuple(sorted(word for word in known if not any(other in word for other in known - {word})))
+
+
+_WORDS = _fewest([needle for form in FORMS for needle in form.needles] + ["private-", "machine ", "apiversion"])
+
+
+class _Lines:
+    """The lines of one text, in order."""
+
+    def __init__(self, known: re.Pattern[str] | None) -> None:
+        self._known = known
+        self._blocks = Blocks()
+
+    def redact(self, line: str) -> str:
+        """The line with its secrets masked; the very same object if there are none."""
+        spans = self.spans(line)
+        return _masked(line, spans) if spans else line
+
+    def spans(self, line: str) -> list[Span]:
+        """Where the secrets stand, in order, none touching another."""
+        if any(mark in line for mark in _PRINTED):
+            return _merged([*self._spans(line), *self._through_escapes(line)])
+        return _merged(self._spans(line))
+
+    def _through_escapes(self, line: str) -> Iterator[Span]:
+        """Places found in the text as a terminal shows it, as places of the text that was sent."""
+        plain, places = _shown(line)
+        for begin, end in self._spans(plain):
+            yield places[begin], places[end - 1] + 1
+
+    def _spans(self, line: str) -> list[Span]:
+        found = [match.span() for match in self._known.finditer(line)] if self._known else []
+        lower = line.lower()
+        if self._blocks.waiting or _has_words(lower):
+            for form in FORMS:
+                for needle in form.needles:
+                    if needle in lower:
+                        found.extend(form.find(line))
+                        break
+            found.extend(self._blocks.spans(line))
+        if line.count(":") > 3:
+            found.extend(account_files(line))
+        if LONG_RUN.search(line):
+            found.extend(tokens(line))
+        return [span for span in found if span[0] < span[1]]
+
+
+def _has_words(lower: str) -> bool:
+    for word in _WORDS:  # noqa: SIM110 - half the time of any() with a generator, and this is every line
+        if word in lower:
+            return True
+    return False
+
+
+def _shown(line: str) -> tuple[str, list[int]]:
+    """The text without colour codes and overstrikes, and for each of its characters the place it came from."""
+    kept: list[str] = []
+    places: list[int] = []
+    position = 0
+    for match in _ESCAPES.finditer(line):
+        kept.append(line[position : match.start()])
+        places.extend(range(position, match.start()))
+        position = match.end()
+    kept.append(line[position:])
+    places.extend(range(position, len(line)))
+    return "".join(kept), places
+
+
+def _merged(spans: list[Span]) -> list[Span]:
+    if len(spans) < 2:
+        return spans
+    merged: list[Span] = []
+    for begin, end in sorted(spans):
+        if merged and begin <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((begin, end))
+    return merged
+
+
+def _masked(line: str, spans: list[Span]) -> str:
+    """Masks instead of the secrets; colour codes inside them stay, so that a colour doesn't run on."""
+    parts: list[str] = []
+    position = 0
+    for begin, end in spans:
+        parts += (
+            (line[position:begin], MASK, *_ESCAPES.findall(line[begin:end]))
+            if "\x1b" in line[begin:end]
+            else (line[position:begin], MASK)
+        )
+        position = end
+    parts.append(line[position:])
+    return "".join(parts)
+
+
+class _LongLine:
+    """A line cut into pieces. Each piece is looked at with what stood before it and what follows it.
+
+    A secret that reaches the end of what can be seen is swallowed up to the next space or quote, however far that is.
+    """
+
+    def __init__(self, lines: _Lines) -> None:
+        self._lines = lines
+        self._before = ""  # the end of the piece before, as it was
+        self._inside = False  # the piece before ended inside a secret
+
+    def piece(self, text: str) -> tuple[str, str]:
+        """The redacted first piece of a text longer than `LONGEST_LINE`, and the rest."""
+        cut = LONGEST_LINE - OVERLAP
+        return self._redacted(text[:LONGEST_LINE], cut), text[cut:]
+
+    def end(self, text: str) -> str:
+        """The redacted last piece."""
+        return self._redacted(text, len(text))
+
+    def _redacted(self, window: str, cut: int) -> str:
+        swallowed = self._swallowed(window)
+        shift = len(self._before)
+        whole = self._before + window
+        spans = [(max(0, begin - shift), end - shift) for begin, end in self._lines.spans(whole) if end > shift]
+        if swallowed:
+            spans = _merged([(0, swallowed), *spans])
+        self._inside = any(begin < cut <= end for begin, end in spans) and len(window) > cut
+        text = _masked(window[:cut], [(begin, min(end, cut)) for begin, end in spans if begin < cut])
+        self._before = whole[shift + cut - OVERLAP : shift + cut] if shift + cut >= OVERLAP else whole[: shift + cut]
+        return text
+
+    def _swallowed(self, window: str) -> int:
+        if not self._inside:
+            return 0
+        end = _SWALLOWED.match(window)
+        return end.end() if end else 0
+
+
+_SWALLOWED = re.compile(r"[^\s\"']+")

@@ -1,0 +1,125 @@
+"""Tokens that are recognised by their shape alone, wherever they stand.
+
+One entry per family. Every shape has a run of at least `SHORTEST_RUN` characters of `[A-Za-z0-9_-]`; a line without one is
+never looked at. Shapes come from the providers' documentation of their prefixes, and are kept a little wider.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from safety.redaction.names import looks_random
+
+Span = tuple[int, int]
+LONG_RUN = re.compile(r"[\w-]{20}", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """A token's form. `accept` looks at what was found, where the form alone would also meet ordinary words."""
+
+    pattern: re.Pattern[str]
+    accept: Callable[[str], bool] = lambda found: True
+
+
+def _shape(pattern: str, accept: Callable[[str], bool] = lambda found: True) -> Shape:
+    return Shape(pattern=re.compile(pattern), accept=accept)
+
+
+def _random(found: str) -> bool:
+    return looks_random(found, length=20)
+
+
+def _mixed(found: str) -> bool:
+    """Digits and both cases: rules out names such as `sk-learn-contrib-extensions`."""
+    tail = found[3:]
+    return any(char.isdigit() for char in tail) and (
+        any(char.isupper() for char in tail) or re.search(r"[0-9a-f]{24}", tail) is not None
+    )
+
+
+# Prefixes that nothing else has; what follows is the token. One alternation, because it is tried on every long run.
+_PREFIXED = (
+    r"xox[abcdeoprs](?:\.xox[bp])?-[A-Za-z0-9-]{10,}",  # Slack
+    r"xapp-\d-[A-Za-z0-9-]{10,}|xwfp-[A-Za-z0-9-]{10,}",
+    r"gh[pousr]_[A-Za-z0-9_]{20,}|github_pat_[A-Za-z0-9_]{20,}",  # GitHub
+    r"gl(?:pat|ptt|dt|rt|rtr|cbt|soat|ft|imt|agent|oas|ffct|wt)-[A-Za-z0-9_.=-]{16,}|GR1348941[A-Za-z0-9_-]{20}",  # GitLab
+    r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])|ABSK[A-Za-z0-9+/=]{60,}",  # AWS
+    r"AIza[A-Za-z0-9_-]{30,}|GOCSPX-[A-Za-z0-9_-]{20,}|ya29\.[A-Za-z0-9_.-]{20,}|1//0[A-Za-z0-9_-]{20,}",  # Google
+    r"(?:sk|rk)_(?:live|test)_[A-Za-z0-9]{16,}|whsec_[A-Za-z0-9+/=]{20,}",  # Stripe
+    r"SK[0-9a-f]{32}(?![0-9a-zA-Z])",  # Twilio
+    r"SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{16,64}",  # SendGrid
+    r"npm_[A-Za-z0-9]{30,}|pypi-Ag[A-Za-z0-9_-]{16,}|rubygems_[a-f0-9]{32,}|cio[A-Za-z0-9]{32}(?![A-Za-z0-9])",
+    r"do[oprt]_v1_[a-f0-9]{32,}|HRKU-[A-Za-z0-9_-]{20,}",  # DigitalOcean, Heroku
+    r"NR(?:AK|II|JS|BR|RA|IQ|SP)-[A-Za-z0-9_-]{20,}|[a-f0-9]{36}NRAL(?![A-Za-z0-9])",  # New Relic
+    r"hv[sbr]\.[A-Za-z0-9_-]{20,}",  # Vault
+    r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_-]{40,}",  # Terraform Cloud
+    r"AGE-SECRET-KEY-(?:PQ-)?1[A-Z0-9]{40,}",  # age
+    r"dckr_(?:pat|oat)_[A-Za-z0-9_-]{20,}|SWMTKN-1-[a-z0-9-]{40,}|SWMKEY-1-[A-Za-z0-9+/-]{20,}",  # Docker
+    r"ATATT3[A-Za-z0-9_=-]{20,}|ATCTT3[A-Za-z0-9_=-]{20,}|ATBB[A-Za-z0-9]{20,}|ATSTT3[A-Za-z0-9_=-]{20,}",  # Atlassian
+    r"lin_(?:api|oauth)_[A-Za-z0-9]{20,}|sntry[su]_[A-Za-z0-9_+/=-]{20,}",  # Linear, Sentry
+    r"shp(?:at|ca|pa|ss|tka|ua)_[A-Fa-f0-9]{30,}",  # Shopify
+    r"(?:pub)?key-[0-9a-f]{32}(?![0-9a-zA-Z])|[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}(?![0-9a-zA-Z-])",  # Mailgun
+    r"[0-9a-f]{32}-us\d{1,2}(?!\w)|xkeysib-[A-Za-z0-9-]{40,}|xsmtpsib-[A-Za-z0-9-]{40,}",  # Mailchimp, Brevo
+    r"\d{8,10}:[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])",  # Telegram
+    r"[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.-]{31,34}|[A-Za-z0-9]{70,80}AZDO[A-Za-z0-9]{4}",  # Azure
+    r"gsk_[A-Za-z0-9]{40,}|hf_[A-Za-z]{30,}|r8_[A-Za-z0-9]{36,}|pplx-[A-Za-z0-9]{40,}|xai-[A-Za-z0-9]{60,}",
+    r"glsa_[A-Za-z0-9]{32}_[a-f0-9]{8}|glc_[A-Za-z0-9+/=]{32,}",  # Grafana
+    r"dapi[a-f0-9]{32}(?:-\d)?|dp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9._-]{30,}|dt0[a-z]\d\d\.[A-Z0-9]{20,}\.[A-Z0-9]{40,}",
+    r"figd_[A-Za-z0-9_-]{30,}|fo1_[A-Za-z0-9_-]{40,}|fm[12][ra]?_[A-Za-z0-9+/=]{60,}|ntn_[A-Za-z0-9]{40,}|secret_[A-Za-z0-9]{43}",
+    r"pscale_(?:tkn|pw|oauth)_[A-Za-z0-9=._-]{30,}|PMAK-[A-Za-z0-9-]{40,}|pul-[a-f0-9]{40}|tskey-[a-z]+-[A-Za-z0-9-]{15,}",
+    r"sbp_[a-f0-9]{40}|sb_secret_[A-Za-z0-9_-]{20,}|tfp_[A-Za-z0-9_.=-]{40,}|sq[pua]_[a-f0-9]{40}|sq0(?:csp|atp)-[A-Za-z0-9_-]{22,}",
+    r"AKCp[A-Za-z0-9]{60,}|CCIPAT_[A-Za-z0-9_]{30,}|bkua_[a-f0-9]{40}|CFPAT-[A-Za-z0-9_-]{40,}|EZ[AT]K[A-Za-z0-9]{54}|nfp_[A-Za-z0-9]{36}",
+    r"rdme_[a-z0-9]{60,}|pnu_[A-Za-z0-9]{36}|aio_[A-Za-z0-9]{28}|LTAI[A-Za-z0-9]{16,24}(?![A-Za-z0-9])|ico-[A-Za-z0-9]{32}",
+    r"ops_eyJ[A-Za-z0-9_-]{40,}|EAAA[A-Za-z0-9_-]{60}|EAAC[A-Za-z0-9]{60,}|rnd_[A-Za-z0-9]{32}|v1\.0-[a-f0-9]{24}-[a-f0-9]{146}",
+    r"(?:sdk|api|mob)-[a-f0-9]{8}-[a-f0-9]{4}-4[a-f0-9]{3}-[a-f0-9]{4}-[a-f0-9]{12}",  # LaunchDarkly
+    r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){1,3}",  # JWT, JWE
+)
+
+SHAPES: tuple[Shape, ...] = (
+    _shape(r"(?<![A-Za-z0-9_/+.-])(?:" + "|".join(_PREFIXED) + ")"),
+    # After a separator such as `=` in `X=AKIA…` the look-behind above holds; after `/` or `.` only these may stand.
+    _shape(
+        r"(?<=[/._+-])(?<![A-Za-z0-9][_+-])(?:xox[bpae]-\d[A-Za-z0-9-]{10,}|gh[pousr]_[A-Za-z0-9]{30,}|(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9]))"
+    ),
+    _shape(r"(?<![A-Za-z0-9_-])sk-(?:ant-|proj-|svcacct-|admin-|or-v1-|lf-)?[A-Za-z0-9_-]{20,}", _mixed),
+    _shape(
+        r"(?<![A-Za-z0-9_.-])[MNO][A-Za-z0-9_-]{22,28}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,40}(?![A-Za-z0-9_.-])",
+        _random,
+    ),
+    _shape(r"(?<![A-Za-z0-9_.-])[sb]\.[A-Za-z0-9]{24,100}(?![A-Za-z0-9_.-])", _mixed),
+    _shape(r"(?<![A-Za-z0-9_.-])pat[A-Za-z0-9]{14}\.[a-f0-9]{64}"),
+    _shape(r"(?<![\w*])\*[0-9A-F]{40}(?!\w)|(?<!\w)md5[0-9a-f]{32}(?!\w)"),  # password hashes of MySQL and PostgreSQL
+    _shape(r"(?<=/services/)T[A-Z0-9]{6,}/B[A-Z0-9]{6,}/[A-Za-z0-9]{16,}"),
+    _shape(r"(?<=/triggers/)[TE][A-Z0-9]{6,}/\d{6,}/[a-z0-9]{16,}"),
+    _shape(r"(?<=/workflows/)T[A-Z0-9]{6,}/[A-Z0-9]{6,}/\d+/[A-Za-z0-9]{16,}"),
+    _shape(r"(?<=/webhooks/)\d{15,22}/[A-Za-z0-9_-]{50,}"),
+    _shape(r"(?<=/webhookb2/)[a-f0-9-]{36}@[a-f0-9-]{36}/IncomingWebhook/[a-f0-9]{32}/[a-f0-9-]{36}"),
+    _shape(r"(?<=/bot)\d{8,10}:[A-Za-z0-9_-]{30,}"),
+    _shape(
+        r"(?<![A-Za-z0-9+/])(?:LS0tLS1CRUdJTi[A-Za-z0-9+/]{8,40}UFJJVkFURSBLRVk|LS0tLS1CRUdJTi[A-Za-z0-9+/]{0,40}(?:BSSVZBVEUgS0VZ|QUklWQVRFIEtFW))[A-Za-z0-9+/=]{0,20000}"
+    ),
+)
+
+
+def tokens(line: str) -> Iterator[Span]:
+    """Where tokens stand in the line."""
+    if not LONG_RUN.search(line):
+        return
+    for shape in SHAPES:
+        for match in shape.pattern.finditer(line):
+            if shape.accept(match[0]):
+                yield match.span()
+    yield from _next_to_an_access_key(line)
+
+
+_ACCESS_KEY = re.compile(r"(?:AKIA|ASIA)[A-Z0-9]{16}")
+_SECRET_KEY = re.compile(r"(?<![A-Za-z0-9/+])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])")
+
+
+def _next_to_an_access_key(line: str) -> Iterator[Span]:
+    """Programs print an AWS secret key in a column beside its id, without its name."""
+    if "AKIA" not in line and "ASIA" not in line:
+        return
+    if _ACCESS_KEY.search(line):
+        yield from (match.span() for match in _SECRET_KEY.finditer(line) if looks_random(match[0], length=40))
