@@ -29,7 +29,7 @@ from bot.playground.faults import Faults
 from bot.playground.gestures import CommandSpec, Gestures, ShortcutSpec
 from bot.playground.rate_limits import RateLimits
 from bot.playground.socket_mode import Sockets
-from bot.playground.state import Channel, Group, Identity, Json, Kind, Person, State
+from bot.playground.state import Channel, Group, Identity, Json, Kind, Person, Refused, State
 from bot.playground.transcript import transcript
 from bot.playground.web_api import ALL_SCOPES, ApiCall, WebApi
 
@@ -290,7 +290,7 @@ class Workspace(Gestures):
         who = self.state.person(reader).id if reader else None
         return transcript(self.state, self.state.channel(channel), reader=who)
 
-    async def wait_for(self, predicate: Callable[[Workspace], T], timeout: float = 10) -> T:
+    async def wait_for(self, predicate: Callable[[Workspace], T | None], timeout: float = 10) -> T:
         """Wait until `predicate(workspace)` is truthy and give its value; it is asked again on every change.
 
         Raises `TimeoutError` that shows every channel, so that a failing test says what did happen.
@@ -322,6 +322,8 @@ class Workspace(Gestures):
         self.state.groups |= {group.id: group for group in groups}
 
     def _open_connection(self) -> str:
+        if not self.sockets.enabled:
+            raise Refused("access_denied")
         return f"{self.state.url.replace('http', 'ws', 1)}/link/?ticket={self.sockets.ticket()}"
 
     def _record(self, entry: ApiCall | Delivery | Reply) -> None:
