@@ -294,6 +294,9 @@ def plan_messages(execution: Execution, plan: Mapping[str, Any]) -> list[Message
     messages: list[list[Block]] = [[section(f":clipboard: *{title}*")]]
     left_out = 0
     for block in _plan_blocks(plan):
+        if left_out:
+            left_out += 1
+            continue
         if len(messages[-1]) >= BLOCKS_OF_A_PLAN or sum(map(_text_of, [*messages[-1], block])) > MOST_TEXT - 500:
             if len(messages) == PLAN_MESSAGES:
                 left_out += 1

@@ -1,20 +1,36 @@
 """What must be said: messages that wait until Slack took them, across restarts.
 
 Progress is coalesced (a waiting message with the same `coalesce_key` is replaced), the most important is said first,
-what can't be delivered stays as a dead letter. Threads and channels are here too: where an execution reports, and
-where we learned that we can't.
+what can't be delivered stays as a dead letter. All messages with one key are one message in Slack: the first posts it,
+the others edit it, and only one of them is being said at a time. Threads and channels are here too: where an execution
+reports, and where we learned that we can't.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, case, delete, func, insert, or_, select, text, update
 
 from storage import tables as t
 from storage.records import OutboxKind, OutboxMessage, OutboxState, Thread
 
 _OPEN = (OutboxState.WAITING.value, OutboxState.SENDING.value)
+# Spelled out, because neither database uses a partial index for a condition whose values it doesn't know yet.
+_IS_OPEN = text("outbox.state IN ('waiting', 'sending')")
+# These stand by themselves; whatever else belongs to an execution is said in its thread, once that exists.
+_APART = (OutboxKind.HEADLINE.value, OutboxKind.ALERT.value, OutboxKind.ANSWER.value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """A message that may be said now: where, in which thread, and which earlier message it edits, if any."""
+
+    message: OutboxMessage
+    channel: str | None
+    thread: Thread | None  # None for what stands by itself
+    edits: str | None  # the ts of the message it is an edit of
 
 
 def put(
@@ -29,17 +45,14 @@ def put(
     execution_id: int | None = None,
     coalesce_key: str | None = None,
 ) -> None:
-    """Something to say. With a `coalesce_key`, it takes the place of what waits under the same key."""
-    if coalesce_key is not None:
-        replaced = connection.execute(
-            update(t.outbox)
-            .where(t.outbox.c.coalesce_key == coalesce_key, t.outbox.c.state == OutboxState.WAITING.value)
-            .values(payload=dict(payload))
-            .returning(t.outbox.c.id)
-        ).first()
-        if replaced is not None:
-            return
-    position = (connection.scalar(select(func.max(t.outbox.c.position))) or 0) + 1
+    """Something to say. With a `coalesce_key`, it takes the place of what waits under the same key.
+
+    The place stays the older one's, and its kind becomes the more important of both; but a headline stays a headline,
+    since a thread hangs on it.
+    """
+    if coalesce_key is not None and _replace_waiting(connection, coalesce_key, kind, payload):
+        return
+    open_position = connection.scalar(select(func.max(t.outbox.c.position)).where(_IS_OPEN)) or 0
     connection.execute(
         insert(t.outbox).values(
             id=id,
@@ -51,7 +64,8 @@ def put(
             coalesce_key=coalesce_key,
             payload=dict(payload),
             created_at=now,
-            position=position,
+            # Orders what waits. Microseconds, so that it grows even when nothing waits, without reading every row.
+            position=max(open_position + 1, int(now.timestamp() * 1_000_000)),
             state=OutboxState.WAITING.value,
             attempts=0,
             unsure=False,
@@ -59,29 +73,112 @@ def put(
     )
 
 
-def due(connection: Connection, now: datetime, limit: int = 100) -> list[OutboxMessage]:
-    """What waits and may be said now, the most important first."""
-    rows = connection.execute(
-        select(t.outbox)
+def _replace_waiting(connection: Connection, key: str, kind: OutboxKind, payload: Mapping[str, Any]) -> bool:
+    row = connection.execute(
+        select(t.outbox.c.id, t.outbox.c.kind).where(
+            t.outbox.c.coalesce_key == key, text("outbox.state = 'waiting' AND outbox.coalesce_key IS NOT NULL")
+        )
+    ).first()
+    if row is None:
+        return False
+    waits_as = OutboxKind(row.kind)
+    most = waits_as if waits_as is OutboxKind.HEADLINE else min(waits_as, kind, key=lambda one: one.rank)
+    connection.execute(
+        update(t.outbox)
+        .where(t.outbox.c.id == row.id)
+        .values(payload=dict(payload), kind=most.value, kind_rank=most.rank)
+    )
+    return True
+
+
+def ready(connection: Connection, now: datetime, *, per_channel: int = 10) -> list[Ready]:
+    """What may be said now, the most important first, at most so many per channel and for answers as many again."""
+    in_thread = and_(t.outbox.c.execution_id.is_not(None), t.outbox.c.kind.not_in(_APART))
+    where = case((in_thread, t.threads.c.channel), else_=t.outbox.c.channel)
+    is_answer = t.outbox.c.kind == OutboxKind.ANSWER.value
+    order = (t.outbox.c.kind_rank, t.outbox.c.position)
+    place = func.row_number().over(partition_by=(where, is_answer), order_by=order)
+    waiting = (
+        select(
+            t.outbox,
+            t.threads.c.channel.label("thread_channel"),
+            t.threads.c.ts.label("thread_ts"),
+            t.threads.c.asked_in,
+            in_thread.label("in_thread"),
+            place.label("place"),
+        )
+        .select_from(t.outbox.outerjoin(t.threads, t.threads.c.execution_id == t.outbox.c.execution_id))
         .where(
+            _IS_OPEN,
             t.outbox.c.state == OutboxState.WAITING.value,
             or_(t.outbox.c.next_attempt_at.is_(None), t.outbox.c.next_attempt_at <= now),
+            or_(~in_thread, t.threads.c.ts.is_not(None)),
+            or_(t.outbox.c.coalesce_key.is_(None), t.outbox.c.coalesce_key.not_in(_keys_being_said(connection))),
         )
-        .order_by(t.outbox.c.kind_rank, t.outbox.c.position)
-        .limit(limit)
+        .subquery()
     )
-    return [_message(row) for row in rows]
+    rows = connection.execute(
+        select(waiting).where(waiting.c.place <= per_channel).order_by(waiting.c.kind_rank, waiting.c.position)
+    ).all()
+    return [_ready(connection, row) for row in rows]
 
 
-def begin(connection: Connection, message_id: str) -> OutboxMessage | None:
-    """Mark it as being said, before it is; None when somebody else does. Returns the newest payload."""
+def _ready(connection: Connection, row: Row[Any]) -> Ready:
+    message = _message(row)
+    thread = None
+    if row.in_thread:
+        thread = Thread(
+            execution_id=row.execution_id, channel=row.thread_channel, ts=row.thread_ts, asked_in=row.asked_in
+        )
+    channel = message.channel if thread is None else thread.channel
+    return Ready(message=message, channel=channel, thread=thread, edits=_edited_by(connection, message, thread))
+
+
+def _edited_by(connection: Connection, message: OutboxMessage, thread: Thread | None) -> str | None:
+    if message.method == "update":
+        return str(message.payload["ts"]) if "ts" in message.payload else (thread.ts if thread else None)
+    if message.method != "post" or message.coalesce_key is None or message.execution_id is None:
+        return None
+    ts: str | None = connection.scalar(
+        select(t.outbox.c.ts)
+        .where(
+            t.outbox.c.execution_id == message.execution_id,
+            t.outbox.c.coalesce_key == message.coalesce_key,
+            t.outbox.c.state == OutboxState.SENT.value,
+            t.outbox.c.ts.is_not(None),
+        )
+        .order_by(t.outbox.c.position.desc())
+        .limit(1)
+    )
+    return ts
+
+
+def begin(connection: Connection, message_id: str, *, until: datetime | None = None) -> OutboxMessage | None:
+    """Mark it as being said, before it is; None when somebody else does. Returns the newest payload.
+
+    `until` is when others may take it that we died; None means that they find out by other means.
+    """
     row = connection.execute(
         update(t.outbox)
-        .where(t.outbox.c.id == message_id, t.outbox.c.state == OutboxState.WAITING.value)
-        .values(state=OutboxState.SENDING.value, attempts=t.outbox.c.attempts + 1)
+        .where(
+            t.outbox.c.id == message_id,
+            t.outbox.c.state == OutboxState.WAITING.value,
+            or_(t.outbox.c.coalesce_key.is_(None), t.outbox.c.coalesce_key.not_in(_keys_being_said(connection))),
+        )
+        .values(state=OutboxState.SENDING.value, attempts=t.outbox.c.attempts + 1, next_attempt_at=until)
         .returning(t.outbox)
     ).first()
     return None if row is None else _message(row)
+
+
+def _keys_being_said(connection: Connection) -> list[str]:
+    return list(
+        connection.scalars(
+            select(t.outbox.c.coalesce_key).where(
+                _IS_OPEN, t.outbox.c.state == OutboxState.SENDING.value, t.outbox.c.coalesce_key.is_not(None)
+            )
+        )
+    )
 
 
 def sent(connection: Connection, message_id: str, *, now: datetime, ts: str | None) -> None:
@@ -94,33 +191,88 @@ def sent(connection: Connection, message_id: str, *, now: datetime, ts: str | No
 
 
 def again(
-    connection: Connection, message_id: str, *, at: datetime, error: str, unsure: bool, channel: str | None = None
+    connection: Connection,
+    message_id: str,
+    *,
+    at: datetime,
+    error: str,
+    unsure: bool,
+    is_counted: bool = True,
 ) -> None:
-    """To be tried again. If something newer waits under its key, that one speaks for it."""
-    row = connection.execute(select(t.outbox).where(t.outbox.c.id == message_id)).one()
-    if row.coalesce_key is not None:
-        newer = connection.scalar(
-            select(t.outbox.c.id).where(
-                t.outbox.c.coalesce_key == row.coalesce_key,
-                t.outbox.c.state == OutboxState.WAITING.value,
-                t.outbox.c.id != message_id,
-            )
-        )
-        if newer is not None:
-            connection.execute(delete(t.outbox).where(t.outbox.c.id == message_id))
-            connection.execute(update(t.outbox).where(t.outbox.c.id == newer).values(next_attempt_at=at))
-            return
+    """To be tried again at `at`. If something newer waits under its key, its words take the place of these.
+
+    `is_counted`: whether the try counts; one that Slack asked us to postpone doesn't.
+    """
+    row = connection.execute(
+        select(t.outbox).where(t.outbox.c.id == message_id, t.outbox.c.state == OutboxState.SENDING.value)
+    ).first()
+    if row is None:
+        return
+    # The older row stays, because a post that may have been delivered carries its id.
+    newer = _take_newer(connection, row)
     connection.execute(
         update(t.outbox)
         .where(t.outbox.c.id == message_id)
         .values(
+            **newer,
             state=OutboxState.WAITING.value,
             next_attempt_at=at,
             error=error,
             unsure=row.unsure or unsure,
-            channel=channel or row.channel,
+            attempts=row.attempts if is_counted else max(row.attempts - 1, 0),
         )
     )
+
+
+def _take_newer(connection: Connection, row: Row[Any]) -> dict[str, Any]:
+    if row.coalesce_key is None:
+        return {}
+    newer = connection.execute(
+        delete(t.outbox)
+        .where(
+            t.outbox.c.coalesce_key == row.coalesce_key,
+            t.outbox.c.state == OutboxState.WAITING.value,
+            t.outbox.c.id != row.id,
+        )
+        .returning(t.outbox.c.payload, t.outbox.c.kind)
+    ).first()
+    if newer is None:
+        return {}
+    kinds = (OutboxKind(row.kind), OutboxKind(newer.kind))
+    kind = kinds[0] if kinds[0] is OutboxKind.HEADLINE else min(kinds, key=lambda one: one.rank)
+    return {"payload": newer.payload, "kind": kind.value, "kind_rank": kind.rank}
+
+
+def reroute(
+    connection: Connection, message_id: str, *, channel: str, now: datetime, kind: OutboxKind | None = None
+) -> None:
+    """To be said in another channel, at once. With a `kind`, as that kind, and by itself."""
+    row = connection.execute(
+        select(t.outbox).where(t.outbox.c.id == message_id, t.outbox.c.state == OutboxState.SENDING.value)
+    ).first()
+    if row is None:
+        return
+    values = _take_newer(connection, row)
+    if kind is not None:
+        values |= {"kind": kind.value, "kind_rank": kind.rank, "coalesce_key": None, "method": "post"}
+    connection.execute(
+        update(t.outbox)
+        .where(t.outbox.c.id == message_id)
+        .values(
+            **values,
+            channel=channel,
+            state=OutboxState.WAITING.value,
+            next_attempt_at=now,
+            error=None,
+            unsure=False,
+            attempts=0,
+        )
+    )
+
+
+def drop(connection: Connection, message_id: str) -> None:
+    """It needn't be said any more."""
+    connection.execute(delete(t.outbox).where(t.outbox.c.id == message_id))
 
 
 def bury(connection: Connection, message_id: str, *, now: datetime, error: str) -> None:
@@ -132,12 +284,18 @@ def bury(connection: Connection, message_id: str, *, now: datetime, error: str) 
     )
 
 
-def recover(connection: Connection, now: datetime) -> int:
-    """After a start: what was being said when we died may have been delivered."""
-    rows = connection.execute(select(t.outbox.c.id).where(t.outbox.c.state == OutboxState.SENDING.value)).all()
-    for row in rows:
-        again(connection, row.id, at=now, error="the process ended while it was being said", unsure=True)
-    return len(rows)
+def recover(connection: Connection, now: datetime, *, everything: bool = True) -> int:
+    """What was being said by a process that died may have been delivered.
+
+    `everything` right after the start of the only process that speaks; else only what is past its `until`.
+    """
+    died = select(t.outbox.c.id).where(_IS_OPEN, t.outbox.c.state == OutboxState.SENDING.value)
+    if not everything:
+        died = died.where(t.outbox.c.next_attempt_at <= now)
+    ids = list(connection.scalars(died))
+    for message_id in ids:
+        again(connection, message_id, at=now, error="the process ended while it was being said", unsure=True)
+    return len(ids)
 
 
 def dead_letters(connection: Connection, limit: int = 50) -> list[OutboxMessage]:
@@ -152,14 +310,24 @@ def dead_letters(connection: Connection, limit: int = 50) -> list[OutboxMessage]
 
 
 def revive(connection: Connection, message_id: str, now: datetime) -> bool:
-    """Try a dead letter again."""
+    """Try a dead letter again. If something newer waits under its key, that one is enough."""
     row = connection.execute(
-        update(t.outbox)
-        .where(t.outbox.c.id == message_id, t.outbox.c.state == OutboxState.DEAD.value)
-        .values(state=OutboxState.WAITING.value, attempts=0, next_attempt_at=now)
-        .returning(t.outbox.c.id)
+        select(t.outbox).where(t.outbox.c.id == message_id, t.outbox.c.state == OutboxState.DEAD.value)
     ).first()
-    return row is not None
+    if row is None:
+        return False
+    connection.execute(
+        update(t.outbox)
+        .where(t.outbox.c.id == message_id)
+        .values(
+            **_take_newer(connection, row),
+            state=OutboxState.WAITING.value,
+            attempts=0,
+            next_attempt_at=now,
+            sent_at=None,
+        )
+    )
+    return True
 
 
 def discard(connection: Connection, message_id: str) -> bool:
@@ -175,6 +343,17 @@ def discard(connection: Connection, message_id: str) -> bool:
 def open_messages(connection: Connection) -> int:
     """How many still wait."""
     return int(connection.scalar(select(func.count()).select_from(t.outbox).where(t.outbox.c.state.in_(_OPEN))) or 0)
+
+
+def headline_of(connection: Connection, execution_id: int) -> OutboxMessage | None:
+    """The newest message that is, or is to become, an execution's headline."""
+    row = connection.execute(
+        select(t.outbox)
+        .where(t.outbox.c.execution_id == execution_id, t.outbox.c.kind == OutboxKind.HEADLINE.value)
+        .order_by(t.outbox.c.position.desc())
+        .limit(1)
+    ).first()
+    return None if row is None else _message(row)
 
 
 def prune(connection: Connection, *, before: datetime, limit: int = 500) -> int:
@@ -223,5 +402,6 @@ def set_channel(connection: Connection, channel: str, *, postable: bool, error: 
 
 
 def _message(row: Row[Any]) -> OutboxMessage:
-    values = {k: v for k, v in row._mapping.items() if k not in {"kind_rank", "position"}}
+    values = {column.name: row._mapping[column.name] for column in t.outbox.c}
+    del values["kind_rank"], values["position"]
     return OutboxMessage(**{**values, "kind": OutboxKind(row.kind), "state": OutboxState(row.state)})
