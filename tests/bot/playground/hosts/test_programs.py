@@ -1,0 +1,189 @@
+"""Services, processes and files of a demo host, as the runbooks ask for them."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from bot.playground.hosts import DemoHost
+from bot.playground.system import Breakage
+from tests.bot.playground.hosts.conftest import Ask
+
+
+async def test_a_restart_gives_the_service_a_new_main_process(ask: Ask, host: DemoHost) -> None:
+    before = host.system.service("nginx").main_pid
+
+    answer = await ask("sudo -n systemctl restart nginx.service && systemctl is-active nginx")
+
+    service = host.system.service("nginx")
+    assert (answer.exit_status, answer.stdout, service.restarts) == (0, "active\n", 1)
+    assert service.main_pid not in (0, before)
+    assert before not in host.system.processes
+
+
+async def test_show_names_the_state_and_the_main_process(ask: Ask, host: DemoHost) -> None:
+    answer = await ask("systemctl show celery@1 --property=ActiveState,SubState,MainPID,LoadState,ActiveEnterTimestamp")
+
+    shown = dict(line.split("=", 1) for line in str(answer.stdout).splitlines())
+    assert shown == {
+        "MainPID": str(host.system.service("celery@1").main_pid),
+        "LoadState": "loaded",
+        "ActiveState": "active",
+        "SubState": "running",
+        "ActiveEnterTimestamp": "Sun 2026-10-11 08:43:04 UTC",
+    }
+
+
+async def test_an_unknown_unit_is_not_found(ask: Ask) -> None:
+    restart = await ask("sudo -n systemctl restart ngnix")
+    assert (restart.exit_status, restart.stderr) == (
+        5,
+        "Failed to restart ngnix.service: Unit ngnix.service not found.\n",
+    )
+    assert (await ask("systemctl show ngnix -p LoadState --value")).stdout == "not-found\n"
+    assert (await ask("systemctl status ngnix")).exit_status == 4
+
+
+async def test_restarting_without_sudo_is_refused(ask: Ask, host: DemoHost) -> None:
+    answer = await ask("systemctl restart nginx")
+
+    assert (answer.exit_status, host.system.service("nginx").restarts) == (1, 0)
+    assert "Interactive authentication required" in str(answer.stderr)
+
+
+async def test_a_broken_service_fails_in_the_words_of_systemd(ask: Ask, host: DemoHost) -> None:
+    host.system.break_service("nginx", Breakage.START_FAILS)
+
+    answer = await ask("sudo -n systemctl restart nginx")
+
+    assert answer.exit_status == 1
+    assert str(answer.stderr).startswith("Job for nginx.service failed because the control process exited")
+    state = await ask("systemctl is-active nginx")
+    assert (state.exit_status, state.stdout) == (3, "failed\n")
+    assert "Failed with result 'exit-code'" in str((await ask("journalctl -u nginx -n 20 --no-pager")).stdout)
+    assert (await ask("systemctl status nginx")).exit_status == 3
+    assert (await ask("sudo -n nginx -t")).exit_status == 1
+
+
+async def test_a_repaired_service_starts_again(ask: Ask, host: DemoHost) -> None:
+    host.system.break_service("app", "start fails")
+    await ask("sudo -n systemctl restart app")
+    host.system.repair_service("app")
+
+    assert (await ask("sudo -n systemctl start app && systemctl is-active app")).stdout == "active\n"
+
+
+async def test_a_crashing_service_is_active_and_then_failed(ask: Ask, host: DemoHost) -> None:
+    host.system.break_service("nginx", Breakage.CRASHES)
+
+    assert (await ask("sudo -n systemctl restart nginx")).exit_status == 0
+    assert (await ask("until systemctl is-failed nginx; do sleep 0.002; done | tail -n 1")).stdout == "failed\n"
+
+
+async def test_systemd_goes_on_when_its_client_is_killed(ask: Ask, host: DemoHost) -> None:
+    host.system.break_service("nginx", Breakage.HANGS)
+
+    answer = await ask("timeout 0.02 sudo -n systemctl restart nginx; systemctl is-active nginx")
+
+    assert answer.stdout == "activating\n"
+    assert host.system.service("nginx").job == "restart"
+
+
+async def test_stop_and_start(ask: Ask) -> None:
+    stopped = await ask("sudo -n systemctl stop postgresql; systemctl is-active postgresql")
+    assert (stopped.exit_status, stopped.stdout) == (3, "inactive\n")
+    assert (await ask("sudo -n systemctl start postgresql; pgrep -c -x postgres")).stdout == "3\n"
+
+
+async def test_reload_keeps_the_process(ask: Ask, host: DemoHost) -> None:
+    before = host.system.service("nginx").main_pid
+    assert (await ask("sudo -n systemctl reload nginx")).exit_status == 0
+    assert (await ask("sudo -n systemctl reload app")).exit_status == 3
+    assert host.system.service("nginx").main_pid == before
+
+
+async def test_a_killed_main_process_fails_or_comes_back(ask: Ask) -> None:
+    line = "sudo -n kill -KILL $(systemctl show {0} -p MainPID --value); systemctl is-active {0}"
+    assert (await ask(line.format("nginx"))).stdout == "failed\n"
+    assert (await ask(line.format("app"))).stdout != "active\n"
+    assert (await ask("until systemctl is-active app; do sleep 0.002; done | tail -n 1")).stdout == "active\n"
+
+
+async def test_the_runaway_process_is_found_and_ends_on_term(ask: Ask, host: DemoHost) -> None:
+    pid = str((await ask("pgrep -o -x report-worker")).stdout).strip()
+    ps = await ask(f"ps -o pid=,ppid=,user=,lstart=,args= -p {pid}")
+    assert str(ps.stdout).split() == [
+        pid,
+        str(host.system.service("cron").main_pid),
+        "ops",
+        *["Sat", "Nov", "21", "09:49:00", "2026", "/usr/local/bin/report-worker", "--month=2026-10"],
+    ]
+
+    assert (await ask(f"kill -TERM {pid}; kill -0 {pid}")).exit_status == 1
+    assert int(pid) not in host.system.processes
+
+
+async def test_a_process_keeps_its_start_time(ask: Ask) -> None:
+    line = "p=$(pgrep -n -x report-worker); cat /proc/$p/stat /proc/$p/cgroup /proc/$p/comm"
+    first, second = str((await ask(line)).stdout), str((await ask(line)).stdout)
+
+    stat, cgroup, comm = first.splitlines()
+    assert first == second
+    assert stat.split()[21] == str((41 * 86_400 + 3 * 3600 + 17 * 60 - 131 * 60) * 100)
+    assert (cgroup, comm) == ("0::/system.slice/cron.service", "report-worker")
+
+
+async def test_the_stuck_process_ignores_term_and_ends_on_kill(ask: Ask) -> None:
+    answer = await ask(
+        "p=$(pgrep -f -- --stuck); kill -TERM $p; kill -0 $p && echo alive; kill -KILL $p; kill -0 $p || echo gone"
+    )
+
+    assert answer.stdout == "alive\ngone\n"
+    assert "No such process" in str(answer.stderr)
+
+
+async def test_another_user_s_process_needs_sudo(ask: Ask, host: DemoHost) -> None:
+    pid = host.system.service("postgresql").main_pid
+
+    answer = await ask(f"kill -TERM {pid}")
+
+    assert answer.exit_status == 1
+    assert "Operation not permitted" in str(answer.stderr)
+    assert pid in host.system.processes
+    assert (await ask(f"sudo -n kill -TERM {pid}; systemctl is-active postgresql")).stdout == "inactive\n"
+
+
+async def test_nothing_of_the_machine_is_shown_or_touched(ask: Ask, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.write_text("kept")
+    sleeper = await asyncio.create_subprocess_exec("sleep", "60")
+    try:
+        seen = await ask(f"sudo -n cat {kept}; sudo -n /bin/ls {tmp_path}; /bin/cat {__file__}; ps -A -o pid=")
+        await ask(f"sudo -n rm -rf {tmp_path} / /etc; sudo -n sh -c 'echo x > {kept}'; echo x > {kept}")
+        await ask(f"sudo -n kill -KILL {sleeper.pid} -- -{sleeper.pid}; sudo -n kill -KILL -1")
+        assert kept.read_text() == "kept"
+        assert sleeper.returncode is None
+        assert "kept" not in str(seen.stdout)
+    finally:
+        sleeper.kill()
+        await sleeper.wait()
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("id -un; sudo -n id -un; sudo -n -u app whoami", "ops\nroot\napp\n"),
+        ("hostname; cat /etc/hostname", "web-01\nweb-01\n"),
+        ("grep -c GET /var/log/nginx/access.log", "200\n"),
+        ("stat -c '%s' /var/log/nginx/error.log", "23\n"),
+        ("sudo -n truncate -s 0 /var/log/app/report.log; stat -c %s /var/log/app/report.log", "0\n"),
+        ("find /var/log -name '*.log' -size +1G", "/var/log/app/report.log\n"),
+        ("echo a:b:c | cut -d: -f2 | tr a-z A-Z", "B\n"),
+        ("date +%s", "1795262400\n"),
+        ("printf 'a\\0b\\0' | xargs -0 -n 1 echo -", "- a\n- b\n"),
+        ("command -v systemctl; command -v nothing || echo none", "/usr/bin/systemctl\nnone\n"),
+        ("df -h / | tail -n 1", "/dev/sda1            40G         12G         28G   32% /\n"),
+    ],
+)
+async def test_programs_answer(ask: Ask, line: str, expected: str) -> None:
+    assert (await ask(line)).stdout == expected
