@@ -314,6 +314,16 @@ Body: TypeAlias = "Callable[[Process], Awaitable[int]]"
 Program: TypeAlias = "Callable[[Call], Awaitable[int]]"
 
 
+async def everything(stream: Stream) -> bytes:
+    """All that comes; raises OSError when it is more than a demo should hold."""
+    held = bytearray()
+    while chunk := await stream.read(PIPE_LIMIT):
+        held += chunk
+        if len(held) > FILE_LIMIT:
+            raise OSError("Cannot allocate memory")
+    return bytes(held)
+
+
 @dataclass(kw_only=True)
 class Call:
     """A program being run: its words (the first is its name), its environment and where it runs."""
@@ -338,11 +348,8 @@ class Call:
             await self.process.files[number].write(data)
 
     async def input(self) -> bytes:
-        """All of standard input."""
-        chunks = []
-        while 0 in self.process.files and (chunk := await self.process.files[0].read(PIPE_LIMIT)):
-            chunks.append(chunk)
-        return b"".join(chunks)
+        """All of standard input; raises OSError when that is more than a demo should hold."""
+        return await everything(self.process.files[0]) if 0 in self.process.files else b""
 
     def path(self, name: str) -> str:
         """A name seen from the current directory."""
@@ -2016,12 +2023,14 @@ class Shell:
         pipe = Pipe()
         child = self.subshell(body, stdout=pipe.writer)
         pipe.reader.hold()
-        chunks = []
-        while chunk := await pipe.reader.read(PIPE_LIMIT):
-            chunks.append(chunk)
-        pipe.reader.release()
+        try:
+            data = await everything(pipe.reader)
+        except OSError as problem:
+            raise Trouble(str(problem)) from problem
+        finally:
+            pipe.reader.release()
         self.status = self.substituted = await self.wait_for(child)
-        return b"".join(chunks).decode("utf-8", "surrogateescape").rstrip("\n")
+        return data.decode("utf-8", "surrogateescape").rstrip("\n")
 
     async def parameter(self, part: Parameter) -> list[Fragment]:
         """$name and its forms."""
@@ -3082,16 +3091,18 @@ async def head(call: Call) -> int:
     """The first or the last lines."""
     words = [f"-n{word[1:]}" if re.fullmatch(r"-\d+", word) else word for word in call.words]
     found, names = options(words, "nc")
+    first = posixpath.basename(call.words[0]) == "head"
+    wanted = found.get("n", found.get("lines", "10"))
+    if first and not names and "c" not in found and not wanted.startswith("-"):
+        return await head_of_input(call, int(wanted))
     contents = await texts(call, names)
     if contents is None:
         return 1
     data = b"".join(contents)
-    first = posixpath.basename(call.words[0]) == "head"
     if "c" in found:
         count = int(found["c"])
         await call.put(1, data[:count] if first else data[len(data) - min(count, len(data)) :])
         return 0
-    wanted = found.get("n", found.get("lines", "10"))
     rows = data.splitlines(keepends=True)
     count = abs(int(wanted))
     if first:
@@ -3099,6 +3110,15 @@ async def head(call: Call) -> int:
     else:
         rows = rows[count - 1 :] if wanted.startswith("+") else rows[len(rows) - min(count, len(rows)) :]
     await call.put(1, b"".join(rows))
+    return 0
+
+
+async def head_of_input(call: Call, count: int) -> int:
+    """The first lines of standard input, and no more: whoever writes on is told by the closed pipe."""
+    while count > 0 and 0 in call.process.files and (chunk := await call.process.files[0].read(PIPE_LIMIT)):
+        rows = chunk.splitlines(keepends=True)
+        await call.put(1, b"".join(rows[:count]))
+        count -= chunk.count(b"\n")
     return 0
 
 

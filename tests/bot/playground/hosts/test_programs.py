@@ -135,7 +135,8 @@ async def test_a_process_keeps_its_start_time(ask: Ask) -> None:
 
 async def test_the_stuck_process_ignores_term_and_ends_on_kill(ask: Ask) -> None:
     answer = await ask(
-        "p=$(pgrep -f -- --stuck); kill -TERM $p; kill -0 $p && echo alive; kill -KILL $p; kill -0 $p || echo gone"
+        "p=$(pgrep -n -x report-worker); kill -TERM $p; kill -0 $p && echo alive; "
+        "kill -KILL $p; kill -0 $p || echo gone"
     )
 
     assert answer.stdout == "alive\ngone\n"

@@ -1,5 +1,6 @@
 """What is sent to a demo host behaves as in a POSIX shell."""
 
+import asyncio
 import shlex
 
 import pytest
@@ -21,7 +22,7 @@ SAYS = {
     "until": ("i=0; until test $i -ge 2; do i=$((i+1)); done; echo $i", "2\n"),
     "case": ("case celery@1 in nginx|app) echo a;; celery@*) echo b;; *) echo c;; esac", "b\n"),
     "functions return": ("f() { echo in $1; return 3; }; f x; echo $?", "in x\n3\n"),
-    "and, or, not": ("false || echo a; true && echo b; ! true || echo c", "a\nb\n"),
+    "and, or, not": ("false || echo a; true && echo b; ! true || echo c", "a\nb\nc\n"),
     "subshells keep their changes": ("x=1; (x=2; exit 4); echo $x $?", "1 4\n"),
     "pipes": ("printf '%s\\n' b a a | sort -u | wc -l", "2\n"),
     "read in a loop": ("printf 'a 1\\nb 2\\n' | while read -r name rest; do echo $rest$name; done", "1a\n2b\n"),
@@ -52,8 +53,6 @@ async def test_shell_text_says_what_a_shell_says(ask: Ask, name: str) -> None:
 
 async def test_the_machine_s_own_shell_agrees(ask: Ask) -> None:
     """The simulated shell against the real one, for text that touches nothing."""
-    import asyncio
-
     touching = {"files in the simulated home", "names of files"}
     for name, (line, _) in SAYS.items():
         if name in touching:
