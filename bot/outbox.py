@@ -1,0 +1,563 @@
+"""The sender: what waits in the outbox is said to Slack, in order of importance, at Slack's pace, until it was taken.
+
+Read `run` first, then `_round` (what may be said now), `_turn` (saying one thing) and the ways it can end: `_said`,
+`_failed`. One message per channel is under way at a time, so that a slow channel holds up nobody else, and what follows
+never overtakes what comes before. Slack has no idempotency key: a post whose answer was lost is looked for by the
+outbox id in its metadata before it is repeated, and marked *(repeated)* if it can't be found.
+"""
+
+import asyncio
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias
+from uuid import uuid4
+
+import structlog
+from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.webhook.async_client import AsyncWebhookClient
+from sqlalchemy import Connection
+
+from bot.cards import moved_elsewhere, repeated, without_blocks
+from bot.pace import Pace, PaceSettings, Utterance
+from bot.slack_trouble import Failure, Trouble, by_status, understand
+from safety.clock import Clock, SystemClock
+from storage import executions, outbox
+from storage.database import Database, surely
+from storage.errors import StorageUnavailable
+from storage.outbox import Ready
+from storage.records import OutboxKind, Thread
+
+log = structlog.get_logger(__name__)
+
+EVENT_TYPE = "handrail_outbox"
+POLL = 0.5  # seconds between looks for what other processes wrote
+CALL_TIMEOUT = 10.0
+TURN_TIMEOUT = 60.0
+UNTIL = timedelta(seconds=TURN_TIMEOUT + 30)  # after this, others may take it that the speaker died
+RECOVER_EVERY = 30.0
+MOST_AT_ONCE = 8
+LONGEST_BACKOFF = 60.0
+TOKEN_BACKOFF = 60.0
+PROGRESS_TRIES = 8
+REFUSED_TRIES = 3
+ANSWERS_ARE_OLD_AFTER = timedelta(minutes=30)  # so long a response URL works
+CLOCKS_DIFFER_BY = timedelta(minutes=5)
+PAGES_TO_LOOK_THROUGH = 5
+_TAKES_JSON = {"chat.postMessage", "chat.update", "chat.postEphemeral"}
+_MATTERS = {OutboxKind.ENDING, OutboxKind.APPROVAL}
+_FLEETING = {OutboxKind.CARD, OutboxKind.PROGRESS}
+
+Lane: TypeAlias = tuple[str, str | None]
+
+
+class _SlackSaysNo(Exception):
+    """One call failed; the failure says how."""
+
+    def __init__(self, failure: Failure) -> None:
+        self.failure = failure
+        super().__init__(failure.error)
+
+
+class Outbox:
+    """One sender. `alerts` is the channel for what can't be posted where it belongs.
+
+    `is_alone`: no other process speaks for this database (always so on SQLite), so that whatever was being said when we
+    start was being said by a process that died. `run` until cancelled; `wake` it after writing.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        client: AsyncWebClient,
+        alerts: str | None = None,
+        clock: Clock | None = None,
+        pace: PaceSettings | None = None,
+        is_alone: bool = True,
+        call_timeout: float = CALL_TIMEOUT,
+    ) -> None:
+        self._database = database
+        self._client = _without_retries(client, call_timeout)
+        self._alerts = alerts
+        self._clock = clock or SystemClock()
+        self._pace = Pace(settings=pace or PaceSettings())
+        self._is_alone = is_alone
+        self._call_timeout = call_timeout
+        self._woken = asyncio.Event()
+        self._busy: set[Lane] = set()
+        self._paused: dict[Lane, float] = {}
+        self._silent_until = 0.0
+        self._recovered_at: float | None = None
+        self._postable: set[str] = set()
+
+    def wake(self) -> None:
+        """Something was written: look at once. To be called in the event loop `run` runs in."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Say what waits, until cancelled. Outlives Slack's, the database's and its own failures."""
+        async with asyncio.TaskGroup() as turns:
+            while True:
+                try:
+                    pause = await self._round(turns)
+                except StorageUnavailable as error:
+                    log.warning("outbox_unreadable", error=error.message)
+                    pause = 1.0
+                except Exception:  # the last door: whatever it is, the next round may go well
+                    log.exception("outbox_round_failed")
+                    pause = 1.0
+                await self._rest(pause)
+
+    async def drain(self, timeout: float) -> bool:
+        """Wait until everything that may be said now was said, or for so many seconds; whether it was."""
+        deadline = self._clock.monotonic() + timeout
+        self.wake()
+        while self._clock.monotonic() < deadline:
+            try:
+                if not self._busy and not await self._database.read(outbox.ready, self._clock.now(), per_channel=1):
+                    return True
+            except StorageUnavailable:
+                return False
+            await self._clock.sleep(min(0.05, timeout))
+        return False
+
+    # --- choosing -----------------------------------------------------------------------------------------------------
+
+    async def _round(self, turns: asyncio.TaskGroup) -> float:
+        """Begin what may be said now; returns after how many seconds to look again."""
+        await self._recover()
+        now, pause = self._clock.monotonic(), POLL
+        if now < self._silent_until:
+            return min(self._silent_until - now, POLL)
+        for ready in await self._database.read(outbox.ready, self._clock.now()):
+            lane, utterance = _lane(ready), _utterance(ready)
+            if lane in self._busy or len(self._busy) >= MOST_AT_ONCE:
+                continue
+            wait = max(self._paused.get(lane, 0.0) - now, self._pace.wait(utterance, now))
+            if wait > 0:
+                pause = min(pause, wait)
+                continue
+            self._pace.take(utterance, now)
+            self._busy.add(lane)
+            turns.create_task(self._turn(ready, lane))
+        return pause
+
+    async def _recover(self) -> None:
+        now = self._clock.monotonic()
+        if self._recovered_at is not None and now - self._recovered_at < RECOVER_EVERY:
+            return
+        everything = self._is_alone and self._recovered_at is None
+        number = await self._database.write(outbox.recover, self._clock.now(), everything=everything)
+        self._recovered_at = now
+        if number:
+            log.info("outbox_recovered", messages=number)
+
+    async def _rest(self, seconds: float) -> None:
+        waits = {asyncio.create_task(self._woken.wait()), asyncio.create_task(self._clock.sleep(seconds))}
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+        self._woken.clear()
+
+    # --- saying one thing ---------------------------------------------------------------------------------------------
+
+    async def _turn(self, ready: Ready, lane: Lane) -> None:
+        try:
+            begun = await self._database.write(outbox.begin, ready.message.id, until=self._clock.now() + UNTIL)
+            if begun is not None:
+                await self._say(replace(ready, message=begun), lane)
+        except StorageUnavailable as error:
+            log.warning("outbox_unwritable", message=ready.message.id, error=error.message)
+        except Exception:  # a message that breaks the sender must not break it for the others
+            log.exception("outbox_turn_failed", message=ready.message.id)
+            await self._again(ready, lane, Failure(trouble=Trouble.UNKNOWN, error="the sender failed"))
+        finally:
+            self._busy.discard(lane)
+            self._woken.set()
+
+    async def _say(self, ready: Ready, lane: Lane) -> None:
+        if _is_too_late(ready, self._clock.now()):
+            await self._drop(ready, Failure(trouble=Trouble.GONE, error="the answer comes too late"))
+            return
+        try:
+            async with asyncio.timeout(TURN_TIMEOUT):
+                ts = await self._by_its_method(ready)
+        except _SlackSaysNo as error:
+            await self._failed(ready, lane, error.failure)
+        except TimeoutError as error:
+            await self._failed(ready, lane, understand(error))
+        else:
+            self._paused.pop(lane, None)
+            await self._said(ready, ts)
+
+    async def _by_its_method(self, ready: Ready) -> str | None:
+        message = ready.message
+        match message.method:
+            case "post" if ready.edits is None:
+                return await self._post(ready)
+            case "post" | "update":
+                return await self._update(ready)
+            case "ephemeral" | "respond":
+                await self._answer(ready)
+                return None
+            case _:
+                raise _SlackSaysNo(Failure(trouble=Trouble.GONE, error=f"no way to say {message.method!r}"))
+
+    async def _post(self, ready: Ready) -> str:
+        message, payload = ready.message, ready.message.payload
+        if message.unsure:
+            found, looked = await self._find(ready)
+            if found is not None:
+                return found
+            # A server error after which the post is nowhere to be seen was a refusal, not a lost answer.
+            refused = looked and (message.error or "").startswith("HTTP 5")
+            payload = payload if refused else repeated(payload)
+        answer = await self._as_is_or_plain(
+            "chat.postMessage",
+            payload,
+            channel=_channel_of(ready),
+            thread_ts=ready.thread.ts if ready.thread else payload.get("thread_ts"),
+            metadata=_metadata(message.id),
+            unfurl_links=False,
+            unfurl_media=False,
+        )
+        return str(answer["ts"])
+
+    async def _update(self, ready: Ready) -> str:
+        if ready.edits is None:
+            raise _SlackSaysNo(Failure(trouble=Trouble.GONE, error="there is no message to edit"))
+        await self._as_is_or_plain("chat.update", ready.message.payload, channel=_channel_of(ready), ts=ready.edits)
+        return ready.edits
+
+    async def _as_is_or_plain(self, method: str, payload: Mapping[str, Any], **where: Any) -> Mapping[str, Any]:
+        """With its blocks; without, if Slack refuses them."""
+        try:
+            return await self._call(method, **where, text=payload.get("text", ""), blocks=payload.get("blocks") or None)
+        except _SlackSaysNo as error:
+            if error.failure.trouble is not Trouble.CONTENT or not payload.get("blocks"):
+                raise
+            log.warning("blocks_refused", method=method, error=error.failure.error)
+            text = without_blocks(payload)["text"]
+            # An empty list takes away what an edited message had.
+            return await self._call(method, **where, text=text, blocks=[] if method == "chat.update" else None)
+
+    async def _call(self, method: str, **arguments: Any) -> Mapping[str, Any]:
+        given = {name: value for name, value in arguments.items() if value is not None}
+        try:
+            async with asyncio.timeout(self._call_timeout):
+                if method in _TAKES_JSON:
+                    response = await self._client.api_call(method, json=given)
+                else:
+                    response = await self._client.api_call(method, http_verb=_verb(method), params=_flags(given))
+        except Exception as error:  # every way a call can fail is sorted in one place
+            raise _SlackSaysNo(_of_method(method, understand(error))) from error
+        data = response.data
+        return data if isinstance(data, dict) else {}
+
+    async def _find(self, ready: Ready) -> tuple[str | None, bool]:
+        """The ts of the post with this outbox id, if it is there, and whether we could look."""
+        method = "conversations.replies" if ready.thread else "conversations.history"
+        oldest = (ready.message.created_at - CLOCKS_DIFFER_BY).timestamp()
+        where = {"channel": _channel_of(ready), "ts": ready.thread.ts if ready.thread else None}
+        cursor: str | None = None
+        for _ in range(PAGES_TO_LOOK_THROUGH):
+            try:
+                page = await self._call(
+                    method, **where, oldest=f"{oldest:.6f}", include_all_metadata=True, limit=200, cursor=cursor
+                )
+            except _SlackSaysNo as error:
+                if _is_passing(error.failure):
+                    raise
+                log.warning("outbox_cannot_look", method=method, error=error.failure.error)
+                return None, False
+            for post in page.get("messages", ()):
+                if post.get("metadata", {}).get("event_payload", {}).get("id") == ready.message.id:
+                    return str(post["ts"]), True
+            cursor = (page.get("response_metadata") or {}).get("next_cursor") or None
+            if cursor is None:
+                return None, True
+        return None, False
+
+    # --- answers to one person ----------------------------------------------------------------------------------------
+
+    async def _answer(self, ready: Ready) -> None:
+        """By the response URL if there is one, else only visible to them in the channel, else as a direct message."""
+        message = ready.message
+        payload = await self._with_link(message.payload)
+        payload = repeated(payload) if message.unsure else payload
+        if message.method == "respond" and payload.get("response_url") and await self._respond(payload):
+            return
+        await self._ephemeral_or_direct(ready, payload)
+
+    async def _respond(self, payload: Mapping[str, Any]) -> bool:
+        """Whether Slack took it; False when the URL is used up, expired or refuses it."""
+        keep = ("text", "blocks", "response_type", "replace_original", "delete_original", "thread_ts")
+        body = {name: payload[name] for name in keep if payload.get(name) is not None}
+        webhook = AsyncWebhookClient(
+            str(payload["response_url"]),
+            timeout=math.ceil(self._call_timeout),
+            ssl=self._client.ssl,
+            proxy=self._client.proxy,
+            retry_handlers=[],
+        )
+        try:
+            async with asyncio.timeout(self._call_timeout):
+                response = await webhook.send_dict({"response_type": "ephemeral", **body})
+        except Exception as error:  # as in `_call`
+            raise _SlackSaysNo(understand(error)) from error
+        if response.status_code == 200:
+            return True
+        failure = by_status(response.status_code, response.headers.get("Retry-After"), response.body)
+        if failure.trouble is not Trouble.REFUSED:
+            raise _SlackSaysNo(failure)
+        log.info("response_url_refused", error=failure.error)
+        return False
+
+    async def _ephemeral_or_direct(self, ready: Ready, payload: Mapping[str, Any]) -> None:
+        user = payload.get("user")
+        if not isinstance(user, str):
+            raise _SlackSaysNo(Failure(trouble=Trouble.GONE, error="nobody is named to answer"))
+        if ready.channel is not None:
+            try:
+                await self._as_is_or_plain(
+                    "chat.postEphemeral", payload, channel=ready.channel, user=user, thread_ts=payload.get("thread_ts")
+                )
+                return
+            except _SlackSaysNo as error:
+                if error.failure.trouble is not Trouble.CHANNEL:
+                    raise
+        opened = await self._call("conversations.open", users=user)
+        await self._as_is_or_plain(
+            "chat.postMessage", payload, channel=opened["channel"]["id"], metadata=_metadata(ready.message.id)
+        )
+
+    async def _with_link(self, payload: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What tells where an execution reports gets its link when it is said; without one, it names the channel."""
+        moved = payload.get("moved")
+        if not moved:
+            return payload
+        try:
+            link = (await self._call("chat.getPermalink", channel=moved["channel"], message_ts=moved["ts"]))[
+                "permalink"
+            ]
+        except (_SlackSaysNo, KeyError):
+            link = None
+        return {**payload, **moved_elsewhere(moved["execution"], moved["asked_in"], link).payload()}
+
+    # --- how it ended -------------------------------------------------------------------------------------------------
+
+    async def _said(self, ready: Ready, ts: str | None) -> None:
+        await self._record(_record_said, ready, ts, self._clock.now(), self._learned(ready, ts))
+        log.info(
+            "outbox_said",
+            message=ready.message.id,
+            kind=ready.message.kind.value,
+            execution=ready.message.execution_id,
+            channel=ready.channel,
+            attempts=ready.message.attempts,
+        )
+
+    def _learned(self, ready: Ready, ts: str | None) -> str | None:
+        """A channel we now know we can post to, if we didn't."""
+        if ts is None or ready.channel is None or ready.channel in self._postable:
+            return None
+        self._postable.add(ready.channel)
+        return ready.channel
+
+    async def _failed(self, ready: Ready, lane: Lane, failure: Failure) -> None:
+        message = ready.message
+        match failure.trouble:
+            case Trouble.BUSY:
+                await self._held(ready, failure)
+            case Trouble.TOKEN:
+                # Nothing is lost: a person must repair the app, and then all of it is said.
+                log.error("slack_refuses_us", error=failure.error)
+                self._silent_until = self._clock.monotonic() + TOKEN_BACKOFF
+                await self._wait_again(ready, TOKEN_BACKOFF, failure, is_counted=False)
+            case Trouble.CHANNEL if message.kind is not OutboxKind.ANSWER:
+                await self._cannot_post(ready, failure)
+            case Trouble.GONE if ready.thread is not None and ready.edits is None and message.kind in _MATTERS:
+                # The headline was deleted: said in the channel by itself rather than not at all.
+                await self._record(_reroute, ready, ready.thread.channel, OutboxKind.ALERT, self._clock.now())
+            case Trouble.GONE if message.kind in _FLEETING or message.method == "update":
+                await self._drop(ready, failure)
+            case Trouble.NOT_SENT | Trouble.SERVER | Trouble.UNKNOWN:
+                await self._again(ready, lane, failure)
+            case Trouble.REFUSED if message.attempts < REFUSED_TRIES:
+                await self._again(ready, lane, failure)
+            case _:
+                await self._bury(ready, failure)
+
+    async def _held(self, ready: Ready, failure: Failure) -> None:
+        utterance = _utterance(ready)
+        channel = utterance.channel if utterance.method == "chat.postMessage" else None
+        self._pace.hold(utterance.method, channel, self._clock.monotonic() + failure.retry_after)
+        log.info("slack_asks_to_wait", method=utterance.method, channel=channel, seconds=failure.retry_after)
+        await self._wait_again(ready, failure.retry_after, failure, is_counted=False)
+
+    async def _again(self, ready: Ready, lane: Lane, failure: Failure) -> None:
+        message = ready.message
+        if message.kind is OutboxKind.PROGRESS and message.attempts >= PROGRESS_TRIES:
+            await self._drop(ready, failure)
+            return
+        seconds = min(2.0 ** min(max(message.attempts - 1, 0), 10), LONGEST_BACKOFF)
+        if ready.message.kind is not OutboxKind.ANSWER:  # what follows in this channel must not overtake it
+            self._paused[lane] = self._clock.monotonic() + seconds
+        log.warning("outbox_waits", message=message.id, error=failure.error, seconds=seconds, attempts=message.attempts)
+        await self._wait_again(ready, seconds, failure)
+
+    async def _wait_again(self, ready: Ready, seconds: float, failure: Failure, *, is_counted: bool = True) -> None:
+        await self._record(
+            outbox.again,
+            ready.message.id,
+            at=self._clock.now() + timedelta(seconds=seconds),
+            error=failure.error,
+            unsure=failure.may_be_done and ready.edits is None,
+            is_counted=is_counted,
+        )
+
+    async def _cannot_post(self, ready: Ready, failure: Failure) -> None:
+        """Remember it, and say what matters in the alerts channel."""
+        message, channel = ready.message, _channel_of(ready)
+        self._postable.discard(channel)
+        now = self._clock.now()
+        await self._record(outbox.set_channel, channel, postable=False, error=failure.error, now=now)
+        log.warning("channel_cannot_be_posted_to", channel=channel, error=failure.error)
+        goes_elsewhere = self._alerts is not None and channel != self._alerts
+        if goes_elsewhere and message.kind is OutboxKind.HEADLINE:
+            await self._record(_reroute, ready, self._alerts, None, now)
+        elif goes_elsewhere and message.kind in _MATTERS and message.method == "post" and ready.edits is None:
+            await self._record(_reroute, ready, self._alerts, OutboxKind.ALERT, now)
+        elif message.kind in _FLEETING or message.method == "update" or ready.edits is not None:
+            await self._drop(ready, failure)
+        else:
+            await self._bury(ready, failure)
+
+    async def _drop(self, ready: Ready, failure: Failure) -> None:
+        log.info("outbox_dropped", message=ready.message.id, kind=ready.message.kind.value, error=failure.error)
+        await self._record(outbox.drop, ready.message.id)
+
+    async def _bury(self, ready: Ready, failure: Failure) -> None:
+        log.error(
+            "dead_letter",
+            message=ready.message.id,
+            kind=ready.message.kind.value,
+            channel=ready.channel,
+            error=failure.error,
+        )
+        await self._record(outbox.bury, ready.message.id, now=self._clock.now(), error=failure.error)
+
+    async def _record(self, function: Any, *args: Any, **kwargs: Any) -> None:
+        """Until the database has it: what Slack took must not be said again because of a database that is away."""
+        await surely(lambda: self._database.write(function, *args, **kwargs), sleep=self._clock.sleep)
+
+
+# --- in one transaction -----------------------------------------------------------------------------------------------
+
+
+def _record_said(connection: Connection, ready: Ready, ts: str | None, now: datetime, learned: str | None) -> None:
+    message = ready.message
+    outbox.sent(connection, message.id, now=now, ts=ts)
+    if learned is not None:
+        outbox.set_channel(connection, learned, postable=True, error=None, now=now)
+    if message.kind is OutboxKind.HEADLINE and message.execution_id is not None and ts is not None and message.channel:
+        _headline_stands(connection, message.execution_id, message.channel, ts, now)
+
+
+def _headline_stands(connection: Connection, execution_id: int, channel: str, ts: str, now: datetime) -> None:
+    execution = executions.find(connection, execution_id)
+    asked_in = execution.channel if execution is not None and execution.channel != channel else None
+    outbox.set_thread(connection, Thread(execution_id=execution_id, channel=channel, ts=ts, asked_in=asked_in))
+    if execution is None or asked_in is None or not execution.actor.is_slack:
+        return
+    moved = {"execution": execution_id, "asked_in": asked_in, "channel": channel, "ts": ts}
+    outbox.put(
+        connection,
+        id=uuid4().hex,
+        kind=OutboxKind.ANSWER,
+        method="ephemeral",
+        channel=asked_in,
+        payload=moved_elsewhere(execution_id, asked_in, None).payload(user=execution.actor.id, moved=moved),
+        now=now,
+    )
+
+
+def _reroute(connection: Connection, ready: Ready, channel: str, kind: OutboxKind | None, now: datetime) -> None:
+    outbox.reroute(connection, ready.message.id, channel=channel, kind=kind, now=now)
+
+
+# --- small facts ------------------------------------------------------------------------------------------------------
+
+
+def _lane(ready: Ready) -> Lane:
+    """What is said one after the other: a channel's posts; every answer is a lane of its own."""
+    if ready.message.kind is OutboxKind.ANSWER:
+        return ("answer", ready.message.id)
+    return ("channel", ready.channel)
+
+
+def _utterance(ready: Ready) -> Utterance:
+    message = ready.message
+    matters = message.kind in _MATTERS
+    if message.method in {"ephemeral", "respond"}:
+        return Utterance(method="chat.postEphemeral", channel=None, matters=matters)
+    if message.method == "update" or ready.edits is not None:
+        return Utterance(method="chat.update", channel=ready.channel, matters=matters, key=message.coalesce_key)
+    return Utterance(method="chat.postMessage", channel=ready.channel, matters=matters)
+
+
+def _is_too_late(ready: Ready, now: datetime) -> bool:
+    message = ready.message
+    return message.kind is OutboxKind.ANSWER and now - message.created_at > ANSWERS_ARE_OLD_AFTER
+
+
+def _channel_of(ready: Ready) -> str:
+    if ready.channel is None:
+        raise _SlackSaysNo(Failure(trouble=Trouble.GONE, error="no channel is named"))
+    return ready.channel
+
+
+def _metadata(message_id: str) -> dict[str, Any]:
+    return {"event_type": EVENT_TYPE, "event_payload": {"id": message_id}}
+
+
+def _of_method(method: str, failure: Failure) -> Failure:
+    """Without a scope that only looking or direct messages need, all the rest can still be said."""
+    if failure.error == "missing_scope" and method not in _TAKES_JSON:
+        return replace(failure, trouble=Trouble.REFUSED)
+    return failure
+
+
+def _is_passing(failure: Failure) -> bool:
+    """Whether the same look may work later; one that is forbidden will not."""
+    return failure.trouble in {Trouble.BUSY, Trouble.TOKEN, Trouble.NOT_SENT, Trouble.SERVER, Trouble.UNKNOWN}
+
+
+def _verb(method: str) -> str:
+    return "POST" if method == "conversations.open" else "GET"
+
+
+def _flags(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """In a query, Slack reads a flag as 1 or 0."""
+    return {name: int(value) if isinstance(value, bool) else value for name, value in arguments.items()}
+
+
+def _without_retries(client: AsyncWebClient, timeout: float) -> AsyncWebClient:
+    """The same client without retries of its own: a repeated post is a decision, and it is made here."""
+    quiet = AsyncWebClient(
+        token=client.token,
+        base_url=client.base_url,
+        timeout=math.ceil(timeout),
+        ssl=client.ssl,
+        proxy=client.proxy,
+        session=client.session,
+        trust_env_in_session=client.trust_env_in_session,
+        retry_handlers=[],
+    )
+    quiet.default_params = dict(client.default_params)
+    return quiet

@@ -1,0 +1,354 @@
+"""What happens to an execution, written down as what the channel must be told.
+
+`report` runs in the transaction of the thing it tells: it makes messages and puts them into the outbox, nothing else.
+One headline per execution, edited in place; in its thread the plan, the requests for consent, one message per step, and
+the ending; switches, breakers and emergencies go to the alerts channel. `bot/outbox.py` says it all.
+"""
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, assert_never
+from uuid import uuid4
+
+import structlog
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot import cards
+from bot.blocks import Message, who
+from bot.cards import Situation, StepNews
+from runbooks.progress import (
+    ApprovalAsked,
+    ApprovalDecided,
+    ApprovalReminded,
+    BreakerMoved,
+    EmergencyUsed,
+    Event,
+    ExecutionContinued,
+    ExecutionEnded,
+    ExecutionInterrupted,
+    ExecutionStarted,
+    ExecutionSubmitted,
+    ExecutionWaiting,
+    HostFinished,
+    PlanMade,
+    StepFinished,
+    StepPrinted,
+    StepRetried,
+    StepStarted,
+    SwitchEngaged,
+    SwitchReleased,
+    SwitchStopped,
+)
+from safety.clock import Sleep
+from safety.clock import words as duration
+from storage import approvals, executions, outbox
+from storage.database import Database
+from storage.errors import StorageUnavailable
+from storage.records import ApprovalState, Execution, HostRun, OutboxKind, OutboxState, StepRun, StepState
+
+log = structlog.get_logger(__name__)
+
+HOSTS_IN_FULL = 5  # with more hosts, only steps that did not go well get a message of their own
+COMMANDS_REMEMBERED = 1_000
+LONGEST_KEY = 120
+HEADLINE_WAIT = 5.0  # seconds
+HEADLINE_POLL = 0.05
+_WENT_WRONG = {StepState.FAILED, StepState.TIMED_OUT, StepState.STOPPED, StepState.INTERRUPTED}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """One row for the outbox."""
+
+    kind: OutboxKind
+    message: Message
+    method: str = "post"
+    channel: str | None
+    execution_id: int | None = None
+    key: str | None = None
+
+
+class ThreadReporter:
+    """The `Reporter` that speaks to Slack through the outbox. `alerts` is a channel id, or None for no such channel."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        alerts: str | None = None,
+        new_id: Callable[[], str] = lambda: uuid4().hex,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._database = database
+        self._alerts = alerts
+        self._new_id = new_id
+        self._sleep = sleep
+        self._commands: OrderedDict[tuple[int, str, str], str | None] = OrderedDict()
+
+    def report(self, connection: Connection, event: Event, now: datetime) -> None:
+        """Write down what this event makes us say. Raises only what the database raises."""
+        try:
+            rows = list(self._rows(event, self._look_up(connection, event), now))
+        except (SQLAlchemyError, OSError):  # the transaction is lost, and with it the thing that happened
+            raise
+        except Exception:  # a message that can't be made must not take the thing that happened back
+            log.exception("event_not_reported", event_kind=type(event).__name__)
+            return
+        for row in rows:
+            self._put(connection, row, now)
+
+    async def headline_settled(self, execution: Execution) -> None:
+        """Return when a headline stands, or when waiting for one would be waiting for Slack; at most after 5 s."""
+        if self._channel(execution) is None:
+            return
+        for _ in range(int(HEADLINE_WAIT / HEADLINE_POLL)):
+            try:
+                if await self._database.read(self._is_settled, execution):
+                    return
+            except StorageUnavailable:
+                return
+            await self._sleep(HEADLINE_POLL)
+
+    def _is_settled(self, connection: Connection, execution: Execution) -> bool:
+        channel = self._channel(execution)
+        if channel is not None and outbox.channel_is_postable(connection, channel):
+            return True
+        if outbox.thread_of(connection, execution.id) is not None:
+            return True
+        headline = outbox.headline_of(connection, execution.id)
+        # An error means that Slack was tried and failed. A headline on its way to another channel has none.
+        return headline is None or headline.state is OutboxState.DEAD or headline.error is not None
+
+    # --- what is looked up --------------------------------------------------------------------------------------------
+
+    def _look_up(self, connection: Connection, event: Event) -> "_Known":
+        match event:
+            case ExecutionStarted() | StepStarted() | HostFinished() | ExecutionContinued():
+                return _Known(hosts=self._hosts(connection, event.execution))
+            case StepPrinted() | StepRetried() | StepFinished():
+                return _Known(command=self._command(connection, event.execution, event.step))
+            case ExecutionInterrupted():
+                return _Known(hosts=self._hosts(connection, event.execution))
+            case ExecutionEnded():
+                return _Known(withdrawn=self._withdrawn(connection, event.execution))
+            case _:
+                return _Known()
+
+    def _hosts(self, connection: Connection, execution: Execution) -> tuple[HostRun, ...]:
+        return tuple(executions.hosts_of(connection, execution.id)) if len(execution.hosts) > 1 else ()
+
+    def _command(self, connection: Connection, execution: Execution, step: StepRun) -> str | None:
+        key = (execution.id, step.host, step.step)
+        if key not in self._commands:
+            self._remember(key, _command_in(executions.plan_of(connection, execution.id), step))
+        return self._commands[key]
+
+    def _remember(self, key: tuple[int, str, str], command: str | None) -> None:
+        self._commands[key] = command
+        while len(self._commands) > COMMANDS_REMEMBERED:
+            self._commands.popitem(last=False)
+
+    def _withdrawn(self, connection: Connection, execution: Execution) -> tuple[str, Message] | None:
+        """A request that nobody decided before the execution ended still has its buttons: they must go."""
+        approval = approvals.latest(connection, execution.id)
+        if approval is None or approval.state not in {ApprovalState.WAITING, ApprovalState.WITHDRAWN}:
+            return None
+        withdrawn = replace(approval, state=ApprovalState.WITHDRAWN)
+        return _approval_key(execution, approval.id), cards.decided(execution, withdrawn)
+
+    # --- what is said -------------------------------------------------------------------------------------------------
+
+    def _rows(self, event: Event, known: "_Known", now: datetime) -> Iterator[Said]:
+        match event:
+            case ExecutionSubmitted(execution=execution):
+                yield from self._headline(execution, now)
+            case PlanMade(execution=execution, plan=plan):
+                for message in cards.plan_messages(execution, plan):
+                    yield from self._in_thread(execution, OutboxKind.PLAN, message)
+                yield from self._card(execution, now)
+            case ApprovalAsked(execution=execution, approval=approval):
+                key = _approval_key(execution, approval.id)
+                yield from self._in_thread(execution, OutboxKind.APPROVAL, cards.approval_message(event), key)
+                yield from self._card(execution, now, Situation(approval=approval), kind=OutboxKind.APPROVAL)
+            case ApprovalReminded(execution=execution, approval=approval):
+                said = cards.reminder(execution, approval, event.notify, event.approvers)
+                yield from self._in_thread(execution, OutboxKind.APPROVAL, said)
+            case ApprovalDecided(execution=execution, approval=approval):
+                key = _approval_key(execution, approval.id)
+                yield from self._in_thread(execution, OutboxKind.APPROVAL, cards.decided(execution, approval), key)
+                yield from self._card(execution, now, Situation(approval=approval), kind=OutboxKind.APPROVAL)
+            case ExecutionWaiting(execution=execution, locks=locks, holders=holders):
+                yield from self._card(execution, now, Situation(locks=locks, holders=holders))
+            case ExecutionStarted(execution=execution):
+                yield from self._card(execution, now, Situation(hosts=known.hosts))
+            case StepStarted():
+                yield from self._step_started(event, known, now)
+            case StepPrinted(execution=execution, step=step):
+                if len(execution.hosts) <= HOSTS_IN_FULL:
+                    news = StepNews(
+                        execution=execution, step=step, tail=event.tail, lines=event.lines, command=known.command
+                    )
+                    yield from self._step(news)
+            case StepRetried(execution=execution, step=step):
+                if len(execution.hosts) <= HOSTS_IN_FULL:
+                    yield from self._step(
+                        StepNews(execution=execution, step=step, command=known.command, note=_retry_words(event))
+                    )
+            case StepFinished(execution=execution, step=step):
+                if len(execution.hosts) <= HOSTS_IN_FULL or step.state in _WENT_WRONG:
+                    yield from self._step(
+                        StepNews(
+                            execution=execution,
+                            step=step,
+                            tail=event.tail,
+                            lines=step.lines,
+                            command=known.command,
+                            note=event.look,
+                        )
+                    )
+            case HostFinished(execution=execution):
+                yield from self._card(execution, now, Situation(hosts=known.hosts))
+            case ExecutionEnded():
+                yield from self._ended(event, known, now)
+            case ExecutionInterrupted(execution=execution):
+                yield from self._in_thread(execution, OutboxKind.ENDING, cards.interruption(event))
+                situation = Situation(hosts=known.hosts, resumable=event.resumable, undoable=event.undoable)
+                yield from self._card(execution, now, situation, kind=OutboxKind.ENDING)
+            case ExecutionContinued(execution=execution, actor=actor):
+                said = cards.continued(execution, who(actor) if actor else None, event.words)
+                yield from self._in_thread(execution, OutboxKind.APPROVAL, said)
+                yield from self._card(execution, now, Situation(hosts=known.hosts), kind=OutboxKind.APPROVAL)
+            case SwitchEngaged():
+                yield from self._alert(cards.switch_engaged(event), event.channel)
+            case SwitchStopped():
+                yield from self._alert(cards.switch_stopped(event), event.channel)
+            case SwitchReleased():
+                yield from self._alert(cards.switch_released(event), event.channel)
+            case EmergencyUsed(execution=execution):
+                yield from self._alert(cards.emergency(event), execution.channel)
+            case BreakerMoved(execution=execution):
+                yield from self._alert(cards.breaker_moved(event), None if self._alerts else execution.channel)
+            case _:
+                assert_never(event)
+
+    def _headline(self, execution: Execution, now: datetime) -> Iterator[Said]:
+        channel = self._channel(execution)
+        if channel is not None:
+            yield Said(
+                kind=OutboxKind.HEADLINE,
+                message=cards.card(execution, now),
+                channel=channel,
+                execution_id=execution.id,
+                # The key of its edits: as long as it wasn't said, the newest of them is what will be said.
+                key=_card_key(execution),
+            )
+
+    def _card(
+        self,
+        execution: Execution,
+        now: datetime,
+        situation: Situation = cards.NOTHING_MORE,
+        *,
+        kind: OutboxKind = OutboxKind.CARD,
+    ) -> Iterator[Said]:
+        channel = self._channel(execution)
+        if channel is not None:
+            yield Said(
+                kind=kind,
+                message=cards.card(execution, now, situation),
+                method="update",
+                channel=channel,
+                execution_id=execution.id,
+                key=_card_key(execution),
+            )
+
+    def _in_thread(
+        self, execution: Execution, kind: OutboxKind, message: Message, key: str | None = None
+    ) -> Iterator[Said]:
+        channel = self._channel(execution)
+        if channel is not None:
+            yield Said(kind=kind, message=message, channel=channel, execution_id=execution.id, key=key)
+
+    def _step_started(self, event: StepStarted, known: "_Known", now: datetime) -> Iterator[Said]:
+        execution, step = event.execution, event.step
+        self._remember((execution.id, step.host, step.step), event.command)
+        if len(execution.hosts) <= HOSTS_IN_FULL:
+            yield from self._step(StepNews(execution=execution, step=step, command=event.command))
+        yield from self._card(execution, now, Situation(hosts=known.hosts))
+
+    def _step(self, news: StepNews) -> Iterator[Said]:
+        key = _step_key(news.execution, news.step)
+        yield from self._in_thread(news.execution, OutboxKind.PROGRESS, cards.step_message(news), key)
+
+    def _ended(self, event: ExecutionEnded, known: "_Known", now: datetime) -> Iterator[Said]:
+        execution = event.execution
+        yield from self._in_thread(execution, OutboxKind.ENDING, cards.ending(event))
+        situation = Situation(hosts=event.hosts, gate=event.gate, undoable=event.undoable, retriable=event.retriable)
+        yield from self._card(execution, now, situation, kind=OutboxKind.ENDING)
+        if known.withdrawn is not None:
+            key, message = known.withdrawn
+            yield from self._in_thread(execution, OutboxKind.APPROVAL, message, key)
+
+    def _alert(self, message: Message, asked_in: str | None) -> Iterator[Said]:
+        for channel in dict.fromkeys(filter(None, (self._alerts, asked_in))):
+            yield Said(kind=OutboxKind.ALERT, message=message, channel=channel)
+
+    def _channel(self, execution: Execution) -> str | None:
+        return execution.channel or self._alerts
+
+    def _put(self, connection: Connection, row: Said, now: datetime) -> None:
+        outbox.put(
+            connection,
+            id=self._new_id(),
+            kind=row.kind,
+            method=row.method,
+            payload=row.message.payload(),
+            now=now,
+            channel=row.channel,
+            execution_id=row.execution_id,
+            coalesce_key=row.key,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """What an event alone doesn't tell."""
+
+    hosts: tuple[HostRun, ...] = ()
+    command: str | None = None
+    withdrawn: tuple[str, Message] | None = None
+
+
+def _card_key(execution: Execution) -> str:
+    return f"card:{execution.id}"
+
+
+def _approval_key(execution: Execution, approval_id: int) -> str:
+    return f"approval:{execution.id}:{approval_id}"
+
+
+def _step_key(execution: Execution, step: StepRun) -> str:
+    """All tries of a step share one message. A name too long for the column is told by its hash."""
+    key = f"step:{execution.id}:{step.host}:{step.step}"
+    if len(key) <= LONGEST_KEY:
+        return key
+    return f"step:{execution.id}:{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+
+
+def _command_in(plan: Mapping[str, Any] | None, step: StepRun) -> str | None:
+    """The command of a step as its plan has it."""
+    parts: Sequence[Mapping[str, Any]] = plan["hosts"] if plan else ()
+    for part in parts:
+        if part["host"] == step.host:
+            found = dict(cards.numbered_json(part["steps"])).get(step.step)
+            return cards.step_command(found) or None if found else None
+    return None
+
+
+def _retry_words(event: StepRetried) -> str:
+    return f"try {event.attempt} of {event.most} failed ({event.reason}); the next in {duration(event.seconds)}"
