@@ -78,9 +78,14 @@ def placed_in(blocks: Sequence[Json]) -> Iterator[Placed]:
             yield from placed_in([child])
 
 
-def find(blocks: Sequence[Json], label_or_action_id: str) -> Placed:
-    """The element with that visible label or `action_id`; raises `NotPossible` listing what is there."""
+def find(blocks: Sequence[Json], label_or_action_id: str, *, block_id: str | None = None) -> Placed:
+    """The element with that visible label or `action_id`, the first one unless a block is named.
+
+    Raises `NotPossible` listing what is there.
+    """
     for placed in placed_in(blocks):
+        if block_id is not None and placed.block_id != block_id:
+            continue
         if placed.element.get("action_id") == label_or_action_id or label(placed) == label_or_action_id:
             return placed
         if placed.element["type"] == "overflow":

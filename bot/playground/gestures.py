@@ -130,23 +130,34 @@ class Gestures:
         *,
         state: Mapping[str, Any] | None = None,
         trigger_id: str | None = None,
+        block_id: str | None = None,
     ) -> Ack:
         """Press a button (or an entry of an overflow menu) by its label or action id.
 
         `state` fills in other elements beside it first, keyed by label, action id or block id. A `trigger_id` of before
-        delivers the same press again.
+        delivers the same press again. `block_id` tells elements of the same name apart.
         """
-        return await self._act(person, target, label_or_action_id, None, state or {}, trigger_id)
+        return await self._act(person, target, label_or_action_id, None, state or {}, trigger_id, block_id)
 
-    async def choose(self, person: str, target: Message | View, label_or_action_id: str, choice: Any) -> Ack:
+    async def choose(
+        self,
+        person: str,
+        target: Message | View,
+        label_or_action_id: str,
+        choice: Any,
+        *,
+        block_id: str | None = None,
+    ) -> Ack:
         """Choose in a select, a date picker, checkboxes or radio buttons; see `elements.value_of` for `choice`."""
-        return await self._act(person, target, label_or_action_id, choice, {}, None)
+        return await self._act(person, target, label_or_action_id, choice, {}, None, block_id)
 
-    async def suggest(self, person: str, target: Message | View, action_id: str, typed: str) -> list[Json]:
+    async def suggest(
+        self, person: str, target: Message | View, action_id: str, typed: str, *, block_id: str | None = None
+    ) -> list[Json]:
         """Type into an external select; gives the options (or groups) the app offers."""
         who = self._who(person)
         current = self._current_target(who, target)
-        placed = elements.find(current.blocks, action_id)
+        placed = elements.find(current.blocks, action_id, block_id=block_id)
         payload = self._interaction("block_suggestion", who)
         payload |= {"action_id": placed.action_id, "block_id": placed.block_id, "value": typed}
         payload |= self._context(current) | {"api_app_id": self.state.identity.app_id}
@@ -163,12 +174,13 @@ class Gestures:
         choice: Any,
         filled: Mapping[str, Any],
         trigger_id: str | None,
+        block_id: str | None,
     ) -> Ack:
         who = self._who(person)
         current = self._current_target(who, target)
-        placed = elements.find(current.blocks, label_or_action_id)
+        placed = elements.find(current.blocks, label_or_action_id, block_id=block_id)
         values = _filled(current, filled)
-        if placed.element["type"] in elements.ONE_CHOICE | elements.MANY_CHOICES and placed.option is None:
+        if elements.initial_value(placed.element) is not None:
             values.setdefault(placed.block_id, {})[placed.action_id] = elements.value_of(placed.element, choice)
         if isinstance(current, View):
             current = self._keep_values(current, values)

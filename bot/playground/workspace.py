@@ -129,6 +129,7 @@ class Workspace(Gestures):
         self.limits = RateLimits(now=now, enabled=rate_limits, scale=rate_scale)
         self.sockets = Sockets(app_id=identity.app_id, changed=state.changed)
         self.wire: deque[ApiCall | Delivery | Reply] = deque(maxlen=MOST_RECORDED)
+        self.recorded = 0  # how many there have been, also those no longer kept
         deliveries = Deliveries(
             signing_secret=signing_secret,
             sockets=self.sockets,
@@ -328,6 +329,7 @@ class Workspace(Gestures):
 
     def _record(self, entry: ApiCall | Delivery | Reply) -> None:
         self.wire.append(entry)
+        self.recorded += 1
         self.state.changed()
 
     def _wake(self) -> None:
