@@ -5,7 +5,7 @@ with an asyncio task when it runs something; its files are nodes of a tree held 
 starts a program, opens a file or sends a signal on the machine it runs on, so no text sent to a demo host can: that is
 why the shell is interpreted here and not lent from the machine, where `kill` is a builtin and `>` needs no program.
 
-In order: signals and streams, files, processes and services, the system, the shell's grammar, the shell, the programs.
+In order: streams, files, processes and services, the system, the shell's grammar, the shell, its builtins, the programs.
 A process that is stopped (STOP, TSTP) is shown as `T` but goes on; the scheduler is not simulated.
 """
 
@@ -35,6 +35,7 @@ HARMLESS = frozenset(SIGNALS[name] for name in ("CHLD", "CONT", "URG", "WINCH"))
 TICKS = 100  # clock ticks per second, as `getconf CLK_TCK` says on Linux
 PIPE_LIMIT = 65_536  # bytes a pipe holds before its writer waits
 FILE_LIMIT = 16 * 1024 * 1024  # bytes one simulated file may hold; the disk of a demo is small
+VALUE_LIMIT = 1024 * 1024  # characters of one shell variable
 PROCESS_LIMIT = 2_000
 NAME_LENGTH = 15  # what the kernel keeps of a process name
 SYSTEM_USERS = {"root": 0, "www-data": 33, "postgres": 106, "app": 998, "ops": 1000}
@@ -1064,6 +1065,7 @@ BRACED_NAME = re.compile(r"[A-Za-z_]\w*|\d+|[@*#?$!-]")
 OPERATOR = re.compile(r":?[-=?+]|%%|%|##|#")
 CLOSERS = frozenset(("then", "else", "elif", "fi", "do", "done", "esac", "}"))
 NESTING_LIMIT = 60
+DEPTH_LIMIT = 120  # commands within commands while running; Python's own stack must never be the limit
 
 
 class Grammar:
@@ -1583,7 +1585,7 @@ class Shell:
         """Parse and run text here."""
         try:
             program = Grammar(text).program()
-        except Garbled as problem:
+        except (Garbled, RecursionError) as problem:
             await self.complain(str(problem))
             raise Leave(2) from problem
         return await self.run(program)
@@ -1598,7 +1600,7 @@ class Shell:
     async def run(self, node: Command) -> int:
         """Run one node; its status is also `$?`."""
         self.depth += 1
-        if self.depth > 200:
+        if self.depth > DEPTH_LIMIT:
             raise Trouble("Maximum function recursion depth reached")
         try:
             self.status = await self.run_node(node)
@@ -1949,6 +1951,8 @@ class Shell:
         """Set a variable; raises Trouble for a read-only one."""
         if name in self.fixed:
             raise Trouble(f"{name}: is read only")
+        if len(value) > VALUE_LIMIT:
+            raise Trouble("Cannot allocate memory")
         self.variables[name] = value
         if "a" in self.options:
             self.exported.add(name)
@@ -2876,13 +2880,13 @@ async def printf(call: Call) -> int:
         before = len(rest)
         pieces = []
         for literal, flags, kind in re.findall(
-            r"((?:[^%]|%%)+)|%([-+ 0#]*(?:\d+|\*)?(?:\.\d+)?)([sdiuxXocbqfg])", form
+            r"((?:[^%]|%%)+)|%([-+ 0#]*(?:\d{1,4}|\*)?(?:\.\d{1,4})?)([sdiuxXocbqfg])", form
         ):
             if literal:
                 pieces.append(unescape(literal.replace("%%", "%")))
                 continue
             if "*" in flags:
-                flags = flags.replace("*", rest.pop(0) if rest else "0")
+                flags = flags.replace("*", rest.pop(0)[:4] if rest else "0")
             value = rest.pop(0) if rest else None
             if kind in "sbcq":
                 text = unescape(value or "") if kind == "b" else (value or "")[:1] if kind == "c" else value or ""
@@ -4049,3 +4053,171 @@ async def nginx(call: Call) -> int:
         return await call.complain(f"{words}\nnginx: configuration file /etc/nginx/nginx.conf test failed")
     await call.complain("nginx: the configuration file /etc/nginx/nginx.conf syntax is ok")
     return await call.complain("nginx: configuration file /etc/nginx/nginx.conf test is successful", 0)
+
+
+# sed and awk, as far as one-liners go
+
+
+@program("sed")
+async def sed(call: Call) -> int:
+    """s///[gIp], p, d and q with line numbers, `$`, /patterns/ and ranges of numbers; -n, -E, -e."""
+    found, operands = options(call.words, "e")
+    script = found.get("e") or (operands.pop(0) if operands else "")
+    rows = await lines_of(call, operands)
+    if rows is None:
+        return 2
+    edits = [sed_edit(piece.strip(), extended="E" in found or "r" in found) for piece in script.split(";") if piece]
+    for number, row in enumerate(rows, 1):
+        kept, quit_now = True, False
+        for chosen, command, flags, pattern, replacement in edits:
+            if not chosen(number, row, number == len(rows)):
+                continue
+            if command == "s" and pattern is not None:
+                row, changes = pattern.subn(replacement, row, count=0 if "g" in flags else 1)
+                if changes and "p" in flags:
+                    await call.say(row)
+            elif command == "p":
+                await call.say(row)
+            kept = kept and command != "d"
+            quit_now = quit_now or command == "q"
+        if kept and "n" not in found:
+            await call.say(row)
+        if quit_now:
+            return 0
+    return 0
+
+
+Edit: TypeAlias = "tuple[Callable[[int, str, bool], bool], str, str, re.Pattern[str] | None, str]"
+
+
+def sed_edit(piece: str, *, extended: bool) -> Edit:
+    """One command of sed, taken apart; raises ValueError for what is not simulated."""
+
+    def pattern_of(text: str) -> str:
+        return posix_classes(text if extended else basic_pattern(text))
+
+    address, command, rest = "", "", ""
+    if parts := re.fullmatch(r"(\d+,(?:\d+|\$)|\d+|\$|/(?:[^/\\]|\\.)*/|)\s*(?:([pdq])|s(\W)(.*))", piece, re.DOTALL):
+        address, command = parts.group(1), parts.group(2) or "s"
+        rest = parts.group(4) or ""
+    else:
+        raise ValueError(f"-e expression #1: not simulated: {piece}")
+
+    def chosen(number: int, row: str, last: bool) -> bool:
+        if address.startswith("/"):
+            return re.search(pattern_of(address[1:-1]), row) is not None
+        low, _, high = address.partition(",")
+        if low == "$" or not low:
+            return last or not low
+        return int(low) <= number and (number <= int(high or low) if high != "$" else True)
+
+    if command != "s":
+        return chosen, command, "", None, ""
+    mark = re.escape(parts.group(3))
+    fields = re.fullmatch(rf"((?:\\.|(?!{mark}).)*){mark}((?:\\.|(?!{mark}).)*){mark}([gIp]*)", rest, re.DOTALL)
+    if not fields:
+        raise ValueError("-e expression #1: unterminated `s' command")
+    replacement = re.sub(r"\\(.)|&", lambda one: r"\g<0>" if one.group() == "&" else sed_escape(one[1]), fields[2])
+    matcher = re.compile(pattern_of(fields[1]), re.IGNORECASE if "I" in fields[3] else 0)
+    return chosen, "s", fields[3], matcher, replacement
+
+
+def sed_escape(mark: str) -> str:
+    """A backslash sequence of sed's replacement, as Python's."""
+    return rf"\g<{mark}>" if mark.isdecimal() else "\n" if mark == "n" else "\\\\" if mark == "\\" else mark
+
+
+@program("awk", "mawk", "gawk")
+async def awk(call: Call) -> int:
+    """`CONDITION { print A, B }` rules with fields, NR, NF, -v variables, comparisons, ~, && and ||; -F."""
+    words = call.words[1:]
+    separator: str | None = None
+    variables: dict[str, str] = {}
+    while words and words[0].startswith("-") and len(words[0]) > 1:
+        flag, value = words[0][:2], words[0][2:]
+        words = words[1:]
+        if not value and words:
+            value, words = words[0], words[1:]
+        if flag == "-F":
+            separator = value
+        elif flag == "-v":
+            name, _, variables[name] = value.partition("=")[0], "", value.partition("=")[2]
+    rules = awk_rules(words[0] if words else "")
+    rows = await lines_of(call, words[1:])
+    if rows is None:
+        return 2
+    for number, row in enumerate(rows, 1):
+        fields = row.split(separator)
+        line = AwkLine(row=row, fields=fields, variables=variables | {"NR": str(number), "NF": str(len(fields))})
+        for condition, printed in rules:
+            if condition and not line.truth(condition):
+                continue
+            await call.say(" ".join(line.value(piece) for piece in printed) if printed else row)
+    return 0
+
+
+def awk_rules(text: str) -> list[tuple[str, list[str]]]:
+    """Conditions with what they print; raises ValueError for what is not simulated."""
+    rules = []
+    for found in re.finditer(r"\s*([^{}]*?)\s*(?:\{\s*(?:print\s*([^{};]*?)\s*;?)\s*\}|$)\s*", text):
+        if found.group():
+            printed = re.findall(r'(?:"[^"]*"|[^,"])+', found.group(2) or "")
+            rules.append((found.group(1), [piece.strip() for piece in printed]))
+    if not rules or "".join(found.group() for found in re.finditer(AWK_SHAPE, text)) != text:
+        raise ValueError(f"not simulated: {text}")
+    return rules
+
+
+AWK_SHAPE = r"\s*([^{}]*?)\s*(?:\{\s*(?:print\s*([^{};]*?)\s*;?)\s*\}|$)\s*"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwkLine:
+    """One line awk looks at."""
+
+    row: str
+    fields: list[str]
+    variables: Mapping[str, str]
+
+    def value(self, text: str) -> str:
+        """A field, a number, a string or a variable, or several side by side; raises ValueError for anything else."""
+        pieces = re.findall(r'"[^"]*"|\$\w+|\w+(?:\.\d+)?|\S', text)
+        return "".join(self.atom(piece) for piece in pieces)
+
+    def atom(self, piece: str) -> str:
+        """One of them."""
+        if piece.startswith('"'):
+            return unescape(piece[1:-1])
+        if piece.startswith("$"):
+            name = piece[1:]
+            place = int(name if name.isdecimal() else self.variables.get(name, "0") or 0)
+            return self.row if place == 0 else self.fields[place - 1] if place <= len(self.fields) else ""
+        if re.fullmatch(r"\d+(\.\d+)?", piece):
+            return piece
+        if re.fullmatch(r"\w+", piece):
+            return self.variables.get(piece, "")
+        raise ValueError(f"not simulated: {piece}")
+
+    def truth(self, text: str) -> bool:
+        """Whether a condition holds."""
+        if "||" in text:
+            return any(self.truth(part) for part in text.split("||"))
+        if "&&" in text:
+            return all(self.truth(part) for part in text.split("&&"))
+        text = text.strip()
+        if found := re.fullmatch(r"(!?)/(.*)/", text):
+            return (re.search(posix_classes(found[2]), self.row) is not None) != bool(found[1])
+        if found := re.fullmatch(r"(.+?)\s*(!~|~)\s*/(.*)/", text):
+            return (re.search(posix_classes(found[3]), self.value(found[1])) is not None) == (found[2] == "~")
+        if found := re.fullmatch(r"(.+?)\s*(==|!=|<=|>=|<|>)\s*(.+)", text):
+            return self.compare(self.value(found[1]), found[2], self.value(found[3]))
+        return self.value(text) not in ("", "0")
+
+    def compare(self, left: str, operator: str, right: str) -> bool:
+        """Numbers as numbers, else as text."""
+        try:
+            order = float(left) - float(right)
+        except ValueError:
+            order = float((left > right) - (left < right))
+        answers = {"==": order == 0, "!=": order != 0, "<": order < 0, ">": order > 0, "<=": order <= 0}
+        return answers.get(operator, order >= 0)

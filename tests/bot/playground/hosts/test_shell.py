@@ -99,3 +99,20 @@ async def test_a_megabyte_goes_through_unharmed(ask: Ask) -> None:
 
 async def test_a_reader_that_leaves_ends_the_writer(ask: Ask) -> None:
     assert (await ask("while :; do echo y; done | head -n 2")).stdout == "y\ny\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("f() { f; }; f", "Maximum function recursion depth reached"),
+        ("x=aaaaaaaaaaaaaaaa; while :; do x=$x$x; done", "Cannot allocate memory"),
+        ("x=$(cat /var/log/nginx/access.log); y=$(while :; do echo $x$x$x$x$x$x$x$x; done)", "Cannot allocate memory"),
+        ("cd /tmp; echo a > f; while :; do cat f f >> g && cat g >> f || exit 9; done", "No space left on device"),
+        ("echo $((1 / 0))", "division by zero"),
+    ],
+)
+async def test_text_without_end_is_told_so(ask: Ask, line: str, complaint: str) -> None:
+    answer = await asyncio.wait_for(ask(line), 10)
+
+    assert answer.exit_status != 0
+    assert complaint in str(answer.stderr)
