@@ -33,15 +33,28 @@ def receive(connection: Connection, received: Received) -> bool:
     return True
 
 
-def handled(connection: Connection, request_id: str) -> bool:
+def handled(connection: Connection, request_id: str, answer: str | None = None) -> bool:
     """Mark it handled, in the transaction of what came of it. False when it was already."""
     row = connection.execute(
         update(t.requests)
         .where(t.requests.c.id == request_id, t.requests.c.state == InboxState.NEW.value)
-        .values(state=InboxState.HANDLED.value)
+        .values(state=InboxState.HANDLED.value, answer=answer)
         .returning(t.requests.c.id)
     ).first()
     return row is not None
+
+
+def answered(connection: Connection, request_id: str, answer: str) -> None:
+    """Keep what was said back about a request that is handled already."""
+    connection.execute(update(t.requests).where(t.requests.c.id == request_id).values(answer=answer))
+
+
+def answer_to(connection: Connection, request_id: str) -> tuple[bool, str | None]:
+    """Whether a request was handled, and what was said back."""
+    row = connection.execute(
+        select(t.requests.c.state, t.requests.c.answer).where(t.requests.c.id == request_id)
+    ).first()
+    return (False, None) if row is None else (row.state == InboxState.HANDLED.value, row.answer)
 
 
 def unhandled(connection: Connection, limit: int = 100) -> list[Received]:
@@ -66,6 +79,6 @@ def prune(connection: Connection, *, before: datetime, limit: int = 500) -> int:
 
 
 def _received(row: Row[Any]) -> Received:
-    values = dict(row._mapping)
+    values = {k: v for k, v in row._mapping.items() if k != "answer"}
     actor = Actor(id=values.pop("actor_id"), name=values.pop("actor_name"))
     return Received(actor=actor, **{**values, "state": InboxState(values["state"])})

@@ -107,6 +107,7 @@ requests = Table(
     Column("payload", Json, nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
     Column("state", String(10), nullable=False),
+    Column("answer", Text),  # what was said back, for who waits at a command line
     UniqueConstraint("key"),
     _one_of("state", InboxState),
     Index("ix_requests_new", "received_at", sqlite_where=text("state = 'new'"), postgresql_where=text("state = 'new'")),

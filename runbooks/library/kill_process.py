@@ -36,7 +36,7 @@ class KillProcess(Runbook):
         """Which process, and how long it may take to end by itself."""
 
         process: str = positional(
-            "process id, or the exact name of the program", pattern=r"\A[A-Za-z0-9_.][A-Za-z0-9_.:@+-]{0,63}\Z"
+            "process id, or the exact name of the program", pattern=r"^[A-Za-z0-9_.][A-Za-z0-9_.:@+-]{0,63}$"
         )
         grace: Seconds = Field(10, ge=1, le=120, description="seconds between TERM and KILL")
 

@@ -262,6 +262,7 @@ def upgrade() -> None:
         sa.Column("payload", JSON_, nullable=False),
         sa.Column("received_at", UtcDateTime(), nullable=False),
         sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("answer", sa.Text(), nullable=True),
         sa.CheckConstraint("state IN ('new', 'handled')", name=op.f("ck_requests_state")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_requests")),
         sa.UniqueConstraint("key", name=op.f("uq_requests_key")),

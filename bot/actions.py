@@ -1,0 +1,91 @@
+"""What clicks mean: the verb of a button to one call of the engine."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from bot import blocks, cards
+from bot.blocks import Message, parse_value
+from bot.commands import Commands
+from runbooks.engine import Answer, Engine
+from storage import executions
+from storage.errors import Invalid, NotFound, NotPermitted
+from storage.records import Actor, Received
+
+PREFIX = "handrail:"
+
+
+class Actions:
+    """Answers one click at a time. What changed is shown by the thread; only the rest is said to the person."""
+
+    def __init__(self, engine: Engine, commands: Commands) -> None:
+        self.engine, self.commands = engine, commands
+        self.verbs: Mapping[str, Callable[[int, str | None, Actor], Awaitable[Message | None]]] = {
+            "approve": self._approve,
+            "confirm": self._approve,
+            "deny": self._deny,
+            "cancel": self._cancel,
+            "retry": self._retry,
+            "rollback": self._roll_back,
+            "resume": self._resume,
+            "again": self._again,
+            "after": self._after,
+            "giveup": self._give_up,
+            "plan": self._plan,
+        }
+
+    async def answer(self, received: Received) -> Message | None:
+        """Carry it out; what to say privately, or None. Raises OperatorError."""
+        verb = received.text.removeprefix(PREFIX)
+        if verb not in self.verbs:
+            raise NotFound("This button is of another version of Handrail. Use the slash command instead.")
+        try:
+            execution_id, mark = parse_value(str(received.payload.get("value", "")))
+        except ValueError as error:
+            raise Invalid("This button does not say which execution it is about. Use the slash command.") from error
+        return await self.verbs[verb](execution_id, mark, received.actor)
+
+    async def _approve(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
+        await self.engine.approve(execution_id, actor, mark=mark)
+        return None
+
+    async def _deny(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
+        await self.engine.deny(execution_id, actor)
+        return None
+
+    async def _cancel(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
+        return _private(await self.engine.cancel(execution_id, actor))
+
+    async def _retry(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
+        return _private(await self.engine.retry(execution_id, actor))
+
+    async def _roll_back(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
+        return _private(await self.engine.roll_back(execution_id, actor))
+
+    async def _resume(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
+        return await self.commands.resume(actor, execution_id)
+
+    async def _again(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
+        await self.engine.resume(execution_id, actor, again=True)
+        return None
+
+    async def _after(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
+        await self.engine.resume(execution_id, actor, again=False)
+        return None
+
+    async def _give_up(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
+        await self.engine.give_up(execution_id, actor)
+        return None
+
+    async def _plan(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
+        from safety.roles import Permission
+
+        if not self.engine.policy.may(actor.id, Permission.EXECUTIONS_READ):
+            raise NotPermitted(f"You may not see plans: that takes {Permission.EXECUTIONS_READ.value}.")
+        execution = await self.engine.tools.database.read(executions.get, execution_id)
+        plan = await self.engine.tools.database.read(executions.plan_of, execution_id)
+        if plan is None:
+            return blocks.plain(f"#{execution_id} has no plan: it is {execution.state.words}.")
+        return cards.plan_messages(execution, plan)[0]
+
+
+def _private(answer: Answer) -> Message:
+    return blocks.plain(answer.message)

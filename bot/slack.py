@@ -1,0 +1,150 @@
+"""The two doors to Slack: signed HTTP requests and Socket Mode, with the same listeners behind both.
+
+A listener commits what came and acknowledges; the work goes on in `inbox.py`. Nothing here waits for Slack: the bot's
+token is not checked by a call before a command is heard, so commands are taken while Slack's API is away.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from aiohttp import web
+from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
+from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
+from slack_bolt.async_app import AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+from slack_bolt.context.ack.async_ack import AsyncAck
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.actions import PREFIX
+from bot.identity import actor_of
+from bot.inbox import Inbox
+from bot.settings import Slack
+from storage.records import Origin
+
+log = structlog.get_logger(__name__)
+
+
+def client_for(slack: Slack, timeout: int = 10) -> AsyncWebClient:
+    """Slack's client, pointed where the settings say; we retry by ourselves."""
+    return AsyncWebClient(
+        token=slack.bot_token.get_secret_value(), base_url=slack.api_url, timeout=timeout, retry_handlers=[]
+    )
+
+
+def bolt_app(slack: Slack, client: AsyncWebClient, inbox: Inbox) -> AsyncApp:
+    """Bolt with our listeners."""
+
+    async def authorize(team_id: str | None = None, **_: Any) -> AuthorizeResult:
+        return AuthorizeResult(
+            enterprise_id=None, team_id=team_id, bot_token=slack.bot_token.get_secret_value(), bot_user_id=None
+        )
+
+    secret = slack.signing_secret
+    app = AsyncApp(
+        client=client,
+        signing_secret=secret.get_secret_value() if secret is not None else "",
+        authorize=authorize,
+        process_before_response=True,  # the listener only commits; without this Bolt polls for the ack every 10 ms
+        request_verification_enabled=secret is not None,
+        ignoring_self_events_enabled=False,
+    )
+    app.command(re.compile(r".*"))(_Command(inbox).hear)
+    app.action(re.compile(r".*"))(_Click(inbox).hear)
+    return app
+
+
+class _Command:
+    def __init__(self, inbox: Inbox) -> None:
+        self.inbox = inbox
+
+    async def hear(self, ack: AsyncAck, body: dict[str, Any]) -> None:
+        """Commit a slash command, then acknowledge it."""
+        said = await self.inbox.receive(
+            key=_key(body, "command", "text", "user_id", "channel_id"),
+            kind="command",
+            actor=actor_of(body),
+            channel=str(body.get("channel_id") or "")[:40] or None,
+            text=str(body.get("text") or ""),
+            payload={"command": body.get("command"), "response_url": body.get("response_url")},
+            origin=Origin.COMMAND,
+        )
+        await ack(said) if said else await ack()
+
+
+class _Click:
+    def __init__(self, inbox: Inbox) -> None:
+        self.inbox = inbox
+
+    async def hear(self, ack: AsyncAck, body: dict[str, Any]) -> None:
+        """Commit the click of a button, then acknowledge it."""
+        action = (body.get("actions") or [{}])[0]
+        verb = str(action.get("action_id") or "")
+        if not verb.startswith(PREFIX):
+            await ack()
+            return
+        channel = body.get("channel") or body.get("container") or {}
+        said = await self.inbox.receive(
+            key=_key(body, "actions", "user", "container"),
+            kind="click",
+            actor=actor_of(body),
+            channel=str(channel.get("id") or channel.get("channel_id") or "")[:40] or None,
+            text=verb,
+            payload={"value": action.get("value"), "response_url": body.get("response_url")},
+            origin=Origin.BUTTON,
+        )
+        await ack()
+        if said:
+            log.warning("click_not_stored", verb=verb)
+
+
+def _key(body: Mapping[str, Any], *parts: str) -> str:
+    """What makes a delivery the same as another: its trigger id; without one, what it says."""
+    trigger = body.get("trigger_id")
+    if trigger:
+        return str(trigger)
+    said = json.dumps([body.get(part) for part in parts], sort_keys=True, default=str)
+    return "body:" + hashlib.sha256(said.encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def events_handler(app: AsyncApp) -> Any:
+    """The aiohttp handler of `POST /slack/events`."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        # The SDK reads the timestamp with int() and would answer 500; a header that is no number is no signature.
+        timestamp = request.headers.get("X-Slack-Request-Timestamp", "0")
+        if not re.fullmatch(r"[0-9]{1,12}", timestamp):
+            return web.json_response({"error": "invalid request"}, status=401)
+        answer = await app.async_dispatch(await to_bolt_request(request))
+        return await to_aiohttp_response(answer)
+
+    return handle
+
+
+class Socket:
+    """Socket Mode, kept connected."""
+
+    def __init__(self, app: AsyncApp, slack: Slack) -> None:
+        if slack.app_token is None:
+            raise ValueError("Socket Mode needs SLACK_APP_TOKEN")
+        self._token = slack.app_token.get_secret_value()
+        self._app = app
+        self._handler: AsyncSocketModeHandler | None = None
+
+    async def connect(self) -> None:
+        """Connect, and again whenever it breaks: the client does that by itself."""
+        self._handler = AsyncSocketModeHandler(self._app, self._token)
+        await self._handler.connect_async()
+
+    async def connected(self) -> bool:
+        """Whether a connection stands."""
+        return self._handler is not None and await self._handler.client.is_connected()
+
+    async def close(self) -> None:
+        """Take nothing more."""
+        if self._handler is not None:
+            await self._handler.close_async()
+            self._handler = None

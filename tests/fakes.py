@@ -1,0 +1,194 @@
+"""Small stand-ins where a test must hold time or failure in its hands."""
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection
+
+from runbooks.progress import Event
+from runbooks.remote import (
+    Ended,
+    Finished,
+    Host,
+    HostReport,
+    Line,
+    RemoteCommand,
+    StopCord,
+    Stream,
+)
+from storage.records import Death, Execution
+
+START = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
+
+
+class FakeClock:
+    """Time that only moves when a test says so; sleepers wake in order."""
+
+    def __init__(self, start: datetime = START) -> None:
+        self._start, self._passed = start, 0.0
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._count = itertools.count()
+
+    def now(self) -> datetime:
+        """The wall clock."""
+        return self._start + timedelta(seconds=self._passed)
+
+    def monotonic(self) -> float:
+        """Seconds since the start."""
+        return self._passed
+
+    async def sleep(self, seconds: float) -> None:
+        """Until `advance` has moved past it."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._passed + seconds, next(self._count), woken))
+        await woken
+
+    async def advance(self, seconds: float) -> None:
+        """Let time pass, waking everybody on the way."""
+        end = self._passed + seconds
+        while self._sleepers and self._sleepers[0][0] <= end:
+            at, _, woken = heapq.heappop(self._sleepers)
+            self._passed = max(self._passed, at)
+            if not woken.done():
+                woken.set_result(None)
+            await _settle()
+        self._passed = end
+        await _settle()
+
+
+async def _settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+@dataclass
+class Reply:
+    """What a fake host answers to one command. `hangs`: until it is stopped, or `release` is set."""
+
+    out: str = ""
+    err: str = ""
+    status: int = 0
+    hangs: bool = False
+    ignores_term: bool = False
+    lost: bool = False
+    raises: Exception | None = None
+    altered: bool = False
+    release: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+Answer = Reply | Callable[[str], Reply]
+
+
+@dataclass
+class FakeRemote:
+    """Hosts that answer from a table: the longest prefix of the shell text that is in `replies` counts.
+
+    `ran` lists (host, line) in order; `started` is notified with every command.
+    """
+
+    replies: dict[str, Answer] = field(default_factory=dict)
+    ran: list[tuple[str, str]] = field(default_factory=list)
+    alive: dict[int, tuple[int, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._groups = itertools.count(1000)
+        self._changed = asyncio.Condition()
+
+    async def run(
+        self,
+        host: Host,
+        command: RemoteCommand,
+        *,
+        cord: StopCord | None = None,
+        on_line: Callable[[Line], None] | None = None,
+        on_group: Callable[[int], None] | None = None,
+    ) -> Finished:
+        """As the table says."""
+        self.ran.append((host.name, command.line))
+        reply = self._reply(command.line)
+        async with self._changed:
+            self._changed.notify_all()
+        if reply.raises is not None:
+            raise reply.raises
+        group = next(self._groups)
+        if on_group is not None:
+            on_group(group)
+        lines = [Line(stream=Stream.OUT, text=t, altered=reply.altered) for t in reply.out.splitlines()]
+        lines += [Line(stream=Stream.ERR, text=t) for t in reply.err.splitlines()]
+        for line in lines:
+            if on_line is not None:
+                on_line(line)
+        if reply.lost:
+            return Finished(ended=Ended.LOST, group=group)
+        if reply.hangs:
+            stopped = await self._held(reply, cord)
+            if stopped:
+                death = Death.STILL_RUNNING if reply.ignores_term else Death.STOPPED
+                return Finished(ended=Ended.STOPPED, group=group, death=death, lines=len(lines))
+        return Finished(ended=Ended.EXITED, exit_status=reply.status, group=group, lines=len(lines))
+
+    async def _held(self, reply: Reply, cord: StopCord | None) -> bool:
+        waits = [asyncio.ensure_future(reply.release.wait())]
+        if cord is not None:
+            waits.append(asyncio.ensure_future(cord.wait()))
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+        return cord is not None and cord.pulled
+
+    def _reply(self, line: str) -> Reply:
+        known = [prefix for prefix in self.replies if line.startswith(prefix)]
+        if not known:
+            return Reply(err=f"sh: {line.split()[0]}: not found", status=127)
+        answer = self.replies[max(known, key=len)]
+        return answer(line) if callable(answer) else answer
+
+    async def until(self, prefix: str, times: int = 1) -> None:
+        """Return once commands that start like this were sent so often."""
+        async with asyncio.timeout(10), self._changed:
+            await self._changed.wait_for(lambda: self.count(prefix) >= times)
+
+    def count(self, prefix: str) -> int:
+        """How often such commands were sent."""
+        return sum(1 for _, line in self.ran if line.startswith(prefix))
+
+    async def end_groups(self, host: Host, groups: Sequence[int], *, grace: float) -> Mapping[int, Death]:
+        """All stop."""
+        return dict.fromkeys(groups, Death.STOPPED)
+
+    async def look(self, host: Host, groups: Sequence[int]) -> Mapping[int, tuple[int, ...]]:
+        """What the test says lives."""
+        return {group: self.alive.get(group, ()) for group in groups}
+
+    async def check(self, host: Host) -> HostReport:
+        """Fine."""
+        return HostReport(host=host.name, ok=True, message="fake")
+
+    async def close(self) -> None:
+        """Nothing to do."""
+
+
+@dataclass
+class FakeReporter:
+    """Collects what was reported."""
+
+    events: list[Event] = field(default_factory=list)
+
+    def report(self, connection: Connection, event: Event, now: datetime) -> None:
+        """Keep it."""
+        self.events.append(event)
+
+    async def headline_settled(self, execution: Execution) -> None:
+        """At once."""
+
+    def of(self, kind: type) -> list[Event]:
+        """The events of one kind."""
+        return [event for event in self.events if isinstance(event, kind)]
