@@ -5,7 +5,8 @@ with an asyncio task when it runs something; its files are nodes of a tree held 
 starts a program, opens a file or sends a signal on the machine it runs on, so no text sent to a demo host can: that is
 why the shell is interpreted here and not lent from the machine, where `kill` is a builtin and `>` needs no program.
 
-In order: streams, files, processes and services, the system, the shell's grammar, the shell, its builtins, the programs.
+In order: streams, files, processes and services, the system, the shell's grammar, the shell and its builtins, the
+programs.
 A process that is stopped (STOP, TSTP) is shown as `T` but goes on; the scheduler is not simulated.
 """
 

@@ -106,7 +106,10 @@ async def test_a_reader_that_leaves_ends_the_writer(ask: Ask) -> None:
     [
         ("f() { f; }; f", "Maximum function recursion depth reached"),
         ("x=aaaaaaaaaaaaaaaa; while :; do x=$x$x; done", "Cannot allocate memory"),
-        ("x=$(cat /var/log/nginx/access.log); y=$(while :; do echo $x$x$x$x$x$x$x$x; done)", "Cannot allocate memory"),
+        (
+            'x=$(cat /var/log/nginx/access.log); y=$(while :; do echo "$x$x$x$x$x$x$x$x"; done)',
+            "Cannot allocate memory",
+        ),
         ("cd /tmp; echo a > f; while :; do cat f f >> g && cat g >> f || exit 9; done", "No space left on device"),
         ("echo $((1 / 0))", "division by zero"),
     ],
