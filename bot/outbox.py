@@ -96,6 +96,11 @@ class Outbox:
         """Something was written: look at once. To be called in the event loop `run` runs in."""
         self._woken.set()
 
+    @property
+    def under_way(self) -> int:
+        """How many messages are being said at this moment."""
+        return len(self._busy)
+
     async def run(self) -> None:
         """Say what waits, until cancelled. Outlives Slack's, the database's and its own failures."""
         async with asyncio.TaskGroup() as turns:

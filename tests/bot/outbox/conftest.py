@@ -1,0 +1,224 @@
+"""A sender between a real database and the local workspace, with one clock for all three."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.blocks import Message, plain
+from bot.outbox import Outbox
+from bot.pace import PaceSettings
+from bot.playground.workspace import Workspace
+from bot.thread import ThreadReporter
+from runbooks.progress import Event, ExecutionSubmitted
+from storage import executions, outbox
+from storage.database import Database
+from storage.records import (
+    Actor,
+    Danger,
+    Execution,
+    Origin,
+    OutboxKind,
+    OutboxMessage,
+    Priority,
+    State,
+)
+from tests.fakes import FakeClock
+
+BOB = Actor(id="UBOB", name="bob")
+UNHURRIED = PaceSettings(
+    posts_per_channel=1_000.0,
+    posts=1_000.0,
+    edits=1_000.0,
+    progress_edits=1_000.0,
+    answers=1_000.0,
+    seconds_between_edits_of_one=0.0,
+)
+
+
+@dataclass
+class Desk:
+    """What a test of the sender holds in its hands."""
+
+    database: Database
+    workspace: Workspace
+    clock: FakeClock
+    senders: list[tuple[Outbox, asyncio.Task[None]]] = field(default_factory=list)
+    ids: Any = field(default_factory=lambda: itertools.count(1))
+
+    def __post_init__(self) -> None:
+        self.reporter = ThreadReporter(
+            database=self.database, alerts="C0OPS", new_id=lambda: f"m{next(self.ids)}", sleep=self.clock.sleep
+        )
+
+    def client(self) -> AsyncWebClient:
+        """As the app would make it."""
+        return AsyncWebClient(token=self.workspace.bot_token, base_url=self.workspace.api_url)
+
+    def start(
+        self,
+        *,
+        alerts: str | None = "C0OPS",
+        pace: PaceSettings = UNHURRIED,
+        call_timeout: float = 5.0,
+        is_alone: bool = True,
+    ) -> Outbox:
+        """A sender, running."""
+        sender = Outbox(
+            database=self.database,
+            client=self.client(),
+            alerts=alerts,
+            clock=self.clock,
+            pace=pace,
+            call_timeout=call_timeout,
+            is_alone=is_alone,
+        )
+        self.senders.append((sender, asyncio.create_task(sender.run())))
+        return sender
+
+    async def kill(self) -> None:
+        """Every sender dies where it is."""
+        for _, task in self.senders:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in self.senders), return_exceptions=True)
+        self.senders.clear()
+
+    async def execution(self, *, channel: str | None = "C0INC", hosts: tuple[str, ...] = ("web-01",)) -> Execution:
+        """One that is pending."""
+        return await self.database.write(
+            executions.create,
+            runbook="restart-service",
+            params={"service": "nginx"},
+            hosts=hosts,
+            services=("nginx",),
+            danger=Danger.LOW,
+            actor=BOB,
+            origin=Origin.COMMAND,
+            channel=channel,
+            text="restart nginx on web-01",
+            normalised=None,
+            reason=None,
+            dry_run=False,
+            priority=Priority.NORMAL,
+            state=State.PENDING,
+            timeout=timedelta(minutes=5),
+            now=self.clock.now(),
+        )
+
+    async def submitted(self, **more: Any) -> Execution:
+        """One whose headline is due."""
+        execution = await self.execution(**more)
+        await self.report(ExecutionSubmitted(execution=execution))
+        return execution
+
+    async def report(self, event: Event) -> None:
+        """As the engine would, in a transaction."""
+        await self.database.write(self.reporter.report, event, self.clock.now())
+
+    async def put(
+        self,
+        text: str,
+        *,
+        kind: OutboxKind = OutboxKind.ALERT,
+        method: str = "post",
+        channel: str | None = "C0INC",
+        message: Message | None = None,
+        execution_id: int | None = None,
+        key: str | None = None,
+        **more: Any,
+    ) -> str:
+        """A row; returns its id."""
+        row_id = f"m{next(self.ids)}"
+        await self.database.write(
+            outbox.put,
+            id=row_id,
+            kind=kind,
+            method=method,
+            payload=(message or plain(text)).payload(**more),
+            now=self.clock.now(),
+            channel=channel,
+            execution_id=execution_id,
+            coalesce_key=key,
+        )
+        return row_id
+
+    async def rows(self) -> list[OutboxMessage]:
+        """Everything in the outbox, in the order written."""
+        return await self.database.read(_all_rows)
+
+    async def row(self, row_id: str) -> OutboxMessage:
+        """One of them."""
+        return next(row for row in await self.rows() if row.id == row_id)
+
+    async def until(self, what: Callable[[], bool], *, within: float = 120.0, step: float = 0.25) -> float:
+        """Let time pass, whenever nothing is under way, until this is so; returns the seconds that passed."""
+        began = self.clock.monotonic()
+        while not what():
+            assert self.clock.monotonic() - began < within, f"not within {within:g} s:\n{self.transcripts()}"
+            await asyncio.sleep(0.002)
+            if not any(sender.under_way for sender, _ in self.senders):
+                await self.clock.advance(step)
+        return self.clock.monotonic() - began
+
+    async def settle(self, *, within: float = 600.0) -> None:
+        """Let time pass until nothing waits any more."""
+        began = self.clock.monotonic()
+        while await self.database.read(outbox.open_messages):
+            assert self.clock.monotonic() - began < within, self.transcripts()
+            await asyncio.sleep(0.002)
+            if not any(sender.under_way for sender, _ in self.senders):
+                await self.clock.advance(0.5)
+
+    async def wait(self, seconds: float) -> None:
+        """So many seconds pass, with everything that is due in them."""
+        end = self.clock.monotonic() + seconds
+        await self.until(lambda: self.clock.monotonic() >= end, within=seconds + 1, step=min(0.25, seconds))
+
+    def posts(self, channel: str = "C0INC", *, thread: str | None = None) -> list[str]:
+        """The texts that stand there, in order."""
+        return [message.text for message in self.workspace.messages(channel, thread_ts=thread)]
+
+    def transcripts(self) -> str:
+        """What everybody sees, for a failing test."""
+        return "\n".join(self.workspace.transcript(channel) for channel in ("C0INC", "C0OPS"))
+
+
+def _all_rows(connection: Any) -> list[OutboxMessage]:
+    from sqlalchemy import select
+
+    from storage import tables as t
+
+    rows = connection.execute(select(t.outbox).order_by(t.outbox.c.position))
+    return [outbox._message(row) for row in rows]
+
+
+def changed(execution: Execution, **values: Any) -> Execution:
+    """The same execution, later."""
+    return replace(execution, **values)
+
+
+@pytest.fixture
+async def desk(sqlite: Database) -> AsyncIterator[Desk]:
+    """On SQLite, as most are."""
+    clock = FakeClock()
+    async with Workspace(now=lambda: clock.now().timestamp()) as workspace:
+        desk = Desk(database=sqlite, workspace=workspace, clock=clock)
+        yield desk
+        workspace.faults.clear()
+        await desk.kill()
+
+
+@pytest.fixture
+async def any_desk(database: Database) -> AsyncIterator[Desk]:
+    """On each engine, where the statements are what is tested."""
+    clock = FakeClock()
+    async with Workspace(now=lambda: clock.now().timestamp()) as workspace:
+        desk = Desk(database=database, workspace=workspace, clock=clock)
+        yield desk
+        workspace.faults.clear()
+        await desk.kill()
