@@ -1,0 +1,185 @@
+"""The small POSIX shell texts around a command: give it a process group of its own, end groups, look at them.
+
+Constants and pure builders; `ssh.py` sends them. They run in dash, bash and busybox's ash, for any login shell that
+knows single quotes. Where a text looks odd, one of those shells is why:
+
+- `kill -TERM -123`, not `kill -TERM -- -123`: dash takes the dashes for a number, busybox too.
+- `kill -0` answers for processes that we may not signal, and for those that /proc hides from us (hidepid): "No such
+  process" comes from the kernel and is the one certain proof that a group is gone. Its words are read in the C locale.
+- `ps` is asked only about what is not gone, to tell zombies (which run no more) from the living, and to name pids.
+
+The command's own locale is left alone. LC_ALL=C would make dates and numbers easier to read, but a daemon that the
+command starts inherits it and may then write its files in another encoding; a probe that parses words says
+`env LC_ALL=C` itself.
+"""
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from storage.records import Death
+
+MARK = "handrail-group "  # before the group id, on the first line that we print
+NO_GROUP = 0  # what stands after it when the host has no means to make one; nothing was run then
+AFTER_KILL = 0.8  # seconds until a killed group must be gone; a process in uninterruptible sleep may take longer
+
+# sshd makes every session's shell the leader of a new session, so the first case is what happens; the others are for
+# servers that don't. `setsid` doesn't fork here, since only a group leader needs that: the pid, and the channel, stay.
+# The command line stands at the end of the same text, and again in $1 for those other cases.
+_OWN_GROUP = """\
+g=
+if read -r s 2>/dev/null </proc/$$/stat; then set -- "$1" ${s##*) }; g=$4
+else g=$(ps -o pgid= -p $$ 2>/dev/null); g=${g##* }; fi
+if [ "$g" != $$ ]; then
+again='echo "handrail-group $$"; exec sh -c "$1"'
+command -v setsid >/dev/null 2>&1 && exec setsid sh -c "$again" handrail "$1"
+command -v perl >/dev/null 2>&1 && exec perl -e 'setpgrp(0, 0); exec @ARGV' sh -c "$again" handrail "$1"
+echo "handrail-group 0"; exit 126
+fi
+echo "handrail-group $$"
+unset g s; set --
+"""
+_NO_INPUT = "exec </dev/null\n"
+_PROGRAM = re.compile(r"[\w./+-]+", re.ASCII)
+# These are the shell's own; `exec` would look for a program, which for some of them doesn't exist.
+_BUILTINS = """
+. : [ alias bg break case cd command continue echo eval exec exit export false fc fg for function getopts hash if jobs
+kill local newgrp printf pwd read readonly return set shift test times trap true type ulimit umask unalias unset until
+wait while
+"""
+_KEPT = frozenset(_BUILTINS.split())
+
+_FUNCTIONS = """\
+LC_ALL=C; export LC_ALL
+gone() {
+kill -0 -$1 2>/dev/null && return 1
+case $(kill -0 -$1 2>&1) in *"No such process"*) return 0;; esac
+return 1
+}
+left() { rest=; for g; do gone $g || rest="$rest $g"; done; }
+stats() { echo handrail-stat; cat /proc/[0-9]*/stat 2>/dev/null; }
+report() {
+left "$@"
+echo "handrail-left $rest"
+[ -z "$rest" ] || ps -A -o pgid= -o pid= -o stat= 2>/dev/null || stats
+echo handrail-end
+}
+nap() { sleep "$1" 2>/dev/null || sleep 1; }
+"""
+_END = """\
+for g in $groups; do kill -TERM -$g; done 2>/dev/null
+rest=$groups
+for n in $term; do left $rest; [ -z "$rest" ] && break; nap $n; done
+left $rest
+if [ -n "$rest" ]; then
+for g in $rest; do kill -KILL -$g; done 2>/dev/null
+for n in $kill; do left $rest; [ -z "$rest" ] && break; nap $n; done
+fi
+report $groups
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a look found of one group. `pids`: its live members as far as we can see them."""
+
+    death: Death
+    pids: tuple[int, ...] = ()
+
+
+UNKNOWN = Found(death=Death.UNKNOWN)
+
+
+def own_group(line: str, *, stdin: bool) -> str:
+    """`line` as an exec request: first prints `MARK` and the group id, then becomes the command.
+
+    Without `stdin` the command reads /dev/null, so that it can't notice when the connection goes.
+    """
+    command = _replacing(line)
+    script = _OWN_GROUP + ("" if stdin else _NO_INPUT) + command
+    return f"exec sh -c {shlex.quote(script)} handrail {shlex.quote(command)}"
+
+
+def group_of(line: str) -> int | None:
+    """The group id in a line that starts with `MARK`, `NO_GROUP` among them; None for any other line."""
+    found = re.fullmatch(re.escape(MARK) + r"(\d{1,10})\s*", line)
+    return int(found[1]) if found else None
+
+
+def end(groups: Sequence[int], *, grace: float) -> str:
+    """TERM to all of them, KILL after `grace` seconds to those left, and a look. Over as soon as all are gone."""
+    words = f"groups={shlex.quote(_words(groups))} term='{_naps(grace)}' kill='{_naps(AFTER_KILL)}'\n"
+    return f"exec sh -c {shlex.quote(_FUNCTIONS + words + _END)} handrail-end"
+
+
+def look(groups: Sequence[int]) -> str:
+    """Only the look; touches nothing."""
+    return f"exec sh -c {shlex.quote(_FUNCTIONS + 'report ' + _words(groups))} handrail-look"
+
+
+def read_report(groups: Iterable[int], text: str) -> Mapping[int, Found]:
+    """What a look printed, per group. Anything but a whole report makes all of them unknown."""
+    lines = text.splitlines()
+    start = next((n for n, line in enumerate(lines) if line.startswith("handrail-left")), None)
+    if start is None or lines[-1] != "handrail-end":
+        return dict.fromkeys(groups, UNKNOWN)
+    left = {int(word) for word in lines[start].split()[1:]}
+    members = _members(lines[start + 1 : -1])
+    return {group: _found(members.get(group)) if group in left else Found(death=Death.STOPPED) for group in groups}
+
+
+def _replacing(line: str) -> str:
+    """`exec` in front of one plain program: no shell stays above it that would turn its signal into an exit status."""
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        return line  # the shell will say what is wrong with it
+    plain = bool(words) and shlex.join(words) == line
+    if plain and _PROGRAM.fullmatch(words[0]) and words[0] not in _KEPT:
+        return f"exec {line}"
+    return line
+
+
+def _words(groups: Sequence[int]) -> str:
+    """Group 1 and below would be everything that we may signal."""
+    if not groups or any(group <= 1 for group in groups):
+        raise ValueError(f"not process groups: {groups!r}")
+    return " ".join(str(int(group)) for group in groups)
+
+
+def _naps(seconds: float) -> str:
+    """How long to sleep between looks: short at first, as most commands end at once; together `seconds`."""
+    naps: list[float] = []
+    nap, rest = 0.01, seconds
+    while rest > 0.001:
+        naps.append(min(nap, rest))
+        rest -= naps[-1]
+        nap = min(nap * 2, max(0.1, seconds / 50))
+    return " ".join(f"{nap:.3f}" for nap in naps)
+
+
+def _members(lines: Sequence[str]) -> Mapping[int, list[tuple[int, str]]]:
+    """(pid, state) of every process by group, from `ps` or, where there is none, from /proc/*/stat."""
+    members: dict[int, list[tuple[int, str]]] = {}
+    raw = bool(lines) and "handrail-stat" in lines
+    for line in lines:
+        words = _from_stat(line) if raw else line.split()
+        if len(words) >= 3 and words[0].isdigit() and words[1].isdigit():
+            members.setdefault(int(words[0]), []).append((int(words[1]), words[2]))
+    return members
+
+
+def _from_stat(line: str) -> list[str]:
+    """A program's name may hold spaces and brackets, so the fields are counted from the last bracket."""
+    pid, _, _ = line.partition(" ")
+    state, _, group = [*line.rpartition(") ")[2].split(), "", "", ""][:3]
+    return [group, pid, state]
+
+
+def _found(members: Sequence[tuple[int, str]] | None) -> Found:
+    """The kernel knows the group: living members, zombies only, or processes that are hidden from us."""
+    if not members:
+        return UNKNOWN
+    alive = tuple(sorted(pid for pid, state in members if state[0] not in "ZX"))
+    return Found(death=Death.STILL_RUNNING, pids=alive) if alive else Found(death=Death.STOPPED)

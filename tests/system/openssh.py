@@ -1,0 +1,125 @@
+"""Debian's sshd with a stock configuration, on a free port of the loopback, as the user who runs the tests.
+
+As root it needs /run/sshd and makes it when it is missing (as Debian's own unit does); any other user can only log in
+as itself, which is enough here.
+"""
+
+import getpass
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from runbooks.remote import Host
+
+SSHD = Path("/usr/sbin/sshd")
+# What a fresh installation leaves at its default stays so, MaxSessions and MaxStartups among them. SHLVL keeps bash, which
+# takes a shell of that depth for no login, from reading the .bashrc of whoever runs the tests: it may take long.
+CONFIG = """\
+ListenAddress 127.0.0.1:{port}
+HostKey {folder}/hostkey
+AuthorizedKeysFile {folder}/client.pub
+PidFile none
+UsePAM no
+StrictModes no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+SetEnv SHLVL=2
+{more}
+"""
+
+
+def missing() -> str | None:
+    """Why these tests can't run here."""
+    return None if SSHD.exists() else f"{SSHD} is not installed (Debian: openssh-server)"
+
+
+def free_port() -> int:
+    """A port of the loopback on which nothing listens now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def alive(pid: int) -> bool:
+    """Whether this process runs on this machine; a zombie doesn't."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenSsh:
+    """A running sshd and what one needs to log in."""
+
+    folder: Path
+    port: int
+    pid: int
+
+    @property
+    def known_hosts(self) -> bytes:
+        """The line that `ssh-keyscan` would give."""
+        kind, key = (self.folder / "hostkey.pub").read_text().split()[:2]
+        return f"[127.0.0.1]:{self.port} {kind} {key}\n".encode()
+
+    @property
+    def key_file(self) -> Path:
+        """The client's private key."""
+        return self.folder / "client"
+
+    @property
+    def host(self) -> Host:
+        """As the inventory would hold it."""
+        return Host(name="web-01", address="127.0.0.1", port=self.port, user=getpass.getuser(), key_file=self.key_file)
+
+    def cut(self) -> None:
+        """Kill the process behind every connection, as a crash or an overload would."""
+        children = subprocess.run(["pgrep", "-P", str(self.pid)], capture_output=True, text=True, check=False)
+        for pid in children.stdout.split():
+            os.kill(int(pid), signal.SIGKILL)
+
+
+def make_key(path: Path) -> None:
+    """An ed25519 key without a passphrase, and its `.pub`."""
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+
+
+@contextmanager
+def openssh(folder: Path, more: str = "") -> Iterator[OpenSsh]:
+    """Up when it accepts connections; gone afterwards, with every session of it. `more`: further lines of its file."""
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+    for name in ("hostkey", "client"):
+        make_key(folder / name)
+    port = free_port()
+    (folder / "sshd_config").write_text(CONFIG.format(port=port, folder=folder, more=more))
+    with (folder / "sshd.log").open("w") as log:
+        process = subprocess.Popen([SSHD, "-De", "-f", folder / "sshd_config"], stdin=subprocess.DEVNULL, stderr=log)
+    server = OpenSsh(folder=folder, port=port, pid=process.pid)
+    try:
+        _wait_until_it_listens(server, process)
+        yield server
+    finally:
+        server.cut()
+        process.terminate()
+        process.wait(5)
+
+
+def _wait_until_it_listens(server: OpenSsh, process: "subprocess.Popen[bytes]") -> None:
+    for _ in range(500):
+        if process.poll() is not None:
+            raise RuntimeError("sshd ended: " + (server.folder / "sshd.log").read_text())
+        try:
+            socket.create_connection(("127.0.0.1", server.port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.01)
+    raise RuntimeError("sshd does not listen: " + (server.folder / "sshd.log").read_text())
