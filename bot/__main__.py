@@ -1,0 +1,320 @@
+"""The command line. Heavy modules are imported inside the commands, so that `--help` answers at once.
+
+Exit status: 0 good, 1 a bad finding, 2 usage or configuration.
+"""
+
+import asyncio
+import contextlib
+import getpass
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+app = typer.Typer(
+    name="handrail",
+    help="Plan, approve and run operations from Slack, and prove afterwards what happened.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+audit_app = typer.Typer(help="The append-only record of who did what.", no_args_is_help=True)
+db_app = typer.Typer(help="The database.", no_args_is_help=True)
+hosts_app = typer.Typer(help="The hosts of handrail.yml.", no_args_is_help=True)
+guard_app = typer.Typer(help="The command guard.", no_args_is_help=True)
+for name, sub in (("audit", audit_app), ("db", db_app), ("hosts", hosts_app), ("guard", guard_app)):
+    app.add_typer(sub, name=name)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+def out(text: str = "") -> None:
+    """What was asked for."""
+    typer.echo(text)
+
+
+def note(text: str) -> None:
+    """What helps a person to follow; never mixed with what a script reads."""
+    typer.echo(text, err=True)
+
+
+def colour(text: str, name: str) -> str:
+    """Coloured on a terminal only, and not where NO_COLOR is set."""
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return text
+    return typer.style(text, fg=name)
+
+
+def fail(message: str, status: int = 2) -> NoReturn:
+    """Say it and end."""
+    for line in message.splitlines():
+        note(line)
+    raise typer.Exit(status)
+
+
+@contextlib.contextmanager
+def in_words(status: int = 2) -> Iterator[None]:
+    """Errors an operator can act on are said; anything else is a fault, with its reference in the log."""
+    from storage.errors import ConfigurationError, OperatorError
+
+    try:
+        yield
+    except ConfigurationError as error:
+        many = len(error.complaints) > 1
+        head = "Handrail cannot start:" if many else "Handrail cannot start."
+        fail("\n".join([head, *(f"  - {complaint}" for complaint in error.complaints)]))
+    except OperatorError as error:
+        fail(error.message, status)
+    except KeyboardInterrupt:
+        fail("Stopped.", 130)
+
+
+def actor() -> Any:
+    """Who sits at this command line."""
+    from storage.records import Actor
+
+    login = getpass.getuser()
+    return Actor(id=f"cli:{login}"[:80], name=login)
+
+
+# --- running ----------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def serve(verbose: Annotated[bool, typer.Option(help="Log debug messages too.")] = False) -> None:
+    """Run the bot: Slack, the executions, the thread. Until SIGTERM."""
+    with in_words():
+        from bot import app as bot_app
+        from bot import logs, settings
+
+        loaded = settings.load()
+        logs.configure(secrets=loaded.secrets(), verbose=verbose)
+        if loaded.slack is None:
+            fail("SLACK_BOT_TOKEN is missing.")
+        slack = loaded.slack
+        ways = [w for w, used in (("HTTP", slack.signing_secret), ("Socket Mode", slack.app_token)) if used]
+
+        def ready(port: int) -> None:
+            note(f"Handrail listens on {loaded.host}:{port} ({' and '.join(ways)}).")
+
+        asyncio.run(bot_app.serve(loaded, slack, on_ready=ready))
+
+
+@app.command()
+def demo(
+    port: Annotated[int, typer.Option(help="Port of the page; 0 takes a free one.")] = 0,
+    check: Annotated[bool, typer.Option("--check", help="Play the story without a browser, and verify it.")] = False,
+) -> None:
+    """A local workspace, demo hosts and the bot between them, with a page to try it. Everything is simulated."""
+    with in_words():
+        from bot import logs
+
+        logs.configure(secrets=(), quiet=True)
+        raise typer.Exit(asyncio.run(_demo_check() if check else _demo(port)))
+
+
+async def _demo(port: int) -> int:
+    import signal
+
+    from bot.demo import FIRST_LINE
+    from bot.demo import demo as start
+
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with start(port=port) as running:
+        out(f"The local workspace (simulated) is at {colour(running.url, 'cyan')}")
+        out(f"Type there, in #incidents:  {colour(FIRST_LINE, 'green')}")
+        out("Alice is an admin, Bob is on call, Carol approves, Dave has no role. Ctrl-C ends it.")
+        sys.stdout.flush()
+        await stop.wait()
+    return 0
+
+
+async def _demo_check() -> int:
+    from bot.demo import demo as start
+    from bot.playground.story import CHANNEL, StoryError, play
+    from storage import audit
+
+    async with start(rate_limits=False) as running:
+        wrong: str | None = None
+        try:
+            await play(running.workspace, lambda title: note(f"… {title}"))
+        except StoryError as error:
+            wrong = str(error)
+        out(running.workspace.transcript(CHANNEL))
+        found = await running.app.database.read(audit.verify)
+        out(f"\nThe audit has {found.entries} entries and {'verifies' if found.ok else 'does NOT verify'}.")
+        if wrong is not None:
+            note(colour("The story went wrong: ", "red") + wrong)
+            return 1
+        out(colour("The story went as it should.", "green"))
+        return 0 if found.ok else 1
+
+
+# --- speaking to it from a shell --------------------------------------------------------------------------------------
+
+
+@app.command()
+def say(
+    text: Annotated[str, typer.Argument(help="As typed in Slack: '/runbook restart nginx on web-01'.")],
+    channel: Annotated[str | None, typer.Option(help="Channel id in which the thread is to stand.")] = None,
+    wait: Annotated[float, typer.Option(help="Seconds to follow it; 0 returns at once.")] = 300.0,
+    as_json: Json = False,
+) -> None:
+    """Say something to the running Handrail, as at this command line, and follow what comes of it."""
+    with in_words():
+        from bot import shell
+
+        raise typer.Exit(asyncio.run(shell.say(text, actor(), channel=channel, wait=wait, as_json=as_json, out=out, note=note)))
+
+
+@app.command()
+def killswitch(
+    words: Annotated[list[str], typer.Argument(help="global on [reason] | service NAME on | … off REASON | status")],
+    now: Annotated[bool, typer.Option("--now", help="End what is running, too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Engage or release a kill switch without Slack: `handrail killswitch global on --now`."""
+    with in_words(1):
+        from bot import shell
+
+        raise typer.Exit(asyncio.run(shell.killswitch(words, actor(), now=now, as_json=as_json, out=out)))
+
+
+@audit_app.command("verify")
+def audit_verify(
+    against: Annotated[str | None, typer.Option(help="A head noted earlier: it must still be in the chain.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check the whole chain; name every entry that was changed or is missing. Exit 1 if any."""
+    with in_words():
+        from bot import shell
+
+        found = asyncio.run(shell.verify(against))
+        if as_json:
+            out(json.dumps({"ok": found.ok, "entries": found.entries, "head": found.head, "problems": found.problems}))
+        elif found.ok:
+            out(f"{colour('The audit verifies.', 'green')} {found.entries} entries, head {found.head}")
+        else:
+            out(colour("The audit does NOT verify:", "red"))
+            for problem in found.problems:
+                out(f"  - {problem}")
+        raise typer.Exit(0 if found.ok else 1)
+
+
+@db_app.command("upgrade")
+def db_upgrade() -> None:
+    """Bring the schema up to date; refused while a Handrail owns the SQLite file."""
+    with in_words():
+        from bot import shell
+
+        out(asyncio.run(shell.upgrade()))
+
+
+# --- checking ---------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check settings, database, Slack and every host, and say what to do about each failure."""
+    from bot import doctor as checks
+
+    raise typer.Exit(asyncio.run(checks.run(as_json=as_json, out=out, note=note, colour=colour)))
+
+
+@hosts_app.command("check")
+def hosts_check(
+    names: Annotated[list[str] | None, typer.Argument(help="Only these hosts.")] = None, as_json: Json = False
+) -> None:
+    """Reach every host with its key, and say what to do about those that fail. Exit 1 if any."""
+    with in_words():
+        from bot import doctor as checks
+
+        raise typer.Exit(asyncio.run(checks.check_hosts(names or [], as_json=as_json, out=out, colour=colour)))
+
+
+@guard_app.command("check")
+def guard_check(
+    read_only: Annotated[bool, typer.Option("--read-only", help="Judge by the guard of probes.")] = False,
+) -> None:
+    """Judge commands from standard input, one a line or JSON lines with `cmd`; prints a JSON line each.
+
+    Exit 1 when any is refused.
+    """
+    from safety.command_guard import CommandGuard
+
+    guard, refused = CommandGuard(), False
+    for line in sys.stdin:
+        text = line.rstrip("\r\n")
+        if not text.strip():
+            continue
+        command = _command_in(text)
+        judged = guard.judge_read_only(command) if read_only else guard.judge(command)
+        refused = refused or judged.verdict == "refuse"
+        out(
+            json.dumps(
+                {"cmd": command, "verdict": str(judged.verdict), "rule": judged.rule, "reason": judged.reason},
+                ensure_ascii=False,
+            )
+        )
+    raise typer.Exit(1 if refused else 0)
+
+
+def _command_in(text: str) -> str:
+    if text.lstrip().startswith("{"):
+        try:
+            found = json.loads(text)
+        except ValueError:
+            return text
+        if isinstance(found, dict) and isinstance(found.get("cmd"), str):
+            return str(found["cmd"])
+    return text
+
+
+@app.command()
+def redact(as_json: Json = False) -> None:
+    """Filter secrets from standard input to standard output. With --json: JSON lines with `text`."""
+    from safety.redaction import Redactor
+
+    redactor = Redactor()
+    sys.stdin.reconfigure(errors="surrogateescape", newline="")  # type: ignore[union-attr]
+    sys.stdout.reconfigure(errors="surrogateescape", newline="")  # type: ignore[union-attr]
+    if as_json:
+        for line in sys.stdin:
+            if line.strip():
+                try:
+                    item = json.loads(line)
+                except ValueError:
+                    fail(f"Not a JSON line: {line.strip()[:80]}")
+                item["text"] = redactor.redact(str(item.get("text", ""))).text
+                sys.stdout.write(json.dumps(item, ensure_ascii=False) + "\n")
+        return
+    sys.stdout.write(redactor.redact(sys.stdin.read()).text)
+
+
+@app.command()
+def manifest(
+    url: Annotated[str | None, typer.Option(help="Public address of POST /slack/events; none for Socket Mode.")] = None,
+) -> None:
+    """Print the Slack app's manifest for these commands and buttons."""
+    from bot.manifest import as_yaml
+
+    sys.stdout.write(as_yaml(url))
+
+
+def main() -> None:
+    """Entry point."""
+    if sys.version_info < (3, 11):
+        sys.stderr.write("Handrail needs Python 3.11 or newer.\n")
+        raise SystemExit(2)
+    app()
+
+
+if __name__ == "__main__":
+    main()
+

@@ -1,0 +1,88 @@
+"""The demo: a local workspace, demo hosts and the unmodified bot between them, in one process and a temporary folder.
+
+The bot knows only that `SLACK_API_URL` points elsewhere. Everything is simulated, and everything is gone at the end.
+"""
+
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from bot import app as bot_app
+from bot import settings as bot_settings
+from bot.playground.hosts import DemoHosts, start_demo_hosts
+from bot.playground.workspace import Workspace
+from storage.errors import ConfigurationError
+
+FIRST_LINE = "/runbook restart nginx on web-01"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """What runs. `url` is the page of the workspace."""
+
+    url: str
+    workspace: Workspace
+    hosts: DemoHosts
+    app: bot_app.App
+    folder: Path
+    port: int
+
+
+@contextlib.asynccontextmanager
+async def demo(*, port: int = 0, bot_port: int = 0, rate_limits: bool = True) -> AsyncIterator[Demo]:
+    """Start everything; ports are chosen freely unless given. Raises ConfigurationError when one is taken."""
+    with tempfile.TemporaryDirectory(prefix="handrail-demo-") as name:
+        folder = Path(name)
+        workspace = Workspace(rate_limits=rate_limits)
+        async with contextlib.AsyncExitStack() as stack:
+            hosts = await start_demo_hosts(folder)
+            stack.push_async_callback(hosts.close)
+            try:
+                await workspace.start(port=port)
+            except OSError as error:
+                raise ConfigurationError([f"The demo cannot listen on port {port}: {error.strerror}."]) from error
+            stack.push_async_callback(workspace.close)
+            settings = bot_settings.load(environment=_environment(folder, workspace, hosts, bot_port))
+            if settings.slack is None:
+                raise ConfigurationError(["The demo has no tokens."])
+            ports: list[int] = []
+            app = await stack.enter_async_context(bot_app.running(settings, settings.slack, on_ready=ports.append))
+            workspace.events_url = f"http://127.0.0.1:{ports[0]}/slack/events"
+            yield Demo(url=workspace.url, workspace=workspace, hosts=hosts, app=app, folder=folder, port=ports[0])
+
+
+def _environment(folder: Path, workspace: Workspace, hosts: DemoHosts, bot_port: int) -> Mapping[str, str]:
+    config = folder / "handrail.yml"
+    config.write_text(yaml.safe_dump(_config(hosts), sort_keys=False), encoding="utf-8")
+    return {
+        "SLACK_BOT_TOKEN": workspace.bot_token,
+        "SLACK_SIGNING_SECRET": workspace.signing_secret,
+        "SLACK_API_URL": workspace.api_url,
+        "HANDRAIL_CONFIG": str(config),
+        "HANDRAIL_DATABASE_URL": f"sqlite+aiosqlite:///{folder}/handrail.db",
+        "HANDRAIL_LISTEN": f"127.0.0.1:{bot_port}",
+    }
+
+
+def _config(hosts: DemoHosts) -> Mapping[str, object]:
+    """Alice is an admin, Bob works at night, Carol approves, Dave has no role."""
+    return {
+        "channels": {"alerts": "C0OPS"},
+        "roles": {"UALICE": "ADMIN", "UBOB": "NOC", "UCAROL": "MANAGER"},
+        "emergency": ["UALICE"],
+        "approvals": {"dangerous": "approve", "expire": "15m"},
+        "ssh": {"known_hosts": hosts.known_hosts.name, "user": hosts.user, "key_file": hosts.key_file.name},
+        "hosts": {
+            host.name: {
+                "address": host.address,
+                "port": host.port,
+                "tags": ["web"],
+                "services": sorted(host.system.services),
+            }
+            for host in hosts.hosts
+        },
+    }
