@@ -235,8 +235,8 @@ function tools(message, inChannel) {
   const more = el("button", { class: "plain", "aria-haspopup": "menu", "aria-label": "More actions", text: "⋯" });
   more.addEventListener("click", () => openMenu(more, shortcuts.map((one) => ({ label: one.name, run: () => act("message_shortcut", { ...at, callback_id: one.id }) }))));
   return el("div", { class: "tools", role: "group", "aria-label": "Message actions" },
-    message.only_you ? null : el("button", { class: "plain", title: "React with eyes", "aria-label": "React with eyes", onclick: () => act("react", { ...at, emoji: "eyes" }) }, "👀"),
-    inChannel && !message.only_you ? el("button", { class: "plain", title: "Reply in thread", "aria-label": "Reply in thread", onclick: () => openThread(message.ts, true) }, "💬") : null,
+    message.only_you ? null : el("button", { class: "plain", "aria-label": "React with eyes", onclick: () => act("react", { ...at, emoji: "eyes" }), text: "React" }),
+    inChannel && !message.only_you ? el("button", { class: "plain", "aria-label": "Reply in thread", onclick: () => openThread(message.ts, true), text: "Reply" }) : null,
     shortcuts.length ? more : null);
 }
 
