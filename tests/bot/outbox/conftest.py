@@ -56,9 +56,9 @@ class Desk:
             database=self.database, alerts="C0OPS", new_id=lambda: f"m{next(self.ids)}", sleep=self.clock.sleep
         )
 
-    def client(self) -> AsyncWebClient:
+    def client(self, token: str | None = None) -> AsyncWebClient:
         """As the app would make it."""
-        return AsyncWebClient(token=self.workspace.bot_token, base_url=self.workspace.api_url)
+        return AsyncWebClient(token=token or self.workspace.bot_token, base_url=self.workspace.api_url)
 
     def start(
         self,
@@ -67,11 +67,12 @@ class Desk:
         pace: PaceSettings = UNHURRIED,
         call_timeout: float = 5.0,
         is_alone: bool = True,
+        token: str | None = None,
     ) -> Outbox:
         """A sender, running."""
         sender = Outbox(
             database=self.database,
-            client=self.client(),
+            client=self.client(token),
             alerts=alerts,
             clock=self.clock,
             pace=pace,

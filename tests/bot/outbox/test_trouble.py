@@ -1,0 +1,259 @@
+"""When Slack is slow, full, broken or refuses us: nothing that must be said is lost, and nothing is said twice."""
+
+import asyncio
+from datetime import timedelta
+
+from bot.blocks import Message, section
+from bot.playground.faults import EVERY_METHOD
+from runbooks.progress import ExecutionEnded
+from storage import outbox
+from storage.records import OutboxKind, OutboxState, State
+from tests.bot.outbox.conftest import Desk, changed
+
+
+async def test_retry_after_is_honoured_and_is_no_failed_try(desk: Desk) -> None:
+    row_id = await desk.put("patience")
+    desk.workspace.faults.rate_limited(30, "chat.postMessage", times=1)
+    desk.start()
+    took = await desk.until(lambda: desk.posts() == ["patience"])
+    assert 30 <= took < 32
+    assert len(desk.workspace.calls) == 2
+    assert (await desk.row(row_id)).attempts == 1
+
+
+async def test_a_channel_slack_holds_back_does_not_hold_back_another(desk: Desk) -> None:
+    await desk.put("later", channel="C0OPS")
+    desk.workspace.faults.rate_limited(60, "chat.postMessage", times=1)
+    desk.start()
+    await desk.until(lambda: len(desk.workspace.calls) == 1)
+    await desk.put("now")
+    took = await desk.until(lambda: desk.posts() == ["now"])
+    assert took < 2
+    assert desk.posts("C0OPS") == []
+
+
+async def test_a_server_error_is_tried_again_and_said_once(desk: Desk) -> None:
+    await desk.put("eventually")
+    desk.workspace.faults.server_error("chat.postMessage", times=3)
+    desk.start()
+    took = await desk.until(lambda: bool(desk.posts()))
+    await desk.settle()
+    assert desk.posts() == ["eventually"]
+    assert 7 <= took < 9
+
+
+async def test_waiting_for_a_broken_slack_grows_to_a_minute_and_an_ending_is_never_given_up(desk: Desk) -> None:
+    execution = await desk.submitted()
+    desk.start()
+    await desk.settle()
+    desk.workspace.faults.server_error(EVERY_METHOD)
+    ended = changed(execution, state=State.FAILED, ended_at=desk.clock.now(), ending="disk full")
+    await desk.report(ExecutionEnded(execution=ended, hosts=(), steps=()))
+    before = len(desk.workspace.calls)
+    await desk.wait(600)
+    assert 12 <= len(desk.workspace.calls) - before <= 40
+    desk.workspace.faults.clear()
+    [headline] = desk.workspace.messages("C0INC")
+    await desk.until(lambda: any("disk full" in text for text in desk.posts(thread=headline.ts)))
+    await desk.settle()
+    assert len(desk.posts(thread=headline.ts)) == 1
+
+
+async def test_progress_is_dropped_when_slack_stays_broken(desk: Desk) -> None:
+    execution = await desk.submitted()
+    desk.start()
+    await desk.settle()
+    desk.workspace.faults.server_error(EVERY_METHOD)
+    await desk.put("a line", kind=OutboxKind.PROGRESS, execution_id=execution.id, key="step:1")
+    await desk.settle()
+    assert "a line" not in str(await desk.rows())
+
+
+async def test_a_post_whose_answer_was_lost_is_found_and_not_repeated(desk: Desk) -> None:
+    row_id = await desk.put("once")
+    desk.workspace.faults.drop_after_effect("chat.postMessage", times=1)
+    desk.start()
+    await desk.settle()
+    [message] = desk.workspace.messages("C0INC")
+    row = await desk.row(row_id)
+    assert message.text == "once"
+    assert (row.state, row.ts) == (OutboxState.SENT, message.ts)
+    assert len(desk.workspace.calls_of("conversations.history")) == 1
+
+
+async def test_a_thread_post_that_timed_out_with_effect_is_found_in_its_thread(desk: Desk) -> None:
+    execution = await desk.submitted()
+    desk.start(call_timeout=0.3)
+    await desk.settle()
+    desk.workspace.faults.hang_after_effect("chat.postMessage", times=1)
+    await desk.put("it ended", kind=OutboxKind.ENDING, execution_id=execution.id)
+    await desk.settle()
+    [headline] = desk.workspace.messages("C0INC")
+    assert desk.posts(thread=headline.ts) == ["it ended"]
+    assert len(desk.workspace.calls_of("conversations.replies")) == 1
+
+
+async def test_a_lost_headline_is_found_and_its_thread_adopted(desk: Desk) -> None:
+    execution = await desk.submitted()
+    desk.workspace.faults.drop_after_effect("chat.postMessage", times=1)
+    desk.start()
+    await desk.settle()
+    [headline] = desk.workspace.messages("C0INC")
+    thread = await desk.database.read(outbox.thread_of, execution.id)
+    assert thread is not None
+    assert thread.ts == headline.ts
+
+
+async def test_a_post_that_timed_out_without_effect_is_repeated_and_says_so(desk: Desk) -> None:
+    await desk.put("hello", message=Message(text="hello", blocks=(section("hello"),)))
+    desk.workspace.faults.hang("chat.postMessage", times=1)
+    desk.start(call_timeout=0.3)
+    await desk.settle()
+    [message] = desk.workspace.messages("C0INC")
+    assert message.text == "*(repeated)* hello"
+    assert "(repeated)" in str(message.blocks[-1])
+
+
+async def test_where_we_may_not_look_a_lost_post_is_repeated_and_says_so(desk: Desk) -> None:
+    desk.workspace.state.scopes -= {"channels:history"}
+    await desk.put("hello")
+    desk.workspace.faults.drop_after_effect("chat.postMessage", times=1)
+    desk.start()
+    await desk.settle()
+    assert desk.posts() == ["hello", "*(repeated)* hello"]
+
+
+async def test_newer_words_keep_the_id_of_a_post_that_may_stand_already(desk: Desk) -> None:
+    execution = await desk.submitted()
+    desk.start(call_timeout=0.5)
+    await desk.settle()
+    desk.workspace.faults.hang_after_effect("chat.postMessage", times=1)
+    await desk.put("1 line", kind=OutboxKind.PROGRESS, execution_id=execution.id, key="step:1")
+    [headline] = desk.workspace.messages("C0INC")
+    while not desk.posts(thread=headline.ts):
+        await desk.clock.advance(0.25)
+    await desk.put("2 lines", kind=OutboxKind.PROGRESS, execution_id=execution.id, key="step:1")
+    await desk.settle()
+    await desk.put("3 lines", kind=OutboxKind.PROGRESS, execution_id=execution.id, key="step:1")
+    await desk.settle()
+    assert desk.posts(thread=headline.ts) == ["3 lines"]
+
+
+async def test_what_was_being_said_when_the_process_died_is_looked_for_first(any_desk: Desk) -> None:
+    row_id = await any_desk.put("survived")
+    any_desk.workspace.faults.hang_after_effect("chat.postMessage", times=1)
+    any_desk.start()
+    while not any_desk.posts():
+        await any_desk.clock.advance(0.25)
+    await any_desk.kill()
+    assert (await any_desk.row(row_id)).state is OutboxState.SENDING
+    any_desk.start()
+    await any_desk.settle()
+    assert any_desk.posts() == ["survived"]
+    assert (await any_desk.row(row_id)).state is OutboxState.SENT
+
+
+async def test_what_waited_before_a_restart_is_said_after_it(desk: Desk) -> None:
+    await desk.put("first")
+    desk.workspace.faults.server_error(EVERY_METHOD)
+    desk.start()
+    await desk.wait(10)
+    await desk.kill()
+    desk.workspace.faults.clear()
+    desk.start()
+    await desk.settle()
+    assert desk.posts() == ["first"]
+
+
+async def test_a_sender_beside_others_leaves_what_they_are_saying_alone_until_they_must_be_dead(any_desk: Desk) -> None:
+    row_id = await any_desk.put("theirs")
+    until = any_desk.clock.now() + timedelta(seconds=90)
+    await any_desk.database.write(outbox.begin, row_id, until=until)
+    any_desk.start(is_alone=False)
+    await any_desk.wait(60)
+    assert any_desk.workspace.calls == []
+    await any_desk.until(lambda: bool(any_desk.posts()), within=90)
+    assert any_desk.posts() == ["*(repeated)* theirs"]
+
+
+async def test_blocks_slack_refuses_are_said_as_plain_text(desk: Desk) -> None:
+    await desk.put("plain enough", message=Message(text="plain enough", blocks=({"type": "no_such_block"},)))
+    desk.start()
+    await desk.settle()
+    [message] = desk.workspace.messages("C0INC")
+    assert message.text == "plain enough"
+    assert message.blocks == ()
+
+
+async def test_what_slack_refuses_even_as_plain_text_becomes_a_dead_letter(desk: Desk) -> None:
+    row_id = await desk.put("", message=Message(text="", blocks=()))
+    await desk.put("the next")
+    desk.start()
+    await desk.settle()
+    row = await desk.row(row_id)
+    assert (row.state, row.error) == (OutboxState.DEAD, "no_text")
+    assert desk.posts() == ["the next"]
+
+
+async def test_a_dead_letter_can_be_tried_again(desk: Desk) -> None:
+    desk.workspace.add_channel(id="C0NEW", name="new", bot_is_member=False)
+    row_id = await desk.put("hello", channel="C0NEW")
+    desk.start(alerts=None)
+    await desk.settle()
+    assert (await desk.row(row_id)).state is OutboxState.DEAD
+    desk.workspace.invite("C0NEW", "handrail")
+    assert await desk.database.write(outbox.revive, row_id, desk.clock.now())
+    await desk.settle()
+    assert desk.posts("C0NEW") == ["hello"]
+
+
+async def test_with_a_revoked_token_everything_waits_until_it_is_repaired(desk: Desk) -> None:
+    row_id = await desk.put("nothing is lost")
+    desk.start(token="xoxb-revoked")
+    await desk.wait(600)
+    assert 5 <= len(desk.workspace.calls) <= 12
+    assert {call.error for call in desk.workspace.calls} == {"invalid_auth"}
+    await desk.kill()
+    desk.start()
+    await desk.until(lambda: desk.posts() == ["nothing is lost"], within=70)
+    assert (await desk.row(row_id)).attempts == 1
+
+
+async def test_a_deleted_headline_does_not_keep_the_ending_from_being_said(desk: Desk) -> None:
+    execution = await desk.submitted()
+    desk.start()
+    await desk.settle()
+    [headline] = desk.workspace.messages("C0INC")
+    await desk.client().chat_delete(channel="C0INC", ts=headline.ts)
+    ended = changed(execution, state=State.FAILED, ended_at=desk.clock.now(), ending="disk full")
+    await desk.report(ExecutionEnded(execution=ended, hosts=(), steps=()))
+    await desk.settle()
+    assert any("disk full" in text for text in desk.posts())
+
+
+async def test_the_sender_outlives_a_database_that_goes_away(desk: Desk) -> None:
+    desk.start()
+    await desk.wait(1)
+    await desk.database.close()
+    await desk.wait(5)
+    await desk.database.start()
+    await desk.put("back again")
+    await desk.until(lambda: desk.posts() == ["back again"], within=10)
+
+
+async def test_what_slack_took_while_the_database_was_away_is_not_said_again(desk: Desk) -> None:
+    row_id = await desk.put("taken")
+    desk.workspace.faults.slow(0.2, "chat.postMessage", times=1)
+    sender = desk.start()
+    while not sender.under_way:
+        await desk.clock.advance(0.1)
+    await asyncio.sleep(0.05)
+    await desk.database.close()
+    await desk.workspace.wait_for(lambda workspace: workspace.messages("C0INC"))
+    await desk.clock.advance(3)
+    await desk.database.start()
+    for _ in range(20):
+        await asyncio.sleep(0.005)
+        await desk.clock.advance(1)
+    assert desk.posts() == ["taken"]
+    assert (await desk.row(row_id)).state is OutboxState.SENT
