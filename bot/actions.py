@@ -83,9 +83,9 @@ class Actions:
         execution = await self.engine.tools.database.read(executions.get, execution_id)
         plan = await self.engine.tools.database.read(executions.plan_of, execution_id)
         if plan is None:
-            return blocks.plain(f"#{execution_id} has no plan: it is {execution.state.words}.")
+            return blocks.spoken(f"#{execution_id} has no plan: it is {execution.state.words}.")
         return cards.plan_messages(execution, plan)[0]
 
 
 def _private(answer: Answer) -> Message:
-    return blocks.plain(answer.message)
+    return blocks.spoken(answer.message)

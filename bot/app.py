@@ -6,6 +6,7 @@ what works on it. It lets go in the reverse order.
 
 import asyncio
 import contextlib
+import random
 import signal
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -70,10 +71,12 @@ def build(settings: Settings, slack: Slack, *, clock: Clock | None = None, remot
     redactor = Redactor(settings.secrets())
     client = client_for(slack)
     directory = SlackDirectory(client, settings.groups, clock)
-    remote = remote or SshRemote(known_hosts=settings.known_hosts, redactor=redactor)
+    remote = remote or SshRemote(
+        known_hosts=settings.known_hosts, redactor=redactor, random=random.random, sleep=clock.sleep
+    )
     alerts = settings.file.channels.alerts
-    sender = Outbox(database=database, client=client, clock=clock, alerts=alerts)
-    reporter = ThreadReporter(database=database, alerts=alerts, clock=clock, new_id=lambda: uuid.uuid4().hex)
+    sender = Outbox(database=database, client=client, clock=clock, alerts=alerts, is_alone=database.is_sqlite)
+    reporter = ThreadReporter(database=database, alerts=alerts, sleep=clock.sleep)
     tools = Tools(
         database=database,
         remote=remote,
@@ -266,7 +269,6 @@ async def _stop(app: App, runner: web.AppRunner, tasks: list["asyncio.Task[None]
         task.cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     await app.remote.close()
-    await app.outbox.close()
     await app.database.close()
     for result in results:
         if isinstance(result, Exception):

@@ -29,6 +29,7 @@ _CONTROL = (*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0), *range(0xD800,
 _DIRECTION = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 _CLEAN = dict.fromkeys(_CONTROL, "�") | {mark: f"⟨{mark:04X}⟩" for mark in _DIRECTION}
 _ESCAPE = _CLEAN | {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;"}
+_MENTION = re.compile(r"&lt;@([UW][A-Z0-9]{1,20})&gt;")
 _PERSON = re.compile(r"[UW][A-Z0-9]{1,30}")
 _GROUP = re.compile(r"S[A-Z0-9]{1,30}")
 _CHANNEL = re.compile(r"[CDG][A-Z0-9]{1,30}")
@@ -86,6 +87,12 @@ def clip(text: str, most: int) -> str:
 def inline(text: object, most: int = LONGEST_INLINE) -> str:
     """Untrusted text within a sentence: one line, escaped, cut, unable to open a code span."""
     return clip(" ".join(str(text).split()).replace("`", "ˋ"), most)
+
+
+def ours(text: str, most: int = LONGEST_SECTION) -> str:
+    """A sentence of Handrail's own: escaped too, but it may mention people and hold code; never a group."""
+    shown = _MENTION.sub(r"<@\1>", clip(text, most))
+    return shown if shown.count("`") % 2 == 0 else shown.replace("`", "ˋ")
 
 
 def code(text: str, most: int = LONGEST_SECTION) -> str:
@@ -243,6 +250,8 @@ LABELS = {
     "rollback": "Roll back",
     "resume": "Resume",
     "giveup": "Give up",
+    "again": "Run it again",
+    "after": "Continue after it",
     "plan": "Show plan",
 }
 _PRIMARY = {"approve", "confirm", "resume"}
@@ -306,6 +315,17 @@ def plain(text: str) -> Message:
     """An answer in words, nothing in it interpreted."""
     shown = clip(text, LONGEST_SECTION)
     return message(shown, [section(shown)])
+
+
+def spoken(text: str) -> Message:
+    """An answer in Handrail's own words."""
+    shown = ours(text)
+    return message(shown, [section(shown)])
+
+
+def markdown(text: str) -> Message:
+    """An answer that is mrkdwn already; whoever made it has escaped what is not ours."""
+    return message(text, paragraphs(text.split("\n")))
 
 
 def catalog_list(entries: Sequence[tuple[str, str, str, Danger]]) -> Message:

@@ -29,6 +29,7 @@ from bot.blocks import (
     message,
     moment,
     newest,
+    ours,
     paragraphs,
     section,
     units,
@@ -130,7 +131,7 @@ def subject(execution: Execution) -> str:
 def card(execution: Execution, now: datetime, situation: Situation = NOTHING_MORE) -> Message:
     """The headline, as it stands now: who, what, where, state, progress, times, and what can be done."""
     state = _state_words(execution, situation)
-    text = f"{subject(execution)}: {state}" + (f" ({inline(execution.ending)})" if execution.ending else "")
+    text = f"{subject(execution)}: {state}" + (f" ({ours(execution.ending)})" if execution.ending else "")
     return message(
         text,
         [
@@ -174,7 +175,7 @@ def _details(execution: Execution, state: str, situation: Situation, now: dateti
     if len(situation.hosts) > 1:
         yield hosts_words(situation.hosts)
     if execution.ending:
-        yield inline(execution.ending, 600)
+        yield ours(execution.ending, 600)
     elif execution.note:
         yield inline(execution.note, 400)
     yield from lock_lines(situation.locks, situation.holders)
@@ -547,7 +548,7 @@ def _step_words(news: StepNews, total: int, shown: int) -> Iterator[str]:
     if step.death is not None:
         yield f"the command: {step.death.value}"
     if step.reason:
-        yield inline(step.reason)
+        yield ours(step.reason, 600)
     if news.note:
         yield inline(news.note)
     if total:
@@ -555,6 +556,26 @@ def _step_words(news: StepNews, total: int, shown: int) -> Iterator[str]:
         yield f"{counted(total, 'line')}{newest_words}"
     if step.dropped:
         yield f"{step.dropped:,} not kept"
+
+
+# --- answers about one execution --------------------------------------------------------------------------------------
+
+
+def duplicate(execution: Execution) -> Message:
+    """The same was asked for before and has not ended."""
+    text = f"You asked for exactly this already: {subject(execution)} is {execution.state.words}."
+    return message(text, [section(text), *actions(execution.id, ["cancel"], place="duplicate")])
+
+
+def resume_choice(execution: Execution, found: str, *, host: str, place: str) -> Message:
+    """What a look found after an interruption, and the two ways to go on."""
+    words = f"*{subject(execution)}* stopped at step {inline(place)} on {inline(host)}. {ours(found, 2_000)}"
+    row = actions(execution.id, ["again", "after", "giveup"], place="resume")
+    for button, label in zip(
+        row[0]["elements"], (f"Run step {place} again", f"Continue after step {place}"), strict=False
+    ):
+        button["text"]["text"] = label
+    return message(f"{subject(execution)}: run step {place} again, or continue after it?", [section(words), *row])
 
 
 # --- endings ----------------------------------------------------------------------------------------------------------
@@ -578,14 +599,14 @@ def ending(ended: ExecutionEnded) -> Message:
 
 def _ending_words(ended: ExecutionEnded) -> str:
     execution = ended.execution
-    why = f": {inline(execution.ending, 800)}" if execution.ending else ""
+    why = f": {ours(execution.ending, 800)}" if execution.ending else ""
     took = took_words(execution)
     many = f" ({hosts_words(ended.hosts)})" if len(ended.hosts) > 1 else ""
     match execution.state:
         case State.SUCCEEDED:
             outcomes = [f"{inline(h.outcome)} on {inline(h.host, 100)}" for h in ended.hosts if h.outcome]
             changed = outcomes[0] if len(ended.hosts) == 1 and outcomes else ""
-            detail = ". ".join(filter(None, [changed, inline(execution.ending, 800) if execution.ending else ""]))
+            detail = ". ".join(filter(None, [changed, ours(execution.ending, 800) if execution.ending else ""]))
             return f"succeeded{f' in {took}' if took else ''}{many}{f': {detail}' if detail else ''}"
         case State.REFUSED:
             gate = f" by the gate {inline(ended.gate.replace('_', ' '), 60)}" if ended.gate else ""
@@ -605,7 +626,7 @@ def _deaths(steps: Sequence[StepRun]) -> list[str]:
     found = [step for step in steps if step.death is not None]
     lines = [
         f"{inline(step.host, 100)}, step {inline(step.step, 20)} ({inline(step.title, 100)}): command {step.death}"
-        + (f"; {inline(step.reason, 150)}" if step.reason else "")
+        + (f"; {ours(step.reason, 300)}" if step.reason else "")
         for step in found[:10]
     ]
     return lines + ([f"… and {counted(len(found) - 10, 'more command')}"] if len(found) > 10 else [])
@@ -625,13 +646,13 @@ def interruption(event: ExecutionInterrupted) -> Message:
         *(["*Roll back*"] if event.undoable else []),
         "*Give up*",
     ]
-    what = f"*{subject(execution)}* was interrupted: {inline(event.reason, 600)}"
+    what = f"*{subject(execution)}* was interrupted: {ours(event.reason, 600)}"
     lines = [
         f"{EMOJI[State.INTERRUPTED]} {who(execution.actor)} {what}",
         *unknown,
         f"It keeps its hosts until somebody decides in the headline: {' or '.join(choices)}.",
     ]
-    return message(f"{subject(execution)} was interrupted: {inline(event.reason)}", paragraphs(lines))
+    return message(f"{subject(execution)} was interrupted: {ours(event.reason)}", paragraphs(lines))
 
 
 def continued(execution: Execution, by: str | None, words: str) -> Message:

@@ -58,8 +58,8 @@ class Commands:
         command = str(received.payload.get("command", "/runbook")).lower()
         if received.payload.get("altered"):
             raise Invalid(
-                "Your request holds what looks like a secret, so it was masked and not carried out. A secret on a command "
-                "line would stay in histories and logs: leave it out."
+                "Your request holds what looks like a secret, so it was masked and not carried out. A secret on a "
+                "command line would stay in histories and logs: leave it out."
             )
         match command:
             case "/runbook":
@@ -105,7 +105,7 @@ class Commands:
         refused = answer.decision is not None and answer.decision.refusal is not None
         if answer.duplicate and answer.execution is not None:
             return cards.duplicate(answer.execution)
-        return blocks.plain(answer.message) if refused else None
+        return blocks.spoken(answer.message) if refused else None
 
     async def _query(self, query: Query, received: Received, origin: Origin) -> Message | None:
         actor = received.actor
@@ -151,7 +151,7 @@ class Commands:
         if not shown:
             newest = await database.read(executions.newest, 5)
             if not newest:
-                return blocks.plain("Nothing runs and nothing ran yet. Try `/runbook list`.")
+                return blocks.spoken("Nothing runs and nothing ran yet. Try `/runbook list`.")
             shown = newest
         return blocks.execution_lines(shown[:20], now)
 
@@ -160,7 +160,7 @@ class Commands:
         runbook = self.engine.catalog.get(named[0]).name if named else None
         shown = await self.engine.tools.database.read(executions.newest, 20, runbook=runbook)
         if not shown:
-            return blocks.plain(f"{runbook or 'Nothing'} has not run yet.")
+            return blocks.spoken(f"{runbook or 'Nothing'} has not run yet.")
         return blocks.execution_lines(shown, self.engine.tools.clock.now())
 
     async def _logs(self, actor: Actor, named: Sequence[str]) -> Message:
@@ -169,7 +169,7 @@ class Commands:
         lines = await self.engine.tools.database.read(
             executions.output_of, execution.id, host=named[1] if len(named) > 1 else None, last=100
         )
-        return blocks.logs(lines) if lines else blocks.plain(f"#{execution.id} has printed nothing.")
+        return blocks.logs(lines) if lines else blocks.spoken(f"#{execution.id} has printed nothing.")
 
     async def _why(self, actor: Actor, named: Sequence[str]) -> Message:
         """Every decision about an execution, gate by gate, as the audit has it."""
@@ -183,7 +183,7 @@ class Commands:
             if not verdicts:
                 continue
             said.append(f"*{entry.at:%H:%M:%S} UTC: {entry.kind.removeprefix('decision.')}*")
-            said += [f"• {v['gate']}: {v['outcome']} ({blocks.speech(str(v['reason']))})" for v in verdicts]
+            said += [f"• {v['gate']}: {v['outcome']} ({blocks.ours(str(v['reason']), 600)})" for v in verdicts]
         return blocks.markdown("\n".join(said))
 
     async def _can(self, actor: Actor, named: Sequence[str]) -> Message:
@@ -194,21 +194,21 @@ class Commands:
         roles = ", ".join(sorted(policy.people.roles_of(wanted, policy.directory))) or "no role"
         given = sorted(p.value for p in Permission if policy.may(wanted, p)) or ["nothing"]
         person = "You have" if wanted == actor.id else f"<@{wanted}> has"
-        return blocks.plain(f"{person} {roles}, which allows: {', '.join(given)}.")
+        return blocks.spoken(f"{person} {roles}, which allows: {', '.join(given)}.")
 
     async def _cancel(self, actor: Actor, query: Query, origin: Origin) -> Message:
         reason = query.reason or " ".join(query.words[1:]) or None
         answer = await self.engine.cancel(_id(query.words, query.verb), actor, reason=reason, origin=origin)
-        return blocks.plain(answer.message)
+        return blocks.spoken(answer.message)
 
     async def _retry(self, actor: Actor, query: Query, received: Received, origin: Origin) -> Message | None:
         execution_id = _id(query.words, query.verb)
         answer = await self.engine.retry(execution_id, actor, origin=origin, channel=received.channel)
-        return blocks.plain(answer.message)
+        return blocks.spoken(answer.message)
 
     async def _rollback(self, actor: Actor, query: Query, origin: Origin) -> Message:
         answer = await self.engine.roll_back(_id(query.words, query.verb), actor, origin=origin)
-        return blocks.plain(answer.message)
+        return blocks.spoken(answer.message)
 
     async def resume(self, actor: Actor, execution_id: int) -> Message:
         """Look, show what was found, and ask how to go on."""
@@ -253,7 +253,7 @@ class Commands:
                 origin=origin,
                 channel=received.channel,
             )
-        return blocks.plain(answer.message)
+        return blocks.spoken(answer.message)
 
     # --- /audit -------------------------------------------------------------------------------------------------------
 
@@ -266,7 +266,7 @@ class Commands:
             case AuditSearch():
                 found = await self.engine.tools.database.read(audit.search, words=parsed.words)
                 if not found:
-                    return blocks.plain("No audit entry holds all these words. Try fewer.")
+                    return blocks.spoken("No audit entry holds all these words. Try fewer.")
                 return blocks.audit_lines(found)
             case _:
                 assert_never(parsed)
@@ -278,7 +278,7 @@ class Commands:
 
 def _unclear(parsed: Unclear) -> Message:
     suggestion = f" Try `{parsed.suggestion}`." if parsed.suggestion else ""
-    return blocks.plain(f"{parsed.message}{suggestion}")
+    return blocks.spoken(f"{parsed.message}{suggestion}")
 
 
 def _id(named: Sequence[str], verb: Verb) -> int:
@@ -289,7 +289,7 @@ def _id(named: Sequence[str], verb: Verb) -> int:
 
 
 def _headline(execution: Execution) -> str:
-    return f"*#{execution.id}* {blocks.speech(cards.subject(execution))}: {execution.state.words}"
+    return f"*#{execution.id}* {cards.subject(execution)}: {execution.state.words}"
 
 
 def _about(entry: Entry) -> str:

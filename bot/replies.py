@@ -16,6 +16,6 @@ def words_of(error: Exception, *, doing: str) -> str:
     reference = secrets.token_hex(4)
     log.error("unexpected_error", reference=reference, doing=doing, exc_info=error)
     return (
-        f"Something went wrong in Handrail itself while {doing} (reference {reference}). Nothing was run by this request "
-        "beyond what the thread shows. The log has the details under that reference."
+        f"Something went wrong in Handrail itself while {doing} (reference {reference}). Nothing was run by this "
+        "request beyond what the thread shows. The log has the details under that reference."
     )

@@ -272,7 +272,9 @@ class Check:
 
 
 def _short(text: str) -> str:
-    return repr(text if len(text) <= 200 else text[:200] + "…") if text else "nothing"
+    # What a host printed may not mention anybody when these words are posted.
+    shown = text.replace("<@", "< @").replace("<!", "< !")
+    return repr(shown if len(shown) <= 200 else shown[:200] + "…") if text else "nothing"
 
 
 @dataclass(frozen=True, init=False)
@@ -529,7 +531,7 @@ class Runbook:
         raise NotImplementedError
 
     def outcome(self, params: Any, before: Facts, after: Facts | None) -> str | None:
-        """What changed on a host that succeeded, in a few words. `after` is None when the probe could not look again."""
+        """What changed on a host that succeeded, in a few words. `after` is None when it could not be probed again."""
         return None
 
     @classmethod

@@ -59,7 +59,7 @@ class HostProbe:
         if finished.ended is not Ended.EXITED:
             raise PlanningFailed(f"`{line}` on {self.name} did not end ({finished.ended}), so nothing is known.")
         if finished.exit_status not in allow_exit:
-            said = " ".join(one.text for one in lines[-3:])[:300]
+            said = " ".join(one.text for one in lines[-3:])[:300].replace("<@", "< @")
             raise PlanningFailed(
                 f"`{line}` on {self.name} ended with {_status(finished.exit_status)}: {said or 'no output'}"
             )
