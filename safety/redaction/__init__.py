@@ -19,8 +19,8 @@ from safety.redaction.shapes import LONG_RUN, Span, tokens
 
 __all__ = ["MASK", "Redacted", "RedactingStream", "Redactor"]
 
-LONGEST_LINE = 16_384  # characters looked at together; longer lines are cut
-OVERLAP = 4_096  # characters looked at again on each side of a cut
+LONGEST_LINE = 32_768  # characters looked at together; longer lines are cut
+OVERLAP = 2_048  # characters looked at again on each side of a cut
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +65,10 @@ class RedactingStream:
         done: list[Redacted] = []
         for line in (first, *others[:-1]):
             self._rest = line.removesuffix("\r")
-            done.extend(self._last())
+            if self._cut is None and len(line) <= LONGEST_LINE:
+                done.append(self._line())
+            else:
+                done.extend(self._long_line())
         self._rest = others[-1]
         if len(self._rest) > LONGEST_LINE:
             done.extend(self._pieces())
@@ -73,25 +76,28 @@ class RedactingStream:
 
     def close(self) -> list[Redacted]:
         """The last line, if it had no line end."""
-        return self._last() if self._rest or self._cut else []
+        if self._cut is not None or len(self._rest) > LONGEST_LINE:
+            return self._long_line()
+        return [self._line()] if self._rest else []
 
-    def _last(self) -> list[Redacted]:
-        """What is kept, as the end of a line."""
-        if self._cut is None and len(self._rest) <= LONGEST_LINE:
-            line, self._rest = self._rest, ""
-            text = self._lines.redact(line)
-            return [Redacted(text=text, altered=text is not line and text != line)]
+    def _line(self) -> Redacted:
+        line, self._rest = self._rest, ""
+        text = self._lines.redact(line)
+        return Redacted(text=text, altered=text is not line and text != line)
+
+    def _long_line(self) -> list[Redacted]:
+        """What is left of a line that came, or will come, in pieces."""
+        cut = self._cut = self._cut or _LongLine(self._lines)
         pieces = list(self._pieces())
-        assert self._cut is not None  # noqa: S101 - a line that long has been cut just now
-        pieces.append(Redacted(text=self._cut.end(self._rest), altered=True))
+        pieces.append(Redacted(text=cut.end(self._rest), altered=True))
         self._rest, self._cut = "", None
         return pieces
 
     def _pieces(self) -> Iterator[Redacted]:
         """Pieces of a line that is too long to wait for."""
-        self._cut = self._cut or _LongLine(self._lines)
+        cut = self._cut = self._cut or _LongLine(self._lines)
         while len(self._rest) > LONGEST_LINE:
-            piece, self._rest = self._cut.piece(self._rest)
+            piece, self._rest = cut.piece(self._rest)
             yield Redacted(text=piece, altered=True)
 
 
@@ -115,11 +121,9 @@ def _whole(lines: "_Lines", line: str) -> Iterator[str]:
 
 # One line.
 
-_PRINTED = ("\x1b", "\b", "\x9b")
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x9b[0-?]*[ -/]*[@-~]|\x1b\][0-9]*;(?:[^;\x07\x1b]*;)?|\x1b\\|\x07|\x1b[()*+][0-9A-Za-z]|\x1b[=>78cDEHMNOZ]|[^\x08]\x08"
 )
-# Without one of these, only an open block, a long run or a password file's colons can make a line secret.
 
 
 def _fewest(words: Iterable[str]) -> tuple[str, ...]:
@@ -128,7 +132,14 @@ def _fewest(words: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(word for word in known if not any(other in word for other in known - {word})))
 
 
-_WORDS = _fewest([needle for form in FORMS for needle in form.needles] + ["private-", "machine ", "apiversion"])
+# Without one of these, only an open block, a long run or a password file's colons can make a line secret. Words that hold
+# one of the marks are looked for only in lines that have the mark at all.
+_MARKS = (" -", "=", "{", " /", "\x00")
+_NEEDLES = {needle for form in FORMS for needle in form.rare}
+_MARKED = tuple((mark, _fewest(word for word in _NEEDLES if mark in word)) for mark in _MARKS)
+_WORDS = _fewest(
+    [*(word for word in _NEEDLES if not any(mark in word for mark in _MARKS)), "private-", "machine ", "apiversion"]
+)
 
 
 class _Lines:
@@ -145,20 +156,25 @@ class _Lines:
 
     def spans(self, line: str) -> list[Span]:
         """Where the secrets stand, in order, none touching another."""
-        if any(mark in line for mark in _PRINTED):
-            return _merged([*self._spans(line), *self._through_escapes(line)])
-        return _merged(self._spans(line))
+        if "\x1b" in line or "\b" in line or "\x9b" in line:
+            found = list(self._through_escapes(line))
+        else:
+            found = self._spans(line)
+        return _merged([span for span in found if span[0] < span[1]]) if found else found
 
     def _through_escapes(self, line: str) -> Iterator[Span]:
         """Places found in the text as a terminal shows it, as places of the text that was sent."""
         plain, places = _shown(line)
         for begin, end in self._spans(plain):
             yield places[begin], places[end - 1] + 1
+        yield from self._held(line)
+        # A colour code may be all that parts a token from the word before it.
+        yield from tokens(_ESCAPES.sub(lambda match: " " * len(match[0]), line))
 
     def _spans(self, line: str) -> list[Span]:
-        found = [match.span() for match in self._known.finditer(line)] if self._known else []
+        found: list[Span] = []
         lower = line.lower()
-        if self._blocks.waiting or _has_words(lower):
+        if _has_words(lower) or self._blocks.waiting:
             for form in FORMS:
                 for needle in form.needles:
                     if needle in lower:
@@ -169,13 +185,23 @@ class _Lines:
             found.extend(account_files(line))
         if LONG_RUN.search(line):
             found.extend(tokens(line))
-        return [span for span in found if span[0] < span[1]]
+        if self._known is not None:
+            found.extend(self._held(line))
+        return found
+
+    def _held(self, line: str) -> list[Span]:
+        return [match.span() for match in self._known.finditer(line)] if self._known else []
 
 
 def _has_words(lower: str) -> bool:
     for word in _WORDS:  # noqa: SIM110 - half the time of any() with a generator, and this is every line
         if word in lower:
             return True
+    for mark, words in _MARKED:
+        if mark in lower:
+            for word in words:
+                if word in lower:
+                    return True
     return False
 
 

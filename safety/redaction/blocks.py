@@ -95,8 +95,9 @@ class Blocks:
             if position == 0 and not end and not self._is_body(line):
                 self._key_column = -1
                 return
-            if line[position:stop].strip():
-                yield self._body(line, position, stop)
+            span = self._body(line, position, stop)
+            if span[0] < span[1]:
+                yield span
             if not end:
                 return
             self._key_column, position = -1, end.end()
@@ -114,14 +115,15 @@ class Blocks:
         return True
 
     def _body(self, line: str, start: int, stop: int) -> Span:
-        if (
-            start == 0
-            and len(line) > self._key_column
-            and stop > self._key_column
-            and _BODY_REST.fullmatch(line[self._key_column : stop])
-        ):
-            start = self._key_column
-        begin = start + len(line[start:stop]) - len(line[start:stop].lstrip(" \t"))
+        """The part of the line that is key: without the prefix that stood before the first mark, and without spaces."""
+        column = self._key_column
+        prefix = line[:column].strip()
+        if start == 0 and prefix and column <= stop and not _BODY_REST.fullmatch(prefix):
+            start = column
+        text = line[start:stop]
+        if start == 0 and stop < len(line) and not re.search(r"[A-Za-z0-9+/=]{4}", text):
+            return start, start  # a prefix before the last mark
+        begin = start + len(text) - len(text.lstrip(" \t"))
         return begin, begin + len(line[begin:stop].rstrip())
 
     def _scalar(self, line: str) -> Iterator[Span]:

@@ -27,6 +27,12 @@ class Form:
 
     needles: tuple[str, ...]  # at least one of them stands in the lower-case line
     find: Callable[[str], Iterator[Span]]
+    wakes: tuple[str, ...] | None = None  # rarer words, one of which a line must have to be looked at at all
+
+    @property
+    def rare(self) -> tuple[str, ...]:
+        """What the first look at a line asks for."""
+        return self.needles if self.wakes is None else self.wakes
 
 
 # Values.
@@ -84,35 +90,68 @@ _SPACED = re.compile(
 
 
 def _assignments(line: str) -> Iterator[Span]:
+    seen = (
+        0  # the end of the last long value: what stands in it is not read again, or a line of `a=a=a=` takes for ever
+    )
     for match in _ASSIGNMENT.finditer(line):
         name = match["name"]
+        if match.start() < seen:
+            continue
         if match["sep"] == ":" and not match["gap"] and line[match.start() - 1 : match.start()] == ":":
             continue  # one of many parts, as in `arn:…:secret:name`
-        if names_secret(name):
-            yield from _assigned(line, match, name)
-        elif may_name_secret(name) and match["sep"] != "|":
-            yield from _assigned_at_random(line, match.end())
+        if not names_secret(name) and not (may_name_secret(name) and match["sep"] != "|"):
+            continue
+        span, quoted = _value(line, match.end())
+        if not quoted:
+            span = _rest_of_line(line, span, match)
+        if _is_assigned_secret(line, span, match, quoted=quoted):
+            seen = span[1]
+            yield span if quoted else _without_stop(line, span)
+        elif span[1] - span[0] > _LONG:
+            seen = span[1]
     if " " in line:
-        for match in _SPACED.finditer(line):
-            span, quoted = _value(line, match.end())
-            value = line[span[0] : span[1]]
-            if not is_harmless(value, quoted=quoted) and (quoted or has_password_look(value)):
-                yield _without_stop(line, span)
+        yield from _spaced_assignments(line)
 
 
-def _assigned(line: str, match: re.Match[str], name: str) -> Iterator[Span]:
-    span, quoted = _value(line, match.end())
-    if not quoted and parts(name)[-1] == "passphrase" and not line[: match.start()].strip(" \t-"):
-        span = (span[0], len(line.rstrip()))
-    value = line[span[0] : span[1]]
-    if is_harmless(value, name=name, quoted=quoted) or (not quoted and _is_prose(line, span, match, name)):
-        return
-    if (
-        not match["sep"].startswith("|")
-        or looks_random(value, length=12)
-        or (value.islower() and has_password_look(value))
-    ):
-        yield span if quoted else _without_stop(line, span)
+_LONG = 200  # characters of a value, beyond which it is read once
+
+
+def _is_assigned_secret(line: str, span: Span, match: re.Match[str], *, quoted: bool) -> bool:
+    name, value = match["name"], line[span[0] : span[1]]
+    if is_harmless(value, name=name, quoted=quoted):
+        return False
+    if not names_secret(name):
+        random = looks_random(value, length=16) and not value.startswith(("http", "/"))
+        return random or decodes_to_credentials(value)
+    if not quoted and _is_prose(line, span, match, name):
+        return False
+    in_table = match["sep"] == "|"
+    return not in_table or looks_random(value, length=12) or (value.islower() and has_password_look(value))
+
+
+def _rest_of_line(line: str, span: Span, match: re.Match[str]) -> Span:
+    """A passphrase has spaces: if the line begins with its name, it goes on to the end."""
+    if parts(match["name"])[-1] == "passphrase" and match.start() <= 40 and not line[: match.start()].strip(" \t-"):
+        return span[0], len(line.rstrip())
+    return span
+
+
+def _spaced_assignments(line: str) -> Iterator[Span]:
+    for match in _SPACED.finditer(line):
+        span, quoted = _value(line, match.end())
+        value = line[span[0] : min(span[1], span[0] + 4 * _LONG)]
+        if not is_harmless(value, quoted=quoted) and (quoted or has_password_look(value)):
+            yield _without_stop(line, span)
+
+
+def _words_after(line: str, position: int) -> list[str]:
+    """The next few words."""
+    return line[position : position + 80].split()
+
+
+def _ends(line: str, position: int) -> bool:
+    """Whether nothing but a few spaces follows."""
+    return not line[position : position + 40].strip()
 
 
 _NAME_OF_A_SECRET = re.compile(
@@ -137,18 +176,9 @@ def _is_prose(line: str, span: Span, match: re.Match[str], name: str) -> bool:
     if words == ("pass",) and name == "PASS":
         return True
     if colon and value.isalpha():
-        following = line[span[1] :].split()
+        following = _words_after(line, span[1])
         return len(following) >= 3 or (name == "passwd" and len(following) >= 1)
     return last == "secret" and _NAME_OF_A_SECRET.fullmatch(value) is not None
-
-
-def _assigned_at_random(line: str, start: int) -> Iterator[Span]:
-    span, quoted = _value(line, start)
-    value = line[span[0] : span[1]]
-    if is_harmless(value, quoted=quoted):
-        return
-    if decodes_to_credentials(value) or (looks_random(value, length=16) and not value.startswith(("http", "/"))):
-        yield span
 
 
 # Options: `--password x`, `"--token", "x"`, `/p:x`.
@@ -179,7 +209,7 @@ def _options(line: str) -> Iterator[Span]:
 
 
 def _goes_on(line: str, span: Span) -> bool:
-    return line[span[0] : span[1]].isalpha() and len(line[span[1] :].split()) >= 2
+    return line[span[0] : span[1]].isalpha() and len(_words_after(line, span[1])) >= 2
 
 
 def _describes(line: str, match: re.Match[str], span: Span, quoted: bool) -> bool:
@@ -187,8 +217,8 @@ def _describes(line: str, match: re.Match[str], span: Span, quoted: bool) -> boo
     value = line[span[0] : span[1]]
     if quoted or not value.strip(".,:;").isalpha():
         return False
-    return len(line[span[1] :].split()) >= 1 and (
-        len(match["gap"]) > 1 or value[0].isupper() and len(line[span[1] :].split()) >= 2
+    return len(_words_after(line, span[1])) >= 1 and (
+        len(match["gap"]) > 1 or value[0].isupper() and len(_words_after(line, span[1])) >= 2
     )
 
 
@@ -258,7 +288,7 @@ def _accounts(line: str) -> Iterator[Span]:
         if (
             not is_harmless(value)
             and not _PAM_WORDS.match(value)
-            and (netrc or has_password_look(value) or match.end() == len(line.rstrip()))
+            and (netrc or has_password_look(value) or _ends(line, match.end()))
         ):
             yield span
 
@@ -280,11 +310,13 @@ _SENTENCE = re.compile(
 
 
 def _sentences(line: str) -> Iterator[Span]:
+    if len(line) > 2_000:
+        return  # no sentence
     for match in _SENTENCE.finditer(line):
         span = _unquoted(line, _without_stop(line, match.span("value")))
         value = line[span[0] : span[1]]
         if (
-            (has_password_look(value) or (line[match.start("value") - 2] == ":" and match.end() == len(line.rstrip())))
+            (has_password_look(value) or (line[match.start("value") - 2] == ":" and _ends(line, match.end())))
             and not is_harmless(value)
             and not value.startswith(("/", "http", "("))
             and not is_small_number(value)
@@ -337,7 +369,7 @@ def _authorization(line: str) -> Iterator[Span]:
 
 def _more_words(line: str, start: int, end: int) -> bool:
     """A sentence goes on; a header's value ends with its token, or a comma, or another option."""
-    rest = line[start:end].split()
+    rest = line[start : min(end, start + 80)].split()
     return len(rest) >= 2 and all(word.isalpha() for word in rest[:2])
 
 
@@ -417,15 +449,17 @@ def _queries(line: str) -> Iterator[Span]:
 class _Program:
     """Where a program takes a secret. `part` says which part of the argument: all of it, or what follows a mark."""
 
+    words: tuple[str, ...]  # at least one of them is in the line
     name: re.Pattern[str]
     option: re.Pattern[str]
     mark: str = ""
     once: bool = False
 
 
-def _program(name: str, option: str, *, mark: str = "", once: bool = False) -> _Program:
+def _program(words: str, name: str, option: str, *, mark: str = "", once: bool = False) -> _Program:
     return _Program(
         name=re.compile(rf"(?:(?<![\w./-])|(?<=bin/))(?:{name})(?:\.exe)?(?=[ \t\x00])"),
+        words=tuple(words.split()),
         option=re.compile(option),
         mark=mark,
         once=once,
@@ -438,32 +472,32 @@ _LDAP = "ldap(?:search|modify|add|delete|passwd|whoami|compare|modrdn|exop)"
 _LOGIN = r"(?:docker|podman|nerdctl|buildah|skopeo|oras|crane|helm registry|az|az acr|oc|cf|kubelogin|ibmcloud|argocd|gcloud)[ \t]{1,4}login"
 
 _PROGRAMS = (
-    _program(_MYSQL, r"[ \t\x00]-p(?=[^\s\x00])(?!assword|rotocol|ort|ager|lugin|rint|rompt|ipe)"),
-    _program("sshpass", r"[ \t\x00]-p[ \t\x00]*(?=[^\s\x00])", once=True),
-    _program("curl|wget|xh|http|https|httpie|aria2c", r"[ \t\x00](?:-[a-zA-Z]*[uUax]|--user|--proxy-user|--auth|--proxy|--oauth2-user)(?:[ \t=\x00]{1,4}|(?=[\w.-]{1,64}:))", mark=":"),
-    _program("curl", r"[ \t\x00](?:-E|--cert)[ \t=\x00]{1,4}", mark=":"),
-    _program("(?:redis|valkey|keydb)-(?:cli|benchmark)", r"[ \t\x00](?:-a|--pass)[ \t\x00]+"),
-    _program(_LOGIN, r"[ \t\x00]-p(?:[ \t=\x00]+|(?=[^\s\x00a]))"),
-    _program("skopeo|podman|buildah", r"[ \t\x00]--(?:src-|dest-)?creds[ \t=\x00]+", mark=":"),
-    _program(f"{_MONGO}|cqlsh|influx|lftp|ncftp|rdesktop|arangosh|couchbase-cli|nodetool", r"[ \t\x00]-(?:p|pw)[ \t\x00]+"),
-    _program(_LDAP, r"[ \t\x00]-[xZLn]*[wsa][ \t\x00]+(?!sub\b|base\b|one\b|children\b|never\b|always\b|search\b|find\b)"),
-    _program("ipmitool|sqlcmd|bcp|osql|isql|zip|unzip|zipcloak|ssh-keygen|xfreerdp|ipmiconsole", r"[ \t\x00]-[PN](?:[ \t\x00]+)(?!\"\"|'')"),
-    _program("7z[azr]?|rar|unrar", r"[ \t\x00]-(?:p|hp)(?=[^\s\x00-])"),
-    _program("snmp(?:walk|get|set|bulkwalk|bulkget|table|trap|getnext|status|df)|onesixtyone", r"[ \t\x00]-[cAX][ \t\x00]+"),
-    _program("smbclient|rpcclient|winexe|smbmap|wmic|net|smbget|pth-\\w+", r"[ \t\x00](?:-U|--user)[ \t=\x00]*", mark="%"),
-    _program("lftp|sftp|plink|pscp|psftp", r"[ \t\x00]-pw[ \t\x00]+"),
-    _program("lftp", r"[ \t\x00]-u[ \t\x00]+", mark=","),
-    _program("openssl", r"[ \t\x00]-(?:k|K)[ \t\x00]+"),
-    _program("useradd|usermod|adduser", r"[ \t\x00](?:-p|--password)[ \t=\x00]+"),
-    _program("doctl|vultr-cli|linode-cli|tea|gh|glab", r"[ \t\x00]-t[ \t\x00]+(?=[\w-]{16})"),
-    _program("sqlplus|sqlldr|expdp|impdp|exp|imp|rman|tnsping|sql", r"[ \t\x00](?:-[a-zA-Z]+[ \t]+)*(?:target[ \t]+)?(?:userid=)?['\"]?(?=[\w$#-]{1,64}/[^\s/@][^\s@]*@)", mark="/"),
-    _program("vault[ \t]+(?:login|unwrap|token[ \t]+(?:lookup|revoke|renew))|heroku[ \t]+auth:token|vault[ \t]+operator[ \t]+unseal", r"\A[ \t]+(?=[\w.+/=-]{16})"),
-    _program("wpa_passphrase", r"\A[ \t]+\S{1,64}[ \t]+"),
-    _program("rabbitmqctl[ \t]+(?:add_user|change_password|authenticate_user)|ejabberdctl[ \t]+(?:register|change_password)", r"\A[ \t]+(?:--[\w-]+[ \t]+)?\S{1,64}[ \t]+"),
-    _program("net1?[ \t]+user", r"\A[ \t]+[^\s/]{1,64}[ \t]+(?=[^/\s])"),
-    _program("net1?[ \t]+use", r"\A[ \t]+(?:\S{1,3}:[ \t]+)?\\\\\S{1,128}[ \t]+(?=[^/\s])"),
-    _program("htpasswd|htdigest", r"\A[ \t]+(?:-[a-zA-Z0-9]+[ \t]+(?:\d{1,2}[ \t]+)?)*-[a-zA-Z]*b[a-zA-Z]*[ \t]+(?:-[a-zA-Z]+[ \t]+|\d{1,2}[ \t]+){0,6}(?:[^\s-]\S{0,256}[ \t]+){1,2}(?=\S+[ \t]*(?:\Z|[|;&>]))"),
-    _program("AUTH", r"\A[ \t]+(?:[\w-]{1,64}[ \t]+)?(?=[^\s]{6,}[ \t]*\Z)"),
+    _program("my maria pt- xtrabackup innobackupex", _MYSQL, r"[ \t\x00]-p(?=[^\s\x00])(?!assword|rotocol|ort|ager|lugin|rint|rompt|ipe)"),
+    _program("sshpass", "sshpass", r"[ \t\x00]-p[ \t\x00]*(?=[^\s\x00])", once=True),
+    _program("curl wget xh http aria2c", "curl|wget|xh|http|https|httpie|aria2c", r"[ \t\x00](?:-[a-zA-Z]*[uUax]|--user|--proxy-user|--auth|--proxy|--oauth2-user)(?:[ \t=\x00]{1,4}|(?=[\w.-]{1,64}:))", mark=":"),
+    _program("curl", "curl", r"[ \t\x00](?:-E|--cert)[ \t=\x00]{1,4}", mark=":"),
+    _program("redis valkey keydb", "(?:redis|valkey|keydb)-(?:cli|benchmark)", r"[ \t\x00](?:-a|--pass)[ \t\x00]+"),
+    _program("login", _LOGIN, r"[ \t\x00]-p(?:[ \t=\x00]+|(?=[^\s\x00a]))"),
+    _program("creds", "skopeo|podman|buildah", r"[ \t\x00]--(?:src-|dest-)?creds[ \t=\x00]+", mark=":"),
+    _program("mongo cqlsh influx lftp ncftp rdesktop arangosh couchbase nodetool", f"{_MONGO}|cqlsh|influx|lftp|ncftp|rdesktop|arangosh|couchbase-cli|nodetool", r"[ \t\x00]-(?:p|pw)[ \t\x00]+"),
+    _program("ldap", _LDAP, r"[ \t\x00]-[xZLn]*[wsa][ \t\x00]+(?!sub\b|base\b|one\b|children\b|never\b|always\b|search\b|find\b)"),
+    _program("ipmi sql bcp zip ssh-keygen xfreerdp", "ipmitool|sqlcmd|bcp|osql|isql|zip|unzip|zipcloak|ssh-keygen|xfreerdp|ipmiconsole", r"[ \t\x00]-[PN](?:[ \t\x00]+)(?!\"\"|'')"),
+    _program("7z rar", "7z[azr]?|rar|unrar", r"[ \t\x00]-(?:p|hp)(?=[^\s\x00-])"),
+    _program("snmp onesixtyone", "snmp(?:walk|get|set|bulkwalk|bulkget|table|trap|getnext|status|df)|onesixtyone", r"[ \t\x00]-[cAX][ \t\x00]+"),
+    _program("smb rpcclient winexe wmic net pth-", "smbclient|rpcclient|winexe|smbmap|wmic|net|smbget|pth-\\w+", r"[ \t\x00](?:-U|--user)[ \t=\x00]*", mark="%"),
+    _program("lftp sftp plink pscp", "lftp|sftp|plink|pscp|psftp", r"[ \t\x00]-pw[ \t\x00]+"),
+    _program("lftp", "lftp", r"[ \t\x00]-u[ \t\x00]+", mark=","),
+    _program("openssl", "openssl", r"[ \t\x00]-(?:k|K)[ \t\x00]+"),
+    _program("useradd usermod adduser", "useradd|usermod|adduser", r"[ \t\x00](?:-p|--password)[ \t=\x00]+"),
+    _program("doctl vultr-cli linode-cli tea gh glab", "doctl|vultr-cli|linode-cli|tea|gh|glab", r"[ \t\x00]-t[ \t\x00]+(?=[\w-]{16})"),
+    _program("sql exp imp rman tnsping", "sqlplus|sqlldr|expdp|impdp|exp|imp|rman|tnsping|sql", r"[ \t\x00](?:-[a-zA-Z]+[ \t]+)*(?:target[ \t]+)?(?:userid=)?['\"]?(?=[\w$#-]{1,64}/[^\s/@][^\s@]*@)", mark="/"),
+    _program("vault heroku", "vault[ \t]+(?:login|unwrap|token[ \t]+(?:lookup|revoke|renew))|heroku[ \t]+auth:token|vault[ \t]+operator[ \t]+unseal", r"\A[ \t]+(?=[\w.+/=-]{16})"),
+    _program("wpa_passphrase", "wpa_passphrase", r"\A[ \t]+\S{1,64}[ \t]+"),
+    _program("rabbitmqctl ejabberdctl", "rabbitmqctl[ \t]+(?:add_user|change_password|authenticate_user)|ejabberdctl[ \t]+(?:register|change_password)", r"\A[ \t]+(?:--[\w-]+[ \t]+)?\S{1,64}[ \t]+"),
+    _program("net", "net1?[ \t]+user", r"\A[ \t]+[^\s/]{1,64}[ \t]+(?=[^/\s])"),
+    _program("net", "net1?[ \t]+use", r"\A[ \t]+(?:\S{1,3}:[ \t]+)?\\\\\S{1,128}[ \t]+(?=[^/\s])"),
+    _program("htpasswd htdigest", "htpasswd|htdigest", r"\A[ \t]+(?:-[a-zA-Z0-9]+[ \t]+(?:\d{1,2}[ \t]+)?)*-[a-zA-Z]*b[a-zA-Z]*[ \t]+(?:-[a-zA-Z]+[ \t]+|\d{1,2}[ \t]+){0,6}(?:[^\s-]\S{0,256}[ \t]+){1,2}(?=\S+[ \t]*(?:\Z|[|;&>]))"),
+    _program("AUTH", "AUTH", r"\A[ \t]+(?:[\w-]{1,64}[ \t]+)?(?=[^\s]{6,}[ \t]*\Z)"),
 )  # fmt: skip
 
 _END_OF_COMMAND = re.compile(r"[ \t](?:\|{1,2}|&&|;)[ \t]|;[ \t]")
@@ -472,6 +506,8 @@ _PORTS = re.compile(r"\d{1,5}(?::\d{1,5})+\Z")
 
 def _commands(line: str) -> Iterator[Span]:
     for program in _PROGRAMS:
+        if not any(word in line for word in program.words):
+            continue
         found = list(program.name.finditer(line))
         for index, match in enumerate(found):
             end = found[index + 1].start() if index + 1 < len(found) else len(line)
@@ -609,9 +645,9 @@ _NAMES = (
     "pass", "pw", "secret", "token", "key", "auth", "cred", "psk", "sess", "sid=", "jwt", "otp", "cookie", "signature", "hmac",
 )  # fmt: skip
 _COMMAND_WORDS = (
-    " -p", " -a ", " -w ", " -u", " -x ", " -k", " -hp", " -c ", " -s ", " -n ", " -t ", "\x00-", "-e ", "--cert", " --auth", "creds", "auth ",
-    "sqlplus", "sqlldr", "expdp", "impdp", "rman", "vault ", "heroku", "wpa_passphrase", "rabbitmqctl", "ejabberdctl",
-    "curl", "wget", "net use", "net1 use", "htpasswd", "htdigest", "--proxy", "--user",
+    " -p", " -a ", " -w ", " -u", " -x ", " -k ", " -hp", " -c ", " -s ", " -n ", " -t ", "\x00-", " -e ", " --cert", " --auth",
+    " --proxy", " --user", "creds", "auth ", "curl", "wget", "sqlplus", "sqlldr", "expdp", "impdp", "rman ", "vault ", "heroku",
+    "wpa_pass", "rabbitmqctl", "ejabberdctl", "net use", "net user", "htpasswd", "htdigest",
 )  # fmt: skip
 
 FORMS: tuple[Form, ...] = (
@@ -623,9 +659,9 @@ FORMS: tuple[Form, ...] = (
     Form(needles=("cookie", " -b "), find=_cookies),
     Form(needles=("@",), find=_userinfo),
     Form(needles=("sig=", "signature", "key=", "code=", "auth=", "sid=", "session=", "ticket=", "hmac=", "k=", "sso=", "pw="), find=_queries),
-    Form(needles=_COMMAND_WORDS, find=_commands),
-    Form(needles=("pass", "stdin", " -s", "with-token", "securestring", "from-literal", "/p:", "/pw:", "/rp:", "cryptsetup"), find=_idioms),
+    Form(needles=(" -", "-p", "\x00-", "auth ", "vault ", "heroku", "ctl ", "sqlplus", "sqlldr", "pdp", "rman", "wpa_", "net use", "htpasswd"), find=_commands, wakes=_COMMAND_WORDS),
+    Form(needles=("pass", "stdin", " -s", "with-token", "securestring", "from-literal", " /p:", " /pw:", " /rp:", "cryptsetup"), find=_idioms),
     Form(needles=("identified", "password", "secret"), find=_sql),
-    Form(needles=("</", "value", "kty"), find=_markup),
+    Form(needles=("</", "value", "kty"), find=_markup, wakes=("kty",)),
     Form(needles=("$", "pbkdf2", "scram-sha", "{s", "{md5}", "{crypt", "{pbkdf2", "{argon", "scrypt:"), find=_hashes),
 )  # fmt: skip

@@ -55,7 +55,7 @@ _HARMLESS_WORDS = frozenset(
     "length rotation manager service server client user about after before while because than then but".split()
 )
 _REFERENCE = re.compile(
-    r"\$\{[^}]*\}?|\$\([^)]*\)?|\$[A-Z_][A-Z0-9_]*|\$env:\w+|\$(?:\w*(?:pass|pw|secret|token|key|cred)\w*)|"
+    r"\$\{[^}:]*\}?|\$\([^)]*\)?|\$[A-Z_][A-Z0-9_]*|\$env:\w+|\$(?:\w*(?:pass|pw|secret|token|key|cred)\w*)|"
     r"\{\{.*|\{%.*|\{[A-Za-z_.]*\}|%[A-Z_]{2,}%|%\([\w.]+\)[sd]|%[sdvq]|<[^<>]*>?|\[[A-Za-z _-]+\]?|"
     r"\@\w+@|!(?:vault|Ref|Sub|GetAtt|ImportValue|reference|secret)\b.*|ENC\[.*|arn:aws.*|op://.*|ref\+.*|"
     r"vault:.*|ssm:.*|sm://.*|file:.*|env:.*|fd:\d+|projects/[\w-]+/secrets/.*|\.\.\.|…"
