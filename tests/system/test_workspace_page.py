@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Browser, Page, async_playwright, expect
 from slack_bolt.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
@@ -15,9 +15,13 @@ from bot.playground.workspace import Workspace
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+PATIENCE = 20_000  # milliseconds; a busy machine draws slowly
 NASTY = (
     "<img src=x onerror=\"document.title='owned'\"> <script>document.title='owned'</script> <javascript:alert(1)|go>"
 )
+
+
+expect.set_options(timeout=PATIENCE)
 
 
 def plain(text: str) -> dict[str, Any]:
@@ -119,20 +123,26 @@ async def workspace(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Workspace]
         await runner.cleanup()
 
 
+@pytest.fixture(scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        started = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield started
+        await started.close()
+
+
 @pytest.fixture
-async def page(workspace: Workspace) -> AsyncIterator[Page]:
+async def page(workspace: Workspace, browser: Browser) -> AsyncIterator[Page]:
     """The page, which has to get through every test without an error in its console."""
     complaints: list[str] = []
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        shown = await browser.new_page(viewport={"width": 1200, "height": 800})
-        shown.set_default_timeout(8_000)
+    async with await browser.new_context(viewport={"width": 1200, "height": 800}) as context:
+        shown = await context.new_page()
+        shown.set_default_timeout(PATIENCE)
         shown.on("pageerror", lambda error: complaints.append(str(error)))
         shown.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
         await shown.goto(workspace.url)
         await expect(shown.locator("#channels .place")).to_have_count(2)
         yield shown
-        await browser.close()
     assert complaints == []
 
 
