@@ -18,8 +18,8 @@ from pathlib import Path
 from runbooks.remote import Host
 
 SSHD = Path("/usr/sbin/sshd")
-# What a fresh installation leaves at its default stays so, MaxSessions and MaxStartups among them. SHLVL keeps bash, which
-# takes a shell of that depth for no login, from reading the .bashrc of whoever runs the tests: it may take long.
+# What a fresh installation leaves at its default stays so, MaxSessions and MaxStartups among them. SHLVL keeps bash
+# from reading the .bashrc of whoever runs the tests, which may take long: only a session's outermost shell does.
 CONFIG = """\
 ListenAddress 127.0.0.1:{port}
 HostKey {folder}/hostkey
