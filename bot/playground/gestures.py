@@ -524,8 +524,12 @@ class Gestures:
         for placed in elements.placed_in(view.blocks):
             if placed.block["type"] != "input" or placed.block.get("optional"):
                 continue
-            if elements.is_empty(view.values.get(placed.block_id, {}).get(placed.action_id, {})):
+            value = view.values.get(placed.block_id, {}).get(placed.action_id, {})
+            if elements.is_empty(value):
                 raise NotPossible(f"{elements.label(placed)!r} is required.")
+            length = len(str(value.get("value") or ""))
+            if length > placed.element.get("max_length", length) or length < placed.element.get("min_length", 0):
+                raise NotPossible(f"{elements.label(placed)!r} is too long or too short.")
 
 
 def _filled(current: Message | View, values: Mapping[str, Any]) -> dict[str, dict[str, Json]]:

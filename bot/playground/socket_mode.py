@@ -25,9 +25,10 @@ class NoConnection(Exception):
 class Sockets:
     """The app's connections. A client is pinged every ten seconds, and its own pings are echoed."""
 
-    def __init__(self, *, app_id: str, changed: Callable[[], None]) -> None:
+    def __init__(self, *, app_id: str, changed: Callable[[], None], ping_seconds: float = PING_SECONDS) -> None:
         self.enabled = True
         self._app_id = app_id
+        self._ping_seconds = ping_seconds
         self._changed = changed
         self._tickets: set[str] = set()
         self._open: dict[web.WebSocketResponse, web.Request] = {}
@@ -51,7 +52,7 @@ class Sockets:
         if ticket not in self._tickets:
             return web.json_response({"ok": False, "error": "invalid_ticket"}, status=404)
         self._tickets.discard(ticket)
-        socket = web.WebSocketResponse(heartbeat=PING_SECONDS)
+        socket = web.WebSocketResponse(heartbeat=self._ping_seconds)
         await socket.prepare(request)
         if len(self._open) >= MOST_CONNECTIONS:
             await self._say_goodbye(socket, "too_many_websockets")

@@ -17,6 +17,7 @@ Json = dict[str, Any]
 TRIGGER_SECONDS = 3.0
 RESPONSE_URL_SECONDS = 30 * 60.0
 RESPONSE_URL_USES = 5
+MOST_KEYS = 10_000  # triggers and response addresses kept; the oldest are long expired by then
 SLACKBOT = "USLACKBOT"
 
 
@@ -221,7 +222,9 @@ class State:
         self.response_urls: dict[str, ResponseUrl] = {}
         self.on_change: list[Callable[[], None]] = []
         self.on_event: list[Callable[[str, Json, str | None], None]] = []
+        # In the order they were posted, which is the order of their time stamps; a change keeps its place.
         self._messages: dict[str, dict[str, Message]] = {}
+        self._threads: dict[tuple[str, str], dict[str, None]] = {}  # (channel, parent) -> its replies, in order
         self._last_ts = 0
         self._ids = 0
 
@@ -288,11 +291,15 @@ class State:
 
     def put_message(self, message: Message) -> Message:
         self._messages.setdefault(message.channel, {})[message.ts] = message
+        if message.thread_ts is not None:
+            self._threads.setdefault((message.channel, message.thread_ts), {})[message.ts] = None
         self.changed()
         return message
 
     def drop_message(self, message: Message) -> None:
         self._messages[message.channel].pop(message.ts)
+        if message.thread_ts is not None:
+            self._threads[message.channel, message.thread_ts].pop(message.ts)
         self.changed()
 
     def message(self, channel: str, ts: str) -> Message | None:
@@ -305,7 +312,7 @@ class State:
 
     def all_messages(self, channel: str) -> list[Message]:
         """Oldest first, ephemeral ones included."""
-        return sorted(self._messages.get(channel, {}).values(), key=lambda message: ts_key(message.ts))
+        return list(self._messages.get(channel, {}).values())
 
     def history(self, channel: str) -> list[Message]:
         """What stands in the channel itself, oldest first: no replies (unless broadcast), nothing ephemeral."""
@@ -316,7 +323,8 @@ class State:
         ]
 
     def replies(self, channel: str, thread_ts: str) -> list[Message]:
-        return [m for m in self.all_messages(channel) if not m.is_ephemeral and m.thread_ts == thread_ts]
+        answers = (self._messages[channel][ts] for ts in self._threads.get((channel, thread_ts), ()))
+        return [message for message in answers if not message.is_ephemeral]
 
     def wire(self, message: Message, *, metadata: bool = False) -> Json:
         """The message as the Web API and payloads show it."""
@@ -379,6 +387,7 @@ class State:
     def new_trigger(self, user: str, *, view: str | None = None) -> str:
         trigger_id = f"{self.new_id('')}.{int(self.now())}.{secrets.token_hex(16)}"
         self.triggers[trigger_id] = Trigger(id=trigger_id, user=user, at=self.now(), view=view)
+        _forget_oldest(self.triggers)
         return trigger_id
 
     def exchange_trigger(self, trigger_id: str) -> Trigger:
@@ -400,6 +409,7 @@ class State:
         self.response_urls[key] = ResponseUrl(
             key=key, user=user, channel=channel, at=self.now(), source=source, thread_ts=thread_ts
         )
+        _forget_oldest(self.response_urls)
         return key
 
     # Being heard
@@ -418,6 +428,11 @@ def ts_key(ts: str) -> tuple[int, int]:
     """For ordering time stamps, which are strings and never floats."""
     seconds, _, rest = ts.partition(".")
     return int(seconds or 0), int(rest.ljust(6, "0")[:6] or 0)
+
+
+def _forget_oldest(keys: dict[str, Any]) -> None:
+    while len(keys) > MOST_KEYS:
+        del keys[next(iter(keys))]
 
 
 def is_ts(text: str) -> bool:

@@ -13,6 +13,7 @@ Without an `events_url` the app is reached over Socket Mode. Everything here is 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import secrets
 import time
 from collections import deque
@@ -28,7 +29,7 @@ from bot.playground.delivery import ACK_SECONDS, Deliveries, Delivery
 from bot.playground.faults import Faults
 from bot.playground.gestures import CommandSpec, Gestures, ShortcutSpec
 from bot.playground.rate_limits import RateLimits
-from bot.playground.socket_mode import Sockets
+from bot.playground.socket_mode import PING_SECONDS, Sockets
 from bot.playground.state import Channel, Group, Identity, Json, Kind, Person, Refused, State
 from bot.playground.transcript import transcript
 from bot.playground.web_api import ALL_SCOPES, ApiCall, WebApi
@@ -93,8 +94,8 @@ class Workspace(Gestures):
     """Starts without messages; a given channel without members has everybody in it.
 
     `now` is the workspace's clock in seconds: time stamps, rate limits, the expiry of triggers and response addresses.
-    `ack_seconds` and `sleep` are the only real time in it: how long an acknowledgement is waited for, and what waits
-    between retries and in slow answers.
+    Real time is only in `ack_seconds`, how long an acknowledgement is waited for, `ping_seconds`, how often sockets are
+    pinged, and `sleep`, which waits between retries and in slow answers.
     """
 
     def __init__(
@@ -110,6 +111,7 @@ class Workspace(Gestures):
         wall: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         ack_seconds: float = ACK_SECONDS,
+        ping_seconds: float = PING_SECONDS,
         people: Sequence[Person] = PEOPLE,
         channels: Sequence[Channel] = CHANNELS,
         groups: Sequence[Group] = GROUPS,
@@ -127,7 +129,7 @@ class Workspace(Gestures):
         self.subscriptions = subscriptions
         self.faults = Faults()
         self.limits = RateLimits(now=now, enabled=rate_limits, scale=rate_scale)
-        self.sockets = Sockets(app_id=identity.app_id, changed=state.changed)
+        self.sockets = Sockets(app_id=identity.app_id, changed=state.changed, ping_seconds=ping_seconds)
         self.wire: deque[ApiCall | Delivery | Reply] = deque(maxlen=MOST_RECORDED)
         self.recorded = 0  # how many there have been, also those no longer kept
         deliveries = Deliveries(
@@ -163,7 +165,9 @@ class Workspace(Gestures):
     # Running
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listen; with port 0 on any free one. Only loopback addresses make sense: nothing here asks who you are."""
+        """Listen; with port 0 on any free one. Only on loopback addresses, for nothing here asks who you are."""
+        if not ipaddress.ip_address(host).is_loopback:
+            raise ValueError(f"The local workspace listens on loopback addresses only, not on {host}.")
         application = web.Application(client_max_size=LARGEST_UPLOAD)
         application.router.add_route("GET", "/api/{method}", self._api.handle)
         application.router.add_route("POST", "/api/{method}", self._api.handle)

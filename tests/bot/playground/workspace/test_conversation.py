@@ -88,3 +88,56 @@ async def test_ephemeral_messages_never_stand_in_the_history(workspace: Workspac
     [message] = workspace.ephemeral("alice", "incidents")
     with pytest.raises(SlackApiError, match="message_not_found"):
         await client.chat_update(channel="C0INC", ts=message.ts, text="changed")
+
+
+async def test_the_same_press_can_be_delivered_twice(workspace: Workspace, client: AsyncWebClient) -> None:
+    await client.chat_postMessage(channel="C0INC", text="Restart?", blocks=BUTTONS)
+    [message] = workspace.messages("incidents")
+    first = await workspace.click("bob", message, "Approve")
+    await workspace.click("bob", message, "Approve", trigger_id=first.trigger_id)
+    assert [delivery.payload["trigger_id"] for delivery in workspace.deliveries] == [first.trigger_id] * 2
+
+
+async def test_buttons_of_the_same_name_are_told_apart_by_their_block(
+    workspace: Workspace, client: AsyncWebClient
+) -> None:
+    rows = [{**BUTTONS[1], "block_id": name} for name in ("one", "two")]
+    await client.chat_postMessage(channel="C0INC", text="Restart?", blocks=rows)
+    [message] = workspace.messages("incidents")
+    await workspace.click("bob", message, "Approve", block_id="two")
+    assert workspace.deliveries[0].payload["actions"][0]["block_id"] == "two"
+
+
+async def test_a_failed_wait_shows_what_stands_there(workspace: Workspace) -> None:
+    await workspace.say("alice", "incidents", "only this")
+    with pytest.raises(TimeoutError, match="Alice Adams: only this"):
+        await workspace.wait_for(lambda w: w.messages("ops"), timeout=0.01)
+
+
+async def test_replies_and_reactions_are_told_in_the_transcript(workspace: Workspace, client: AsyncWebClient) -> None:
+    parent = await workspace.say("alice", "incidents", "web-01 is slow")
+    await workspace.say("bob", "incidents", "looking, see #ops", thread_ts=parent.ts)
+    await client.chat_postMessage(channel="C0INC", thread_ts=parent.ts, text="Restart?", blocks=BUTTONS)
+    workspace.react("carol", parent, "eyes")
+    assert workspace.transcript("incidents") == (
+        "#incidents\n"
+        "Alice Adams: web-01 is slow\n"
+        "  :eyes: 1\n"
+        "    Bob Brandt: looking, see #ops\n"
+        "    Handrail: Restart *nginx* on web-01?\n"
+        "      [Approve] [Deny]\n"
+    )
+
+
+async def test_it_listens_on_loopback_only() -> None:
+    with pytest.raises(ValueError, match="loopback"):
+        await Workspace().start(host="0.0.0.0")
+
+
+async def test_a_deleted_message_cannot_be_pressed(workspace: Workspace, client: AsyncWebClient) -> None:
+    posted = await client.chat_postMessage(channel="C0INC", text="Restart?", blocks=BUTTONS)
+    [message] = workspace.messages("incidents")
+    await client.chat_delete(channel="C0INC", ts=posted["ts"])
+    assert workspace.messages("incidents") == []
+    with pytest.raises(NotPossible, match="gone"):
+        await workspace.click("bob", message, "Approve")

@@ -142,3 +142,26 @@ async def test_a_disabled_link_opens_no_more_connections(workspace: Workspace) -
         client = AsyncWebClient(base_url=workspace.api_url)
         with pytest.raises(SlackApiError, match="access_denied"):
             await client.apps_connections_open(app_token=workspace.app_token)
+
+
+async def test_the_server_pings_by_itself() -> None:
+    async with Workspace(ping_seconds=0.02) as workspace, aiohttp.ClientSession() as session:
+        opener = AsyncWebClient(base_url=workspace.api_url)
+        url = (await opener.apps_connections_open(app_token=workspace.app_token))["url"]
+        async with session.ws_connect(url, autoping=False) as socket:
+            await socket.receive_json()
+            assert (await socket.receive(timeout=5)).type is aiohttp.WSMsgType.PING
+
+
+async def test_an_unacknowledged_event_comes_again_with_its_number_and_reason(workspace: Workspace) -> None:
+    async with aiohttp.ClientSession() as session:
+        socket = await open_socket(workspace, session)
+        await socket.receive_json()
+        await workspace.open_home("alice")
+        first, second = await socket.receive_json(), await socket.receive_json()
+        assert (first["type"], first["accepts_response_payload"]) == ("events_api", False)
+        assert "retry_attempt" not in first
+        assert (second["retry_attempt"], second["retry_reason"]) == (1, "http_timeout")
+        assert first["payload"]["event_id"] == second["payload"]["event_id"]
+        assert first["envelope_id"] != second["envelope_id"]
+        await socket.close()
