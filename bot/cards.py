@@ -110,7 +110,6 @@ class Situation:
     approval: Approval | None = None
     locks: tuple[HostLock, ...] = ()
     holders: tuple[Execution, ...] = ()
-    gate: str | None = None
     resumable: bool = False
     undoable: bool = False
     retriable: bool = False
@@ -164,8 +163,6 @@ def _state_words(execution: Execution, situation: Situation) -> str:
         case State.AWAITING_APPROVAL:
             confirm = situation.approval is not None and situation.approval.kind is Consent.CONFIRM
             return "waiting for your confirmation" if confirm else "waiting for approval"
-        case State.REFUSED if situation.gate:
-            return f"refused ({inline(situation.gate.replace('_', ' '), 60)})"
         case _:
             return execution.state.words
 
@@ -604,13 +601,9 @@ def _ending_words(ended: ExecutionEnded) -> str:
     many = f" ({hosts_words(ended.hosts)})" if len(ended.hosts) > 1 else ""
     match execution.state:
         case State.SUCCEEDED:
-            outcomes = [f"{inline(h.outcome)} on {inline(h.host, 100)}" for h in ended.hosts if h.outcome]
-            changed = outcomes[0] if len(ended.hosts) == 1 and outcomes else ""
-            detail = ". ".join(filter(None, [changed, ours(execution.ending, 800) if execution.ending else ""]))
-            return f"succeeded{f' in {took}' if took else ''}{many}{f': {detail}' if detail else ''}"
+            return f"succeeded{f' in {took}' if took else ''}{many}{why}"
         case State.REFUSED:
-            gate = f" by the gate {inline(ended.gate.replace('_', ' '), 60)}" if ended.gate else ""
-            return f"was refused{gate}{why}"
+            return f"was refused {ours(execution.ending or '', 800)}".rstrip()
         case State.DENIED:
             return f"was denied{why}"
         case State.EXPIRED:

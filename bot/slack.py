@@ -35,7 +35,7 @@ def client_for(slack: Slack, timeout: int = 10) -> AsyncWebClient:
     )
 
 
-def bolt_app(slack: Slack, client: AsyncWebClient, inbox: Inbox) -> AsyncApp:
+def bolt_app(slack: Slack, inbox: Inbox) -> AsyncApp:
     """Bolt with our listeners."""
 
     async def authorize(team_id: str | None = None, **_: Any) -> AuthorizeResult:
@@ -45,7 +45,7 @@ def bolt_app(slack: Slack, client: AsyncWebClient, inbox: Inbox) -> AsyncApp:
 
     secret = slack.signing_secret
     app = AsyncApp(
-        client=client,
+        client=AsyncWebClient(base_url=slack.api_url),  # it gets its token with each request
         signing_secret=secret.get_secret_value() if secret is not None else "",
         authorize=authorize,
         process_before_response=True,  # the listener only commits; without this Bolt polls for the ack every 10 ms
@@ -137,7 +137,7 @@ class Socket:
     async def connect(self) -> None:
         """Connect, and again whenever it breaks: the client does that by itself."""
         self._handler = AsyncSocketModeHandler(self._app, self._token)
-        await self._handler.connect_async()
+        await self._handler.connect_async()  # type: ignore[no-untyped-call]
 
     async def connected(self) -> bool:
         """Whether a connection stands."""
@@ -146,5 +146,5 @@ class Socket:
     async def close(self) -> None:
         """Take nothing more."""
         if self._handler is not None:
-            await self._handler.close_async()
+            await self._handler.close_async()  # type: ignore[no-untyped-call]
             self._handler = None

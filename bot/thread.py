@@ -288,7 +288,7 @@ class ThreadReporter:
     def _ended(self, event: ExecutionEnded, known: "_Known", now: datetime) -> Iterator[Said]:
         execution = event.execution
         yield from self._in_thread(execution, OutboxKind.ENDING, cards.ending(event))
-        situation = Situation(hosts=event.hosts, gate=event.gate, undoable=event.undoable, retriable=event.retriable)
+        situation = Situation(hosts=event.hosts, undoable=event.undoable, retriable=event.retriable)
         yield from self._card(execution, now, situation, kind=OutboxKind.ENDING)
         if known.withdrawn is not None:
             key, message = known.withdrawn

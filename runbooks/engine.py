@@ -143,7 +143,7 @@ class Engine:
         )
         refusal = decision.refusal
         reason = refusal.reason if refusal else "Your role changed at this moment. Try again."
-        return Answer(message=f"Refused by the permission gate. {reason}", decision=decision)
+        return Answer(message=f"Refused {_refused('permission', reason)}", decision=decision)
 
     def _admit_request(
         self,
@@ -231,7 +231,7 @@ class Engine:
         self.tools.reporter.report(connection, ExecutionSubmitted(execution=execution), now)
         if refusal is not None:
             ended = self._refuse(connection, execution, decision, now)
-            return Answer(message=_refused(refusal.gate, refusal.reason), execution=ended, decision=decision)
+            return Answer(message=f"Refused {_refused(refusal.gate, refusal.reason)}", execution=ended, decision=decision)
         if request.emergency:
             overridden = tuple(s for s in controls.engaged(connection) if _covers(s, proposal))
             self.tools.reporter.report(connection, EmergencyUsed(execution=execution, switches=overridden), now)
@@ -1180,7 +1180,7 @@ def _said(answer: "Answer | OperatorError") -> Answer:
 
 
 def _refused(gate: str, reason: str) -> str:
-    return f"Refused by the {gate} gate. {reason}"
+    return f"by the {gate} gate: {reason}"
 
 
 def _covers(switch: KillSwitch, proposal: Proposal) -> bool:

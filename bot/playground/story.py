@@ -49,11 +49,11 @@ async def _four_eyes(workspace: Workspace) -> None:
 async def _kill_switch(workspace: Workspace) -> None:
     await _type(workspace, "bob", "/killswitch global on looking into it")
     await _privately(workspace, "bob", "is engaged")
-    await _type(workspace, "bob", "/runbook restart app on web-01")
-    await _sees(workspace, "the kill switch refusing", "Refused by the kill switch gate")
+    await _type(workspace, "bob", "/runbook restart app on web-02")
+    await _sees(workspace, "the kill switch refusing", "by the kill switch gate")
     await _type(workspace, "alice", "/killswitch global off all clear")
     await _privately(workspace, "alice", "is off")
-    await _type(workspace, "alice", "/runbook restart app on web-01 settle=1")
+    await _type(workspace, "alice", "/runbook restart app on web-02 settle=1")
     await _sees(workspace, "the restart after the release", "app pid")
 
 

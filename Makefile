@@ -1,0 +1,46 @@
+# `make demo` and `make test` are all you need; each makes the .venv it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup demo demo-check test check lint types imports bench-safety clean
+
+help: ## What there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Handrail needs Python 3.11 or newer; \`make PYTHON=python3.11 …\` names another."; exit 2; }
+	@echo "Making $(VENV) with everything Handrail needs (about half a minute when the wheels are cached)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(STAMP)
+
+setup: $(STAMP) ## Make the .venv
+
+demo: $(STAMP) ## A local workspace with demo hosts, in the browser
+	@$(BIN)/handrail demo $(if $(PORT),--port $(PORT))
+
+demo-check: $(STAMP) ## Play the demo's story without a browser, and verify it
+	@$(BIN)/handrail demo --check
+
+test: $(STAMP) ## All tests; those that need PostgreSQL, sshd or Chromium say so when it is missing
+	@echo "Running the tests (SQLite, and PostgreSQL where it is installed)"
+	@$(BIN)/python -m pytest -q
+
+lint: $(STAMP)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(STAMP)
+	@$(BIN)/mypy
+
+imports: $(STAMP)
+	@$(BIN)/lint-imports
+
+check: lint types imports test demo-check ## Everything CI runs
+
+bench-safety: $(STAMP) ## Recall and false alarms of the guard and the redaction
+	@$(BIN)/python -m tests.bench_guard
+
+clean: ## Take the .venv and caches away
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
