@@ -1,8 +1,8 @@
 """The one boundary where text enters: what is secret becomes a mask, everything else stays byte for byte.
 
-Three layers, each with its own file: values we hold, in every form a program may print them (`known`); tokens with a shape
-of their own (`shapes`); and secrets named by what stands around them, on one line (`forms`, with the names and harmless
-values in `names`) or over several (`blocks`). A bare word without any form can't be seen.
+Three layers, each with its own file: values we hold, in every form a program may print them (`known`); tokens with a
+shape of their own (`shapes`); and secrets named by what stands around them, on one line (`forms`, with the names and
+harmless values in `names`) or over several (`blocks`). A bare word without any form can't be seen.
 
 Every line goes through `_Lines`: unless one of a few dozen words occurs, or a block is open, it is left at once.
 """
@@ -122,7 +122,9 @@ def _whole(lines: "_Lines", line: str) -> Iterator[str]:
 # One line.
 
 _ESCAPES = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x9b[0-?]*[ -/]*[@-~]|\x1b\][0-9]*;(?:[^;\x07\x1b]*;)?|\x1b\\|\x07|\x1b[()*+][0-9A-Za-z]|\x1b[=>78cDEHMNOZ]|[^\x08]\x08"
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x9b[0-?]*[ -/]*[@-~]|\x1b\][0-9]*;"
+    r"(?:[^;\x07\x1b]*;)?|\x1b\\|\x07|\x1b[()*+][0-9A-Za-z]"
+    r"|\x1b[=>78cDEHMNOZ]|[^\x08]\x08"
 )
 
 
@@ -132,8 +134,8 @@ def _fewest(words: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(word for word in known if not any(other in word for other in known - {word})))
 
 
-# Without one of these, only an open block, a long run or a password file's colons can make a line secret. Words that hold
-# one of the marks are looked for only in lines that have the mark at all.
+# Without one of these, only an open block, a long run or a password file's colons can make a line secret. Words that
+# hold one of the marks are looked for only in lines that have the mark at all.
 _MARKS = (" -", "=", "{", " /", "\x00")
 _NEEDLES = {needle for form in FORMS for needle in form.rare}
 _MARKED = tuple((mark, _fewest(word for word in _NEEDLES if mark in word)) for mark in _MARKS)
@@ -194,7 +196,7 @@ class _Lines:
 
 
 def _has_words(lower: str) -> bool:
-    for word in _WORDS:  # noqa: SIM110 - half the time of any() with a generator, and this is every line
+    for word in _WORDS:  # not any(): this is every line
         if word in lower:
             return True
     for mark, words in _MARKED:
@@ -233,17 +235,17 @@ def _merged(spans: list[Span]) -> list[Span]:
 
 def _masked(line: str, spans: list[Span]) -> str:
     """Masks instead of the secrets; colour codes inside them stay, so that a colour doesn't run on."""
-    parts: list[str] = []
+    pieces: list[str] = []
     position = 0
     for begin, end in spans:
-        parts += (
-            (line[position:begin], MASK, *_ESCAPES.findall(line[begin:end]))
-            if "\x1b" in line[begin:end]
-            else (line[position:begin], MASK)
-        )
+        pieces += (line[position:begin], MASK)
+        if "\x1b" in line[begin:end]:
+            pieces += _COLOURS.findall(line, begin, end)
         position = end
-    parts.append(line[position:])
-    return "".join(parts)
+    return "".join((*pieces, line[position:]))
+
+
+_COLOURS = re.compile(r"\x1b\[[0-9;:]*m")
 
 
 class _LongLine:

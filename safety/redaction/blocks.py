@@ -30,10 +30,12 @@ _SCALAR = re.compile(
     r"(?P<indent>[ ]{0,60})(?:- )?[\"']?(?P<name>[\w.-]{1,100}+)[\"']?: ?(?:![\w!]+ )?[|>][+-]?\d?\s*(?:#[^\n]*)?\Z"
 )
 _NAME = re.compile(
-    r"[ \t]{0,60}(?:- |\{ ?)?[\"']?(?:name|key|Name|Key|ParameterKey)[\"']?[ \t]?[:=][ \t]{0,8}[\"']?(?P<name>[\w./-]{1,100}+)[\"']?,?\s*\Z"
+    r"[ \t]{0,60}(?:- |\{ ?)?[\"']?(?:name|key|Name|Key|ParameterKey)[\"']?[ \t]?[:=][ \t]"
+    r"{0,8}[\"']?(?P<name>[\w./-]{1,100}+)[\"']?,?\s*\Z"
 )
 _VALUE = re.compile(
-    r"[ \t]{0,60}[\"']?(?:value|Value|ParameterValue)[\"']?[ \t]?[:=][ \t]{0,8}(?P<quote>[\"']?)(?P<value>[^\r\n]+?)[\"']?,?\s*\Z"
+    r"[ \t]{0,60}[\"']?(?:value|Value|ParameterValue)[\"']?[ \t]?[:=][ \t]{0,8}"
+    r"(?P<quote>[\"']?)(?P<value>[^\r\n]+?)[\"']?,?\s*\Z"
 )
 _MACHINE = re.compile(r"\s*machine\s+\S+\s*\Z|\s*machine\s+\S+\s+login\s+\S+\s*\Z")
 _NETRC_WORD = re.compile(r"\s*(?:login|account|macdef|port)\s+\S+\s*\Z")
@@ -145,7 +147,7 @@ class Blocks:
                 self._scalar_indent = len(match["indent"])
 
     def _kubernetes(self, line: str) -> Iterator[Span]:
-        """Values under `data:` of a Secret. Sorted output names the kind last, so base64 is masked until it is known."""
+        """Values under `data:` of a Secret. Sorted output names the kind last: till then, base64 is masked."""
         if line.startswith("---") or _API_VERSION.match(line):
             self._kind, self._data_indent = "v1" if _API_VERSION.match(line) else "", -1
             return

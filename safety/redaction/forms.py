@@ -79,11 +79,14 @@ def _without_stop(line: str, span: Span) -> Span:
 
 _ASSIGNMENT = re.compile(
     r"(?<![\w.])(?P<name>[A-Za-z_][\w.-]{1,100}+)(?P<close>\\{0,3}[\"'`]?\]?)"
-    r"(?P<gap>[ \t]{0,40})(?P<sep>=>|:=|={1,2}(?!>)|:(?![:/]{1,2}[^\s])(?![ \t]{0,4}(?:str|string|String|SecretStr|bytes)[ \t]{0,4}=)"
+    r"(?P<gap>[ \t]{0,40})(?P<sep>=>|:=|={1,2}(?!>)|:(?![:/]{1,2}[^\s])"
+    r"(?![ \t]{0,4}(?:str|string|String|SecretStr|bytes)[ \t]{0,4}=)"
     r"|:[ \t]{0,4}(?:str|string|String|SecretStr|bytes)[ \t]{0,4}=|\|)[ \t]{0,40}"
 )
 _SPACED = re.compile(
-    r"(?i)\b(?:api|access|secret|private|unseal|recovery|encryption|master|licen[cs]e|account|auth|signing|client|root|initial|"
+    r"(?i)\b(?:api|access|secret|private|unseal|recovery"
+    r"|encryption|master|licen[cs]e|account|auth|signing"
+    r"|client|root|initial|"
     r"shared|session|bearer|new|temporary|current|admin)[ -](?:key|token|secret|password|passphrase|credentials?)"
     r"(?:[ ]#?\d{1,2})?[ \t]{0,8}(?P<sep>[:=|])[ \t]{0,40}"
 )
@@ -187,7 +190,8 @@ _OPTION = re.compile(
     r"(?<![\w-])--?(?P<name>[A-Za-z][\w.-]{1,60}+)(?P<gap>[ \t\x00]{1,8}|[\"'],[ \t]{0,4}(?=[\"']))(?!-)"
 )
 _SET = re.compile(
-    r"\b(?i:config[ \t]{1,4}set|set|config)[ \t]{1,4}(?:--?[\w-]{1,30}[ \t]{1,4}){0,3}(?P<name>[\w./:@-]{2,120}+)[ \t]{1,4}(?=\S)"
+    r"\b(?i:config[ \t]{1,4}set|set|config)[ \t]{1,4}(?:--?[\w-]{1,30}[ \t]{1,4}){0,3}"
+    r"(?P<name>[\w./:@-]{2,120}+)[ \t]{1,4}(?=\S)"
 )
 
 
@@ -218,7 +222,7 @@ def _describes(line: str, match: re.Match[str], span: Span, quoted: bool) -> boo
     if quoted or not value.strip(".,:;").isalpha():
         return False
     return len(_words_after(line, span[1])) >= 1 and (
-        len(match["gap"]) > 1 or value[0].isupper() and len(_words_after(line, span[1])) >= 2
+        len(match["gap"]) > 1 or (value[0].isupper() and len(_words_after(line, span[1])) >= 2)
     )
 
 
@@ -254,7 +258,7 @@ def _config_lines(line: str) -> Iterator[Span]:
         }
         aligned = len(match["gap"]) > 1 or "\t" in match["gap"]
         sure = (
-            (not plain and not value[0] in "=:|")
+            (not plain and value[0] not in "=:|")
             or (aligned and (not value.isalpha() or value.islower()))
             or has_password_look(value)
         )
@@ -304,7 +308,9 @@ def _unquoted(line: str, span: Span) -> Span:
 
 _SENTENCE = re.compile(
     r"(?i)\b(?:password|passphrase|passwort|token|secret|api key|access key|secret key)\b[^:=\n]{0,60}?"
-    r"(?:\bis\b:?|\bset to\b|\breset to\b|\bchanged to\b|\bgenerated for \S{1,64}:|\bfor \S{1,64}:|\b(?:of|to) \S{1,64}:|\):|\bbelow:)[ \t]{1,4}"
+    r"(?:\bis\b:?|\bset to\b|\breset to\b|\bchanged to\b"
+    r"|\bgenerated for \S{1,64}:|\bfor \S{1,64}:|\b(?:of"
+    r"|to) \S{1,64}:|\):|\bbelow:)[ \t]{1,4}"
     r"(?P<value>\S{1,200})(?=[ \t]*\Z|[ \t]+[(\[-])"
 )
 
@@ -327,7 +333,9 @@ def _sentences(line: str) -> Iterator[Span]:
 # Headers.
 
 _AUTHORIZATION = re.compile(
-    r"(?i)(?<![\w])(?:proxy-|http_|x-)?authorization\\{0,3}[\"']?[ \t]{0,8}(?:=>|[:=])[ \t]{0,8}(?P<quote>\\{0,3}[\"'\[]?[\"']?)(?P<rest>[^\"'\r\n\\]*)"
+    r"(?i)(?<![\w])(?:proxy-|http_|x-)?authorization\\{0,3}[\"']?[ \t]{0,8}"
+    r"(?:=>|[:=])[ \t]{0,8}(?P<quote>\\{0,3}[\"'\[]?[\"']?)"
+    r"(?P<rest>[^\"'\r\n\\]*)"
 )
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9_-]{1,30})[ \t]{1,4}(?P<value>[^\s,;]+)")
 _PAIR_OF_SCHEME = re.compile(r"(?i)\b(?:signature|response|token|key|oauth_\w{1,20})=\"?(?P<value>[^\s,\"&;]{6,})")
@@ -378,7 +386,8 @@ _COOKIE = re.compile(
 )
 _COOKIE_PAIR = re.compile(r"(?P<name>[\w.%:$-]{1,128}+)=(?P<value>[^;\s,\"']+)")
 _COOKIE_OPTION = re.compile(
-    r"\s(?:-b|--cookie)[ =]{1,2}(?P<quote>[\"']?)(?P<rest>[\w.%-]{1,64}=[^\"'\s]*(?:;[ ]?[\w.%-]{1,64}=[^\"'\s;]*){0,20})"
+    r"\s(?:-b|--cookie)[ =]{1,2}(?P<quote>[\"']?)(?P<rest>[\w.%-]{1,64}=[^\"'\s]*"
+    r"(?:;[ ]?[\w.%-]{1,64}=[^\"'\s;]*){0,20})"
 )
 
 
@@ -397,7 +406,9 @@ _USERINFO = re.compile(
     r"(?<=[A-Za-z0-9]):(?:\\?/){2}(?P<user>[^\s/?#:@\"'<>\\,]{0,128}):(?P<value>[^\s/?#\"'<>\\]{1,500})@(?=[^\s@])"
 )
 _LOOSE_USERINFO = re.compile(
-    r"(?i)\b(?!http|ws|git|ssh|file)[a-z][a-z0-9+.-]{2,30}://(?P<user>[^\s/?#:@\"'<>\\,]{0,128}):(?!\d{1,5}(?:[/?#,]|\Z))(?P<value>[^\s\"'<>\\]{1,500})@(?=[\w.\[-])"
+    r"(?i)\b(?!http|ws|git|ssh|file)[a-z][a-z0-9+.-]{2,30}://"
+    r"(?P<user>[^\s/?#:@\"'<>\\,]{0,128}):(?!\d{1,5}(?:[/?#,]"
+    r"|\Z))(?P<value>[^\s\"'<>\\]{1,500})@(?=[\w.\[-])"
 )
 _TOKEN_AS_USER = re.compile(r"(?<=[A-Za-z]):(?:\\?/){2}(?P<value>[^\s/?#:@\"'<>\\]{16,500})@(?=[\w\[])")
 _QUERY = re.compile(r"(?<=[?&;#])(?:amp;)?(?P<name>[\w.%~-]{2,60}+)=(?P<value>[^&\s\"'<>#()\[\]{}|\\]{6,})")
@@ -466,39 +477,106 @@ def _program(words: str, name: str, option: str, *, mark: str = "", once: bool =
     )
 
 
-_MYSQL = "(?:mysql|mariadb|mycli|mytop|mydumper|myloader|xtrabackup|mariabackup|innobackupex|pt-[a-z-]+)(?:dump|admin|import|check|show|slap|pump|binlog|_upgrade|sh|-dump|-admin|-import|-check|-show|-binlog|-backup)?"
+_MYSQL = (
+    "(?:mysql|mariadb|mycli|mytop|mydumper|myloader|xtrabackup"
+    "|mariabackup|innobackupex|pt-[a-z-]+)(?:dump|admin"
+    "|import|check|show|slap|pump|binlog|_upgrade|sh|-dump"
+    "|-admin|-import|-check|-show|-binlog|-backup)?"
+)
 _MONGO = "mongo(?:sh|dump|restore|export|import|stat|top|files)?"
 _LDAP = "ldap(?:search|modify|add|delete|passwd|whoami|compare|modrdn|exop)"
-_LOGIN = r"(?:docker|podman|nerdctl|buildah|skopeo|oras|crane|helm registry|az|az acr|oc|cf|kubelogin|ibmcloud|argocd|gcloud)[ \t]{1,4}login"
+_LOGIN = (
+    r"(?:docker|podman|nerdctl|buildah|skopeo|oras|crane"
+    r"|helm registry|az|az acr|oc|cf|kubelogin|ibmcloud|argocd"
+    r"|gcloud)[ \t]{1,4}login"
+)
 
 _PROGRAMS = (
-    _program("my maria pt- xtrabackup innobackupex", _MYSQL, r"[ \t\x00]-p(?=[^\s\x00])(?!assword|rotocol|ort|ager|lugin|rint|rompt|ipe)"),
+    _program(
+        "my maria pt- xtrabackup innobackupex",
+        _MYSQL,
+        r"[ \t\x00]-p(?=[^\s\x00])(?!assword|rotocol|ort|ager"
+        r"|lugin|rint|rompt|ipe)",
+    ),
     _program("sshpass", "sshpass", r"[ \t\x00]-p[ \t\x00]*(?=[^\s\x00])", once=True),
-    _program("curl wget xh http aria2c", "curl|wget|xh|http|https|httpie|aria2c", r"[ \t\x00](?:-[a-zA-Z]*[uUax]|--user|--proxy-user|--auth|--proxy|--oauth2-user)(?:[ \t=\x00]{1,4}|(?=[\w.-]{1,64}:))", mark=":"),
+    _program(
+        "curl wget xh http aria2c",
+        "curl|wget|xh|http|https|httpie|aria2c",
+        r"[ \t\x00](?:-[a-zA-Z]{0,12}[uUax]|--user|--proxy-user"
+        r"|--auth|--proxy|--oauth2-user)(?:[ \t=\x00]{1,4}|(?=[\w.-]{1,64}:))",
+        mark=":",
+    ),
     _program("curl", "curl", r"[ \t\x00](?:-E|--cert)[ \t=\x00]{1,4}", mark=":"),
     _program("redis valkey keydb", "(?:redis|valkey|keydb)-(?:cli|benchmark)", r"[ \t\x00](?:-a|--pass)[ \t\x00]+"),
     _program("login", _LOGIN, r"[ \t\x00]-p(?:[ \t=\x00]+|(?=[^\s\x00a]))"),
     _program("creds", "skopeo|podman|buildah", r"[ \t\x00]--(?:src-|dest-)?creds[ \t=\x00]+", mark=":"),
-    _program("mongo cqlsh influx lftp ncftp rdesktop arangosh couchbase nodetool", f"{_MONGO}|cqlsh|influx|lftp|ncftp|rdesktop|arangosh|couchbase-cli|nodetool", r"[ \t\x00]-(?:p|pw)[ \t\x00]+"),
-    _program("ldap", _LDAP, r"[ \t\x00]-[xZLn]*[wsa][ \t\x00]+(?!sub\b|base\b|one\b|children\b|never\b|always\b|search\b|find\b)"),
-    _program("ipmi sql bcp zip ssh-keygen xfreerdp", "ipmitool|sqlcmd|bcp|osql|isql|zip|unzip|zipcloak|ssh-keygen|xfreerdp|ipmiconsole", r"[ \t\x00]-[PN](?:[ \t\x00]+)(?!\"\"|'')"),
+    _program(
+        "mongo cqlsh influx lftp ncftp rdesktop arangosh couchbase nodetool",
+        f"{_MONGO}|cqlsh|influx|lftp|ncftp|rdesktop|arangosh|couchbase-cli|nodetool",
+        r"[ \t\x00]-(?:p|pw)[ \t\x00]+",
+    ),
+    _program(
+        "ldap",
+        _LDAP,
+        r"[ \t\x00]-[xZLn]*[wsa][ \t\x00]+(?!sub\b|base\b|one\b"
+        r"|children\b|never\b|always\b|search\b|find\b)",
+    ),
+    _program(
+        "ipmi sql bcp zip ssh-keygen xfreerdp",
+        "ipmitool|sqlcmd|bcp|osql|isql|zip|unzip|zipcloak|ssh-keygen|xfreerdp|ipmiconsole",
+        r"[ \t\x00]-[PN](?:[ \t\x00]+)(?!\"\"|'')",
+    ),
     _program("7z rar", "7z[azr]?|rar|unrar", r"[ \t\x00]-(?:p|hp)(?=[^\s\x00-])"),
-    _program("snmp onesixtyone", "snmp(?:walk|get|set|bulkwalk|bulkget|table|trap|getnext|status|df)|onesixtyone", r"[ \t\x00]-[cAX][ \t\x00]+"),
-    _program("smb rpcclient winexe wmic net pth-", "smbclient|rpcclient|winexe|smbmap|wmic|net|smbget|pth-\\w+", r"[ \t\x00](?:-U|--user)[ \t=\x00]*", mark="%"),
+    _program(
+        "snmp onesixtyone",
+        "snmp(?:walk|get|set|bulkwalk|bulkget|table|trap|getnext|status|df)|onesixtyone",
+        r"[ \t\x00]-[cAX][ \t\x00]+",
+    ),
+    _program(
+        "smb rpcclient winexe wmic net pth-",
+        "smbclient|rpcclient|winexe|smbmap|wmic|net|smbget|pth-\\w+",
+        r"[ \t\x00](?:-U|--user)[ \t=\x00]*",
+        mark="%",
+    ),
     _program("lftp sftp plink pscp", "lftp|sftp|plink|pscp|psftp", r"[ \t\x00]-pw[ \t\x00]+"),
     _program("lftp", "lftp", r"[ \t\x00]-u[ \t\x00]+", mark=","),
     _program("openssl", "openssl", r"[ \t\x00]-(?:k|K)[ \t\x00]+"),
     _program("useradd usermod adduser", "useradd|usermod|adduser", r"[ \t\x00](?:-p|--password)[ \t=\x00]+"),
-    _program("doctl vultr-cli linode-cli tea gh glab", "doctl|vultr-cli|linode-cli|tea|gh|glab", r"[ \t\x00]-t[ \t\x00]+(?=[\w-]{16})"),
-    _program("sql exp imp rman tnsping", "sqlplus|sqlldr|expdp|impdp|exp|imp|rman|tnsping|sql", r"[ \t\x00](?:-[a-zA-Z]+[ \t]+)*(?:target[ \t]+)?(?:userid=)?['\"]?(?=[\w$#-]{1,64}/[^\s/@][^\s@]*@)", mark="/"),
-    _program("vault heroku", "vault[ \t]+(?:login|unwrap|token[ \t]+(?:lookup|revoke|renew))|heroku[ \t]+auth:token|vault[ \t]+operator[ \t]+unseal", r"\A[ \t]+(?=[\w.+/=-]{16})"),
+    _program(
+        "doctl vultr-cli linode-cli tea gh glab",
+        "doctl|vultr-cli|linode-cli|tea|gh|glab",
+        r"[ \t\x00]-t[ \t\x00]+(?=[\w-]{16})",
+    ),
+    _program(
+        "sql exp imp rman tnsping",
+        "sqlplus|sqlldr|expdp|impdp|exp|imp|rman|tnsping|sql",
+        r"[ \t\x00](?:-[a-zA-Z]{1,20}[ \t]{1,4}){0,4}(?:target[ \t]+)?"
+        r"(?:userid=)?['\"]?(?=[\w$#-]{1,64}/[^\s/@][^\s@]*@)",
+        mark="/",
+    ),
+    _program(
+        "vault heroku",
+        "vault[ \t]+(?:login|unwrap|token[ \t]+(?:lookup|revoke"
+        "|renew))|heroku[ \t]+auth:token|vault[ \t]+operator[ \t]+unseal",
+        r"\A[ \t]+(?=[\w.+/=-]{16})",
+    ),
     _program("wpa_passphrase", "wpa_passphrase", r"\A[ \t]+\S{1,64}[ \t]+"),
-    _program("rabbitmqctl ejabberdctl", "rabbitmqctl[ \t]+(?:add_user|change_password|authenticate_user)|ejabberdctl[ \t]+(?:register|change_password)", r"\A[ \t]+(?:--[\w-]+[ \t]+)?\S{1,64}[ \t]+"),
+    _program(
+        "rabbitmqctl ejabberdctl",
+        "rabbitmqctl[ \t]+(?:add_user|change_password|authenticate_user)|ejabberdctl[ \t]+(?:register|change_password)",
+        r"\A[ \t]+(?:--[\w-]+[ \t]+)?\S{1,64}[ \t]+",
+    ),
     _program("net", "net1?[ \t]+user", r"\A[ \t]+[^\s/]{1,64}[ \t]+(?=[^/\s])"),
     _program("net", "net1?[ \t]+use", r"\A[ \t]+(?:\S{1,3}:[ \t]+)?\\\\\S{1,128}[ \t]+(?=[^/\s])"),
-    _program("htpasswd htdigest", "htpasswd|htdigest", r"\A[ \t]+(?:-[a-zA-Z0-9]+[ \t]+(?:\d{1,2}[ \t]+)?)*-[a-zA-Z]*b[a-zA-Z]*[ \t]+(?:-[a-zA-Z]+[ \t]+|\d{1,2}[ \t]+){0,6}(?:[^\s-]\S{0,256}[ \t]+){1,2}(?=\S+[ \t]*(?:\Z|[|;&>]))"),
+    _program(
+        "htpasswd htdigest",
+        "htpasswd|htdigest",
+        r"\A[ \t]+(?:-[a-zA-Z0-9]{1,12}[ \t]+(?:\d{1,2}[ \t]+)?){0,4}-[a-zA-Z]{0,12}b[a-zA-Z]{"
+        r"0,12}[ \t]+(?:-[a-zA-Z]+[ \t]+|\d{1,2}[ \t]+){0,6}"
+        r"(?:[^\s-]\S{0,256}[ \t]+){1,2}(?=\S+[ \t]*(?:\Z|[|;&>]))",
+    ),
     _program("AUTH", "AUTH", r"\A[ \t]+(?:[\w-]{1,64}[ \t]+)?(?=[^\s]{6,}[ \t]*\Z)"),
-)  # fmt: skip
+)
 
 _END_OF_COMMAND = re.compile(r"[ \t](?:\|{1,2}|&&|;)[ \t]|;[ \t]")
 _PORTS = re.compile(r"\d{1,5}(?::\d{1,5})+\Z")
@@ -518,7 +596,7 @@ def _commands(line: str) -> Iterator[Span]:
 def _arguments(line: str, program: _Program, start: int, end: int) -> Iterator[Span]:
     segment = line[start:end]
     for option in program.option.finditer(segment):
-        (begin, stop), quoted = _value(segment, option.end(), bare=_ARGUMENT)
+        (begin, stop), _ = _value(segment, option.end(), bare=_ARGUMENT)
         value = segment[begin:stop]
         if program.mark:
             before, mark, value = value.partition(program.mark)
@@ -537,7 +615,9 @@ def _arguments(line: str, program: _Program, start: int, end: int) -> Iterator[S
 _OPENSSL = re.compile(r"(?<![\w.:-])(?:pass|PASS):(?P<value>[^\s\"']+)")
 _PIPED = re.compile(
     r"\b(?:echo|printf|cat[ \t]*<<<)[ \t]+(?:-[neE]+[ \t]+)?(?P<value>\"[^\"]*\"|'[^']*'|[^\s|\"']+)[ \t]*\|[ \t]*"
-    r"(?=[^|]{0,120}(?:sudo[ \t][^|]{0,40}-S\b|--stdin\b|--password-stdin|--passphrase-fd|chpasswd|smbpasswd|cryptsetup|--with-token|passwd\b))"
+    r"(?=[^|]{0,120}(?:sudo[ \t][^|]{0,40}-S\b|--stdin\b"
+    r"|--password-stdin|--passphrase-fd|chpasswd|smbpasswd"
+    r"|cryptsetup|--with-token|passwd\b))"
 )
 _HERE_PASSWORD = re.compile(r"(?:chpasswd|smbpasswd|-S\b[^<|]{0,80})[ \t]*<<<[ \t]*(?P<value>\"[^\"]*\"|'[^']*'|\S+)")
 _WINDOWS = re.compile(r"(?i)[ \t]/(?:p|pass|password|pw|rp|passwd):(?P<value>\"[^\"]+\"|\S+)")
@@ -553,7 +633,7 @@ def _idioms(line: str) -> Iterator[Span]:
     for pattern in (_PIPED, _HERE_PASSWORD, _WINDOWS, _SECURE_STRING, _LITERAL):
         for match in pattern.finditer(line):
             begin, end = _unquoted(line, match.span("value"))
-            before, mark, after = line[begin:end].partition(":")
+            before, mark, _ = line[begin:end].partition(":")
             if pattern in (_PIPED, _HERE_PASSWORD) and mark and re.fullmatch(r"[\w.-]{1,64}", before):
                 begin += len(before) + 1
             if not is_harmless(line[begin:end], quoted=True):
@@ -563,13 +643,22 @@ def _idioms(line: str) -> Iterator[Span]:
 # SQL, XML and JSON.
 
 _SQL = re.compile(
-    r"(?i)(?<![\w.\"'-])(?:identified[ \t]{1,4}(?:with[ \t]{1,4}\S{1,64}[ \t]{1,4})?(?:by|as)(?:[ \t]{1,4}password)?|password|secret)"
-    r"(?=[ \t=(])(?:[ \t]{1,4}for[ \t]{1,4}\S{1,128})?[ \t]{0,4}(?:=[ \t]{0,4})?(?:(?:old_)?password[ \t]{0,4})?\(?[ \t]{0,4}N?(?=[\"'])"
+    r"(?i)(?<![\w.\"'-])(?:identified[ \t]{1,4}(?:with[ \t]{1,4}\S{1,64}[ \t]{1,4})?"
+    r"(?:by|as)(?:[ \t]{1,4}password)?|password|secret)"
+    r"(?=[ \t=(])(?:[ \t]{1,4}for[ \t]{1,4}\S{1,128})?[ \t]{0,4}"
+    r"(?:=[ \t]{0,4})?(?:(?:old_)?password[ \t]{0,4})?\(?[ \t]{0,4}N?"
+    r"(?=[\"'])"
 )
-_ORACLE = re.compile(r"(?i)\bidentified[ \t]{1,4}by[ \t]{1,4}(?!values\b|password\b|externally\b)(?P<value>[^\s\"';]+)")
+_ORACLE = re.compile(
+    r"(?i)\bidentified[ \t]{1,4}by[ \t]{1,4}(?!values\b|password\b"
+    r"|externally\b)(?P<value>[^\s\"';]+)"
+)
 _ELEMENT = re.compile(r"<(?P<name>[A-Za-z_][\w.:-]{1,80}+)(?:[ \t][^<>]{0,200})?>(?P<value>[^<>\r\n]{1,2000})</")
 _ATTRIBUTES = re.compile(
-    r"(?i)\b(?:name|key|id|property|parameterkey|variable)\\?[\"']?[ \t]{0,4}[=:][ \t]{0,4}\\?[\"'](?P<name>[\w.-]{1,100}+)\\?[\"'][^<>{}\r\n]{0,80}?\b(?:value|val|parametervalue|defaultvalue)\\?[\"']?[ \t]{0,4}[=:][ \t]{0,4}(?=\\?[\"'])"
+    r"(?i)\b(?:name|key|id|property|parameterkey|variable)\\?[\"']?[ \t]{0,4}[=:][ \t]{0,4"
+    r"}\\?[\"'](?P<name>[\w.-]{1,100}+)\\?[\"'][^<>{}\r\n]{0,80}?\b"
+    r"(?:value|val|parametervalue|defaultvalue)\\?[\"']?[ \t]{0,4}[=:][ \t]{0,4}"
+    r"(?=\\?[\"'])"
 )
 _ENTRY = re.compile(r"\b(?:key|name)=[\"'](?P<name>[\w.-]{1,100}+)[\"'][^<>]{0,80}>(?P<value>[^<>\r\n]{1,2000})<")
 _JWK = re.compile(r"\"(?:d|p|q|dp|dq|qi|k)\"[ \t]{0,4}:[ \t]{0,4}\"(?P<value>[A-Za-z0-9_-]{16,})\"")
@@ -595,8 +684,7 @@ def _markup(line: str) -> Iterator[Span]:
         for match in pattern.finditer(line):
             if (
                 names_secret(match["name"])
-                or match["name"] in {"D", "P", "Q", "DP", "DQ", "InverseQ"}
-                and "RSAKeyValue" in line
+                or (match["name"] in {"D", "P", "Q", "DP", "DQ", "InverseQ"} and "RSAKeyValue" in line)
             ) and not is_harmless(match["value"], quoted=True):
                 yield match.span("value")
     for match in _ATTRIBUTES.finditer(line):
@@ -611,19 +699,27 @@ def _markup(line: str) -> Iterator[Span]:
 # Files with a format of their own.
 
 _CRYPT = re.compile(
-    r"\$(?:1|5|6)\$(?:rounds=\d{1,9}\$)?[./A-Za-z0-9]{0,16}\$[./A-Za-z0-9]{20,90}|\$2[abxy]?\$\d\d\$[./A-Za-z0-9]{50,60}"
-    r"|\$(?:y|gy|7)\$[./A-Za-z0-9]{1,20}\$[./A-Za-z0-9]{1,90}\$[./A-Za-z0-9]{20,90}|\$(?:apr1|md5)[$,][^\s:$]{1,40}\$[./A-Za-z0-9$]{20,90}"
-    r"|\$argon2(?:id|i|d)\$v=\d+\$[\w=,]{3,60}\$[A-Za-z0-9+/]{8,90}\$[A-Za-z0-9+/]{16,180}|\$[PHS]\$[./A-Za-z0-9]{20,90}"
-    r"|\$scrypt\$[^\s:]{20,200}|\$pbkdf2(?:-sha\d+)?\$[^\s:]{20,300}|pbkdf2_sha\d+\$\d+\$[^\s$]{1,64}\$[A-Za-z0-9+/=]{20,120}"
-    r"|grub\.pbkdf2\.sha512\.\d+\.[0-9A-Fa-f.]{64,600}|SCRAM-SHA-\d+\$\d+:[A-Za-z0-9+/=]{8,60}\$[A-Za-z0-9+/=:]{40,200}"
-    r"|\{(?:S?SHA(?:\d{3})?|S?MD5|CRYPT|PBKDF2[\w-]*|ARGON2)\}[^\s:\"']{12,300}|scrypt:\d+:\d+:\d+\$[^\s$]{1,64}\$[0-9a-f]{64,128}"
+    r"\$(?:1|5|6)\$(?:rounds=\d{1,9}\$)?[./A-Za-z0-9]{0,16}\$[./A-Za-z0-9]{20,90}"
+    r"|\$2[abxy]?\$\d\d\$[./A-Za-z0-9]{50,60}"
+    r"|\$(?:y|gy|7)\$[./A-Za-z0-9]{1,20}\$[./A-Za-z0-9]{1,90}\$[./A-Za-z0-9]{20,90}"
+    r"|\$(?:apr1|md5)[$,][^\s:$]{1,40}\$[./A-Za-z0-9$]{20,90}"
+    r"|\$argon2(?:id|i|d)\$v=\d+\$[\w=,]{3,60}\$[A-Za-z0-9+/]{8,90}\$[A-Za-z0-9+/]{16,180}"
+    r"|\$[PHS]\$[./A-Za-z0-9]{20,90}"
+    r"|\$scrypt\$[^\s:]{20,200}|\$pbkdf2(?:-sha\d+)?\$[^\s:]{20,300}"
+    r"|pbkdf2_sha\d+\$\d+\$[^\s$]{1,64}\$[A-Za-z0-9+/=]{20,120}"
+    r"|grub\.pbkdf2\.sha512\.\d+\.[0-9A-Fa-f.]{64,600}|SCRAM-SHA-\d+\$\d+:[A-Za-z0-9+/=]{8"
+    r",60}\$[A-Za-z0-9+/=:]{40,200}"
+    r"|\{(?:S?SHA(?:\d{3})?|S?MD5|CRYPT|PBKDF2[\w-]*|ARGON2)\}[^\s:\"']{12,300}"
+    r"|scrypt:\d+:\d+:\d+\$[^\s$]{1,64}\$[0-9a-f]{64,128}"
 )
 _SHADOW = re.compile(
     r"[a-z_][\w.-]{0,64}\$?:!{0,2}(?P<value>[^:\s]{13,400}):\d{0,6}:\d{0,6}:\d{0,6}:\d{0,6}:\d{0,6}:\d{0,6}:"
 )
 _PWDUMP = re.compile(r"[^\s:]{1,100}:\d{1,10}:(?P<value>(?:[0-9A-Fa-f]{32}|NO PASSWORD\*+):[0-9A-Fa-f]{32}):::")
 _PGPASS = re.compile(
-    r"(?:[A-Za-z0-9*][A-Za-z0-9*._-]{0,253}|\[[0-9a-f:]+\]|/[\w/.-]{1,100}):(?:\*|\d{4,5}):[^\s:/]{1,64}:[^\s:/]{1,64}:(?P<value>(?:\\.|[^\s:\\]){1,256})\r?\Z"
+    r"(?:[A-Za-z0-9*][A-Za-z0-9*._-]{0,253}|\[[0-9a-f:]+\]"
+    r"|/[\w/.-]{1,100}):(?:\*|\d{4,5}):[^\s:/]{1,64}:[^\s:/]{1,64}:"
+    r"(?P<value>(?:\\.|[^\s:\\]){1,256})\r?\Z"
 )
 _HTPASSWD = re.compile(r"[\w.@-]{1,64}:(?P<value>[./A-Za-z0-9]{13})\Z")
 
@@ -642,26 +738,124 @@ def account_files(line: str) -> Iterator[Span]:
 
 
 _NAMES = (
-    "pass", "pw", "secret", "token", "key", "auth", "cred", "psk", "sess", "sid=", "jwt", "otp", "cookie", "signature", "hmac",
-)  # fmt: skip
+    "pass",
+    "pw",
+    "secret",
+    "token",
+    "key",
+    "auth",
+    "cred",
+    "psk",
+    "sess",
+    "sid=",
+    "jwt",
+    "otp",
+    "cookie",
+    "signature",
+    "hmac",
+)
 _COMMAND_WORDS = (
-    " -p", " -a ", " -w ", " -u", " -x ", " -k ", " -hp", " -c ", " -s ", " -n ", " -t ", "\x00-", " -e ", " --cert", " --auth",
-    " --proxy", " --user", "creds", "auth ", "curl", "wget", "sqlplus", "sqlldr", "expdp", "impdp", "rman ", "vault ", "heroku",
-    "wpa_pass", "rabbitmqctl", "ejabberdctl", "net use", "net user", "htpasswd", "htdigest",
-)  # fmt: skip
+    " -p",
+    " -a ",
+    " -w ",
+    " -u",
+    " -x ",
+    " -k ",
+    " -hp",
+    " -c ",
+    " -s ",
+    " -n ",
+    " -t ",
+    "\x00-",
+    " -e ",
+    " --cert",
+    " --auth",
+    " --proxy",
+    " --user",
+    "creds",
+    "auth ",
+    "curl",
+    "wget",
+    "sqlplus",
+    "sqlldr",
+    "expdp",
+    "impdp",
+    "rman ",
+    "vault ",
+    "heroku",
+    "wpa_pass",
+    "rabbitmqctl",
+    "ejabberdctl",
+    "net use",
+    "net user",
+    "htpasswd",
+    "htdigest",
+)
 
 FORMS: tuple[Form, ...] = (
     Form(needles=_NAMES, find=_assignments),
-    Form(needles=("-pass", "-pwd", "token", "secret", "key", "set ", "config ", "cred", "-pw", "-psk", "jwt"), find=_options),
+    Form(
+        needles=("-pass", "-pwd", "token", "secret", "key", "set ", "config ", "cred", "-pw", "-psk", "jwt"),
+        find=_options,
+    ),
     Form(needles=("pass", "secret", "auth", "cred", "bindpw", "rootpw", "token", "key"), find=_config_lines),
     Form(needles=("password", "passphrase", "token", "secret", "key", "passwort"), find=_sentences),
     Form(needles=("authorization", "bearer", "basic ", "token "), find=_authorization),
     Form(needles=("cookie", " -b "), find=_cookies),
     Form(needles=("@",), find=_userinfo),
-    Form(needles=("sig=", "signature", "key=", "code=", "auth=", "sid=", "session=", "ticket=", "hmac=", "k=", "sso=", "pw="), find=_queries),
-    Form(needles=(" -", "-p", "\x00-", "auth ", "vault ", "heroku", "ctl ", "sqlplus", "sqlldr", "pdp", "rman", "wpa_", "net use", "htpasswd"), find=_commands, wakes=_COMMAND_WORDS),
-    Form(needles=("pass", "stdin", " -s", "with-token", "securestring", "from-literal", " /p:", " /pw:", " /rp:", "cryptsetup"), find=_idioms),
+    Form(
+        needles=(
+            "sig=",
+            "signature",
+            "key=",
+            "code=",
+            "auth=",
+            "sid=",
+            "session=",
+            "ticket=",
+            "hmac=",
+            "k=",
+            "sso=",
+            "pw=",
+        ),
+        find=_queries,
+    ),
+    Form(
+        needles=(
+            " -",
+            "-p",
+            "\x00-",
+            "auth ",
+            "vault ",
+            "heroku",
+            "ctl ",
+            "sqlplus",
+            "sqlldr",
+            "pdp",
+            "rman",
+            "wpa_",
+            "net use",
+            "htpasswd",
+        ),
+        find=_commands,
+        wakes=_COMMAND_WORDS,
+    ),
+    Form(
+        needles=(
+            "pass",
+            "stdin",
+            " -s",
+            "with-token",
+            "securestring",
+            "from-literal",
+            " /p:",
+            " /pw:",
+            " /rp:",
+            "cryptsetup",
+        ),
+        find=_idioms,
+    ),
     Form(needles=("identified", "password", "secret"), find=_sql),
     Form(needles=("</", "value", "kty"), find=_markup, wakes=("kty",)),
     Form(needles=("$", "pbkdf2", "scram-sha", "{s", "{md5}", "{crypt", "{pbkdf2", "{argon", "scrypt:"), find=_hashes),
-)  # fmt: skip
+)

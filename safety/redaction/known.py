@@ -1,7 +1,7 @@
 """Exact values we hold, in every form in which a program might print them.
 
-A value is looked for as it is, in base64 (its three alignments, both alphabets), URL-encoded, JSON-escaped, shell-quoted,
-XML-escaped and in hexadecimal; of a value with several lines, each line.
+A value is looked for as it is, in base64 (its three alignments, both alphabets), URL-encoded, JSON-escaped,
+shell-quoted, XML-escaped and in hexadecimal; of a value with several lines, each line.
 """
 
 import json
@@ -71,7 +71,7 @@ def _shell_forms(value: str) -> Iterator[str]:
 
 
 def _alternatives(words: list[str], depth: int = 0) -> str:
-    """Alternatives by common first characters: a plain list of a thousand would be tried one by one at each position."""
+    """Alternatives by common first characters: a plain list would be tried one by one at each position."""
     if len(words) < 3 or depth > 8:
         return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
     branches: dict[str, list[str]] = {}

@@ -1,8 +1,8 @@
 """Which names carry a secret, and which values behind such a name are none.
 
-A name is cut into lower-case parts (`DB_PASSWORD`, `dbPassword` and `db-password` are `db`, `password`); what it names is
-in its last part: `password` is a secret, `password_file` a path. A value such as `$DB_PASSWORD`, `<token>` or `required`
-is a reference, a placeholder or prose.
+A name is cut into lower-case parts (`DB_PASSWORD`, `dbPassword` and `db-password` are `db`, `password`); what it names
+is in its last part: `password` is a secret, `password_file` a path. A value such as `$DB_PASSWORD`, `<token>` or
+`required` is a reference, a placeholder or prose.
 """
 
 import re
@@ -12,47 +12,63 @@ from functools import lru_cache
 
 MASK = "[redacted]"
 
-_SECRETS = frozenset(
-    "password passwd passphrase passcode pass pwd passw pw secret token apikey authtoken accesstoken refreshtoken secretkey "
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_SECRETS = _words(
+    "password passwd passphrase passcode pass pwd passw pw secret token apikey authtoken "
+    "accesstoken refreshtoken secretkey "
     "accesskey privatekey authkey encryptionkey signingkey masterkey appkey licensekey sessiontoken psk presharedkey "
     "requirepass masterauth bindpw rootpw olcrootpw credential credentials creds credstring kennwort passwort "
     "pgpassword pgpass mysqlpwd storepass keypass sshpass authpass rediscliauth userpass dbpass rootpass bearer "
-    "accountkey sharedaccesskey sharedaccesssignature sharedkey jwt otp totp".split()
+    "accountkey sharedaccesskey sharedaccesssignature sharedkey jwt otp totp"
 )
 _SECRET_ENDINGS = ("password", "passwd", "passphrase", "secret", "apikey", "secretkey", "accesskey", "privatekey")
-# What may stand before `key` (or after, as in `secret_key_base`) to make it a secret; `primary_key` and `host_key` are none.
-_KEYS = frozenset(
-    "api access secret private encryption encrypt decryption signing sign master auth app application license account "
-    "storage shared session crypt cipher hmac jwt aes des unseal recovery subscription consumer service webhook deploy "
-    "preshared psk admin write read ingest functions function integration management client seal wep bot rsa dsa".split()
+# What may stand before `key` to make it a secret; `primary_key` and `host_key` are none.
+_KEYS = _words(
+    "api access secret private encryption encrypt decryption signing sign master auth app"
+    " application license account "
+    "storage shared session crypt cipher hmac jwt aes des unseal recovery subscription co"
+    "nsumer service webhook deploy "
+    "preshared psk admin write read ingest functions function integration management client seal wep bot rsa dsa"
 )
-_QUALIFIERS = frozenset(
-    "old new prod production dev test testing staging stage base value val b64 base64 encoded plain plaintext text txt raw "
+_QUALIFIERS = _words(
+    "old new prod production dev test testing staging stage base value val b64 base64 enc"
+    "oded plain plaintext text txt raw "
     "current previous prev primary secondary backup main default str string confirm confirmation again repeat verify "
-    "rw ro live hash override".split()
+    "rw ro live hash override"
 )
-_NEGATIONS = frozenset(
-    "no ask prompt need needs require requires without hide skip clear reset expire change max min n num".split()
+_NEGATIONS = _words(
+    "no ask prompt need needs require requires without hide skip clear reset expire change max min n num"
 )
-_RANDOM_ONLY = frozenset("auth sessionid jsessionid phpsessid sessid sid session hmac signature".split())
+_RANDOM_ONLY = _words("auth sessionid jsessionid phpsessid sessid sid session hmac signature")
 _WHOLE_NAMES = frozenset({"clientkeydata", "userkeydata", "tlskey", "sshkeydata", "secretkeybase", "rediscliauth"})
 
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
-_HARMLESS_WORDS = frozenset(
-    "true false null nil none nul undefined yes no on off ok okay set unset empty blank missing required optional enabled "
-    "disabled valid invalid expired expires incorrect correct wrong changed unchanged updated unknown revoked rejected "
-    "accepted denied refused failed failure success successful succeeded found not is was are has have had be been must "
-    "should shall may can cannot could would will the your our my this that a an please enter for at by to from in of or "
+_HARMLESS_WORDS = _words(
+    "true false null nil none nul undefined yes no on off ok okay set unset empty blank m"
+    "issing required optional enabled "
+    "disabled valid invalid expired expires incorrect correct wrong changed unchanged upd"
+    "ated unknown revoked rejected "
+    "accepted denied refused failed failure success successful succeeded found not is was"
+    " are has have had be been must "
+    "should shall may can cannot could would will the your our my this that a an please e"
+    "nter for at by to from in of or "
     "and with too does do did use uses using used need needs see if when it its as only authentication authenticated "
-    "auth authorization prompt hidden redacted masked filtered removed omitted sensitive secret-ref str string text bytes "
-    "int integer bool boolean char varchar optional object value option options flag flags argument parameter parameters "
-    "input file stdin env n/a na tbd todo default auto automatic interactive plain login keyboard-interactive publickey "
+    "auth authorization prompt hidden redacted masked filtered removed omitted sensitive "
+    "secret-ref str string text bytes "
+    "int integer bool boolean char varchar optional object value option options flag flag"
+    "s argument parameter parameters "
+    "input file stdin env n/a na tbd todo default auto automatic interactive plain login "
+    "keyboard-interactive publickey "
     "created deleted generated rotated refreshed issued present absent mismatch error sent received matches verified "
     "bearer basic digest negotiate mandatory given provided specified stored instead field column header name type "
     "readonly read write refresh reset unlock unlocked locked sorry policy strength generation generator requisite "
     "sufficient include substack files systemd sss compat ldap nis request response bucket limit "
-    "length rotation manager service server client user about after before while because than then but".split()
+    "length rotation manager service server client user about after before while because than then but"
 )
 _REFERENCE = re.compile(
     r"\$\{[^}:]*\}?|\$\([^)]*\)?|\$[A-Z_][A-Z0-9_]*|\$env:\w+|\$(?:\w*(?:pass|pw|secret|token|key|cred)\w*)|"
@@ -63,7 +79,9 @@ _REFERENCE = re.compile(
 _MASKED = re.compile(r"[*•.\-_#?●…]+|[xX]{3,}|[xX*]{2,}")
 _PATH = re.compile(r"(?:~|\.{1,2}|[A-Za-z]:)?(?:[/\\][a-z0-9_.@-]+){1,}[/\\]?|~")
 _CODE = re.compile(
-    r"[A-Za-z_][\w.]*\(.*|[a-z_][\w.]*\[.*|(?:self|this|os|env|config|cfg|settings|params|args|opts|options|request|req|"
+    r"[A-Za-z_][\w.]*\(.*|[a-z_][\w.]*\[.*|(?:self|this|os"
+    r"|env|config|cfg|settings|params|args|opts|options|request"
+    r"|req|"
     r"process|ctx|context|data|kwargs|user|conf|values?|secrets|vars?|local|module|each)(?:\.[A-Za-z_]\w*)+\)*"
 )
 _RANDOM_CLASSES = (re.compile(r"[a-z]"), re.compile(r"[A-Z]"), re.compile(r"[0-9]"))
@@ -129,7 +147,7 @@ def is_small_number(value: str) -> bool:
 
 
 def looks_random(value: str, *, length: int = 16) -> bool:
-    """Mixed letters and digits of at least this length, as in a generated token; not words joined by hyphens, not a path."""
+    """Mixed letters and digits of at least this length, as in a generated token; not words joined by hyphens."""
     if len(value) < length:
         return False
     kinds = sum(1 for kind in _RANDOM_CLASSES if kind.search(value))

@@ -1,7 +1,7 @@
 """Tokens that are recognised by their shape alone, wherever they stand.
 
-One entry per family. Every shape has a run of at least `SHORTEST_RUN` characters of `[A-Za-z0-9_-]`; a line without one is
-never looked at. Shapes come from the providers' documentation of their prefixes, and are kept a little wider.
+One entry per family. Every shape has a run of at least twenty characters of `[A-Za-z0-9_-]` (`LONG_RUN`); a line
+without one is never looked at. Shapes follow what the providers say about their prefixes, kept a little wider.
 """
 
 import re
@@ -43,7 +43,8 @@ _PREFIXED = (
     r"xox[abcdeoprs](?:\.xox[bp])?-[A-Za-z0-9-]{10,}",  # Slack
     r"xapp-\d-[A-Za-z0-9-]{10,}|xwfp-[A-Za-z0-9-]{10,}",
     r"gh[pousr]_[A-Za-z0-9_]{20,}|github_pat_[A-Za-z0-9_]{20,}",  # GitHub
-    r"gl(?:pat|ptt|dt|rt|rtr|cbt|soat|ft|imt|agent|oas|ffct|wt)-[A-Za-z0-9_.=-]{16,}|GR1348941[A-Za-z0-9_-]{20}",  # GitLab
+    r"gl(?:pat|ptt|dt|rt|rtr|cbt|soat|ft|imt|agent|oas|ffct"
+    r"|wt)-[A-Za-z0-9_.=-]{16,}|GR1348941[A-Za-z0-9_-]{20}",  # GitLab
     r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])|ABSK[A-Za-z0-9+/=]{60,}",  # AWS
     r"AIza[A-Za-z0-9_-]{30,}|GOCSPX-[A-Za-z0-9_-]{20,}|ya29\.[A-Za-z0-9_.-]{20,}|1//0[A-Za-z0-9_-]{20,}",  # Google
     r"(?:sk|rk)_(?:live|test)_[A-Za-z0-9]{16,}|whsec_[A-Za-z0-9+/=]{20,}",  # Stripe
@@ -56,7 +57,8 @@ _PREFIXED = (
     r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_-]{40,}",  # Terraform Cloud
     r"AGE-SECRET-KEY-(?:PQ-)?1[A-Z0-9]{40,}",  # age
     r"dckr_(?:pat|oat)_[A-Za-z0-9_-]{20,}|SWMTKN-1-[a-z0-9-]{40,}|SWMKEY-1-[A-Za-z0-9+/-]{20,}",  # Docker
-    r"ATATT3[A-Za-z0-9_=-]{20,}|ATCTT3[A-Za-z0-9_=-]{20,}|ATBB[A-Za-z0-9]{20,}|ATSTT3[A-Za-z0-9_=-]{20,}",  # Atlassian
+    r"ATATT3[A-Za-z0-9_=-]{20,}|ATCTT3[A-Za-z0-9_=-]{20,}"
+    r"|ATBB[A-Za-z0-9]{20,}|ATSTT3[A-Za-z0-9_=-]{20,}",  # Atlassian
     r"lin_(?:api|oauth)_[A-Za-z0-9]{20,}|sntry[su]_[A-Za-z0-9_+/=-]{20,}",  # Linear, Sentry
     r"shp(?:at|ca|pa|ss|tka|ua)_[A-Fa-f0-9]{30,}",  # Shopify
     r"(?:pub)?key-[0-9a-f]{32}(?![0-9a-zA-Z])|[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}(?![0-9a-zA-Z-])",  # Mailgun
@@ -65,13 +67,20 @@ _PREFIXED = (
     r"[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.-]{31,34}|[A-Za-z0-9]{70,80}AZDO[A-Za-z0-9]{4}",  # Azure
     r"gsk_[A-Za-z0-9]{40,}|hf_[A-Za-z]{30,}|r8_[A-Za-z0-9]{36,}|pplx-[A-Za-z0-9]{40,}|xai-[A-Za-z0-9]{60,}",
     r"glsa_[A-Za-z0-9]{32}_[a-f0-9]{8}|glc_[A-Za-z0-9+/=]{32,}",  # Grafana
-    r"dapi[a-f0-9]{32}(?:-\d)?|dp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9._-]{30,}|dt0[a-z]\d\d\.[A-Z0-9]{20,}\.[A-Z0-9]{40,}",
-    r"figd_[A-Za-z0-9_-]{30,}|fo1_[A-Za-z0-9_-]{40,}|fm[12][ra]?_[A-Za-z0-9+/=]{60,}|ntn_[A-Za-z0-9]{40,}|secret_[A-Za-z0-9]{43}",
-    r"pscale_(?:tkn|pw|oauth)_[A-Za-z0-9=._-]{30,}|PMAK-[A-Za-z0-9-]{40,}|pul-[a-f0-9]{40}|tskey-[a-z]+-[A-Za-z0-9-]{15,}",
-    r"sbp_[a-f0-9]{40}|sb_secret_[A-Za-z0-9_-]{20,}|tfp_[A-Za-z0-9_.=-]{40,}|sq[pua]_[a-f0-9]{40}|sq0(?:csp|atp)-[A-Za-z0-9_-]{22,}",
-    r"AKCp[A-Za-z0-9]{60,}|CCIPAT_[A-Za-z0-9_]{30,}|bkua_[a-f0-9]{40}|CFPAT-[A-Za-z0-9_-]{40,}|EZ[AT]K[A-Za-z0-9]{54}|nfp_[A-Za-z0-9]{36}",
-    r"rdme_[a-z0-9]{60,}|pnu_[A-Za-z0-9]{36}|aio_[A-Za-z0-9]{28}|LTAI[A-Za-z0-9]{16,24}(?![A-Za-z0-9])|ico-[A-Za-z0-9]{32}",
-    r"ops_eyJ[A-Za-z0-9_-]{40,}|EAAA[A-Za-z0-9_-]{60}|EAAC[A-Za-z0-9]{60,}|rnd_[A-Za-z0-9]{32}|v1\.0-[a-f0-9]{24}-[a-f0-9]{146}",
+    r"dapi[a-f0-9]{32}(?:-\d)?|dp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9._-]{30,}"
+    r"|dt0[a-z]\d\d\.[A-Z0-9]{20,}\.[A-Z0-9]{40,}",
+    r"figd_[A-Za-z0-9_-]{30,}|fo1_[A-Za-z0-9_-]{40,}|fm[12][ra]?_[A-Za-z0-9+/=]{60,}"
+    r"|ntn_[A-Za-z0-9]{40,}|secret_[A-Za-z0-9]{43}",
+    r"pscale_(?:tkn|pw|oauth)_[A-Za-z0-9=._-]{30,}|PMAK-[A-Za-z0-9-]{40,}"
+    r"|pul-[a-f0-9]{40}|tskey-[a-z]+-[A-Za-z0-9-]{15,}",
+    r"sbp_[a-f0-9]{40}|sb_secret_[A-Za-z0-9_-]{20,}|tfp_[A-Za-z0-9_.=-]{40,}"
+    r"|sq[pua]_[a-f0-9]{40}|sq0(?:csp|atp)-[A-Za-z0-9_-]{22,}",
+    r"AKCp[A-Za-z0-9]{60,}|CCIPAT_[A-Za-z0-9_]{30,}|bkua_[a-f0-9]{40}"
+    r"|CFPAT-[A-Za-z0-9_-]{40,}|EZ[AT]K[A-Za-z0-9]{54}|nfp_[A-Za-z0-9]{36}",
+    r"rdme_[a-z0-9]{60,}|pnu_[A-Za-z0-9]{36}|aio_[A-Za-z0-9]{28}"
+    r"|LTAI[A-Za-z0-9]{16,24}(?![A-Za-z0-9])|ico-[A-Za-z0-9]{32}",
+    r"ops_eyJ[A-Za-z0-9_-]{40,}|EAAA[A-Za-z0-9_-]{60}|EAAC[A-Za-z0-9]{60,}"
+    r"|rnd_[A-Za-z0-9]{32}|v1\.0-[a-f0-9]{24}-[a-f0-9]{146}",
     r"(?:sdk|api|mob)-[a-f0-9]{8}-[a-f0-9]{4}-4[a-f0-9]{3}-[a-f0-9]{4}-[a-f0-9]{12}",  # LaunchDarkly
     r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){1,3}",  # JWT, JWE
 )
@@ -80,7 +89,9 @@ SHAPES: tuple[Shape, ...] = (
     _shape(r"(?<![A-Za-z0-9_/+.-])(?:" + "|".join(_PREFIXED) + ")"),
     # After a separator such as `=` in `X=AKIA…` the look-behind above holds; after `/` or `.` only these may stand.
     _shape(
-        r"(?<=[/._+-])(?<![A-Za-z0-9][_+-])(?:xox[bpae]-\d[A-Za-z0-9-]{10,}|gh[pousr]_[A-Za-z0-9]{30,}|(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9]))"
+        r"(?<=[/._+-])(?<![A-Za-z0-9][_+-])(?:xox[bpae]-\d[A-Za-z0-9-]{10,}"
+        r"|gh[pousr]_[A-Za-z0-9]{30,}|(?:AKIA|ASIA)[A-Z0-9]{16}"
+        r"(?![A-Za-z0-9]))"
     ),
     _shape(r"(?<![A-Za-z0-9_-])sk-(?:ant-|proj-|svcacct-|admin-|or-v1-|lf-)?[A-Za-z0-9_-]{20,}", _mixed),
     _shape(
@@ -97,7 +108,9 @@ SHAPES: tuple[Shape, ...] = (
     _shape(r"(?<=/webhookb2/)[a-f0-9-]{36}@[a-f0-9-]{36}/IncomingWebhook/[a-f0-9]{32}/[a-f0-9-]{36}"),
     _shape(r"(?<=/bot)\d{8,10}:[A-Za-z0-9_-]{30,}"),
     _shape(
-        r"(?<![A-Za-z0-9+/])(?:LS0tLS1CRUdJTi[A-Za-z0-9+/]{8,40}UFJJVkFURSBLRVk|LS0tLS1CRUdJTi[A-Za-z0-9+/]{0,40}(?:BSSVZBVEUgS0VZ|QUklWQVRFIEtFW))[A-Za-z0-9+/=]{0,20000}"
+        r"(?<![A-Za-z0-9+/])(?:LS0tLS1CRUdJTi[A-Za-z0-9+/]{8,40}UFJJVkFURSBLRVk"
+        r"|LS0tLS1CRUdJTi[A-Za-z0-9+/]{0,40}(?:BSSVZBVEUgS0VZ"
+        r"|QUklWQVRFIEtFW))[A-Za-z0-9+/=]{0,20000}"
     ),
 )
 
