@@ -264,3 +264,16 @@ async def test_a_permalink_is_written_as_slack_writes_it(workspace: Workspace, c
     ts = (await client.chat_postMessage(channel="C0INC", text="x"))["ts"]
     link = (await client.chat_getPermalink(channel="C0INC", message_ts=ts))["permalink"]
     assert link.endswith(f"/archives/C0INC/p{ts.replace('.', '')}")
+
+
+async def test_the_history_is_newest_first_and_can_be_cut(workspace: Workspace, client: AsyncWebClient) -> None:
+    stamps = [(await client.chat_postMessage(channel="C0INC", text=text))["ts"] for text in "abcd"]
+
+    async def texts(**bounds: Any) -> str:
+        page = await client.conversations_history(channel="C0INC", **bounds)
+        return "".join(message["text"] for message in page["messages"])
+
+    assert await texts() == "dcba"
+    assert await texts(limit=2) == "dc"
+    assert await texts(oldest=stamps[1]) == "dc"
+    assert await texts(oldest=stamps[1], latest=stamps[3], inclusive=True) == "dcb"
