@@ -806,12 +806,13 @@ class _Text:
         """What is left at the end of the stream."""
         self._rest += self._decoder.decode(b"", final=True)
         last = self._line(self._rest) if self._rest else []
+        self._rest = ""
         return last + [self._shown(line, cut=False, altered=self._unsettled) for line in self._redacting.close()]
 
     def _line(self, raw: str) -> list[tuple[str, bool]]:
         """Clean first, then redact, then cut: a secret in two pieces is none that anybody would recognise."""
         text = _ESCAPES.sub("", self._bounded(raw).rstrip("\r"))
-        cut, self._cut, self._rest = self._cut, False, ""
+        cut, self._cut = self._cut, False
         _, _, text = text.rpartition("\r")  # a progress bar draws over itself; its last state counts
         text = _CONTROLS.sub(_visible, text)
         altered = cut or text != raw.rstrip("\r") or "\ufffd" in text or self._unsettled
