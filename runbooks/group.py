@@ -129,7 +129,7 @@ def group_of(line: str) -> int | None:
 
 def end(groups: Sequence[int], *, grace: float) -> str:
     """TERM to all of them, KILL after `grace` seconds to those left, and a look. Over as soon as all are gone."""
-    words = f"groups={shlex.quote(_words(groups))} term='{_naps(grace)}' kill='{_naps(AFTER_KILL)}'\n"
+    words = f"groups={shlex.quote(_words(groups))} term='{naps(grace)}' kill='{naps(AFTER_KILL)}'\n"
     return f"exec sh -c {shlex.quote(_FUNCTIONS + words + _END)} handrail-end"
 
 
@@ -168,7 +168,7 @@ def _words(groups: Sequence[int]) -> str:
     return " ".join(str(int(group)) for group in groups)
 
 
-def _naps(seconds: float) -> str:
+def naps(seconds: float) -> str:
     """How long to sleep between looks: short at first, as most commands end at once; together `seconds`."""
     naps: list[float] = []
     nap, rest = 0.01, seconds
