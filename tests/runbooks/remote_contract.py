@@ -19,7 +19,6 @@ class Bed(Protocol):
 
     remote: Remote
     host: Host
-    gone: Host  # nothing answers there
 
     def prints(self, out: str, err: str = "", status: int = 0) -> str:
         """Prints these texts and ends with this status."""
@@ -27,6 +26,10 @@ class Bed(Protocol):
 
     def hangs(self) -> str:
         """Runs until it is stopped; TERM is enough."""
+        ...
+
+    def unreachable(self) -> tuple[Host, str]:
+        """A host that does not answer, and a command for it."""
         ...
 
 
@@ -110,9 +113,10 @@ class RemoteContract:
         assert report.host == bed.host.name
 
     async def test_a_host_that_does_not_answer_is_said_to_be_unreachable(self, bed: Bed) -> None:
+        host, line = bed.unreachable()
         with pytest.raises(HostUnreachable) as refused:
-            await bed.remote.run(bed.gone, RemoteCommand(line=bed.prints("hello\n")))
-        assert refused.value.host == bed.gone.name
+            await bed.remote.run(host, RemoteCommand(line=line))
+        assert refused.value.host == host.name
 
     async def test_closing_twice_is_closing_once(self, bed: Bed) -> None:
         await bed.remote.close()

@@ -55,7 +55,6 @@ class ShellBed:
 
     remote: SshRemote
     host: Host
-    gone: Host
 
     def prints(self, out: str, err: str = "", status: int = 0) -> str:
         """By printf, and exit."""
@@ -65,14 +64,18 @@ class ShellBed:
         """Five minutes."""
         return "sleep 300"
 
+    def unreachable(self) -> tuple[Host, str]:
+        """Nothing listens there."""
+        return replace(self.host, name="web-09", port=free_port()), "true"
+
 
 class TestContract(RemoteContract):
     """What every remote does."""
 
     @pytest.fixture
     def bed(self, remote: SshRemote, host: Host) -> ShellBed:
-        """Nothing listens where `gone` points to."""
-        return ShellBed(remote=remote, host=host, gone=replace(host, name="web-09", port=free_port()))
+        """The server, and a remote that knows it."""
+        return ShellBed(remote=remote, host=host)
 
 
 class Watched:
