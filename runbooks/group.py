@@ -22,7 +22,7 @@ from storage.records import Death
 
 MARK = "handrail-group "  # before the group id, on the first line that we print
 NO_GROUP = 0  # what stands after it when the host has no means to make one; nothing was run then
-AFTER_KILL = 0.8  # seconds until a killed group must be gone; a process in uninterruptible sleep may take longer
+AFTER_KILL = 0.5  # seconds until a killed group must be gone; a process in uninterruptible sleep may take longer
 
 # sshd makes every session's shell the leader of a new session, so the first case is what happens; the others are for
 # servers that don't. `setsid` doesn't fork here, since only a group leader needs that: the pid, and the channel, stay.

@@ -135,7 +135,8 @@ class SshRemote(Remote):
             return Finished(ended=Ended.STOPPED, death=Death.STOPPED)
         try:
             ended, found = await self._follow(host, command, cord, session, output)
-            await session.drained(self._patience.drain, ours=found is not None and found.death is Death.STOPPED)
+            if found is None or found.death is Death.STOPPED:
+                await session.drained(self._patience.drain)
         finally:
             session.leave()
         output.close()
@@ -655,13 +656,12 @@ class _Session(asyncssh.SSHClientSession[bytes]):
         if self._channel is not None and not self.closed.done():
             self._channel.terminate()
 
-    async def drained(self, seconds: float, *, ours: bool) -> None:
-        """Wait for the rest of the output of a command that is over (`ours`: or was ended by us).
+    async def drained(self, seconds: float) -> None:
+        """Wait for the rest of the output of a command that is over.
 
         Not for ever: a daemon that the command started may hold its streams open for months.
         """
-        if self.exited.done() or ours:
-            await asyncio.wait({self.closed}, timeout=seconds)
+        await asyncio.wait({self.closed}, timeout=seconds)
 
     def leave(self) -> None:
         """Close the channel and give the seat back; what still runs there goes on."""

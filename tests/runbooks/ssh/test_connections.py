@@ -10,7 +10,7 @@ import pytest
 
 from runbooks.remote import Ended, Finished, Host, RemoteCommand, StopCord
 from runbooks.ssh import RESERVED, SESSIONS, Patience, SshRemote
-from storage.errors import ConfigurationError, HostKeyRefused, HostUnreachable, LoginRefused
+from storage.errors import ConfigurationError, HostError, HostKeyRefused, HostUnreachable, LoginRefused
 from storage.records import Death
 from tests.runbooks.ssh.conftest import Connect
 from tests.runbooks.ssh.server import PlainRedactor, Server
@@ -235,3 +235,47 @@ async def test_closing_while_somebody_waits_for_a_silent_host_lets_them_go(conne
         await remote.close()
         with pytest.raises(HostUnreachable):
             await task
+
+
+def answering(server: Server, folder: Path, rows: str) -> None:
+    """The server's shell says that the group is still known, with these rows of `ps` ($g: the group)."""
+    shell = folder / "shell"
+    shell.write_text(
+        f"""#!/bin/sh
+case $2 in
+*handrail-end | *handrail-look)
+    g=$(printf %s "$2" | sed -n 's/^\\(groups=\\|report \\)\\([0-9][0-9]*\\).*/\\2/p')
+    echo "handrail-left $g"; {rows}; echo handrail-end ;;
+*) exec sh "$@" ;;
+esac
+"""
+    )
+    shell.chmod(0o755)
+    server.shell = (str(shell), "-c")
+
+
+async def test_what_survives_the_kill_is_named_and_never_called_stopped(
+    server: Server, remote: SshRemote, host: Host, tmp_path: Path
+) -> None:
+    """As a root child below sudo does that ignores TERM: the login user may not kill it."""
+    answering(server, tmp_path, 'echo "$g $g S"; echo "$g 77 Z"')
+    cord = StopCord()
+    task = await running(remote, host, cord)
+    cord.pull("enough", grace=0.1)
+    finished = await task
+    assert (finished.ended, finished.death) == (Ended.STOPPED, Death.STILL_RUNNING)
+    assert finished.survivors == (finished.group,)
+
+
+async def test_a_group_that_the_login_user_cannot_see_into_is_unknown(
+    server: Server, remote: SshRemote, host: Host, tmp_path: Path
+) -> None:
+    answering(server, tmp_path, ":")
+    cord = StopCord()
+    task = await running(remote, host, cord)
+    cord.pull("enough", grace=0.1)
+    finished = await task
+    assert (finished.death, finished.survivors) == (Death.UNKNOWN, ())
+    assert finished.group is not None
+    with pytest.raises(HostError, match="Look there as root"):
+        await remote.look(host, [finished.group])
