@@ -5,6 +5,7 @@ import os
 import random
 import re
 import shlex
+import time
 from base64 import b64encode, urlsafe_b64encode
 from hashlib import sha384
 from pathlib import Path
@@ -465,13 +466,69 @@ def test_no_text_makes_redaction_raise_and_what_is_redacted_stays_so(text: str) 
 
 
 REPEATED = [
-    "password=", 'password="', "password: ", "token=token ", '\\"password\\":\\"', "a-", "a.", "a_", "aB1", "==", "\\", '"', "'",
-    "://", "http://a:", "x://u:p@", "::", "a:1:2:", "-p ", "mysql -p", "curl -u a:", "htpasswd -b a ", "sqlplus -a ", "-uuuu",
-    "Authorization: Bearer ", "Cookie: a=b; ", "set ", "?sig=", "&key=", "<password>", 'key="password" value=', "password is ",
-    "secret ", "identified by ", "-----BEGIN PRIVATE KEY-----", "eyJaaaaaaaa.", "ghp_", "AKIA", "s.", "$6$a$", "{SSHA}", "{", "}",
-    '"kind":"Secret" "data":{"a":"', "echo a | ", "--password ", '"--password", ', "login a ", "password 7 ", "pass:", "\x1b[31m",
-    "a\b", "\x1b]8;;", "password: |\n", "  a: b\n", "\t", " ", "\x00", "api key: ", "password | ", "LS0tLS1CRUdJTi", "hunter2",
-]  # fmt: skip
+    "password=",
+    'password="',
+    "password: ",
+    "token=token ",
+    '\\"password\\":\\"',
+    "a-",
+    "a.",
+    "a_",
+    "aB1",
+    "==",
+    "\\",
+    '"',
+    "'",
+    "://",
+    "http://a:",
+    "x://u:p@",
+    "::",
+    "a:1:2:",
+    "-p ",
+    "mysql -p",
+    "curl -u a:",
+    "htpasswd -b a ",
+    "sqlplus -a ",
+    "-uuuu",
+    "Authorization: Bearer ",
+    "Cookie: a=b; ",
+    "set ",
+    "?sig=",
+    "&key=",
+    "<password>",
+    'key="password" value=',
+    "password is ",
+    "secret ",
+    "identified by ",
+    "-----BEGIN PRIVATE KEY-----",
+    "eyJaaaaaaaa.",
+    "ghp_",
+    "AKIA",
+    "s.",
+    "$6$a$",
+    "{SSHA}",
+    "{",
+    "}",
+    '"kind":"Secret" "data":{"a":"',
+    "echo a | ",
+    "--password ",
+    '"--password", ',
+    "login a ",
+    "password 7 ",
+    "pass:",
+    "\x1b[31m",
+    "a\b",
+    "\x1b]8;;",
+    "password: |\n",
+    "  a: b\n",
+    "\t",
+    " ",
+    "\x00",
+    "api key: ",
+    "password | ",
+    "LS0tLS1CRUdJTi",
+    "hunter2",
+]
 
 
 @pytest.mark.parametrize("fragment", REPEATED)
