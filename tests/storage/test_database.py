@@ -1,0 +1,167 @@
+"""One writer, many readers, on both engines."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, insert, select, text
+
+from storage import controls, migrations
+from storage import tables as t
+from storage.database import Database, OwnerLock, parse_url, surely
+from storage.errors import ConfigurationError, StorageUnavailable
+from tests.fakes import START
+
+
+def add_one(connection: Connection, key: str = "counter") -> int:
+    """Read, then write: what loses updates when transactions overlap."""
+    value = controls.buckets(connection, [key]).get(key, 0.0) + 1
+    controls.set_buckets(connection, {key: value})
+    return int(value)
+
+
+async def test_a_hundred_callers_lose_no_update(database: Database) -> None:
+    answers = await asyncio.gather(*(database.write(add_one) for _ in range(100)))
+    assert sorted(answers) == list(range(1, 101))
+    assert await database.read(lambda c: controls.buckets(c, ["counter"])["counter"]) == 100
+
+
+async def test_two_databases_on_the_same_store_take_turns(database: Database, database_url: str) -> None:
+    other = Database(database_url)
+    await other.start()
+    try:
+        await asyncio.gather(*(one.write(add_one) for one in (database, other) for _ in range(30)))
+        assert await database.read(lambda c: controls.buckets(c, ["counter"])["counter"]) == 60
+    finally:
+        await other.close()
+
+
+async def test_one_callers_error_takes_only_its_own_work_back(database: Database) -> None:
+    def fails(connection: Connection) -> None:
+        add_one(connection, "lost")
+        raise ValueError("no")
+
+    results = await asyncio.gather(
+        database.write(add_one, "a"), database.write(fails), database.write(add_one, "b"), return_exceptions=True
+    )
+    assert [type(r).__name__ for r in results] == ["int", "ValueError", "int"]
+    assert await database.read(lambda c: controls.buckets(c, ["a", "b", "lost"])) == {"a": 1.0, "b": 1.0}
+
+
+async def test_a_unique_violation_is_the_callers_alone(database: Database) -> None:
+    def twice(connection: Connection) -> None:
+        for _ in range(2):
+            connection.execute(insert(t.host_locks).values(host="web-01", execution_id=1, since=START))
+
+    with pytest.raises(Exception, match=r"(?i)unique|foreign"):
+        await database.write(twice)
+    assert await database.write(add_one) == 1
+
+
+async def test_a_reader_cannot_write_on_sqlite(sqlite: Database) -> None:
+    with pytest.raises(StorageUnavailable, match="readonly"):
+        await sqlite.read(lambda c: c.execute(insert(t.token_buckets).values(key="x", tat=1.0)))
+
+
+async def test_a_locked_file_is_said_in_words_and_works_afterwards(sqlite: Database) -> None:
+    other = Database(str(sqlite.url))
+    await other.start()
+    entered, leave = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def hold(connection: Connection) -> None:
+        loop.call_soon_threadsafe(entered.set)
+        asyncio.run_coroutine_threadsafe(leave.wait(), loop).result()
+
+    holding = asyncio.create_task(other.write(hold))
+    await entered.wait()
+    waiting = asyncio.create_task(sqlite.write(add_one))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    leave.set()
+    await holding
+    assert await waiting == 1
+    await other.close()
+
+
+async def test_migrations_run_together_and_leave_nothing_pending(database_url: str) -> None:
+    many = [Database(database_url) for _ in range(4)]
+    await asyncio.gather(*(one.migrate() for one in many))
+    await many[0].start()
+    try:
+        assert await many[0].is_current()
+    finally:
+        await many[0].close()
+
+
+async def test_the_tables_and_the_migrations_say_the_same(database: Database) -> None:
+    from alembic import command
+
+    def check(connection: Connection) -> None:
+        settings = migrations.config()
+        settings.attributes["connection"] = connection
+        command.check(settings)
+
+    await database.write(check)
+
+
+async def test_without_a_schema_it_is_not_current(database_url: str) -> None:
+    empty = Database(database_url)
+    await empty.start()
+    try:
+        assert not await empty.is_current()
+    finally:
+        await empty.close()
+
+
+async def test_a_database_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
+    gone = Database(f"postgresql+psycopg://nobody@/none?host={tmp_path}")
+    await gone.start()
+    try:
+        with pytest.raises(StorageUnavailable, match="does not answer"):
+            await gone.read(lambda c: c.execute(select(text("1"))))
+        with pytest.raises(StorageUnavailable, match="does not answer"):
+            await gone.write(add_one)
+    finally:
+        await gone.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "word"),
+    [
+        ("sqlite://", "no file"),
+        ("sqlite+aiosqlite:///:memory:", "no file"),
+        ("mysql://x/y", "mysql"),
+        ("nonsense", "not a database URL"),
+    ],
+)
+def test_a_wrong_url_is_refused_in_words(url: str, word: str) -> None:
+    with pytest.raises(ConfigurationError, match=word):
+        parse_url(url)
+
+
+def test_a_second_owner_of_the_file_is_refused(tmp_path: Path) -> None:
+    first, second = OwnerLock(tmp_path / "h.db"), OwnerLock(tmp_path / "h.db")
+    first.take()
+    with pytest.raises(ConfigurationError, match="owns this SQLite database"):
+        second.take()
+    first.release()
+    second.take()
+    second.release()
+
+
+async def test_surely_goes_on_until_the_database_answers() -> None:
+    tries: list[int] = []
+    pauses: list[float] = []
+
+    async def action() -> str:
+        tries.append(1)
+        if len(tries) < 4:
+            raise StorageUnavailable("away")
+        return "done"
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    assert await surely(action, sleep=sleep) == "done"
+    assert pauses == [0.1, 0.2, 0.4]
