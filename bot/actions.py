@@ -6,9 +6,10 @@ from bot import blocks, cards
 from bot.blocks import Message, parse_value
 from bot.commands import Commands
 from runbooks.engine import Answer, Engine
+from safety.roles import Permission
 from storage import executions
-from storage.errors import Invalid, NotFound, NotPermitted
-from storage.records import Actor, Received
+from storage.errors import Invalid, NotFound
+from storage.records import Actor, Origin, Received
 
 PREFIX = "handrail:"
 
@@ -76,10 +77,7 @@ class Actions:
         return None
 
     async def _plan(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
-        from safety.roles import Permission
-
-        if not self.engine.policy.may(actor.id, Permission.EXECUTIONS_READ):
-            raise NotPermitted(f"You may not see plans: that takes {Permission.EXECUTIONS_READ.value}.")
+        await self.engine.require(actor, Permission.EXECUTIONS_READ, "see plans", Origin.BUTTON)
         execution = await self.engine.tools.database.read(executions.get, execution_id)
         plan = await self.engine.tools.database.read(executions.plan_of, execution_id)
         if plan is None:

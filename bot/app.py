@@ -90,7 +90,7 @@ def build(settings: Settings, slack: Slack, *, clock: Clock | None = None, remot
     commands = Commands(engine)
     actions = Actions(engine, commands)
     desk = Desk(engine, commands, actions, sender)
-    inbox = Inbox(database, clock, redactor, desk.work)
+    inbox = Inbox(database, clock, redactor, desk.work, desk.at_once)
     bolt = bolt_app(slack, inbox)
     app = App(
         settings=settings,
@@ -122,15 +122,26 @@ class Desk:
 
     async def work(self, received: Received) -> None:
         """Once each: a second attempt at something already handled says nothing."""
-        said = await self._answer(received)
-        await self._engine.tools.database.write(self._say, received, said)
+        marked: list[str] = []
+        said = await self._answer(received, marked)
+        await self._engine.tools.database.write(self._say, received, said, marked=bool(marked))
         self._sender.wake()
 
-    async def _answer(self, received: Received) -> blocks.Message | None:
+    async def at_once(self, received: Received) -> str | None:
+        """What must not wait for the database: engaging a kill switch. What to acknowledge, or None."""
+        if received.payload.get("command") != "/killswitch":
+            return None
+        try:
+            return await self._commands.engage_at_once(received)
+        except OperatorError as error:
+            return error.message
+
+    async def _answer(self, received: Received, marked: list[str]) -> blocks.Message | None:
         def handled(connection: Connection) -> None:
             # Marked in the transaction that accepts the run: a crash afterwards must not run it again.
             if not requests.handled(connection, received.id):
                 raise _AlreadyHandledError
+            marked.append(received.id)
 
         origin = {"command": Origin.COMMAND, "say": Origin.CLI}.get(received.kind, Origin.BUTTON)
         try:
@@ -144,12 +155,12 @@ class Desk:
         except Exception as error:  # the door to a person: whatever it is becomes words and a reference in the log
             return blocks.spoken(words_of(error, doing=f"answering {received.kind} {received.text[:80]!r}"))
 
-    def _say(self, connection: Connection, received: Received, said: blocks.Message | None) -> None:
-        fresh = requests.handled(connection, received.id, said.text if said else None)
+    def _say(self, connection: Connection, received: Received, said: blocks.Message | None, *, marked: bool) -> None:
+        if not marked and not requests.handled(connection, received.id):
+            return  # somebody else has answered
         if said is None:
             return
-        if not fresh:
-            requests.answered(connection, received.id, said.text)
+        requests.answered(connection, received.id, said.text)
         if received.kind == "say":
             return
         outbox.put(

@@ -29,7 +29,7 @@ from runbooks.engine import Engine
 from safety.clock import words
 from safety.roles import Permission
 from storage import audit, controls, executions
-from storage.errors import Invalid, NotFound, NotPermitted
+from storage.errors import Invalid, NotFound
 from storage.records import Actor, Execution, Origin, Priority, Received, RunRequest, Scope, State
 
 HELP = """*Handrail* shows what it would run, asks where it is dangerous, runs it, and can be stopped.
@@ -129,18 +129,18 @@ class Commands:
         return blocks.markdown(HELP)
 
     async def _list(self, actor: Actor) -> Message:
-        self._require(actor, Permission.READ)
+        await self.engine.require(actor, Permission.READ, "see that", Origin.COMMAND)
         entries = sorted(self.engine.catalog.entries.values(), key=lambda e: (e.runbook.category, e.name))
         return blocks.catalog_list([(e.name, e.runbook.summary(), str(e.runbook.category), e.danger) for e in entries])
 
     async def _show(self, actor: Actor, named: Sequence[str]) -> Message:
-        self._require(actor, Permission.READ)
+        await self.engine.require(actor, Permission.READ, "see that", Origin.COMMAND)
         if not named:
             raise Invalid("Which runbook? Try `/runbook show restart-service`; `/runbook list` shows all.")
         return blocks.markdown(_about(self.engine.catalog.get(named[0])))
 
     async def _status(self, actor: Actor, named: Sequence[str]) -> Message:
-        self._require(actor, Permission.EXECUTIONS_READ)
+        await self.engine.require(actor, Permission.EXECUTIONS_READ, "see that", Origin.COMMAND)
         database, now = self.engine.tools.database, self.engine.tools.clock.now()
         if named:
             execution = await database.read(executions.get, _id(named, Verb.STATUS))
@@ -156,7 +156,7 @@ class Commands:
         return blocks.execution_lines(shown[:20], now)
 
     async def _history(self, actor: Actor, named: Sequence[str]) -> Message:
-        self._require(actor, Permission.EXECUTIONS_READ)
+        await self.engine.require(actor, Permission.EXECUTIONS_READ, "see that", Origin.COMMAND)
         runbook = self.engine.catalog.get(named[0]).name if named else None
         shown = await self.engine.tools.database.read(executions.newest, 20, runbook=runbook)
         if not shown:
@@ -164,7 +164,7 @@ class Commands:
         return blocks.execution_lines(shown, self.engine.tools.clock.now())
 
     async def _logs(self, actor: Actor, named: Sequence[str]) -> Message:
-        self._require(actor, Permission.EXECUTIONS_READ)
+        await self.engine.require(actor, Permission.EXECUTIONS_READ, "see that", Origin.COMMAND)
         execution = await self.engine.tools.database.read(executions.get, _id(named, Verb.LOGS))
         lines = await self.engine.tools.database.read(
             executions.output_of, execution.id, host=named[1] if len(named) > 1 else None, last=100
@@ -173,7 +173,7 @@ class Commands:
 
     async def _why(self, actor: Actor, named: Sequence[str]) -> Message:
         """Every decision about an execution, gate by gate, as the audit has it."""
-        self._require(actor, Permission.EXECUTIONS_READ)
+        await self.engine.require(actor, Permission.EXECUTIONS_READ, "see that", Origin.COMMAND)
         database = self.engine.tools.database
         execution = await database.read(executions.get, _id(named, Verb.WHY))
         entries = await database.read(audit.search, execution_id=execution.id, limit=50)
@@ -190,7 +190,7 @@ class Commands:
         policy = self.engine.policy
         wanted = named[0].strip("<@>").split("|")[0] if named and named[0].startswith("<@") else actor.id
         if wanted != actor.id:
-            self._require(actor, Permission.AUDIT)
+            await self.engine.require(actor, Permission.AUDIT, "see that", Origin.COMMAND)
         roles = ", ".join(sorted(policy.people.roles_of(wanted, policy.directory))) or "no role"
         given = sorted(p.value for p in Permission if policy.may(wanted, p)) or ["nothing"]
         person = "You have" if wanted == actor.id else f"<@{wanted}> has"
@@ -223,12 +223,19 @@ class Commands:
             case Unclear():
                 return _unclear(parsed)
             case SwitchStatus():
-                self._require(received.actor, Permission.EXECUTIONS_READ)
+                await self.engine.require(received.actor, Permission.EXECUTIONS_READ, "see that", Origin.COMMAND)
                 return blocks.switch_list(await self.engine.tools.database.read(controls.engaged))
             case SwitchCommand():
                 return await self._switch(parsed, received, origin)
             case _:
                 assert_never(parsed)
+
+    async def engage_at_once(self, received: Received) -> str | None:
+        """Engage a kill switch while the database does not answer; None for anything else."""
+        parsed = parse_killswitch(received.text)
+        if not isinstance(parsed, SwitchCommand) or not parsed.engage:
+            return None
+        return (await self._switch(parsed, received, Origin.COMMAND)).text
 
     async def _switch(self, command: SwitchCommand, received: Received, origin: Origin) -> Message:
         if command.scope == "tag":
@@ -258,7 +265,7 @@ class Commands:
     # --- /audit -------------------------------------------------------------------------------------------------------
 
     async def _audit(self, received: Received) -> Message:
-        self._require(received.actor, Permission.AUDIT)
+        await self.engine.require(received.actor, Permission.AUDIT, "see that", Origin.COMMAND)
         parsed = parse_audit(received.text)
         match parsed:
             case Unclear():
@@ -270,10 +277,6 @@ class Commands:
                 return blocks.audit_lines(found)
             case _:
                 assert_never(parsed)
-
-    def _require(self, actor: Actor, permission: Permission) -> None:
-        if not self.engine.policy.may(actor.id, permission):
-            raise NotPermitted(f"You may not do that: it takes a role with {permission.value}. Ask an admin for one.")
 
 
 def _unclear(parsed: Unclear) -> Message:

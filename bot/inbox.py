@@ -30,13 +30,15 @@ NOT_STORED = (
     "nothing within a minute, ask again (asking twice does no harm)."
 )
 Work = Callable[[Received], Awaitable[None]]
+Urgent = Callable[[Received], Awaitable[str | None]]
 
 
 class Inbox:
     """The door of one process."""
 
-    def __init__(self, database: Database, clock: Clock, redactor: Redactor, work: Work) -> None:
-        self._database, self._clock, self._redactor, self._work = database, clock, redactor, work
+    def __init__(self, database: Database, clock: Clock, redactor: Redactor, work: Work, urgent: Urgent) -> None:
+        self._database, self._clock, self._redactor = database, clock, redactor
+        self._work, self._urgent = work, urgent
         self._wake = asyncio.Event()
         self._busy: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -69,7 +71,8 @@ class Inbox:
             fresh = await asyncio.wait_for(asyncio.shield(storing), PATIENCE)
         except (TimeoutError, StorageUnavailable):
             self._later(self._store_later(storing, received, origin))
-            return NOT_STORED
+            # A kill switch cannot wait for the database: this process obeys it now, and says what it could not do.
+            return await self._urgent(received) or NOT_STORED
         if fresh:
             self._start(received)
         return None

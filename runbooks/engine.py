@@ -8,13 +8,13 @@ whose message is safe to say. `owner.py` claims what is due and calls `carry`.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Concatenate, ParamSpec, TypeVar
 
 import structlog
-from safety.command_guard import Judgement
 from sqlalchemy import Connection
 
 from runbooks.catalog import Catalog, Entry, bind, services_named
@@ -38,6 +38,7 @@ from runbooks.progress import (
 from runbooks.remote import Host
 from safety import kill_switch
 from safety.clock import words
+from safety.command_guard import Judgement
 from safety.decision import Decision, Outcome
 from safety.gates import BEFORE_PLANNING, Proposal
 from safety.review import Policy, review, take_budgets, take_probe
@@ -231,7 +232,9 @@ class Engine:
         self.tools.reporter.report(connection, ExecutionSubmitted(execution=execution), now)
         if refusal is not None:
             ended = self._refuse(connection, execution, decision, now)
-            return Answer(message=f"Refused {_refused(refusal.gate, refusal.reason)}", execution=ended, decision=decision)
+            return Answer(
+                message=f"Refused {_refused(refusal.gate, refusal.reason)}", execution=ended, decision=decision
+            )
         if request.emergency:
             overridden = tuple(s for s in controls.engaged(connection) if _covers(s, proposal))
             self.tools.reporter.report(connection, EmergencyUsed(execution=execution, switches=overridden), now)
@@ -756,8 +759,7 @@ class Engine:
         execution = await self._read(executions.get, execution_id)
         if execution.state is not State.INTERRUPTED:
             raise TooLate(f"#{execution_id} is {execution.state.words}, not interrupted.")
-        if not self.policy.may(actor.id, Permission.EXECUTE):
-            raise NotPermitted(f"You may not resume #{execution_id}: that takes {Permission.EXECUTE.value}.")
+        await self.require(actor, Permission.EXECUTE, f"resume #{execution_id}", Origin.BUTTON)
         raw = await self._read(executions.plan_of, execution_id)
         if raw is None:
             raise TooLate(f"#{execution_id} has no plan to resume. Give it up and ask again.")
@@ -841,6 +843,7 @@ class Engine:
 
     async def roll_back(self, execution_id: int, actor: Actor, *, origin: Origin = Origin.BUTTON) -> Answer:
         """Take back the applied steps, last one first, as an execution of its own with its own review."""
+        await self.require(actor, Permission.EXECUTE, f"roll back #{execution_id}", origin)
         answer = await self._write(self._roll_back, execution_id, actor, origin)
         self.wake.set()
         return _said(answer)
@@ -853,8 +856,6 @@ class Engine:
         raw = executions.plan_of(connection, execution_id)
         if raw is None or not (execution.state.is_final or execution.state is State.INTERRUPTED):
             return TooLate(f"#{execution_id} is {execution.state.words}: there is nothing to roll back.")
-        if not self.policy.may(actor.id, Permission.EXECUTE):
-            return NotPermitted(f"You may not roll back #{execution_id}: that takes {Permission.EXECUTE.value}.")
         undo = undo_steps(from_json(raw), executions.steps_of(connection, execution_id))
         if not undo:
             return TooLate(f"Nothing to roll back: no applied step of #{execution_id} can be undone.")
@@ -913,7 +914,9 @@ class Engine:
         channel: str | None = None,
     ) -> Answer:
         """Close admission at once; with `now`, end what runs. With SQL down it still does both here, and says so."""
-        self._may_engage(actor, origin)
+        # Whoever can open the database from a shell could do anything to it; the audit says that it was them.
+        if origin is not Origin.CLI:
+            await self.require(actor, Permission.ENGAGE, "engage a kill switch", origin)
         switch = KillSwitch(
             scope=scope,
             subject=kill_switch.subject_of(scope, subject),
@@ -931,11 +934,6 @@ class Engine:
         if now:
             await self.watch_controls()
         return answer
-
-    def _may_engage(self, actor: Actor, origin: Origin) -> None:
-        # Whoever can open the database from a shell could do anything to it; the audit says that it was them.
-        if origin is not Origin.CLI and not self.policy.may(actor.id, Permission.ENGAGE):
-            raise NotPermitted(f"You may not engage a kill switch: that takes {Permission.ENGAGE.value}.")
 
     def engage_in(self, connection: Connection, switch: KillSwitch, origin: Origin, channel: str | None) -> Answer:
         """Engage it within a transaction; the command line uses this with its own."""
@@ -1004,8 +1002,8 @@ class Engine:
         channel: str | None = None,
     ) -> Answer:
         """Let things run again; needs a reason, and the right to."""
-        if origin is not Origin.CLI and not self.policy.may(actor.id, Permission.RELEASE):
-            raise NotPermitted(f"You may not release a kill switch: that takes {Permission.RELEASE.value}.")
+        if origin is not Origin.CLI:
+            await self.require(actor, Permission.RELEASE, "release a kill switch", origin)
         if not (reason or "").strip():
             what = "global" if scope is Scope.GLOBAL else f"{scope.value} {subject}"
             raise Invalid(f"Why is it safe again? Try `/killswitch {what} off all clear`.")
@@ -1137,6 +1135,25 @@ class Engine:
         what = f"step {repeated[0]} runs again (it may be repeated)" if repeated else "nothing was in flight"
         event = ExecutionContinued(execution=moved, actor=None, words=f"Handrail was restarted and goes on: {what}")
         self.tools.reporter.report(connection, event, now)
+
+    async def require(self, actor: Actor, permission: Permission, what: str, origin: Origin) -> None:
+        """Raises NotPermitted, after the denial is in the audit (if the database answers)."""
+        if self.policy.may(actor.id, permission):
+            return
+        with contextlib.suppress(StorageUnavailable, TimeoutError):
+            await asyncio.wait_for(self._witness_denial(actor, permission, what, origin), timeout=1.0)
+        raise NotPermitted(f"You may not {what}: that takes a role with {permission.value}. Ask an admin for one.")
+
+    async def _witness_denial(self, actor: Actor, permission: Permission, what: str, origin: Origin) -> None:
+        """Somebody asked for what their roles do not allow; the audit has denials too."""
+        at = self.tools.clock.now()
+
+        def witness(connection: Connection) -> None:
+            audit.append(
+                connection, at=at, kind="denied", actor=actor, origin=origin, permission=permission.value, what=what
+            )
+
+        await self.tools.database.write(witness)
 
     # --- small things -------------------------------------------------------------------------------------------------
 
