@@ -41,7 +41,7 @@ _OPENING = re.compile(r"[bruBRUfFN@$]{0,2}(?P<quote>\\{0,3}[\"'`])")
 _BARE = re.compile(
     r"(?:\\.|[^\s\"'`,;&)\]}>|\\<]"
     r"|[,](?![,;&)\]}>|]{0,4}(?:[\s\"'`\\]|\Z)|[\"'A-Za-z_][\w.\"'-]{0,40}[ ]?[=:])"
-    r"|[;&](?![,;&)\]}>|]{0,4}(?:[\s\"'`\\]|\Z)|(?:amp;)?[A-Za-z_][\w .%-]{0,40}=)"
+    r"|[;&](?![,;&)\]}>|]{0,4}(?:[\s\"'`\\<]|\Z)|(?:amp;)?[A-Za-z_][\w .%-]{0,40}=)"
     r"|[)\]}>|](?![,;&)\]}>|.:]{0,4}(?:[\s\"'`\\]|\Z))"
     r"|<(?![/A-Za-z!])|[\"'](?=[^\s\"',;:&)\]}>|\\]))+"
 )
@@ -100,13 +100,17 @@ def _assignments(line: str) -> Iterator[Span]:
         name = match["name"]
         if match.start() < seen:
             continue
-        if match["sep"] == ":" and not match["gap"] and line[match.start() - 1 : match.start()] == ":":
+        if (
+            match["sep"] == ":"
+            and not match["gap"]
+            and line[max(0, match.start() - 2) : match.start()].endswith((":", "//"))
+        ):
             continue  # one of many parts, as in `arn:…:secret:name`
         if not names_secret(name) and not (may_name_secret(name) and match["sep"] != "|"):
             continue
         span, quoted = _value(line, match.end())
         if not quoted:
-            span = _rest_of_line(line, span, match)
+            span = _rest_of_quotes(line, _rest_of_line(line, span, match), match)
         if _is_assigned_secret(line, span, match, quoted=quoted):
             seen = span[1]
             yield span if quoted else _without_stop(line, span)
@@ -137,6 +141,15 @@ def _rest_of_line(line: str, span: Span, match: re.Match[str]) -> Span:
     if parts(match["name"])[-1] == "passphrase" and match.start() <= 40 and not line[: match.start()].strip(" \t-"):
         return span[0], len(line.rstrip())
     return span
+
+
+def _rest_of_quotes(line: str, span: Span, match: re.Match[str]) -> Span:
+    """In `-e 'DB_PASSWORD=two words'` the quotes hold the assignment, and the value goes on to the last of them."""
+    quote = line[match.start() - 1 : match.start()]
+    if not quote or quote not in "\"'" or match["sep"] != "=" or match["close"] or match["gap"]:
+        return span
+    end = line.find(quote, match.end(), match.end() + 2 * _LONG)
+    return (span[0], end) if end > span[1] and "=" not in line[span[1] : end] else span
 
 
 def _spaced_assignments(line: str) -> Iterator[Span]:
@@ -174,13 +187,19 @@ def _is_prose(line: str, span: Span, match: re.Match[str], name: str) -> bool:
     if last in {"token", "secret", "credentials", "jwt"} or words == ("pass",):
         if is_small_number(value):
             return True
-        if colon and (value.isalpha() and len(value) < 20 and last in {"token", "credentials", "pass"}):
+        if colon and (
+            value.isalpha() and value[1:].islower() and len(value) < 20 and last in {"token", "credentials", "pass"}
+        ):
             return True
-    if words == ("pass",) and name == "PASS":
+    if words == ("pass",) and name == "PASS" and colon:
         return True
+    if colon and value.isdigit() and line[span[1] : span[1] + 6].startswith((" byte", " char")):
+        return True
+    if value == name.rpartition(".")[2] and not name.isupper():
+        return True  # `self.token = token`
     if colon and value.isalpha():
         following = _words_after(line, span[1])
-        return len(following) >= 3 or (name == "passwd" and len(following) >= 1)
+        return len(following) >= 3 or (name in {"passwd", "sshpass", "htpasswd"} and len(following) >= 1)
     return last == "secret" and _NAME_OF_A_SECRET.fullmatch(value) is not None
 
 
@@ -190,7 +209,7 @@ _OPTION = re.compile(
     r"(?<![\w-])--?(?P<name>[A-Za-z][\w.-]{1,60}+)(?P<gap>[ \t\x00]{1,8}|[\"'],[ \t]{0,4}(?=[\"']))(?!-)"
 )
 _SET = re.compile(
-    r"\b(?i:config[ \t]{1,4}set|set|config)[ \t]{1,4}(?:--?[\w-]{1,30}[ \t]{1,4}){0,3}"
+    r"\b(?i:config[ \t]{1,4}set|setx?|config|env|arg)[ \t]{1,4}(?:--?[\w-]{1,30}[ \t]{1,4}){0,3}"
     r"(?P<name>[\w./:@-]{2,120}+)[ \t]{1,4}(?=\S)"
 )
 
@@ -200,6 +219,8 @@ def _options(line: str) -> Iterator[Span]:
         if names_secret(match["name"]):
             span, quoted = _value(line, match.end(), bare=_ARGUMENT)
             value = line[span[0] : span[1]]
+            if value.startswith("pass:") and match["name"].startswith("pass"):
+                continue  # openssl's own way, one of the idioms
             if not is_harmless(value, name=match["name"], quoted=quoted) and not _describes(line, match, span, quoted):
                 if match["name"].endswith("creds") and ":" in value:
                     span = span[0] + value.index(":") + 1, span[1]
@@ -236,6 +257,11 @@ _TYPED = re.compile(
 )
 _ACCOUNT = re.compile(r"(?i)\b(?:machine|login|default|username|user|connect|enable|neighbor|account)\b")
 _ACCOUNT_PASSWORD = re.compile(r"(?i)(?<![\w-])(?:password|secret)[ \t]+(?P<value>\S+)")
+_DEVICE = re.compile(
+    r"(?i)(?<![\w-])(?:(?:ro|rw|snmp-server )?community6?|stats auth \S{1,64}:|(?:private|preshared)-key"
+    r"|message-digest-key \d{1,3} md5|key-string|authentication-key(?: \d{1,3} md5)?)"
+    r"[ \t]{0,4}(?<=[ \t:])(?P<value>[^\s:=/\"'][^\s\"']{0,200})"
+)
 _PAM_WORDS = re.compile(
     r"(?:requisite|required|sufficient|optional|include|substack|\[\w+=.*|authentication|authenticated|for|is|was)\Z"
 )
@@ -244,7 +270,7 @@ _PAM_WORDS = re.compile(
 def _config_lines(line: str) -> Iterator[Span]:
     match = _TWO_WORDS.match(line)
     if match and names_secret(match["name"]):
-        span = _unquoted(line, match.span("value"))
+        span = _unquoted(line, _without_comma(line, match.span("value")))
         value = line[span[0] : span[1]]
         plain = len(match["name"]) == len(parts(match["name"])[-1]) and match["name"].lower() in {
             "password",
@@ -269,6 +295,9 @@ def _config_lines(line: str) -> Iterator[Span]:
             and not value.endswith(":")
         ):
             yield span
+    for match in _DEVICE.finditer(line):
+        if not is_harmless(match["value"]) and (":" in match[0] or not _goes_on(line, match.span("value"))):
+            yield match.span("value")
     for match in _TYPED.finditer(line):
         yield match.span("value")
     if "password" in line.lower() or "secret" in line.lower():
@@ -295,6 +324,10 @@ def _accounts(line: str) -> Iterator[Span]:
             and (netrc or has_password_look(value) or _ends(line, match.end()))
         ):
             yield span
+
+
+def _without_comma(line: str, span: Span) -> Span:
+    return (span[0], span[1] - 1) if line[span[1] - 1] in ",;" and span[1] - span[0] > 1 else span
 
 
 def _unquoted(line: str, span: Span) -> Span:
@@ -352,10 +385,10 @@ def _authorization(line: str) -> Iterator[Span]:
             continue
         if (
             scheme
-            and "=" in scheme["value"].rstrip("=")
-            and re.match(r"(?i)digest|aws4|hawk|oauth|sharedaccess|signature|token", scheme["scheme"])
+            and "=" in scheme["value"]
+            and re.match(r"(?i)digest|aws4|hawk|oauth|sharedaccess|signature", scheme["scheme"])
         ):
-            yield from (pair.span("value") for pair in _PAIR_OF_SCHEME.finditer(line, start, end))
+            yield from (pair.span("value") for pair in _PAIR_OF_SCHEME.finditer(line, start))
         elif scheme:
             if not is_harmless(scheme["value"], quoted=True) and not _more_words(line, scheme.end(), end):
                 yield scheme.span("value")
@@ -403,14 +436,15 @@ def _cookies(line: str) -> Iterator[Span]:
 # Addresses.
 
 _USERINFO = re.compile(
-    r"(?<=[A-Za-z0-9]):(?:\\?/){2}(?P<user>[^\s/?#:@\"'<>\\,]{0,128}):(?P<value>[^\s/?#\"'<>\\]{1,500})@(?=[^\s@])"
+    r"(?<=[A-Za-z0-9]):(?:\\?/){2}(?P<user>[^\s/?#:@\"'<>\\,]{0,128}):(?!\d{1,5};)(?P<value>[^\s/?#\"'<>\\]{1,500})@(?=[^\s@])"
 )
 _LOOSE_USERINFO = re.compile(
     r"(?i)\b(?!http|ws|git|ssh|file)[a-z][a-z0-9+.-]{2,30}://"
-    r"(?P<user>[^\s/?#:@\"'<>\\,]{0,128}):(?!\d{1,5}(?:[/?#,]"
+    r"(?P<user>[^\s/?#:@\"'<>\\,]{0,128}):(?!\d{1,5}(?:[/?#,;]"
     r"|\Z))(?P<value>[^\s\"'<>\\]{1,500})@(?=[\w.\[-])"
 )
 _TOKEN_AS_USER = re.compile(r"(?<=[A-Za-z]):(?:\\?/){2}(?P<value>[^\s/?#:@\"'<>\\]{16,500})@(?=[\w\[])")
+_ORACLE_ADDRESS = re.compile(r"jdbc:oracle:[a-z]{2,5}:[^/\s@]{1,64}/(?P<value>[^\s@]{1,128})@")
 _QUERY = re.compile(r"(?<=[?&;#])(?:amp;)?(?P<name>[\w.%~-]{2,60}+)=(?P<value>[^&\s\"'<>#()\[\]{}|\\]{6,})")
 _SIGNATURES = frozenset({"sig", "signature", "hmac", "sign", "password", "pw"})
 _LOOSE_KEYS = frozenset(
@@ -433,10 +467,12 @@ _LOOSE_KEYS = frozenset(
 
 
 def _userinfo(line: str) -> Iterator[Span]:
-    for pattern in (_USERINFO, _LOOSE_USERINFO):
+    for pattern in (_USERINFO, _LOOSE_USERINFO, _ORACLE_ADDRESS):
         for match in pattern.finditer(line):
             if not is_harmless(match["value"], quoted=True):
                 yield match.span("value")
+                if pattern is _USERINFO and looks_random(match["user"], length=20) and "." not in match["user"]:
+                    yield match.span("user")
     for match in _TOKEN_AS_USER.finditer(line):
         if looks_random(match["value"], length=16) and "." not in match["value"]:
             yield match.span("value")
@@ -469,7 +505,7 @@ class _Program:
 
 def _program(words: str, name: str, option: str, *, mark: str = "", once: bool = False) -> _Program:
     return _Program(
-        name=re.compile(rf"(?:(?<![\w./-])|(?<=bin/))(?:{name})(?:\.exe)?(?=[ \t\x00])"),
+        name=re.compile(rf"(?:(?<![\w./-])|(?<=bin/))(?:{name})(?:\.exe)?(?=[ \t\x00\"'])"),
         words=tuple(words.split()),
         option=re.compile(option),
         mark=mark,
@@ -495,7 +531,7 @@ _PROGRAMS = (
     _program(
         "my maria pt- xtrabackup innobackupex",
         _MYSQL,
-        r"[ \t\x00]-p(?=[^\s\x00])(?!assword|rotocol|ort|ager"
+        r"(?:[ \t\x00]-p(?=[^\s\x00])|[\"']-p(?=[^\s\x00\"',]))(?!assword|rotocol|ort|ager"
         r"|lugin|rint|rompt|ipe)",
     ),
     _program("sshpass", "sshpass", r"[ \t\x00]-p[ \t\x00]*(?=[^\s\x00])", once=True),
@@ -508,7 +544,7 @@ _PROGRAMS = (
     ),
     _program("curl", "curl", r"[ \t\x00](?:-E|--cert)[ \t=\x00]{1,4}", mark=":"),
     _program("redis valkey keydb", "(?:redis|valkey|keydb)-(?:cli|benchmark)", r"[ \t\x00](?:-a|--pass)[ \t\x00]+"),
-    _program("login", _LOGIN, r"[ \t\x00]-p(?:[ \t=\x00]+|(?=[^\s\x00a]))"),
+    _program("login", _LOGIN, r"[ \t\x00]-p(?:[ \t=\x00]+|(?=[^\s\x00])(?!assword))"),
     _program("creds", "skopeo|podman|buildah", r"[ \t\x00]--(?:src-|dest-)?creds[ \t=\x00]+", mark=":"),
     _program(
         "mongo cqlsh influx lftp ncftp rdesktop arangosh couchbase nodetool",
@@ -612,9 +648,25 @@ def _arguments(line: str, program: _Program, start: int, end: int) -> Iterator[S
             return
 
 
+_CALL = re.compile(
+    r"\([ \t]{0,4}(?P<quote>[\"'])(?P<name>[\w.-]{2,80}+)(?P=quote),[ \t]{0,4}(?=[\"'])"
+    r"|\b(?:set|with)(?P<setter>[A-Z_]\w{2,60}+)\((?=[\"'])"
+)
+
+
+def _calls(line: str) -> Iterator[Span]:
+    """`define('DB_PASSWORD', 'x')`, `config.setPassword("x")`."""
+    for match in _CALL.finditer(line):
+        if names_secret(match["name"] or match["setter"]):
+            span, _ = _value(line, match.end())
+            if not is_harmless(line[span[0] : span[1]], quoted=True):
+                yield span
+
+
 _OPENSSL = re.compile(r"(?<![\w.:-])(?:pass|PASS):(?P<value>[^\s\"']+)")
 _PIPED = re.compile(
-    r"\b(?:echo|printf|cat[ \t]*<<<)[ \t]+(?:-[neE]+[ \t]+)?(?P<value>\"[^\"]*\"|'[^']*'|[^\s|\"']+)[ \t]*\|[ \t]*"
+    r"\b(?:echo|printf|cat[ \t]*<<<)[ \t]+(?:-[neE]+[ \t]+|[\"']?%s(?:\\n)?[\"']?[ \t]+)?"
+    r"(?P<value>\"[^\"]*\"|'[^']*'|[^\s|\"']+)[ \t]*\|[ \t]*"
     r"(?=[^|]{0,120}(?:sudo[ \t][^|]{0,40}-S\b|--stdin\b"
     r"|--password-stdin|--passphrase-fd|chpasswd|smbpasswd"
     r"|cryptsetup|--with-token|passwd\b))"
@@ -653,6 +705,7 @@ _ORACLE = re.compile(
     r"(?i)\bidentified[ \t]{1,4}by[ \t]{1,4}(?!values\b|password\b"
     r"|externally\b)(?P<value>[^\s\"';]+)"
 )
+_LOGIN_PROCEDURE = re.compile(r"(?i)\bsp_(?:addlogin|password)\b[^,]{0,80},[ \t]{0,4}N?'(?P<value>[^']+)'")
 _ELEMENT = re.compile(r"<(?P<name>[A-Za-z_][\w.:-]{1,80}+)(?:[ \t][^<>]{0,200})?>(?P<value>[^<>\r\n]{1,2000})</")
 _ATTRIBUTES = re.compile(
     r"(?i)\b(?:name|key|id|property|parameterkey|variable)\\?[\"']?[ \t]{0,4}[=:][ \t]{0,4"
@@ -674,6 +727,7 @@ def _sql(line: str) -> Iterator[Span]:
             len(value.split()) == 1 or has_password_look(value) or match[0].isupper()
         ):
             yield span
+    yield from (match.span("value") for match in _LOGIN_PROCEDURE.finditer(line))
     for match in _ORACLE.finditer(line):
         if not is_harmless(match["value"]):
             yield match.span("value")
@@ -755,6 +809,8 @@ _NAMES = (
     "hmac",
 )
 _COMMAND_WORDS = (
+    "'-p",
+    '"-p',
     " -p",
     " -a ",
     " -w ",
@@ -795,10 +851,26 @@ _COMMAND_WORDS = (
 FORMS: tuple[Form, ...] = (
     Form(needles=_NAMES, find=_assignments),
     Form(
-        needles=("-pass", "-pwd", "token", "secret", "key", "set ", "config ", "cred", "-pw", "-psk", "jwt"),
+        needles=(
+            "-pass",
+            "-pwd",
+            "token",
+            "secret",
+            "key",
+            "set ",
+            "config ",
+            "setx ",
+            "env ",
+            "arg ",
+            "-pw",
+            "-psk",
+            "jwt",
+        ),
         find=_options,
     ),
-    Form(needles=("pass", "secret", "auth", "cred", "bindpw", "rootpw", "token", "key"), find=_config_lines),
+    Form(
+        needles=("community", "pass", "secret", "auth", "cred", "bindpw", "rootpw", "token", "key"), find=_config_lines
+    ),
     Form(needles=("password", "passphrase", "token", "secret", "key", "passwort"), find=_sentences),
     Form(needles=("authorization", "bearer", "basic ", "token "), find=_authorization),
     Form(needles=("cookie", " -b "), find=_cookies),
@@ -855,7 +927,8 @@ FORMS: tuple[Form, ...] = (
         ),
         find=_idioms,
     ),
-    Form(needles=("identified", "password", "secret"), find=_sql),
+    Form(needles=("identified", "password", "secret", "sp_addlogin"), find=_sql),
+    Form(needles=("('", '("', "set"), find=_calls, wakes=()),
     Form(needles=("</", "value", "kty"), find=_markup, wakes=("kty",)),
     Form(needles=("$", "pbkdf2", "scram-sha", "{s", "{md5}", "{crypt", "{pbkdf2", "{argon", "scrypt:"), find=_hashes),
 )

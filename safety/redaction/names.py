@@ -43,6 +43,7 @@ _QUALIFIERS = _words(
 _NEGATIONS = _words(
     "no ask prompt need needs require requires without hide skip clear reset expire change max min n num"
 )
+_PASS_ALONG = _words("proxy fastcgi uwsgi scgi grpc by")  # nginx's `proxy_pass`
 _RANDOM_ONLY = _words("auth sessionid jsessionid phpsessid sessid sid session hmac signature")
 _WHOLE_NAMES = frozenset({"clientkeydata", "userkeydata", "tlskey", "sshkeydata", "secretkeybase", "rediscliauth"})
 
@@ -71,7 +72,7 @@ _HARMLESS_WORDS = _words(
     "length rotation manager service server client user about after before while because than then but"
 )
 _REFERENCE = re.compile(
-    r"\$\{[^}:]*\}?|\$\([^)]*\)?|\$[A-Z_][A-Z0-9_]*|\$env:\w+|\$(?:\w*(?:pass|pw|secret|token|key|cred)\w*)|"
+    r"\$\{(?:(?:env|file|sys|ssm|vault|secrets?):)?[^}:]*\}?|\$\([^)]*\)?|\$[A-Z_][A-Z0-9_]*|\$env:\w+|\$(?:\w*(?:pass|pw|secret|token|key|cred)\w*)|"
     r"\{\{.*|\{%.*|\{[A-Za-z_.]*\}|%[A-Z_]{2,}%|%\([\w.]+\)[sd]|%[sdvq]|<[^<>]*>?|\[[A-Za-z _-]+\]?|"
     r"\@\w+@|!(?:vault|Ref|Sub|GetAtt|ImportValue|reference|secret)\b.*|ENC\[.*|arn:aws.*|op://.*|ref\+.*|"
     r"vault:.*|ssm:.*|sm://.*|file:.*|env:.*|fd:\d+|projects/[\w-]+/secrets/.*|\.\.\.|…"
@@ -104,6 +105,8 @@ def names_secret(name: str) -> bool:
     while len(words) > 1 and (words[-1].isdigit() or words[-1] in _QUALIFIERS):
         words.pop()
     last = words[-1]
+    if last == "pass" and len(words) > 1 and words[-2] in _PASS_ALONG:
+        return False
     if last == "key":
         return len(words) > 1 and (words[-2] in _KEYS or words[-2] in _SECRETS)
     if last == "auth":

@@ -27,6 +27,7 @@ ALPHABETS = {
     "b64url": LOWER + UPPER + DIGITS + "-_",
     "crypt": LOWER + UPPER + DIGITS + "./",
     "hex": "0123456789abcdef",
+    "uhex": "0123456789ABCDEF",
     "upper": UPPER + "234567",
     "lower": LOWER + DIGITS,
     "letters": LOWER + UPPER,
