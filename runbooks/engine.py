@@ -17,6 +17,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import structlog
 from sqlalchemy import Connection
 
+from runbooks import switches as kill_switches
 from runbooks.catalog import Catalog, Entry, bind, services_named
 from runbooks.definition import Parameters
 from runbooks.execution import Stop, Tools, Walk, cancel_words, end_execution, undo_steps
@@ -31,8 +32,6 @@ from runbooks.progress import (
     ExecutionSubmitted,
     ExecutionWaiting,
     PlanMade,
-    SwitchEngaged,
-    SwitchReleased,
     SwitchStopped,
 )
 from runbooks.remote import Host
@@ -936,34 +935,15 @@ class Engine:
         return answer
 
     def engage_in(self, connection: Connection, switch: KillSwitch, origin: Origin, channel: str | None) -> Answer:
-        """Engage it within a transaction; the command line uses this with its own."""
-        at = self.tools.clock.now()
-        fresh = controls.engage(connection, switch)
-        audit.append(
+        """Engage it within a transaction."""
+        said = kill_switches.engage(
             connection,
-            at=at,
-            kind="killswitch.engaged" if fresh else "killswitch.engaged_again",
-            actor=switch.engaged_by,
+            switch,
             origin=origin,
-            scope=switch.scope.value,
-            subject=switch.subject,
-            now=switch.now,
-            reason=switch.reason,
+            channel=channel,
+            reporter=self.tools.reporter,
+            now=self.tools.clock.now(),
         )
-        held = [
-            e
-            for e in executions.in_states(connection, (State.RUNNING, State.PENDING, State.AWAITING_APPROVAL))
-            if kill_switch.holds(switch, e)
-        ]
-        running = tuple(e for e in held if e.state is State.RUNNING)
-        waiting = tuple(e for e in held if e.state is not State.RUNNING)
-        event = SwitchEngaged(switch=switch, actor=switch.engaged_by, running=running, waiting=waiting, channel=channel)
-        self.tools.reporter.report(connection, event, at)
-        how = "are being ended now" if switch.now else "stop after their current step"
-        said = f"The kill switch ({switch.words}) is {'engaged' if fresh else 'engaged already'}. "
-        said += f"{len(running)} running executions {how}; nothing new starts." if running else "Nothing new starts."
-        if switch.reason is None:
-            said += f" Why? `/killswitch {switch.words} on REASON` adds it."
         return Answer(message=said)
 
     def _engage_without_storage(self, switch: KillSwitch) -> Answer:
@@ -1022,23 +1002,18 @@ class Engine:
         channel: str | None,
     ) -> "Answer | OperatorError":
         """Release it within a transaction."""
-        at = self.tools.clock.now()
-        switch = controls.release(connection, scope, kill_switch.subject_of(scope, subject))
-        if switch is None:
-            return TooLate("That kill switch is not engaged. `/killswitch status` lists those that are.")
-        audit.append(
+        said = kill_switches.release(
             connection,
-            at=at,
-            kind="killswitch.released",
+            scope,
+            subject,
             actor=actor,
-            origin=origin,
-            scope=scope.value,
-            subject=switch.subject,
             reason=reason,
+            origin=origin,
+            channel=channel,
+            reporter=self.tools.reporter,
+            now=self.tools.clock.now(),
         )
-        event = SwitchReleased(switch=switch, actor=actor, reason=reason, channel=channel)
-        self.tools.reporter.report(connection, event, at)
-        return Answer(message=f"The kill switch ({switch.words}) is off. Waiting approvals can be given again.")
+        return Answer(message=said) if isinstance(said, str) else said
 
     async def watch_controls(self) -> None:
         """Act on switches and cancels that concern what runs here; also those that other processes wrote."""
