@@ -36,8 +36,8 @@ from runbooks.ssh import SshRemote
 from safety.clock import Clock, SystemClock
 from safety.command_guard import CommandGuard
 from safety.redaction import Redactor
+from storage import executions, outbox
 from storage import inbox as requests
-from storage import outbox
 from storage.database import Database, OwnerLock
 from storage.errors import ConfigurationError, OperatorError, StorageUnavailable
 from storage.records import Origin, OutboxKind, Received
@@ -254,6 +254,22 @@ async def _work(app: App) -> None:
         group.create_task(app.outbox.run(), name="outbox")
         group.create_task(app.directory.run(), name="directory")
         group.create_task(_keep_connected(app), name="socket")
+        group.create_task(_prune(app), name="prune")
+
+
+async def _prune(app: App) -> None:
+    """Forget what its time is over for, a small batch at a time, so that nobody waits for it."""
+    keep = app.settings.file.retention
+    while True:
+        now = app.clock.now()
+        try:
+            pruned = await app.database.write(executions.prune_output, before=now - keep.output)
+            pruned += await app.database.write(outbox.prune, before=now - keep.outbox)
+            pruned += await app.database.write(requests.prune, before=now - keep.outbox)
+        except StorageUnavailable as error:
+            log.warning("storage_unavailable", loop="prune", message=error.message)
+            pruned = 0
+        await app.clock.sleep(1 if pruned else 3600)
 
 
 async def _keep_connected(app: App) -> None:

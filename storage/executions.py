@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, exists, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, literal, or_, select, update
 
 from storage import audit
 from storage import tables as t
@@ -569,6 +569,16 @@ def keep_output(connection: Connection, execution_id: int, lines: Sequence[Outpu
                 for line in lines
             ],
         )
+
+
+def prune_output(connection: Connection, *, before: datetime, limit: int = 2_000) -> int:
+    """Forget output older than `before`, a small batch at a time. Executions and steps are kept for ever."""
+    oldest = connection.execute(
+        select(t.output.c.at).where(t.output.c.at < before).order_by(t.output.c.at).limit(limit)
+    ).all()
+    if not oldest:
+        return 0
+    return connection.execute(delete(t.output).where(t.output.c.at <= oldest[-1].at)).rowcount
 
 
 def _same_step(execution_id: int, host: str, step: str, attempt: int) -> tuple[Any, ...]:

@@ -240,6 +240,7 @@ output = Table(
     Column("text", Text, nullable=False),
     Column("at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("execution_id", "host", "step", "attempt", "seq"),
+    Index("ix_output_at", "at"),
 )
 
 approvals = Table(

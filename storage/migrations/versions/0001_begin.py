@@ -361,6 +361,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["execution_id"], ["executions.id"], name=op.f("fk_output_execution_id_executions")),
         sa.PrimaryKeyConstraint("execution_id", "host", "step", "attempt", "seq", name=op.f("pk_output")),
     )
+    op.create_index("ix_output_at", "output", ["at"], unique=False)
     op.create_table(
         "step_runs",
         sa.Column("execution_id", ID, nullable=False),
