@@ -22,6 +22,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Literal, get_args
 
+from safety.redaction import MASK
 from storage.records import Priority
 
 TEXT_LIMIT = 4_000  # characters of one slash command
@@ -589,6 +590,7 @@ def _joined_list(words: Sequence[_Word]) -> str:
 
 
 def _value(word: _Word) -> str:
+    _refuse_masked(word)
     spelled = _flag_spelling(word.text)
     if spelled == "dry-run" or (word.quoted and word.text[0] in _DASHES and spelled in _RUN_FLAGS):
         raise _Puzzle(f"Is {_clipped(word.text)} a flag? Flags stand outside quotes, with two dashes.", f"--{spelled}")
@@ -599,9 +601,18 @@ def _value(word: _Word) -> str:
     return word.text
 
 
+def _refuse_masked(word: _Word) -> None:
+    """What redaction has altered can't become an argument."""
+    if MASK in word.value:
+        raise _Puzzle(
+            "A value looked like a secret and was masked, so it can't be used. Leave secrets out of requests.",
+        )
+
+
 def _named(words: Iterable[_Word]) -> dict[str, str]:
     named: dict[str, str] = {}
     for word in words:
+        _refuse_masked(word)
         if not word.value:
             raise _Puzzle(
                 f"`{_clip(word.key)}` has no value. Write it without spaces around the `=`.", f"{_clip(word.key)}=5"

@@ -79,7 +79,7 @@ def _without_stop(line: str, span: Span) -> Span:
 
 _ASSIGNMENT = re.compile(
     r"(?<![\w.])(?P<name>[A-Za-z_][\w.-]{1,100}+)(?P<close>\\{0,3}[\"'`]?\]?)"
-    r"(?P<gap>[ \t]{0,40})(?P<sep>=>|:=|={1,2}(?!>)|:(?![:/]{1,2}[^\s])"
+    r"(?P<gap>[ \t]{0,40})(?P<sep>=>|->|:=|={1,2}(?!>)|:(?![:/]{1,2}[^\s])"
     r"(?![ \t]{0,4}(?:str|string|String|SecretStr|bytes)[ \t]{0,4}=)"
     r"|:[ \t]{0,4}(?:str|string|String|SecretStr|bytes)[ \t]{0,4}=|\|)[ \t]{0,40}"
 )
@@ -197,7 +197,7 @@ def _is_prose(line: str, span: Span, match: re.Match[str], name: str) -> bool:
         return True
     if value == name.rpartition(".")[2] and not name.isupper():
         return True  # `self.token = token`
-    if colon and value.isalpha():
+    if colon and value.isalpha() and line[span[1] : span[1] + 1] not in {",", ";", "}"}:
         following = _words_after(line, span[1])
         return len(following) >= 3 or (name in {"passwd", "sshpass", "htpasswd"} and len(following) >= 1)
     return last == "secret" and _NAME_OF_A_SECRET.fullmatch(value) is not None
@@ -388,7 +388,7 @@ def _authorization(line: str) -> Iterator[Span]:
             and "=" in scheme["value"]
             and re.match(r"(?i)digest|aws4|hawk|oauth|sharedaccess|signature", scheme["scheme"])
         ):
-            yield from (pair.span("value") for pair in _PAIR_OF_SCHEME.finditer(line, start))
+            yield from (pair.span("value") for pair in _PAIR_OF_SCHEME.finditer(line, start, start + 2_000))
         elif scheme:
             if not is_harmless(scheme["value"], quoted=True) and not _more_words(line, scheme.end(), end):
                 yield scheme.span("value")
@@ -882,6 +882,7 @@ FORMS: tuple[Form, ...] = (
             "key=",
             "code=",
             "auth=",
+            "appid=",
             "sid=",
             "session=",
             "ticket=",

@@ -19,7 +19,7 @@ def _words(text: str) -> frozenset[str]:
 
 _SECRETS = _words(
     "password passwd passphrase passcode pass pwd passw pw secret token apikey authtoken "
-    "accesstoken refreshtoken secretkey "
+    "accesstoken refreshtoken identitytoken registrytoken secretkey "
     "accesskey privatekey authkey encryptionkey signingkey masterkey appkey licensekey sessiontoken psk presharedkey "
     "requirepass masterauth bindpw rootpw olcrootpw credential credentials creds credstring kennwort passwort "
     "pgpassword pgpass mysqlpwd storepass keypass sshpass authpass rediscliauth userpass dbpass rootpass bearer "
@@ -43,6 +43,7 @@ _QUALIFIERS = _words(
 _NEGATIONS = _words(
     "no ask prompt need needs require requires without hide skip clear reset expire change max min n num"
 )
+_CURSORS = _words("next page continuation continue cancellation sync resume starting marker previous prev pagination")
 _PASS_ALONG = _words("proxy fastcgi uwsgi scgi grpc by")  # nginx's `proxy_pass`
 _RANDOM_ONLY = _words("auth sessionid jsessionid phpsessid sessid sid session hmac signature")
 _WHOLE_NAMES = frozenset({"clientkeydata", "userkeydata", "tlskey", "sshkeydata", "secretkeybase", "rediscliauth"})
@@ -105,6 +106,8 @@ def names_secret(name: str) -> bool:
     while len(words) > 1 and (words[-1].isdigit() or words[-1] in _QUALIFIERS):
         words.pop()
     last = words[-1]
+    if last == "token" and len(words) > 1 and words[-2] in _CURSORS:
+        return False
     if last == "pass" and len(words) > 1 and words[-2] in _PASS_ALONG:
         return False
     if last == "key":

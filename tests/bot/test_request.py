@@ -285,6 +285,12 @@ def test_hidden_characters_are_refused_by_name(char: str, word: str) -> None:
     assert char not in answer.message
 
 
+def test_a_masked_value_is_no_argument() -> None:
+    assert "secret" in unclear(parse_runbook("rotate password=[redacted] on web-01")).message
+    assert "secret" in unclear(parse_runbook("rotate 'x [redacted]' on web-01")).message
+    assert run("rotate --reason 'used [redacted]' on web-01").reason == "used [redacted]"
+
+
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\v", "\u2028", "\x85"])
 def test_one_request_is_one_line(newline: str) -> None:
     assert "several lines" in unclear(parse_runbook(f"restart nginx on web-01{newline}reboot on web-02")).message
@@ -518,7 +524,7 @@ def test_any_printable_value_can_be_given_in_quotes(value: str) -> None:
         escaped = escaped.replace(mark, "\\" + mark)
     answer = parse_runbook(f'note "{escaped}" on web-01')
     if isinstance(answer, Unclear):
-        assert "flag" in answer.message  # a quoted flag is asked about
+        assert "flag" in answer.message or "masked" in answer.message  # a quoted flag is asked about
     else:
         assert isinstance(answer, RunCommand)
         assert answer.values == (value,)
