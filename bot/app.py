@@ -62,6 +62,7 @@ class App:
     socket: Socket | None
     commands: Commands
     actions: Actions
+    started: asyncio.Event  # the database answers and is up to date
 
 
 def build(settings: Settings, slack: Slack, *, clock: Clock | None = None, remote: Remote | None = None) -> App:
@@ -106,6 +107,7 @@ def build(settings: Settings, slack: Slack, *, clock: Clock | None = None, remot
         socket=Socket(bolt, slack) if slack.app_token is not None else None,
         commands=commands,
         actions=actions,
+        started=asyncio.Event(),
     )
     if slack.signing_secret is not None:
         app.web.router.add_post("/slack/events", events_handler(bolt))
@@ -247,6 +249,7 @@ async def _work(app: App) -> None:
         except StorageUnavailable as error:
             log.warning("storage_unavailable", loop="start", message=error.message)
             await asyncio.sleep(1)
+    app.started.set()
     log.info("started", database=app.database.shown_url, owner=app.owner.id)
     async with asyncio.TaskGroup() as group:
         group.create_task(app.owner.run(), name="owner")

@@ -51,6 +51,7 @@ async def demo(*, port: int = 0, bot_port: int = 0, rate_limits: bool = True) ->
                 raise ConfigurationError(["The demo has no tokens."])
             ports: list[int] = []
             app = await stack.enter_async_context(bot_app.running(settings, settings.slack, on_ready=ports.append))
+            await app.started.wait()
             workspace.events_url = f"http://127.0.0.1:{ports[0]}/slack/events"
             yield Demo(url=workspace.url, workspace=workspace, hosts=hosts, app=app, folder=folder, port=ports[0])
 
