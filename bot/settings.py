@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import durationpy
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runbooks import catalog as catalogs
@@ -78,7 +79,33 @@ def _upper(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value
 
 
+def _positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("it must be longer than nothing")
+    return value
+
+
+def _cron(value: str) -> str:
+    from apscheduler.triggers.cron import CronTrigger
+
+    try:
+        CronTrigger.from_crontab(value, timezone="UTC")
+    except ValueError as error:
+        raise ValueError(f"{value!r} is not a cron line of five fields ({error})") from error
+    return value
+
+
+def _timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"{value!r} is no timezone: write one like Europe/Berlin") from error
+    return value
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Length = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_positive)]
+"""A duration that cannot be zero."""
 RateText = Annotated[Any, BeforeValidator(_rate)]
 PersonId = Annotated[str, Field(pattern=r"^([UWS][A-Z0-9]{1,20}|cli:[A-Za-z0-9._-]{1,60})$")]
 ChannelId = Annotated[str, Field(pattern=r"^[CGD][A-Z0-9]{1,20}$")]
@@ -99,8 +126,8 @@ class ChannelsPart(_Part):
 class DigestPart(_Part):
     """When the digest is posted."""
 
-    cron: str = "0 9 * * 1-5"
-    timezone: str = "UTC"
+    cron: Annotated[str, AfterValidator(_cron)] = "0 9 * * 1-5"
+    timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
 
 
 class ApprovalsPart(_Part):
@@ -108,7 +135,7 @@ class ApprovalsPart(_Part):
 
     high: Annotated[Consent, BeforeValidator(_lower)] = Consent.CONFIRM
     dangerous: Annotated[Consent, BeforeValidator(_lower)] = Consent.APPROVE
-    expire: Duration = timedelta(minutes=15)
+    expire: Length = timedelta(minutes=15)
     notify: PersonId | None = None
 
 
@@ -146,7 +173,7 @@ class RunbookPart(_Part):
     """What the team overrides of one runbook."""
 
     cooldown: Duration | None = None
-    timeout: Duration | None = None
+    timeout: Length | None = None
     danger: Annotated[Danger, BeforeValidator(_lower)] | None = None
     max_hosts: int | None = Field(default=None, ge=1, le=1000)
 
@@ -154,8 +181,8 @@ class RunbookPart(_Part):
 class RetentionPart(_Part):
     """How long output and sent messages are kept; the audit and executions are kept for ever."""
 
-    output: Duration = timedelta(days=90)
-    outbox: Duration = timedelta(days=30)
+    output: Length = timedelta(days=90)
+    outbox: Length = timedelta(days=30)
 
 
 class File(_Part):
@@ -199,6 +226,7 @@ class Settings:
     inventory: Inventory
     catalog: Catalog
     known_hosts: bytes
+    secret_key: SecretStr | None = None
 
     def policy(self, directory: Directory | None = None) -> Policy:
         """What `safety` judges by."""
@@ -226,10 +254,13 @@ class Settings:
 
     def secrets(self) -> list[str]:
         """The exact values that must never be posted or stored."""
-        held = [self.database_url.get_secret_value()]
-        password = parse_url(held[0]).password
+        held: list[str] = []
+        url = self.database_url.get_secret_value()
+        password = parse_url(url).password
         if password:
-            held.append(str(password))
+            held += [url, str(password)]
+        if self.secret_key is not None:
+            held.append(self.secret_key.get_secret_value())
         if self.slack is not None:
             for secret in (self.slack.bot_token, self.slack.signing_secret, self.slack.app_token):
                 if secret is not None:
@@ -271,7 +302,36 @@ def load(*, slack: bool = True, environment: Mapping[str, str] | None = None, ho
         inventory=inventory,
         catalog=catalog,
         known_hosts=known,
+        secret_key=env.HANDRAIL_SECRET_KEY,
     )
+
+
+def load_for_switch(environment: Mapping[str, str] | None = None) -> tuple[Settings, tuple[str, ...]]:
+    """What a kill switch needs, and the complaints that were passed over: only the database can stop it.
+
+    A mistake in `handrail.yml` must not take the switch from people who need it now; without that file the
+    announcement has no alerts channel. Raises ConfigurationError when the database URL is wrong.
+    """
+    variables = dict(os.environ if environment is None else environment)
+    passed_over: list[str] = []
+    fatal: list[str] = []
+    env = _environment(variables, passed_over)
+    _database(env, fatal)
+    if fatal:
+        raise ConfigurationError(fatal)
+    settings = Settings(
+        slack=None,
+        database_url=env.HANDRAIL_DATABASE_URL,
+        host="127.0.0.1",
+        port=0,
+        config=env.HANDRAIL_CONFIG,
+        file=_file(env.HANDRAIL_CONFIG, passed_over, needed=False),
+        inventory=Inventory(),
+        catalog=Catalog(entries={}),
+        known_hosts=b"",
+        secret_key=env.HANDRAIL_SECRET_KEY,
+    )
+    return settings, tuple(passed_over)
 
 
 def _environment(variables: Mapping[str, str], complaints: list[str]) -> Environment:
@@ -330,7 +390,7 @@ def _slack(env: Environment, complaints: list[str]) -> Slack | None:
 
 def _listen(value: str, complaints: list[str]) -> tuple[str, int]:
     host, _, port = value.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
+    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
         complaints.append(f"HANDRAIL_LISTEN is '{value}': write an address and a port, like 127.0.0.1:3000.")
         return "127.0.0.1", 0
     return host.strip("[]"), int(port)
@@ -350,7 +410,7 @@ def _database(env: Environment, complaints: list[str]) -> None:
 
 def _file(path: Path, complaints: list[str], *, needed: bool) -> File:
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - it is a SafeLoader
     except FileNotFoundError:
         if needed:
             complaints.append(
@@ -361,7 +421,7 @@ def _file(path: Path, complaints: list[str], *, needed: bool) -> File:
         complaints.append(f"{path} cannot be read: {error}")
         return File()
     except yaml.YAMLError as error:
-        complaints.append(f"{path} is not YAML: {' '.join(str(error).split())}")
+        complaints.append(f"{path} cannot be understood: {_where(error)}.")
         return File()
     if raw is None:
         raw = {}
@@ -373,6 +433,26 @@ def _file(path: Path, complaints: list[str], *, needed: bool) -> File:
     except ValidationError as error:
         complaints.extend(_complaint(path, item) for item in error.errors(include_url=False))
         return File()
+
+
+def _where(error: yaml.YAMLError) -> str:
+    """What is wrong and on which line, without the excerpt: a line may hold a secret."""
+    problem = getattr(error, "problem", None) or "it is not YAML"
+    mark = getattr(error, "problem_mark", None)
+    return f"{problem} (line {mark.line + 1}, column {mark.column + 1})" if mark is not None else str(problem)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as it is safe, and without the habit of letting the last of two equal keys win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            name = key.value if isinstance(key, yaml.ScalarNode) else ""
+            if name in seen and name != "<<":
+                raise yaml.constructor.ConstructorError(None, None, f"{name!r} is there twice", key.start_mark)
+            seen.add(name)
+        return super().construct_mapping(node, deep=deep)
 
 
 def _complaint(path: Path, item: Any) -> str:

@@ -1,0 +1,85 @@
+"""The Slack app's manifest: what an app must be to serve Handrail, to be pasted where Slack asks for one.
+
+`manifest.yml` in the repository is `as_yaml(None)`: the app for Socket Mode, which needs no public address.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+PATH = "/slack/events"
+"""Where commands and clicks arrive over HTTP."""
+
+COMMANDS = (
+    ("/runbook", "Plan and run a runbook", "NAME [values] [key=value] [on TARGET] [--dry-run] | list | status | help"),
+    ("/killswitch", "Stop everything, or one part of it", "global on|off [--now] [reason] | service NAME on | status"),
+    ("/audit", "See who did what", "[words]"),
+)
+"""Name, description, usage hint."""
+
+SCOPES: Mapping[str, str] = {
+    "commands": "hear slash commands",
+    "chat:write": "post and edit messages",
+    "chat:write.public": "post in public channels without being invited",
+    "im:write": "write to the person who asked where the channel can't be posted to",
+    "channels:read": "look at the alerts channel (doctor)",
+    "groups:read": "the same in private channels",
+    "channels:history": "find a post again whose answer was lost, before repeating it",
+    "groups:history": "the same in private channels",
+    "usergroups:read": "know who is in the user groups of `roles:`",
+}
+"""Every scope the bot's token needs, and what for."""
+
+_HEAD = """\
+# The Slack app. Create it from this at api.slack.com/apps (Create New App, From a manifest), or run
+# `handrail manifest --url https://…/slack/events` for one that is reached over HTTP instead of Socket Mode.
+"""
+
+
+def as_dict(url: str | None = None) -> Mapping[str, Any]:
+    """The manifest. `url` is the public address of `POST /slack/events`; None makes an app for Socket Mode."""
+    address = {} if url is None else {"url": url}
+    interactivity = {"is_enabled": True} if url is None else {"is_enabled": True, "request_url": url}
+    return {
+        "display_information": {
+            "name": "Handrail",
+            "description": "Plans, asks approval for, runs, stops and proves operations.",
+            "background_color": "#1f3a4d",
+        },
+        "features": {
+            "bot_user": {"display_name": "handrail", "always_online": True},
+            "slash_commands": [
+                {"command": name, "description": about, "usage_hint": hint, "should_escape": True, **address}
+                for name, about, hint in COMMANDS
+            ],
+        },
+        "oauth_config": {"scopes": {"bot": list(SCOPES)}},
+        "settings": {
+            "interactivity": interactivity,
+            "org_deploy_enabled": False,
+            "socket_mode_enabled": url is None,
+            "token_rotation_enabled": False,
+        },
+    }
+
+
+def public_url(typed: str) -> str | None:
+    """The address Slack is to post to, with the path added where only a host was given; None if it can't be one."""
+    from urllib.parse import urlsplit, urlunsplit
+
+    try:
+        parts = urlsplit(typed.strip())
+        valid = parts.scheme == "https" and bool(parts.hostname) and not parts.query and not parts.fragment
+        valid = valid and (parts.port is None or parts.port > 0) and "@" not in parts.netloc
+    except ValueError:  # brackets or a port that cannot be read
+        return None
+    if not valid or any(character.isspace() for character in typed.strip()):
+        return None
+    path = PATH if parts.path in {"", "/"} else parts.path
+    return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+
+
+def as_yaml(url: str | None = None) -> str:
+    """The manifest as text, ready to be pasted."""
+    return _HEAD + yaml.safe_dump(dict(as_dict(url)), sort_keys=False, allow_unicode=True, width=120)
