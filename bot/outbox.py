@@ -77,6 +77,7 @@ class Outbox:
         pace: PaceSettings | None = None,
         is_alone: bool = True,
         call_timeout: float = CALL_TIMEOUT,
+        poll: float = POLL,
     ) -> None:
         self._database = database
         self._client = _without_retries(client, call_timeout)
@@ -85,7 +86,9 @@ class Outbox:
         self._pace = Pace(settings=pace or PaceSettings())
         self._is_alone = is_alone
         self._call_timeout = call_timeout
+        self._poll = poll
         self._woken = asyncio.Event()
+        self._is_resting = False
         self._busy: set[Lane] = set()
         self._paused: dict[Lane, float] = {}
         self._silent_until = 0.0
@@ -97,9 +100,9 @@ class Outbox:
         self._woken.set()
 
     @property
-    def under_way(self) -> int:
-        """How many messages are being said at this moment."""
-        return len(self._busy)
+    def is_idle(self) -> bool:
+        """Whether nothing is being said or chosen: all that remains is to wait for time, or for something new."""
+        return self._is_resting and not self._busy and not self._woken.is_set()
 
     async def run(self) -> None:
         """Say what waits, until cancelled. Outlives Slack's, the database's and its own failures."""
@@ -133,9 +136,9 @@ class Outbox:
     async def _round(self, turns: asyncio.TaskGroup) -> float:
         """Begin what may be said now; returns after how many seconds to look again."""
         await self._recover()
-        now, pause = self._clock.monotonic(), POLL
+        now, pause = self._clock.monotonic(), self._poll
         if now < self._silent_until:
-            return min(self._silent_until - now, POLL)
+            return min(self._silent_until - now, self._poll)
         for ready in await self._database.read(outbox.ready, self._clock.now()):
             lane, utterance = _lane(ready), _utterance(ready)
             if lane in self._busy or len(self._busy) >= MOST_AT_ONCE:
@@ -161,9 +164,11 @@ class Outbox:
 
     async def _rest(self, seconds: float) -> None:
         waits = {asyncio.create_task(self._woken.wait()), asyncio.create_task(self._clock.sleep(seconds))}
+        self._is_resting = True
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._is_resting = False
             for wait in waits:
                 wait.cancel()
             await asyncio.gather(*waits, return_exceptions=True)

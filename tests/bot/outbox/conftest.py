@@ -51,9 +51,12 @@ class Desk:
     senders: list[tuple[Outbox, asyncio.Task[None]]] = field(default_factory=list)
     ids: Any = field(default_factory=lambda: itertools.count(1))
 
+    waiting: "asyncio.Task[float] | None" = None
+    sleeping: int = 0
+
     def __post_init__(self) -> None:
         self.reporter = ThreadReporter(
-            database=self.database, alerts="C0OPS", new_id=lambda: f"m{next(self.ids)}", sleep=self.clock.sleep
+            database=self.database, alerts="C0OPS", new_id=lambda: f"m{next(self.ids)}", sleep=self._sleep
         )
 
     def client(self, token: str | None = None) -> AsyncWebClient:
@@ -68,8 +71,10 @@ class Desk:
         call_timeout: float = 5.0,
         is_alone: bool = True,
         token: str | None = None,
+        poll: float = 0.5,
     ) -> Outbox:
-        """A sender, running."""
+        """A sender, running. One in no hurry at all meets a workspace that counts nothing."""
+        self.workspace.limits.enabled = pace is not UNHURRIED
         sender = Outbox(
             database=self.database,
             client=self.client(token),
@@ -78,6 +83,7 @@ class Desk:
             pace=pace,
             call_timeout=call_timeout,
             is_alone=is_alone,
+            poll=poll,
         )
         self.senders.append((sender, asyncio.create_task(sender.run())))
         return sender
@@ -161,8 +167,8 @@ class Desk:
         began = self.clock.monotonic()
         while not what():
             assert self.clock.monotonic() - began < within, f"not within {within:g} s:\n{self.transcripts()}"
-            await asyncio.sleep(0.002)
-            if not any(sender.under_way for sender, _ in self.senders):
+            await asyncio.sleep(0.001)
+            if self._is_quiet():
                 await self.clock.advance(step)
         return self.clock.monotonic() - began
 
@@ -171,14 +177,35 @@ class Desk:
         began = self.clock.monotonic()
         while await self.database.read(outbox.open_messages):
             assert self.clock.monotonic() - began < within, self.transcripts()
-            await asyncio.sleep(0.002)
-            if not any(sender.under_way for sender, _ in self.senders):
+            await asyncio.sleep(0.001)
+            if self._is_quiet():
                 await self.clock.advance(0.5)
 
-    async def wait(self, seconds: float) -> None:
+    def settling(self, execution: Execution) -> "asyncio.Task[float]":
+        """What waits for a headline; its result is the time at which it went on."""
+        self.waiting = asyncio.create_task(self._settled(execution))
+        return self.waiting
+
+    async def _settled(self, execution: Execution) -> float:
+        await self.reporter.headline_settled(execution)
+        return self.clock.monotonic()
+
+    async def _sleep(self, seconds: float) -> None:
+        self.sleeping += 1
+        try:
+            await self.clock.sleep(seconds)
+        finally:
+            self.sleeping -= 1
+
+    def _is_quiet(self) -> bool:
+        """Nobody is at work: only then may time pass, or a busy machine would make waits look longer than they are."""
+        at_rest = self.waiting is None or self.waiting.done() or self.sleeping > 0
+        return at_rest and all(sender.is_idle for sender, _ in self.senders)
+
+    async def wait(self, seconds: float, *, step: float = 0.25) -> None:
         """So many seconds pass, with everything that is due in them."""
         end = self.clock.monotonic() + seconds
-        await self.until(lambda: self.clock.monotonic() >= end, within=seconds + 1, step=min(0.25, seconds))
+        await self.until(lambda: self.clock.monotonic() >= end, within=seconds + step, step=min(step, seconds))
 
     def posts(self, channel: str = "C0INC", *, thread: str | None = None) -> list[str]:
         """The texts that stand there, in order."""

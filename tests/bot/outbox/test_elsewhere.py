@@ -1,6 +1,5 @@
 """Channels that can't be posted to, and answers to one person."""
 
-import asyncio
 from datetime import timedelta
 
 import pytest
@@ -86,50 +85,28 @@ async def test_a_reminder_that_comes_after_the_channel_was_archived_is_not_lost(
 
 async def test_running_waits_for_the_headline_to_stand_elsewhere(desk: Desk, closed: str) -> None:
     execution = await desk.submitted(channel=closed)
-    settled: list[bool] = []
-
-    async def wait() -> None:
-        await desk.reporter.headline_settled(execution)
-        settled.append(await desk.database.read(outbox.thread_of, execution.id) is not None)
-
-    waiting = asyncio.create_task(wait())
-    await desk.clock.advance(0.5)
-    assert settled == []
+    waiting = desk.settling(execution)
+    await desk.wait(0.5)
+    assert not waiting.done()
     desk.start()
-    await desk.until(lambda: bool(settled), within=6, step=0.05)
-    await waiting
-    assert settled == [True]
+    await desk.until(waiting.done, within=6, step=0.05)
+    assert await desk.database.read(outbox.thread_of, execution.id) is not None
 
 
 async def test_running_does_not_wait_for_a_slack_that_is_down(desk: Desk) -> None:
     execution = await desk.submitted()
     desk.workspace.faults.server_error()
     desk.start()
-    settled: list[float] = []
-
-    async def wait() -> None:
-        await desk.reporter.headline_settled(execution)
-        settled.append(desk.clock.monotonic())
-
-    waiting = asyncio.create_task(wait())
-    await desk.until(lambda: bool(settled), within=6, step=0.05)
-    await waiting
-    assert settled[0] < 2
+    waiting = desk.settling(execution)
+    await desk.until(waiting.done, within=6, step=0.05)
+    assert waiting.result() < 1
     assert desk.posts() == []
 
 
 async def test_without_any_sender_running_waits_five_seconds_at_most(desk: Desk) -> None:
-    execution = await desk.submitted()
-    settled: list[float] = []
-
-    async def wait() -> None:
-        await desk.reporter.headline_settled(execution)
-        settled.append(desk.clock.monotonic())
-
-    waiting = asyncio.create_task(wait())
-    await desk.until(lambda: bool(settled), within=8, step=0.05)
-    await waiting
-    assert 4.9 <= settled[0] <= 5.5
+    waiting = desk.settling(await desk.submitted())
+    await desk.until(waiting.done, within=8, step=0.05)
+    assert 4.9 <= waiting.result() <= 5.1
 
 
 async def test_in_a_channel_known_to_take_posts_nothing_waits(desk: Desk) -> None:

@@ -106,13 +106,13 @@ async def test_at_least_half_of_the_edits_are_kept_for_endings(desk: Desk) -> No
             "so far", kind=OutboxKind.CARD, method="update", execution_id=execution.id, key=f"c{execution.id}"
         )
     desk.start(pace=pace)
-    await desk.wait(10)
+    await desk.wait(10, step=1)
     for execution in running[30:]:
         await desk.put(
             "ended", kind=OutboxKind.ENDING, method="update", execution_id=execution.id, key=f"c{execution.id}"
         )
     began = desk.clock.monotonic()
-    await desk.until(lambda: desk.posts().count("ended") == 30, within=90)
+    await desk.until(lambda: desk.posts().count("ended") == 30, within=90, step=1)
     assert desk.clock.monotonic() - began < 60
     assert all(call.ok for call in desk.workspace.calls)
 

@@ -44,14 +44,14 @@ async def test_a_server_error_is_tried_again_and_said_once(desk: Desk) -> None:
 
 async def test_waiting_for_a_broken_slack_grows_to_a_minute_and_an_ending_is_never_given_up(desk: Desk) -> None:
     execution = await desk.submitted()
-    desk.start()
+    desk.start(poll=5)
     await desk.settle()
     desk.workspace.faults.server_error(EVERY_METHOD)
     ended = changed(execution, state=State.FAILED, ended_at=desk.clock.now(), ending="disk full")
     await desk.report(ExecutionEnded(execution=ended, hosts=(), steps=()))
     before = len(desk.workspace.calls)
-    await desk.wait(600)
-    assert 12 <= len(desk.workspace.calls) - before <= 40
+    await desk.wait(300, step=2)
+    assert 8 <= len(desk.workspace.calls) - before <= 24
     desk.workspace.faults.clear()
     [headline] = desk.workspace.messages("C0INC")
     await desk.until(lambda: any("disk full" in text for text in desk.posts(thread=headline.ts)))
@@ -61,7 +61,7 @@ async def test_waiting_for_a_broken_slack_grows_to_a_minute_and_an_ending_is_nev
 
 async def test_progress_is_dropped_when_slack_stays_broken(desk: Desk) -> None:
     execution = await desk.submitted()
-    desk.start()
+    desk.start(poll=5)
     await desk.settle()
     desk.workspace.faults.server_error(EVERY_METHOD)
     await desk.put("a line", kind=OutboxKind.PROGRESS, execution_id=execution.id, key="step:1")
@@ -169,10 +169,10 @@ async def test_a_sender_beside_others_leaves_what_they_are_saying_alone_until_th
     row_id = await any_desk.put("theirs")
     until = any_desk.clock.now() + timedelta(seconds=90)
     await any_desk.database.write(outbox.begin, row_id, until=until)
-    any_desk.start(is_alone=False)
-    await any_desk.wait(60)
+    any_desk.start(is_alone=False, poll=5)
+    await any_desk.wait(60, step=2)
     assert any_desk.workspace.calls == []
-    await any_desk.until(lambda: bool(any_desk.posts()), within=90)
+    await any_desk.until(lambda: bool(any_desk.posts()), within=90, step=2)
     assert any_desk.posts() == ["*(repeated)* theirs"]
 
 
@@ -209,8 +209,8 @@ async def test_a_dead_letter_can_be_tried_again(desk: Desk) -> None:
 
 async def test_with_a_revoked_token_everything_waits_until_it_is_repaired(desk: Desk) -> None:
     row_id = await desk.put("nothing is lost")
-    desk.start(token="xoxb-revoked")
-    await desk.wait(600)
+    desk.start(token="xoxb-revoked", poll=10)
+    await desk.wait(600, step=5)
     assert 5 <= len(desk.workspace.calls) <= 12
     assert {call.error for call in desk.workspace.calls} == {"invalid_auth"}
     await desk.kill()
@@ -244,10 +244,9 @@ async def test_the_sender_outlives_a_database_that_goes_away(desk: Desk) -> None
 async def test_what_slack_took_while_the_database_was_away_is_not_said_again(desk: Desk) -> None:
     row_id = await desk.put("taken")
     desk.workspace.faults.slow(0.2, "chat.postMessage", times=1)
-    sender = desk.start()
-    while not sender.under_way:
+    desk.start()
+    while desk.workspace.faults.all():
         await desk.clock.advance(0.1)
-    await asyncio.sleep(0.05)
     await desk.database.close()
     await desk.workspace.wait_for(lambda workspace: workspace.messages("C0INC"))
     await desk.clock.advance(3)
