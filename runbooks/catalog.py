@@ -85,7 +85,11 @@ def build(folders: Iterable[Path] = (), overrides: Mapping[str, Override] | None
         if kind.name in entries or kind.name in aliases:
             complaints.append(f"Two runbooks are called '{kind.name}': rename one of them.")
             continue
-        entries[kind.name] = _entry(kind, module_hash, (overrides or {}).get(kind.name, Override()))
+        try:
+            entries[kind.name] = _entry(kind, module_hash, (overrides or {}).get(kind.name, Override()))
+        except Exception as error:  # a team's class may fail in any way when an object is made of it
+            complaints.append(f"The runbook '{kind.name}' cannot be made: {type(error).__name__}: {error}")
+            continue
         for alias in kind.aliases:
             if alias in aliases or alias in entries:
                 complaints.append(f"The alias '{alias}' of {kind.name} is taken: choose another.")
@@ -125,7 +129,10 @@ def _from_folder(folder: Path, complaints: list[str]) -> list[tuple[type[Runbook
         if path.name.startswith("_") or path.name.startswith("test_"):
             continue
         try:
-            found += _classes(_load(path))
+            classes = _classes(_load(path))
+            if not classes:
+                complaints.append(f"{path} holds no runbook. A file that only helps others starts with an underscore.")
+            found += classes
         except DefinitionError as error:
             complaints.append(f"{path}: {error}")
         except Exception as error:  # a team's file may fail in any way while it is loaded; the start must say which
@@ -147,9 +154,10 @@ def _load(path: Path) -> Any:
 def _classes(module: Any) -> list[tuple[type[Runbook], str]]:
     source = Path(module.__file__).read_bytes()
     module_hash = hashlib.sha256(source).hexdigest()
+    kinds = dict.fromkeys(kind for _, kind in inspect.getmembers(module, inspect.isclass))  # a second name is no second
     return [
         (kind, module_hash)
-        for _, kind in inspect.getmembers(module, inspect.isclass)
+        for kind in kinds
         if issubclass(kind, Runbook) and kind.__module__ == module.__name__ and "name" in kind.__dict__
     ]
 

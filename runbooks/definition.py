@@ -60,7 +60,6 @@ def is_positional(field: FieldInfo) -> bool:
 
 
 _UNIT = re.compile(r"\A[A-Za-z0-9_.:@\\][A-Za-z0-9_.:@\\-]{0,250}\Z")
-_UNIT_TYPES = (".service", ".socket", ".timer", ".path", ".mount", ".target")
 
 
 def _service_name(value: str) -> str:
@@ -69,9 +68,12 @@ def _service_name(value: str) -> str:
         raise ValueError(
             f"{value!r} is not a unit name: letters, digits and : _ . @ \\ - only, not starting with a dash"
         )
-    if value.startswith("@") or ".." in value:
+    name = value.removesuffix(".service")
+    if not name.strip(".") or name.startswith("@") or ".." in name:
         raise ValueError(f"{value!r} is not a unit name")
-    return value.removesuffix(".service")
+    if name.partition(".")[0].endswith("@"):
+        raise ValueError(f"{value!r} is a template: name an instance of it, like {name.partition('@')[0]}@1")
+    return name
 
 
 def _absolute_path(value: str) -> str:

@@ -8,14 +8,15 @@ import asyncio
 import contextlib
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Concatenate, ParamSpec, TypeVar, assert_never
+from typing import Any, Concatenate, ParamSpec, TypeVar, assert_never
 
 import aiohttp
 import structlog
 from sqlalchemy import Connection
+from yarl import URL
 
 from runbooks.catalog import Entry
 from runbooks.commands import shell_line
@@ -188,7 +189,7 @@ class Walk:
                 async with slots:
                     return await self._host(part)
 
-            return list(await asyncio.gather(*(one(part) for part in self.plan.hosts)))
+            return await _side_by_side([one(part) for part in self.plan.hosts])
         results: list[HostResult] = []
         for part in self.plan.hosts:
             if results and results[-1].state is not HostState.SUCCEEDED:
@@ -284,12 +285,12 @@ class Walk:
     async def _step(self, host: Host, place: str, step: Step, deadline: float) -> Result:
         if not isinstance(step, Parallel):
             return await self._single(host, place, step, deadline)
-        results = await asyncio.gather(
-            *(
+        results = await _side_by_side(
+            [
                 self._single(host, f"{place}.{number}", inner, deadline)
                 for number, inner in enumerate(step.steps, 1)
                 if not self._is_done(host.name, f"{place}.{number}")
-            )
+            ]
         )
         return next((result for result in results if not result.ok), Result(state=StepState.SUCCEEDED))
 
@@ -300,11 +301,16 @@ class Walk:
     async def _single(self, host: Host, place: str, step: Single, deadline: float) -> Result:
         """One step with its retries: only what is idempotent, and only when its outcome was lost on the way."""
         most = 1 + (step.retries if isinstance(step, Run) else 0)
+        before: Result | None = None
         for attempt in range(1, most + 1):
             result, run = await self._try(host, place, step, deadline)
+            if before is not None and not result.ok and not result.sent:
+                # Nothing was sent this time, so the try before is still the one whose outcome is unknown.
+                return replace(before, reason=f"{before.reason}; not tried again: {result.reason}")
             lost = result.state is StepState.INTERRUPTED and self.stopping is None
             if not lost or attempt == most:
                 return result
+            before = result
             pause = min(30.0, 2.0 ** (attempt - 1)) * random.uniform(0.9, 1.1)  # noqa: S311 - spreading load
             await self._report(
                 StepRetried(
@@ -385,18 +391,19 @@ class Walk:
         """What forbade the step: somebody's cancel, or a kill switch."""
         local = self.tools.closed(self.execution)
         if self.stopping is not None or local is not None:
-            return Result(state=StepState.STOPPED, reason=self.stopping.words if self.stopping else local)
+            return Result(state=StepState.STOPPED, reason=self.stopping.words if self.stopping else local, sent=False)
         found = await self._read(executions.get, self.execution.id)
         if found.cancel_at is not None:
             by = Actor(id=found.cancel_by or "")
             self.stopping = Stop(words=cancel_words(found), by=by)
-            return Result(state=StepState.STOPPED, reason=self.stopping.words)
+            return Result(state=StepState.STOPPED, reason=self.stopping.words, sent=False)
         for switch in await self._read(controls.engaged):
             if kill_switch.holds(switch, self.execution):
                 words_ = f"the kill switch ({switch.words}) was engaged"
                 self.stopping = Stop(words=words_, by=switch.engaged_by, kind="kill switch")
-                return Result(state=StepState.STOPPED, reason=words_)
-        return Result(state=StepState.STOPPED, reason="it was stopped, and let go again, at this very moment")
+                return Result(state=StepState.STOPPED, reason=words_, sent=False)
+        reason = "it was stopped, and let go again, at this very moment"
+        return Result(state=StepState.STOPPED, reason=reason, sent=False)
 
     async def _end(
         self, host: Host, step: Single, run: StepRun, result: Result, log_of: "StepLog"
@@ -410,7 +417,7 @@ class Walk:
             ended_at=self.tools.clock.now(),
             exit_status=finished.exit_status if finished else None,
             signal=finished.signal if finished else None,
-            pgid=finished.group if finished else None,
+            pgid=(finished.group if finished else None) or log_of.group,
             death=finished.death if finished else None,
             reason=result.reason,
             lines=log_of.lines,
@@ -459,7 +466,7 @@ class Walk:
                 case Require():
                     return await self._require(host, step, cord, log_of, deadline)
                 case Call():
-                    return await self._call(step, cord)
+                    return await self._call(step, cord, deadline)
                 case Wait():
                     return await self._wait(step, cord, deadline)
                 case _:
@@ -511,7 +518,7 @@ class Walk:
     async def _expect(self, host: Host, step: Expect, cord: StopCord, log_of: "StepLog", deadline: float) -> Result:
         """Asked until it is met, then until it has stayed so for the settle time."""
         clock = self.tools.clock
-        give_up = min(deadline, clock.monotonic() + step.within)
+        give_up = clock.monotonic() + step.within
         held_since: float | None = None
         while True:
             answer = await self._ask(host, step, cord, log_of, deadline)
@@ -525,14 +532,15 @@ class Walk:
                 pause = min(step.every, max(0.05, step.settle - (now - held_since)))
             elif held_since is not None:
                 return replace(answer, reason=f"was so, but did not stay so: {answer.reason}")
-            elif now >= give_up:
-                return answer
             else:
                 pause = step.every
             if now >= deadline:
-                limit = words(self.execution.timeout)
-                return replace(answer, state=StepState.TIMED_OUT, reason=f"the execution's {limit} were over")
-            if await self._stopped_while(clock.sleep(pause), cord):
+                reason = f"the execution's {words(self.execution.timeout)} were over"
+                reason += f" ({answer.reason})" if answer.reason else ""
+                return replace(answer, state=StepState.TIMED_OUT, reason=reason)
+            if not answer.ok and now >= give_up:
+                return answer
+            if await self._stopped_while(clock.sleep(min(pause, deadline - now)), cord):
                 return Result(state=StepState.STOPPED, reason=cord.reason)
 
     async def _require(self, host: Host, step: Require, cord: StopCord, log_of: "StepLog", deadline: float) -> Result:
@@ -542,12 +550,15 @@ class Walk:
         return answer
 
     async def _ask(self, host: Host, step: Check, cord: StopCord, log_of: "StepLog", deadline: float) -> Result:
-        printed: list[str] = []
+        printed: list[Line] = []
         finished = await self._remote(host, step.argv, step.sudo, step.timeout, cord, log_of, deadline, printed)
         if finished.ended is not Ended.EXITED:
             # It only reads: whether it still lives changes nothing on the host.
             return self._judge_run(replace(finished, death=Death.STOPPED), step.allow_exit, cord)
-        unmet = step.unmet("\n".join(printed), finished.exit_status)
+        unmet = step.unmet("\n".join(line.text for line in printed), finished.exit_status)
+        looks = step.output is not None or step.pattern is not None
+        if looks and (finished.dropped or any(line.altered for line in printed)):
+            unmet = "what it printed was masked or cut, so it proves nothing"
         if unmet is None:
             return Result(state=StepState.SUCCEEDED, finished=finished)
         return Result(state=StepState.FAILED, reason=unmet, finished=finished)
@@ -561,14 +572,14 @@ class Walk:
         cord: StopCord,
         log_of: "StepLog",
         deadline: float,
-        printed: list[str] | None = None,
+        printed: list[Line] | None = None,
     ) -> Finished:
         left = max(0.1, deadline - self.tools.clock.monotonic())
 
         def on_line(line: Line) -> None:
             log_of.add(line)
             if printed is not None and line.stream is Stream.OUT:
-                printed.append(line.text)
+                printed.append(line)
 
         return await self.tools.remote.run(
             host,
@@ -599,16 +610,32 @@ class Walk:
             await asyncio.gather(sleeping, pulling, return_exceptions=True)
         return cord.pulled
 
-    async def _call(self, step: Call, cord: StopCord) -> Result:
-        """An HTTP call to an allowed host, without following redirects (they may lead elsewhere)."""
-        from yarl import URL
-
-        url = URL(step.url)
-        if url.host not in self.tools.call_hosts:
-            reason = f"{url.host} is not under calls: in handrail.yml, so it is not called"
+    async def _call(self, step: Call, cord: StopCord, deadline: float) -> Result:
+        """An HTTP call to an allowed host, given up when it must stop."""
+        host = URL(step.url).host
+        if host not in self.tools.call_hosts:
+            reason = f"{host} is not under calls: in handrail.yml, so it is not called"
             return Result(state=StepState.FAILED, reason=reason, sent=False)
+        seconds = min(step.timeout, max(0.1, deadline - self.tools.clock.monotonic()))
+        calling = asyncio.ensure_future(self._answer(step, seconds))
+        pulling = asyncio.ensure_future(cord.wait())
         try:
-            timeout = aiohttp.ClientTimeout(total=step.timeout)
+            await asyncio.wait({calling, pulling}, return_when=asyncio.FIRST_COMPLETED)
+            if calling.done():
+                return calling.result()
+        finally:
+            for task in (calling, pulling):
+                task.cancel()
+            await asyncio.gather(calling, pulling, return_exceptions=True)
+        if step.idempotent:
+            return Result(state=StepState.STOPPED, reason=cord.reason)
+        return Result(state=StepState.INTERRUPTED, reason=f"{cord.reason}; whether {host} acted on the call is unknown")
+
+    async def _answer(self, step: Call, seconds: float) -> Result:
+        """What the endpoint says, without following redirects (they may lead elsewhere)."""
+        url = URL(step.url)
+        try:
+            timeout = aiohttp.ClientTimeout(total=seconds)
             async with (
                 aiohttp.ClientSession(timeout=timeout) as session,
                 session.request(step.method, url, data=step.body, allow_redirects=False) as response,
@@ -698,7 +725,23 @@ class Walk:
         return await surely(lambda: self.tools.database.read(function, *args, **kwargs), sleep=self.tools.clock.sleep)
 
     async def _report(self, event: Event) -> None:
-        await self._write(self.tools.reporter.report, event, self.tools.clock.now())
+        now = self.tools.clock.now()
+
+        def report(connection: Connection) -> None:
+            executions.hold(connection, self.execution.id, self.execution.epoch)
+            self.tools.reporter.report(connection, event, now)
+
+        await self._write(report)
+
+
+async def _side_by_side(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """All results, in order. When one breaks, the rest is let go (what runs on hosts goes on) before that is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one) for one in work]
+    except BaseExceptionGroup as broken:
+        raise broken.exceptions[0] from broken
+    return [task.result() for task in tasks]
 
 
 class StepLog:
@@ -708,8 +751,9 @@ class StepLog:
         self._walk, self._run = walk, run
         self.lines = 0
         self.tail: deque[OutputLine] = deque(maxlen=TAIL)
+        self.group: int | None = None
         self._pending: list[OutputLine] = []
-        self._group: int | None = None
+        self._group: int | None = None  # not kept yet
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -732,7 +776,7 @@ class StepLog:
 
     def note_group(self, group: int) -> None:
         """The remote process group, kept at once so that anybody can end it."""
-        self._group = group
+        self.group = self._group = group
         self._soon()
 
     def _soon(self) -> None:
@@ -753,6 +797,7 @@ class StepLog:
         walk, run, now = self._walk, self._run, self._walk.tools.clock.now()
 
         def keep(connection: Connection) -> None:
+            executions.hold(connection, run.execution_id, walk.execution.epoch)
             if group is not None:
                 executions.note_group(connection, run, group)
             if lines:
@@ -760,7 +805,8 @@ class StepLog:
                 event = StepPrinted(execution=walk.execution, step=run, tail=tuple(self.tail), lines=self.lines)
                 walk.tools.reporter.report(connection, event, now)
 
-        await walk._write(keep)
+        with contextlib.suppress(LeaseLost):  # nothing was kept; the step's ending finds out as well
+            await walk._write(keep)
 
     async def close(self) -> None:
         """Everything is kept afterwards."""

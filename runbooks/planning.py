@@ -9,14 +9,14 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from safety.command_guard import CommandGuard, Judgement, Severity
-
 from runbooks.catalog import Entry
 from runbooks.commands import shell_line
 from runbooks.definition import Check, Duration, Expect, Facts, Parallel, Parameters, Plan, Reading, Require, Run, Step
 from runbooks.plans import HostPlan, StoredPlan
 from runbooks.remote import Ended, Host, Line, Remote, RemoteCommand, Stream
 from safety.clock import words
+from safety.command_guard import CommandGuard, Judgement, Severity
+from storage.canonical import canonical
 from storage.errors import DefinitionError, HostError, OperatorError, PlanningFailed
 
 PROBES_PER_HOST = 2
@@ -70,6 +70,20 @@ class HostProbe:
         return Reading("\n".join(one.text for one in printed).strip(), exit_status=finished.exit_status or 0)
 
 
+def _checked(entry: Entry, host: Host, facts: object) -> Facts:
+    """Facts that can be kept; an author may have returned anything."""
+    if not isinstance(facts, Facts):
+        raise PlanningFailed(f"The probe of {entry.name} on {host.name} returned a {type(facts).__name__}, not Facts.")
+    for name, value in facts.items():
+        try:
+            text = canonical(value)
+        except (TypeError, ValueError) as error:
+            raise PlanningFailed(f"The fact '{name}' of {entry.name} on {host.name} is no JSON: {error}.") from error
+        if "\\u0000" in text:  # PostgreSQL keeps no NUL
+            raise PlanningFailed(f"The fact '{name}' of {entry.name} on {host.name} has a NUL character in it.")
+    return facts
+
+
 def _status(status: int | None) -> str:
     return "a signal" if status is None or status < 0 else f"status {status}"
 
@@ -117,7 +131,7 @@ class Planner:
                 raise PlanningFailed(
                     f"The probe of {entry.name} failed on {host.name}: {type(error).__name__}: {error}"
                 ) from error
-        return facts.having(host=host.name)
+        return _checked(entry, host, facts).having(host=host.name)
 
     def _plan(self, entry: Entry, params: Parameters, facts: Facts) -> Plan:
         try:

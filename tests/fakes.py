@@ -4,7 +4,7 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection
@@ -63,6 +63,28 @@ class FakeClock:
         await _settle()
 
 
+class HastyClock:
+    """Time that jumps: a sleep is over at once, and so much later. For one sleeper at a time."""
+
+    def __init__(self, start: datetime = START) -> None:
+        self._start, self._passed = start, 0.0
+        self.slept: list[float] = []
+
+    def now(self) -> datetime:
+        """The wall clock."""
+        return self._start + timedelta(seconds=self._passed)
+
+    def monotonic(self) -> float:
+        """Seconds since the start."""
+        return self._passed
+
+    async def sleep(self, seconds: float) -> None:
+        """Be later."""
+        self.slept.append(seconds)
+        self._passed += max(0.0, seconds)
+        await asyncio.sleep(0)
+
+
 async def _settle() -> None:
     for _ in range(20):
         await asyncio.sleep(0)
@@ -70,13 +92,17 @@ async def _settle() -> None:
 
 @dataclass
 class Reply:
-    """What a fake host answers to one command. `hangs`: until it is stopped, or `release` is set."""
+    """What a fake host answers to one command. `hangs`: until it is stopped, or `release` is set.
+
+    `times_out`: ended by us after the command's own timeout, which takes no time here.
+    """
 
     out: str = ""
     err: str = ""
     status: int = 0
     hangs: bool = False
     ignores_term: bool = False
+    times_out: bool = False
     lost: bool = False
     raises: Exception | None = None
     altered: bool = False
@@ -122,20 +148,23 @@ class FakeRemote:
             on_group(group)
         lines = [Line(stream=Stream.OUT, text=t, altered=reply.altered) for t in reply.out.splitlines()]
         lines += [Line(stream=Stream.ERR, text=t) for t in reply.err.splitlines()]
-        for line in lines:
+        kept = lines[: command.max_lines]
+        for line in kept:
             if on_line is not None:
                 on_line(line)
+        finished = Finished(ended=Ended.EXITED, group=group, lines=len(kept), dropped=len(lines) - len(kept))
         if reply.lost:
-            return Finished(ended=Ended.LOST, group=group)
-        if reply.hangs:
-            stopped = await self._held(reply, cord)
-            if stopped:
-                death = Death.STILL_RUNNING if reply.ignores_term else Death.STOPPED
-                return Finished(ended=Ended.STOPPED, group=group, death=death, lines=len(lines))
-        return Finished(ended=Ended.EXITED, exit_status=reply.status, group=group, lines=len(lines))
+            return replace(finished, ended=Ended.LOST)
+        death = Death.STILL_RUNNING if reply.ignores_term else Death.STOPPED
+        survivors = (group,) if reply.ignores_term else ()
+        if reply.times_out:
+            return replace(finished, ended=Ended.TIMED_OUT, death=death, survivors=survivors)
+        if reply.hangs and await self._held(reply, cord):
+            return replace(finished, ended=Ended.STOPPED, death=death, survivors=survivors)
+        return replace(finished, exit_status=reply.status)
 
     async def _held(self, reply: Reply, cord: StopCord | None) -> bool:
-        waits = [asyncio.ensure_future(reply.release.wait())]
+        waits: list[asyncio.Future[object]] = [asyncio.ensure_future(reply.release.wait())]
         if cord is not None:
             waits.append(asyncio.ensure_future(cord.wait()))
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

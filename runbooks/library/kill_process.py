@@ -54,7 +54,9 @@ class KillProcess(Runbook):
             if not 1 < int(params.process) <= 4_194_304:
                 raise ValueError(f"pid {params.process} is never ended: 1 is the system itself.")
             return [int(params.process)]
-        listed = await host.read("pgrep", "-x", "--", params.process, allow_exit={0, 1})
+        # pgrep reads a regular expression: "python3.11" would also find "python3x11", and "g++" nothing at all.
+        exactly = re.sub(r"[.+]", r"[\g<0>]", params.process)
+        listed = await host.read("pgrep", "-x", "--", exactly, allow_exit={0, 1})
         pids = sorted({int(word) for word in listed.split() if word.isdigit()})
         if not pids:
             raise ValueError(f"No process on {host.name} is called exactly '{params.process}'. It is over already.")
@@ -136,5 +138,5 @@ def _refuse_the_untouchable(process: dict[str, str | int], host: str) -> None:
         raise ValueError("pid 1 is never ended: it is the system itself.")
     if pid == 2 or process["parent"] == 2:
         raise ValueError(f"{pid} ({name}) on {host} is a kernel thread: it cannot be ended.")
-    if name == "sshd" and (process["parent"] == 1 or "listener" in str(process["command"])):
+    if "[listener]" in str(process["command"]) or (name == "sshd" and process["parent"] == 1):
         raise ValueError(f"{pid} is the listening sshd of {host}: without it nobody gets in, not even to help.")
