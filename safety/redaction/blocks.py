@@ -41,8 +41,8 @@ _MACHINE = re.compile(r"\s*machine\s+\S+\s*\Z|\s*machine\s+\S+\s+login\s+\S+\s*\
 _NETRC_WORD = re.compile(r"\s*(?:login|account|macdef|port)\s+\S+\s*\Z")
 _NETRC_PASSWORD = re.compile(r"\s*(?:login\s+\S+\s+)?password\s+(?P<value>\S+)\s*\Z")
 _INLINE_SECRET = re.compile(r"\"kind\": ?\"Secret\"")
-_INLINE_DATA = re.compile(r"\"(?:data|stringData)\": ?\{(?P<body>(?:[^{}\"]|\"(?:[^\"\\]|\\.)*\")*+)\}")
-_INLINE_VALUE = re.compile(r"\"[^\"]{1,253}\": ?\"(?P<value>(?:[^\"\\]|\\.)+)\"")
+_INLINE_DATA = re.compile(r"\"(?:data|stringData)\": ?\{")
+_INLINE_ENTRY = re.compile(r"[ ,]{0,8}\"[^\"\\]{1,253}\" ?: ?\"(?P<value>(?:[^\"\\]|\\.)*+)(?:\"|\Z)")
 
 
 class Blocks:
@@ -161,9 +161,7 @@ class Blocks:
         elif self._kind in {"Secret", "v1"} and (match := _DATA.match(line)):
             self._data_indent = len(match["indent"])
         if "Secret" in line and _INLINE_SECRET.search(line):
-            for body in _INLINE_DATA.finditer(line):
-                for value in _INLINE_VALUE.finditer(line, *body.span("body")):
-                    yield value.span("value")
+            yield from _inline_data(line)
 
     def _data_entry(self, line: str) -> Iterator[Span]:
         match = _ENTRY.match(line)
@@ -195,6 +193,16 @@ class Blocks:
                 self._netrc = False
         if not self._netrc and _MACHINE.match(line):
             self._netrc = True
+
+
+def _inline_data(line: str) -> Iterator[Span]:
+    """The values of an object on one line; what was read is not read again."""
+    position = 0
+    while start := _INLINE_DATA.search(line, position):
+        position = start.end()
+        while entry := _INLINE_ENTRY.match(line, position):
+            yield entry.span("value")
+            position = entry.end()
 
 
 def _indent(line: str) -> int:

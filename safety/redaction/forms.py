@@ -388,7 +388,7 @@ def _authorization(line: str) -> Iterator[Span]:
             and "=" in scheme["value"]
             and re.match(r"(?i)digest|aws4|hawk|oauth|sharedaccess|signature", scheme["scheme"])
         ):
-            yield from (pair.span("value") for pair in _PAIR_OF_SCHEME.finditer(line, start, start + 2_000))
+            yield from (pair.span("value") for pair in _PAIR_OF_SCHEME.finditer(line, start, start + 800))
         elif scheme:
             if not is_harmless(scheme["value"], quoted=True) and not _more_words(line, scheme.end(), end):
                 yield scheme.span("value")

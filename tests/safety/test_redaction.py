@@ -467,6 +467,9 @@ def test_no_text_makes_redaction_raise_and_what_is_redacted_stays_so(text: str) 
 
 
 REPEATED = [
+    '\\""kind":"Secret" "data":{"a":"',
+    "'authorization=digest response=",
+    '"Authorization: Digest a=b, ',
     "password=",
     'password="',
     "password: ",
