@@ -187,9 +187,8 @@ def _is_prose(line: str, span: Span, match: re.Match[str], name: str) -> bool:
     if last in {"token", "secret", "credentials", "jwt"} or words == ("pass",):
         if is_small_number(value):
             return True
-        if colon and (
-            value.isalpha() and value[1:].islower() and len(value) < 20 and last in {"token", "credentials", "pass"}
-        ):
+        lone = colon and len(words) == 1 and last != "secret"
+        if lone and value.isalpha() and value[1:].islower() and len(value) < 20:
             return True
     if words == ("pass",) and name == "PASS" and colon:
         return True
