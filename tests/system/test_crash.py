@@ -1,0 +1,112 @@
+"""kill -9 of the bot, at chosen and at random instants, and a start afterwards: nothing runs twice, nothing is lost.
+
+`HANDRAIL_TEST_KILLS` makes the random loop longer, for a soak by hand.
+"""
+
+import asyncio
+import os
+import random
+import time
+from collections import Counter
+from pathlib import Path
+
+from bot.playground.workspace import Workspace
+from storage import audit, executions
+from storage.records import State
+from tests.system.serving import Bot, button, counted, everything, sees, sleepers, told, until
+
+ROUNDS = int(os.environ.get("HANDRAIL_TEST_KILLS", "10"))
+
+
+async def test_a_step_in_flight_is_interrupted_by_a_crash_and_not_run_again(bot: Bot, workspace: Workspace) -> None:
+    seconds = 29_811
+    await workspace.command("bob", "incidents", f"/runbook hold {seconds} on web-01")
+    await until(lambda: sleepers(seconds), "the step running on the host", bot.log)
+    bot.kill()
+    began = time.monotonic()
+    await bot.start()
+    try:
+        said = await sees(workspace, "interrupted")
+        print(f"interrupted {time.monotonic() - began:.1f} s after the start")
+        assert len(sleepers(seconds)) == 1, "the command of before is still the only one"
+        offered = {label for message in everything(workspace) for label in workspace.buttons(message)}
+        assert {"Resume", "Give up"} <= offered
+        assert "unknown" in said
+
+        await workspace.command("bob", "incidents", "/runbook count-once /tmp on web-01")
+        await sees(workspace, "is held by #1")
+        await workspace.click("bob", await button(workspace, "Resume"), "Resume")
+        await told(workspace, "bob", "still running")
+        await workspace.click("bob", await button(workspace, "Give up"), "Give up")
+        await sees(workspace, "given up by")
+    finally:
+        for pid in sleepers(seconds):
+            os.kill(pid, 9)
+    async with bot.database() as database:
+        assert (await database.read(audit.verify)).ok
+
+
+async def test_a_step_that_may_be_repeated_goes_on_by_itself_after_a_crash(bot: Bot, workspace: Workspace) -> None:
+    seconds = 2
+    await workspace.command("bob", "incidents", f"/runbook hold-safely {seconds} on web-01")
+    await until(lambda: sleepers(seconds), "the step running on the host", bot.log)
+    bot.kill()
+    await until(lambda: not sleepers(seconds), "the command of before being over")
+    await bot.start()
+    await sees(workspace, "goes on", "succeeded")
+    async with bot.database() as database:
+        assert (await database.read(audit.verify)).ok
+
+
+async def test_an_approval_and_a_cooldown_outlive_a_crash(bot: Bot, workspace: Workspace, counting: Path) -> None:
+    await workspace.command("bob", "incidents", f"/runbook count-once {counting} on web-01")
+    await sees(workspace, "succeeded")
+    await workspace.command("bob", "incidents", f"/runbook careful {counting} on web-01")
+    await button(workspace, "Approve")
+    bot.kill()
+    await bot.start()
+    await workspace.command("bob", "incidents", f"/runbook count-once {counting} on web-01")
+    await sees(workspace, "refused", "cooldown")
+    await workspace.click("carol", await button(workspace, "Approve"), "Approve")
+    await until(lambda: counted(counting) == ["careful", "once"], "the approved step", lambda: str(counted(counting)))
+
+
+async def test_nothing_runs_twice_however_often_the_bot_is_killed(
+    bot: Bot, workspace: Workspace, counting: Path
+) -> None:
+    seed = int(time.time())
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    for _ in range(ROUNDS):
+        ack = await workspace.command("bob", "incidents", f"/runbook count {counting}/ on web-01")
+        await asyncio.sleep(chance.uniform(0.0, 0.6))
+        bot.kill()
+        await bot.start()
+        assert ack.ok
+        async with bot.database() as database:
+
+            async def settled(here: "object" = database) -> bool:
+                rows = await database.read(executions.in_states, (State.PENDING, State.RUNNING))
+                return not rows
+
+            await until(settled, "every execution having an ending or waiting for a person", bot.log)
+            left = await database.read(executions.in_states, (State.INTERRUPTED,))
+        for execution in left:
+            await workspace.command("alice", "incidents", f"/runbook why {execution.id}")
+            waiting = await button(workspace, "Give up", saying=f"#{execution.id} ")
+            await workspace.click("alice", waiting, "Give up")
+        await until(lambda: _interrupted(bot), "interrupted executions being given up", bot.log)
+    async with bot.database() as database:
+        asked = await database.read(executions.newest, ROUNDS + 5)
+        assert (await database.read(audit.verify)).ok
+    print(Counter(execution.state.value for execution in asked))
+    assert len(asked) == ROUNDS, "every acknowledged command became one execution"
+    per_step = Counter(counted(counting))
+    assert all(number <= ROUNDS for number in per_step.values()), per_step
+    numbers = [per_step[f"web-01.{n}"] for n in range(1, 7)]
+    assert numbers == sorted(numbers, reverse=True), "no later step ran more often than an earlier one"
+
+
+async def _interrupted(bot: Bot) -> bool:
+    async with bot.database() as database:
+        return not await database.read(executions.in_states, (State.INTERRUPTED,))
