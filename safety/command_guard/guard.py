@@ -1,0 +1,873 @@
+"""The command guard: one parse, one verdict, before any connection.
+
+A command is read by `shell`, every program it would start is unwrapped by `wrappers`, and what is left is asked of the
+team's rules, the examiners of `programs`, the tables of `rules` and, if nothing stands against it, those of `routine`.
+The strictest finding is the answer. What cannot be understood is refused; a program nobody knows needs approval.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import cache
+
+from safety.command_guard import code
+from safety.command_guard.arguments import parse
+from safety.command_guard.code import Language
+from safety.command_guard.paths import Zone, normalised, zone
+from safety.command_guard.patterns import matches, programs
+from safety.command_guard.policy import DEFAULT_POLICY, GuardPolicy
+from safety.command_guard.programs import EXAMINERS, Case, reading, writing
+from safety.command_guard.routine import READ_ONLY, ROUTINE
+from safety.command_guard.rules import DANGEROUS_SETTINGS, HARMLESS_PAGERS, RULES, Rule
+from safety.command_guard.shell import MAX_LENGTH, Env, Feed, Invocation, ShellReader, Unreadable
+from safety.command_guard.values import (
+    FIRST_ORIGIN,
+    UNKNOWN,
+    as_typed,
+    has_glob,
+    has_unknown,
+    is_private,
+    shown,
+)
+from safety.command_guard.verdicts import Finding, Judgement, Severity, allow, ask, refuse
+from safety.command_guard.wrappers import SHELLS, after_options, unwrap
+
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+_BIN = re.compile(
+    r"/(usr/)?(local/)?s?bin|/usr/lib(exec)?(/\S*)?|/snap/bin|/opt/\S+/s?bin|/usr/games|/usr/local/\S+/s?bin|/lib(64)?|/usr/lib64"
+)
+_NETWORK = frozenset(
+    ["curl", "wget", "fetch", "nc", "ncat", "netcat", "socat", "aria2c", "lynx", "w3m", "links", "http", "https", "xh", "ftp", "tftp", "scp", "ssh", "dig", "openssl", "telnet", "nslookup", "host"]
+)
+_DECODERS = frozenset(
+    ["base64", "base32", "basenc", "xxd", "openssl", "gpg", "uudecode", "rev", "tr", "gunzip", "zcat", "gzip", "bzcat", "xzcat", "od", "hexdump"]
+)
+
+LANGUAGES: dict[str, tuple[Language, tuple[str, ...]]] = {
+    "python": (code.PYTHON, ("-c",)), "pypy": (code.PYTHON, ("-c",)), "ipython": (code.PYTHON, ("-c",)), "perl": (code.PERL, ("-e", "-E")),
+    "ruby": (code.RUBY, ("-e",)), "jruby": (code.RUBY, ("-e",)), "node": (code.NODE, ("-e", "-p", "--eval", "--print", "-pe")), "nodejs": (code.NODE, ("-e", "-p", "--eval", "--print", "-pe")),
+    "deno": (code.NODE, ("eval",)), "bun": (code.NODE, ("-e", "--eval")), "php": (code.PHP, ("-r", "-B", "-R", "-E")), "lua": (code.LUA, ("-e",)), "luajit": (code.LUA, ("-e",)), "tclsh": (code.TCL, ("-c",)), "expect": (code.TCL, ("-c",)),
+}  # fmt: skip
+"""Interpreters, and the options after which code stands."""
+
+_AWKS = frozenset({"awk", "gawk", "mawk", "nawk", "original-awk"})
+_EDITORS = frozenset(["vi", "vim", "nvim", "view", "ex", "ed", "red", "emacs", "nano", "pico", "joe", "mcedit", "rvim", "vimdiff", "less", "more", "man", "info", "ftp", "gdb", "lldb", "dc", "bc", "irb", "iex", "ghci", "scala", "groovy", "jshell", "R", "Rscript", "julia", "octave", "gnuplot", "m4", "sqlplus", "guile", "racket", "sbcl", "clisp", "erl", "elixir", "swift", "kotlin", "dotnet", "go", "rustc", "gcc", "cc", "make", "cmake", "gmake", "ninja", "ant", "mvn", "gradle", "rake", "scons", "just", "task", "csc", "tcc", "xcodebuild"])  # fmt: skip
+_SQL = {"psql": ("-c", "--command"), "mysql": ("-e", "--execute"), "mariadb": ("-e", "--execute"), "clickhouse-client": ("-q", "--query"), "cqlsh": ("-e", "--execute"), "sqlcmd": ("-Q", "-q"), "duckdb": ("-c",), "cockroach": ("-e", "--execute"), "pgcli": ("-c",), "mycli": ("-e",), "isql": (), "vsql": ("-c",), "trino": ("--execute",), "presto": ("--execute",), "snowsql": ("-q",), "hive": ("-e",), "impala-shell": ("-q",), "beeline": ("-e",), "influx": ("-execute", "--execute"), "spark-sql": ("-e",)}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rules:
+    """The tables, by program name: exact names and globs."""
+
+    exact: dict[str, tuple[tuple[Rule, str], ...]]
+    globs: tuple[tuple[str, Rule, str], ...]
+
+    def about(self, name: str) -> Iterator[tuple[Rule, str]]:
+        """Rules and patterns that speak about a program."""
+        yield from self.exact.get(name, ())
+        for glob, rule, pattern in self.globs:
+            if fnmatchcase(name, glob):
+                yield rule, pattern
+
+
+def _indexed(rules: Iterable[Rule]) -> _Rules:
+    exact: dict[str, list[tuple[Rule, str]]] = {}
+    globs: list[tuple[str, Rule, str]] = []
+    for rule in rules:
+        for pattern in rule.patterns:
+            for name in programs(pattern):
+                if "*" in name:
+                    globs.append((name, rule, pattern))
+                else:
+                    exact.setdefault(name, []).append((rule, pattern))
+    return _Rules(exact={name: tuple(found) for name, found in exact.items()}, globs=tuple(globs))
+
+
+def _allowing(id: str, patterns: tuple[str, ...]) -> Rule:
+    return Rule(id=id, severity=Severity.ALLOW, reason="", patterns=patterns)
+
+
+@cache
+def _tables() -> tuple[_Rules, _Rules, _Rules]:
+    return (
+        _indexed(RULES),
+        _indexed([_allowing("routine.read", READ_ONLY)]),
+        _indexed([_allowing("routine.change", ROUTINE)]),
+    )
+
+
+class CommandGuard:
+    """Judges the final shell text that would reach a host. It reads nothing but its arguments and never raises."""
+
+    def __init__(self, policy: GuardPolicy = DEFAULT_POLICY) -> None:
+        self._policy = policy
+
+    def judge(self, command: str, *, tags: frozenset[str] = frozenset()) -> Judgement:
+        """May this run on a host with these tags?"""
+        for exception in self._policy.exceptions:
+            if exception.covers(command, tags) and not _at_the_door(command):
+                return Judgement(
+                    command=command,
+                    verdict=Severity.ALLOW,
+                    rule="team.exception",
+                    reason=f"Allowed by the team's exception '{exception.name}'.",
+                    span=None,
+                    exception=exception.name,
+                )
+        return self._judged(command, _Judge(policy=self._policy, tags=tags, read_only=False))
+
+    def judge_read_only(self, command: str, *, tags: frozenset[str] = frozenset()) -> Judgement:
+        """Does this only read? Allowed or refused, never a question; the team's exceptions do not count."""
+        judgement = self._judged(command, _Judge(policy=self._policy, tags=tags, read_only=True))
+        if judgement.verdict is Severity.APPROVE:
+            return replace(judgement, verdict=Severity.REFUSE)
+        return judgement
+
+    def _judged(self, command: str, judge: "_Judge") -> Judgement:
+        door = _at_the_door(command)
+        if door is not None:
+            return _judgement(command, [door])
+        reader = ShellReader(judge)
+        try:
+            reader.read(command, Env())
+        except Unreadable as unreadable:
+            reader.findings.append(unreadable.finding)
+        except Exception:  # the door a broken guard closes: whatever a hostile text breaks, the text does not run
+            reader.findings.append(refuse("guard.broken", "The guard could not finish reading this. Write it plainly."))
+        return _judgement(command, reader.findings)
+
+
+def _at_the_door(command: str) -> Finding | None:
+    if len(command) > MAX_LENGTH:
+        return refuse("guard.too-long", f"A command may have {MAX_LENGTH:,} characters; this one has {len(command):,}.")
+    if not command.strip():
+        return refuse("guard.empty", "There is no command.")
+    hidden = _HIDDEN.search(command)
+    if hidden or any(is_private(char) for char in command):
+        return refuse("guard.hidden", "The text holds characters nobody can see or that turn the reading direction.")
+    return None
+
+
+def _judgement(command: str, findings: list[Finding]) -> Judgement:
+    worst = max(findings, key=lambda finding: finding.severity.rank, default=allow("routine.nothing", "Nothing runs."))
+    return Judgement(
+        command=command,
+        verdict=worst.severity,
+        rule=worst.rule,
+        reason=worst.reason,
+        span=_characters(command, worst.span) if worst.severity is not Severity.ALLOW else None,
+        exception=worst.exception,
+    )
+
+
+def _characters(command: str, span: tuple[int, int]) -> tuple[int, int] | None:
+    if span == (0, 0):
+        return None
+    if command.isascii():
+        return span
+    data = command.encode()
+    return len(data[: span[0]].decode(errors="ignore")), len(data[: span[1]].decode(errors="ignore"))
+
+
+@dataclass
+class _Judge:
+    """Told of every command by the reader; reports what it finds."""
+
+    policy: GuardPolicy
+    tags: frozenset[str]
+    read_only: bool
+    nesting: int = 0
+
+    # what the reader tells
+
+    def redirect(self, reader: ShellReader, operator: str, target: str, invocation: Invocation) -> None:
+        """A file is opened by the shell."""
+        case = self._case(">" if ">" in operator else "<", (), invocation, reader)
+        where = zone(target, invocation.env.cwd)
+        if ">" not in operator:
+            findings: list[Finding] = list(reading(case, [target]))
+            if where is Zone.DEVICE:
+                findings.append(
+                    refuse("exfiltration.socket", f"`< {shown(target)}` reads from a device or the network.")
+                )
+        elif has_glob(target):
+            findings = [refuse("paths.unknown", "A redirection to whatever a pattern finds. Write the path.")]
+        else:
+            findings = [writing(case, target, append=">>" in operator)]
+            if self.read_only and where is not Zone.SINK:
+                findings = [
+                    refuse("read-only.redirect", f"`> {shown(target)}` writes a file, and this must only read.")
+                ]
+        for finding in findings:
+            reader.report(finding, invocation.span)
+
+    def assign(self, reader: ShellReader, name: str, value: str, invocation: Invocation) -> None:
+        """A variable is set."""
+        if any(fnmatchcase(name, pattern) for pattern in DANGEROUS_SETTINGS) and as_typed(value) not in HARMLESS_PAGERS:
+            reason = f"`{shown(name)}` makes later programs run something else, or hides what ran."
+            reader.report(refuse("shell.setting", reason), invocation.span)
+        elif name == "PATH" and not _plain_path(value):
+            reader.report(
+                refuse("shell.path", "A changed PATH makes every later word mean another program."), invocation.span
+            )
+
+    def construct(self, reader: ShellReader, kind: str, span: tuple[int, int]) -> None:
+        """A function is defined; its body was judged where it stands."""
+        if self.read_only:
+            reader.report(refuse("read-only.function", "A function has no place in a command that only reads."), span)
+
+    def command(self, reader: ShellReader, invocation: Invocation) -> None:
+        """A program starts."""
+        for finding in self._findings(reader, invocation):
+            reader.report(finding, invocation.span)
+
+    # one command
+
+    def _findings(self, reader: ShellReader, invocation: Invocation) -> Iterator[Finding]:
+        self.nesting += 1
+        try:
+            if self.nesting > 24:
+                yield refuse("guard.too-deep", "Too many commands inside commands to read. Write it plainly.")
+                return
+            yield from self._program(reader, invocation)
+        finally:
+            self.nesting -= 1
+
+    def _program(self, reader: ShellReader, invocation: Invocation) -> Iterator[Finding]:
+        word = invocation.argv[0]
+        typed = as_typed(word)
+        if has_unknown(word):
+            yield refuse(
+                "guard.unknown-command", "What runs here stands only in a variable or an output. Write the command out."
+            )
+            return
+        if has_glob(word) and typed != "[":
+            yield refuse(
+                "guard.unknown-command", f"`{shown(word)}` runs whatever file the pattern finds. Write its name."
+            )
+            return
+        if (
+            typed in ("{", "}", "")
+            or (any(as_typed(w) in ("{", "}") for w in invocation.argv[1:])
+            and typed in ("time", "coproc"))
+        ):
+            yield refuse("guard.unread-construct", "A group in a place the guard does not read. Write it plainly.")
+            return
+        name, standard = _program_name(typed, invocation.env.cwd)
+        if typed in invocation.env.functions:
+            yield allow("shell.function")
+            return
+        yield from self._named(reader, replace(invocation, argv=(name, *invocation.argv[1:])), name, standard=standard)
+
+    def _named(self, reader: ShellReader, invocation: Invocation, name: str, *, standard: bool) -> Iterator[Finding]:
+        case = self._case(name, invocation.argv[1:], invocation, reader)
+        findings = list(self._team(case))
+        inner = list(self._inner(reader, invocation, name))
+        findings += inner
+        examiner = EXAMINERS.get(name)
+        if examiner is not None:
+            findings += examiner(case)
+        findings += _by_rules(case)
+        yield from findings
+        self._shell_state(invocation, name)
+        known = bool(findings) or self._routine(case)
+        if self.read_only:
+            yield from self._only_reads(case, wrapped=bool(inner) or name in ("sudo",))
+        if not standard:
+            yield ask(
+                "guard.unknown-program",
+                f"`{shown(name)}` is not where programs of this name live. A person must look at it.",
+            )
+        elif not known:
+            yield from self._stranger(reader, invocation, name)
+
+    def _case(self, name: str, words: tuple[str, ...], invocation: Invocation, reader: ShellReader) -> Case:
+        def sources(word: str) -> tuple[tuple[str, ...], ...]:
+            index = ord(word) - FIRST_ORIGIN
+            return reader.sources[index] if 0 <= index < len(reader.sources) else ()
+
+        return Case(arguments=parse(name, words), words=words, invocation=invocation, sources=sources)
+
+    def _team(self, case: Case) -> Iterator[Finding]:
+        for rule in self.policy.rules:
+            if (
+                fnmatchcase(case.program, rule.program)
+                and (not rule.tags or rule.tags & self.tags)
+                and all(case.arguments.has(option) for option in rule.options)
+                and all(any(fnmatchcase(as_typed(o), p) for o in case.arguments.operands) for p in rule.operands)
+            ):
+                yield Finding(severity=rule.verdict, rule=f"team.{rule.name}", reason=rule.reason)
+
+    def _routine(self, case: Case) -> bool:
+        _, reads, changes = _tables()
+        return any(
+            matches(pattern, case.arguments, cautious=False)
+            for table in (reads, changes)
+            for _, pattern in table.about(case.program)
+        )
+
+    def _only_reads(self, case: Case, *, wrapped: bool) -> Iterator[Finding]:
+        _, reads, _ = _tables()
+        if wrapped and case.program in _READ_ONLY_WRAPPERS:
+            return
+        if not any(matches(pattern, case.arguments, cautious=False) for _, pattern in reads.about(case.program)):
+            if case.program in _CODE_READERS:
+                return
+            yield refuse(
+                "read-only.unknown", f"`{shown(case.program)}` with these arguments is not known to only read."
+            )
+
+    def _stranger(self, reader: ShellReader, invocation: Invocation, name: str) -> Iterator[Finding]:
+        """A program in no table: a person must look, unless one of its words makes a command that is refused."""
+        yield ask(
+            "guard.unknown-program",
+            f"The guard does not know what `{shown(name)}` does with these words. A person must look at it.",
+        )
+        if self.nesting > 4:
+            return
+        for index in range(1, min(len(invocation.argv), 8)):
+            word = as_typed(invocation.argv[index])
+            if has_unknown(invocation.argv[index]) or _program_name(word, None)[0] not in _DELEGATED:
+                continue
+            tail = replace(invocation, argv=invocation.argv[index:])
+            for finding in self._findings(reader, tail):
+                if finding.severity is Severity.REFUSE:
+                    yield refuse(finding.rule, f"`{shown(name)}` would be handed a command. {finding.reason}")
+
+    def _shell_state(self, invocation: Invocation, name: str) -> None:
+        env, operands = invocation.env, [w for w in invocation.argv[1:] if not as_typed(w).startswith("-") or w == "-"]
+        match name:
+            case "cd" | "pushd":
+                env.cwd = _entered(env, operands)
+            case "popd":
+                env.cwd = UNKNOWN
+            case "read" | "mapfile" | "readarray":
+                for variable in operands or ["REPLY"]:
+                    env.variables[as_typed(variable)] = _first_line(invocation.feed)
+                    env.arrays.pop(as_typed(variable), None)
+            case "set" if operands:
+                for index, value in enumerate(operands, start=1):
+                    env.variables[str(index)] = value
+                env.variables["@"] = env.variables["*"] = " ".join(operands)
+            case "printf" | "getopts":
+                if name == "getopts" and len(operands) > 1:
+                    env.variables[as_typed(operands[1])] = UNKNOWN
+
+    # commands inside commands
+
+    def _inner(self, reader: ShellReader, invocation: Invocation, name: str) -> Iterator[Finding]:
+        if name in SHELLS:
+            yield from self._shell(reader, invocation, name)
+            return
+        if name in (".", "source"):
+            yield from _script_file(invocation)
+            return
+        if name in _AWKS:
+            yield from self._awk(invocation)
+            return
+        language = _language(name)
+        if language is not None:
+            yield from self._interpreter(reader, invocation, *language)
+            return
+        if name in _SQL or name in ("redis-cli", "valkey-cli", "keydb-cli", "mongosh", "mongo", "sqlite3"):
+            yield from _database(invocation, name)
+            return
+        if name in _EDITORS:
+            yield from _editor(reader, self, invocation, name)
+            return
+        if name in ("at", "batch"):
+            yield from self._fed_shell(reader, invocation, "at")
+            return
+        if name == "crontab" and invocation.feed.given:
+            yield refuse("schedules.replace", "`crontab` replaces the whole table by what it reads.")
+            return
+        unwrapped = unwrap(name, invocation.argv)
+        if unwrapped is None:
+            return
+        for one in unwrapped:
+            for variable, value in one.assigned:
+                self.assign(reader, variable, value, invocation)
+            if one.text is not None:
+                yield from self._text(reader, invocation, one.text, own=not one.remote and name in ("eval",))
+            elif one.argv:
+                argv = one.argv
+                if name in ("xargs", "parallel", "pee"):
+                    argv = self._fed_words(reader, invocation, argv)
+                if (
+                    name
+                    not in (
+                        "env",
+                        "sudo",
+                        "command",
+                        "time",
+                        "nice",
+                        "nohup",
+                        "timeout",
+                        "builtin",
+                        "exec",
+                        "ionice",
+                        "stdbuf",
+                        "setsid",
+                    )
+                    and len(argv) == 0
+                ):
+                    continue
+                reader.count(invocation.span)
+                yield from self._findings(
+                    reader,
+                    replace(invocation, argv=argv, env=invocation.env.copy() if name != "command" else invocation.env),
+                )
+        yield allow("shell.wrapper")
+        if name == "env" and not unwrapped:
+            return
+        if name == "su" and not unwrapped:
+            yield from self._fed_shell(reader, invocation, name)
+            yield ask("users.switch", "`su` opens a session as somebody else.")
+        if name == "ssh" and not unwrapped:
+            yield from self._fed_shell(reader, invocation, name)
+            if (
+                len(after_options(invocation.argv, "-p -i -o -l -F -J -L -R -D -E -b -c -m -O -S -W -w -e -I -Q -B"))
+                and not invocation.feed.given
+            ):
+                yield ask("shell.remote-session", "`ssh` without a command opens a session nobody watches.")
+        if (
+            name
+            in (
+                "docker",
+                "podman",
+                "kubectl",
+                "oc",
+                "lxc",
+                "incus",
+                "nerdctl",
+                "aws",
+                "find",
+                "ip",
+                "gcloud",
+                "nomad",
+                "k",
+                "docker-compose",
+                "podman-compose",
+                "crictl",
+                "machinectl",
+                "pct",
+                "microk8s",
+                "fd",
+                "fdfind",
+            )
+            and unwrapped
+        ):
+            yield allow("shell.wrapper")
+
+    def _text(
+        self, reader: ShellReader, invocation: Invocation, text: str, *, own: bool, feed: Feed | None = None
+    ) -> Iterator[Finding]:
+        env = invocation.env if own else Env(cwd=invocation.env.cwd)
+        before = len(reader.findings)
+        try:
+            reader.read(text, env, feed=feed or invocation.feed, texts=invocation.texts + 1, span=invocation.span)
+        except Unreadable as unreadable:
+            yield unreadable.finding
+        if len(reader.findings) == before:
+            yield allow("shell.text")
+
+    def _fed_words(self, reader: ShellReader, invocation: Invocation, argv: tuple[str, ...]) -> tuple[str, ...]:
+        """What `xargs` appends, or puts in the place of its mark."""
+        words = [as_typed(word) for word in invocation.argv]
+        text = invocation.feed.text
+        fed = (
+            tuple(text.split())
+            if text is not None and len(text) < 4000
+            else (reader.origin(invocation.feed.producers),)
+        )
+        mark = next((words[i + 1] for i, w in enumerate(words[:-1]) if w in ("-I", "--replace")), None)
+        joined = next((w[2:] for w in words if re.fullmatch(r"-[Ii].+", w)), None)
+        mark = mark or joined or ("{}" if "-i" in words else None)
+        if mark is None:
+            return (*argv, *fed)
+        value = fed[0] if len(fed) == 1 else reader.origin(invocation.feed.producers)
+        return tuple(word.replace(mark, value) if mark in as_typed(word) else word for word in argv)
+
+    def _shell(self, reader: ShellReader, invocation: Invocation, name: str) -> Iterator[Finding]:
+        words = invocation.argv[1:]
+        at = 0
+        stdin = True
+        while at < len(words):
+            typed = as_typed(words[at])
+            if has_unknown(words[at]):
+                yield refuse("guard.unknown-text", f"`{name}` would run what stands only in a variable or an output.")
+                return
+            if typed in ("--init-file", "--rcfile", "-o", "+o", "-O", "+O") and at + 1 < len(words):
+                if typed in ("--init-file", "--rcfile"):
+                    yield refuse("guard.unknown-text", f"`{name} {typed}` runs a file first.")
+                at += 2
+                continue
+            if typed in ("--version", "--help", "-n"):
+                yield allow("shell.version")
+                return
+            if re.fullmatch(r"-[a-zA-Z]*c[a-zA-Z]*|--command", typed):
+                rest = [w for w in words[at + 1 :]]
+                while rest and as_typed(rest[0]).startswith(("-", "+")) and len(rest) > 1:
+                    rest.pop(0)
+                if rest:
+                    inner = replace(invocation, env=Env(cwd=invocation.env.cwd))
+                    for index, value in enumerate(rest[1:]):
+                        inner.env.variables[str(index)] = value
+                    inner.env.variables["@"] = inner.env.variables["*"] = " ".join(rest[2:])
+                    yield from self._text(reader, inner, as_typed(rest[0]), own=True)
+                return
+            if typed.startswith(("-", "+")) and typed not in ("-", "--"):
+                at += 1
+                continue
+            if typed in ("-", "--"):
+                at += 1
+                continue
+            if typed in ("/dev/stdin", "/proc/self/fd/0", "/dev/fd/0"):
+                break
+            stdin = "-s" in [as_typed(w) for w in words[:at]]
+            if not stdin:
+                yield from _script_file(replace(invocation, argv=(name, *words[at:])))
+                return
+            break
+        yield from self._fed_shell(reader, invocation, name)
+
+    def _fed_shell(self, reader: ShellReader, invocation: Invocation, name: str) -> Iterator[Finding]:
+        feed = invocation.feed
+        if not feed.given:
+            if name in SHELLS or name == "at":
+                yield ask("shell.session", f"`{name}` without a command waits for one nobody has seen.")
+            return
+        if feed.text is None:
+            origin = {p[0].rsplit("/", 1)[-1] for p in feed.producers if p}
+            where = (
+                "from the network"
+                if origin & _NETWORK
+                else "decoded text"
+                if origin & _DECODERS
+                else "text the guard cannot see"
+            )
+            yield refuse("guard.unknown-text", f"`{name}` would run {where}. Write the commands out.")
+            return
+        yield from self._text(
+            reader, replace(invocation, env=Env(cwd=invocation.env.cwd)), feed.text, own=True, feed=Feed()
+        )
+
+    def _awk(self, invocation: Invocation) -> Iterator[Finding]:
+        words = list(invocation.argv[1:])
+        program: str | None = None
+        at = 0
+        while at < len(words):
+            typed = as_typed(words[at])
+            if typed in ("-F", "-v", "--assign", "--field-separator"):
+                at += 2
+            elif typed in ("-f", "--file", "-i", "--include", "-l", "--load", "-E") or (
+                typed.startswith("-f") and len(typed) > 2
+            ):
+                yield ask("code.file", "An awk program from a file.")
+                if typed in ("-i", "--include") and at + 1 < len(words) and as_typed(words[at + 1]) == "inplace":
+                    yield ask("paths.write", "`awk -i inplace` rewrites files.")
+                return
+            elif typed in ("-e", "--source"):
+                program = words[at + 1] if at + 1 < len(words) else None
+                break
+            elif typed.startswith("-") and typed != "-":
+                at += 1
+            else:
+                program = words[at]
+                break
+        if program is None:
+            yield ask("code.awk", "`awk` without a program the guard can read.")
+            return
+        if has_unknown(program):
+            text = as_typed(program)
+            if self.read_only or re.search(r"system|\||>", text):
+                yield refuse("code.awk", "An awk program of which a part is not known.")
+            else:
+                yield ask("code.awk", "An awk program of which a part is not known.")
+            return
+        text = re.sub(
+            r'"(?:[^"\\]|\\.)*"', lambda m: '""' if not re.search(r"/inet|\|", m[0]) else m[0], as_typed(program)
+        )
+        text = re.sub(r"/(?:[^/\\\n]|\\.)+/", "/./", text) if text.count("/") % 2 == 0 else text
+        mark = re.search(code.AWK.marks, text)
+        if mark:
+            yield refuse("code.awk", f"An awk program that runs a command or writes a file (`{shown(mark[0])}`).")
+        else:
+            case = Case(
+                arguments=parse("awk", invocation.argv[1:]), words=(), invocation=invocation, sources=lambda _: ()
+            )
+            yield from reading(case, case.arguments.operands[1:])
+            yield allow("code.awk")
+
+    def _interpreter(
+        self, reader: ShellReader, invocation: Invocation, language: Language, flags: tuple[str, ...]
+    ) -> Iterator[Finding]:
+        words = invocation.argv[1:]
+        texts: list[str] = []
+        file: str | None = None
+        at = 0
+        in_place = False
+        while at < len(words):
+            typed = as_typed(words[at])
+            flag = next((f for f in flags if typed == f), None)
+            short = re.fullmatch(r"-([a-zA-Z]*)([ceErp])(.*)", typed, re.DOTALL) if not typed.startswith("--") else None
+            if language is code.PERL and re.match(r"-[a-z0]*i", typed):
+                in_place = True
+            if language is code.PYTHON and typed == "-m":
+                yield from _python_module(words[at + 1 :], invocation)
+                return
+            if typed in ("--version", "-V", "-v", "--help", "-h", "-VV") and len(words) == 1:
+                yield allow("code.version")
+                return
+            if flag and at + 1 < len(words):
+                texts.append(words[at + 1])
+                at += 2
+                if language is code.PYTHON:
+                    break
+            elif short and f"-{short[2]}" in flags and typed not in flags and (short[3] or at + 1 < len(words)):
+                texts.append(short[3] or words[at + 1])
+                at += 1 if short[3] else 2
+                if language is code.PYTHON:
+                    break
+            elif typed in ("-I", "-W", "-X", "-M", "-d", "-f", "-F", "-r", "-T") and language is not code.PERL:
+                if typed == "-f" and at + 1 < len(words):
+                    file = words[at + 1]
+                at += 2
+            elif (typed.startswith("-") and typed != "-") or typed == "-":
+                at += 1
+            elif texts:
+                break
+            else:
+                file = words[at]
+                break
+        for text in texts:
+            yield code.judge_code(language, as_typed(text) if not has_unknown(text) else text)
+        if texts:
+            if in_place:
+                case = Case(arguments=parse("perl", words), words=(), invocation=invocation, sources=lambda _: ())
+                for path in words[at:]:
+                    found = writing(case, path, what="rewrites")
+                    yield found if found.severity.rank else ask("paths.write", f"`perl -i` rewrites `{shown(path)}`.")
+            return
+        if file is not None:
+            if has_unknown(file):
+                yield refuse(
+                    "guard.unknown-text", f"{language.name} would run what stands only in a variable or an output."
+                )
+            else:
+                yield ask("code.file", f"A {language.name} program from a file the guard cannot see.")
+            return
+        if invocation.feed.given:
+            if invocation.feed.text is None:
+                yield refuse("guard.unknown-text", f"{language.name} would run text the guard cannot see.")
+            else:
+                yield code.judge_code(language, invocation.feed.text)
+            return
+        yield ask("code.session", f"{language.name} without a program waits for one nobody has seen.")
+
+
+_READ_ONLY_WRAPPERS = frozenset(
+    ["sudo", "env", "timeout", "nice", "ionice", "stdbuf", "command", "time", "find", "docker", "podman", "kubectl", "oc", "ip", "nohup", "chrt", "taskset", "builtin"]
+)
+_CODE_READERS = _AWKS | {"psql", "mysql", "mariadb", "redis-cli", "mongosh", "mongo", "sqlite3", "valkey-cli"}
+_DELEGATED = SHELLS | frozenset(["rm", "dd", "mkfs", "mkfs.ext4", "mkfs.xfs", "shred", "wipefs", "shutdown", "reboot", "poweroff", "halt", "init", "telinit", "chmod", "chown", "mv", "cp", "find", "kill", "pkill", "killall", "systemctl", "iptables", "userdel", "passwd", "docker", "kubectl", "git", "sudo", "env", "xargs", "eval", "nc", "curl", "wget", "python", "python3", "perl", "ruby", "truncate", "fdisk", "parted", "crontab", "tee", "ip", "ufw", "apt", "apt-get", "yum", "dnf"])  # fmt: skip
+
+
+def _program_name(typed: str, cwd: str | None) -> tuple[str, bool]:
+    """The name a program is known by, and whether it is where such programs live."""
+    if "/" not in typed:
+        return typed, True
+    where = normalised(typed, cwd)
+    folder, _, name = where.rpartition("/")
+    if folder == "/etc/init.d":
+        return "service", True
+    if re.match(r"ld(-linux)?[\w.-]*\.so", name):
+        return "ld.so", True
+    return name, bool(_BIN.fullmatch(folder))
+
+
+def _plain_path(value: str) -> bool:
+    parts = as_typed(value).split(":")
+    return all(
+        part == UNKNOWN or re.fullmatch(r"/(usr/)?(local/)?s?bin|/snap/bin|/usr/games|/opt/[\w.-]+/s?bin", part)
+        for part in parts
+    )
+
+
+def _entered(env: Env, operands: list[str]) -> str | None:
+    if not operands:
+        return "/home/\ue001"
+    target = operands[0]
+    if has_unknown(target) or has_glob(target) or as_typed(target) == "-":
+        return UNKNOWN
+    if target.startswith("/"):
+        return normalised(target)
+    return (
+        UNKNOWN
+        if env.cwd is None and target.startswith("..")
+        else (normalised(target, env.cwd) if env.cwd else f"/home/\ue001/{target}")
+    )
+
+
+def _first_line(feed: Feed) -> str:
+    if feed.text is None or feed.text.count("\n") > 1:
+        return UNKNOWN
+    return feed.text.strip()
+
+
+def _by_rules(case: Case) -> list[Finding]:
+    """What the tables say; a rule that refuses hides those that ask."""
+    rules, _, _ = _tables()
+    found: list[Finding] = []
+    for rule, pattern in rules.about(case.program):
+        if matches(pattern, case.arguments, cautious=rule.severity is Severity.REFUSE):
+            named = " ".join((case.program, *case.arguments.operands[:2]))
+            found.append(Finding(severity=rule.severity, rule=rule.id, reason=f"`{shown(named)}` {rule.reason}."))
+    if any(finding.severity is Severity.APPROVE for finding in found) and not any(
+        f.severity is Severity.REFUSE for f in found
+    ):
+        _, reads, changes = _tables()
+        if any(matches(p, case.arguments, cautious=False) for t in (reads, changes) for _, p in t.about(case.program)):
+            return [allow("routine.known")]
+    return found
+
+
+def _language(name: str) -> tuple[Language, tuple[str, ...]] | None:
+    plain = re.sub(r"[\d.]+\Z", "", name)
+    return LANGUAGES.get(plain)
+
+
+def _script_file(invocation: Invocation) -> Iterator[Finding]:
+    words = invocation.argv[1:]
+    if not words or has_unknown(words[0]):
+        yield refuse("guard.unknown-text", "A shell would run what stands only in a variable or an output.")
+    elif zone(words[0], invocation.env.cwd) is Zone.SCRATCH:
+        yield refuse("code.scratch", f"`{shown(words[0])}` lies where everybody may write. Put it in its place first.")
+    elif zone(words[0], invocation.env.cwd) is Zone.DEVICE:
+        yield refuse("exfiltration.shell", f"A shell would run what `{shown(words[0])}` sends.")
+    else:
+        yield ask("code.file", f"`{shown(words[0])}` is a script the guard cannot see.")
+
+
+def _python_module(words: tuple[str, ...], invocation: Invocation) -> Iterator[Finding]:
+    module = as_typed(words[0]) if words else ""
+    if module in ("json.tool", "site", "platform", "sysconfig", "this", "calendar", "timeit_never", "compileall_never"):
+        operands = [w for w in words[1:] if not as_typed(w).startswith("-")]
+        yield allow("code.module") if len(operands) < 2 else ask("paths.write", "`json.tool` writes its second file.")
+    elif module == "http.server" or module in ("SimpleHTTPServer", "pty", "smtpd", "ftplib", "telnetlib"):
+        yield refuse("exfiltration.shell", f"`python -m {module}` opens a way in or out.")
+    elif (
+        module in ("pip",) and len(words) > 1 and as_typed(words[1]) in ("list", "show", "freeze", "check", "--version")
+    ):
+        yield allow("code.module")
+    elif module in ("pip",) and len(words) > 1 and as_typed(words[1]) == "uninstall":
+        yield refuse("packages.remove", "It removes software.")
+    else:
+        yield ask("code.module", f"`python -m {shown(module)}` is a program the guard does not know.")
+
+
+def _database(invocation: Invocation, name: str) -> Iterator[Finding]:
+    words = invocation.argv[1:]
+    arguments = parse(name, words)
+    if name in ("redis-cli", "valkey-cli", "keydb-cli"):
+        arguments = parse("redis-cli", words)
+        if arguments.has("--eval", "--pipe", "--rdb", "--cluster", "--functions-rdb", "-x", "--lru-test", "--replica"):
+            checks = [as_typed(o) for o in words]
+            if "--cluster" in checks and checks[checks.index("--cluster") + 1 : checks.index("--cluster") + 2] in (
+                ["check"],
+                ["info"],
+            ):
+                yield allow("databases.read")
+            else:
+                yield refuse("databases.destroy", "`redis-cli` that runs a script or changes the cluster.")
+            return
+        rest = after_options(invocation.argv, "-h -p -a -n -s -u -r -i -d -D -t --user --pass --cert --key --cacert")
+        yield code.judge_redis([as_typed(word) for word in rest])
+        text = invocation.feed.text
+        if not rest and invocation.feed.given:
+            if text is None:
+                yield refuse("databases.unknown", "Commands for Redis the guard cannot see.")
+            else:
+                for line in text.splitlines():
+                    yield code.judge_redis(line.split())
+        return
+    if name in ("mongosh", "mongo"):
+        texts = [
+            as_typed(v) if not has_unknown(v) else v for n, v in arguments.options if n == "--eval" and v is not None
+        ]
+        if any(as_typed(o).endswith(".js") for o in arguments.operands) or arguments.has("-f", "--file"):
+            yield ask("code.file", "A Mongo script the guard cannot see.")
+        if invocation.feed.given and not texts:
+            texts = [invocation.feed.text if invocation.feed.text is not None else UNKNOWN]
+        for text in texts:
+            yield code.judge_mongo(text)
+        if not texts:
+            yield ask("databases.session", "A Mongo shell without a command opens a session nobody watches.")
+        return
+    if name == "sqlite3":
+        texts = [as_typed(word) for word in arguments.operands[1:]] + [
+            v or "" for n, v in arguments.options if n == "-cmd"
+        ]
+    else:
+        flags = _SQL[name]
+        texts = [v for n, v in arguments.options if n in flags and v is not None]
+    raw = [word for word in words if has_unknown(word)]
+    if arguments.has("-f", "--file"):
+        yield ask("code.file", "A file of statements the guard cannot see.")
+    if arguments.has("-l", "--list", "--version", "-V", "--help") and not texts:
+        yield allow("databases.read")
+        return
+    for word in words:
+        if re.search(r"-[a-zA-Z]*[oL]\Z|--output|--log-file", as_typed(word)) and name == "psql":
+            yield ask("paths.write", "`psql` writes a file.")
+    if not texts and invocation.feed.given:
+        if invocation.feed.text is None:
+            origin = {p[0].rsplit("/", 1)[-1] for p in invocation.feed.producers if p}
+            if origin & (_NETWORK | {"base64", "xxd", "openssl"}):
+                yield refuse(
+                    "databases.unknown", "Statements from the network or decoded text, which the guard cannot see."
+                )
+            yield ask("databases.unknown", "Statements the guard cannot see.")
+            return
+        texts = [invocation.feed.text]
+    for text in texts:
+        yield code.judge_sql(text)
+    if raw and not texts:
+        yield ask("databases.unknown", "A statement of which a part is not known.")
+    if not texts and not arguments.has("-f", "--file"):
+        yield ask("databases.session", f"`{name}` without a statement opens a session nobody watches.")
+
+
+def _editor(reader: ShellReader, judge: "_Judge", invocation: Invocation, name: str) -> Iterator[Finding]:
+    """Programs that may run a command from within: what is given to them in words is judged where it can be."""
+    words = [as_typed(word) for word in invocation.argv[1:]]
+    for word in words:
+        bang = re.search(r"(?:^|[:+ ])!\s*(.+)|\bsystem\((.*)|\bshell\s+(.+)", word)
+        if bang:
+            text = next(part for part in bang.groups() if part)
+            yield from judge._text(reader, invocation, text, own=False)
+            yield refuse("code.editor", f"`{name}` that runs a command from within.")
+    if name in ("less", "more", "man", "info", "bc", "dc"):
+        if invocation.feed.text and re.search(r"^\s*!", invocation.feed.text, re.MULTILINE):
+            yield refuse("code.editor", f"`{name}` that runs a command from within.")
+        return
+    if name in ("make", "gmake"):
+        if any(word.startswith("--eval") for word in words) or (invocation.feed.given and "-" in words):
+            yield refuse("code.make", "`make` with rules the guard cannot see.")
+        if re.search(
+            r"\b(clean|distclean|purge|destroy|uninstall|nuke|wipe|drop\S*|reset\S*|down|teardown|mrproper)\b",
+            " ".join(words),
+        ):
+            yield refuse("code.make", "`make` of something that deletes.")
+    if name in ("ed", "ex", "red", "vim", "vi", "nvim") and invocation.feed.given:
+        yield refuse("code.editor", f"`{name}` with commands from its input.")
+    if name in ("vim", "vi", "nvim", "ex", "emacs") and any(
+        w.startswith(("-c", "+", "--cmd", "--eval", "-s", "-es", "--batch")) for w in words
+    ):
+        yield refuse("code.editor", f"`{name}` with commands from its arguments.")
+    if name == "gdb" and any("call" in w or "kill" in w for w in words):
+        yield refuse("code.editor", "`gdb` that acts on a running process.")
+    yield ask("code.editor", f"`{name}` runs what the guard cannot see.")

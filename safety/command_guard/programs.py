@@ -1,0 +1,1153 @@
+"""Programs that are judged by what their operands mean: paths, modes, units, processes, code.
+
+`EXAMINERS` names them. An examiner returns what it has to say; the tables of `rules.py` are asked as well, and the
+strictest answer counts.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from safety.command_guard.arguments import Arguments
+from safety.command_guard.paths import Zone, depth, is_secret, normalised, whole_folder, zone
+from safety.command_guard.rules import BROAD_LOGS, PRECIOUS_PROCESSES, PRECIOUS_UNITS
+from safety.command_guard.shell import Invocation
+from safety.command_guard.values import TOKEN, as_typed, has_glob, has_unknown, is_plain, origins, shown
+from safety.command_guard.verdicts import Finding, allow, ask, refuse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One command to examine. `sources` answers which commands print an unknown word."""
+
+    arguments: Arguments
+    words: tuple[str, ...]
+    invocation: Invocation
+    sources: Callable[[str], tuple[tuple[str, ...], ...]]
+
+    @property
+    def cwd(self) -> str | None:
+        """The folder relative names are in, None if nobody changed it."""
+        return self.invocation.env.cwd
+
+    @property
+    def program(self) -> str:
+        """The program's name without its folder."""
+        return self.arguments.program
+
+
+Examiner = Callable[[Case], Iterable[Finding]]
+
+_NEXT = "Name a folder below /tmp or /var/tmp, or ask for approval."
+_BACKUP = re.compile(
+    rf"([._-](bak|old|orig|save|saved|backup|bkp|copy|prev|before|org|dist|rpmsave|dpkg-old|ok)[\w.{TOKEN}-]*|~|[._-]\d{{6,}}\S*|[._-][\d_-]*{TOKEN}\S*)\Z"
+)
+
+
+# What is done to a path
+
+
+def removing(case: Case, path: str, *, recursive: bool) -> Finding:
+    """A path goes away, with everything below it if `recursive`."""
+    where, name = zone(path, case.cwd), shown(path)
+    how = f"`{case.program}{' -r' if recursive and case.program == 'rm' else ''}` on `{name}`"
+    wipes = has_glob(path) and whole_folder(path)
+    match where:
+        case Zone.UNKNOWN:
+            return refuse(
+                "paths.unknown", f"{how}: what that is stands only in a variable or an output. Write the path."
+            )
+        case Zone.TOP | Zone.DEVICE:
+            return refuse("paths.protected", f"{how} deletes what the host cannot work without. {_NEXT}")
+        case Zone.CRITICAL | Zone.PROTECTED:
+            if (
+                where is Zone.PROTECTED
+                and not recursive
+                and not has_glob(path)
+                and depth(path, case.cwd) >= 4
+                and not normalised(path, case.cwd).startswith(
+                    ("/etc", "/usr", "/boot", "/lib", "/var/lib", "/backup", "/var/backup")
+                )
+            ):
+                return ask("paths.protected", f"{how} deletes a file in a protected folder.")
+            if where is Zone.PROTECTED and not recursive and _rotated(path):
+                return ask("paths.protected", f"{how} deletes an old copy in a protected folder.")
+            return refuse("paths.protected", f"{how} deletes protected files. {_NEXT}")
+        case Zone.SINK:
+            return refuse("paths.device", f"{how} removes a device every program needs.")
+        case Zone.SCRATCH:
+            return _removing_scratch(how, path, case, wipes=wipes, recursive=recursive)
+        case Zone.LOG:
+            return _removing_log(how, path, wipes=wipes, recursive=recursive)
+        case Zone.RELATIVE:
+            if recursive and normalised(path).startswith((".git", ".ssh", ".config", ".")):
+                return refuse("paths.relative", f"{how} deletes hidden files in a folder the text does not name.")
+            if recursive or has_glob(path):
+                return ask("paths.relative", f"{how} deletes in a folder the text does not name. Give the full path.")
+            return ask("paths.relative", f"{how} deletes in a folder the text does not name. Give the full path.")
+    if recursive and (depth(path, case.cwd) <= 3 or wipes):
+        return refuse("paths.recursive", f"{how} deletes a whole tree outside of the scratch folders. {_NEXT}")
+    if wipes or (recursive and has_glob(path)):
+        return refuse("paths.recursive", f"{how} deletes everything there. {_NEXT}")
+    return ask("paths.delete", f"{how} deletes something outside of the scratch folders.")
+
+
+def _removing_scratch(how: str, path: str, case: Case, *, wipes: bool, recursive: bool) -> Finding:
+    if has_glob(path) and depth(path, case.cwd) <= len(normalised("/var/tmp").split("/")) - 1 and wipes:  # noqa: S108
+        return ask("paths.scratch-all", f"{how} empties the scratch folder for everybody. Name what is yours.")
+    if ".." in path.split("/"):
+        return ask("paths.climbing", f"{how} climbs out of folders with `..`. Write the path without it.")
+    return allow("paths.scratch")
+
+
+def _rotated(path: str) -> bool:
+    return bool(re.search(r"(\.gz|\.bz2|\.xz|\.zst|\.\d+|\.old|\.bak|-\d{8}|\.log\.\S+|\.1)\Z", as_typed(path)))
+
+
+def _removing_log(how: str, path: str, *, wipes: bool, recursive: bool) -> Finding:
+    if recursive or wipes or (has_glob(path) and not _rotated(path)):
+        return refuse("logs.wipe", f"{how} wipes logs. Empty one log by name, or let logrotate do it.")
+    if _rotated(path) and not has_glob(path):
+        return allow("logs.rotated")
+    return ask("logs.delete", f"{how} deletes logs.")
+
+
+def writing(case: Case, path: str, *, append: bool = False, what: str = "overwrites") -> Finding:
+    """A file is created, overwritten or appended to."""
+    where, name = zone(path, case.cwd), shown(path)
+    how = f"`{case.program}` {'appends to' if append else what} `{name}`"
+    match where:
+        case Zone.UNKNOWN:
+            return refuse(
+                "paths.unknown", f"{how}: where that is stands only in a variable or an output. Write the path."
+            )
+        case Zone.SINK | Zone.SCRATCH:
+            return allow("paths.scratch")
+        case Zone.DEVICE:
+            return refuse("paths.device", f"{how}, a device.")
+        case Zone.TOP | Zone.CRITICAL:
+            return refuse("paths.protected", f"{how}, which the host needs to work, to let people in or to witness.")
+        case Zone.PROTECTED:
+            if _BACKUP.search(path) and not append:
+                return allow("paths.backup")
+            if (
+                normalised(path, case.cwd).startswith("/etc/")
+                and what == "overwrites"
+                and not append
+                and case.program in (">", "tee", "truncate")
+            ):
+                return refuse("paths.protected", f"{how}, a configuration, without a copy to go back to.")
+            return ask("paths.protected", f"{how}, in a protected folder.")
+        case Zone.LOG:
+            if has_glob(path):
+                return refuse("logs.wipe", f"{how}: many logs at once. Name one.")
+            if not append and normalised(path, case.cwd).rsplit("/", 1)[-1] in BROAD_LOGS:
+                return ask("logs.broad", f"{how}, a log many programs write to.")
+            return allow("logs.one")
+        case Zone.RELATIVE:
+            if has_glob(path):
+                return ask("paths.relative", f"{how} in a folder the text does not name. Give the full path.")
+            return allow("paths.relative")
+    return allow("paths.plain") if append or _BACKUP.search(path) else ask("paths.write", f"{how}.")
+
+
+def adding(case: Case, path: str) -> Finding:
+    """A new file or folder is made; what is there stays."""
+    where = zone(path, case.cwd)
+    if where in (Zone.UNKNOWN, Zone.TOP, Zone.CRITICAL, Zone.DEVICE):
+        return writing(case, path, what="creates")
+    return allow("paths.add")
+
+
+def altering(case: Case, path: str, *, recursive: bool, what: str) -> Finding:
+    """Owner, mode or attributes of a path change."""
+    where, name = zone(path, case.cwd), shown(path)
+    how = f"`{case.program}{' -R' if recursive else ''}` on `{name}` changes {what}"
+    match where:
+        case Zone.UNKNOWN:
+            return refuse("permissions.unknown", f"{how} of something that stands only in a variable. Write the path.")
+        case Zone.TOP | Zone.CRITICAL | Zone.DEVICE | Zone.SINK:
+            return refuse("permissions.protected", f"{how} of what the host cannot work without.")
+        case Zone.PROTECTED:
+            if (recursive and depth(path, case.cwd) <= 2) or normalised(path, case.cwd).startswith(("/usr", "/lib")):
+                return refuse("permissions.protected", f"{how} of a protected folder.")
+            return ask("permissions.change", f"{how} in a protected folder.")
+        case Zone.SCRATCH:
+            return allow("permissions.scratch")
+    if recursive and depth(path, case.cwd) <= 1 and where is not Zone.RELATIVE:
+        return refuse("permissions.recursive", f"{how} of a whole top folder.")
+    if recursive or has_glob(path):
+        return ask("permissions.change", f"{how} of everything there.")
+    return allow("permissions.one")
+
+
+def reading(case: Case, paths: Iterable[str]) -> Iterator[Finding]:
+    """Files are read; secrets need a person."""
+    for path in paths:
+        if is_secret(path, case.cwd):
+            yield ask("secrets.read", f"`{shown(path)}` holds passwords or keys.")
+
+
+# Programs that work on files
+
+
+def _rm(case: Case) -> Iterator[Finding]:
+    a = case.arguments
+    recursive = a.has("-r", "-R", "--recursive")
+    if a.has("--no-preserve-root"):
+        yield refuse("paths.protected", "`--no-preserve-root` is only ever needed to delete everything.")
+    for path in a.operands:
+        yield removing(case, path, recursive=recursive)
+    if case.program in ("shred", "wipe", "srm"):
+        yield ask("paths.shred", f"`{case.program}` destroys contents for good.")
+    yield allow("paths.none")
+
+
+def _rmdir(case: Case) -> Iterator[Finding]:
+    for path in case.arguments.operands:
+        found = removing(case, path, recursive=False)
+        yield found
+    yield allow("paths.none")
+
+
+def _mv(case: Case) -> Iterator[Finding]:
+    a = case.arguments
+    target = a.value("-t", "--target-directory")
+    operands = list(a.operands)
+    if target is None and len(operands) > 1:
+        target = operands.pop()
+    if target is None:
+        yield refuse("paths.unread", f"`{case.program}` without a target the guard can read.")
+        return
+    for path in operands:
+        where = zone(path, case.cwd)
+        if where in (Zone.TOP, Zone.CRITICAL, Zone.DEVICE, Zone.UNKNOWN):
+            yield removing(case, path, recursive=True)
+        elif where is Zone.PROTECTED or (where is Zone.PLAIN and depth(path, case.cwd) <= 1):
+            if depth(path, case.cwd) <= 2 or has_glob(path):
+                yield removing(case, path, recursive=True)
+            else:
+                yield ask("paths.move", f"`mv` takes `{shown(path)}` away from a protected folder.")
+        elif where is Zone.LOG and (has_glob(path) or zone(target, case.cwd) is not Zone.LOG):
+            yield ask("logs.move", f"`mv` takes `{shown(path)}` away from the logs.")
+        elif where in (Zone.PLAIN, Zone.RELATIVE) and has_glob(path):
+            yield ask("paths.move", f"`mv` takes `{shown(path)}` away.")
+    if zone(target, case.cwd) is Zone.SINK:
+        yield refuse("paths.device", "`mv` to a device throws the file away, or the device.")
+    yield _arriving(case, operands, target)
+
+
+def _arriving(case: Case, sources: list[str], target: str) -> Finding:
+    """What is copied or moved lands in `target`, a file or a folder."""
+    where = zone(target, case.cwd)
+    if where is Zone.UNKNOWN and sources and target.startswith(sources[0]) and zone(sources[0]) is not Zone.UNKNOWN:
+        return ask("paths.backup", "A copy whose name is not known.")
+    if (
+        where is Zone.CRITICAL
+        and _BACKUP.search(target)
+        and not normalised(target, case.cwd).startswith(
+            ("/etc/cron", "/etc/sudoers.d", "/etc/profile.d", "/etc/rc", "/etc/init.d")
+        )
+    ):
+        return allow("paths.backup")
+    if (
+        where is Zone.TOP
+        and (depth(target, case.cwd) >= 1)
+        and normalised(target, case.cwd)
+        not in ("/etc", "/usr", "/boot", "/bin", "/sbin", "/lib", "/lib64", "/dev", "/proc", "/sys", "/root", "/etc/.")
+    ):
+        if _BACKUP.search(target) or normalised(target, case.cwd).startswith(
+            (
+                "/tmp",
+                "/home",
+                "/backup",
+                "/mnt",
+                "/srv",
+                "/data",
+                "/opt",
+                "/var/backups",
+                "/var/tmp",
+                "/media",
+                "/var/cache",
+                "/var/log",
+            )
+        ):
+            return allow("paths.backup")
+        if normalised(target, case.cwd).startswith("/etc/"):
+            return ask("paths.write", f"`{case.program}` writes to `{shown(target)}`.")
+    if where is Zone.PROTECTED and normalised(target, case.cwd).startswith(
+        (
+            "/backup",
+            "/backups",
+            "/var/backups",
+            "/mnt",
+            "/media",
+            "/home",
+            "/opt/backup",
+            "/data",
+            "/nfs",
+            "/srv/backup",
+        )
+    ):
+        return allow("paths.backup")
+    if where is Zone.PROTECTED and normalised(target, case.cwd) in ("/home", "/mnt", "/srv", "/data", "/root"):
+        return allow("paths.backup")
+    if where is Zone.TOP and normalised(target) == ".":
+        return allow("paths.relative")
+    if sources and all(s == "/dev/null" for s in sources):
+        return writing(case, target)
+    if where is Zone.PLAIN:
+        return allow("paths.copy")
+    return writing(case, target)
+
+
+def _cp(case: Case) -> Iterator[Finding]:
+    a = case.arguments
+    target = a.value("-t", "--target-directory")
+    operands = list(a.operands)
+    if target is None and len(operands) > 1:
+        target = operands.pop()
+    if target is None:
+        yield refuse("paths.unread", f"`{case.program}` without a target the guard can read.")
+        return
+    yield from reading(case, operands)
+    if case.program == "install" and a.has("-d", "--directory"):
+        for path in (*operands, target):
+            yield adding(case, path)
+        return
+    mode = a.value("-m", "--mode")
+    if mode is not None and _sets_id(mode):
+        yield refuse("permissions.setuid", "A program that runs as its owner for everybody.")
+    if (
+        operands == ["/dev/zero"]
+        or operands == ["/dev/urandom"]
+        or any(zone(o, case.cwd) is Zone.DEVICE for o in operands)
+    ):
+        yield refuse("paths.device", "Copying a device never ends, or reads a whole disk.")
+    if (
+        any(as_typed(o).rsplit("/", 1)[-1] in ("sh", "bash", "dash", "zsh", "su", "sudo") for o in operands)
+        and case.program != "ln"
+    ):
+        yield refuse("permissions.shell-copy", "A copy of a shell is a way back in.")
+    yield _arriving(case, operands, target)
+
+
+def _ln(case: Case) -> Iterator[Finding]:
+    a = case.arguments
+    target = a.operands[-1] if len(a.operands) > 1 else (a.operands[0].rsplit("/", 1)[-1] if a.operands else ".")
+    where = zone(target, case.cwd)
+    if where in (Zone.TOP, Zone.CRITICAL, Zone.DEVICE, Zone.UNKNOWN, Zone.SINK):
+        yield refuse("paths.link", f"`ln` puts a link in the place of `{shown(target)}`.")
+    elif any(zone(o, case.cwd) in (Zone.CRITICAL, Zone.UNKNOWN) or as_typed(o) == "/" for o in a.operands[:-1]):
+        yield ask("paths.link", "A link to a critical file gives it a second way in.")
+    elif where in (Zone.SCRATCH,):
+        yield allow("paths.link")
+    else:
+        yield ask("paths.link", f"`ln` changes what `{shown(target)}` means.")
+
+
+def _tee(case: Case) -> Iterator[Finding]:
+    append = case.arguments.has("-a", "--append")
+    for path in case.arguments.operands:
+        yield writing(case, path, append=append)
+    yield allow("paths.none")
+
+
+def _truncate(case: Case) -> Iterator[Finding]:
+    for path in case.arguments.operands:
+        yield writing(case, path, what="empties") if zone(path, case.cwd) is not Zone.PROTECTED else writing(case, path)
+    yield allow("paths.none")
+
+
+def _touch(case: Case) -> Iterator[Finding]:
+    if case.arguments.has("-t", "-d", "-r", "--date", "--reference") and case.program == "touch":
+        yield ask("logs.timestamps", "`touch` with a date of its own hides when a file changed.")
+    for path in case.arguments.operands:
+        yield adding(case, path)
+    yield allow("paths.none")
+
+
+def _dd(case: Case) -> Iterator[Finding]:
+    for word in case.words:
+        name, _, path = as_typed(word).partition("=")
+        if name == "of":
+            where = zone(path, case.cwd)
+            if where is Zone.PLAIN:
+                yield ask("paths.write", f"`dd` writes `{shown(path)}`.")
+            elif where in (Zone.LOG, Zone.PROTECTED):
+                yield refuse("paths.protected", f"`dd` overwrites `{shown(path)}`.")
+            else:
+                yield writing(case, path)
+        elif name == "if":
+            if zone(path, case.cwd) is Zone.DEVICE:
+                yield ask("exfiltration.device", f"`dd` reads the device `{shown(path)}` whole.")
+            yield from reading(case, [path])
+        elif has_unknown(word):
+            yield refuse("paths.unknown", "`dd` with a word that is not known. Write it out.")
+    yield allow("paths.none")
+
+
+def _sets_id(mode: str) -> bool:
+    return bool(re.search(r"[ugao]*[+=][rwxXt]*s|\A0?[2467]\d{3}\Z", as_typed(mode)))
+
+
+def _chmod(case: Case) -> Iterator[Finding]:
+    a = case.arguments
+    recursive = a.has("-R", "--recursive")
+    words = [
+        w
+        for w in case.words
+        if w not in ("--",)
+        and not re.fullmatch(
+            r"-[Rvcfh]+|--(recursive|verbose|changes|quiet|silent|no-preserve-root|preserve-root)", as_typed(w)
+        )
+    ]
+    if a.value("--reference") is not None:
+        words = ["--reference", *[w for w in words if not w.startswith("--reference")]]
+    if not words:
+        yield allow("permissions.none")
+        return
+    mode, paths = as_typed(words[0]), words[1:]
+    if has_unknown(mode):
+        yield refuse("permissions.unknown", "A mode that stands only in a variable. Write it out.")
+    if _sets_id(mode):
+        yield refuse("permissions.setuid", f"`chmod {shown(mode)}` makes a program run as its owner for everybody.")
+    wide = bool(
+        re.search(
+            r"\A0?[0-7]?[0-7][2367]\Z|\A0*[0-7]*[0-7]?[0-7]?[2367]\Z|(\A|,)[augo]*[oa][augo]*[+=][rxX]*w|(\A|,)[+=][rxX]*w",
+            mode,
+        )
+    )
+    shut = bool(re.fullmatch(r"0+[0-7]?0*|a?-[rwxX]+|a=|ugo-[rwx]+|0", mode)) and mode not in (
+        "0640",
+        "0600",
+        "0700",
+        "700",
+        "600",
+    )
+    for path in paths:
+        where = zone(path, case.cwd)
+        if wide and where is not Zone.SCRATCH:
+            yield refuse(
+                "permissions.world",
+                f"`chmod {shown(mode)}` on `{shown(path)}` lets everybody write there. Give the group what it needs.",
+            )
+        elif wide and recursive:
+            yield ask("permissions.world", f"`chmod -R {shown(mode)}` lets everybody write there.")
+        elif shut and where is not Zone.SCRATCH:
+            yield refuse(
+                "permissions.shut", f"`chmod {shown(mode)}` on `{shown(path)}` takes it away from those who use it."
+            )
+        yield altering(case, path, recursive=recursive, what="the mode")
+    yield allow("permissions.none")
+
+
+def _chown(case: Case) -> Iterator[Finding]:
+    a = case.arguments
+    recursive = a.has("-R", "--recursive")
+    paths = a.operands if a.value("--reference") is not None else a.operands[1:]
+    if a.operands and has_unknown(a.operands[0]):
+        yield refuse("permissions.unknown", "An owner that stands only in a variable. Write it out.")
+    for path in paths:
+        yield altering(case, path, recursive=recursive, what="the owner")
+    yield allow("permissions.none")
+
+
+def _chattr(case: Case) -> Iterator[Finding]:
+    for path in [w for w in case.words if not re.fullmatch(r"[-+=][a-zA-Z]+", as_typed(w))]:
+        found = altering(case, path, recursive=case.arguments.has("-R"), what="attributes")
+        yield (
+            found
+            if found.severity.rank
+            else ask("permissions.change", "`chattr` changes what even root may do to a file.")
+        )
+    if any(
+        "i" in as_typed(w) or "a" in as_typed(w) for w in case.words if re.fullmatch(r"[-+=][a-zA-Z]+", as_typed(w))
+    ):
+        yield refuse(
+            "permissions.attributes", "`chattr` with `i` or `a` makes a file unchangeable, or takes that away."
+        )
+
+
+def _setfacl(case: Case) -> Iterator[Finding]:
+    recursive = case.arguments.has("-R", "--recursive")
+    if any("--restore" in word for word in case.words):
+        yield refuse("permissions.change", "`setfacl --restore` changes permissions the guard cannot see.")
+    for path in [w for w in case.words if "/" in w and not w.startswith("-")]:
+        yield altering(case, path, recursive=recursive, what="access lists")
+    yield ask("permissions.change", "`setfacl` changes who may do what.")
+
+
+def _find(case: Case) -> Iterator[Finding]:
+    words = [as_typed(word) for word in case.words]
+    starts: list[str] = []
+    for raw, word in zip(case.words, words, strict=True):
+        if (word.startswith("-") and word not in ("-L", "-H", "-P")) or word in ("(", "!", ","):
+            break
+        if not word.startswith("-"):
+            starts.append(raw)
+    if "-delete" in words:
+        narrow = any(
+            w in words
+            for w in (
+                "-name",
+                "-iname",
+                "-mtime",
+                "-mmin",
+                "-path",
+                "-regex",
+                "-ctime",
+                "-atime",
+                "-newer",
+                "-empty",
+                "-size",
+                "-user",
+            )
+        )
+        for path in starts or ["."]:
+            yield _deleting_found(case, path, narrow=narrow)
+    for index, word in enumerate(words):
+        if word in ("-fprint", "-fprint0", "-fprintf", "-fls") and index + 1 < len(words):
+            yield writing(case, case.words[index + 1])
+    if any(has_unknown(w) for w in case.words[len(starts) :]) and any(
+        w in words for w in ("-delete", "-exec", "-execdir", "-ok")
+    ):
+        yield refuse("paths.unknown", "`find` that acts, with a word that is not known.")
+    yield allow("paths.find")
+
+
+def _deleting_found(case: Case, path: str, *, narrow: bool) -> Finding:
+    where = zone(path, case.cwd)
+    if where is Zone.SCRATCH:
+        return allow("paths.scratch")
+    if (
+        normalised(path, case.cwd) in ("/tmp", "/var/tmp")
+        or where is Zone.LOG
+        or normalised(path, case.cwd) == "/var/log"
+    ):
+        if narrow:
+            return ask("paths.find-delete", f"`find -delete` below `{shown(path)}`.")
+        return refuse("paths.find-delete", f"`find -delete` without a limit deletes everything below `{shown(path)}`.")
+    if narrow and where in (Zone.PLAIN, Zone.RELATIVE) and depth(path, case.cwd) >= 2:
+        return ask("paths.find-delete", f"`find -delete` below `{shown(path)}`.")
+    return refuse(
+        "paths.find-delete", f"`find -delete` below `{shown(path)}` deletes what nobody has listed. List it first."
+    )
+
+
+def _sed(case: Case) -> Iterator[Finding]:
+    a = case.arguments
+    scripts = [v for n, v in a.options if n in ("-e", "--expression") and v is not None]
+    files = list(a.operands)
+    if not scripts and a.value("-f", "--file") is None and files:
+        scripts = [as_typed(files.pop(0))]
+    if a.value("-f", "--file") is not None:
+        yield ask("code.file", "A sed script from a file.")
+    for script in scripts:
+        if _sed_runs(script):
+            yield refuse("code.sed", "A sed script that runs a command or writes another file.")
+        if has_unknown(script) and a.has("-i", "--in-place"):
+            yield ask("code.sed", "A sed script of which a part is not known changes a file.")
+    if a.has("-i", "--in-place", "-i*", "--in-place=*"):
+        for path in files:
+            where = zone(path, case.cwd)
+            if where is Zone.SCRATCH:
+                continue
+            found = writing(case, path, what="rewrites")
+            yield found if found.severity.rank else ask("paths.write", f"`sed -i` rewrites `{shown(path)}`.")
+    else:
+        yield from reading(case, files)
+    yield allow("code.sed")
+
+
+def _sed_runs(script: str) -> bool:
+    """Whether a sed script has an `e` or `w` command or flag."""
+    if re.search(r"(\A|[;\n{}]|\d|\$|/)\s*(e\s+\S|e\Z|w\s*\S|W\s*\S)", script) and not re.fullmatch(
+        r"s(.).*\1.*\1[gpI0-9]*", script
+    ):
+        return True
+    for match in re.finditer(r"(?:\A|[;{}\n\d$/!])\s*s([^\w\s\\])", script):
+        mark = re.escape(match[1])
+        tail = re.match(
+            rf"(?:\\.|(?!{mark}).)*{mark}(?:\\.|(?!{mark}).)*{mark}([^;}}\n]*)", script[match.end() :], re.DOTALL
+        )
+        if tail and re.search(r"e|w\s*\S", re.sub(r"[gpimIM0-9\s]+", "", tail[1])[:2] + tail[1][-1:]):
+            return True
+    return False
+
+
+def _tar(case: Case) -> Iterator[Finding]:
+    words = [as_typed(w) for w in case.words]
+    first = words[0] if words else ""
+    letters = first.lstrip("-") if not first.startswith("--") else ""
+    a = case.arguments
+    if any(
+        w.startswith(
+            (
+                "--to-command",
+                "--checkpoint-action",
+                "--use-compress-program",
+                "--info-script",
+                "--new-volume-script",
+                "--rsh-command",
+                "--rmt-command",
+            )
+        )
+        for w in words
+    ) or a.has("-F"):
+        yield refuse("code.tar", "`tar` that runs another program.")
+    if a.value("-I") is not None and not re.fullmatch(
+        r"(p?igz|gzip|zstd|xz|lz4|bzip2|pbzip2|lbzip2|pixz|zstdmt)( -[\dTt]+\d*)*", a.value("-I") or ""
+    ):
+        yield refuse("code.tar", "`tar -I` with a program the guard does not know.")
+    if "--remove-files" in words or "--delete" in words or "--recursive-unlink" in words or "--unlink-first" in words:
+        yield refuse("paths.tar", "`tar` that deletes files after packing them.")
+    mode = (
+        "x"
+        if "x" in letters or a.has("-x", "--extract", "--get")
+        else "c"
+        if "c" in letters or a.has("-c", "--create")
+        else "t"
+    )
+    archive = a.value("-f", "--file")
+    if archive is None and "f" in letters and not first.startswith("-") and len(words) > 1:
+        archive = case.words[1]
+    if mode == "x":
+        folder = a.value("-C", "--directory")
+        if "-P" in words or "--absolute-names" in words or letters.count("P"):
+            yield refuse("paths.tar", "`tar -P` unpacks to wherever the archive says.")
+        if folder is None:
+            yield ask("paths.tar", "`tar` unpacks into a folder the text does not name.")
+        else:
+            found = writing(case, folder, what="unpacks into")
+            yield found if found.severity.rank else allow("paths.tar")
+    elif mode == "c" or a.has("-r", "-u", "--append", "--update"):
+        if archive not in (None, "-") and archive is not None:
+            yield _arriving(case, ["archive"], archive)
+        yield from reading(case, a.operands)
+        if archive in (None, "-") and any(zone(o, case.cwd) is Zone.TOP for o in a.operands):
+            yield ask("exfiltration.archive", "`tar` packs a whole top folder onto a pipe.")
+    yield allow("paths.tar")
+
+
+def _rsync(case: Case) -> Iterator[Finding]:
+    a = case.arguments
+    if a.value("-e", "--rsh") is not None and not re.fullmatch(r"ssh( -[pilo46q] ?\S+)*", a.value("-e", "--rsh") or ""):
+        yield refuse("code.rsync", "`rsync -e` with a program the guard does not know.")
+    if a.has("--rsync-path", "--rsync-path=*") or any(as_typed(w).startswith("--rsync-path") for w in case.words):
+        yield refuse("code.rsync", "`rsync --rsync-path` runs a command on the other side.")
+    deletes = any(as_typed(w).startswith(("--del", "--remove-source-files")) for w in case.words)
+    dry = a.has("-n", "--dry-run")
+    if deletes and not dry:
+        yield refuse("paths.rsync", "`rsync` that deletes what is only on one side. Try it with --dry-run first.")
+    if not a.operands or dry:
+        yield allow("paths.rsync")
+        return
+    target = a.operands[-1]
+    if ":" in as_typed(target).split("/")[0]:
+        yield ask("exfiltration.copy", "`rsync` carries files to another host.")
+        return
+    yield from reading(case, a.operands[:-1])
+    yield _arriving(case, list(a.operands[:-1]), target)
+
+
+def _unpack(case: Case) -> Iterator[Finding]:
+    words = [as_typed(w) for w in case.words]
+    for index, word in enumerate(words):
+        if word in ("-d", "-o", "--directory") and index + 1 < len(words) and case.program in ("unzip", "unrar"):
+            found = writing(case, case.words[index + 1], what="unpacks into")
+            yield found
+            if found.severity.rank == 0:
+                yield allow("paths.unpack")
+            return
+    if case.program == "unzip" and case.arguments.has("-l", "-t", "-p", "-Z", "-v"):
+        yield allow("paths.unpack")
+    elif case.program == "zip" and (
+        case.arguments.has("-m", "--move", "-T", "-TT", "--unzip-command") or "-TT" in words
+    ):
+        yield refuse("paths.zip", "`zip` that deletes files or runs a command.")
+    elif case.program == "cpio" and case.arguments.has("-i", "-p", "--extract"):
+        yield ask("paths.unpack", "`cpio` unpacks to wherever the archive says.")
+    elif case.program == "unzip":
+        yield ask("paths.unpack", "It unpacks into a folder the text does not name.")
+
+
+def _compress(case: Case) -> Iterator[Finding]:
+    if case.arguments.has("-c", "--stdout", "--to-stdout", "-l", "-t", "--list", "--test"):
+        yield allow("paths.compress")
+        return
+    for path in case.arguments.operands:
+        where = zone(path, case.cwd)
+        if where in (Zone.TOP, Zone.CRITICAL, Zone.DEVICE, Zone.UNKNOWN) or (
+            case.arguments.has("-r") and where is Zone.PROTECTED
+        ):
+            yield refuse("paths.compress", f"`{case.program}` takes `{shown(path)}` away and leaves a packed copy.")
+        elif where is Zone.PROTECTED:
+            yield ask("paths.compress", f"`{case.program}` replaces `{shown(path)}` by a packed copy.")
+    yield allow("paths.compress")
+
+
+def _cat(case: Case) -> Iterator[Finding]:
+    yield from reading(case, case.arguments.operands)
+
+
+def _output_option(case: Case) -> Iterator[Finding]:
+    path = case.arguments.value(
+        "-o", "--output", "-O", "--output-document", "-out", "-f", "--file", "-r", "--result-file"
+    )
+    if path is not None and path != "-":
+        yield writing(case, path)
+        if zone(path, case.cwd) not in (Zone.SINK, Zone.SCRATCH):
+            yield ask("paths.write", f"`{case.program}` writes `{shown(path)}`.")
+
+
+def _curl(case: Case) -> Iterator[Finding]:
+    a = case.arguments
+    for name, value in a.options:
+        if name in (
+            "-o",
+            "--output",
+            "-D",
+            "--dump-header",
+            "-c",
+            "--cookie-jar",
+            "--trace",
+            "--trace-ascii",
+            "--output-dir",
+            "--stderr",
+        ) and value not in (None, "-"):
+            found = writing(case, value or "")
+            yield found
+            if found.severity.rank == 0 and zone(value or "", case.cwd) not in (Zone.SINK, Zone.SCRATCH):
+                yield ask("paths.write", f"`curl` writes `{shown(value or '')}`.")
+    if a.has("-O", "--remote-name", "-J", "--remote-header-name", "--remote-name-all"):
+        yield ask("paths.write", "`curl -O` writes a file whose name the other side gives.")
+    method = (a.value("-X", "--request") or "GET").upper()
+    if method == "DELETE" or method == "PURGE":
+        yield refuse("http.delete", "It asks another service to delete something.")
+    elif method not in ("GET", "HEAD", "OPTIONS"):
+        yield ask("http.write", f"`curl -X {shown(method)}` changes something over HTTP.")
+    for name, value in a.options:
+        if name in (
+            "-d",
+            "--data",
+            "--data-raw",
+            "--data-binary",
+            "--data-urlencode",
+            "--json",
+            "-F",
+            "--form",
+            "-T",
+            "--upload-file",
+            "-H",
+            "--header",
+            "-u",
+            "--user",
+            "-A",
+            "-b",
+        ):
+            if value is not None and (
+                has_unknown(value) and name not in ("-H", "--header", "-u", "--user", "-b", "-A")
+            ):
+                yield ask("exfiltration.unknown", "It sends something that is not known.")
+            if (
+                value is not None
+                and re.search(r"_delete_by_query|\"?delete\"?|drop|truncate|\bkill\b|shutdown", value, re.IGNORECASE)
+                and name.startswith(("-d", "--data", "--json"))
+            ):
+                yield refuse("http.delete", "It asks another service to delete something.")
+    for url in a.operands:
+        typed = as_typed(url)
+        if re.search(
+            r"_delete_by_query|_shutdown|/_flushall|/shutdown|/quitquitquit|[?&/](delete|destroy|drop|truncate|terminate|kill|reboot)\b|_close\b",
+            typed,
+            re.IGNORECASE,
+        ):
+            yield refuse("http.delete", f"`{shown(typed)}` looks as if it deleted or stopped something.")
+        if typed.startswith("file:") and any(is_secret(typed[typed.find("/", 7) :]) for _ in (1,)):
+            yield ask("secrets.read", "It reads passwords or keys.")
+        for origin in origins(url):
+            if any(
+                p and p[0].rsplit("/", 1)[-1] in ("cat", "base64", "tar", "env", "gzip", "xxd")
+                for p in case.sources(chr(0xE100 + origin))
+            ):
+                yield refuse("exfiltration.url", "It puts the contents of files into an address.")
+
+
+def _network_out(case: Case) -> Iterator[Finding]:
+    """nc and friends: probing a port is fine, carrying data is not."""
+    if case.invocation.feed.producers and case.program in (
+        "nc",
+        "ncat",
+        "netcat",
+        "nc.openbsd",
+        "nc.traditional",
+        "socat",
+        "telnet",
+        "openssl",
+    ):
+        text = case.invocation.feed.text
+        if text is None:
+            yield refuse("exfiltration.pipe", f"`{case.program}` carries what is piped into it to another host.")
+        else:
+            yield ask("exfiltration.pipe", f"`{case.program}` sends text to another host.")
+
+
+# Units and processes
+
+
+def _unit(word: str) -> str:
+    return as_typed(word).removesuffix(".service").removesuffix(".socket").removesuffix(".timer")
+
+
+def _precious_unit(word: str) -> bool:
+    unit = _unit(word.rsplit("/", 1)[-1])
+    return (
+        has_glob(word)
+        or any(fnmatchcase(unit, pattern) for pattern in PRECIOUS_UNITS)
+        or unit.endswith((".target", ".slice", ".mount", ".swap"))
+    )
+
+
+_STOPPING = ("stop", "kill", "disable", "mask", "clean", "revert", "freeze", "condstop")
+_STARTING = (
+    "start",
+    "restart",
+    "reload",
+    "try-restart",
+    "reload-or-restart",
+    "try-reload-or-restart",
+    "force-reload",
+    "condrestart",
+    "enable",
+    "unmask",
+    "reenable",
+    "preset",
+    "thaw",
+    "reload-or-try-restart",
+    "graceful",
+    "rotate",
+    "configtest",
+    "status",
+    "test",
+    "checkconfig",
+    "force-restart",
+)
+
+
+def _systemctl(case: Case) -> Iterator[Finding]:
+    operands = case.arguments.operands
+    verb, units = (as_typed(operands[0]), operands[1:]) if operands else ("", ())
+    yield from _service_verb(case, verb, units)
+
+
+def _service(case: Case) -> Iterator[Finding]:
+    operands = case.arguments.operands
+    if len(operands) >= 2:
+        yield from _service_verb(case, as_typed(operands[1]), operands[:1])
+    elif case.arguments.has("--status-all"):
+        yield allow("services.status")
+
+
+def _service_verb(case: Case, verb: str, units: tuple[str, ...]) -> Iterator[Finding]:
+    if has_unknown(verb):
+        yield refuse("services.unknown", "What is to happen to the unit stands only in a variable. Write it out.")
+        return
+    if verb in _STOPPING:
+        for unit in units:
+            if has_unknown(unit) or _precious_unit(unit):
+                yield refuse(
+                    "services.precious", f"`{verb} {shown(unit)}` may take away our way in, the host or its watchers."
+                )
+            elif verb in ("mask", "disable", "kill", "clean", "revert"):
+                yield ask("services.stop", f"`{verb} {shown(unit)}` lasts, or is abrupt.")
+            elif re.match(
+                r"(docker|mysql|mariadb|postgres|mongo|redis|kafka|elasticsearch|etcd|rabbitmq|cassandra|haproxy|keepalived|corosync|pacemaker|libvirt|nfs|k3s|rke2|crio|cri-o|zookeeper|consul|vault|chrony|ntp|prometheus|node_exporter|bind|named|slapd)",
+                _unit(unit),
+            ):
+                yield ask("services.stop", f"Stopping {shown(unit)} takes others along.")
+        yield allow("services.stop")
+    elif verb in _STARTING:
+        for unit in units:
+            if has_unknown(unit):
+                yield ask("services.unknown", "Which unit it is stands only in a variable.")
+            elif (
+                has_glob(unit)
+                or _unit(unit).endswith((".target", ".mount", ".swap", ".slice"))
+                or re.match(
+                    r"(emergency|rescue|poweroff|reboot|halt|systemd-(poweroff|reboot|halt|suspend|hibernate)|kexec|ctrl-alt-del|debug-shell)",
+                    _unit(unit),
+                )
+            ):
+                yield refuse("services.precious", f"`{verb} {shown(unit)}` changes what the whole host does.")
+            elif verb in (
+                "restart",
+                "try-restart",
+                "force-restart",
+                "condrestart",
+                "reload-or-restart",
+            ) and _precious_unit(unit):
+                if re.fullmatch(
+                    r"dbus|dbus-broker|systemd-logind|network|networking|NetworkManager|network-manager|systemd-networkd|firewalld|iptables|nftables|ufw",
+                    _unit(unit),
+                ):
+                    yield refuse("services.precious", f"Restarting {shown(unit)} may cut us off.")
+                elif not re.fullmatch(
+                    r"cron|crond|rsyslog|syslog-ng|systemd-journald|systemd-resolved|systemd-timesyncd|sssd|rsyslogd|fail2ban",
+                    _unit(unit),
+                ):
+                    yield ask("services.precious", f"Restarting {shown(unit)} may cut us off.")
+            elif verb in ("enable", "unmask") and case.program == "systemctl" and "/" in unit:
+                yield ask("services.enable", "It enables a unit from a file.")
+        yield allow("services.start")
+
+
+def _precious_process(name: str) -> bool:
+    plain = as_typed(name).strip("^$").rsplit("/", 1)[-1]
+    return any(fnmatchcase(plain, pattern) for pattern in PRECIOUS_PROCESSES)
+
+
+def _kill(case: Case) -> Iterator[Finding]:
+    words = list(case.words)
+    if words and as_typed(words[0]) in ("-l", "-L", "-0", "--list", "--table"):
+        yield allow("process.look")
+        return
+    gentle = False
+    pids: list[str] = []
+    skip = False
+    ended = False
+    for index, word in enumerate(words):
+        typed = as_typed(word)
+        if skip:
+            skip, gentle = (
+                False,
+                gentle
+                or typed.upper().removeprefix("SIG")
+                in ("0", "HUP", "1", "USR1", "USR2", "10", "12", "CONT", "WINCH", "QUIT_NEVER"),
+            )
+            continue
+        if typed == "--":
+            ended = True
+        elif not ended and typed in ("-s", "-n", "--signal", "-q"):
+            skip = True
+        elif not ended and typed.startswith("--signal="):
+            gentle = False
+        elif not ended and index == 0 and re.fullmatch(r"-(\d+|[A-Z][A-Z0-9+-]*|[a-z]+)", typed) and len(words) > 1:
+            gentle = typed[1:].upper().removeprefix("SIG") in (
+                "0",
+                "HUP",
+                "1",
+                "USR1",
+                "USR2",
+                "10",
+                "12",
+                "CONT",
+                "WINCH",
+            )
+        else:
+            pids.append(word)
+    for pid in pids:
+        yield _killing(case, pid, gentle=gentle)
+    if not pids:
+        yield ask("process.kill", "`kill` without a process the guard can read.")
+
+
+def _killing(case: Case, pid: str, *, gentle: bool) -> Finding:
+    typed = as_typed(pid)
+    if re.fullmatch(r"[+-]?0*[0-2]?", typed) or (typed.startswith("-") and re.fullmatch(r"-\d+", typed) is None):
+        return refuse(
+            "process.everything",
+            f"`kill {shown(typed)}` ends the host's first process, our session, or everything at once. Name one pid.",
+        )
+    if re.fullmatch(r"-\d+", typed):
+        return ask("process.group", "It ends a whole process group.")
+    if typed.isascii() and typed.isdigit():
+        return allow("process.one")
+    if typed.startswith("%"):
+        return allow("process.job")
+    sources = [p for n in origins(pid) for p in case.sources(chr(0xE100 + n))]
+    if not sources:
+        if TOKEN in typed:
+            return ask("process.unknown", "Which process ends stands only in a variable.")
+        return refuse("process.unknown", f"Which process `{shown(typed)}` is cannot be told. Name one pid.")
+    return _killing_found(sources, gentle=gentle)
+
+
+def _killing_found(sources: list[tuple[str, ...]], *, gentle: bool) -> Finding:
+    texts = [as_typed(word) for source in sources for word in source]
+    names = [name for text in texts for name in re.findall(r"[A-Za-z][\w.-]*", text)]
+    if (
+        any(_precious_process(n) for n in names if n not in ("sh", "bash", "sudo", "login", "ssh") or len(sources) == 1)
+        or "$PPID" in texts
+    ):
+        return refuse("process.suicide", "It ends what keeps the host, our session or its watchers going.")
+    finders = {source[0].rsplit("/", 1)[-1] for source in sources if source}
+    if not finders & {
+        "pidof",
+        "pgrep",
+        "cat",
+        "lsof",
+        "fuser",
+        "systemctl",
+        "grep",
+        "awk",
+        "head",
+        "supervisorctl",
+        "docker",
+        "sed",
+        "ss",
+        "netstat",
+    }:
+        return refuse("process.everything", "It ends processes nobody has named.")
+    if finders & {"ps"} and not finders & {"grep", "awk", "sed", "pgrep", "head"}:
+        return refuse("process.everything", "It ends processes nobody has named.")
+    if any(p and p[0] == "ps" and len(p) > 1 for p in sources) and not finders & {"grep"}:
+        return refuse("process.everything", "It ends processes nobody has named.")
+    if any(
+        s[0] == "pgrep" and any(as_typed(w) in ("-u", "-U", "-g", "-G", ".", "-v", "''") for w in s[1:])
+        for s in sources
+        if s
+    ):
+        return refuse("process.everything", "It ends processes nobody has named.")
+    if gentle or finders == {"cat"}:
+        return allow("process.found") if gentle else ask("process.found", "Which process ends is decided when it runs.")
+    return ask("process.found", "Which process ends is decided when it runs.")
+
+
+_SIGNAL_WORD = re.compile(r"-(\d{1,2}|SIG[A-Z0-9]+|[A-Z]{3,}[A-Z0-9]*)")
+
+
+def _pkill(case: Case) -> Iterator[Finding]:
+    words = [w for w in case.words]
+    gentle = any(re.fullmatch(r"-(SIG)?(HUP|USR1|USR2|WINCH|CONT|0|1|10|12)", as_typed(w)) for w in words)
+    a = case.arguments
+    named = [w for w in words if not _SIGNAL_WORD.fullmatch(as_typed(w))]
+    if a.value("-s", "--signal") and case.program == "killall":
+        gentle = gentle or (a.value("-s", "--signal") or "").upper().removeprefix("SIG") in (
+            "HUP",
+            "USR1",
+            "USR2",
+            "0",
+            "1",
+        )
+    by_owner = [
+        w
+        for w in named
+        if re.match(
+            r"-(u|U|g|G|t|v|s|P|-uid|-euid|-user|-group|-terminal|-inverse|-session|-ns|-nslist|-parent)", as_typed(w)
+        )
+        and not (case.program == "killall" and as_typed(w).startswith("-v"))
+    ]
+    targets = [w for w in a.operands]
+    if case.program == "killall" and a.has("-e", "-r", "--regexp") is False:
+        targets = list(a.operands)
+    if by_owner and not targets:
+        yield refuse(
+            "process.everything", f"`{case.program}` by owner ends everything of somebody, perhaps our own session."
+        )
+    if by_owner and targets:
+        yield ask("process.owner", f"`{case.program}` by owner or session.")
+    for target in targets:
+        typed = as_typed(target)
+        if has_unknown(target):
+            yield refuse("process.unknown", "Which process ends stands only in a variable. Name it.")
+        elif (
+            _precious_process(typed)
+            or re.fullmatch(r"[.^$*+?a-z\[\]\\|()-]{0,2}|\.\*|\.\+|.*\|.*", typed)
+            or re.search(r"\b(sshd|systemd|init|dbus|kubelet|containerd|dockerd)\b", typed)
+        ):
+            yield refuse(
+                "process.suicide",
+                f"`{case.program} {shown(typed)}` ends what keeps the host, our session or its watchers going.",
+            )
+        elif gentle:
+            yield allow("process.signal")
+        else:
+            yield ask("process.name", f"`{case.program}` ends every process called `{shown(typed)}`. One pid is safer.")
+    if not targets and not by_owner:
+        yield ask("process.name", f"`{case.program}` without a name the guard can read.")
+
+
+def _fuser(case: Case) -> Iterator[Finding]:
+    if case.arguments.has("-k", "--kill", "-K"):
+        typed = [as_typed(o) for o in case.arguments.operands]
+        if (
+            case.arguments.has("-m", "-M", "--mount")
+            or any(
+                re.match(r"(22|443|2222|80|6443|2376)/|ssh", t)
+                or zone(t) in (Zone.TOP, Zone.CRITICAL, Zone.PROTECTED, Zone.DEVICE)
+                for t in typed
+                if is_plain(t)
+            )
+            or any(has_unknown(t) for t in typed)
+        ):
+            yield refuse("process.everything", "`fuser -k` ends whoever uses this, perhaps our own session.")
+        yield ask("process.users", "`fuser -k` ends whoever uses this.")
+
+
+def _crontab(case: Case) -> Iterator[Finding]:
+    if case.arguments.has("-l") and not case.arguments.has("-r", "-e"):
+        yield allow("schedules.read")
+    elif not case.arguments.operands:
+        yield refuse("schedules.replace", "`crontab` replaces the whole table by what it reads.")
+
+
+def _cd(case: Case) -> Iterator[Finding]:
+    yield allow("shell.cd")
+
+
+def _hostname(case: Case) -> Iterator[Finding]:
+    if case.arguments.operands:
+        yield refuse("boot.name", "It renames the host.")
+
+
+def _date(case: Case) -> Iterator[Finding]:
+    if any(not as_typed(o).startswith("+") for o in case.arguments.operands):
+        yield refuse("boot.clock", "It sets the clock.")
+
+
+def _test(case: Case) -> Iterator[Finding]:
+    for word in case.words:
+        typed = as_typed(word)
+        if "[" in typed and ("$(" in typed or "`" in typed):
+            yield refuse("guard.subscript", "The shell would run what stands in a subscript.")
+    yield allow("shell.test")
+
+
+def _uniq(case: Case) -> Iterator[Finding]:
+    if len(case.arguments.operands) > 1:
+        yield writing(case, case.arguments.operands[1])
+
+
+def _split(case: Case) -> Iterator[Finding]:
+    if any(as_typed(w).startswith("--filter") for w in case.words):
+        yield refuse("code.split", "`split --filter` runs a command.")
+    yield writing(case, case.arguments.operands[1] if len(case.arguments.operands) > 1 else "xaa")
+
+
+def _mkdir(case: Case) -> Iterator[Finding]:
+    mode = case.arguments.value("-m", "--mode")
+    if mode and (_sets_id(mode) or re.search(r"[2367]\Z", mode)) and not mode.startswith("1"):
+        yield ask("permissions.world", "A folder everybody may write to.")
+    for path in case.arguments.operands:
+        yield adding(case, path)
+    yield allow("paths.none")
+
+
+EXAMINERS: dict[str, Examiner] = {
+    "rm": _rm, "unlink": _rm, "shred": _rm, "trash": _rm, "trash-put": _rm, "rmdir": _rmdir, "mv": _mv, "cp": _cp, "install": _cp,
+    "ln": _ln, "link": _ln, "tee": _tee, "truncate": _truncate, "touch": _touch, "mkdir": _mkdir, "mkfifo": _mkdir,
+    "mknod": _touch, "dd": _dd, "dcfldd": _dd, "dc3dd": _dd, "chmod": _chmod, "chown": _chown, "chgrp": _chown, "chattr": _chattr,
+    "setfacl": _setfacl, "find": _find, "sed": _sed, "gsed": _sed, "tar": _tar, "gtar": _tar, "bsdtar": _tar, "rsync": _rsync,
+    "unzip": _unpack, "zip": _unpack, "cpio": _unpack, "unrar": _unpack, "gzip": _compress, "gunzip": _compress, "bzip2": _compress,
+    "xz": _compress, "zstd": _compress, "pigz": _compress, "cat": _cat, "head": _cat, "tail": _cat, "less": _cat, "more": _cat,
+    "grep": _cat, "strings": _cat, "base64": _cat, "xxd": _cat, "od": _cat, "cut": _cat, "sort": _output_option, "curl": _curl,
+    "wget": _output_option, "pg_dump": _output_option, "mysqldump": _output_option, "pg_dumpall": _output_option, "nc": _network_out,
+    "ncat": _network_out, "netcat": _network_out, "nc.openbsd": _network_out, "nc.traditional": _network_out, "socat": _network_out,
+    "telnet": _network_out, "openssl": _network_out, "systemctl": _systemctl, "service": _service, "rc-service": _service,
+    "invoke-rc.d": _service, "sv": _systemctl, "kill": _kill, "pkill": _pkill, "killall": _pkill, "skill": _pkill, "fuser": _fuser, "crontab": _crontab,
+    "cd": _cd, "pushd": _cd, "popd": _cd, "hostname": _hostname, "date": _date, "test": _test, "[": _test, "let": _test, "printf": _test,
+    "read": _test, "declare": _test, "unset": _test, "typeset": _test, "local": _test, "uniq": _uniq, "split": _split, "csplit": _split,
+}  # fmt: skip
+"""Who looks at which program."""
