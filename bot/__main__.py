@@ -10,9 +10,12 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+
+if TYPE_CHECKING:
+    from storage.records import Actor
 
 app = typer.Typer(
     name="handrail",
@@ -26,8 +29,18 @@ audit_app = typer.Typer(help="The append-only record of who did what.", no_args_
 db_app = typer.Typer(help="The database.", no_args_is_help=True)
 hosts_app = typer.Typer(help="The hosts of handrail.yml.", no_args_is_help=True)
 guard_app = typer.Typer(help="The command guard.", no_args_is_help=True)
-for name, sub in (("audit", audit_app), ("db", db_app), ("hosts", hosts_app), ("guard", guard_app)):
+letters_app = typer.Typer(help="Messages that Slack would not take.", no_args_is_help=True)
+for name, sub in (
+    ("hosts", hosts_app),
+    ("guard", guard_app),
+    ("audit", audit_app),
+    ("dead-letters", letters_app),
+    ("db", db_app),
+):
     app.add_typer(sub, name=name)
+
+FREE_WORDS = {"ignore_unknown_options": True}
+"""For commands whose words have flags of their own: `--reason`, `--dry-run`."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
@@ -57,28 +70,61 @@ def fail(message: str, status: int = 2) -> NoReturn:
 
 
 @contextlib.contextmanager
-def in_words(status: int = 2) -> Iterator[None]:
-    """Errors an operator can act on are said; anything else is a fault, with its reference in the log."""
+def in_words(status: int = 1) -> Iterator[None]:
+    """Errors an operator can act on are said, with exit status 2 for settings and this one for the rest.
+
+    Anything else is a fault: `main` gives the person a reference and the log the traceback.
+    """
     from storage.errors import ConfigurationError, OperatorError
 
     try:
         yield
     except ConfigurationError as error:
-        many = len(error.complaints) > 1
-        head = "Handrail cannot start:" if many else "Handrail cannot start."
-        fail("\n".join([head, *(f"  - {complaint}" for complaint in error.complaints)]))
+        fail("\n".join(["Handrail cannot go on:", *(f"  - {complaint}" for complaint in error.complaints)]))
     except OperatorError as error:
         fail(error.message, status)
-    except KeyboardInterrupt:
-        fail("Stopped.", 130)
 
 
-def actor() -> Any:
+def listen_quietly() -> None:
+    """Warnings only, on standard error: standard output is what was asked for."""
+    from bot import logs
+
+    logs.configure(secrets=_tokens(), quiet=True)
+
+
+def _tokens() -> list[str]:
+    """Whatever the environment holds that must not be shown, before the settings are known to be right."""
+    from bot import settings
+
+    return settings.held_secrets()
+
+
+def actor() -> "Actor":
     """Who sits at this command line."""
     from storage.records import Actor
 
-    login = getpass.getuser()
-    return Actor(id=f"cli:{login}"[:80], name=login)
+    try:
+        login = getpass.getuser()
+    except (OSError, KeyError):  # a container's user without a name
+        login = str(os.getuid())
+    return Actor(id=f"cli:{login}"[:64], name=login[:64])
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        out(f"handrail {version('handrail')}")
+        raise typer.Exit
+
+
+@app.callback()
+def handrail(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Plan, approve and run operations from Slack, and prove afterwards what happened."""
 
 
 # --- running ----------------------------------------------------------------------------------------------------------
@@ -88,11 +134,12 @@ def actor() -> Any:
 def serve(verbose: Annotated[bool, typer.Option(help="Log debug messages too.")] = False) -> None:
     """Run the bot: Slack, the executions, the thread. Until SIGTERM."""
     with in_words():
-        from bot import app as bot_app
         from bot import logs, settings
 
         loaded = settings.load()
         logs.configure(secrets=loaded.secrets(), verbose=verbose)
+        from bot import app as bot_app  # after the settings, whose complaints should not have to wait for it
+
         if loaded.slack is None:
             fail("SLACK_BOT_TOKEN is missing.")
         slack = loaded.slack
@@ -159,31 +206,41 @@ async def _demo_check() -> int:
 # --- speaking to it from a shell --------------------------------------------------------------------------------------
 
 
-@app.command()
+@app.command(context_settings=FREE_WORDS)
 def say(
-    text: Annotated[str, typer.Argument(help="As typed in Slack: '/runbook restart nginx on web-01'.")],
+    text: Annotated[list[str], typer.Argument(help="As typed in Slack: /runbook restart nginx on web-01")],
     channel: Annotated[str | None, typer.Option(help="Channel id in which the thread is to stand.")] = None,
-    wait: Annotated[float, typer.Option(help="Seconds to follow it; 0 returns at once.")] = 300.0,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to follow it; 0 returns at once.")] = 300.0,
     as_json: Json = False,
 ) -> None:
-    """Say something to the running Handrail, as at this command line, and follow what comes of it."""
+    """Say something to the running Handrail, as at this command line, and follow what comes of it.
+
+    You act as cli:LOGIN, which needs a role in handrail.yml like anybody.
+    """
     with in_words():
         from bot import shell
 
-        raise typer.Exit(asyncio.run(shell.say(text, actor(), channel=channel, wait=wait, as_json=as_json, out=out, note=note)))
+        listen_quietly()
+        asked = shell.say(" ".join(text), actor(), channel=channel, wait=wait, as_json=as_json, out=out, note=note)
+        raise typer.Exit(asyncio.run(asked))
 
 
-@app.command()
+@app.command(context_settings=FREE_WORDS)
 def killswitch(
     words: Annotated[list[str], typer.Argument(help="global on [reason] | service NAME on | … off REASON | status")],
-    now: Annotated[bool, typer.Option("--now", help="End what is running, too.")] = False,
+    now: Annotated[bool, typer.Option("--now", help="End what is running, too, and say what was found.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Engage or release a kill switch without Slack: `handrail killswitch global on --now`."""
-    with in_words(1):
+    """Engage or release a kill switch without Slack: handrail killswitch global on --now
+
+    Kinds: global, service NAME, runbook NAME, host NAME. A running Handrail obeys within half a second.
+    """
+    with in_words():
         from bot import shell
 
-        raise typer.Exit(asyncio.run(shell.killswitch(words, actor(), now=now, as_json=as_json, out=out)))
+        listen_quietly()
+        thrown = shell.killswitch(words, actor(), now=now, as_json=as_json, out=out, note=note)
+        raise typer.Exit(asyncio.run(thrown))
 
 
 @audit_app.command("verify")
@@ -192,9 +249,10 @@ def audit_verify(
     as_json: Json = False,
 ) -> None:
     """Check the whole chain; name every entry that was changed or is missing. Exit 1 if any."""
-    with in_words():
+    with in_words(2):
         from bot import shell
 
+        listen_quietly()
         found = asyncio.run(shell.verify(against))
         if as_json:
             out(json.dumps({"ok": found.ok, "entries": found.entries, "head": found.head, "problems": found.problems}))
@@ -207,12 +265,46 @@ def audit_verify(
         raise typer.Exit(0 if found.ok else 1)
 
 
-@db_app.command("upgrade")
-def db_upgrade() -> None:
-    """Bring the schema up to date; refused while a Handrail owns the SQLite file."""
+@letters_app.command("list")
+def letters_list(as_json: Json = False) -> None:
+    """Show them, newest first. Exit 1 if there are any."""
+    with in_words(2):
+        from bot import shell
+
+        listen_quietly()
+        raise typer.Exit(asyncio.run(shell.dead_letters(as_json=as_json, out=out)))
+
+
+Letters = Annotated[list[str], typer.Argument(help="Their ids, or enough of the beginning.")]
+
+
+@letters_app.command("requeue")
+def letters_requeue(ids: Letters) -> None:
+    """Try to say them again."""
+    _move_letters(ids, requeue=True)
+
+
+@letters_app.command("discard")
+def letters_discard(ids: Letters) -> None:
+    """Take them away; the audit remembers who did."""
+    _move_letters(ids, requeue=False)
+
+
+def _move_letters(ids: list[str], *, requeue: bool) -> None:
     with in_words():
         from bot import shell
 
+        listen_quietly()
+        raise typer.Exit(asyncio.run(shell.move_dead_letters(ids, actor(), requeue=requeue, out=out)))
+
+
+@db_app.command("upgrade")
+def db_upgrade() -> None:
+    """Bring the schema up to date; refused while a Handrail owns the SQLite file."""
+    with in_words(2):
+        from bot import shell
+
+        listen_quietly()
         out(asyncio.run(shell.upgrade()))
 
 
@@ -222,19 +314,23 @@ def db_upgrade() -> None:
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Check settings, database, Slack and every host, and say what to do about each failure."""
-    from bot import doctor as checks
+    with in_words():
+        from bot import doctor as checks
 
-    raise typer.Exit(asyncio.run(checks.run(as_json=as_json, out=out, note=note, colour=colour)))
+        listen_quietly()
+        raise typer.Exit(asyncio.run(checks.run(as_json=as_json, out=out, note=note, colour=colour)))
 
 
 @hosts_app.command("check")
 def hosts_check(
-    names: Annotated[list[str] | None, typer.Argument(help="Only these hosts.")] = None, as_json: Json = False
+    names: Annotated[list[str] | None, typer.Argument(help="Only these: names, or tag:NAME.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Reach every host with its key, and say what to do about those that fail. Exit 1 if any."""
-    with in_words():
+    with in_words(2):
         from bot import doctor as checks
 
+        listen_quietly()
         raise typer.Exit(asyncio.run(checks.check_hosts(names or [], as_json=as_json, out=out, colour=colour)))
 
 
@@ -246,6 +342,7 @@ def guard_check(
 
     Exit 1 when any is refused.
     """
+    listen_quietly()
     from safety.command_guard import CommandGuard
 
     guard, refused = CommandGuard(), False
@@ -290,7 +387,9 @@ def redact(as_json: Json = False) -> None:
                 try:
                     item = json.loads(line)
                 except ValueError:
-                    fail(f"Not a JSON line: {line.strip()[:80]}")
+                    item = None
+                if not isinstance(item, dict):
+                    fail("Not a JSON line that holds an object; nothing of it is shown, since it may hold a secret.")
                 item["text"] = redactor.redact(str(item.get("text", ""))).text
                 sys.stdout.write(json.dumps(item, ensure_ascii=False) + "\n")
         return
@@ -302,19 +401,53 @@ def manifest(
     url: Annotated[str | None, typer.Option(help="Public address of POST /slack/events; none for Socket Mode.")] = None,
 ) -> None:
     """Print the Slack app's manifest for these commands and buttons."""
-    from bot.manifest import as_yaml
+    from bot.manifest import as_yaml, public_url
 
-    sys.stdout.write(as_yaml(url))
+    address = None if url is None else public_url(url)
+    if url is not None and address is None:
+        fail(f"'{url}' is no address Slack can reach. Write one like https://handrail.example.com/slack/events.")
+    sys.stdout.write(as_yaml(address))
 
 
 def main() -> None:
-    """Entry point."""
-    if sys.version_info < (3, 11):
-        sys.stderr.write("Handrail needs Python 3.11 or newer.\n")
-        raise SystemExit(2)
-    app()
+    """Entry point. Whatever goes wrong, a person reads a sentence; the traceback goes to the log."""
+    try:
+        app(prog_name="handrail")
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except Exception as error:  # the last door before a person
+        raise SystemExit(_fault(error)) from None
+
+
+def _fault(error: Exception) -> int:
+    """Say a reference; the traceback goes to the log, or to a file where the log would be the person's terminal."""
+    import secrets
+
+    reference = secrets.token_hex(4)
+    where = "the log has the details"
+    if sys.stderr.isatty():
+        where = f"the details are in {_written(error, reference)}"
+    else:
+        import structlog
+
+        listen_quietly()
+        structlog.get_logger("handrail").error("fault", reference=reference, exc_info=error)
+    note(f"Something went wrong that should not have ({type(error).__name__}, reference {reference}); {where}.")
+    return 1
+
+
+def _written(error: Exception, reference: str) -> str:
+    import tempfile
+    import traceback
+
+    from safety.redaction import Redactor
+
+    text = Redactor(_tokens()).redact("".join(traceback.format_exception(error))).text
+    handle, path = tempfile.mkstemp(prefix=f"handrail-{reference}-", suffix=".txt")
+    with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(text)
+    return path
 
 
 if __name__ == "__main__":
     main()
-

@@ -334,6 +334,16 @@ def load_for_switch(environment: Mapping[str, str] | None = None) -> tuple[Setti
     return settings, tuple(passed_over)
 
 
+def held_secrets(environment: Mapping[str, str] | None = None) -> list[str]:
+    """The secret values that are set, whether or not they are right: for logs made before `load`."""
+    variables = os.environ if environment is None else environment
+    secret = [name for name, field in Environment.model_fields.items() if "SecretStr" in str(field.annotation)]
+    return [variables[name].strip() for name in secret if name != _URL and variables.get(name, "").strip()]
+
+
+_URL = "HANDRAIL_DATABASE_URL"  # its password is known once it was read
+
+
 def _environment(variables: Mapping[str, str], complaints: list[str]) -> Environment:
     given = {name: value for name, value in variables.items() if name in KNOWN and value != ""}
     for name in sorted(variables):

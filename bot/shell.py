@@ -218,7 +218,7 @@ async def killswitch(
 
 
 def _unclear(found: Unclear) -> str:
-    return f"{found.message} Try `{found.suggestion}`." if found.suggestion else found.message
+    return _for_shell(f"{found.message} Try `{found.suggestion}`." if found.suggestion else found.message)
 
 
 async def _status(database: Database, *, as_json: bool, out: Say) -> int:
