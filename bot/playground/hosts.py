@@ -1,9 +1,9 @@
 """Demo hosts: real SSH servers on loopback, each around a simulated system.
 
 `start_demo_hosts` makes the keys, the known_hosts file and the servers. What a client asks to run is handed to the
-simulated shell of `system.py`, never to the machine's: nothing sent to a demo host starts a program, opens a file or
+simulated shell of `machine/`, never to the machine's: nothing sent to a demo host starts a program, opens a file or
 signals a process of the machine. What a client can still do is use memory and processor time of this process, within
-the limits `system.py` names.
+the limits that `machine/` names.
 
 As with OpenSSH without a terminal: every command leads its own session and process group; the `signal` request goes to
 that group; a connection that closes leaves the command running (its next write ends it with PIPE); and the exit status
@@ -19,17 +19,12 @@ from pathlib import Path
 
 import asyncssh
 
-from bot.playground.system import (
-    SIGNAL_NAMES,
-    Bell,
-    Call,
-    Pipe,
-    Process,
-    SimulatedSystem,
-    Stream,
-    motd,
-    sh,
-)
+from bot.playground.machine.furnishing import furnish, motd
+from bot.playground.machine.processes import Process
+from bot.playground.machine.programs import PROGRAMS
+from bot.playground.machine.signals import SIGNAL_NAMES, SIGNALS
+from bot.playground.machine.streams import Bell, Pipe, Stream
+from bot.playground.machine.system import Call, SimulatedSystem
 
 log = logging.getLogger(__name__)
 
@@ -201,9 +196,8 @@ class Session(asyncssh.SSHServerSession[bytes]):
     def signal_received(self, signal: str) -> None:
         """To the whole group, as sshd does."""
         if self._process is not None:
-            number = next((number for number, name in SIGNAL_NAMES.items() if name == signal), None)
-            for process in self._system.group(self._process.pid) if number else ():
-                self._system.signal(process, number or 0)
+            for process in self._system.processes.group(self._process.pid):
+                self._system.processes.signal(process, SIGNALS.get(signal, 0))
 
     def pause_writing(self) -> None:
         """The client reads too slowly."""
@@ -243,7 +237,7 @@ class Session(asyncssh.SSHServerSession[bytes]):
         async def body(process: Process) -> int:
             call = Call(system=system, process=process, words=words, environment=environment)
             await call.put(1, greeting.encode())
-            return await sh(call)
+            return await system.perform(call)
 
         reader = SlowedReader(self._input, self._resume)
         self._process = system.open_session(body, *words, files={0: reader, 1: out, 2: err})
@@ -357,7 +351,10 @@ async def start_demo_hosts(
     started: list[DemoHost] = []
     try:
         for name in names:
-            system = SimulatedSystem(name, now=now, pause=pause, restart_seconds=restart_seconds, login=LOGIN)
+            system = SimulatedSystem(
+                name, programs=PROGRAMS, now=now, pause=pause, restart_seconds=restart_seconds, login=LOGIN
+            )
+            furnish(system)
             host = DemoHost(name, system)
             host_key = asyncssh.generate_private_key("ssh-ed25519")
             await host.start(host_key=host_key, client_key=client_key, port=(ports or {}).get(name, 0))
