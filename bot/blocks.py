@@ -91,7 +91,7 @@ def inline(text: object, most: int = LONGEST_INLINE) -> str:
 
 def ours(text: str, most: int = LONGEST_SECTION) -> str:
     """A sentence of Handrail's own: escaped too, but it may mention people and hold code; never a group."""
-    shown = _MENTION.sub(r"<@\1>", clip(text, most))
+    shown = _MENTION.sub(r"<@\1>", clip(_fenceless(text), most))
     return shown if shown.count("`") % 2 == 0 else shown.replace("`", "ˋ")
 
 
@@ -312,8 +312,8 @@ def _button(verb: str, execution_id: int, fingerprint: str | None) -> dict[str, 
 
 
 def plain(text: str) -> Message:
-    """An answer in words, nothing in it interpreted."""
-    shown = clip(text, LONGEST_SECTION)
+    """An answer in words: no mention and no link can come of it, and no code block stays open."""
+    shown = clip(_fenceless(text), LONGEST_SECTION)
     return message(shown, [section(shown)])
 
 

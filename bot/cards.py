@@ -5,6 +5,7 @@ to the alerts channel. Buttons stand where they can be pressed now, and only the
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +19,6 @@ from bot.blocks import (
     Message,
     actions,
     channel_link,
-    clip,
     code,
     code_blocks,
     context,
@@ -733,7 +733,8 @@ def breaker_moved(event: BreakerMoved) -> Message:
 
 def moved_elsewhere(execution_id: int, asked_in: str, link: str | None) -> Message:
     """For the requester, when the channel they asked in could not be posted to. `link` is Slack's own."""
-    where = f"<{clip(link, 1_000)}|another channel>" if link else "the alerts channel"
+    is_link = link is not None and re.fullmatch(r"https?://[^\s<>|]{1,1000}", link)
+    where = f"<{link}|another channel>" if is_link else "the alerts channel"
     words = f"I cannot post in {channel_link(asked_in)}, so #{execution_id} reports in {where}."
     return message(words, [section(words)])
 

@@ -124,7 +124,7 @@ class Outbox:
         self.wake()
         while self._clock.monotonic() < deadline:
             try:
-                if not self._busy and not await self._database.read(outbox.ready, self._clock.now(), per_channel=1):
+                if not self._busy and not await self._ready(per_channel=1):
                     return True
             except StorageUnavailable:
                 return False
@@ -139,7 +139,7 @@ class Outbox:
         now, pause = self._clock.monotonic(), self._poll
         if now < self._silent_until:
             return min(self._silent_until - now, self._poll)
-        for ready in await self._database.read(outbox.ready, self._clock.now()):
+        for ready in await self._ready():
             lane, utterance = _lane(ready), _utterance(ready)
             if lane in self._busy or len(self._busy) >= MOST_AT_ONCE:
                 continue
@@ -151,6 +151,15 @@ class Outbox:
             self._busy.add(lane)
             turns.create_task(self._turn(ready, lane))
         return pause
+
+    async def _ready(self, per_channel: int = 10) -> list[Ready]:
+        reading = asyncio.ensure_future(self._database.read(outbox.ready, self._clock.now(), per_channel=per_channel))
+        try:
+            return await asyncio.shield(reading)
+        except asyncio.CancelledError:
+            # A read cut off half-way would leave its connection open behind it.
+            await asyncio.gather(reading, return_exceptions=True)
+            raise
 
     async def _recover(self) -> None:
         now = self._clock.monotonic()

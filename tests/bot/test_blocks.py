@@ -1,0 +1,616 @@
+"""Whatever is in a record, Slack takes the message, and nobody is pinged by it."""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bot import blocks, cards
+from bot.blocks import Message
+from bot.playground.block_kit import ALL_TEXT_IN_A_MESSAGE, Surface, check_blocks, text_length
+from runbooks.progress import (
+    ApprovalAsked,
+    BreakerMoved,
+    EmergencyUsed,
+    ExecutionEnded,
+    ExecutionInterrupted,
+    SwitchEngaged,
+    SwitchReleased,
+    SwitchStopped,
+)
+from storage.records import (
+    Actor,
+    Approval,
+    ApprovalState,
+    AuditEntry,
+    Breaker,
+    BreakerState,
+    Consent,
+    Danger,
+    Death,
+    Execution,
+    HostLock,
+    HostRun,
+    HostState,
+    KillSwitch,
+    Origin,
+    OutputLine,
+    Phase,
+    Priority,
+    Scope,
+    State,
+    StepRun,
+    StepState,
+)
+
+NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
+BOB = Actor(id="UBOB", name="bob")
+
+nasty = st.sampled_from(
+    [
+        "<!here>",
+        "<@UALICE>",
+        "<https://evil.example|click>",
+        "&&&&",
+        "```",
+        "`",
+        "\u202e",
+        "🧨",
+        "\x00",
+        "\ud800",
+        "\n",
+        "*b*",
+    ]
+)
+texts = st.one_of(
+    st.text(max_size=60),
+    st.lists(nasty, min_size=1, max_size=8).map("".join),
+    st.builds(lambda piece, times: piece * times, nasty, st.sampled_from([1, 400, 4_000])),
+)
+maybe = st.one_of(st.none(), texts)
+times = st.integers(0, 10**7).map(lambda seconds: NOW + timedelta(seconds=seconds))
+actors = st.builds(Actor, id=st.one_of(st.just("UBOB"), texts), name=texts)
+hosts_of = st.one_of(
+    st.lists(texts, min_size=1, max_size=3).map(tuple), st.just(tuple(f"web-{number:03}" for number in range(300)))
+)
+executions = st.builds(
+    Execution,
+    id=st.integers(1, 2**53),
+    runbook=texts,
+    params=st.dictionaries(texts, st.one_of(texts, st.integers(), st.none()), max_size=4),
+    hosts=hosts_of,
+    services=st.just(("nginx",)),
+    danger=st.sampled_from(Danger),
+    actor=actors,
+    origin=st.sampled_from(Origin),
+    channel=st.one_of(st.just("C0INC"), st.none(), texts),
+    text=texts,
+    reason=maybe,
+    dry_run=st.booleans(),
+    priority=st.sampled_from(Priority),
+    state=st.sampled_from(State),
+    phase=st.sampled_from(Phase),
+    created_at=times,
+    queued_at=times,
+    timeout=st.just(300.0),
+    emergency_at=st.one_of(st.none(), times),
+    fingerprint=st.one_of(st.none(), st.just("f" * 64)),
+    started_at=st.one_of(st.none(), times),
+    ended_at=st.one_of(st.none(), times),
+    ending=maybe,
+    note=maybe,
+    cancel_at=st.one_of(st.none(), times),
+    cancel_reason=maybe,
+    retry_of=st.one_of(st.none(), st.integers(1, 99)),
+    steps_total=st.integers(0, 900),
+    steps_done=st.integers(0, 900),
+    current=maybe,
+)
+host_runs = st.builds(
+    HostRun,
+    execution_id=st.just(42),
+    host=texts,
+    position=st.integers(0, 300),
+    state=st.sampled_from(HostState),
+    reason=maybe,
+    outcome=maybe,
+)
+many_hosts = st.one_of(
+    st.lists(host_runs, max_size=4).map(tuple),
+    st.tuples(host_runs, st.just(300)).map(lambda pair: (pair[0],) * pair[1]),
+)
+step_runs = st.builds(
+    StepRun,
+    execution_id=st.just(42),
+    host=texts,
+    step=st.sampled_from(["1", "3.1"]),
+    attempt=st.integers(1, 4),
+    title=texts,
+    state=st.sampled_from(StepState),
+    started_at=times,
+    ended_at=st.one_of(st.none(), times),
+    exit_status=st.one_of(st.none(), st.integers(0, 255)),
+    signal=maybe,
+    death=st.one_of(st.none(), st.sampled_from(Death)),
+    reason=maybe,
+    lines=st.integers(0, 10**6),
+    dropped=st.integers(0, 10**6),
+)
+many_steps = st.one_of(st.lists(step_runs, max_size=3).map(tuple), step_runs.map(lambda step: (step,) * 300))
+output_lines = st.builds(
+    OutputLine,
+    host=texts,
+    step=st.just("1"),
+    attempt=st.just(1),
+    seq=st.integers(0, 9),
+    stream=st.just("out"),
+    text=texts,
+    at=times,
+)
+tails = st.one_of(st.lists(output_lines, max_size=5), output_lines.map(lambda line: [line] * 200))
+approvals = st.builds(
+    Approval,
+    id=st.integers(1, 99),
+    execution_id=st.just(42),
+    fingerprint=st.just("f" * 64),
+    kind=st.sampled_from([Consent.CONFIRM, Consent.APPROVE]),
+    state=st.sampled_from(ApprovalState),
+    requested_at=times,
+    expires_at=times,
+    decided_by=st.one_of(st.none(), st.just("UBOB"), texts),
+    good_until=st.one_of(st.none(), times),
+    reason=maybe,
+)
+locks = st.lists(st.builds(HostLock, host=texts, execution_id=st.integers(1, 50), since=times), max_size=8).map(tuple)
+situations = st.builds(
+    cards.Situation,
+    hosts=many_hosts,
+    approval=st.one_of(st.none(), approvals),
+    locks=locks,
+    holders=st.lists(executions, max_size=2).map(tuple),
+    resumable=st.booleans(),
+    undoable=st.booleans(),
+    retriable=st.booleans(),
+)
+switches = st.builds(
+    KillSwitch,
+    scope=st.sampled_from(Scope),
+    subject=texts,
+    engaged_by=actors,
+    engaged_at=times,
+    now=st.booleans(),
+    reason=maybe,
+)
+
+
+def _check(title: str, command: str, kind: str) -> dict[str, Any]:
+    return {"kind": kind, "title": title, "command": command, "output": title, "pattern": None, "allow_exit": [0]}
+
+
+steps = st.one_of(
+    st.builds(
+        lambda title, command, undo: {
+            "kind": "run",
+            "title": title,
+            "command": command,
+            "idempotent": True,
+            "undo": {"command": command} if undo else None,
+            "unless": _check(title, command, "expect"),
+        },
+        texts,
+        texts,
+        st.booleans(),
+    ),
+    st.builds(_check, texts, texts, st.sampled_from(["expect", "require"])),
+    st.builds(
+        lambda title, body: {"kind": "call", "title": title, "method": "POST", "url": title, "body": body}, texts, texts
+    ),
+    st.builds(lambda title: {"kind": "wait", "title": title, "seconds": 3.0}, texts),
+)
+plans = st.builds(
+    lambda hosts, planned, notes, many: {
+        "hosts": [{"host": host, "facts": {}, "steps": planned * (20 if many else 1)} for host in hosts],
+        "services": [],
+        "notes": notes,
+    },
+    hosts_of,
+    st.lists(st.one_of(steps, steps.map(lambda s: {"kind": "parallel", "title": "p", "steps": [s, s]})), max_size=3),
+    st.lists(texts, max_size=2),
+    st.booleans(),
+)
+news = st.builds(
+    cards.StepNews,
+    execution=executions,
+    step=step_runs,
+    tail=tails,
+    lines=st.integers(0, 10**6),
+    command=maybe,
+    note=maybe,
+)
+
+BUILDERS: dict[str, st.SearchStrategy[Any]] = {
+    "card": st.builds(cards.card, executions, times, situations),
+    "plan": st.builds(cards.plan_messages, executions, plans),
+    "approval": st.builds(
+        ApprovalAsked,
+        execution=executions,
+        approval=approvals,
+        plan=plans,
+        why=texts,
+        notify=st.one_of(st.just("S0ONCALL"), maybe),
+        approvers=st.lists(st.one_of(st.just("UBOB"), texts), max_size=20).map(tuple),
+    ).map(cards.approval_message),
+    "reminder": st.builds(cards.reminder, executions, approvals, maybe, st.just(("UBOB",))),
+    "decided": st.builds(cards.decided, executions, approvals),
+    "step": news.map(cards.step_message),
+    "ending": st.builds(
+        ExecutionEnded, execution=executions, hosts=many_hosts, steps=many_steps, tail=tails, gate=maybe
+    ).map(cards.ending),
+    "interruption": st.builds(
+        ExecutionInterrupted,
+        execution=executions,
+        steps=many_steps,
+        reason=texts,
+        resumable=st.booleans(),
+        undoable=st.booleans(),
+    ).map(cards.interruption),
+    "continued": st.builds(cards.continued, executions, st.none(), texts),
+    "engaged": st.builds(
+        SwitchEngaged,
+        switch=switches,
+        actor=actors,
+        running=st.lists(executions, max_size=7).map(tuple),
+        waiting=st.lists(executions, max_size=2).map(tuple),
+        channel=st.none(),
+    ).map(cards.switch_engaged),
+    "stopped": st.builds(
+        SwitchStopped,
+        switch=switches,
+        found=st.lists(st.tuples(st.integers(1, 99), texts, st.sampled_from(Death)), max_size=30).map(tuple),
+        seconds=st.floats(0, 90),
+        channel=st.none(),
+    ).map(cards.switch_stopped),
+    "released": st.builds(SwitchReleased, switch=switches, actor=actors, reason=texts, channel=st.none()).map(
+        cards.switch_released
+    ),
+    "emergency": st.builds(EmergencyUsed, execution=executions, switches=st.lists(switches, max_size=7).map(tuple)).map(
+        cards.emergency
+    ),
+    "breaker": st.builds(
+        BreakerMoved,
+        breaker=st.builds(Breaker, runbook=texts, host=texts, state=st.sampled_from(BreakerState)),
+        execution=executions,
+    ).map(cards.breaker_moved),
+    "duplicate": executions.map(cards.duplicate),
+    "resume": st.builds(cards.resume_choice, executions, texts, host=texts, place=st.sampled_from(["1", "3.1"])),
+    "spoken": texts.map(blocks.spoken),
+    "moved": st.builds(
+        cards.moved_elsewhere, st.integers(1, 99), texts, st.one_of(maybe, st.just("https://a.example/p1"))
+    ),
+    "catalog": st.lists(st.tuples(texts, texts, texts, st.sampled_from(Danger)), max_size=60).map(blocks.catalog_list),
+    "executions": st.builds(blocks.execution_lines, st.lists(executions, max_size=30), times),
+    "switches": st.lists(switches, max_size=40).map(blocks.switch_list),
+    "audit": st.lists(
+        st.builds(
+            AuditEntry,
+            seq=st.integers(1, 10**9),
+            at=times,
+            kind=texts,
+            actor=texts,
+            origin=st.just("command"),
+            execution_id=st.one_of(st.none(), st.integers(1, 99)),
+            data=st.dictionaries(texts, texts, max_size=3),
+            previous=st.just("0" * 64),
+            hash=st.just("a" * 64),
+        ),
+        max_size=40,
+    ).map(blocks.audit_lines),
+    "logs": tails.map(blocks.logs),
+    "plain": texts.map(blocks.plain),
+}
+
+
+def _messages(made: Message | list[Message]) -> list[Message]:
+    return made if isinstance(made, list) else [made]
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if value.get("type") == "mrkdwn":
+            assert value["verbatim"] is True
+            yield value["text"]
+        for item in value.values():
+            yield from _strings(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _strings(item)
+
+
+OURS = re.compile(
+    r"<(@[UW][A-Z0-9]+|#[CDG][A-Z0-9]+|!subteam\^S[A-Z0-9]+|!date\^\d+\^\{date_short_pretty\} \{time(_secs)?\}\|[^<>|]+"
+    r"|https?://[^<>|\s]+\|another channel)>"
+)
+
+
+def assert_slack_takes(message: Message) -> None:
+    """Every limit, and no mention or link that isn't ours."""
+    assert check_blocks(list(message.blocks), surface=Surface.MESSAGE) == []
+    assert text_length(message.blocks) <= ALL_TEXT_IN_A_MESSAGE - 500
+    assert len(message.blocks) <= 48
+    assert 0 < blocks.units(message.text) <= 4_000
+    json.dumps(message.payload()).encode()
+    for text in [message.text, *_strings(list(message.blocks))]:
+        text.encode()
+        assert blocks.units(text) <= 3_000 or text is message.text
+        assert not re.search(r"[<>]", OURS.sub("", text)), text
+        assert not re.search(r"&(?!amp;|lt;|gt;)", text), text
+        assert not re.search("[\u202a-\u202e\x00]", text)
+    for text in _strings(list(message.blocks)):
+        assert text.count("```") % 2 == 0, text
+
+
+@pytest.mark.parametrize("name", sorted(BUILDERS))
+def test_slack_takes_whatever_a_record_holds(name: str) -> None:
+    @settings(
+        max_examples=60,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example, HealthCheck.data_too_large],
+    )
+    @given(BUILDERS[name])
+    def holds(made: Message | list[Message]) -> None:
+        for message in _messages(made):
+            assert_slack_takes(message)
+
+    holds()
+
+
+def an_execution(**changes: Any) -> Execution:
+    values: dict[str, Any] = {
+        "id": 42,
+        "runbook": "restart-service",
+        "params": {"service": "nginx", "settle": 5},
+        "hosts": ("web-01",),
+        "services": ("nginx",),
+        "danger": Danger.HIGH,
+        "actor": BOB,
+        "origin": Origin.COMMAND,
+        "channel": "C0INC",
+        "text": "",
+        "reason": None,
+        "dry_run": False,
+        "priority": Priority.NORMAL,
+        "state": State.RUNNING,
+        "phase": Phase.APPLY,
+        "created_at": NOW,
+        "queued_at": NOW,
+        "timeout": 300.0,
+        "fingerprint": "f" * 64,
+    }
+    return Execution(**values | changes)
+
+
+def labels(message: Message) -> list[str]:
+    """The buttons of a message, in order."""
+    return [
+        element["text"]["text"]
+        for block in message.blocks
+        if block["type"] == "actions"
+        for element in block["elements"]
+    ]
+
+
+def an_approval(kind: Consent = Consent.APPROVE, **changes: Any) -> Approval:
+    values: dict[str, Any] = {"state": ApprovalState.WAITING, "decided_by": None} | changes
+    return Approval(
+        id=1,
+        execution_id=42,
+        fingerprint="f" * 64,
+        kind=kind,
+        requested_at=NOW,
+        expires_at=NOW + timedelta(minutes=15),
+        **values,
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "situation", "expected"),
+    [
+        (State.PENDING, cards.Situation(), ["Cancel", "Show plan"]),
+        (
+            State.AWAITING_APPROVAL,
+            cards.Situation(approval=an_approval()),
+            ["Approve", "Deny", "Cancel", "Show plan"],
+        ),
+        (
+            State.AWAITING_APPROVAL,
+            cards.Situation(approval=an_approval(Consent.CONFIRM)),
+            ["Confirm", "Cancel", "Show plan"],
+        ),
+        (State.RUNNING, cards.Situation(), ["Cancel", "Show plan"]),
+        (State.FAILED, cards.Situation(retriable=True, undoable=True), ["Retry", "Roll back", "Show plan"]),
+        (State.INTERRUPTED, cards.Situation(resumable=True), ["Resume", "Give up", "Show plan"]),
+        (State.SUCCEEDED, cards.Situation(), ["Show plan"]),
+        (State.DENIED, cards.Situation(), ["Show plan"]),
+    ],
+)
+def test_the_headline_offers_what_can_be_done_now(
+    state: State, situation: cards.Situation, expected: list[str]
+) -> None:
+    assert labels(cards.card(an_execution(state=state), NOW, situation)) == expected
+
+
+def test_consent_carries_the_fingerprint_of_what_was_shown() -> None:
+    message = cards.card(an_execution(state=State.AWAITING_APPROVAL), NOW, cards.Situation(approval=an_approval()))
+    [row] = [block for block in message.blocks if block["type"] == "actions"]
+    values = {element["action_id"]: element["value"] for element in row["elements"]}
+    assert values["handrail:approve"] == f"42:{'f' * 16}"
+    assert values["handrail:cancel"] == "42"
+
+
+@given(st.integers(1, 2**53), st.one_of(st.none(), st.just("ab" * 32)))
+def test_a_button_value_is_read_as_it_was_written(number: int, fingerprint: str | None) -> None:
+    assert blocks.parse_value(blocks.button_value(number, fingerprint)) == (
+        number,
+        fingerprint[:16] if fingerprint else None,
+    )
+
+
+@pytest.mark.parametrize("value", ["", "x", "-1", "4 2", "²", ":abc", "9" * 40])
+def test_a_value_that_is_none_of_ours_is_refused(value: str) -> None:
+    with pytest.raises(ValueError, match="not the value"):
+        blocks.parse_value(value)
+
+
+def test_the_headline_says_who_what_where_and_how_far() -> None:
+    running = an_execution(
+        started_at=NOW, steps_total=3, steps_done=1, current="Restart the service", reason="pool exhausted"
+    )
+    text = json.dumps(cards.card(running, NOW + timedelta(seconds=12)).payload())
+    for words in (
+        "#42 restart-service nginx settle=5 on web-01",
+        "step 2 of 3: Restart the service",
+        "12 s so far",
+        "asked by <@UBOB>",
+        "reason: pool exhausted",
+    ):
+        assert words in text
+
+
+def test_whoever_meets_a_lock_sees_who_holds_it_and_can_free_an_interrupted_one() -> None:
+    holder = an_execution(id=41, state=State.INTERRUPTED)
+    waiting = cards.Situation(locks=(HostLock(host="web-01", execution_id=41, since=NOW),), holders=(holder,))
+    message = cards.card(an_execution(state=State.PENDING, note="web-01 is held by #41"), NOW, waiting)
+    assert "web-01 is held by #41 since <!date^" in json.dumps(message.payload())
+    assert labels(message) == ["Cancel", "Show plan", "Give up"]
+
+
+def test_an_ending_says_how_long_it_took_and_what_changed() -> None:
+    done = an_execution(
+        state=State.SUCCEEDED,
+        started_at=NOW,
+        ended_at=NOW + timedelta(seconds=12),
+        ending="nginx pid 812 -> 1043 on web-01",
+    )
+    message = cards.ending(ExecutionEnded(execution=done, hosts=(), steps=()))
+    assert message.text.endswith("succeeded in 12 s: nginx pid 812 -&gt; 1043 on web-01")
+
+
+def test_with_several_hosts_an_ending_counts_those_that_are_well() -> None:
+    done = an_execution(
+        state=State.FAILED, started_at=NOW, ended_at=NOW + timedelta(seconds=12), ending="web-05 failed"
+    )
+    hosts = tuple(
+        HostRun(
+            execution_id=42,
+            host=f"web-0{number}",
+            position=number,
+            state=HostState.FAILED if number == 5 else HostState.SUCCEEDED,
+        )
+        for number in range(1, 6)
+    )
+    message = cards.ending(ExecutionEnded(execution=done, hosts=hosts, steps=()))
+    assert "failed after 12 s (4 of 5 hosts succeeded): web-05 failed" in message.text
+
+
+def test_a_refusal_says_why_and_when_it_may_work() -> None:
+    refused = an_execution(state=State.REFUSED, ending="by the cooldown: it may work in 7 min 12 s.")
+    message = cards.ending(ExecutionEnded(execution=refused, hosts=(), steps=(), gate="cooldown"))
+    assert message.text.endswith("was refused by the cooldown: it may work in 7 min 12 s.")
+
+
+def test_a_plan_shows_every_command_and_says_what_cannot_be_undone() -> None:
+    plan = {
+        "hosts": [
+            {
+                "host": host,
+                "facts": {},
+                "steps": [
+                    _check("nginx is the one we saw", "systemctl show nginx", "require"),
+                    {"kind": "run", "title": "Restart", "command": "systemctl restart nginx", "undo": None},
+                ],
+            }
+            for host in ("web-01", "web-02")
+        ],
+        "notes": [],
+    }
+    [message] = cards.plan_messages(an_execution(hosts=("web-01", "web-02")), plan)
+    text = json.dumps(message.payload())
+    assert "On web-01 and web-02" in text
+    assert "systemctl restart nginx" in text
+    assert "cannot be undone" in text
+    assert "must hold right before the change" in text
+    assert text.count("systemctl restart nginx") == 1
+
+
+def test_a_command_of_four_thousand_characters_is_shown_whole_in_the_plan_and_cut_in_the_approval() -> None:
+    command = "echo " + "x" * 4_000 + " the end"
+    plan = {
+        "hosts": [{"host": "web-01", "facts": {}, "steps": [{"kind": "run", "title": "Say", "command": command}]}],
+        "notes": [],
+    }
+    shown = "".join(str(message.blocks) for message in cards.plan_messages(an_execution(), plan))
+    asked = cards.approval_message(
+        ApprovalAsked(
+            execution=an_execution(),
+            approval=an_approval(),
+            plan=plan,
+            why="it is dangerous",
+            notify=None,
+            approvers=(),
+        )
+    )
+    assert shown.count("x") >= 4_000
+    assert "the end" in shown
+    assert "more characters" in str(asked.blocks)
+    assert "the whole plan is in this thread" in str(asked.blocks)
+
+
+def test_an_approval_names_those_who_may_and_until_when() -> None:
+    asked = cards.approval_message(
+        ApprovalAsked(
+            execution=an_execution(),
+            approval=an_approval(),
+            plan={"hosts": [], "notes": []},
+            why="restart-service is dangerous",
+            notify="S0ONCALL",
+            approvers=("UCAROL",),
+        )
+    )
+    text = json.dumps(asked.payload())
+    assert "<!subteam^S0ONCALL>, <@UCAROL>" in text
+    assert "|2026-11-21 03:15 UTC>" in text
+    assert labels(asked) == ["Approve", "Deny", "Cancel", "Show plan"]
+
+
+@pytest.mark.parametrize("state", [s for s in ApprovalState if s is not ApprovalState.WAITING])
+def test_a_decided_approval_has_no_buttons(state: ApprovalState) -> None:
+    message = cards.decided(an_execution(), an_approval(state=state, decided_by="UCAROL"))
+    assert labels(message) == []
+    assert "Approval" in message.text
+
+
+def test_the_newest_lines_are_the_ones_that_are_shown() -> None:
+    lines = [f"line {number}" for number in range(1_000)]
+    block, shown = blocks.newest(lines)
+    assert block.rstrip("`\n").endswith("line 999")
+    assert "line 0\n" not in block
+    assert 0 < shown < 1_000
+
+
+def test_output_cannot_close_its_code_block_or_ping_anybody() -> None:
+    block, _ = blocks.newest(["``` <!channel> ```", "````"])
+    assert block.count("```") == 2
+    assert "<!" not in block
+
+
+def test_a_repeated_message_says_so_in_text_and_blocks() -> None:
+    again = cards.repeated(blocks.plain("hello").payload(user="UBOB"))
+    assert again["text"] == "*(repeated)* hello"
+    assert "(repeated)" in str(again["blocks"][-1])
+    assert again["user"] == "UBOB"
+    assert check_blocks(again["blocks"], surface=Surface.MESSAGE) == []
