@@ -1,13 +1,15 @@
 """Fixtures for every room. Whatever touches storage runs on SQLite and on PostgreSQL."""
 
 import os
+import shutil
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from storage.database import Database
+from storage.database import Database, parse_url
+from storage.migrations import upgrade
 from tests.postgres import Postgres, missing
 
 for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
@@ -35,21 +37,46 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return server.new_database(f"t_{uuid.uuid4().hex[:12]}")
 
 
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the schema, made once and copied for each test."""
+    path = tmp_path_factory.mktemp("schema") / "handrail.db"
+    upgrade(parse_url(f"sqlite+aiosqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres: Postgres) -> str:
+    """A PostgreSQL database with the schema, made once and copied for each test."""
+    upgrade(parse_url(postgres.new_database("migrated")))
+    return "migrated"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database with the schema on each engine."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "handrail.db")
+        return f"sqlite+aiosqlite:///{tmp_path}/handrail.db"
+    template = request.getfixturevalue("migrated_template")
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.new_database(f"t_{uuid.uuid4().hex[:12]}", template=template)
+
+
 @pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    """Migrated and open."""
-    database = Database(database_url)
-    await database.migrate()
+async def database(migrated_url: str) -> AsyncIterator[Database]:
+    """Migrated and open, on each engine."""
+    database = Database(migrated_url)
     await database.start()
     yield database
     await database.close()
 
 
 @pytest.fixture
-async def sqlite(tmp_path: Path) -> AsyncIterator[Database]:
+async def sqlite(tmp_path: Path, migrated_file: Path) -> AsyncIterator[Database]:
     """For tests in which the engine behind does not matter."""
+    shutil.copy(migrated_file, tmp_path / "handrail.db")
     database = Database(f"sqlite+aiosqlite:///{tmp_path}/handrail.db")
-    await database.migrate()
     await database.start()
     yield database
     await database.close()

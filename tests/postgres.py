@@ -61,14 +61,14 @@ class Postgres:
             return self.given.rsplit("/", 1)[0] + f"/{database}"
         return f"postgresql+psycopg://handrail@/{database}?host={self.folder}"
 
-    def new_database(self, name: str) -> str:
-        """Make an empty database and return its URL."""
+    def new_database(self, name: str, *, template: str = "template1") -> str:
+        """Make a database, empty or as a copy, and return its URL."""
         import psycopg
 
         plain = self.url().replace("postgresql+psycopg://", "postgresql://")
         with psycopg.connect(plain, autocommit=True) as connection:
             connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
-            connection.execute(f'CREATE DATABASE "{name}"'.encode())
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
         return self.url(name)
 
     def _run(self, program: str, *args: str) -> None:

@@ -26,8 +26,8 @@ async def test_a_hundred_callers_lose_no_update(database: Database) -> None:
     assert await database.read(lambda c: controls.buckets(c, ["counter"])["counter"]) == 100
 
 
-async def test_two_databases_on_the_same_store_take_turns(database: Database, database_url: str) -> None:
-    other = Database(database_url)
+async def test_two_databases_on_the_same_store_take_turns(database: Database, migrated_url: str) -> None:
+    other = Database(migrated_url)
     await other.start()
     try:
         await asyncio.gather(*(one.write(add_one) for one in (database, other) for _ in range(30)))
