@@ -31,7 +31,7 @@ from storage.records import (
 )
 
 _COLUMNS = [c for c in t.executions.c if c.name not in {"plan", "normalised", "priority_rank", "request_id"}]
-UNFINISHED = (State.PENDING, State.AWAITING_APPROVAL, State.RUNNING)
+UNFINISHED = (State.PENDING, State.AWAITING_APPROVAL, State.RUNNING, State.INTERRUPTED)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

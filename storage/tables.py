@@ -113,6 +113,7 @@ requests = Table(
     Index("ix_requests_new", "received_at", sqlite_where=text("state = 'new'"), postgresql_where=text("state = 'new'")),
 )
 
+_UNFINISHED = text("normalised IS NOT NULL AND state IN ('pending', 'awaiting_approval', 'running', 'interrupted')")
 executions = Table(
     "executions",
     metadata,
@@ -179,8 +180,8 @@ executions = Table(
         "uq_executions_unfinished",
         "normalised",
         unique=True,
-        sqlite_where=text("normalised IS NOT NULL AND state IN ('pending', 'awaiting_approval', 'running')"),
-        postgresql_where=text("normalised IS NOT NULL AND state IN ('pending', 'awaiting_approval', 'running')"),
+        sqlite_where=_UNFINISHED,
+        postgresql_where=_UNFINISHED,
     ),
     Index("ix_executions_created", "created_at", "id"),
     sqlite_autoincrement=True,  # an id is never given twice, whatever is deleted behind our back

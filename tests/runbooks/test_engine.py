@@ -404,6 +404,19 @@ async def test_after_a_death_in_the_middle_a_person_is_asked(database: Database)
         assert (await database.read(audit.verify)).ok
 
 
+async def test_asking_again_for_what_was_interrupted_leads_to_it(database: Database) -> None:
+    async with a_house(database, replies={"touch": Reply(hangs=True, ignores_term=True)}, catalog=OURS) as house:
+        first = await house.ask("steady a on web-01")
+        await house.remote.until("touch")
+        await house.engine.cancel(first.execution.id, BOB)
+        await house.reaches(first.execution.id, State.INTERRUPTED)
+        again = await house.ask("steady a on web-01")
+        assert (again.duplicate, again.execution.id) == (True, first.execution.id)
+        house.remote.replies["touch"] = Reply()
+        await house.engine.resume(first.execution.id, BOB, again=True)
+        assert (await house.ends(first)).state is State.SUCCEEDED
+
+
 async def test_after_a_death_an_idempotent_step_goes_on_by_itself(database: Database) -> None:
     catalog = catalog_with(Repeatable)
     replies = {"mkdir": Reply(hangs=True), "touch": Reply()}

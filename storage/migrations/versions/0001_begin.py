@@ -185,8 +185,12 @@ def upgrade() -> None:
         "executions",
         ["normalised"],
         unique=True,
-        sqlite_where=sa.text("normalised IS NOT NULL AND state IN ('pending', 'awaiting_approval', 'running')"),
-        postgresql_where=sa.text("normalised IS NOT NULL AND state IN ('pending', 'awaiting_approval', 'running')"),
+        sqlite_where=sa.text(
+            "normalised IS NOT NULL AND state IN ('pending', 'awaiting_approval', 'running', 'interrupted')"
+        ),
+        postgresql_where=sa.text(
+            "normalised IS NOT NULL AND state IN ('pending', 'awaiting_approval', 'running', 'interrupted')"
+        ),
     )
     op.create_table(
         "kill_switches",
