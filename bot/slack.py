@@ -17,6 +17,7 @@ from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.context.ack.async_ack import AsyncAck
+from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actions import PREFIX
@@ -118,10 +119,22 @@ def events_handler(app: AsyncApp) -> Any:
         timestamp = request.headers.get("X-Slack-Request-Timestamp", "0")
         if not re.fullmatch(r"[0-9]{1,12}", timestamp):
             return web.json_response({"error": "invalid request"}, status=401)
-        answer = await app.async_dispatch(await to_bolt_request(request))
-        return await to_aiohttp_response(answer)
+        parsed = await _parsed(request)
+        if parsed is None:
+            return web.json_response({"error": "invalid request"}, status=400)
+        return await to_aiohttp_response(await app.async_dispatch(parsed))
 
     return handle
+
+
+async def _parsed(request: web.Request) -> AsyncBoltRequest | None:
+    """The request as Bolt reads it; None for a body that no Slack sends. Too large a one is aiohttp's to refuse."""
+    try:
+        parsed = await to_bolt_request(request)
+    except (ValueError, AttributeError, TypeError) as error:  # Bolt reads the body before it looks at the signature
+        log.warning("body_not_understood", error=type(error).__name__)
+        return None
+    return parsed if isinstance(parsed.body, dict) else None
 
 
 class Socket:

@@ -1,4 +1,4 @@
-"""A second Slack, small and strict, that shares no code with the local workspace: what a stranger would send and answer.
+"""A second Slack, small and strict, that shares no code with the local workspace: what a stranger sends and answers.
 
 The Web API side records every call and answers the least that a client accepts. The other side signs slash commands and
 clicks as Slack's documentation says ("Verifying requests from Slack", version 0) and posts them.
@@ -6,6 +6,7 @@ clicks as Slack's documentation says ("Verifying requests from Slack", version 0
 
 import hashlib
 import hmac
+import io
 import itertools
 import json
 import time
@@ -92,6 +93,8 @@ class ForeignSlack:
                 return {"ok": True, "message_ts": f"{int(time.time())}.{next(self._numbers):06d}"}
             case "conversations.replies" | "conversations.history":
                 return {"ok": True, "messages": [], "has_more": False}
+            case "conversations.open":
+                return {"ok": True, "channel": {"id": f"D{fields.get('users', '')}"}}
             case "usergroups.users.list":
                 return {"ok": True, "users": []}
             case _:
@@ -115,10 +118,12 @@ class ForeignSlack:
             if call.method == "respond" or (call.method == "chat.postEphemeral" and call.fields.get("user") == person)
         )
 
-    def button(self, label: str) -> Mapping[str, Any] | None:
-        """The newest button with this label, with the channel and ts of the message that it is on."""
+    def button(self, label: str, saying: str) -> Mapping[str, Any] | None:
+        """The newest button with this label on a message that says this too, with its channel."""
         for call in reversed(self.calls):
             blocks = call.fields.get("blocks") or []
+            if saying not in json.dumps(blocks):
+                continue
             for block in json.loads(blocks) if isinstance(blocks, str) else blocks:
                 for element in block.get("elements", ()) if block.get("type") == "actions" else ():
                     if element.get("text", {}).get("text") == label:
@@ -197,9 +202,11 @@ class ForeignSlack:
             signature = hmac.new((secret or self.signing_secret).encode(), basis, hashlib.sha256).hexdigest()
             headers |= {"X-Slack-Request-Timestamp": moment, "X-Slack-Signature": f"v0={signature}"}
         began = time.monotonic()
-        async with aiohttp.ClientSession() as session:
-            async with session.post(self.events_url, data=body, headers=headers) as answer:
-                return Answer(status=answer.status, text=await answer.text(), seconds=time.monotonic() - began)
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(self.events_url, data=io.BytesIO(body), headers=headers) as answer,
+        ):
+            return Answer(status=answer.status, text=await answer.text(), seconds=time.monotonic() - began)
 
     async def command(self, person: str, text: str, **how: Any) -> Answer:
         """A signed slash command; `command` and `trigger` as of `command_form`, the rest as of `deliver`."""

@@ -163,7 +163,7 @@ class Bot:
         """Up when it says that it is ready."""
         (self.folder / "handrail.yml").write_text(yaml.safe_dump(dict(self.config), sort_keys=False))
         with (self.folder / "bot.log").open("ab") as log:
-            self.process = subprocess.Popen(
+            self.process = subprocess.Popen(  # noqa: ASYNC220 -- it returns at once
                 [sys.executable, "-m", "bot", "serve"], cwd=ROOT, env=self.environment, stdout=log, stderr=log
             )
         await until(self._is_ready, "the bot being ready", self.log)
@@ -172,9 +172,9 @@ class Bot:
         if self.process is None or self.process.poll() is not None:
             raise AssertionError(f"The bot ended.\n{self.log()}")
         try:
-            async with aiohttp.ClientSession() as session:
-                async with session.get(f"http://127.0.0.1:{self.port}/readyz") as answer:
-                    return answer.status == 200
+            ready = f"http://127.0.0.1:{self.port}/readyz"
+            async with aiohttp.ClientSession() as session, session.get(ready) as answer:
+                return answer.status == 200
         except aiohttp.ClientError:
             return False
 

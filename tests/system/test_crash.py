@@ -13,7 +13,7 @@ from pathlib import Path
 from bot.playground.workspace import Workspace
 from storage import audit, executions
 from storage.records import State
-from tests.system.serving import Bot, button, counted, everything, sees, sleepers, told, until
+from tests.system.serving import Bot, button, counted, sees, sleepers, told, until
 
 ROUNDS = int(os.environ.get("HANDRAIL_TEST_KILLS", "10"))
 
@@ -29,8 +29,7 @@ async def test_a_step_in_flight_is_interrupted_by_a_crash_and_not_run_again(bot:
         said = await sees(workspace, "interrupted")
         print(f"interrupted {time.monotonic() - began:.1f} s after the start")
         assert len(sleepers(seconds)) == 1, "the command of before is still the only one"
-        offered = {label for message in everything(workspace) for label in workspace.buttons(message)}
-        assert {"Resume", "Give up"} <= offered
+        assert "Give up" in workspace.buttons(await button(workspace, "Resume"))
         assert "unknown" in said
 
         await workspace.command("bob", "incidents", "/runbook count-once /tmp on web-01")
@@ -76,8 +75,10 @@ async def test_nothing_runs_twice_however_often_the_bot_is_killed(
 ) -> None:
     seed = int(time.time())
     print(f"seed {seed}")
-    chance = random.Random(seed)
-    for _ in range(ROUNDS):
+    chance = random.Random(seed)  # noqa: S311
+    # Elsewhere than on SQLite, where one owner lives at a time, a dead owner is noticed by its lease only: that takes.
+    rounds = ROUNDS if bot.database_url.startswith("sqlite") else max(2, ROUNDS // 5)
+    for _ in range(rounds):
         ack = await workspace.command("bob", "incidents", f"/runbook count {counting}/ on web-01")
         await asyncio.sleep(chance.uniform(0.0, 0.6))
         bot.kill()
@@ -97,12 +98,12 @@ async def test_nothing_runs_twice_however_often_the_bot_is_killed(
             await workspace.click("alice", waiting, "Give up")
         await until(lambda: _interrupted(bot), "interrupted executions being given up", bot.log)
     async with bot.database() as database:
-        asked = await database.read(executions.newest, ROUNDS + 5)
+        asked = await database.read(executions.newest, rounds + 5)
         assert (await database.read(audit.verify)).ok
     print(Counter(execution.state.value for execution in asked))
-    assert len(asked) == ROUNDS, "every acknowledged command became one execution"
+    assert len(asked) == rounds, "every acknowledged command became one execution"
     per_step = Counter(counted(counting))
-    assert all(number <= ROUNDS for number in per_step.values()), per_step
+    assert all(number <= rounds for number in per_step.values()), per_step
     numbers = [per_step[f"web-01.{n}"] for n in range(1, 7)]
     assert numbers == sorted(numbers, reverse=True), "no later step ran more often than an earlier one"
 
