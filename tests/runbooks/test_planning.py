@@ -1,0 +1,299 @@
+"""The read-only look at hosts, and what may become of what it finds."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from runbooks import Call, Danger, Expect, Facts, Parallel, Parameters, Plan, Probe, Require, Run, Runbook, Wait
+from runbooks.catalog import Entry
+from runbooks.planning import PROBES_PER_HOST, HostProbe, Planner
+from runbooks.plans import StoredPlan
+from safety.command_guard import CommandGuard, Severity
+from storage.errors import DefinitionError, HostUnreachable, PlanningFailed
+from tests.builders import catalog_with, hosts
+from tests.fakes import FakeRemote, Reply
+
+HOSTS = hosts().hosts
+HOST = HOSTS[0]
+NOTHING = Parameters()
+
+
+def probe_of(**replies: Reply) -> tuple[HostProbe, FakeRemote]:
+    """A look at a host that answers so (underscores are spaces)."""
+    remote = FakeRemote(replies={line.replace("_", " "): reply for line, reply in replies.items()})
+    return HostProbe(HOST, remote, CommandGuard()), remote
+
+
+def entry_of(probe: Callable[..., Any] | None = None, plan: Callable[..., Any] | None = None) -> Entry:
+    """A runbook that looks and plans so."""
+    one_step = Plan(Run("Do", "touch", "/tmp/a"))
+
+    class Ours(Runbook):
+        """Ours."""
+
+        name, danger = "ours", Danger.LOW
+
+        async def probe(self, host: Probe, params: Parameters) -> Facts:
+            """As told."""
+            found: Facts = await probe(host) if probe is not None else Facts()
+            return found
+
+        def plan(self, params: Parameters, facts: Facts) -> Plan:
+            """As told."""
+            made: Plan = plan(facts) if plan is not None else one_step
+            return made
+
+    return catalog_with(Ours).get("ours")
+
+
+def planner(**replies: Reply) -> Planner:
+    """On hosts that answer so."""
+    remote = FakeRemote(replies={line.replace("_", " "): reply for line, reply in replies.items()})
+    return Planner(remote=remote, guard=CommandGuard())
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_reading_is_what_was_printed_without_the_space_around_it_and_without_errors() -> None:
+    probe, remote = probe_of(uptime=Reply(out="\n up 3 days \n load 1\n\n", err="warning"))
+    reading = await probe.read("uptime")
+    assert (reading, reading.exit_status) == ("up 3 days \n load 1", 0)
+    assert (probe.name, probe.login, remote.ran) == ("web-01", "ops", [("web-01", "uptime")])
+
+
+async def test_words_of_a_probe_are_quoted() -> None:
+    probe, remote = probe_of(cat=Reply(out="x"))
+    await probe.read("cat", "/tmp/a b; reboot")
+    assert remote.ran == [("web-01", "cat '/tmp/a b; reboot'")]
+
+
+async def test_another_exit_status_must_be_allowed_and_is_told() -> None:
+    probe, _ = probe_of(systemctl=Reply(out="inactive", err="hey <@U1>", status=3))
+    reading = await probe.read("systemctl", "is-active", "nginx", allow_exit={0, 3})
+    assert (reading, reading.exit_status) == ("inactive", 3)
+    with pytest.raises(PlanningFailed, match=r"`systemctl is-active nginx` on web-01 ended with status 3: .*< @U1>"):
+        await probe.read("systemctl", "is-active", "nginx")
+
+
+@pytest.mark.parametrize("argv", [("systemctl", "restart", "nginx"), ("rm", "-rf", "/"), ("reboot",)])
+async def test_a_probe_that_would_change_something_never_reaches_the_host(argv: tuple[str, ...]) -> None:
+    probe, remote = probe_of(systemctl=Reply(), rm=Reply(), reboot=Reply())
+    with pytest.raises(PlanningFailed, match="The probe of web-01 wanted"):
+        await probe.read(*argv)
+    assert remote.ran == []
+
+
+async def test_masked_output_is_no_fact_but_a_masked_complaint_beside_it_does_no_harm() -> None:
+    probe, _ = probe_of(uptime=Reply(out="token=[masked]", altered=True))
+    with pytest.raises(PlanningFailed, match="masked or cut, so it is no fact"):
+        await probe.read("uptime")
+    quiet, _ = probe_of(uptime=Reply(out="", err="x", altered=True))
+    assert await quiet.read("uptime") == ""
+
+
+async def test_more_output_than_is_read_is_no_fact() -> None:
+    probe, _ = probe_of(ps=Reply(out="x\n" * 5_001))
+    with pytest.raises(PlanningFailed, match="masked or cut"):
+        await probe.read("ps", "-e")
+    fits, _ = probe_of(ps=Reply(out="x\n" * 5_000))
+    assert len((await fits.read("ps", "-e")).splitlines()) == 5_000
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"), [(Reply(out="half", times_out=True), "timed out"), (Reply(out="half", lost=True), "lost")]
+)
+async def test_half_an_answer_is_no_answer(reply: Reply, said: str) -> None:
+    probe, _ = probe_of(uptime=reply)
+    with pytest.raises(PlanningFailed, match=rf"did not end \({said}\), so nothing is known"):
+        await probe.read("uptime")
+
+
+# --- probing and planning hosts ---------------------------------------------------------------------------------------
+
+
+async def test_each_host_is_planned_from_its_own_facts_in_the_order_asked() -> None:
+    async def look(host: Probe) -> Facts:
+        return Facts(up=str(await host.read("uptime")))
+
+    def steps(facts: Facts) -> Plan:
+        return Plan(Run("Do", "touch", f"/tmp/{facts.host}"), services=[f"s-{facts.host}"], note=f"{facts.up} days")
+
+    plan = await planner(uptime=Reply(out="3")).make_plan(entry_of(look, steps), NOTHING, HOSTS[::-1])
+    assert [part.host for part in plan.hosts] == ["web-02", "web-01"]
+    assert [dict(part.facts) for part in plan.hosts] == [{"up": "3", "host": "web-02"}, {"up": "3", "host": "web-01"}]
+    first = plan.of("web-02").steps[0]
+    assert isinstance(first, Run)
+    assert first.argv == ("touch", "/tmp/web-02")
+    assert (plan.services, plan.notes) == (("s-web-01", "s-web-02"), ("3 days",))
+
+
+async def test_one_host_that_cannot_be_planned_stops_all() -> None:
+    async def look(host: Probe) -> Facts:
+        if host.name == "web-02":
+            raise ValueError("web-02 has no nginx.")
+        return Facts()
+
+    with pytest.raises(PlanningFailed, match=r"^web-02 has no nginx\.$"):
+        await planner().make_plan(entry_of(look), NOTHING, HOSTS)
+
+
+async def test_a_host_that_does_not_answer_says_so_in_its_own_words() -> None:
+    async def look(host: Probe) -> Facts:
+        return Facts(up=await host.read("uptime"))
+
+    away = planner(uptime=Reply(raises=HostUnreachable("web-01", "web-01 does not answer.")))
+    with pytest.raises(HostUnreachable, match="does not answer"):
+        await away.make_plan(entry_of(look), NOTHING, HOSTS[:1])
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        (None, r"returned a NoneType, not Facts"),
+        ({"a": 1}, r"returned a dict, not Facts"),
+        (Facts(ok=1, when={1, 2}), r"fact 'when' of ours on web-01 is no JSON"),
+        (Facts(load=float("nan")), r"fact 'load' of ours on web-01 is no JSON"),
+        (Facts(line="a\x00b"), r"fact 'line' of ours on web-01 has a NUL"),
+    ],
+)
+async def test_what_cannot_be_kept_is_no_fact(facts: Any, said: str) -> None:
+    async def look(host: Probe) -> Any:
+        return facts
+
+    with pytest.raises(PlanningFailed, match=said):
+        await planner().make_plan(entry_of(look), NOTHING, HOSTS[:1])
+
+
+async def test_a_mistake_in_a_runbook_is_named_with_the_host() -> None:
+    async def look(host: Probe) -> Facts:
+        raise KeyError("missing")
+
+    with pytest.raises(PlanningFailed, match="The probe of ours failed on web-01: KeyError: 'missing'"):
+        await planner().make_plan(entry_of(look), NOTHING, HOSTS[:1])
+
+
+def _refuse(facts: Facts) -> Plan:
+    raise ValueError("It runs already.")
+
+
+def _break(facts: Facts) -> Plan:
+    return Plan(Run("Do", "touch", facts.nothing))
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        (_refuse, "^It runs already.$"),
+        (_break, "The plan of ours failed: AttributeError: The probe found no fact 'nothing'; it found host"),
+        (lambda facts: [Run("Do", "touch")], "is a list, not a Plan"),
+        (lambda facts: None, "is a NoneType, not a Plan"),
+        (lambda facts: Plan(), "There is nothing to do on web-01"),
+    ],
+)
+async def test_a_plan_that_is_none_says_why(steps: Callable[[Facts], Any], said: str) -> None:
+    with pytest.raises(PlanningFailed, match=said):
+        await planner().make_plan(entry_of(plan=steps), NOTHING, HOSTS[:1])
+
+
+async def test_a_step_that_cannot_be_is_the_authors_to_mend() -> None:
+    with pytest.raises(DefinitionError, match="not a program"):
+        await planner().make_plan(entry_of(plan=lambda facts: Plan(Run("Do", "-x"))), NOTHING, HOSTS[:1])
+
+
+async def test_a_host_is_looked_at_by_so_many_at_once_and_no_more() -> None:
+    inside: list[str] = []
+    most: dict[str, int] = {}
+    free = asyncio.Event()
+
+    async def look(host: Probe) -> Facts:
+        inside.append(host.name)
+        most[host.name] = max(most.get(host.name, 0), inside.count(host.name))
+        await free.wait()
+        inside.remove(host.name)
+        return Facts()
+
+    ours, entry = planner(), entry_of(look)
+    plans = [asyncio.create_task(ours.make_plan(entry, NOTHING, HOSTS)) for _ in range(5)]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert most == {"web-01": PROBES_PER_HOST, "web-02": PROBES_PER_HOST}
+    free.set()
+    assert len(await asyncio.gather(*plans)) == 5
+    assert most == {"web-01": PROBES_PER_HOST, "web-02": PROBES_PER_HOST}
+
+
+# --- judging ----------------------------------------------------------------------------------------------------------
+
+
+async def judged(*steps: Any) -> dict[str, Severity]:
+    """What the guard says to each command of a plan."""
+    ours = planner()
+    plan: StoredPlan = await ours.make_plan(entry_of(plan=lambda facts: Plan(*steps)), NOTHING, HOSTS[:1])
+    return {judgement.command: judgement.verdict for judgement in ours.judgements(plan, HOSTS)}
+
+
+async def test_every_command_of_a_plan_is_judged_wherever_it_stands() -> None:
+    found = await judged(
+        Require("Same", "cat", "/etc/hostname"),
+        Run(
+            "Do",
+            "systemctl",
+            "restart",
+            "nginx",
+            sudo=True,
+            undo=Run("Back", "systemctl", "stop", "nginx", look=("systemctl", "status", "nginx")),
+            look=("systemctl", "is-active", "nginx"),
+            unless=Expect("Done", "test", "-e", "/tmp/done"),
+        ),
+        Parallel("Both", Run("One", "touch", "/tmp/one"), Expect("Two", "uptime"), Wait("A moment", 1)),
+        Call("Ask", "http://h/"),
+    )
+    assert set(found) == {
+        "cat /etc/hostname",
+        "sudo -n systemctl restart nginx",
+        "systemctl stop nginx",
+        "systemctl status nginx",
+        "systemctl is-active nginx",
+        "test -e /tmp/done",
+        "touch /tmp/one",
+        "uptime",
+    }
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Expect("Looks", "rm", "-rf", "/srv"),
+        Require("Looks", "systemctl", "stop", "nginx"),
+        Run("Do", "true", look=("rm", "-rf", "/srv")),
+        Run("Do", "true", unless=Expect("Looks", "rm", "-rf", "/srv")),
+        Parallel("Both", Expect("Looks", "rm", "-rf", "/srv")),
+        Run("Do", "true", undo=Run("Back", "rm", "-rf", "/")),
+    ],
+    ids=lambda step: type(step).__name__,
+)
+async def test_what_only_pretends_to_look_is_not_allowed(step: Any) -> None:
+    verdicts = await judged(step)
+    strictest = max(verdicts.values(), key=lambda verdict: ("allow", "approve", "refuse").index(verdict.value))
+    assert strictest is not Severity.ALLOW
+
+
+async def test_the_guard_is_told_the_tags_of_the_host() -> None:
+    told: list[frozenset[str]] = []
+
+    class Noting(CommandGuard):
+        """The real guard, and what it was told."""
+
+        def judge(self, command: str, *, tags: frozenset[str] = frozenset()) -> Any:
+            told.append(tags)
+            return super().judge(command, tags=tags)
+
+    ours = Planner(remote=FakeRemote(), guard=Noting())
+    prod = replace(HOST, tags=frozenset({"prod"}))
+    plan = await ours.make_plan(entry_of(), NOTHING, [prod])
+    ours.judgements(plan, [prod])
+    assert told == [frozenset({"prod"})]
