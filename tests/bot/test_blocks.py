@@ -524,7 +524,7 @@ def test_a_refusal_says_why_and_when_it_may_work() -> None:
 
 
 def test_a_plan_shows_every_command_and_says_what_cannot_be_undone() -> None:
-    plan = {
+    plan: dict[str, Any] = {
         "hosts": [
             {
                 "host": host,

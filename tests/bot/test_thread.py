@@ -121,6 +121,10 @@ class Desk:
         await self.database.write(_say_all)
 
 
+def _with_plan(connection: Connection, execution_id: int) -> Execution:
+    return executions.set_values(connection, execution_id, plan=PLAN)
+
+
 def _say_all(connection: Connection) -> None:
     for number, ready in enumerate(outbox.ready(connection, NOW, per_channel=100), 2):
         outbox.begin(connection, ready.message.id)
@@ -204,7 +208,7 @@ async def test_a_step_is_one_message_that_always_ends_with_its_last_lines(desk: 
 
 async def test_after_a_restart_a_steps_command_comes_from_the_plan(desk: Desk) -> None:
     execution = await desk.standing()
-    planned = await desk.database.write(executions.set_values, execution.id, plan=PLAN)
+    planned = await desk.database.write(_with_plan, execution.id)
     await desk.report(StepPrinted(execution=planned, step=a_step(planned), tail=printed("one"), lines=1))
     [ready] = await desk.ready()
     assert "systemctl restart nginx" in str(ready.message.payload)

@@ -202,10 +202,25 @@ class Desk:
         at_rest = self.waiting is None or self.waiting.done() or self.sleeping > 0
         return at_rest and all(sender.is_idle for sender, _ in self.senders)
 
+    async def pass_while_busy(self, what: Callable[[], bool]) -> None:
+        """Let time pass until this is so, although something is under way and stays so."""
+        for _ in range(500):
+            if what():
+                await asyncio.sleep(0.02)  # whoever was reading the database has finished
+                return
+            await asyncio.sleep(0.004)
+            await self.clock.advance(0.1)
+        raise AssertionError(f"it never came:\n{self.transcripts()}")
+
     async def wait(self, seconds: float, *, step: float = 0.25) -> None:
         """So many seconds pass, with everything that is due in them."""
         end = self.clock.monotonic() + seconds
         await self.until(lambda: self.clock.monotonic() >= end, within=seconds + step, step=min(step, seconds))
+        for _ in range(2_000):
+            if self._is_quiet():
+                return
+            await asyncio.sleep(0.001)
+        raise AssertionError("somebody is at work for ever")
 
     def posts(self, channel: str = "C0INC", *, thread: str | None = None) -> list[str]:
         """The texts that stand there, in order."""

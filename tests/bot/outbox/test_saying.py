@@ -121,14 +121,9 @@ async def test_a_slow_channel_holds_up_no_other(desk: Desk) -> None:
     await desk.put("stuck", channel="C0OPS")
     desk.workspace.faults.hang("chat.postMessage", times=1)
     desk.start()
-    while not desk.workspace.calls:
-        await desk.clock.advance(0.1)
+    await desk.pass_while_busy(lambda: bool(desk.workspace.calls))
     await desk.put("goes on", channel="C0INC")
-    for _ in range(50):
-        if desk.posts():
-            break
-        await desk.clock.advance(0.5)
-    assert desk.posts() == ["goes on"]
+    await desk.pass_while_busy(lambda: desk.posts() == ["goes on"])
     assert desk.posts("C0OPS") == []
 
 

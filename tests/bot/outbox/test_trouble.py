@@ -130,8 +130,7 @@ async def test_newer_words_keep_the_id_of_a_post_that_may_stand_already(desk: De
     desk.workspace.faults.hang_after_effect("chat.postMessage", times=1)
     await desk.put("1 line", kind=OutboxKind.PROGRESS, execution_id=execution.id, key="step:1")
     [headline] = desk.workspace.messages("C0INC")
-    while not desk.posts(thread=headline.ts):
-        await desk.clock.advance(0.25)
+    await desk.pass_while_busy(lambda: bool(desk.posts(thread=headline.ts)))
     await desk.put("2 lines", kind=OutboxKind.PROGRESS, execution_id=execution.id, key="step:1")
     await desk.settle()
     await desk.put("3 lines", kind=OutboxKind.PROGRESS, execution_id=execution.id, key="step:1")
@@ -143,8 +142,7 @@ async def test_what_was_being_said_when_the_process_died_is_looked_for_first(any
     row_id = await any_desk.put("survived")
     any_desk.workspace.faults.hang_after_effect("chat.postMessage", times=1)
     any_desk.start()
-    while not any_desk.posts():
-        await any_desk.clock.advance(0.25)
+    await any_desk.pass_while_busy(lambda: bool(any_desk.posts()))
     await any_desk.kill()
     assert (await any_desk.row(row_id)).state is OutboxState.SENDING
     any_desk.start()
@@ -245,8 +243,7 @@ async def test_what_slack_took_while_the_database_was_away_is_not_said_again(des
     row_id = await desk.put("taken")
     desk.workspace.faults.slow(0.2, "chat.postMessage", times=1)
     desk.start()
-    while desk.workspace.faults.all():
-        await desk.clock.advance(0.1)
+    await desk.pass_while_busy(lambda: not desk.workspace.faults.all())
     await desk.database.close()
     await desk.workspace.wait_for(lambda workspace: workspace.messages("C0INC"))
     await desk.clock.advance(3)
