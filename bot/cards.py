@@ -102,6 +102,9 @@ _URGENCY = (
 # --- the headline -----------------------------------------------------------------------------------------------------
 
 
+LONGEST_PATTERN = 40
+
+
 @dataclass(frozen=True, kw_only=True)
 class Situation:
     """What the headline needs beyond the execution itself; what isn't known is left at its default."""
@@ -382,7 +385,12 @@ def _expected(step: Mapping[str, Any]) -> list[str]:
     if step.get("output") is not None:
         return [f"prints `{inline(step['output'], 200)}`"]
     if step.get("pattern") is not None:
-        return [f"prints what matches `{inline(step['pattern'], 200)}`"]
+        pattern = str(
+            step["pattern"]
+        )  # a long one says nothing to a reader; the title does, and the audit has it whole
+        return (
+            [f"prints what matches `{inline(pattern)}`"] if len(pattern) <= LONGEST_PATTERN else ["by what it prints"]
+        )
     exits = step.get("allow_exit") or [0]
     return [f"exit status {' or '.join(str(status) for status in exits)}"]
 

@@ -1,0 +1,73 @@
+"""The demo as a newcomer meets it: the page in a browser, typed and clicked, with the real bot behind it."""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, async_playwright, expect
+
+from bot.demo import FIRST_LINE, Demo, demo
+from tests.needs import CHROMIUM, a_part
+
+PATIENCE = 30_000  # milliseconds; a busy machine draws slowly
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+
+
+@pytest.fixture
+async def running() -> AsyncIterator[Demo]:
+    """The demo, as `handrail demo` starts it."""
+    async with demo() as started:
+        yield started
+
+
+@pytest.fixture
+async def page(running: Demo) -> AsyncIterator[Page]:
+    """Its page, in headless Chromium."""
+    a_part(CHROMIUM, package="chromium")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = await browser.new_page(viewport={"width": 1280, "height": 860}, locale="en-GB")
+        page.set_default_timeout(PATIENCE)
+        await page.goto(running.url)
+        yield page
+        await browser.close()
+
+
+async def be(page: Page, name: str) -> None:
+    """Switch to somebody else."""
+    await page.get_by_label("Who you are").select_option(label=name)
+
+
+async def say(page: Page, text: str) -> None:
+    """Type into the channel."""
+    await page.get_by_label("Message", exact=True).fill(text)
+    await page.get_by_role("button", name="Send").click()
+
+
+async def test_type_the_line_watch_the_thread_and_let_somebody_else_approve(page: Page) -> None:
+    patience = PATIENCE
+    await be(page, "Bob Brandt")
+    await say(page, FIRST_LINE)
+    messages = page.locator("#messages")
+    await expect(messages).to_contain_text("restart-service nginx", timeout=patience)
+    await page.get_by_role("button", name="replies").first.click()
+    thread = page.locator("#thread-messages")
+    await expect(thread).to_contain_text("sudo -n systemctl restart nginx", timeout=patience)
+    await expect(messages).to_contain_text("Succeeded", timeout=patience)
+    await expect(thread).to_contain_text("nginx pid", timeout=patience)
+
+    await say(page, "/runbook kill report-worker on web-02 grace=1")
+    await expect(messages).to_contain_text("Waiting for approval", timeout=patience)
+    await messages.get_by_role("button", name="Approve").first.click()
+    await expect(messages).to_contain_text("somebody else must approve it", timeout=patience)
+
+    await be(page, "Carol Chen")
+    await expect(messages).to_contain_text("Waiting for approval", timeout=patience)
+    picture = os.environ.get("HANDRAIL_TEST_PICTURE")  # to make the README's picture anew
+    if picture:
+        await messages.get_by_role("button", name="replies").last.click()
+        await expect(thread).to_contain_text("kill -TERM", timeout=patience)
+        await page.screenshot(path=Path(picture))
+    await messages.get_by_role("button", name="Approve").first.click()
+    await expect(messages).to_contain_text("ended report-worker", timeout=patience)
