@@ -120,6 +120,7 @@ class Result:
     sent: bool = True
     finished: Finished | None = None
     look: str | None = None
+    blind: bool = False  # a check that could not be read: neither met nor unmet
 
     @property
     def ok(self) -> bool:
@@ -203,15 +204,20 @@ class Walk:
         earlier = next(h for h in await self._read(executions.hosts_of, self.execution.id) if h.host == part.host)
         if earlier.state is HostState.SUCCEEDED:
             return HostResult(host=part.host, state=HostState.SUCCEEDED, outcome=earlier.outcome)
-        await self._write(
-            executions.set_host,
-            self.execution.id,
-            part.host,
-            epoch=self.execution.epoch,
-            state=HostState.RUNNING,
-            started_at=earlier.started_at or self.tools.clock.now(),
-            before=dict(part.facts),
-        )
+        began = earlier.started_at or self.tools.clock.now()
+
+        def begin(connection: Connection) -> None:
+            executions.set_host(
+                connection,
+                self.execution.id,
+                part.host,
+                epoch=self.execution.epoch,
+                state=HostState.RUNNING,
+                started_at=began,
+                before=dict(part.facts),
+            )
+
+        await self._write(begin)
         result = await self._steps(part)
         if len(self.plan.hosts) > 1:
             await self._tell_host(earlier, result)
@@ -420,8 +426,8 @@ class Walk:
             pgid=(finished.group if finished else None) or log_of.group,
             death=finished.death if finished else None,
             reason=result.reason,
-            lines=log_of.lines,
-            dropped=finished.dropped if finished else 0,
+            lines=min(log_of.lines, MOST_LINES),
+            dropped=(finished.dropped if finished else 0) + max(0, log_of.lines - MOST_LINES),
             sent=result.sent,
         )
         if ended.death is not None and self.stopping is not None:
@@ -485,7 +491,7 @@ class Walk:
             result = await perform(host, unless, cord, log_of, deadline)  # type: ignore[arg-type]
             if result.state is StepState.SUCCEEDED:
                 return Result(state=StepState.SKIPPED, reason=f"not needed: {unless.title}", sent=False)
-            if result.state is not StepState.FAILED:
+            if result.state is not StepState.FAILED or result.blind:
                 return result
         finished = await self._remote(host, step.argv, step.sudo, step.timeout, cord, log_of, deadline)
         return self._judge_run(finished, step.allow_exit, cord)
@@ -553,12 +559,15 @@ class Walk:
         printed: list[Line] = []
         finished = await self._remote(host, step.argv, step.sudo, step.timeout, cord, log_of, deadline, printed)
         if finished.ended is not Ended.EXITED:
-            # It only reads: whether it still lives changes nothing on the host.
-            return self._judge_run(replace(finished, death=Death.STOPPED), step.allow_exit, cord)
-        unmet = step.unmet("\n".join(line.text for line in printed), finished.exit_status)
+            result = self._judge_run(finished, step.allow_exit, cord)
+            # It only reads: one that still lives changes nothing on the host, so nothing is unknown.
+            states = {Ended.TIMED_OUT: StepState.TIMED_OUT, Ended.STOPPED: StepState.STOPPED}
+            return replace(result, state=states.get(finished.ended, result.state))
         looks = step.output is not None or step.pattern is not None
         if looks and (finished.dropped or any(line.altered for line in printed)):
-            unmet = "what it printed was masked or cut, so it proves nothing"
+            reason = "what it printed was masked or cut, so it proves nothing"
+            return Result(state=StepState.FAILED, reason=reason, finished=finished, blind=True)
+        unmet = step.unmet("\n".join(line.text for line in printed), finished.exit_status)
         if unmet is None:
             return Result(state=StepState.SUCCEEDED, finished=finished)
         return Result(state=StepState.FAILED, reason=unmet, finished=finished)

@@ -116,11 +116,12 @@ Answer = Reply | Callable[[str], Reply]
 class FakeRemote:
     """Hosts that answer from a table: the longest prefix of the shell text that is in `replies` counts.
 
-    `ran` lists (host, line) in order; `started` is notified with every command.
+    `ran` lists (host, line) in order, `commands` what was asked beside the line.
     """
 
     replies: dict[str, Answer] = field(default_factory=dict)
     ran: list[tuple[str, str]] = field(default_factory=list)
+    commands: list[RemoteCommand] = field(default_factory=list)
     alive: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -138,6 +139,7 @@ class FakeRemote:
     ) -> Finished:
         """As the table says."""
         self.ran.append((host.name, command.line))
+        self.commands.append(command)
         reply = self._reply(command.line)
         async with self._changed:
             self._changed.notify_all()
