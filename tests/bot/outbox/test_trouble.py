@@ -146,7 +146,7 @@ async def test_what_was_being_said_when_the_process_died_is_looked_for_first(any
     await any_desk.kill()
     assert (await any_desk.row(row_id)).state is OutboxState.SENDING
     any_desk.start()
-    await any_desk.settle()
+    await any_desk.settle(within=5)
     assert any_desk.posts() == ["survived"]
     assert (await any_desk.row(row_id)).state is OutboxState.SENT
 
