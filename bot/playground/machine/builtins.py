@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from bot.playground.machine.shell import EXIT, INSIDE, Builtin, Jump, Leave, Shell
 from bot.playground.machine.signals import TERM, signal_number
+from bot.playground.machine.streams import decoded
 from bot.playground.machine.system import Call
 from bot.playground.machine.variables import Trouble
 
@@ -47,7 +48,7 @@ async def dot(shell: Shell, words: list[str]) -> int:
     """Run a file's text here."""
     path = shell.process.path(words[1] if len(words) > 1 else "")
     try:
-        text = shell.system.files.read_text(path, shell.process.user).decode("utf-8", "surrogateescape")
+        text = decoded(shell.system.files.read(path, shell.process.user))
     except OSError as problem:
         raise Trouble(f".: cannot open {path}: {problem}") from problem
     return await shell.evaluate(text)
@@ -166,7 +167,7 @@ async def read(shell: Shell, words: list[str]) -> int:
             complete = True
             break
         line += byte
-    text = line.decode("utf-8", "surrogateescape")
+    text = decoded(line)
     separators = shell.variables.values.get("IFS", " \t\n")
     blank = "".join(mark for mark in separators if mark in " \t\n")
     text = text.strip(blank) if blank else text

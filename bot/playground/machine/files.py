@@ -107,7 +107,7 @@ class FileTree:
         folder, name = posixpath.split(path)
         return (folder in SEARCHED and name in self._programs) or self.proc.text(path) is not None
 
-    def read_text(self, path: str, user: str) -> bytes:
+    def read(self, path: str, user: str) -> bytes:
         """The bytes of a file; raises OSError with the words a program prints."""
         if path == "/dev/null":
             return b""
@@ -129,7 +129,7 @@ class FileTree:
         if path == "/dev/null":
             return Null()
         if how == "<":
-            data = self.read_text(path, user)
+            data = self.read(path, user)
             node = self.nodes.get(path) or Node(number=0, data=data, modified=self._now())
             return OpenFile(node, append=False, now=self._now)
         node = self.create(path, user)

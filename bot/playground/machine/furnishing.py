@@ -59,14 +59,13 @@ def furnish_runaways(system: SimulatedSystem) -> None:
 def first_services(now: datetime) -> tuple[Service, ...]:
     """The units of a demo host; all run but `backup`."""
 
-    def unit(name: str, description: str, user: str, command: str, *workers: str, respawns: bool = False) -> Service:
+    def unit(name: str, description: str, user: str, command: str, *workers: str) -> Service:
         return Service(
             name=name,
             description=description,
             user=user,
             command=command,
             workers=workers,
-            respawns=respawns,
             active="active",
             changed=now,
         )
@@ -74,14 +73,22 @@ def first_services(now: datetime) -> tuple[Service, ...]:
     master = "nginx: master process /usr/sbin/nginx -g daemon on; master_process on;"
     postgres = "/usr/lib/postgresql/15/bin/postgres -D /var/lib/postgresql/15/main"
     celery = "/srv/app/venv/bin/celery -A app worker --hostname=1"
+    writers = ("postgres: checkpointer", "postgres: walwriter")
+    sshd = "sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups"
+    cron = unit("cron", "Regular background program processing daemon", "root", "/usr/sbin/cron -f")
+    listener = unit("sshd", "OpenBSD Secure Shell server", "root", sshd)
+    web = unit("nginx", "A high performance web server", "www-data", master, *["nginx: worker process"] * 2)
+    database = unit("postgresql", "PostgreSQL RDBMS", "postgres", postgres, *writers)
+    worker = unit("celery@1", "Celery worker 1", "app", celery)
+    shop = unit("app", "The shop", "app", "/srv/app/venv/bin/gunicorn app:web", "gunicorn: worker")
     backup = unit("backup", "Nightly backup", "root", "/usr/local/bin/backup")
     return (
-        unit("cron", "Regular background program processing daemon", "root", "/usr/sbin/cron -f"),
-        unit("sshd", "OpenBSD Secure Shell server", "root", "sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups"),
-        unit("nginx", "A high performance web server", "www-data", master, *["nginx: worker process"] * 2),
-        unit("postgresql", "PostgreSQL RDBMS", "postgres", postgres, "postgres: checkpointer", "postgres: walwriter"),
-        unit("celery@1", "Celery worker 1", "app", celery, respawns=True),
-        unit("app", "The shop", "app", "/srv/app/venv/bin/gunicorn app:web", "gunicorn: worker", respawns=True),
+        cron,
+        replace(listener, reloads=True),
+        replace(web, reloads=True),
+        replace(database, reloads=True),
+        replace(worker, respawns=True),
+        replace(shop, respawns=True),
         replace(backup, active="inactive"),
     )
 

@@ -61,6 +61,11 @@ class Process:
         """Its command line as ps prints it."""
         return f"[{self.name}]" if self.kernel else " ".join(self.arguments)
 
+    async def outcome(self) -> int:
+        """Its status, once it has ended."""
+        await self.ended.wait()
+        return self.status or 0
+
     def connect(self, number: int, stream: Stream) -> None:
         """Make this descriptor that stream."""
         stream.hold()
@@ -118,7 +123,10 @@ class ProcessTable(Mapping[int, Process]):
         started: datetime | None = None,
         ignored: Iterable[int] = (),
     ) -> Process:
-        """Put a process into the table that does nothing but be there. `pid` only for those with a number of old."""
+        """Put a process into the table that does nothing but be there.
+
+        `pid` only for those with a number of old. Without a `name` it is the program's, as in "nginx: master process".
+        """
         number = self.free_pid() if pid is None else pid
         self.last_pid = max(self.last_pid, number)
         moment = started or self._now()
@@ -128,7 +136,7 @@ class ProcessTable(Mapping[int, Process]):
             group=number if group is None else group,
             session=number if session is None else session,
             user=user,
-            name=(name or posixpath.basename(arguments[0].split(" ")[0]))[:NAME_LENGTH],
+            name=(name or posixpath.basename(arguments[0].split(" ")[0]).rstrip(":"))[:NAME_LENGTH],
             arguments=arguments,
             started=moment,
             ticks=int((moment - self._booted).total_seconds() * TICKS),
@@ -181,6 +189,15 @@ class ProcessTable(Mapping[int, Process]):
         elif number not in HARMLESS:
             self.end(process, number)
 
+    def end(self, process: Process, number: int) -> None:
+        """End it by this signal, which it cannot catch any more."""
+        if process.fatal is None:
+            process.fatal = number
+            if process.task is None:
+                self._remove(process, 128 + number)
+            else:
+                process.task.cancel()
+
     def may_signal(self, sender: Process, process: Process) -> bool:
         """Root everything; anybody else what is theirs, or the `sudo` they started."""
         return sender.user in ("root", process.user, process.invoked_by)
@@ -192,21 +209,16 @@ class ProcessTable(Mapping[int, Process]):
             self.last_pid = FIRST_PID_AGAIN if self.last_pid >= LAST_PID else self.last_pid + 1
         return self.last_pid
 
+    def clear(self) -> None:
+        """Forget all of them; the host is gone."""
+        self._table.clear()
+
     async def _live(self, process: Process, body: Body) -> int:
         try:
             return await body(process)
         except BrokenPipeError:
             process.fatal = PIPE
             return 128 + PIPE
-
-    def end(self, process: Process, number: int) -> None:
-        """End it by this signal, which it cannot catch any more."""
-        if process.fatal is None:
-            process.fatal = number
-            if process.task is None:
-                self._remove(process, 128 + number)
-            else:
-                process.task.cancel()
 
     def _finished(self, process: Process, task: "asyncio.Task[int]") -> None:
         if task.cancelled():
@@ -230,7 +242,3 @@ class ProcessTable(Mapping[int, Process]):
         process.ended.set()
         if process.on_end is not None and not self._tasks.closing:
             process.on_end(process)
-
-    def clear(self) -> None:
-        """Forget all of them; the host is gone."""
-        self._table.clear()

@@ -26,7 +26,7 @@ class Breakage(StrEnum):
 
 @dataclass(eq=False, kw_only=True)
 class Service:
-    """A systemd unit of the simulation. Times are aware; `respawns` is Restart=on-failure."""
+    """A systemd unit of the simulation. Times are aware; `respawns` is Restart=on-failure, `reloads` has ExecReload."""
 
     name: str
     description: str
@@ -34,6 +34,7 @@ class Service:
     command: str
     workers: tuple[str, ...] = ()
     respawns: bool = False
+    reloads: bool = False
     broken: Breakage | None = None
     active: str = "inactive"
     sub: str = "dead"
@@ -132,7 +133,7 @@ class Services(Mapping[str, Service]):
         self._journal.note(service.name, f"Stopping {service.unit} - {service.description}...")
         self._turn(service, "deactivating", "stop-sigterm")
         await self._pause(self._restart_seconds * 0.4)
-        self._clear(service)
+        self._end_members(service)
         self._turn(service, "inactive", "dead")
         service.result = "success"
         self._journal.note(service.name, f"{service.unit}: Deactivated successfully.")
@@ -189,14 +190,14 @@ class Services(Mapping[str, Service]):
     def _turn(self, service: Service, active: str, sub: str, *, at: datetime | None = None) -> None:
         service.active, service.sub, service.changed = active, sub, at or self._now()
 
-    def _clear(self, service: Service) -> None:
+    def _end_members(self, service: Service) -> None:
         service.main_pid = 0
         for process in self.members(service):
             process.service = process.on_end = None
             self._processes.end(process, KILL)
 
     def _failed(self, service: Service, *, result: str, code: int, why: str) -> bool:
-        self._clear(service)
+        self._end_members(service)
         service.result, service.exit_code = result, code
         self._turn(service, "failed", "failed")
         self._journal.note(service.name, f"{service.unit}: {why}")
@@ -210,7 +211,7 @@ class Services(Mapping[str, Service]):
         name = SIGNAL_NAMES.get(number, "0")
         why = f"Main process exited, code=killed, status={number}/{name}"
         if number in CLEAN:
-            self._clear(service)
+            self._end_members(service)
             self._turn(service, "inactive", "dead")
             self._journal.note(service.name, f"{service.unit}: Deactivated successfully.")
             return

@@ -2,14 +2,14 @@
 
 import asyncio
 import fnmatch
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TypeAlias, assert_never
 
 from bot.playground.machine.expansion import Expansion
 from bot.playground.machine.grammar import Garbled, Grammar
 from bot.playground.machine.processes import Process
 from bot.playground.machine.signals import INT, QUIT
-from bot.playground.machine.streams import Null, Pipe, Stream, everything
+from bot.playground.machine.streams import Null, Pipe, Stream, decoded, encoded, everything
 from bot.playground.machine.syntax import (
     Branches,
     Case,
@@ -112,7 +112,7 @@ class Shell:
     async def complain(self, text: str) -> None:
         """A message of the shell itself."""
         if 2 in self.process.files:
-            await self.process.files[2].write(f"{self.variables.name}: 1: {text}\n".encode("utf-8", "surrogateescape"))
+            await self.process.files[2].write(encoded(f"{self.variables.name}: 1: {text}\n"))
 
     async def run(self, node: Command) -> int:
         """Run one node; its status is also `$?`."""
@@ -139,7 +139,7 @@ class Shell:
             case Sequenced():
                 return await self.sequenced(node)
             case Grouped():
-                return self.strict(await self.wait_for(self.subshell(node.body)))
+                return self.strict(await self.subshell(node.body).outcome())
             case Branches():
                 return await self.branched(node)
             case Loop():
@@ -252,7 +252,7 @@ class Shell:
             child = self.subshell(command, before, pipe.writer if pipe else None)
             children.append(child)
             before = pipe.reader if pipe else None
-        statuses = [await self.wait_for(child) for child in children]
+        statuses = [await child.outcome() for child in children]
         failed = [status for status in statuses if status]
         status = failed[-1] if failed and "pipefail" in self.variables.options else statuses[-1]
         return int(status == 0) if node.negated else self.strict(status)
@@ -281,11 +281,6 @@ class Shell:
         self.variables.last_background = child.pid
         self.jobs[child.pid] = child
 
-    async def wait_for(self, child: Process) -> int:
-        """Its status, once it has ended."""
-        await child.ended.wait()
-        return child.status or 0
-
     async def take_signals(self) -> None:
         """Run the traps of the signals that came in."""
         while self.process.pending:
@@ -299,8 +294,8 @@ class Shell:
         """A compound command with its redirections, undone afterwards."""
         saved = self.save()
         try:
-            for redirect in node.redirects:
-                await self.redirect(redirect)
+            for redirect, target in await self.targets(node.redirects):
+                await self.redirect(redirect, target)
             return await self.run(node.body)
         except OSError as problem:
             if isinstance(problem, BrokenPipeError):
@@ -323,16 +318,19 @@ class Shell:
                 self.process.connect(number, stream)
             stream.release()
 
-    async def redirect(self, redirect: Redirect) -> None:
+    async def targets(self, redirects: Iterable[Redirect]) -> list[tuple[Redirect, str]]:
+        """Redirections with what they name. Expanded by the shell itself, before it forks, as `${x:=1}` shows."""
+        return [(redirect, await self.expansion.single(redirect.target)) for redirect in redirects]
+
+    async def redirect(self, redirect: Redirect, target: str) -> None:
         """Carry out one redirection in the process; raises OSError with the shell's words."""
         if redirect.operator in ("<<", "<<-"):
             pipe = Pipe(None)
             pipe.writer.hold()
             self.process.connect(redirect.number, pipe.reader)
-            await pipe.writer.write((await self.expansion.single(redirect.target)).encode("utf-8", "surrogateescape"))
+            await pipe.writer.write(encoded(target))
             pipe.writer.release()
             return
-        target = await self.expansion.single(redirect.target)
         if redirect.operator in ("<&", ">&"):
             if target == "-":
                 self.process.disconnect(redirect.number)
@@ -373,7 +371,8 @@ class Shell:
         if name in INSIDE:
             call = Call(system=self.system, process=self.process, words=words, environment=self.variables.environment)
             return await self.inside(node, assigned, lambda: self.system.perform(call))
-        return await self.wait_for(self.start(node, words, assigned))
+        child = await self.start(node, words, assigned)
+        return await child.outcome()
 
     async def only_redirects(self, node: Simple) -> int:
         """`> file` alone."""
@@ -388,8 +387,8 @@ class Shell:
         saved = self.save()
         before = {name: self.variables.values.get(name) for name, _ in assigned}
         try:
-            for redirect in node.redirects:
-                await self.redirect(redirect)
+            for redirect, target in await self.targets(node.redirects):
+                await self.redirect(redirect, target)
             for name, value in assigned:
                 self.variables.assign(name, value)
             status = await act()
@@ -421,16 +420,17 @@ class Shell:
         finally:
             self.variables.positional = before
 
-    def start(self, node: Simple, words: list[str], assigned: list[tuple[str, str]]) -> Process:
+    async def start(self, node: Simple, words: list[str], assigned: list[tuple[str, str]]) -> Process:
         """Fork, redirect in the child, and run the program there."""
         environment = self.variables.environment | dict(assigned)
+        targets = await self.targets(node.redirects)
 
         async def body(process: Process) -> int:
             shell = self.below(process)
             try:
-                for redirect in node.redirects:
-                    await shell.redirect(redirect)
-            except (OSError, Trouble) as problem:
+                for redirect, target in targets:
+                    await shell.redirect(redirect, target)
+            except OSError as problem:
                 await shell.complain(str(problem))
                 return 2
             return await self.system.execute(process, words, environment, shell=self.variables.name)
@@ -440,8 +440,8 @@ class Shell:
     async def execute(self, node: Simple, words: list[str], assigned: list[tuple[str, str]]) -> int:
         """`exec`: the redirections stay, and with words, this process becomes that program."""
         try:
-            for redirect in node.redirects:
-                await self.redirect(redirect)
+            for redirect, target in await self.targets(node.redirects):
+                await self.redirect(redirect, target)
         except OSError as problem:
             await self.complain(str(problem))
             raise Leave(2) from problem
@@ -466,8 +466,8 @@ class Shell:
             raise Trouble(str(problem)) from problem
         finally:
             pipe.reader.release()
-        self.variables.status = self.substituted = await self.wait_for(child)
-        return data.decode("utf-8", "surrogateescape").rstrip("\n")
+        self.variables.status = self.substituted = await child.outcome()
+        return decoded(data).rstrip("\n")
 
 
 Builtin: TypeAlias = "Callable[[Shell, list[str]], Awaitable[int]]"

@@ -4,8 +4,8 @@ import signal as signals
 
 SIGNALS = {name.removeprefix("SIG"): int(number) for name, number in signals.Signals.__members__.items()}
 SIGNAL_NAMES = {int(number): number.name.removeprefix("SIG") for number in signals.Signals}
-HUP, INT, QUIT, KILL, PIPE, TERM, CHLD, CONT, STOP = (
-    SIGNALS[name] for name in ("HUP", "INT", "QUIT", "KILL", "PIPE", "TERM", "CHLD", "CONT", "STOP")
+HUP, INT, QUIT, KILL, PIPE, TERM, CONT = (
+    SIGNALS[name] for name in ("HUP", "INT", "QUIT", "KILL", "PIPE", "TERM", "CONT")
 )
 STOPPING = frozenset(SIGNALS[name] for name in ("STOP", "TSTP", "TTIN", "TTOU"))
 HARMLESS = frozenset(SIGNALS[name] for name in ("CHLD", "CONT", "URG", "WINCH"))

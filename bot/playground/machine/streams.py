@@ -120,6 +120,16 @@ class PipeWriter(Stream):
         self.pipe.bell.ring()
 
 
+def encoded(text: str) -> bytes:
+    """Text as programs write it. What `decoded` could not read comes out as it went in."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def decoded(data: bytes | bytearray) -> str:
+    """Bytes as text, whatever they are."""
+    return data.decode("utf-8", "surrogateescape")
+
+
 async def everything(stream: Stream) -> bytes:
     """All that comes; raises OSError when it is more than a demo should hold."""
     held = bytearray()

@@ -13,7 +13,7 @@ from bot.playground.machine.journal import Journal
 from bot.playground.machine.proc import Proc
 from bot.playground.machine.processes import INIT, Body, Process, ProcessTable
 from bot.playground.machine.services import Breakage, Service, Services
-from bot.playground.machine.streams import Stream, everything
+from bot.playground.machine.streams import Stream, encoded, everything
 from bot.playground.machine.tasks import Tasks
 
 UPTIME = timedelta(days=41, hours=3, minutes=17)  # of a host that is new to us
@@ -134,11 +134,11 @@ class Call:
 
     async def say(self, text: str) -> None:
         """Write this line to standard output."""
-        await self.put(1, (text + "\n").encode("utf-8", "surrogateescape"))
+        await self.put(1, encoded(text + "\n"))
 
     async def complain(self, text: str, status: int = 1) -> int:
         """Write this line to standard error and hand back the status."""
-        await self.put(2, (text + "\n").encode("utf-8", "surrogateescape"))
+        await self.put(2, encoded(text + "\n"))
         return status
 
     async def put(self, number: int, data: bytes) -> None:

@@ -15,6 +15,7 @@ from bot.playground.machine.programs import (
     shells,
     systemctl,
     texts,
+    waiting,
     wrappers,
 )
 from bot.playground.machine.system import Program
@@ -55,7 +56,7 @@ PROGRAMS: Mapping[str, Program] = {
     "rmdir": files.rmdir,
     "setsid": wrappers.setsid,
     "sh": shells.sh,
-    "sleep": wrappers.sleep,
+    "sleep": waiting.sleep,
     "sort": texts.sort,
     "stat": listing.stat,
     "sudo": wrappers.sudo,
@@ -63,7 +64,7 @@ PROGRAMS: Mapping[str, Program] = {
     "tail": texts.tail,
     "tee": texts.tee,
     "test": conditions.test,
-    "timeout": wrappers.timeout,
+    "timeout": waiting.timeout,
     "touch": files.touch,
     "true": conditions.true,
     "truncate": files.truncate,

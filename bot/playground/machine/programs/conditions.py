@@ -57,23 +57,21 @@ def unary_truth(call: Call, flag: str, word: str) -> bool:
         return (word != "") == (flag == "-n")
     if flag == "-t":
         return False
-    path = call.path(word)
-    node = call.system.files.nodes.get(path)
+    path, files = call.path(word), call.system.files
+    node = files.nodes.get(path)
     if flag in ("-r", "-w", "-x"):
         bit = {"-r": 4, "-w": 2, "-x": 1}[flag]
-        return (
-            call.system.files.may(call.process.user, path, bit)
-            if node
-            else call.system.files.exists(path) and flag != "-w"
-        )
+        if node is None:
+            return files.exists(path) and flag != "-w"
+        return files.may(call.process.user, path, bit)
     if flag == "-d":
-        return bool(node and node.directory) or call.system.files.proc.text(path) == ""
+        return bool(node and node.directory) or files.proc.text(path) == ""
     if flag in ("-f", "-s"):
-        return bool(node and not node.directory and (flag == "-f" or node.size)) or bool(
-            call.system.files.proc.text(path)
-        )
+        if node is None:
+            return bool(files.proc.text(path))
+        return not node.directory and (flag == "-f" or node.size > 0)
     if flag in ("-e", "-a"):
-        return call.system.files.exists(path)
+        return files.exists(path)
     if flag in ("-L", "-h", "-p", "-S", "-b", "-c"):
         return False
     raise ValueError(f"{flag}: unexpected operator")

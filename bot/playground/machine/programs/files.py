@@ -140,7 +140,7 @@ async def copy(call: Call, verb: str, *, move: bool) -> int:
     try:
         if start == end:
             raise OSError("they are the same file")
-        data = files.read_text(start, user)
+        data = files.read(start, user)
         if move and not files.may(user, posixpath.dirname(known(files, start)), 2):
             raise OSError("Permission denied")
         node = files.create(end, user)

@@ -2,9 +2,11 @@
 
 import re
 
+from bot.playground.machine.streams import encoded
 from bot.playground.machine.system import Call
 
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "\\": "\\", '"': '"', "'": "'"}
+DIRECTIVE = re.compile(r"((?:[^%]|%%)+)|%([-+ 0#]*(?:\d{1,4}|\*)?(?:\.\d{1,4})?)([sdiuxXocbqfg])")
 
 
 def unescape(text: str) -> str:
@@ -25,7 +27,7 @@ async def echo(call: Call) -> int:
     end = "\n"
     if words[:1] == ["-n"]:
         words, end = words[1:], ""
-    await call.put(1, (unescape(" ".join(words)) + end).encode("utf-8", "surrogateescape"))
+    await call.put(1, encoded(unescape(" ".join(words)) + end))
     return 0
 
 
@@ -38,27 +40,42 @@ async def printf(call: Call) -> int:
     status = 0
     while True:
         before = len(rest)
-        pieces = []
-        for literal, flags, kind in re.findall(
-            r"((?:[^%]|%%)+)|%([-+ 0#]*(?:\d{1,4}|\*)?(?:\.\d{1,4})?)([sdiuxXocbqfg])", form
-        ):
-            if literal:
-                pieces.append(unescape(literal.replace("%%", "%")))
-                continue
-            if "*" in flags:
-                flags = flags.replace("*", rest.pop(0)[:4] if rest else "0")
-            value = rest.pop(0) if rest else None
-            if kind in "sbcq":
-                text = unescape(value or "") if kind == "b" else (value or "")[:1] if kind == "c" else value or ""
-                pieces.append(f"%{flags}s" % text)
-            elif kind in "fg":
-                pieces.append(f"%{flags}{kind}" % float(value or 0))
-            else:
-                try:
-                    pieces.append(f"%{flags}{'d' if kind in 'iu' else kind}" % int(value or "0", 0))
-                except ValueError:
-                    status = await call.complain(f"printf: {value}: expected numeric value")
-                    pieces.append("0")
-        await call.put(1, "".join(pieces).encode("utf-8", "surrogateescape"))
+        text, wrong = filled(form, rest)
+        for value in wrong:
+            status = await call.complain(f"printf: {value}: expected numeric value")
+        await call.put(1, encoded(text))
         if not rest or len(rest) == before:
             return status
+
+
+def filled(form: str, values: list[str]) -> tuple[str, list[str]]:
+    """The format with values taken from the front of the list, and those among them that should be numbers."""
+    pieces: list[str] = []
+    wrong: list[str] = []
+    for literal, flags, kind in DIRECTIVE.findall(form):
+        if literal:
+            pieces.append(unescape(literal.replace("%%", "%")))
+            continue
+        if "*" in flags:
+            flags = flags.replace("*", values.pop(0)[:4] if values else "0")
+        value = values.pop(0) if values else ""
+        try:
+            pieces.append(formatted(flags, kind, value))
+        except ValueError:
+            wrong.append(value)
+            pieces.append(formatted(flags, kind, "0"))
+    return "".join(pieces), wrong
+
+
+def formatted(flags: str, kind: str, value: str) -> str:
+    """One directive of printf; raises ValueError for a value that is no number."""
+    match kind:
+        case "s" | "q":
+            return f"%{flags}s" % value
+        case "b":
+            return f"%{flags}s" % unescape(value)
+        case "c":
+            return f"%{flags}s" % value[:1]
+        case "f" | "g":
+            return f"%{flags}{kind}" % float(value or 0)
+    return f"%{flags}{'d' if kind in 'iu' else kind}" % int(value or "0", 0)

@@ -2,6 +2,7 @@
 
 from bot.playground.machine.builtins import BUILTINS, set_options
 from bot.playground.machine.shell import Shell
+from bot.playground.machine.streams import decoded
 from bot.playground.machine.system import Call
 from bot.playground.machine.variables import Variables
 
@@ -25,11 +26,11 @@ async def sh(call: Call) -> int:
             text = rest.pop(0)
     if text is None and rest:
         try:
-            text = call.system.files.read_text(call.path(rest[0]), call.process.user).decode("utf-8", "surrogateescape")
+            text = decoded(call.system.files.read(call.path(rest[0]), call.process.user))
         except OSError:
             return await call.complain(f"sh: 0: cannot open {rest[0]}: No such file", 2)
     elif text is None:
-        text = (await call.input()).decode("utf-8", "surrogateescape")
+        text = decoded(await call.input())
     if rest:
         variables.name, variables.positional = rest[0], rest[1:]
     return await shell.run_text(text)

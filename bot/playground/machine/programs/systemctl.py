@@ -11,7 +11,6 @@ from bot.playground.machine.services import Service
 from bot.playground.machine.signals import TERM, signal_number
 from bot.playground.machine.system import Call, SimulatedSystem
 
-RELOADABLE = frozenset(("nginx", "postgresql", "sshd"))
 CHANGING = (
     "start",
     "stop",
@@ -147,7 +146,7 @@ async def change_unit(call: Call, verb: str, service: Service, found: Mapping[st
         for process in system.services.members(service):
             system.processes.signal(process, number)
         return 0
-    if verb == "reload" or (verb == "reload-or-restart" and service.name in RELOADABLE and service.main_pid):
+    if verb == "reload" or (verb == "reload-or-restart" and service.reloads and service.main_pid):
         return await reload_unit(call, service)
     if verb == "try-restart" and not service.main_pid:
         return 0
@@ -168,7 +167,7 @@ async def change_unit(call: Call, verb: str, service: Service, found: Mapping[st
 
 async def reload_unit(call: Call, service: Service) -> int:
     """systemctl reload."""
-    if service.name not in RELOADABLE:
+    if not service.reloads:
         await call.complain(
             f"Failed to reload {service.unit}: Job type reload is not applicable for unit {service.unit}."
         )
@@ -216,5 +215,5 @@ def properties(system: SimulatedSystem, unit: str) -> dict[str, str]:
         "ActiveEnterTimestamp": moment(service.entered),
         "ActiveEnterTimestampMonotonic": monotonic,
         "Job": "1" if service.job else "0",
-        "CanReload": "yes" if service.name in RELOADABLE else "no",
+        "CanReload": "yes" if service.reloads else "no",
     }

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 
 from bot.playground.machine.programs.options import options
-from bot.playground.machine.streams import PIPE_LIMIT
+from bot.playground.machine.streams import PIPE_LIMIT, decoded
 from bot.playground.machine.system import Call
 
 
@@ -17,7 +17,7 @@ async def texts(call: Call, names: Sequence[str]) -> list[bytes] | None:
             found.append(await call.input())
             continue
         try:
-            found.append(call.system.files.read_text(call.path(name), call.process.user))
+            found.append(call.system.files.read(call.path(name), call.process.user))
         except OSError as problem:
             await call.complain(f"{call.name}: {name}: {problem}")
             return None
@@ -29,7 +29,7 @@ async def lines_of(call: Call, names: Sequence[str]) -> list[str] | None:
     found = await texts(call, names)
     if found is None:
         return None
-    return b"".join(found).decode("utf-8", "surrogateescape").removesuffix("\n").split("\n") if any(found) else []
+    return decoded(b"".join(found)).removesuffix("\n").split("\n") if any(found) else []
 
 
 async def cat(call: Call) -> int:
@@ -84,8 +84,9 @@ async def tail(call: Call) -> int:
 
 
 def numbered(words: Sequence[str]) -> list[str]:
-    """`-20` as `-n20`."""
-    return [f"-n{word[1:]}" if re.fullmatch(r"-\d+", word) else word for word in words]
+    """`-20` in the first place as `-n20`."""
+    first = [f"-n{word[1:]}" if re.fullmatch(r"-\d+", word) else word for word in words[1:2]]
+    return [*words[:1], *first, *words[2:]]
 
 
 async def head_of_input(call: Call, count: int) -> int:

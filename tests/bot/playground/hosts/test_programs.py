@@ -170,6 +170,9 @@ async def test_nothing_of_the_machine_is_shown_or_touched(ask: Ask, tmp_path: Pa
         await sleeper.wait()
 
 
+LISTED = "/etc\n/usr/bin/systemctl\naccess.log\nerror.log\n2\n"
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -183,6 +186,19 @@ async def test_nothing_of_the_machine_is_shown_or_touched(ask: Ask, tmp_path: Pa
         ("date +%s", "1795262400\n"),
         ("printf 'a\\0b\\0' | xargs -0 -n 1 echo -", "- a\n- b\n"),
         ("command -v systemctl; command -v nothing || echo none", "/usr/bin/systemctl\nnone\n"),
+        ("printf 'b\\na\\nb\\n' | sort | uniq -c", "      1 a\n      2 b\n"),
+        ("printf 'a 10\\nb 9\\n' | sort -k2 -n", "b 9\na 10\n"),
+        ("tail -n +200 /var/log/nginx/access.log | cut -d ' ' -f 1,5", "10.0.0.1 /health\n"),
+        ("tail -2 /etc/nginx/nginx.conf; tail -c 3 /etc/hostname", "events {}\nhttp {}\n01\n"),
+        ("head -n -199 /var/log/nginx/access.log | wc -l; head -c 3 /etc/hostname", "1\nweb"),
+        ("du -h /var/log/app /none; echo $?", "3.0G\t/var/log/app\n1\n"),
+        ("ls -d /etc /usr/bin/systemctl; ls /var/log/nginx /none; echo $?", LISTED),
+        ("echo x | tee /tmp/a | tee -a /tmp/a; cat /tmp/a", "x\nx\nx\n"),
+        ("cd /tmp; echo x > a; cp a b; mv a c; mv c c; cp b c d; ls", "b\nc\n"),
+        ("cd /tmp; mkdir -p a/b; rmdir a; rmdir a/b; mkdir a; rm a; rm -r a; rm -f a; ls", ""),
+        ("touch /etc/x; rm /etc/motd; mkdir /etc/x; truncate -s 0 /etc/motd; ls /etc | wc -l", "5\n"),
+        ("pkill -KILL -x report-worker; pgrep -c report-worker; pkill -x nginx; echo $?", "0\n1\n"),
+        ("pgrep -c -u postgres .; pgrep -P 1 -l ^ngi | cut -d ' ' -f 2; pidof nothing; echo $?", "2\nnginx\n1\n"),
         ("df -h / | tail -n 1", "/dev/sda1            40G         12G         28G   32% /\n"),
     ],
 )

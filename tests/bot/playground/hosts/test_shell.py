@@ -38,6 +38,12 @@ SAYS = {
     "background commands are waited for": ("sh -c 'exit 5' & wait $!; echo $?", "5\n"),
     "a killed command shows its signal": ("sleep 300 & kill -TERM $!; wait $!; echo $?", "143\n"),
     "a time limit": ("timeout -k 1 0.01 sleep 300; echo $?", "124\n"),
+    "the trap of a subshell": ("(trap 'exit 5' EXIT; exit 3); echo $?", "5\n"),
+    "a trap in trouble ends the shell": ("trap 'echo one; echo ${y?gone}; echo two' EXIT; echo zero", "zero\none\n"),
+    "a target in trouble ends the shell": ("cat < ${x?bad}; echo $?", ""),
+    "targets are expanded in the shell": ("cat <<E >/dev/null\n${z:=3}\nE\necho $z", "3\n"),
+    "a file that is not there": ("cat </none; echo $?", "2\n"),
+    "a number that is none": ("printf '%d %.1f\\n' x y; echo $?", "0 0.0\n1\n"),
     "set -e ends it": ("set -e; if false; then :; fi; false || true; echo a; false; echo b", "a\n"),
 }
 
