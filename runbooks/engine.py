@@ -9,10 +9,10 @@ whose message is safe to say. `owner.py` claims what is due and calls `carry`.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import structlog
 from sqlalchemy import Connection
@@ -34,7 +34,7 @@ from runbooks.progress import (
     PlanMade,
     SwitchStopped,
 )
-from runbooks.remote import Host
+from runbooks.remote import Host, StopCord
 from safety import kill_switch
 from safety.clock import words
 from safety.command_guard import Judgement
@@ -87,6 +87,7 @@ class Engine:
         self.tools = replace(tools, closed=self._closed_here)
         self.catalog, self.policy = catalog, policy
         self.walks: dict[int, Walk] = {}
+        self._looks: dict[int, tuple[Execution, StopCord]] = {}  # executions being planned here
         self.wake = asyncio.Event()  # set when something became claimable
         self._tasks: set[asyncio.Task[None]] = set()
         self._unrecorded: list[KillSwitch] = []  # engaged here while SQL did not answer
@@ -293,14 +294,34 @@ class Engine:
             entry = self.catalog.get(execution.runbook)
             params = entry.runbook.Params.model_validate(dict(execution.params))
             hosts = [self.tools.inventory.host(name) for name in execution.hosts]
-            plan = await self.tools.planner.make_plan(entry, params, hosts)
-        except OperatorError as error:
+            plan = await self._look(execution, self.tools.planner.make_plan(entry, params, hosts))
+        except (OperatorError, ValueError) as error:
             if isinstance(error, StorageUnavailable):
                 raise
-            await self._end(execution, State.FAILED, error.message)
+            words_ = (
+                error.message if isinstance(error, OperatorError) else "Its parameters do not fit the runbook any more."
+            )
+            await self._end(execution, State.FAILED, words_)
+            return
+        if plan is None:
+            await self._end(execution, State.CANCELLED, "stopped while it was being planned; nothing was run")
             return
         stored = await self._write(self._store_plan, execution, plan)
         await self._review(stored, plan, entry, params, hosts)
+
+    async def _look(self, execution: Execution, planning: Coroutine[Any, Any, StoredPlan]) -> StoredPlan | None:
+        """The plan; None when somebody stopped it first. A probe only reads, so it is simply left alone."""
+        cord = StopCord()
+        self._looks[execution.id] = (execution, cord)
+        looking, pulled = asyncio.ensure_future(planning), asyncio.ensure_future(cord.wait())
+        try:
+            await asyncio.wait({looking, pulled}, return_when=asyncio.FIRST_COMPLETED)
+            return await looking if looking.done() else None
+        finally:
+            del self._looks[execution.id]
+            for task in (looking, pulled):
+                task.cancel()
+            await asyncio.gather(looking, pulled, return_exceptions=True)
 
     def _store_plan(self, connection: Connection, execution: Execution, plan: StoredPlan) -> Execution:
         now = self.tools.clock.now()
@@ -1017,11 +1038,14 @@ class Engine:
 
     async def watch_controls(self) -> None:
         """Act on switches and cancels that concern what runs here; also those that other processes wrote."""
-        if not self.walks:
+        if not self.walks and not self._looks:
             return
         switches = [s for s in await self.tools.database.read(controls.engaged) if s.now]
         self._stop_for(switches)
-        for execution in await self.tools.database.read(executions.cancelled_among, list(self.walks)):
+        here = [*self.walks, *self._looks]
+        for execution in await self.tools.database.read(executions.cancelled_among, here):
+            if execution.id in self._looks:
+                self._looks[execution.id][1].pull(cancel_words(execution))
             walk = self.walks.get(execution.id)
             if walk is not None and walk.stopping is None:
                 by = Actor(id=execution.cancel_by or HANDRAIL.id)
@@ -1030,6 +1054,9 @@ class Engine:
     def _stop_for(self, switches: Iterable[KillSwitch]) -> int:
         stopped = 0
         for switch in switches:
+            for planned, cord in self._looks.values():
+                if kill_switch.holds(switch, planned):
+                    cord.pull(f"the kill switch ({switch.words}) was engaged")
             walks = [w for w in self.walks.values() if w.stopping is None and kill_switch.holds(switch, w.execution)]
             for walk in walks:
                 why = f"the kill switch ({switch.words}) was engaged"

@@ -289,6 +289,25 @@ async def test_what_cannot_be_confirmed_dead_is_interrupted_and_keeps_its_lock(d
         assert await database.read(controls.locks) == []
 
 
+async def test_a_cancel_does_not_wait_for_a_probe_that_hangs(database: Database) -> None:
+    async with a_house(database, replies={"systemctl show nginx": Reply(hangs=True)}) as house:
+        answer = await house.ask("restart nginx on web-01")
+        await house.remote.until("systemctl show")
+        await house.engine.cancel(answer.execution.id, BOB, reason="wrong host")
+        ended = await house.ends(answer)
+        assert (ended.state, ended.ending) == (State.CANCELLED, "cancelled by <@UBOB>: wrong host")
+
+
+async def test_now_does_not_wait_for_a_probe_that_hangs(database: Database) -> None:
+    async with a_house(database, replies={"systemctl show nginx": Reply(hangs=True)}) as house:
+        answer = await house.ask("restart nginx on web-01")
+        await house.remote.until("systemctl show")
+        await house.engine.engage(scope=Scope.SERVICE, subject="nginx", actor=BOB, now=True)
+        ended = await house.ends(answer)
+        assert ended.state is State.CANCELLED
+        assert "while it was being planned" in ended.ending
+
+
 async def test_a_service_switch_covers_its_instances(database: Database) -> None:
     async with a_house(database) as house:
         await house.engine.engage(scope=Scope.SERVICE, subject="Celery.service", actor=BOB)
