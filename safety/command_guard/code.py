@@ -34,7 +34,7 @@ PYTHON = Language(
         "remove removedirs unlink rmdir rmtree rename renames replace_file truncate chmod chown lchown fchmod mkfs "
         "subprocess Popen check_call check_output run_shell getoutput getstatusoutput shutil pty ctypes cffi "
         "compile __import__ importlib import_module runpy getattr setattr globals locals vars __builtins__ builtins "
-        "__globals__ __subclasses__ __class__ marshal pickle shelve socket urlretrieve ftplib smtplib telnetlib "
+        "__globals__ __subclasses__ __class__ marshal pickle shelve connect bind listen create_connection socketpair AF_INET SOCK_STREAM urlretrieve ftplib smtplib telnetlib "
         "paramiko fabric requests write writelines write_text write_bytes symlink link mkfifo mknod mount umount "
         "setuid setgid reboot pwn os.open asyncio multiprocessing commands code codeop posix nt sh plumbum signal "
         "psutil_kill terminate urlopen fdopen putenv startfile dup2 sched_setaffinity execfile input_eval timeit cProfile pdb bdb breakpoint"
@@ -53,7 +53,7 @@ PYTHON = Language(
         "python_version node release system_ machine md5 sha1 sha256 sha512 hexdigest digest update uuid4 uuid1 randint "
         "choice choices token_hex token_urlsafe secrets Counter defaultdict OrderedDict most_common indent sort_keys "
         "ensure_ascii separators key reverse start end sep file d x i j k v n l s r f e data line lines row rows obj a b c m t p "
-        "findall search match sub group groups compile_ lower upper title startswith endswith count index append extend "
+        "socket gethostname getfqdn OPENSSL_VERSION findall search match sub group groups compile_ lower upper title startswith endswith count index append extend "
         "timedelta timezone utc total_seconds days hours seconds isoformat sqrt pi ceil floor log version_string "
         "ip_address ip_network gethostname rb rt url quote unquote urllib parse urlparse parse_qs quote_plus html "
         "escape unescape http status"
@@ -147,7 +147,7 @@ AWK = Language(
     name="awk",
     danger=_words("system close_ getline_"),
     safe=_words(""),
-    marks=r"\bsystem\b|\|\s*&|\|\s*getline|\|\s*[\"'(a-zA-Z$]|[^<>=!~\"']>>?\s*[\"(/a-zA-Z]|printf?\b[^|;{}]*>\s*[\"($a-zA-Z]|/inet/|@load|@include|@\w+\s*\(",
+    marks=r"\bsystem\b|\|\s*&|\|\s*getline|\|\s*[\"'(a-zA-Z$]|printf?\b[^|;{}]*>\s*[\"($a-zA-Z]|/inet/|@load|@include|@\w+\s*\(",
 )
 
 TCL = Language(
@@ -158,6 +158,7 @@ TCL = Language(
 )
 
 _STRING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
+_REGEX = re.compile(r"\b(?:s|y|tr)/(?:[^/\\]|\\.)*/(?:[^/\\]|\\.)*/\w*|(?:\bm|\bqr)?/(?:[^/\\]|\\.)*/\w*")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -173,7 +174,7 @@ def judge_code(language: Language, text: str) -> Finding:
     mark = re.search(language.marks, text)
     if mark:
         return refuse(rule, f"{language.name} code that can run, write or hide something (`{shown(mark[0])}`).")
-    bare = set(_WORD.findall(_STRING.sub(" ", text)))
+    bare = set(_WORD.findall(_STRING.sub(" ", _REGEX.sub(" ", text) if language is PERL else text)))
     unknown = sorted(bare - language.safe)
     if unknown and language.safe:
         return ask(rule, f"{language.name} code with a word the guard does not know (`{shown(unknown[0])}`).")
@@ -183,8 +184,8 @@ def judge_code(language: Language, text: str) -> Finding:
 # Databases
 
 _SQL_READS = (
-    "select|show|explain|describe|desc|use|set|with|values|table|help|status|pragma|analyze|vacuum|begin|commit|rollback|"
-    "start|end|check|checksum|fetch|declare|close|listen|unlisten|notify|discard|savepoint|release|reset|echo|exists|rows|\\\\"
+    "select|show|explain|describe|desc|use|set|with|values|table|help|status|pragma|begin|commit|rollback|"
+    "start|end|check|checksum|fetch|declare|close|savepoint|release|reset|echo|exists|rows|\\\\"
 )
 _SQL_REFUSED = re.compile(
     r"\b(drop|truncate|grant|revoke|shutdown|reassign\s+owned|dblink_exec|lo_export|lo_import|lo_unlink|"
@@ -263,7 +264,66 @@ def _write(statement: str, word: str) -> Finding:
 
 
 REDIS_READS = frozenset(
-    ["get", "mget", "strlen", "exists", "ttl", "pttl", "type", "keys", "scan", "sscan", "hscan", "zscan", "hget", "hgetall", "hmget", "hkeys", "hvals", "hlen", "hexists", "lrange", "llen", "lindex", "smembers", "scard", "sismember", "srandmember", "zrange", "zrevrange", "zcard", "zscore", "zrank", "zcount", "zrangebyscore", "info", "ping", "echo", "dbsize", "time", "lastsave", "role", "command", "object", "memory", "slowlog", "latency", "getrange", "bitcount", "randomkey", "xlen", "xrange", "xinfo", "pfcount", "getbit", "dump", "readonly", "hello", "wait", "lolwut"]
+    [
+        "get",
+        "mget",
+        "strlen",
+        "exists",
+        "ttl",
+        "pttl",
+        "type",
+        "keys",
+        "scan",
+        "sscan",
+        "hscan",
+        "zscan",
+        "hget",
+        "hgetall",
+        "hmget",
+        "hkeys",
+        "hvals",
+        "hlen",
+        "hexists",
+        "lrange",
+        "llen",
+        "lindex",
+        "smembers",
+        "scard",
+        "sismember",
+        "srandmember",
+        "zrange",
+        "zrevrange",
+        "zcard",
+        "zscore",
+        "zrank",
+        "zcount",
+        "zrangebyscore",
+        "info",
+        "ping",
+        "echo",
+        "dbsize",
+        "time",
+        "lastsave",
+        "role",
+        "command",
+        "object",
+        "memory",
+        "slowlog",
+        "latency",
+        "getrange",
+        "bitcount",
+        "randomkey",
+        "xlen",
+        "xrange",
+        "xinfo",
+        "pfcount",
+        "getbit",
+        "dump",
+        "readonly",
+        "hello",
+        "wait",
+        "lolwut",
+    ]
 )
 REDIS_SUBREADS = {
     "config": {"get"}, "client": {"list", "getname", "id", "info", "no-evict"}, "cluster": {"info", "nodes", "slots", "myid", "keyslot", "shards", "links"},
@@ -272,7 +332,41 @@ REDIS_SUBREADS = {
     "module": {"list"}, "script": {"exists"}, "command": {"count", "info", "docs", "list"}, "object": {"encoding", "freq", "idletime", "refcount", "help"}, "xinfo": {"stream", "groups", "consumers"}, "function": {"list", "stats"},
 }  # fmt: skip
 REDIS_ASKED = frozenset(
-    ["set", "del", "unlink", "expire", "persist", "hset", "hdel", "lpush", "rpush", "lpop", "rpop", "sadd", "srem", "zadd", "zrem", "incr", "decr", "bgsave", "save", "bgrewriteaof", "publish", "setex", "getset", "append", "ltrim", "touch", "copy", "xadd", "xdel", "xtrim", "setnx", "mset", "pexpire"]
+    [
+        "set",
+        "del",
+        "unlink",
+        "expire",
+        "persist",
+        "hset",
+        "hdel",
+        "lpush",
+        "rpush",
+        "lpop",
+        "rpop",
+        "sadd",
+        "srem",
+        "zadd",
+        "zrem",
+        "incr",
+        "decr",
+        "bgsave",
+        "save",
+        "bgrewriteaof",
+        "publish",
+        "setex",
+        "getset",
+        "append",
+        "ltrim",
+        "touch",
+        "copy",
+        "xadd",
+        "xdel",
+        "xtrim",
+        "setnx",
+        "mset",
+        "pexpire",
+    ]
 )
 
 
@@ -289,6 +383,8 @@ def judge_redis(words: list[str]) -> Finding:
         return refuse("databases.destroy", f"`{shown(name)} {shown(sub)}` changes the Redis server.")
     if name in REDIS_READS:
         return allow("databases.read")
+    if name in ("del", "unlink") and any(has_unknown(word) for word in words):
+        return refuse("databases.unknown", f"`{shown(name)}` of keys nobody has named.")
     if name in REDIS_ASKED and not any(char in word for word in words[1:2] for char in "*\ue002"):
         return ask("databases.write", f"`{shown(name)}` changes data in Redis.")
     return refuse("databases.destroy", f"`{shown(name)}` loses data or stops the Redis server, or is unknown.")

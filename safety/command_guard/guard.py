@@ -31,7 +31,7 @@ from safety.command_guard.values import (
     shown,
 )
 from safety.command_guard.verdicts import Finding, Judgement, Severity, allow, ask, refuse
-from safety.command_guard.wrappers import SHELLS, after_options, unwrap
+from safety.command_guard.wrappers import SHELLS, Inner, after_options, unwrap
 
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
@@ -40,10 +40,51 @@ _BIN = re.compile(
     r"/(usr/)?(local/)?s?bin|/usr/lib(exec)?(/\S*)?|/snap/bin|/opt/\S+/s?bin|/usr/games|/usr/local/\S+/s?bin|/lib(64)?|/usr/lib64"
 )
 _NETWORK = frozenset(
-    ["curl", "wget", "fetch", "nc", "ncat", "netcat", "socat", "aria2c", "lynx", "w3m", "links", "http", "https", "xh", "ftp", "tftp", "scp", "ssh", "dig", "openssl", "telnet", "nslookup", "host"]
+    [
+        "curl",
+        "wget",
+        "fetch",
+        "nc",
+        "ncat",
+        "netcat",
+        "socat",
+        "aria2c",
+        "lynx",
+        "w3m",
+        "links",
+        "http",
+        "https",
+        "xh",
+        "ftp",
+        "tftp",
+        "scp",
+        "ssh",
+        "dig",
+        "openssl",
+        "telnet",
+        "nslookup",
+        "host",
+    ]
 )
 _DECODERS = frozenset(
-    ["base64", "base32", "basenc", "xxd", "openssl", "gpg", "uudecode", "rev", "tr", "gunzip", "zcat", "gzip", "bzcat", "xzcat", "od", "hexdump"]
+    [
+        "base64",
+        "base32",
+        "basenc",
+        "xxd",
+        "openssl",
+        "gpg",
+        "uudecode",
+        "rev",
+        "tr",
+        "gunzip",
+        "zcat",
+        "gzip",
+        "bzcat",
+        "xzcat",
+        "od",
+        "hexdump",
+    ]
 )
 
 LANGUAGES: dict[str, tuple[Language, tuple[str, ...]]] = {
@@ -249,14 +290,18 @@ class _Judge:
                 "guard.unknown-command", f"`{shown(word)}` runs whatever file the pattern finds. Write its name."
             )
             return
-        if (
-            typed in ("{", "}", "")
-            or (any(as_typed(w) in ("{", "}") for w in invocation.argv[1:])
-            and typed in ("time", "coproc"))
+        if typed in ("{", "}", "") or (
+            any(as_typed(w) in ("{", "}") for w in invocation.argv[1:]) and typed in ("time", "coproc")
         ):
             yield refuse("guard.unread-construct", "A group in a place the guard does not read. Write it plainly.")
             return
         name, standard = _program_name(typed, invocation.env.cwd)
+        if not standard and zone(typed, invocation.env.cwd) in (Zone.SCRATCH, Zone.DEVICE):
+            yield refuse("code.scratch", f"`{shown(typed)}` lies where everybody may write. Put it in its place first.")
+        if name == "service" and "/init.d/" in typed:
+            argv = ("service", typed.rsplit("/", 1)[-1], *invocation.argv[1:])
+            yield from self._named(reader, replace(invocation, argv=argv), name, standard=True)
+            return
         if typed in invocation.env.functions:
             yield allow("shell.function")
             return
@@ -311,7 +356,14 @@ class _Judge:
 
     def _only_reads(self, case: Case, *, wrapped: bool) -> Iterator[Finding]:
         _, reads, _ = _tables()
-        if wrapped and case.program in _READ_ONLY_WRAPPERS:
+        writes = case.program == "curl" and any(
+            value is None or zone(value, case.cwd) is not Zone.SINK
+            for name, value in case.arguments.options
+            if name in ("-o", "--output") and value != "-"
+        )
+        if writes or (case.program == "uniq" and len(case.arguments.operands) > 1):
+            yield refuse("read-only.output", f"`{case.program}` writes a file, and this must only read.")
+        if wrapped and _wraps_reading(case):
             return
         if not any(matches(pattern, case.arguments, cautious=False) for _, pattern in reads.about(case.program)):
             if case.program in _CODE_READERS:
@@ -348,10 +400,10 @@ class _Judge:
                 for variable in operands or ["REPLY"]:
                     env.variables[as_typed(variable)] = _first_line(invocation.feed)
                     env.arrays.pop(as_typed(variable), None)
-            case "set" if operands:
-                for index, value in enumerate(operands, start=1):
-                    env.variables[str(index)] = value
-                env.variables["@"] = env.variables["*"] = " ".join(operands)
+            case "set" if "--" in invocation.argv:
+                _positional(env, invocation.argv[invocation.argv.index("--") + 1 :])
+            case "shift":
+                _positional(env, env.arrays.get("@", ())[1:])
             case "printf" | "getopts":
                 if name == "getopts" and len(operands) > 1:
                     env.variables[as_typed(operands[1])] = UNKNOWN
@@ -363,7 +415,14 @@ class _Judge:
             yield from self._shell(reader, invocation, name)
             return
         if name in (".", "source"):
-            yield from _script_file(invocation)
+            if [as_typed(word) for word in invocation.argv[1:2]] in (
+                ["/dev/stdin"],
+                ["/proc/self/fd/0"],
+                ["/dev/fd/0"],
+            ):
+                yield from self._fed_shell(reader, invocation, "sh")
+            else:
+                yield from _script_file(invocation)
             return
         if name in _AWKS:
             yield from self._awk(invocation)
@@ -420,9 +479,8 @@ class _Judge:
                     reader,
                     replace(invocation, argv=argv, env=invocation.env.copy() if name != "command" else invocation.env),
                 )
-        yield allow("shell.wrapper")
-        if name == "env" and not unwrapped:
-            return
+        if unwrapped or name in ("env", "sudo", "find", "trap"):
+            yield from self._wrapped(name, unwrapped)
         if name == "su" and not unwrapped:
             yield from self._fed_shell(reader, invocation, name)
             yield ask("users.switch", "`su` opens a session as somebody else.")
@@ -433,46 +491,25 @@ class _Judge:
                 and not invocation.feed.given
             ):
                 yield ask("shell.remote-session", "`ssh` without a command opens a session nobody watches.")
-        if (
-            name
-            in (
-                "docker",
-                "podman",
-                "kubectl",
-                "oc",
-                "lxc",
-                "incus",
-                "nerdctl",
-                "aws",
-                "find",
-                "ip",
-                "gcloud",
-                "nomad",
-                "k",
-                "docker-compose",
-                "podman-compose",
-                "crictl",
-                "machinectl",
-                "pct",
-                "microk8s",
-                "fd",
-                "fdfind",
-            )
-            and unwrapped
-        ):
+
+    def _wrapped(self, name: str, unwrapped: list[Inner]) -> Iterator[Finding]:
+        """A wrapper is as good as what it runs, except where it starts something that stays."""
+        if name in ("env", "find", "sudo", "trap") or unwrapped:
             yield allow("shell.wrapper")
 
     def _text(
         self, reader: ShellReader, invocation: Invocation, text: str, *, own: bool, feed: Feed | None = None
     ) -> Iterator[Finding]:
         env = invocation.env if own else Env(cwd=invocation.env.cwd)
-        before = len(reader.findings)
         try:
             reader.read(text, env, feed=feed or invocation.feed, texts=invocation.texts + 1, span=invocation.span)
         except Unreadable as unreadable:
             yield unreadable.finding
-        if len(reader.findings) == before:
-            yield allow("shell.text")
+        if has_unknown(text):
+            yield ask(
+                "guard.unknown-text", "A shell would run text of which a part is not known. Write the command out."
+            )
+        yield allow("shell.text")
 
     def _fed_words(self, reader: ShellReader, invocation: Invocation, argv: tuple[str, ...]) -> tuple[str, ...]:
         """What `xargs` appends, or puts in the place of its mark."""
@@ -514,9 +551,7 @@ class _Judge:
                     rest.pop(0)
                 if rest:
                     inner = replace(invocation, env=Env(cwd=invocation.env.cwd))
-                    for index, value in enumerate(rest[1:]):
-                        inner.env.variables[str(index)] = value
-                    inner.env.variables["@"] = inner.env.variables["*"] = " ".join(rest[2:])
+                    _positional(inner.env, tuple(rest[2:]))
                     yield from self._text(reader, inner, as_typed(rest[0]), own=True)
                 return
             if typed.startswith(("-", "+")) and typed not in ("-", "--"):
@@ -619,7 +654,9 @@ class _Judge:
             if language is code.PYTHON and typed == "-m":
                 yield from _python_module(words[at + 1 :], invocation)
                 return
-            if typed in ("--version", "-V", "-v", "--help", "-h", "-VV") and len(words) == 1:
+            if typed in ("--version", "-V", "-v", "--help", "-h", "-VV") or (
+                language is code.PHP and typed in ("-m", "-i", "--ini", "-l")
+            ):
                 yield allow("code.version")
                 return
             if flag and at + 1 < len(words):
@@ -657,8 +694,17 @@ class _Judge:
                 yield refuse(
                     "guard.unknown-text", f"{language.name} would run what stands only in a variable or an output."
                 )
-            else:
-                yield ask("code.file", f"A {language.name} program from a file the guard cannot see.")
+                return
+            script = self._case(file.rsplit("/", 1)[-1], words[at + 1 :], invocation, reader)
+            if self._routine(script):
+                yield allow("code.known-file")
+                return
+            yield from (finding for finding in _by_rules(script) if finding.severity is Severity.REFUSE)
+            if zone(file, invocation.env.cwd) is Zone.SCRATCH:
+                yield refuse(
+                    "code.scratch", f"`{shown(file)}` lies where everybody may write. Put it in its place first."
+                )
+            yield ask("code.file", f"A {language.name} program from a file the guard cannot see.")
             return
         if invocation.feed.given:
             if invocation.feed.text is None:
@@ -669,9 +715,17 @@ class _Judge:
         yield ask("code.session", f"{language.name} without a program waits for one nobody has seen.")
 
 
-_READ_ONLY_WRAPPERS = frozenset(
-    ["sudo", "env", "timeout", "nice", "ionice", "stdbuf", "command", "time", "find", "docker", "podman", "kubectl", "oc", "ip", "nohup", "chrt", "taskset", "builtin"]
-)
+def _wraps_reading(case: Case) -> bool:
+    """Whether a program that ran another one changes nothing by itself."""
+    words = [as_typed(word) for word in case.words]
+    if case.program == "find":
+        return not any(word.startswith(("-delete", "-fprint", "-fls", "-ok")) for word in words)
+    if case.program in ("docker", "podman", "kubectl", "oc", "k"):
+        return "exec" in words[:4]
+    return case.program in _READ_ONLY_WRAPPERS
+
+
+_READ_ONLY_WRAPPERS = SHELLS | frozenset("sudo env timeout nice ionice stdbuf command time nohup builtin".split())
 _CODE_READERS = _AWKS | {"psql", "mysql", "mariadb", "redis-cli", "mongosh", "mongo", "sqlite3", "valkey-cli"}
 _DELEGATED = SHELLS | frozenset(["rm", "dd", "mkfs", "mkfs.ext4", "mkfs.xfs", "shred", "wipefs", "shutdown", "reboot", "poweroff", "halt", "init", "telinit", "chmod", "chown", "mv", "cp", "find", "kill", "pkill", "killall", "systemctl", "iptables", "userdel", "passwd", "docker", "kubectl", "git", "sudo", "env", "xargs", "eval", "nc", "curl", "wget", "python", "python3", "perl", "ruby", "truncate", "fdisk", "parted", "crontab", "tee", "ip", "ufw", "apt", "apt-get", "yum", "dnf"])  # fmt: skip
 
@@ -712,6 +766,13 @@ def _entered(env: Env, operands: list[str]) -> str | None:
     )
 
 
+def _positional(env: Env, values: tuple[str, ...]) -> None:
+    for index, value in enumerate(values, start=1):
+        env.variables[str(index)] = value
+    env.arrays["@"] = values
+    env.variables["*"] = " ".join(values)
+
+
 def _first_line(feed: Feed) -> str:
     if feed.text is None or feed.text.count("\n") > 1:
         return UNKNOWN
@@ -741,6 +802,7 @@ def _language(name: str) -> tuple[Language, tuple[str, ...]] | None:
 
 
 def _script_file(invocation: Invocation) -> Iterator[Finding]:
+    """A shell, or the shell itself, runs a file."""
     words = invocation.argv[1:]
     if not words or has_unknown(words[0]):
         yield refuse("guard.unknown-text", "A shell would run what stands only in a variable or an output.")
@@ -754,7 +816,7 @@ def _script_file(invocation: Invocation) -> Iterator[Finding]:
 
 def _python_module(words: tuple[str, ...], invocation: Invocation) -> Iterator[Finding]:
     module = as_typed(words[0]) if words else ""
-    if module in ("json.tool", "site", "platform", "sysconfig", "this", "calendar", "timeit_never", "compileall_never"):
+    if module in ("json.tool", "site", "platform", "sysconfig", "this", "calendar"):
         operands = [w for w in words[1:] if not as_typed(w).startswith("-")]
         yield allow("code.module") if len(operands) < 2 else ask("paths.write", "`json.tool` writes its second file.")
     elif module == "http.server" or module in ("SimpleHTTPServer", "pty", "smtpd", "ftplib", "telnetlib"):
@@ -784,6 +846,20 @@ def _database(invocation: Invocation, name: str) -> Iterator[Finding]:
             else:
                 yield refuse("databases.destroy", "`redis-cli` that runs a script or changes the cluster.")
             return
+        if arguments.has(
+            "--scan",
+            "--bigkeys",
+            "--memkeys",
+            "--hotkeys",
+            "--latency",
+            "--latency-history",
+            "--stat",
+            "--intrinsic-latency",
+            "--version",
+            "-v",
+        ):
+            yield allow("databases.read")
+            return
         rest = after_options(invocation.argv, "-h -p -a -n -s -u -r -i -d -D -t --user --pass --cert --key --cacert")
         yield code.judge_redis([as_typed(word) for word in rest])
         text = invocation.feed.text
@@ -812,8 +888,7 @@ def _database(invocation: Invocation, name: str) -> Iterator[Finding]:
             v or "" for n, v in arguments.options if n == "-cmd"
         ]
     else:
-        flags = _SQL[name]
-        texts = [v for n, v in arguments.options if n in flags and v is not None]
+        texts = _option_values(words, _SQL[name])
     raw = [word for word in words if has_unknown(word)]
     if arguments.has("-f", "--file"):
         yield ask("code.file", "A file of statements the guard cannot see.")
@@ -839,6 +914,22 @@ def _database(invocation: Invocation, name: str) -> Iterator[Finding]:
         yield ask("databases.unknown", "A statement of which a part is not known.")
     if not texts and not arguments.has("-f", "--file"):
         yield ask("databases.session", f"`{name}` without a statement opens a session nobody watches.")
+
+
+def _option_values(words: tuple[str, ...], flags: tuple[str, ...]) -> list[str]:
+    """The values of these options: `-c x`, `-cx`, `-qAtc x`, `--command x`, `--command=x`."""
+    values: list[str] = []
+    for index, word in enumerate(words):
+        typed = as_typed(word)
+        for flag in flags:
+            if typed == flag or (len(flag) == 2 and re.fullmatch(rf"-[a-zA-Z]*{flag[1]}", typed)):
+                values += words[index + 1 : index + 2]
+                break
+            if typed.startswith(f"{flag}="):
+                values.append(word[len(flag) + 1 :])
+            elif len(flag) == 2 and typed.startswith(flag) and not typed.startswith("--"):
+                values.append(word[2:])
+    return values
 
 
 def _editor(reader: ShellReader, judge: "_Judge", invocation: Invocation, name: str) -> Iterator[Finding]:

@@ -97,12 +97,12 @@ def _relative_zone(where: str) -> Zone:
 def _absolute_zone(where: str) -> Zone:
     if where in HARMLESS_DEVICES:
         return Zone.SINK
+    if any(_matches(where, pattern) for pattern in (*CRITICAL, *LOGINS, *WITNESS_LOGS)):
+        return Zone.CRITICAL
     if any(_matches(where, pattern) for pattern in TOP):
         return Zone.TOP
     if any(_matches(where, pattern) for pattern in DEVICES):
         return Zone.DEVICE
-    if any(_matches(where, pattern) for pattern in (*CRITICAL, *LOGINS, *WITNESS_LOGS)):
-        return Zone.CRITICAL
     if any(_below(where, folder) for folder in SCRATCH):
         return Zone.SCRATCH
     if _below(where, "/var/log"):

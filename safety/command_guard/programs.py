@@ -41,7 +41,7 @@ Examiner = Callable[[Case], Iterable[Finding]]
 
 _NEXT = "Name a folder below /tmp or /var/tmp, or ask for approval."
 _BACKUP = re.compile(
-    rf"([._-](bak|old|orig|save|saved|backup|bkp|copy|prev|before|org|dist|rpmsave|dpkg-old|ok)[\w.{TOKEN}-]*|~|[._-]\d{{6,}}\S*|[._-][\d_-]*{TOKEN}\S*)\Z"
+    rf"([._-](bak|old|orig|save|saved|backup|bkp|copy|prev|before|org|dist|rpmsave|dpkg-old|ok)[\w.{TOKEN}-]*|~|[._-]\d{{6,}}\S*|[._-]\d{{4}}[._-]\d\d[._-]?\d\d\S*|[._-][\d_-]*{TOKEN}\S*)\Z"
 )
 
 
@@ -621,7 +621,7 @@ def _tar(case: Case) -> Iterator[Finding]:
             yield ask("paths.tar", "`tar` unpacks into a folder the text does not name.")
         else:
             found = writing(case, folder, what="unpacks into")
-            yield found if found.severity.rank else allow("paths.tar")
+            yield found if found.severity.rank and zone(folder, case.cwd) is not Zone.PLAIN else allow("paths.tar")
     elif mode == "c" or a.has("-r", "-u", "--append", "--update"):
         if archive not in (None, "-") and archive is not None:
             yield _arriving(case, ["archive"], archive)
@@ -646,6 +646,8 @@ def _rsync(case: Case) -> Iterator[Finding]:
         return
     target = a.operands[-1]
     if ":" in as_typed(target).split("/")[0]:
+        if any(is_secret(o, case.cwd) for o in a.operands):
+            yield refuse("exfiltration.secrets", "It carries passwords or keys to another host.")
         yield ask("exfiltration.copy", "`rsync` carries files to another host.")
         return
     yield from reading(case, a.operands[:-1])
@@ -697,8 +699,9 @@ def _output_option(case: Case) -> Iterator[Finding]:
         "-o", "--output", "-O", "--output-document", "-out", "-f", "--file", "-r", "--result-file"
     )
     if path is not None and path != "-":
-        yield writing(case, path)
-        if zone(path, case.cwd) not in (Zone.SINK, Zone.SCRATCH):
+        found = _arriving(case, ["output"], path)
+        yield found
+        if case.program in ("wget", "sort") and zone(path, case.cwd) not in (Zone.SINK, Zone.SCRATCH):
             yield ask("paths.write", f"`{case.program}` writes `{shown(path)}`.")
 
 
@@ -767,7 +770,7 @@ def _curl(case: Case) -> Iterator[Finding]:
             yield refuse("http.delete", f"`{shown(typed)}` looks as if it deleted or stopped something.")
         if typed.startswith("file:") and any(is_secret(typed[typed.find("/", 7) :]) for _ in (1,)):
             yield ask("secrets.read", "It reads passwords or keys.")
-        for origin in origins(url):
+        for origin in origins(url) if len(url) > 1 else []:
             if any(
                 p and p[0].rsplit("/", 1)[-1] in ("cat", "base64", "tar", "env", "gzip", "xxd")
                 for p in case.sources(chr(0xE100 + origin))
@@ -777,7 +780,14 @@ def _curl(case: Case) -> Iterator[Finding]:
 
 def _network_out(case: Case) -> Iterator[Finding]:
     """nc and friends: probing a port is fine, carrying data is not."""
-    if case.invocation.feed.producers and case.program in (
+    feed = case.invocation.feed
+    if feed.text is not None and len(feed.text.strip()) <= 1:
+        return
+    if set(feed.producers) == {("cat", "/dev/null")} or (
+        case.program == "openssl" and case.arguments.operands[:1] != ("s_client",)
+    ):
+        return
+    if feed.producers and case.program in (
         "nc",
         "ncat",
         "netcat",
@@ -792,6 +802,16 @@ def _network_out(case: Case) -> Iterator[Finding]:
             yield refuse("exfiltration.pipe", f"`{case.program}` carries what is piped into it to another host.")
         else:
             yield ask("exfiltration.pipe", f"`{case.program}` sends text to another host.")
+
+
+def _scp(case: Case) -> Iterator[Finding]:
+    operands = case.arguments.operands
+    if any(is_secret(o, case.cwd) or zone(o, case.cwd) is Zone.TOP for o in operands[:-1] if ":" not in as_typed(o)):
+        yield refuse(
+            "exfiltration.secrets", "It carries passwords, keys or a whole folder of the system to another host."
+        )
+    if operands and ":" not in as_typed(operands[-1]):
+        yield _arriving(case, ["remote"], operands[-1])
 
 
 # Units and processes
@@ -1000,6 +1020,8 @@ def _killing_found(sources: list[tuple[str, ...]], *, gentle: bool) -> Finding:
         "netstat",
     }:
         return refuse("process.everything", "It ends processes nobody has named.")
+    if any(s[0] == "ls" for s in sources if s):
+        return refuse("process.everything", "It ends processes nobody has named.")
     if finders & {"ps"} and not finders & {"grep", "awk", "sed", "pgrep", "head"}:
         return refuse("process.everything", "It ends processes nobody has named.")
     if any(p and p[0] == "ps" and len(p) > 1 for p in sources) and not finders & {"grep"}:
@@ -1148,6 +1170,6 @@ EXAMINERS: dict[str, Examiner] = {
     "telnet": _network_out, "openssl": _network_out, "systemctl": _systemctl, "service": _service, "rc-service": _service,
     "invoke-rc.d": _service, "sv": _systemctl, "kill": _kill, "pkill": _pkill, "killall": _pkill, "skill": _pkill, "fuser": _fuser, "crontab": _crontab,
     "cd": _cd, "pushd": _cd, "popd": _cd, "hostname": _hostname, "date": _date, "test": _test, "[": _test, "let": _test, "printf": _test,
-    "read": _test, "declare": _test, "unset": _test, "typeset": _test, "local": _test, "uniq": _uniq, "split": _split, "csplit": _split,
+    "read": _test, "declare": _test, "unset": _test, "typeset": _test, "local": _test, "uniq": _uniq, "scp": _scp, "split": _split, "csplit": _split,
 }  # fmt: skip
 """Who looks at which program."""

@@ -78,7 +78,30 @@ WRAPPERS: dict[str, Wrapper] = {
 """Wrappers that precede the command they run."""
 
 SHELLS = frozenset(
-    ["sh", "bash", "dash", "zsh", "ksh", "ksh93", "mksh", "ash", "fish", "csh", "tcsh", "rbash", "posh", "yash", "busybox-sh", "pwsh", "rksh", "lksh", "elvish", "nu", "xonsh", "oksh"]
+    [
+        "sh",
+        "bash",
+        "dash",
+        "zsh",
+        "ksh",
+        "ksh93",
+        "mksh",
+        "ash",
+        "fish",
+        "csh",
+        "tcsh",
+        "rbash",
+        "posh",
+        "yash",
+        "busybox-sh",
+        "pwsh",
+        "rksh",
+        "lksh",
+        "elvish",
+        "nu",
+        "xonsh",
+        "oksh",
+    ]
 )
 """Programs that read shell text; also where `-c` is followed by it."""
 
@@ -350,6 +373,14 @@ def _trap(argv: Argv) -> list[Inner]:
 def _make_like(argv: Argv) -> list[Inner]:
     words = [as_typed(word) for word in argv]
     return [Inner(text=word[7:]) for word in words if word.startswith("--eval=")]
+
+
+def _daemon(argv: Argv) -> list[Inner]:
+    words = [as_typed(word) for word in argv]
+    program = next((argv[i + 1] for i, w in enumerate(words[:-1]) if w in ("--exec", "-x", "--startas", "-a")), None)
+    if program is None:
+        return _plain(argv, "start-stop-daemon")
+    return [Inner(argv=(program, *(argv[words.index("--") + 1 :] if "--" in words else ())))]
 
 
 def _alias(argv: Argv) -> list[Inner]:
