@@ -291,6 +291,9 @@ def _newest_entries(connection: Connection) -> tuple[str | None, int]:
 # --- Slack ------------------------------------------------------------------------------------------------------------
 
 
+NOT_SLACK = "an answer that is not Slack's"
+
+
 class _SlackDown(Exception):
     """A call that did not come to an answer, in words."""
 
@@ -317,7 +320,12 @@ async def _call(asked: Awaitable[AsyncSlackResponse]) -> AsyncSlackResponse:
     """The answer. Raises SlackApiError when Slack says no, and _SlackDown when it says nothing."""
     try:
         return await asked
-    except SlackApiError:
+    except SlackApiError as error:
+        status = getattr(error.response, "status_code", 200)
+        if status == 429:
+            raise _SlackDown("it asks to wait, too much was asked of it") from error
+        if status >= 500 or _why(error) == NOT_SLACK:
+            raise _SlackDown(f"it answered {status}") from error
         raise
     except TimeoutError as error:
         raise _SlackDown(f"no answer within {SLACK_PATIENCE} s") from error
@@ -327,7 +335,7 @@ async def _call(asked: Awaitable[AsyncSlackResponse]) -> AsyncSlackResponse:
 
 def _why(error: SlackApiError) -> str:
     found = error.response.get("error") if hasattr(error.response, "get") else None
-    return str(found or "an answer that is not Slack's")
+    return str(found or NOT_SLACK)
 
 
 async def _token(client: AsyncWebClient, slack: Slack, clock: Clock) -> list[Check]:
