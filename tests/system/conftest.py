@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from bot.playground.workspace import Workspace
-from tests.system.openssh import OpenSsh, openssh
-from tests.system.serving import Bot, configuration, require_openssh
+from tests.system.openssh import OpenSsh, missing, openssh
+from tests.system.serving import Bot, configuration, require_program
 
 
 @pytest.fixture(scope="session")
 def web_01(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSsh]:
     """One sshd for every test of this folder that needs a plain host."""
-    require_openssh()
+    require_program(missing())
     with openssh(tmp_path_factory.mktemp("web-01")) as server:
         yield server
 

@@ -109,9 +109,8 @@ class Careful(Runbook):
 '''
 
 
-def require_openssh() -> None:
-    """Skip where there is no sshd; in CI that is a failure."""
-    why = openssh.missing()
+def require_program(why: str | None) -> None:
+    """Skip where something is missing, as `why` says; in CI that is a failure."""
     if why is not None:
         if os.environ.get("CI"):
             pytest.fail(why)
