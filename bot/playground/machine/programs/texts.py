@@ -8,6 +8,8 @@ from bot.playground.machine.programs.options import options
 from bot.playground.machine.streams import PIPE_LIMIT, decoded
 from bot.playground.machine.system import Call
 
+GREP_OPTIONS = frozenset("EFPacehimnoqsvwx") | {"color"}
+
 
 async def texts(call: Call, names: Sequence[str]) -> list[bytes] | None:
     """The bytes of these files, `-` or none being standard input; None after a complaint."""
@@ -133,6 +135,8 @@ async def wc(call: Call) -> int:
 async def grep(call: Call) -> int:
     """Lines that match: 0 if any, 1 if none, 2 on trouble."""
     found, operands = options(call.words, "emABC")
+    if unknown := sorted(found.keys() - GREP_OPTIONS):
+        return await call.complain(f"grep: -{unknown[0]} is not simulated", 2)
     pattern = found.get("e") or (operands.pop(0) if operands else "")
     if "F" in found:
         pattern = re.escape(pattern)

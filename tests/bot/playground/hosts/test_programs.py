@@ -204,3 +204,9 @@ LISTED = "/etc\n/usr/bin/systemctl\naccess.log\nerror.log\n2\n"
 )
 async def test_programs_answer(ask: Ask, line: str, expected: str) -> None:
     assert (await ask(line)).stdout == expected
+
+
+async def test_grep_says_what_it_does_not_know(ask: Ask) -> None:
+    answer = await ask("grep -A 2 http /etc/nginx/nginx.conf")
+
+    assert (answer.exit_status, answer.stderr) == (2, "grep: -A is not simulated\n")
