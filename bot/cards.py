@@ -13,6 +13,7 @@ from typing import Any
 
 from bot.blocks import (
     EMOJI,
+    LABELS,
     LONGEST_SECTION,
     MOST_TEXT,
     Block,
@@ -258,9 +259,14 @@ def _verbs(execution: Execution, situation: Situation) -> list[str]:
         case State.PENDING | State.RUNNING:
             return [*(["cancel"] if execution.cancel_at is None else []), *plan]
         case State.INTERRUPTED:
-            return [*(["resume"] if situation.resumable else []), *undo, "giveup", *plan]
+            return [*_ways_on(resumable=situation.resumable), *plan]
         case _:
             return [*(["retry"] if situation.retriable else []), *undo, *plan]
+
+
+def _ways_on(*, resumable: bool) -> list[str]:
+    """After an interruption. *Roll back* always stands: what can't be undone is answered with why."""
+    return [*(["resume"] if resumable else []), "rollback", "giveup"]
 
 
 def _holder_buttons(situation: Situation) -> list[Block]:
@@ -642,18 +648,17 @@ def interruption(event: ExecutionInterrupted) -> Message:
         for step in event.steps[:10]
     ]
     unknown += [f"… and {counted(len(event.steps) - 10, 'more step')}"] if len(event.steps) > 10 else []
-    choices = [
-        *(["*Resume*"] if event.resumable else []),
-        *(["*Roll back*"] if event.undoable else []),
-        "*Give up*",
-    ]
+    verbs = _ways_on(resumable=event.resumable)
     what = f"*{subject(execution)}* was interrupted: {ours(event.reason, 600)}"
     lines = [
         f"{EMOJI[State.INTERRUPTED]} {who(execution.actor)} {what}",
         *unknown,
-        f"It keeps its hosts until somebody decides in the headline: {' or '.join(choices)}.",
+        f"It keeps its hosts until somebody decides: {' or '.join(f'*{LABELS[verb]}*' for verb in verbs)}.",
     ]
-    return message(f"{subject(execution)} was interrupted: {ours(event.reason)}", paragraphs(lines))
+    return message(
+        f"{subject(execution)} was interrupted: {ours(event.reason)}",
+        [*paragraphs(lines), *actions(execution.id, verbs, place="interrupted")],
+    )
 
 
 def continued(execution: Execution, by: str | None, words: str) -> Message:

@@ -92,6 +92,7 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._readers: AsyncEngine | None = None
         self._writer: _Writer | None = None
+        self._reading: set[asyncio.Future[Any]] = set()
 
     @property
     def path(self) -> Path | None:
@@ -119,16 +120,24 @@ class Database:
             await self._writer.close()
             self._writer = None
         if self._readers is not None:
-            await self._readers.dispose()
-            self._readers = None
+            readers, self._readers = self._readers, None
+            await asyncio.gather(*self._reading, return_exceptions=True)
+            await readers.dispose()
 
     async def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function that only reads. Raises StorageUnavailable."""
         if self._readers is None:
             raise StorageUnavailable("The database is closed.")
+        # A cancelled caller must not leave a connection in the middle of a statement: the read goes on to its end.
+        reading = asyncio.ensure_future(self._read(self._readers, lambda sync: function(sync, *args, **kwargs)))
+        self._reading.add(reading)
+        reading.add_done_callback(self._reading.discard)
+        return await asyncio.shield(reading)
+
+    async def _read(self, readers: AsyncEngine, function: Callable[[Connection], T]) -> T:
         try:
-            async with self._readers.connect() as connection:
-                return await connection.run_sync(lambda sync: function(sync, *args, **kwargs))
+            async with readers.connect() as connection:
+                return await connection.run_sync(function)
         except Exception as error:
             if is_gone(error):
                 raise _unavailable(error) from error

@@ -433,7 +433,7 @@ def an_approval(kind: Consent = Consent.APPROVE, **changes: Any) -> Approval:
         ),
         (State.RUNNING, cards.Situation(), ["Cancel", "Show plan"]),
         (State.FAILED, cards.Situation(retriable=True, undoable=True), ["Retry", "Roll back", "Show plan"]),
-        (State.INTERRUPTED, cards.Situation(resumable=True), ["Resume", "Give up", "Show plan"]),
+        (State.INTERRUPTED, cards.Situation(resumable=True), ["Resume", "Roll back", "Give up", "Show plan"]),
         (State.SUCCEEDED, cards.Situation(), ["Show plan"]),
         (State.DENIED, cards.Situation(), ["Show plan"]),
     ],
