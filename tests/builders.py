@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+
+from sqlalchemy import Connection
 
 from runbooks import catalog as catalogs
 from runbooks.catalog import Catalog, Entry
@@ -15,6 +17,7 @@ from runbooks.execution import Tools
 from runbooks.inventory import Inventory
 from runbooks.owner import Owner
 from runbooks.planning import Planner
+from runbooks.plans import StoredPlan, fingerprint, to_json
 from runbooks.remote import Host
 from safety.clock import Clock, SystemClock
 from safety.command_guard import CommandGuard
@@ -22,7 +25,7 @@ from safety.review import Policy
 from safety.roles import People, Role
 from storage import executions
 from storage.database import Database
-from storage.records import Actor, Execution, Origin, RunRequest, State
+from storage.records import Actor, Execution, Origin, Priority, RunRequest, State
 from tests.fakes import FakeRemote, FakeReporter, Reply
 
 ALICE, BOB, CAROL, DAVE = (Actor(id=f"U{name.upper()}", name=name) for name in ("alice", "bob", "carol", "dave"))
@@ -76,6 +79,48 @@ def a_healthy_nginx() -> dict[str, Any]:
         "sudo -n systemctl restart nginx": restart,
         "systemctl is-active nginx": Reply(out="active"),
     }
+
+
+def admit(
+    connection: Connection,
+    entry: Entry,
+    plan: StoredPlan,
+    *,
+    params: Mapping[str, Any] | None = None,
+    now: datetime,
+    timeout: timedelta | None = None,
+    resume: Mapping[str, str] | None = None,
+) -> Execution:
+    """A running execution of this plan, as the engine admits it, for tests that walk it without an owner."""
+    values = dict(params or {})
+    made = executions.create(
+        connection,
+        runbook=entry.name,
+        params=values,
+        hosts=[part.host for part in plan.hosts],
+        services=["nginx"],
+        danger=entry.danger,
+        actor=BOB,
+        origin=Origin.COMMAND,
+        channel="C0INC",
+        text=entry.name,
+        normalised=None,
+        reason=None,
+        dry_run=False,
+        priority=Priority.NORMAL,
+        state=State.RUNNING,
+        timeout=timeout or entry.timeout,
+        now=now,
+    )
+    return executions.set_values(
+        connection,
+        made.id,
+        plan=to_json(plan),
+        fingerprint=fingerprint(runbook=entry.name, params=values, plan=plan),
+        steps_total=plan.steps_total,
+        owner="us",
+        resume=resume,
+    )
 
 
 @dataclass

@@ -17,7 +17,7 @@ from runbooks.catalog import Entry
 from runbooks.definition import Step
 from runbooks.execution import MOST_LINES, READERS_AT_ONCE, Stop, Tools, Walk
 from runbooks.planning import Planner
-from runbooks.plans import HostPlan, StoredPlan, fingerprint, to_json
+from runbooks.plans import HostPlan, StoredPlan
 from runbooks.progress import ExecutionEnded, ExecutionInterrupted, StepFinished, StepRetried, StepStarted
 from safety.clock import Clock
 from safety.command_guard import CommandGuard
@@ -29,14 +29,12 @@ from storage.records import (
     Execution,
     HostState,
     KillSwitch,
-    Origin,
-    Priority,
     Scope,
     State,
     StepRun,
     StepState,
 )
-from tests.builders import BOB, CAROL, catalog_with, hosts
+from tests.builders import CAROL, admit, catalog_with, hosts
 from tests.fakes import START, FakeClock, FakeRemote, FakeReporter, HastyClock, Reply
 
 
@@ -104,36 +102,9 @@ class Bench:
         entry: Entry = CATALOG.get(self.kind.name)
         plan = StoredPlan(hosts=tuple(HostPlan(host=name, steps=steps, facts=facts or {}) for name in on))
 
-        def admit(connection: Connection) -> Execution:
-            made = executions.create(
-                connection,
-                runbook=entry.name,
-                params={},
-                hosts=[part.host for part in plan.hosts],
-                services=["nginx"],
-                danger=entry.danger,
-                actor=BOB,
-                origin=Origin.COMMAND,
-                channel="C0INC",
-                text="ours",
-                normalised=None,
-                reason=None,
-                dry_run=False,
-                priority=Priority.NORMAL,
-                state=State.RUNNING,
-                timeout=timedelta(seconds=timeout),
-                now=self.clock.now(),
-            )
-            values: dict[str, Any] = {
-                "plan": to_json(plan),
-                "fingerprint": fingerprint(runbook=entry.name, params={}, plan=plan),
-                "steps_total": plan.steps_total,
-                "owner": "us",
-                "resume": resume,
-            }
-            return executions.set_values(connection, made.id, **values)
-
-        execution = await self.database.write(admit)
+        execution = await self.database.write(
+            admit, entry, plan, now=self.clock.now(), timeout=timedelta(seconds=timeout), resume=resume
+        )
         tools = Tools(
             database=self.database,
             remote=self.remote,
