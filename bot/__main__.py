@@ -83,6 +83,8 @@ def in_words(status: int = 1) -> Iterator[None]:
         fail("\n".join(["Handrail cannot go on:", *(f"  - {complaint}" for complaint in error.complaints)]))
     except OperatorError as error:
         fail(error.message, status)
+    except KeyboardInterrupt:
+        fail("Stopped.", 130)
 
 
 def listen_quietly() -> None:

@@ -459,7 +459,7 @@ async def _group(client: AsyncWebClient, group: str) -> Check:
     members = answer.get("users") or []
     if not members:
         return _warn("slack", f"Nobody is in the user group {group}.", "Put people into it, or drop it from `roles:`.")
-    return _ok("slack", f"The user group {group} has {len(members)} members.")
+    return _ok("slack", f"The user group {group} has {len(members)} member{'s' if len(members) > 1 else ''}.")
 
 
 # --- hosts ------------------------------------------------------------------------------------------------------------

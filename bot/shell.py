@@ -4,6 +4,7 @@ It works beside a running Handrail and without Slack: everything is one short tr
 by itself within half a second, and reading afterwards. Nothing here runs a command on a host.
 """
 
+import asyncio
 import contextlib
 import fcntl
 import json
@@ -11,7 +12,7 @@ import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -511,7 +512,7 @@ class _Talk:
 
     async def follow(self, request: Received, wait: float, *, runs: bool) -> int:
         """Until its end, or for `wait` seconds."""
-        if not await self._taken_up(request):
+        if not await self._taken_up(request, PATIENCE if runs else max(wait, PATIENCE)):
             self._note(
                 f"No Handrail took it up within {duration(PATIENCE)}, so it was withdrawn and nothing was run. Is "
                 "`handrail serve` running, with this HANDRAIL_DATABASE_URL?"
@@ -532,14 +533,23 @@ class _Talk:
                 return status
             await self.clock.sleep(POLL)
 
-    async def _taken_up(self, request: Received) -> bool:
-        deadline = self.clock.monotonic() + PATIENCE
-        while self.clock.monotonic() < deadline:
-            seen = await self.database.read(_look, request.id)
-            if seen.handled or seen.execution is not None:
-                return True
-            await self.clock.sleep(POLL)
-        return not await self.database.write(_withdraw, request, self.clock.now())
+    async def _taken_up(self, request: Received, most: float) -> bool:
+        """Whether somebody did; otherwise it is withdrawn, also when the person at the keyboard stops waiting."""
+        try:
+            while not (seen := await self.database.read(_look, request.id)).handled and seen.execution is None:
+                if self.clock.now() - request.received_at >= timedelta(seconds=self._patience(most)):
+                    return not await self.database.write(_withdraw, request, self.clock.now())
+                await self.clock.sleep(POLL)
+        except asyncio.CancelledError:
+            if await self.database.write(_withdraw, request, self.clock.now()):
+                self._note("It was withdrawn; nothing was run.")
+            raise
+        return True
+
+    def _patience(self, most: float) -> float:
+        """Seconds. A question is only marked when it is answered, so a living owner may take its time with one."""
+        path = self.database.path
+        return most if path is not None and owner_lives(path) else PATIENCE
 
     def _verdict(self, seen: _Seen, *, is_settled: bool, runs: bool) -> int | None:
         if seen.execution is not None:

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import uuid
@@ -575,6 +576,44 @@ async def test_what_nobody_takes_up_is_withdrawn_so_that_it_cannot_run_later(dat
     assert await database.read(inbox.unhandled) == []
     kinds = [entry.kind for entry in await database.read(audit.search)]
     assert kinds == ["request.withdrawn", "request"]
+
+
+async def test_who_stops_waiting_takes_it_back(tmp_path: Path) -> None:
+    database = Database(f"sqlite+aiosqlite:///{a_database(tmp_path)}")
+    await database.start()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot", "say", "restart nginx on web-01"),
+        cwd=tmp_path,
+        env=BASE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(30):
+        while not await database.read(inbox.unhandled):
+            await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, notes = await process.communicate()
+    assert process.returncode == 130
+    assert notes.decode() == "It was withdrawn; nothing was run.\nStopped.\n"
+    assert await database.read(inbox.unhandled) == []
+    await database.close()
+
+
+async def test_a_living_owner_may_take_its_time_with_a_question(sqlite: Database) -> None:
+    clock = FakeClock()
+    async with owned(sqlite):
+        asking = asyncio.create_task(ask(sqlite, "/runbook resume 1", clock=clock))
+        while not (waiting := await sqlite.read(inbox.unhandled)):
+            await asyncio.sleep(0.001)
+        for _ in range(10):
+            await clock.advance(1)
+            await asyncio.sleep(0.005)
+        assert not asking.done()
+        await sqlite.write(inbox.handled, waiting[0].id, "It may go on.")
+        while not asking.done():
+            await asyncio.sleep(0.001)
+            await clock.advance(0.5)
+    assert (await asking) == Said(status=0, out="It may go on.", notes="")
 
 
 async def test_what_nobody_wants_to_follow_is_left_for_a_handrail(sqlite: Database) -> None:
