@@ -1,0 +1,410 @@
+"""Owners of executions: leases, fences, who is claimed first, and what becomes of what a dead one left."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection
+
+from runbooks import Danger, Facts, Parameters, Plan, Run, Runbook
+from runbooks.owner import LEASE, RENEW, Owner
+from runbooks.plans import HostPlan, StoredPlan
+from runbooks.progress import ExecutionContinued, ExecutionInterrupted
+from storage import controls, executions
+from storage.database import Database
+from storage.errors import LeaseLost, StorageUnavailable, TooLate
+from storage.records import Execution, HostState, Origin, Phase, Priority, State, StepRun, StepState
+from tests.builders import BOB, House, a_house, admit, catalog_with
+from tests.fakes import START, FakeClock, Reply
+
+SECOND = timedelta(seconds=1)
+only_on_postgresql = pytest.mark.parametrize("migrated_url", ["postgresql"], indirect=True)
+
+
+class Touching(Runbook):
+    """Touches something, once."""
+
+    name, danger, cooldown = "touching", Danger.LOW, timedelta(0)
+
+    def plan(self, params: Parameters, facts: Facts) -> Plan:
+        """One change that may not be repeated."""
+        return Plan(Run("Touch", "touch", "/tmp/a"))
+
+
+class Looking(Runbook):
+    """Touches nothing, in the end."""
+
+    name, danger, cooldown = "syncing", Danger.LOW, timedelta(0)
+
+    def plan(self, params: Parameters, facts: Facts) -> Plan:
+        """One change that may be repeated."""
+        return Plan(Run("Touch", "touch", "/tmp/b", idempotent=True))
+
+
+CATALOG = catalog_with(Touching, Looking)
+TOUCH = {"touch": Reply()}
+
+
+def pending(
+    connection: Connection,
+    *,
+    priority: Priority = Priority.NORMAL,
+    queued: float = 0,
+    hosts: tuple[str, ...] = ("web-01",),
+    phase: Phase = Phase.PLAN,
+    danger: Danger = Danger.LOW,
+) -> int:
+    """An execution that waits to be claimed, queued so many seconds after the start."""
+    values: dict[str, Any] = {
+        "params": {}, "services": (), "actor": BOB, "channel": None, "text": "", "normalised": None, "reason": None,
+        "dry_run": False, "timeout": timedelta(minutes=5),
+    }  # fmt: skip
+    made = executions.create(
+        connection,
+        runbook="touching",
+        hosts=hosts,
+        danger=danger,
+        origin=Origin.COMMAND,
+        priority=priority,
+        state=State.PENDING,
+        now=START + queued * SECOND,
+        **values,
+    )
+    executions.set_values(connection, made.id, phase=phase.value)
+    return made.id
+
+
+def claim(connection: Connection, *, at: float = 0, owner: str = "us", limit: int = 10) -> list[Execution]:
+    """What an owner gets at that second."""
+    return executions.claim(connection, owner=owner, now=START + at * SECOND, lease=LEASE, limit=limit)
+
+
+# --- claims -----------------------------------------------------------------------------------------------------------
+
+
+async def test_the_highest_priority_is_claimed_first_and_then_who_waits_longest(database: Database) -> None:
+    late = await database.write(pending, priority=Priority.NORMAL, queued=9)
+    low = await database.write(pending, priority=Priority.LOW, queued=0)
+    early = await database.write(pending, priority=Priority.NORMAL, queued=3)
+    high = await database.write(pending, priority=Priority.HIGH, queued=20)
+    claimed = [await database.write(claim, at=30, limit=1) for _ in range(4)]
+    assert [one[0].id for one in claimed] == [high, early, late, low]
+    assert await database.write(claim, at=30) == []
+
+
+async def test_a_claim_is_a_lease_under_a_new_epoch(database: Database) -> None:
+    await database.write(pending)
+    [first] = await database.write(claim)
+    assert (first.owner, first.epoch, first.lease_until) == ("us", 1, START + LEASE)
+    assert await database.write(claim, at=LEASE.total_seconds(), owner="them") == []
+    [second] = await database.write(claim, at=LEASE.total_seconds() + 0.1, owner="them")
+    assert (second.id, second.owner, second.epoch) == (first.id, "them", 2)
+
+
+async def test_of_two_owners_one_gets_it(database: Database) -> None:
+    for _ in range(5):
+        await database.write(pending)
+    ours, theirs = await asyncio.gather(
+        database.write(claim, owner="us", limit=3), database.write(claim, owner="them", limit=3)
+    )
+    ids = [execution.id for execution in (*ours, *theirs)]
+    assert len(ids) == len(set(ids)) == 5
+
+
+async def test_nothing_is_claimed_without_room_for_it(database: Database) -> None:
+    await database.write(pending)
+    assert await database.write(claim, limit=0) == []
+
+
+async def test_what_waits_for_a_host_is_not_claimed_until_the_lock_is_free(database: Database) -> None:
+    holder = await database.write(pending, hosts=("web-01",))
+    await database.write(claim)
+    await database.write(controls.take_locks, holder, ("web-01",), START)
+    blocked = await database.write(pending, hosts=("web-02", "web-01"), phase=Phase.APPLY)
+    planning = await database.write(pending, hosts=("web-01",), phase=Phase.PLAN)
+    reading = await database.write(pending, hosts=("web-01",), phase=Phase.APPLY, danger=Danger.READ)
+    elsewhere = await database.write(pending, hosts=("web-02",), phase=Phase.APPLY)
+    assert [e.id for e in await database.write(claim)] == [planning, reading, elsewhere]
+    await database.write(controls.free_locks, holder)
+    assert [e.id for e in await database.write(claim)] == [blocked]
+
+
+# --- leases and fences ------------------------------------------------------------------------------------------------
+
+
+async def test_a_lease_is_renewed_only_by_the_owner_and_epoch_that_hold_it(database: Database) -> None:
+    await database.write(pending)
+    [held] = await database.write(claim)
+
+    def renew(connection: Connection, owner: str, epoch: int) -> set[int]:
+        epochs = {held.id: epoch}
+        return executions.renew(connection, owner=owner, epochs=epochs, now=START + 3 * SECOND, lease=LEASE)
+
+    assert await database.write(renew, "them", held.epoch) == set()
+    assert await database.write(renew, "us", held.epoch + 1) == set()
+    assert (await database.read(executions.get, held.id)).lease_until == START + LEASE
+    assert await database.write(renew, "us", held.epoch) == {held.id}
+    assert (await database.read(executions.get, held.id)).lease_until == START + 3 * SECOND + LEASE
+
+
+async def running(database: Database, *, owner_lives: float = 6) -> Execution:
+    """A running execution whose lease lasts so many seconds from the start."""
+    entry = CATALOG.get("touching")
+    plan = StoredPlan(hosts=(HostPlan(host="web-01", steps=(Run("Touch", "touch", "/tmp/a"),), facts={}),))
+    made = await database.write(admit, entry, plan, now=START)
+    until = START + owner_lives * SECOND
+    return await database.write(_set, made.id, {"lease_until": until, "owner": "frozen"})
+
+
+def _set(connection: Connection, execution_id: int, values: dict[str, Any]) -> Execution:
+    return executions.set_values(connection, execution_id, **values)
+
+
+def step_of(execution: Execution, *, state: StepState = StepState.STARTED, attempt: int = 1) -> StepRun:
+    """Its only step."""
+    return StepRun(
+        execution_id=execution.id,
+        host="web-01",
+        step="1",
+        attempt=attempt,
+        title="Touch",
+        state=state,
+        started_at=START,
+        ended_at=None if state is StepState.STARTED else START,
+    )
+
+
+LATE_WRITES: dict[str, Callable[[Connection, Execution], Any]] = {
+    "begin a step": lambda connection, execution: executions.begin_step(
+        connection, step_of(execution, attempt=2), execution=execution, services=(), words="Touch"
+    ),
+    "end a step": lambda connection, execution: executions.end_step(
+        connection, step_of(execution, state=StepState.SUCCEEDED), execution=execution, done=1
+    ),
+    "end it": lambda connection, execution: executions.move(
+        connection,
+        execution.id,
+        leaving=(State.RUNNING,),
+        to=State.SUCCEEDED,
+        now=START,
+        epoch=execution.epoch,
+    ),
+    "finish a host": lambda connection, execution: executions.set_host(
+        connection, execution.id, "web-01", epoch=execution.epoch, state=HostState.SUCCEEDED
+    ),
+    "set a value": lambda connection, execution: executions.set_values(
+        connection, execution.id, epoch=execution.epoch, note="late"
+    ),
+    "hold it": lambda connection, execution: executions.hold(connection, execution.id, execution.epoch),
+}
+
+
+@pytest.mark.parametrize("write", LATE_WRITES)
+async def test_a_frozen_owner_that_wakes_up_changes_nothing(database: Database, write: str) -> None:
+    execution = await running(database)
+
+    def begin(connection: Connection) -> bool:
+        return executions.begin_step(connection, step_of(execution), execution=execution, services=(), words="Touch")
+
+    assert await database.write(begin)
+    await database.write(executions.seize, execution)
+
+    async def everything() -> Any:
+        return (
+            await database.read(executions.get, execution.id),
+            await database.read(executions.steps_of, execution.id),
+            await database.read(executions.hosts_of, execution.id),
+        )
+
+    before = await everything()
+    with pytest.raises(LeaseLost):
+        await database.write(LATE_WRITES[write], execution)
+    assert await everything() == before
+
+
+async def test_only_one_takes_over_from_a_dead_owner(database: Database) -> None:
+    execution = await running(database)
+    results = await asyncio.gather(
+        *(database.write(executions.seize, execution) for _ in range(3)), return_exceptions=True
+    )
+    assert sorted(type(result).__name__ for result in results) == ["NoneType", "TooLate", "TooLate"]
+    found = await database.read(executions.get, execution.id)
+    assert (found.epoch, found.owner, found.lease_until) == (execution.epoch + 1, None, None)
+    with pytest.raises(TooLate):
+        await database.write(executions.seize, execution)
+
+
+async def test_only_what_runs_under_an_expired_lease_is_ownerless(database: Database) -> None:
+    execution = await running(database, owner_lives=6)
+    await database.write(pending)
+    look = executions.ownerless
+    assert await database.read(look, now=START + 6 * SECOND) == []
+    assert [e.id for e in await database.read(look, now=START + 6.1 * SECOND)] == [execution.id]
+    assert await database.read(look, now=START, owners=["frozen"]) == []
+    assert [e.id for e in await database.read(look, now=START, owners=["me"])] == [execution.id]
+
+
+# --- the owner at work ------------------------------------------------------------------------------------------------
+
+
+async def pass_time(clock: FakeClock, seconds: float) -> None:
+    """Let it pass in small steps, with the storage keeping up."""
+    for _ in range(round(seconds / 0.1)):
+        await clock.advance(0.1)
+        await asyncio.sleep(0.004)
+
+
+async def until(condition: Callable[[], Any], clock: FakeClock | None = None) -> None:
+    """Return once it holds."""
+    async with asyncio.timeout(8):
+        while not condition():
+            if clock is not None:
+                await clock.advance(0.05)
+            await asyncio.sleep(0.005)
+
+
+async def test_leases_of_what_is_carried_are_renewed_while_it_runs(sqlite: Database) -> None:
+    clock, held = FakeClock(), Reply(hangs=True)
+    async with a_house(sqlite, replies={"touch": held}, catalog=CATALOG, clock=clock) as house:
+        answer = await house.ask("touching on web-01")
+        await until(lambda: house.remote.count("touch"), clock)
+        await pass_time(clock, LEASE.total_seconds() + 3 * RENEW)
+        found = await house.get(answer.execution.id)
+        assert (found.state, found.owner) == (State.RUNNING, house.owner.id)
+        assert found.lease_until > clock.now() + (LEASE - (RENEW + 1) * SECOND)
+        assert house.owner.carrying == 1
+        held.release.set()
+        await until(lambda: not house.owner.carrying, clock)
+        assert (await house.get(found.id)).state is State.SUCCEEDED
+
+
+@only_on_postgresql
+async def test_a_dead_owner_is_given_one_whole_lease_from_when_the_database_was_seen(database: Database) -> None:
+    clock = FakeClock()
+    execution = await running(database, owner_lives=-60)
+    async with a_house(database, replies=TOUCH, catalog=CATALOG, clock=clock) as house:
+        await pass_time(clock, LEASE.total_seconds() - 0.5)
+        assert (await house.get(execution.id)).epoch == execution.epoch
+        await pass_time(clock, 3)
+        assert (await house.get(execution.id)).epoch > execution.epoch
+
+
+@only_on_postgresql
+async def test_after_an_outage_everybody_has_a_whole_lease_to_come_back(database: Database) -> None:
+    clock, real = FakeClock(), database.read
+    async with a_house(database, replies=TOUCH, catalog=CATALOG, clock=clock) as house:
+        await pass_time(clock, LEASE.total_seconds() + 1)  # seen for long enough
+
+        async def gone(*args: Any, **kwargs: Any) -> Any:
+            raise StorageUnavailable("The database does not answer (test).")
+
+        # An outage for this process alone, which the server cannot be asked for.
+        database.read = gone  # type: ignore[method-assign]
+        await pass_time(clock, 2.5)
+        database.read = real  # type: ignore[method-assign]
+        execution = await running(database, owner_lives=0)
+        await pass_time(clock, LEASE.total_seconds() - 2)
+        assert (await house.get(execution.id)).epoch == execution.epoch
+        await pass_time(clock, 6)
+        assert (await house.get(execution.id)).epoch > execution.epoch
+
+
+async def left_behind(house: House, text: str) -> int:
+    """An execution in the middle of its step when its owner dies."""
+    answer = await house.ask(text)
+    assert answer.execution is not None
+    await house.remote.until("touch")
+    await until(lambda: house.reporter.events)
+    await house.die()
+    return answer.execution.id
+
+
+async def test_at_its_start_the_only_owner_reaps_at_once(sqlite: Database) -> None:
+    async with a_house(sqlite, replies={"touch": Reply(hangs=True)}, catalog=CATALOG) as house:
+        execution_id = await left_behind(house, "touching on web-01")
+    epoch = (await sqlite.read(executions.get, execution_id)).epoch
+    clock = FakeClock()  # in which no time passes
+    async with a_house(sqlite, replies=TOUCH, catalog=CATALOG, clock=clock) as house:
+        found = await house.reaches(execution_id, State.INTERRUPTED)
+        assert (found.owner, found.epoch, len(house.reporter.of(ExecutionInterrupted))) == (None, epoch + 1, 1)
+        assert [s.state for s in await sqlite.read(executions.steps_of, execution_id)] == [StepState.INTERRUPTED]
+        assert house.remote.ran == []
+
+
+async def test_what_may_be_repeated_goes_on_by_itself_under_a_new_epoch(sqlite: Database) -> None:
+    async with a_house(sqlite, replies={"touch": Reply(hangs=True)}, catalog=CATALOG) as house:
+        execution_id = await left_behind(house, "syncing on web-01")
+    epoch = (await sqlite.read(executions.get, execution_id)).epoch
+    async with a_house(sqlite, replies=TOUCH, catalog=CATALOG) as house:
+        ended = await house.reaches(execution_id)
+        assert (ended.state, ended.epoch) == (State.SUCCEEDED, epoch + 2)
+        assert len(house.reporter.of(ExecutionContinued)) == 1
+
+
+async def test_a_claimed_but_unstarted_execution_is_let_go_for_the_next_owner(sqlite: Database) -> None:
+    execution_id = await sqlite.write(pending)
+    [claimed] = await sqlite.write(claim, owner="dead")
+    await sqlite.write(executions.disown, owner="me")
+    found = await sqlite.read(executions.get, execution_id)
+    assert (found.owner, found.epoch) == (None, claimed.epoch + 1)
+    [again] = await sqlite.write(claim, owner="me")
+    assert again.id == execution_id
+
+
+async def test_an_owner_carries_no_more_than_it_may(sqlite: Database) -> None:
+    held = Reply(hangs=True)
+    async with a_house(sqlite, replies={"touch": held}, catalog=CATALOG) as house:
+        house.owner.at_once = 1
+        first, second = await house.ask("touching on web-01"), await house.ask("touching on web-02")
+        await house.remote.until("touch")
+        await asyncio.sleep(0.02)
+        assert (house.owner.carrying, house.remote.count("touch")) == (1, 1)
+        held.release.set()
+        assert (await house.ends(first)).state is (await house.ends(second)).state is State.SUCCEEDED
+
+
+async def test_a_closing_owner_claims_nothing_more_and_lets_what_runs_end(sqlite: Database) -> None:
+    held = Reply(hangs=True)
+    async with a_house(sqlite, replies={"touch": held}, catalog=CATALOG) as house:
+        first = await house.ask("touching on web-01")
+        await house.remote.until("touch")
+        closing = asyncio.create_task(house.owner.close(patience=5))
+        await asyncio.sleep(0)
+        second = await house.ask("touching on web-02")
+        await asyncio.sleep(0.02)
+        assert not closing.done()
+        held.release.set()
+        await closing
+        assert (await house.ends(first)).state is State.SUCCEEDED
+        assert (await house.get(second.execution.id)).state is State.PENDING
+
+
+async def test_a_closing_owner_does_not_wait_for_ever(sqlite: Database) -> None:
+    async with a_house(sqlite, replies={"touch": Reply(hangs=True)}, catalog=CATALOG) as house:
+        answer = await house.ask("touching on web-01")
+        await house.remote.until("touch")
+        await house.owner.close(patience=0.01)
+        assert house.owner.carrying == 0
+        assert (await house.get(answer.execution.id)).state is State.RUNNING
+
+
+async def test_one_bad_round_does_not_end_the_owner(sqlite: Database) -> None:
+    clock = FakeClock()
+    async with a_house(sqlite, replies=TOUCH, catalog=CATALOG, clock=clock) as house:
+        real, rounds = house.engine.expire_approvals, iter(range(100))
+
+        async def failing() -> Any:
+            if next(rounds) == 0:
+                raise RuntimeError("a bug")
+            return await real()
+
+        await house.die()
+        house.engine.expire_approvals = failing
+        owner = Owner(house.engine)
+        house.running.append(asyncio.create_task(owner.run()))
+        await until(lambda: next(rounds) > 5, clock)
+        answer = await house.ask("touching on web-01")
+        await until(lambda: house.remote.count("touch"), clock)
+        assert answer.execution is not None
