@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from bot import blocks, cards
 from bot.blocks import Message, parse_value
 from bot.commands import Commands
-from runbooks.engine import Answer, Engine
+from runbooks.answer import Answer
+from runbooks.engine import Engine
 from safety.roles import Permission
 from storage import executions
 from storage.errors import Invalid, NotFound

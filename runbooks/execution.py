@@ -53,7 +53,7 @@ from runbooks.progress import (
 from runbooks.remote import Ended, Finished, Host, Line, Remote, RemoteCommand, StopCord, Stream
 from safety import circuit_breaker, kill_switch
 from safety.clock import Clock, words
-from storage import approvals, controls, executions
+from storage import approvals, audit, controls, executions
 from storage.database import Database, surely
 from storage.errors import ConnectionLost, HostError, LeaseLost, OperatorError, TooLate
 from storage.records import (
@@ -956,3 +956,39 @@ def _replay_breakers(
             controls.set_breakers(connection, [after])
         if after.state is not before.state:
             reporter.report(connection, BreakerMoved(breaker=after, execution=execution), now)
+
+
+def cancelled(connection: Connection, reporter: Reporter, execution: Execution, now: datetime) -> Execution:
+    """End what somebody asked to cancel before it ran."""
+    return end_execution(
+        connection,
+        reporter,
+        execution,
+        to=State.CANCELLED,
+        reason=cancel_words(execution),
+        now=now,
+        leaving=(State.PENDING, State.AWAITING_APPROVAL),
+        by=Actor(id=execution.cancel_by or HANDRAIL.id),
+    )
+
+
+def witness(
+    connection: Connection,
+    kind: str,
+    execution: Execution,
+    actor: Actor,
+    origin: Origin,
+    now: datetime,
+    reason: str | None,
+) -> None:
+    """An audit entry about something a person did, or tried, with an execution."""
+    audit.append(
+        connection,
+        at=now,
+        kind=kind,
+        actor=actor,
+        origin=origin,
+        execution_id=execution.id,
+        fingerprint=execution.fingerprint,
+        reason=reason,
+    )

@@ -10,9 +10,10 @@ from typing import Any
 from sqlalchemy import Connection
 
 from runbooks import catalog as catalogs
+from runbooks.answer import Answer
 from runbooks.catalog import Catalog, Entry
 from runbooks.definition import Runbook
-from runbooks.engine import Answer, Engine
+from runbooks.engine import Engine
 from runbooks.execution import Tools
 from runbooks.inventory import Inventory
 from runbooks.owner import Owner

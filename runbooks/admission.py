@@ -1,0 +1,356 @@
+"""From a request to an execution that may run: accepted, planned, reviewed, and then admitted, asked about, or refused.
+
+Everything here happens inside one transaction of its caller's: what is decided, what is recorded and what must be said
+are committed together.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from runbooks.answer import Answer, refused
+from runbooks.catalog import Entry, services_named
+from runbooks.definition import Parameters
+from runbooks.execution import Tools, cancelled, end_execution
+from runbooks.plans import StoredPlan, fingerprint, to_json
+from runbooks.progress import (
+    ApprovalAsked,
+    EmergencyUsed,
+    ExecutionStarted,
+    ExecutionSubmitted,
+    ExecutionWaiting,
+    PlanMade,
+)
+from runbooks.remote import Host
+from safety import kill_switch
+from safety.command_guard import Judgement
+from safety.decision import Decision, Outcome
+from safety.gates import BEFORE_PLANNING, Proposal
+from safety.review import Policy, review, take_budgets
+from storage import approvals, audit, controls, executions
+from storage.canonical import sha256
+from storage.errors import LeaseLost
+from storage.records import Consent, Danger, Execution, KillSwitch, Phase, RunRequest, State
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admission:
+    """What accepts, reviews and admits."""
+
+    tools: Tools
+    policy: Policy
+
+    def refuse_stranger(
+        self, connection: Connection, request: RunRequest, now: datetime, also: Callable[[Connection], object] | None
+    ) -> Answer:
+        """Who may run nothing learns nothing else either."""
+        if also is not None:
+            also(connection)
+        proposal = Proposal(
+            execution_id=None,
+            actor=request.actor.id,
+            runbook=request.runbook,
+            danger=Danger.DANGEROUS,
+            hosts=(),
+            services=(),
+            cooldown=timedelta(0),
+            max_hosts=0,
+        )
+        decision = review(
+            connection,
+            proposal,
+            self.policy,
+            now=now,
+            actor=request.actor,
+            origin=request.origin,
+            only=("permission",),
+        )
+        refusal = decision.refusal
+        reason = refusal.reason if refusal else "Your role changed at this moment. Try again."
+        return Answer(message=f"Refused {refused('permission', reason)}", decision=decision)
+
+    def accept(
+        self,
+        connection: Connection,
+        request: RunRequest,
+        entry: Entry,
+        params: Parameters,
+        hosts: Sequence[Host],
+        now: datetime,
+        also: Callable[[Connection], object] | None,
+    ) -> Answer:
+        if also is not None:
+            also(connection)
+        names = tuple(host.name for host in hosts)
+        values = params.model_dump(mode="json")
+        same = sha256(
+            [request.actor.id, request.channel, entry.name, values, names, request.dry_run, request.emergency]
+        )
+        duplicate = executions.duplicate_of(connection, same)
+        if duplicate is not None:
+            message = f"You asked for exactly this already: #{duplicate.id} is {duplicate.state.words}."
+            return Answer(message=message, execution=duplicate, duplicate=True)
+        services = kill_switch.all_service_names(services_named(params))
+        proposal = Proposal(
+            execution_id=None,
+            actor=request.actor.id,
+            runbook=entry.name,
+            danger=entry.danger,
+            hosts=names,
+            services=services,
+            cooldown=entry.cooldown,
+            max_hosts=entry.max_hosts,
+            dry_run=request.dry_run,
+            emergency_at=now if request.emergency else None,
+            emergency_reason=request.reason,
+            continues=request.retry_of,
+        )
+        decision = review(
+            connection,
+            proposal,
+            self.policy,
+            now=now,
+            actor=request.actor,
+            origin=request.origin,
+            only=BEFORE_PLANNING,
+        )
+        refusal = decision.refusal
+        execution = executions.create(
+            connection,
+            runbook=entry.name,
+            params=values,
+            hosts=names,
+            services=services,
+            danger=entry.danger,
+            actor=request.actor,
+            origin=request.origin,
+            channel=request.channel,
+            text=request.text,
+            normalised=same,
+            reason=request.reason,
+            dry_run=request.dry_run,
+            priority=request.priority,
+            state=State.PENDING,
+            timeout=entry.timeout,
+            now=now,
+            emergency_at=proposal.emergency_at,
+            retry_of=request.retry_of,
+            request_id=request.request_id,
+        )
+        audit.append(
+            connection,
+            at=now,
+            kind="execution.pending",
+            actor=request.actor,
+            origin=request.origin,
+            execution_id=execution.id,
+            runbook=entry.name,
+            params=values,
+            hosts=list(names),
+            text=request.text,
+            dry_run=request.dry_run,
+            retry_of=request.retry_of,
+            reason=request.reason,
+        )
+        self.tools.reporter.report(connection, ExecutionSubmitted(execution=execution), now)
+        if refusal is not None:
+            ended = self._refuse(connection, execution, decision, now)
+            return Answer(
+                message=f"Refused {refused(refusal.gate, refusal.reason)}", execution=ended, decision=decision
+            )
+        if request.emergency:
+            overridden = tuple(s for s in controls.engaged(connection) if _covers(s, proposal))
+            self.tools.reporter.report(connection, EmergencyUsed(execution=execution, switches=overridden), now)
+            audit.append(
+                connection,
+                at=now,
+                kind="emergency.used",
+                actor=request.actor,
+                origin=request.origin,
+                execution_id=execution.id,
+                switches=[switch.words for switch in overridden],
+                reason=request.reason,
+            )
+        return Answer(message=f"#{execution.id} {entry.name} is on its way.", execution=execution, decision=decision)
+
+    def _refuse(
+        self, connection: Connection, execution: Execution, decision: Decision, now: datetime, epoch: int | None = None
+    ) -> Execution:
+        refusal = decision.refusal
+        if refusal is None:
+            raise AssertionError("only a refused decision refuses")
+        return end_execution(
+            connection,
+            self.tools.reporter,
+            execution,
+            to=State.REFUSED,
+            reason=refused(refusal.gate, refusal.reason),
+            now=now,
+            leaving=(State.PENDING,),
+            epoch=epoch,
+            gate=refusal.gate,
+        )
+
+    def store_plan(self, connection: Connection, execution: Execution, plan: StoredPlan) -> Execution:
+        now = self.tools.clock.now()
+        mark = fingerprint(runbook=execution.runbook, params=execution.params, plan=plan)
+        services = kill_switch.all_service_names([*execution.services, *plan.services])
+        stored = executions.set_values(
+            connection,
+            execution.id,
+            epoch=execution.epoch,
+            plan=to_json(plan),
+            fingerprint=mark,
+            services=list(services),
+            steps_total=plan.steps_total,
+        )
+        self.tools.reporter.report(connection, PlanMade(execution=stored, plan=to_json(plan)), now)
+        return stored
+
+    def review_and_admit(
+        self,
+        connection: Connection,
+        execution: Execution,
+        plan: StoredPlan,
+        entry: Entry,
+        judgements: tuple[Judgement, ...],
+    ) -> Execution | None:
+        """All gates, and what follows from them, in one transaction; the execution when it may run now."""
+        now = self.tools.clock.now()
+        found = executions.get(connection, execution.id)
+        if found.epoch != execution.epoch:
+            raise LeaseLost(f"execution {execution.id} has a new owner")
+        if found.state is State.RUNNING:
+            return found  # the answer to this very commit was lost
+        if found.cancel_at is not None:
+            cancelled(connection, self.tools.reporter, found, now)
+            return None
+        proposal = self._proposal(found, entry, judgements)
+        decision = review(connection, proposal, self.policy, now=now, actor=found.actor, origin=found.origin)
+        if decision.outcome is Outcome.REFUSE:
+            self._refuse(connection, found, decision, now, epoch=found.epoch)
+            return None
+        if found.dry_run:
+            self._show(connection, found, plan, decision, now)
+            return None
+        if decision.outcome is Outcome.ASK:
+            self._ask(connection, found, plan, decision, now)
+            return None
+        return self._admit(connection, found, plan, proposal, now)
+
+    def _proposal(self, execution: Execution, entry: Entry, judgements: tuple[Judgement, ...]) -> Proposal:
+        return Proposal(
+            execution_id=execution.id,
+            actor=execution.actor.id,
+            runbook=execution.runbook,
+            danger=execution.danger,
+            hosts=execution.hosts,
+            services=execution.services,
+            cooldown=entry.cooldown,
+            max_hosts=entry.max_hosts,
+            dry_run=execution.dry_run,
+            emergency_at=execution.emergency_at,
+            emergency_reason=execution.reason,
+            fingerprint=execution.fingerprint,
+            commands=judgements,
+            continues=execution.retry_of,
+        )
+
+    def _show(
+        self, connection: Connection, execution: Execution, plan: StoredPlan, decision: Decision, now: datetime
+    ) -> None:
+        ask = decision.ask
+        needs = f" To run it, {ask.consent.value} is needed: {ask.reason}" if ask is not None else ""
+        reason = f"dry run: {plan.steps_total} steps planned, nothing was executed.{needs}"
+        end_execution(
+            connection,
+            self.tools.reporter,
+            execution,
+            to=State.SUCCEEDED,
+            reason=reason,
+            now=now,
+            leaving=(State.PENDING,),
+            epoch=execution.epoch,
+        )
+
+    def _ask(
+        self, connection: Connection, execution: Execution, plan: StoredPlan, decision: Decision, now: datetime
+    ) -> None:
+        ask = decision.ask
+        if ask is None or execution.fingerprint is None:
+            raise AssertionError("only a planned execution that needs consent asks for it")
+        approval = approvals.ask(
+            connection,
+            execution.id,
+            fingerprint=execution.fingerprint,
+            kind=ask.consent,
+            now=now,
+            expire=self.policy.expire,
+        )
+        waiting = executions.move(
+            connection,
+            execution.id,
+            leaving=(State.PENDING,),
+            to=State.AWAITING_APPROVAL,
+            now=now,
+            epoch=execution.epoch,
+            reason=ask.reason,
+            note=None,
+        )
+        event = ApprovalAsked(
+            execution=waiting,
+            approval=approval,
+            plan=to_json(plan),
+            why=ask.reason,
+            notify=self.policy.notify if ask.consent is Consent.APPROVE else None,
+            approvers=self.policy.approvers() if ask.consent is Consent.APPROVE else (),
+        )
+        self.tools.reporter.report(connection, event, now)
+
+    def _admit(
+        self, connection: Connection, execution: Execution, plan: StoredPlan, proposal: Proposal, now: datetime
+    ) -> Execution | None:
+        if execution.danger.changes_hosts:
+            held = controls.take_locks(connection, execution.id, execution.hosts, now)
+            if held:
+                self._wait_for(connection, execution, now)
+                return None
+        take_budgets(connection, proposal, self.policy, now=now)
+        running = executions.move(
+            connection,
+            execution.id,
+            leaving=(State.PENDING,),
+            to=State.RUNNING,
+            now=now,
+            epoch=execution.epoch,
+            phase=Phase.APPLY.value,
+            note=None,
+        )
+        event = ExecutionStarted(execution=running, steps_total=plan.steps_total)
+        self.tools.reporter.report(connection, event, now)
+        return running
+
+    def _wait_for(self, connection: Connection, execution: Execution, now: datetime) -> None:
+        locks = tuple(controls.locks(connection, execution.hosts))
+        holders = tuple(executions.get(connection, holder) for holder in sorted({lock.execution_id for lock in locks}))
+        names = "; ".join(
+            f"{lock.host} is held by #{lock.execution_id} since {lock.since:%H:%M:%S} UTC" for lock in locks
+        )
+        waiting = executions.set_values(
+            connection,
+            execution.id,
+            epoch=execution.epoch,
+            owner=None,
+            lease_until=None,
+            phase=Phase.APPLY.value,
+            note=f"waiting: {names}",
+        )
+        if waiting.note != execution.note:
+            event = ExecutionWaiting(execution=waiting, locks=locks, holders=holders)
+            self.tools.reporter.report(connection, event, now)
+
+
+def _covers(switch: KillSwitch, proposal: Proposal) -> bool:
+    return kill_switch.covers(switch, runbook=proposal.runbook, hosts=proposal.hosts, services=proposal.services)

@@ -1,0 +1,34 @@
+"""What the engine answers to the person who asked, and a few words that its answers share."""
+
+from dataclasses import dataclass
+
+from safety.decision import Decision
+from storage.errors import OperatorError
+from storage.records import Actor, Execution
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What to tell the person who asked. `execution` when it is about one."""
+
+    message: str
+    execution: Execution | None = None
+    decision: Decision | None = None
+    duplicate: bool = False
+
+
+def said(answer: Answer | OperatorError) -> Answer:
+    """An expected no is recorded in its transaction first, and raised after the commit."""
+    if isinstance(answer, OperatorError):
+        raise answer
+    return answer
+
+
+def refused(gate: str, reason: str) -> str:
+    """A refusal as an ending says it."""
+    return f"by the {gate} gate: {reason}"
+
+
+def mention(actor: Actor) -> str:
+    """A person, mentioned if Slack knows them."""
+    return f"<@{actor.id}>" if actor.is_slack else actor.id

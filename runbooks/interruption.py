@@ -1,0 +1,211 @@
+"""What becomes of an execution whose owner died, or whose outcome is unknown. Inside one transaction of its caller's.
+
+What may be repeated goes on by itself; anything else waits for a person, who resumes it, rolls it back, or gives it up.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from runbooks.answer import Answer, mention
+from runbooks.catalog import Catalog
+from runbooks.execution import Tools, end_execution, undo_steps, witness
+from runbooks.plans import HostPlan, StoredPlan, fingerprint, from_json, numbered, to_json
+from runbooks.progress import ExecutionContinued, ExecutionSubmitted, PlanMade
+from safety.review import Policy
+from safety.roles import Permission
+from storage import controls, executions
+from storage.canonical import sha256
+from storage.errors import NotPermitted, OperatorError, TooLate
+from storage.records import Actor, Execution, Origin, Phase, State, StepState
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interruptions:
+    """What takes up again what was interrupted."""
+
+    tools: Tools
+    catalog: Catalog
+    policy: Policy
+
+    def reap(self, connection: Connection, execution: Execution) -> None:
+        now = self.tools.clock.now()
+        executions.seize(connection, execution)
+        steps = executions.interrupt_steps(
+            connection, execution.id, now=now, reason="Handrail stopped while it ran; its outcome is unknown"
+        )
+        raw = executions.plan_of(connection, execution.id)
+        plan = from_json(raw) if raw is not None else None
+        if plan is not None and execution.cancel_at is None and all(_may_repeat(plan, s.host, s.step) for s in steps):
+            self._continue(connection, execution, plan, now, [s.step for s in steps])
+            return
+        names = ", ".join(f"step {s.step} on {s.host} ({s.title})" for s in steps) or "what it was doing"
+        end_execution(
+            connection,
+            self.tools.reporter,
+            execution,
+            plan=plan,
+            to=State.INTERRUPTED,
+            reason=f"Handrail stopped in the middle of {names}; whether it happened is unknown",
+            now=now,
+            leaving=(State.RUNNING,),
+        )
+
+    def _continue(
+        self, connection: Connection, execution: Execution, plan: StoredPlan, now: datetime, repeated: Sequence[str]
+    ) -> None:
+        resume = {part.host: _next_place(connection, execution.id, part) for part in plan.hosts}
+        moved = executions.move(
+            connection,
+            execution.id,
+            leaving=(State.RUNNING,),
+            to=State.PENDING,
+            now=now,
+            reason="continued after an interruption",
+            phase=Phase.APPLY.value,
+            queued_at=now,
+            resume=resume,
+        )
+        what = f"step {repeated[0]} runs again (it may be repeated)" if repeated else "nothing was in flight"
+        event = ExecutionContinued(execution=moved, actor=None, words=f"Handrail was restarted and goes on: {what}")
+        self.tools.reporter.report(connection, event, now)
+
+    def resume(
+        self,
+        connection: Connection,
+        execution_id: int,
+        actor: Actor,
+        host: str,
+        first: str,
+        again: bool,
+        origin: Origin,
+    ) -> Answer | OperatorError:
+        now = self.tools.clock.now()
+        words_ = f"{mention(actor)} resumes it: " + (f"step {first} again" if again else f"after step {int(first) - 1}")
+        moved = executions.move(
+            connection,
+            execution_id,
+            leaving=(State.INTERRUPTED,),
+            to=State.PENDING,
+            now=now,
+            actor=actor,
+            origin=origin,
+            reason=words_,
+            phase=Phase.APPLY.value,
+            queued_at=now,
+            ended_at=None,
+            ending=None,
+            resume={host: first},
+            cancel_at=None,
+            cancel_by=None,
+            cancel_reason=None,
+        )
+        event = ExecutionContinued(execution=moved, actor=actor, words=words_)
+        self.tools.reporter.report(connection, event, now)
+        return Answer(message=f"#{execution_id} goes on.", execution=moved)
+
+    def give_up(
+        self, connection: Connection, execution_id: int, actor: Actor, origin: Origin
+    ) -> Answer | OperatorError:
+        now = self.tools.clock.now()
+        execution = executions.get(connection, execution_id)
+        if actor.id != execution.actor.id and not self.policy.may(actor.id, Permission.CANCEL):
+            wrong = NotPermitted(f"You may not give up #{execution_id}: that takes {Permission.CANCEL.value}.")
+            witness(connection, "cancel.refused", execution, actor, origin, now, wrong.message)
+            return wrong
+        if execution.state is not State.INTERRUPTED:
+            return TooLate(f"#{execution_id} is {execution.state.words}, not interrupted.")
+        reason = f"given up by {mention(actor)}; what it did is unknown ({execution.ending})"
+        ended = end_execution(
+            connection,
+            self.tools.reporter,
+            execution,
+            to=State.CANCELLED,
+            reason=reason,
+            now=now,
+            leaving=(State.INTERRUPTED,),
+            by=actor,
+            origin=origin,
+        )
+        return Answer(message=f"You gave up #{execution_id}; its hosts are free.", execution=ended)
+
+    def roll_back(
+        self, connection: Connection, execution_id: int, actor: Actor, origin: Origin
+    ) -> Answer | OperatorError:
+        now = self.tools.clock.now()
+        execution = executions.get(connection, execution_id)
+        raw = executions.plan_of(connection, execution_id)
+        if raw is None or not (execution.state.is_final or execution.state is State.INTERRUPTED):
+            return TooLate(f"#{execution_id} is {execution.state.words}: there is nothing to roll back.")
+        undo = undo_steps(from_json(raw), executions.steps_of(connection, execution_id))
+        if not undo:
+            return TooLate(f"Nothing to roll back: no applied step of #{execution_id} can be undone.")
+        plan = StoredPlan(hosts=tuple(HostPlan(host=h, steps=tuple(s), facts={}) for h, s in undo.items()))
+        if execution.state is State.INTERRUPTED:  # its locks go over to the rollback, within this transaction
+            controls.free_locks(connection, execution_id)
+        entry = self.catalog.get(execution.runbook)
+        new = executions.create(
+            connection,
+            runbook=execution.runbook,
+            params=execution.params,
+            hosts=tuple(undo),
+            services=execution.services,
+            danger=execution.danger,
+            actor=actor,
+            origin=origin,
+            channel=execution.channel,
+            text=f"roll back #{execution_id}",
+            normalised=sha256(["roll back", execution_id]),
+            reason=f"roll back #{execution_id}",
+            dry_run=False,
+            priority=execution.priority,
+            state=State.PENDING,
+            timeout=entry.timeout,
+            now=now,
+            retry_of=execution_id,
+        )
+        mark = fingerprint(runbook=execution.runbook, params=execution.params, plan=plan)
+        stored = executions.set_values(
+            connection,
+            new.id,
+            plan=to_json(plan),
+            fingerprint=mark,
+            phase=Phase.APPLY.value,
+            steps_total=plan.steps_total,
+            rolls_back=execution_id,
+        )
+        if execution.state is State.INTERRUPTED:
+            controls.take_locks(connection, new.id, tuple(undo), now)
+        witness(connection, "execution.pending", stored, actor, origin, now, f"roll back #{execution_id}")
+        self.tools.reporter.report(connection, ExecutionSubmitted(execution=stored), now)
+        self.tools.reporter.report(connection, PlanMade(execution=stored, plan=to_json(plan)), now)
+        return Answer(message=f"#{stored.id} rolls back #{execution_id}.", execution=stored)
+
+
+def _may_repeat(plan: StoredPlan, host: str, place: str) -> bool:
+    """Whether an interrupted step may run again by itself: it only reads, or is declared idempotent."""
+    step = dict(numbered(plan.of(host).steps)).get(place)
+    return step is not None and (not step.changing or getattr(step, "idempotent", False))
+
+
+def _next_place(connection: Connection, execution_id: int, part: HostPlan) -> str:
+    """The first step of a host that has not ended well; one past the last when all have."""
+    done = {
+        s.step
+        for s in executions.steps_of(connection, execution_id)
+        if s.host == part.host and s.state in {StepState.SUCCEEDED, StepState.SKIPPED}
+    }
+    for place, _ in numbered(part.steps):
+        if place not in done:
+            return place.split(".")[0]
+    return str(len(part.steps) + 1)
+
+
+def where_it_stopped(connection: Connection, execution_id: int, plan: StoredPlan) -> tuple[str, str]:
+    for part in plan.hosts:
+        place = _next_place(connection, execution_id, part)
+        if int(place) <= len(part.steps):
+            return part.host, place
+    raise TooLate(f"#{execution_id} has no step left to run. *Give up* ends it.")
