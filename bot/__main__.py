@@ -153,7 +153,7 @@ def serve(verbose: Annotated[bool, typer.Option(help="Log debug messages too.")]
         asyncio.run(bot_app.serve(loaded, slack, on_ready=ready))
 
 
-@app.command()
+@app.command(short_help="Try it: a local workspace, demo hosts, and the bot between.")
 def demo(
     port: Annotated[int, typer.Option(help="Port of the page; 0 takes a free one.")] = 0,
     check: Annotated[bool, typer.Option("--check", help="Play the story without a browser, and verify it.")] = False,
@@ -208,7 +208,7 @@ async def _demo_check() -> int:
 # --- speaking to it from a shell --------------------------------------------------------------------------------------
 
 
-@app.command(context_settings=FREE_WORDS)
+@app.command(context_settings=FREE_WORDS, short_help="Ask the running Handrail, and follow what comes of it.")
 def say(
     text: Annotated[list[str], typer.Argument(help="As typed in Slack: /runbook restart nginx on web-01")],
     channel: Annotated[str | None, typer.Option(help="Channel id in which the thread is to stand.")] = None,
@@ -227,7 +227,7 @@ def say(
         raise typer.Exit(asyncio.run(asked))
 
 
-@app.command(context_settings=FREE_WORDS)
+@app.command(context_settings=FREE_WORDS, short_help="Stop everything, or one part of it, without Slack.")
 def killswitch(
     words: Annotated[list[str], typer.Argument(help="global on [reason] | service NAME on | … off REASON | status")],
     now: Annotated[bool, typer.Option("--now", help="End what is running, too, and say what was found.")] = False,
@@ -313,7 +313,7 @@ def db_upgrade() -> None:
 # --- checking ---------------------------------------------------------------------------------------------------------
 
 
-@app.command()
+@app.command(short_help="Check settings, database, Slack and every host.")
 def doctor(as_json: Json = False) -> None:
     """Check settings, database, Slack and every host, and say what to do about each failure."""
     with in_words():
@@ -375,7 +375,7 @@ def _command_in(text: str) -> str:
     return text
 
 
-@app.command()
+@app.command(short_help="Filter secrets out of standard input.")
 def redact(as_json: Json = False) -> None:
     """Filter secrets from standard input to standard output. With --json: JSON lines with `text`."""
     from safety.redaction import Redactor
@@ -398,7 +398,7 @@ def redact(as_json: Json = False) -> None:
     sys.stdout.write(redactor.redact(sys.stdin.read()).text)
 
 
-@app.command()
+@app.command(short_help="Print the Slack app's manifest.")
 def manifest(
     url: Annotated[str | None, typer.Option(help="Public address of POST /slack/events; none for Socket Mode.")] = None,
 ) -> None:
