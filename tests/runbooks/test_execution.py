@@ -19,6 +19,7 @@ from runbooks.execution import MOST_LINES, READERS_AT_ONCE, Stop, Tools, Walk
 from runbooks.planning import Planner
 from runbooks.plans import HostPlan, StoredPlan
 from runbooks.progress import ExecutionEnded, ExecutionInterrupted, StepFinished, StepRetried, StepStarted
+from runbooks.remote import Ended, Finished
 from safety.clock import Clock
 from safety.command_guard import CommandGuard
 from storage import controls, executions
@@ -743,14 +744,23 @@ async def test_a_kill_switch_is_seen_before_the_next_step(
 
 
 async def test_an_owner_that_was_replaced_writes_nothing_more(bench: Bench) -> None:
-    held = Reply(hangs=True, out="late words")
-    bench.replies(touch=held)
+    sent, gate = asyncio.Event(), asyncio.Event()
+
+    class Late(FakeRemote):
+        """Its group and its words come when they are let."""
+
+        async def run(self, *args: Any, **kwargs: Any) -> Finished:
+            sent.set()
+            await gate.wait()
+            return await super().run(*args, **kwargs)
+
+    bench.remote = Late(replies={"touch": Reply(out="late words")})
     walk = await bench.walk(TOUCH, TOUCH)
     running = asyncio.create_task(walk.run())
-    await bench.until_started()
+    await asyncio.wait_for(sent.wait(), 5)
     await bench.database.write(executions.seize, walk.execution)
     before = (await bench.found(walk), await bench.steps(), len(bench.reporter.events))
-    held.release.set()
+    gate.set()
     with pytest.raises(LeaseLost):
         await running
     assert (await bench.found(walk), await bench.steps(), len(bench.reporter.events)) == before
@@ -871,8 +881,6 @@ async def test_a_signal_is_told_by_its_name_and_is_no_exit_status(bench: Bench) 
         """Ends by KILL."""
 
         async def run(self, *args: Any, **kwargs: Any) -> Any:
-            from runbooks.remote import Ended, Finished
-
             return Finished(ended=Ended.EXITED, signal="KILL", exit_status=None)
 
     bench.remote = Signalled()
