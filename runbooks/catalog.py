@@ -135,7 +135,7 @@ def _from_folder(folder: Path, complaints: list[str]) -> list[tuple[type[Runbook
             found += classes
         except DefinitionError as error:
             complaints.append(f"{path}: {error}")
-        except Exception as error:  # a team's file may fail in any way while it is loaded; the start must say which
+        except (Exception, SystemExit) as error:  # a team's file may fail in any way; the start must say which
             complaints.append(f"{path} cannot be loaded: {type(error).__name__}: {error}")
     return found
 

@@ -328,7 +328,10 @@ class Walk:
                     most=most,
                 )
             )
-            await self.tools.clock.sleep(pause)
+            cord = StopCord()
+            self._cords.add(cord)
+            await self._stopped_while(self.tools.clock.sleep(pause), cord)
+            self._cords.discard(cord)
         raise AssertionError("a step is tried at least once")
 
     async def _try(self, host: Host, place: str, step: Single, deadline: float) -> tuple[Result, StepRun]:
@@ -558,6 +561,9 @@ class Walk:
     async def _ask(self, host: Host, step: Check, cord: StopCord, log_of: "StepLog", deadline: float) -> Result:
         printed: list[Line] = []
         finished = await self._remote(host, step.argv, step.sudo, step.timeout, cord, log_of, deadline, printed)
+        if finished.ended is Ended.LOST:
+            reason = "the connection broke while it was asked"
+            return Result(state=StepState.FAILED, reason=reason, finished=finished, blind=True)
         if finished.ended is not Ended.EXITED:
             result = self._judge_run(finished, step.allow_exit, cord)
             # It only reads: one that still lives changes nothing on the host, so nothing is unknown.

@@ -33,6 +33,11 @@ class FakeClock:
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._count = itertools.count()
 
+    @property
+    def sleepers(self) -> int:
+        """How many wait for time to pass."""
+        return sum(1 for _, _, woken in self._sleepers if not woken.done())
+
     def now(self) -> datetime:
         """The wall clock."""
         return self._start + timedelta(seconds=self._passed)

@@ -35,7 +35,7 @@ from storage.records import (
     StepRun,
     StepState,
 )
-from tests.builders import CAROL, admit, catalog_with, hosts
+from tests.builders import BOB, CAROL, admit, catalog_with, hosts
 from tests.fakes import START, FakeClock, FakeRemote, FakeReporter, HastyClock, Reply
 
 
@@ -282,7 +282,7 @@ async def test_a_step_runs_when_its_check_is_unmet_to_the_end(bench: Bench) -> N
         (Reply(out="x", altered=True), State.FAILED),
         (Reply(raises=HostUnreachable("web-01", "No answer.")), State.FAILED),
         (Reply(times_out=True), State.TIMED_OUT),
-        (Reply(lost=True), State.INTERRUPTED),
+        (Reply(lost=True), State.FAILED),
     ],
 )
 async def test_a_step_whose_need_is_unknown_does_not_run(bench: Bench, reply: Reply, state: State) -> None:
@@ -578,7 +578,7 @@ async def test_a_pause_before_another_try_is_really_waited(bench: Bench) -> None
     walk = await bench.walk(SYNC)
     running = asyncio.create_task(walk.run())
     async with asyncio.timeout(5):
-        while not bench.reporter.of(StepRetried):
+        while not clock.sleepers:
             await asyncio.sleep(0.001)
     await clock.advance(0.89)
     await asyncio.sleep(0.02)
@@ -586,6 +586,19 @@ async def test_a_pause_before_another_try_is_really_waited(bench: Bench) -> None
     await clock.advance(0.22)
     await asyncio.wait_for(running, 5)
     assert bench.remote.count("sync-it") == 2
+
+
+async def test_a_stop_ends_the_pause_before_another_try(bench: Bench) -> None:
+    bench.clock = clock = FakeClock()
+    bench.replies(**{"sync-it": LOST})
+    walk = await bench.walk(SYNC)
+    running = asyncio.create_task(walk.run())
+    async with asyncio.timeout(5):
+        while not clock.sleepers:
+            await asyncio.sleep(0.001)
+    walk.stop(Stop(words="enough", by=BOB))
+    await asyncio.wait_for(running, 5)
+    assert bench.remote.count("sync-it") == 1
 
 
 async def test_after_the_last_try_it_is_interrupted_and_left_to_a_person(bench: Bench) -> None:
