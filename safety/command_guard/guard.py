@@ -268,6 +268,7 @@ class _Judge:
     # one command
 
     def _findings(self, reader: ShellReader, invocation: Invocation) -> Iterator[Finding]:
+        reader.count(invocation.span, len(invocation.argv))
         self.nesting += 1
         try:
             if self.nesting > 24:
@@ -326,6 +327,8 @@ class _Judge:
                 "guard.unknown-program",
                 f"`{shown(name)}` is not where programs of this name live. A person must look at it.",
             )
+        elif known and not findings:
+            yield allow("routine.known")
         elif not known:
             yield from self._stranger(reader, invocation, name)
 

@@ -408,14 +408,14 @@ def _chmod(case: Case) -> Iterator[Finding]:
     if not words:
         yield allow("permissions.none")
         return
-    mode, paths = as_typed(words[0]), words[1:]
+    mode, paths = as_typed(words[0])[:40], words[1:]
     if has_unknown(mode):
         yield refuse("permissions.unknown", "A mode that stands only in a variable. Write it out.")
     if _sets_id(mode):
         yield refuse("permissions.setuid", f"`chmod {shown(mode)}` makes a program run as its owner for everybody.")
     wide = bool(
         re.search(
-            r"\A0?[0-7]?[0-7][2367]\Z|\A0*[0-7]*[0-7]?[0-7]?[2367]\Z|(\A|,)[augo]*[oa][augo]*[+=][rxX]*w|(\A|,)[+=][rxX]*w",
+            r"\A[0-7]{0,4}[2367]\Z|(\A|,)[augo]*[oa][augo]*[+=][rxX]*w|(\A|,)[+=][rxX]*w",
             mode,
         )
     )
@@ -824,7 +824,7 @@ def _unit(word: str) -> str:
 def _precious_unit(word: str) -> bool:
     unit = _unit(word.rsplit("/", 1)[-1])
     return (
-        has_glob(word)
+        any(char in unit for char in "*?[")
         or any(fnmatchcase(unit, pattern) for pattern in PRECIOUS_UNITS)
         or unit.endswith((".target", ".slice", ".mount", ".swap"))
     )

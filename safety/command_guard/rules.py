@@ -250,6 +250,11 @@ VALUES: dict[str, str] = {
 SINGLE_DASH_LONG = frozenset(
     [
         "find",
+        "hdfs",
+        "hadoop",
+        "influx",
+        "exim",
+        "exim4",
         "terraform",
         "tofu",
         "openssl",

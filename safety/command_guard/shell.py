@@ -48,6 +48,8 @@ MAX_TREE_DEPTH = 80
 MAX_NODES = 4000
 MAX_TEXTS = 8
 """How deep text may hold text: a shell in a shell in a shell."""
+MAX_WORDS = 12_000
+"""Words of commands judged in one go, counted again for every wrapper around them."""
 MAX_COMMANDS = 400
 """Commands judged in one go, loops and nested text included."""
 
@@ -173,6 +175,7 @@ class ShellReader:
         self.findings: list[Finding] = []
         self.sources: list[tuple[tuple[str, ...], ...]] = []
         self._commands = 0
+        self._words = 0
         self._parser = tree_sitter.Parser(_LANGUAGE)
 
     def report(self, finding: Finding, span: tuple[int, int]) -> None:
@@ -209,10 +212,11 @@ class ShellReader:
         walk = _Walk(reader=self, source=source, texts=texts, outer=span)
         return walk.statements(root, env, feed)
 
-    def count(self, span: tuple[int, int]) -> None:
-        """One more command. Raises Unreadable when there are too many to read."""
+    def count(self, span: tuple[int, int], words: int = 0) -> None:
+        """One more command of so many words. Raises Unreadable when there are too many to read."""
         self._commands += 1
-        if self._commands > MAX_COMMANDS:
+        self._words += words
+        if self._commands > MAX_COMMANDS or self._words > MAX_WORDS:
             reason = f"More than {MAX_COMMANDS} commands in one text. Split it."
             raise Unreadable(replace(refuse("guard.too-many", reason), span=span))
 
@@ -364,7 +368,7 @@ class _Walk:
         value = "" if value_node is None else self.single(value_node, env)
         if any(child.type == "+=" for child in node.children):
             value = self.variable(name, env) + value
-        return name, value
+        return name, value if len(value) <= MAX_LENGTH else UNKNOWN
 
     def bare_assignment(self, node: tree_sitter.Node, env: Env, feed: Feed) -> Output:
         name, value = self.assignment(node, env)

@@ -365,6 +365,11 @@ def decode_stuffed(text: str) -> str:
     return re.sub(r"\\n|\\r|\^M|\n|\r", "", text)
 
 
+def _command(argv: Argv) -> list[Inner]:
+    looks = len(argv) > 1 and as_typed(argv[1]) in ("-v", "-V")
+    return [] if looks else _plain(argv, "command")
+
+
 def _trap(argv: Argv) -> list[Inner]:
     rest = [word for word in argv[1:] if as_typed(word) not in ("--", "-p", "-l", "-")]
     return [Inner(text=as_typed(rest[0]))] if len(rest) > 1 and as_typed(rest[0]) else []
@@ -393,7 +398,7 @@ SPECIAL: dict[str, Callable[[Argv], list[Inner]]] = {
     "lxc": _dashes, "incus": _dashes, "pct": _dashes, "lxc-attach": _dashes, "machinectl": _dashes, "nomad": _dashes, "aws": _dashes, "microk8s": _dashes,
     "flock": _flock, "watch": _watch, "parallel": _parallel, "find": _find, "fd": _find, "fdfind": _find, "script": _script, "scriptreplay": _script,
     "ansible": _remote_tool, "salt": _remote_tool, "salt-call": _remote_tool, "pdsh": _remote_tool, "clush": _remote_tool, "pssh": _remote_tool,
-    "parallel-ssh": _remote_tool, "ip": _netns, "tmux": _terminal, "screen": _terminal, "trap": _trap, "alias": _alias, "autossh": _ssh, "mosh": _ssh,
+    "parallel-ssh": _remote_tool, "ip": _netns, "tmux": _terminal, "screen": _terminal, "trap": _trap, "start-stop-daemon": _daemon, "command": _command, "alias": _alias, "autossh": _ssh, "mosh": _ssh,
     "vagrant": _script, "gcloud": _script, "sg": _script, "newgrp": _script, "byobu": _terminal, "dtach": _terminal,
 }  # fmt: skip
 """Wrappers whose inner command stands elsewhere."""

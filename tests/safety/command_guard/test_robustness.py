@@ -1,0 +1,125 @@
+"""Nothing makes the guard raise, hang or fall open."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from safety.command_guard import CommandGuard, Severity
+from safety.command_guard.scanner import expansion_starts
+
+GUARD = CommandGuard()
+CORPORA = Path(__file__).parents[2] / "corpora" / "guard"
+DANGEROUS = [json.loads(line)["cmd"] for line in (CORPORA / "dangerous.jsonl").read_text().splitlines()]
+
+PARTS = (
+    "rm -rf / sudo sh -c eval $( ) ` ' \" \\ ${x:-/} $x <<E \n | & ; && || > < >> <( { } [ [[ ]] (( )) x= if then fi for in do "
+    "done case esac function f() $'\\x72' /etc * ? ~ {a,b} # \t xargs find -exec python3 -c perl -e awk ! coproc time "
+    "$(( a[ ] @ %s 2>&1 <<< E docker kubectl exec -- env -S printf echo base64 -d é 🙂"
+).split(" ")
+
+
+@given(st.text(max_size=300))
+@settings(max_examples=300, deadline=None)
+def test_any_text_gets_an_answer(text: str) -> None:
+    judgement = GUARD.judge(text)
+    assert judgement.command == text
+    assert judgement.reason
+    assert GUARD.judge_read_only(text).verdict is not Severity.APPROVE
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=40), st.sampled_from(["", " "]))
+@settings(max_examples=600, deadline=None)
+def test_any_heap_of_shell_gets_an_answer_that_is_not_a_breakdown(parts: list[str], glue: str) -> None:
+    judgement = GUARD.judge(glue.join(parts))
+    assert judgement.rule != "guard.broken"
+    if judgement.span is not None:
+        assert 0 <= judgement.span[0] <= judgement.span[1] <= len(judgement.command)
+
+
+@given(st.characters(codec="utf-8"))
+@settings(max_examples=100, deadline=None)
+def test_lone_surrogates_and_odd_characters_do_no_harm(char: str) -> None:
+    GUARD.judge(f"ls {char}")
+    assert GUARD.judge("ls \ud800").verdict is Severity.REFUSE
+
+
+@given(
+    st.sampled_from(DANGEROUS), st.sampled_from(["ls; {}", "ls && {}", "true\n{}", "( {} )", "if true; then {}\nfi"])
+)
+@settings(max_examples=300, deadline=None)
+def test_company_does_not_make_a_destructive_command_pass(command: str, frame: str) -> None:
+    if "\n" not in command and GUARD.judge(command).verdict is Severity.REFUSE:
+        assert (
+            GUARD.judge(frame.format(command) if "{" not in command else frame.replace("{}", command)).verdict
+            is not Severity.ALLOW
+        )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" * 4000 + ")" * 4000,
+        "$(" * 2000 + "ls" + ")" * 2000,
+        "`" * 8000,
+        '"' + "$(" * 1500,
+        "echo " + "a" * 8000,
+        "echo " + "{a,b}" * 400,
+        "echo " + "{1..9}" * 30,
+        "rm " + "/tmp/../" * 900,
+        "ls;" * 2700,
+        "ls|" * 2700 + "ls",
+        "eval " * 1600,
+        "sudo " * 1600,
+        "env " * 1600 + "ls",
+        "a=$a$a;" * 1000,
+        "x=" + "a" * 4000 + ";" + "x=$x$x;" * 40,
+        "for i in 1 2 3 4 5 6 7 8; do " * 12 + "ls" + "; done" * 12,
+        "find / -exec " * 500 + "\\;",
+        "sh -c 'sh -c \"sh -c ls\"' " * 200,
+        "cat " + "<<E " * 1000 + "\n",
+        "awk '" + "/" * 7000 + "'",
+        "sed 's" + "/\\" * 3000 + "'",
+        "psql -c '" + "delete from a where " * 350 + "'",
+        "python3 -c '" + "(" * 6000 + "'",
+        "perl -e '" + "s/a" * 2500 + "'",
+        "rm " + "[" * 3000,
+        "rm /" + "*a" * 3000,
+        "chmod " + "0" * 7000 + " x",
+        "case x in " + "a) ls;; " * 900 + "esac",
+    ],
+    ids=lambda text: text[:24],
+)
+def test_hostile_text_is_answered_quickly(text: str) -> None:
+    GUARD.judge("ls")
+    took = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        GUARD.judge(text[:8192])
+        took.append(time.perf_counter() - begin)
+    # The worst of these takes some 0.15 s here; the bound leaves room for a busy machine.
+    assert min(took) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "starts"),
+    [
+        ("echo $(ls) `id` ${x}", [5, 11, 16]),
+        ("echo '$(ls)' \\$(ls \"$(id)\"", [20]),
+        ("cat <<E\n$(id)\nE", [8]),
+        ("cat <<'E'\n$(id)\nE", []),
+        ("echo # $(ls)", []),
+        ("diff <(a) >(b)", [5, 10]),
+        ("echo $'`'", []),
+    ],
+)
+def test_the_second_reader_finds_what_bash_would_run(text: str, starts: list[int]) -> None:
+    assert expansion_starts(text) == starts
+
+
+def test_the_second_reader_disputes_open_quotes() -> None:
+    assert expansion_starts("echo 'x") is None
+    assert expansion_starts('echo $"x"') is None
