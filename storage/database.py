@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
@@ -209,20 +209,17 @@ def _fail(tasks: Sequence[_Task], error: BaseException) -> None:
             task.answer.set_exception(_unavailable(error))
 
 
-class _Writer:
+class _Writer(Protocol):
     """What both writers are to `Database`."""
 
-    def start(self) -> None:
-        raise NotImplementedError
+    def start(self) -> None: ...
 
-    def put(self, task: _Task) -> None:
-        raise NotImplementedError
+    def put(self, task: _Task) -> None: ...
 
-    async def close(self) -> None:
-        raise NotImplementedError
+    async def close(self) -> None: ...
 
 
-class _ThreadWriter(_Writer):
+class _ThreadWriter:
     """SQLite: one thread, one connection, many functions to a commit. One hop per caller instead of one a statement."""
 
     def __init__(self, url: URL) -> None:
@@ -280,7 +277,7 @@ def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args:
         loop.call_soon_threadsafe(function, *args)
 
 
-class _TaskWriter(_Writer):
+class _TaskWriter:
     """PostgreSQL: one task, one connection; an advisory lock lets the writers of all processes take turns."""
 
     def __init__(self, url: URL) -> None:
