@@ -33,7 +33,20 @@ PATIENCE = 30.0
 LIBRARY = '''\
 """Runbooks for tests."""
 
-from runbooks import AbsolutePath, Category, Danger, Facts, Parameters, Plan, Run, Runbook, Seconds, minutes, positional
+from runbooks import (
+    AbsolutePath,
+    Category,
+    Danger,
+    Expect,
+    Facts,
+    Parameters,
+    Plan,
+    Run,
+    Runbook,
+    Seconds,
+    minutes,
+    positional,
+)
 
 
 class Timed(Parameters):
@@ -106,6 +119,37 @@ class Careful(Runbook):
 
     def plan(self, params: Place, facts: Facts) -> Plan:
         return Plan(Run("Count", "mktemp", f"{params.folder}/careful.XXXXXXXX"))
+
+
+class Flood(Runbook):
+    \"\"\"Print without end.\"\"\"
+
+    name, category = "flood", Category.MAINTENANCE
+    danger, cooldown, timeout = Danger.LOW, minutes(0), minutes(5)
+
+    def plan(self, params: Parameters, facts: Facts) -> Plan:
+        return Plan(Run("Flood", "yes", "<!channel> <@UALICE> all of you", timeout=2))
+
+
+class Glance(Runbook):
+    \"\"\"Look at a host without changing it.\"\"\"
+
+    name, category = "glance", Category.MAINTENANCE
+    danger, cooldown, timeout = Danger.READ, minutes(0), minutes(5)
+    Params = Timed
+
+    def plan(self, params: Timed, facts: Facts) -> Plan:
+        return Plan(Expect("It is there", "test", "-d", "/"))
+
+
+class Garbage(Runbook):
+    \"\"\"Print what is no text.\"\"\"
+
+    name, category = "garbage", Category.MAINTENANCE
+    danger, cooldown, timeout = Danger.LOW, minutes(0), minutes(5)
+
+    def plan(self, params: Parameters, facts: Facts) -> Plan:
+        return Plan(Run("Garbage", "head", "-c", "200000", "/dev/urandom"))
 '''
 
 
