@@ -235,9 +235,12 @@ class Commands:
         parsed = parse_killswitch(received.text)
         if not isinstance(parsed, SwitchCommand) or not parsed.engage:
             return None
-        return (await self._switch(parsed, received, Origin.COMMAND)).text
+        # The inbox has waited for the database already; what is to be stopped runs on meanwhile.
+        return (await self._switch(parsed, received, Origin.COMMAND, patience=0.05)).text
 
-    async def _switch(self, command: SwitchCommand, received: Received, origin: Origin) -> Message:
+    async def _switch(
+        self, command: SwitchCommand, received: Received, origin: Origin, *, patience: float = 1.0
+    ) -> Message:
         if command.scope == "tag":
             raise Invalid("A kill switch covers global, a service, a runbook or a host. Name the hosts of the tag.")
         scope = Scope(command.scope)
@@ -250,6 +253,7 @@ class Commands:
                 reason=command.reason,
                 origin=origin,
                 channel=received.channel,
+                patience=patience,
             )
         else:
             answer = await self.engine.release(

@@ -350,8 +350,12 @@ class Engine:
         reason: str | None = None,
         origin: Origin = Origin.COMMAND,
         channel: str | None = None,
+        patience: float = 1.0,
     ) -> Answer:
-        """Close admission at once; with `now`, end what runs. With SQL down it still does both here, and says so."""
+        """Close admission at once; with `now`, end what runs. With SQL down it still does both here, and says so.
+
+        `patience`: how many seconds SQL gets to answer.
+        """
         # Whoever can open the database from a shell could do anything to it; the audit says that it was them.
         if origin is not Origin.CLI:
             await self.require(actor, Permission.ENGAGE, "engage a kill switch", origin)
@@ -365,7 +369,7 @@ class Engine:
         )
         try:
             answer = await asyncio.wait_for(
-                self.tools.database.write(self.engage_in, switch, origin, channel), timeout=1.0
+                self.tools.database.write(self.engage_in, switch, origin, channel), timeout=patience
             )
         except (StorageUnavailable, TimeoutError):
             return self._engage_without_storage(switch)
