@@ -4,11 +4,18 @@ Code is not parsed: its words are compared with two lists per language. A word t
 wherever it stands, also in a string; code made only of words known to be harmless passes; any other needs a person.
 """
 
+# ruff: noqa: E501
+# Word lists and patterns are read whole.
+
 import re
 from dataclasses import dataclass
 
 from safety.command_guard.values import has_unknown, shown
 from safety.command_guard.verdicts import Finding, allow, ask, refuse
+
+
+MAX_CODE = 3000
+"""Characters of inline code; longer code is a program, and belongs in a file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +174,10 @@ def judge_code(language: Language, text: str) -> Finding:
     rule = f"code.{language.name.lower()}"
     if has_unknown(text):
         return refuse(rule, f"{language.name} code of which a part is not known. Write it out.")
+    if len(text) > MAX_CODE:
+        return refuse(
+            rule, f"More than {MAX_CODE} characters of {language.name} in one word. Put it in a file that was reviewed."
+        )
     words = set(_WORD.findall(text))
     found = sorted(words & language.danger)
     if found:

@@ -5,6 +5,9 @@ team's rules, the examiners of `programs`, the tables of `rules` and, if nothing
 The strictest finding is the answer. What cannot be understood is refused; a program nobody knows needs approval.
 """
 
+# ruff: noqa: E501
+# Reasons stay whole sentences, tables whole rows.
+
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -518,11 +521,17 @@ class _Judge:
         """What `xargs` appends, or puts in the place of its mark."""
         words = [as_typed(word) for word in invocation.argv]
         text = invocation.feed.text
-        fed = (
-            tuple(text.split())
-            if text is not None and len(text) < 4000
-            else (reader.origin(invocation.feed.producers),)
-        )
+        if (
+            any(re.match(r"-[a-zA-Z0-9]*[0dI]|--(null|delimiter|replace)", word) for word in words[1:])
+            and text is not None
+        ):
+            # These read whole lines or more, not words.
+            whole = text.strip()
+            fed: tuple[str, ...] = (whole,) if whole.count("\n") == 0 else (reader.origin(invocation.feed.producers),)
+        elif text is not None and len(text) < 4000:
+            fed = tuple(text.split())
+        else:
+            fed = (reader.origin(invocation.feed.producers),)
         mark = next((words[i + 1] for i, w in enumerate(words[:-1]) if w in ("-I", "--replace")), None)
         joined = next((w[2:] for w in words if re.fullmatch(r"-[Ii].+", w)), None)
         mark = mark or joined or ("{}" if "-i" in words else None)
@@ -549,12 +558,13 @@ class _Judge:
                 yield allow("shell.version")
                 return
             if re.fullmatch(r"-[a-zA-Z]*c[a-zA-Z]*|--command", typed):
-                rest = [w for w in words[at + 1 :]]
+                rest = list(words[at + 1 :])
                 while rest and as_typed(rest[0]).startswith(("-", "+")) and len(rest) > 1:
                     rest.pop(0)
                 if rest:
                     inner = replace(invocation, env=Env(cwd=invocation.env.cwd))
                     _positional(inner.env, tuple(rest[2:]))
+                    inner.env.variables["0"] = rest[1] if len(rest) > 1 else name
                     yield from self._text(reader, inner, as_typed(rest[0]), own=True)
                 return
             if typed.startswith(("-", "+")) and typed not in ("-", "--"):
@@ -728,7 +738,9 @@ def _wraps_reading(case: Case) -> bool:
     return case.program in _READ_ONLY_WRAPPERS
 
 
-_READ_ONLY_WRAPPERS = SHELLS | frozenset("sudo env timeout nice ionice stdbuf command time nohup builtin".split())
+_READ_ONLY_WRAPPERS = SHELLS | frozenset(
+    ["sudo", "env", "timeout", "nice", "ionice", "stdbuf", "command", "time", "nohup", "builtin"]
+)
 _CODE_READERS = _AWKS | {"psql", "mysql", "mariadb", "redis-cli", "mongosh", "mongo", "sqlite3", "valkey-cli"}
 _DELEGATED = SHELLS | frozenset(["rm", "dd", "mkfs", "mkfs.ext4", "mkfs.xfs", "shred", "wipefs", "shutdown", "reboot", "poweroff", "halt", "init", "telinit", "chmod", "chown", "mv", "cp", "find", "kill", "pkill", "killall", "systemctl", "iptables", "userdel", "passwd", "docker", "kubectl", "git", "sudo", "env", "xargs", "eval", "nc", "curl", "wget", "python", "python3", "perl", "ruby", "truncate", "fdisk", "parted", "crontab", "tee", "ip", "ufw", "apt", "apt-get", "yum", "dnf"])  # fmt: skip
 

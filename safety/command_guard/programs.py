@@ -4,6 +4,9 @@
 strictest answer counts.
 """
 
+# ruff: noqa: E501, S108
+# Reasons stay whole sentences, patterns whole patterns. The scratch folders are named to be judged, not used.
+
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -94,7 +97,7 @@ def removing(case: Case, path: str, *, recursive: bool) -> Finding:
 
 
 def _removing_scratch(how: str, path: str, case: Case, *, wipes: bool, recursive: bool) -> Finding:
-    if has_glob(path) and depth(path, case.cwd) <= len(normalised("/var/tmp").split("/")) - 1 and wipes:  # noqa: S108
+    if has_glob(path) and depth(path, case.cwd) <= len(normalised("/var/tmp").split("/")) - 1 and wipes:
         return ask("paths.scratch-all", f"{how} empties the scratch folder for everybody. Name what is yours.")
     if ".." in path.split("/"):
         return ask("paths.climbing", f"{how} climbs out of folders with `..`. Write the path without it.")
@@ -657,7 +660,7 @@ def _rsync(case: Case) -> Iterator[Finding]:
 def _unpack(case: Case) -> Iterator[Finding]:
     words = [as_typed(w) for w in case.words]
     for index, word in enumerate(words):
-        if word in ("-d", "-o", "--directory") and index + 1 < len(words) and case.program in ("unzip", "unrar"):
+        if word in ("-d", "--directory") and index + 1 < len(words) and case.program in ("unzip", "unrar"):
             found = writing(case, case.words[index + 1], what="unpacks into")
             yield found
             if found.severity.rank == 0:
@@ -1020,7 +1023,7 @@ def _killing_found(sources: list[tuple[str, ...]], *, gentle: bool) -> Finding:
         "netstat",
     }:
         return refuse("process.everything", "It ends processes nobody has named.")
-    if any(s[0] == "ls" for s in sources if s):
+    if any(s[0] == "ls" for s in sources if s) or any(re.search(r":(22|ssh)\b|\b22/tcp", text) for text in texts):
         return refuse("process.everything", "It ends processes nobody has named.")
     if finders & {"ps"} and not finders & {"grep", "awk", "sed", "pgrep", "head"}:
         return refuse("process.everything", "It ends processes nobody has named.")
@@ -1041,7 +1044,7 @@ _SIGNAL_WORD = re.compile(r"-(\d{1,2}|SIG[A-Z0-9]+|[A-Z]{3,}[A-Z0-9]*)")
 
 
 def _pkill(case: Case) -> Iterator[Finding]:
-    words = [w for w in case.words]
+    words = list(case.words)
     gentle = any(re.fullmatch(r"-(SIG)?(HUP|USR1|USR2|WINCH|CONT|0|1|10|12)", as_typed(w)) for w in words)
     a = case.arguments
     named = [w for w in words if not _SIGNAL_WORD.fullmatch(as_typed(w))]
@@ -1061,7 +1064,7 @@ def _pkill(case: Case) -> Iterator[Finding]:
         )
         and not (case.program == "killall" and as_typed(w).startswith("-v"))
     ]
-    targets = [w for w in a.operands]
+    targets = list(a.operands)
     if case.program == "killall" and a.has("-e", "-r", "--regexp") is False:
         targets = list(a.operands)
     if by_owner and not targets:

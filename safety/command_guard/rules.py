@@ -11,6 +11,9 @@ arguments whatever their order or spelling:
 The sources are the manuals of the programs. What is routine, and what only reads, stands in `routine.py`.
 """
 
+# ruff: noqa: E501, S108
+# Tables are read by the line: a rule stays on one. The scratch folders are named to be judged, not used.
+
 from dataclasses import dataclass
 
 from safety.command_guard.verdicts import Severity
@@ -67,7 +70,7 @@ LOGINS = tuple(
 )
 """What lets a person in, or runs when they come."""
 
-SCRATCH = ("/tmp", "/var/tmp", "/dev/shm", "/run/user", "/var/cache/apt/archives/partial")  # noqa: S108
+SCRATCH = ("/tmp", "/var/tmp", "/dev/shm", "/run/user", "/var/cache/apt/archives/partial")
 """Below these anything may be removed; the folders themselves may not."""
 
 WITNESS_LOGS = (
@@ -183,6 +186,7 @@ VALUES: dict[str, str] = {
     "ss": "-f -A  --family --query",
     "lsof": " -p -u -c -d -g -s",
     "vgchange": "-a", "lvchange": "-a",
+    "ulimit": "-f -n -u -c -v -m -t -s",
     "iostat": "", "ssh": "-p -i -o -l -F -J -L -R -D -E -b -c -m -O -S -W -w -e -I -Q -B", "squid": "-k -f -n",
     "xargs": "-n -I -P -L -d -a -s -E --max-args --max-procs  --arg-file --delimiter",
     "tar": "-f --file -C --directory -T --files-from -X --exclude --exclude-from -I --use-compress-program --transform "
@@ -992,7 +996,7 @@ SHELL = (
         "set -k",
         "shopt -s @expand_aliases|extdebug|sourcepath",
         "select",
-        "ulimit -u|-n=0|-f=0",
+        "ulimit -u=*|-n=0|-f=0",
         "exec -a",
         "caller|suspend|logout|dirs",
         "fc -s|-e",

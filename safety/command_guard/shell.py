@@ -8,7 +8,6 @@ What the reader cannot follow becomes UNKNOWN, never nothing; a construct it doe
 import ast
 import base64
 import binascii
-import codecs
 import operator
 import re
 from collections.abc import Callable, Iterator
@@ -46,13 +45,14 @@ MAX_LENGTH = 8192
 """Characters of the whole command; nobody approves more than that by reading it."""
 MAX_TREE_DEPTH = 80
 MAX_NODES = 4000
-MAX_TEXTS = 8
+MAX_TEXTS = 5
 """How deep text may hold text: a shell in a shell in a shell."""
 MAX_WORDS = 12_000
 """Words of commands judged in one go, counted again for every wrapper around them."""
 MAX_COMMANDS = 400
 """Commands judged in one go, loops and nested text included."""
 
+_SCRATCH = "/tmp"  # noqa: S108 - where mktemp puts what it makes
 _LANGUAGE = tree_sitter.Language(tree_sitter_bash.language())
 _EXPANSIONS = frozenset({"command_substitution", "expansion", "process_substitution", "arithmetic_expansion"})
 _TOKENS = frozenset(
@@ -970,7 +970,7 @@ def _printed(argv: tuple[str, ...], feed: Feed, env: Env) -> str | None:
         case "command" | "type" if len(rest) == 2 and rest[0] in ("-v", "-p", "-P"):
             return rest[1]
         case "mktemp":
-            return f"/tmp/{TOKEN}" if all(w.startswith("-") and "p" not in w for w in rest) else None
+            return f"{_SCRATCH}/{TOKEN}" if all(w.startswith("-") and "p" not in w for w in rest) else None
         case "hostname" | "whoami" | "nproc" | "arch" | "logname":
             return TOKEN if all(w.startswith("-") for w in rest) else None
         case "uname" if rest in (["-r"], ["-m"], ["-s"], ["-n"]):
@@ -1027,11 +1027,6 @@ def _decoded(text: str | None) -> str | None:
     return (
         None if any(c not in "\n\t" and (ord(c) < 32 or 0xE000 <= ord(c) <= LAST_PRIVATE) for c in decoded) else decoded
     )
-
-
-def rot13(text: str) -> str:
-    """For decoders that only swap letters."""
-    return codecs.encode(text, "rot13")
 
 
 _STATEMENTS: dict[str, Callable[[_Walk, tree_sitter.Node, Env, Feed], Output]] = {

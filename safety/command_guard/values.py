@@ -5,7 +5,7 @@ A command that itself holds such a character is refused at the door, so they nev
 
 UNKNOWN = "\ue000"
 """Any text at all: nothing, one word or many."""
-TOKEN = "\ue001"
+TOKEN = "\ue001"  # noqa: S105
 """Some non-empty run of letters, digits, `.`, `:`, `_` and `-`: a date, a pid, a host name."""
 STAR, QUESTION, BRACKET = "\ue002", "\ue003", "\ue004"
 """An unquoted `*`, `?` or `[`: the shell looks for files here."""

@@ -4,6 +4,9 @@
 argument list or text for a shell.
 """
 
+# ruff: noqa: E501
+# Tables are read by the line: a wrapper stays on one.
+
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -295,9 +298,13 @@ def _find(argv: Argv) -> list[Inner]:
             if typed in (";", "+"):
                 break
             command.append(raw)
+        if len(inner) > 24:
+            break
         for start in starts or ["."]:
             found = f"{start.rstrip('/')}/\ue001" if start not in (".", "./") else "\ue001"
             inner.append(Inner(argv=tuple(part.replace("{}", found) for part in command)))
+    if len(inner) > 24:
+        return [Inner(argv=(UNKNOWN,))]
     return [one for one in inner if one.argv]
 
 

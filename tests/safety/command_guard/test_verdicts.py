@@ -229,11 +229,8 @@ def test_what_cannot_be_read_is_refused_by_a_rule_that_says_so(command: str, rul
 def test_a_refusal_names_the_thing_the_place_and_the_next_move() -> None:
     judgement = GUARD.judge("ls; sudo rm -r /etc")
     assert judgement.rule == "paths.protected"
-    assert judgement.reason == (
-        "`rm -r` on `/etc` deletes what the host cannot work without. Name a folder below /tmp or /var/tmp, or ask for approval."
-    ) or judgement.reason == (
-        "`rm -r` on `/etc` deletes protected files. Name a folder below /tmp or /var/tmp, or ask for approval."
-    )
+    assert judgement.reason.startswith("`rm -r` on `/etc` deletes what the host cannot work without. ")
+    assert judgement.reason.endswith("Name a folder below /tmp or /var/tmp, or ask for approval.")
     assert judgement.span is not None
     assert judgement.command[slice(*judgement.span)] == "sudo rm -r /etc"
 
