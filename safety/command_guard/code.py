@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from safety.command_guard.values import has_unknown, shown
 from safety.command_guard.verdicts import Finding, allow, ask, refuse
 
-
 MAX_CODE = 3000
 """Characters of inline code; longer code is a program, and belongs in a file."""
 

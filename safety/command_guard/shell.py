@@ -43,6 +43,8 @@ from safety.command_guard.verdicts import Finding, refuse
 
 MAX_LENGTH = 8192
 """Characters of the whole command; nobody approves more than that by reading it."""
+MAX_NESTED = 2 * MAX_LENGTH
+"""Characters of all text inside text together."""
 MAX_TREE_DEPTH = 80
 MAX_NODES = 4000
 MAX_TEXTS = 5
@@ -176,6 +178,7 @@ class ShellReader:
         self.sources: list[tuple[tuple[str, ...], ...]] = []
         self._commands = 0
         self._words = 0
+        self._nested = 0
         self._parser = tree_sitter.Parser(_LANGUAGE)
 
     def report(self, finding: Finding, span: tuple[int, int]) -> None:
@@ -204,7 +207,8 @@ class ShellReader:
         """
         if texts > MAX_TEXTS:
             raise Unreadable(refuse("guard.too-deep", "Too many shells inside shells to read. Write it plainly."))
-        if len(text) > MAX_LENGTH:
+        self._nested += len(text) if span is not None else 0
+        if len(text) > MAX_LENGTH or self._nested > MAX_NESTED:
             raise Unreadable(refuse("guard.too-long", f"A command may have {MAX_LENGTH} characters, this has more."))
         source = text.encode()
         root = self._parser.parse(source).root_node
