@@ -7,6 +7,7 @@ acknowledge. `run` works on what was committed, once each, also what was left by
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -55,15 +56,18 @@ class Inbox:
         origin: Origin,
     ) -> str | None:
         """Commit it; what to tell the person at once, or None. A repeated delivery is committed once."""
-        clean = self._redactor.redact(text)
+        clean = self._redactor.redact(_storable(text))
         received = Received(
             id=uuid.uuid4().hex,
-            key=f"{kind}:{key}"[:255],
+            key=_storable(f"{kind}:{key}")[:255],
             kind=kind,
-            actor=actor,
-            channel=channel,
+            actor=replace(actor, id=_storable(actor.id), name=_storable(actor.name)),
+            channel=_storable(channel) if channel is not None else None,
             text=clean.text,
-            payload={**payload, "altered": clean.altered},
+            payload={
+                **{name: _storable(value) if isinstance(value, str) else value for name, value in payload.items()},
+                "altered": clean.altered,
+            },
             received_at=self._clock.now(),
         )
         storing = asyncio.ensure_future(self._database.write(keep, received, origin))
@@ -132,6 +136,11 @@ class Inbox:
         """Let what is being worked on come to its answer."""
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=5)
+
+
+def _storable(text: str) -> str:
+    """What every database keeps: PostgreSQL refuses NUL, and half a surrogate pair has no UTF-8. Both stay visible."""
+    return text.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
 
 
 def keep(connection: Connection, received: Received, origin: Origin) -> bool:

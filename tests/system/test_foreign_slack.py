@@ -251,6 +251,9 @@ async def test_a_huge_body_is_refused(bot: Bot, slack: ForeignSlack) -> None:
         ("handrail:approve", "9" * 5_000),
         ("handrail:giveup", "1:abc"),
         ("handrail:" + "x" * 300, "1"),
+        ("handrail:approve\x00", "1"),
+        ("handrail:approve", "\ud83d"),
+        ("handrail:\udfff", "1"),
         ("somebody-elses", "1"),
     ],
 )

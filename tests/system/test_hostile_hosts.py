@@ -89,14 +89,14 @@ async def test_a_host_that_is_down_fails_in_words(
         on_sqlite.kill()
 
 
-async def test_output_without_end_is_bounded_and_pings_nobody(sqlite_bot: Bot, workspace: Workspace) -> None:
+async def test_output_without_end_is_bounded_and_pings_nobody(bot: Bot, workspace: Workspace) -> None:
     await workspace.command("bob", "incidents", "/runbook flood on web-01")
     await sees(workspace, "timed out")
     for message in everything(workspace):
         assert "<!channel>" not in f"{message.text} {message.blocks}"
         assert "<@UALICE>" not in f"{message.text} {message.blocks}"
         assert len(str(message.blocks)) < 30_000
-    async with sqlite_bot.database() as database:
+    async with bot.database() as database:
         [step] = await database.read(executions.steps_of, 1)
         kept = await database.read(executions.output_of, 1, host=None, last=100_000)
     assert step.dropped > 0
