@@ -127,7 +127,7 @@ WHAT_RUNS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "change"), WHAT_RUNS, ids=str)
+@pytest.mark.parametrize(("kind", "change"), WHAT_RUNS, ids=lambda value: getattr(value, "__name__", str(value)))
 def test_whatever_changes_what_runs_changes_the_fingerprint(kind: Callable[..., Step], change: dict[str, Any]) -> None:
     assert mark(plan(kind(**change))) != mark(plan(kind()))
     assert mark(plan(kind())) == mark(plan(kind()))
