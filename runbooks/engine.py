@@ -295,6 +295,11 @@ class Engine:
             alive = await self.tools.remote.look(self.tools.inventory.host(host), groups)
             pids = [str(pid) for found in alive.values() for pid in found]
             said.append(f"Its command is still running (pid {', '.join(pids)})." if pids else "Its command is over.")
+        elif any(s.changing and s.state is StepState.INTERRUPTED for s in earlier):
+            said.append(
+                "Whether its command still runs is unknown: Handrail died before it noted the process group. "
+                f"Look on {host} before you run it again."
+            )
         entry = self.catalog.get(execution.runbook)
         params = entry.runbook.Params.model_validate(dict(execution.params))
         try:

@@ -6,12 +6,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from runbooks import Category, Danger, Expect, Facts, Parameters, Plan, Probe, Require, Run, Runbook, positional
 from runbooks.progress import ApprovalAsked, ExecutionContinued, ExecutionInterrupted, SwitchStopped
 from safety.decision import Outcome
 from safety.token_bucket import Rate
 from storage import audit, controls, executions
+from storage import tables as t
 from storage.database import Database
 from storage.errors import Invalid, NotFound, NotPermitted, TooLate
 from storage.records import Actor, Origin, Scope, State, StepState
@@ -415,6 +417,7 @@ async def test_after_a_death_in_the_middle_a_person_is_asked(database: Database)
         _, words, host, place = await house.engine.look_before_resuming(found.id, BOB)
         assert (host, place) == ("web-01", "1")
         assert "First" in words
+        assert "Its command is over." in words
         await house.engine.resume(found.id, BOB, again=False)
         ended = await house.ends(answer)
         assert ended.state is State.SUCCEEDED
@@ -434,6 +437,17 @@ async def test_asking_again_for_what_was_interrupted_leads_to_it(database: Datab
         house.remote.replies["touch"] = Reply()
         await house.engine.resume(first.execution.id, BOB, again=True)
         assert (await house.ends(first)).state is State.SUCCEEDED
+
+
+async def test_a_look_says_when_it_cannot_know_whether_the_command_lives(database: Database) -> None:
+    async with a_house(database, replies={"touch": Reply(hangs=True, ignores_term=True)}, catalog=OURS) as house:
+        answer = await house.ask("steady a on web-01")
+        await house.remote.until("touch")
+        await house.engine.cancel(answer.execution.id, BOB)
+        found = await house.ends(answer)
+        await database.write(lambda c: c.execute(update(t.step_runs).values(pgid=None)))
+        _, words, _, _ = await house.engine.look_before_resuming(found.id, BOB)
+        assert "Whether its command still runs is unknown" in words
 
 
 async def test_after_a_death_an_idempotent_step_goes_on_by_itself(database: Database) -> None:

@@ -11,17 +11,25 @@ from collections import Counter
 from pathlib import Path
 
 from bot.playground.workspace import Workspace
-from storage import audit, executions
+from storage import audit, executions, inbox
 from storage.records import State
 from tests.system.serving import Bot, button, counted, sees, sleepers, told, until
 
 ROUNDS = int(os.environ.get("HANDRAIL_TEST_KILLS", "10"))
 
 
+async def _running_and_noted(bot: Bot, seconds: int) -> None:
+    """The command runs on the host, and its process group is kept: what a look after the crash needs."""
+    await until(lambda: sleepers(seconds), "the step running on the host", bot.log)
+    async with bot.database() as database, asyncio.timeout(20):
+        while not any(step.pgid for step in await database.read(executions.steps_of, 1)):
+            await asyncio.sleep(0.02)
+
+
 async def test_a_step_in_flight_is_interrupted_by_a_crash_and_not_run_again(bot: Bot, workspace: Workspace) -> None:
     seconds = 29_811
     await workspace.command("bob", "incidents", f"/runbook hold {seconds} on web-01")
-    await until(lambda: sleepers(seconds), "the step running on the host", bot.log)
+    await _running_and_noted(bot, seconds)
     bot.kill()
     began = time.monotonic()
     await bot.start()
@@ -48,7 +56,7 @@ async def test_a_step_in_flight_is_interrupted_by_a_crash_and_not_run_again(bot:
 async def test_a_step_that_may_be_repeated_goes_on_by_itself_after_a_crash(bot: Bot, workspace: Workspace) -> None:
     seconds = 2
     await workspace.command("bob", "incidents", f"/runbook hold-safely {seconds} on web-01")
-    await until(lambda: sleepers(seconds), "the step running on the host", bot.log)
+    await _running_and_noted(bot, seconds)
     bot.kill()
     await until(lambda: not sleepers(seconds), "the command of before being over")
     await bot.start()
@@ -90,9 +98,9 @@ async def test_nothing_runs_twice_however_often_the_bot_is_killed(
 
             async def settled(here: "object" = database) -> bool:
                 rows = await database.read(executions.in_states, (State.PENDING, State.RUNNING))
-                return not rows
+                return not rows and not await database.read(inbox.unhandled)
 
-            await until(settled, "every execution having an ending or waiting for a person", bot.log)
+            await until(settled, "everything asked being worked on, and having an ending or waiting for a person", bot.log)
             left = await database.read(executions.in_states, (State.INTERRUPTED,))
         for execution in left:
             await workspace.command("alice", "incidents", f"/runbook why {execution.id}")
