@@ -100,7 +100,7 @@ async def test_nothing_runs_twice_however_often_the_bot_is_killed(
                 rows = await database.read(executions.in_states, (State.PENDING, State.RUNNING))
                 return not rows and not await database.read(inbox.unhandled)
 
-            await until(settled, "everything asked being worked on, and having an ending or waiting for a person", bot.log)
+            await until(settled, "all that was asked being at its end or with a person", bot.log)
             left = await database.read(executions.in_states, (State.INTERRUPTED,))
         for execution in left:
             await workspace.command("alice", "incidents", f"/runbook why {execution.id}")

@@ -142,7 +142,7 @@ async def test_an_execution_ends_truthfully_after_postgresql_was_gone_for_ten_se
 async def test_an_execution_ends_truthfully_after_the_file_was_locked(
     sqlite_bot: Bot, workspace: Workspace, counting: Path
 ) -> None:
-    seconds = 2
+    seconds = 4
     await workspace.command("bob", "incidents", f"/runbook hold {seconds} on web-01")
     await until(lambda: sleepers(seconds), "the command running on the host", sqlite_bot.log)
     with locked(sqlite_bot):

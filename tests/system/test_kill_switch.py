@@ -45,13 +45,13 @@ async def test_now_ends_what_runs_and_off_lets_things_run_again(bot: Bot, worksp
 async def test_without_now_the_running_step_ends_by_itself_and_the_next_does_not_start(
     bot: Bot, workspace: Workspace
 ) -> None:
-    await _holding(bot, workspace, 2)
+    await _holding(bot, workspace, 3)
     await workspace.command("bob", "incidents", "/killswitch global on <!channel> & <@UALICE>")
-    assert sleepers(2), "the running step is left alone"
+    assert sleepers(3), "the running step is left alone"
     said = await sees(workspace, "cancelled", "kill switch")
     assert "step 1: Hold it" in said
     assert "step 2: Go on" not in said
-    assert not sleepers(2)
+    assert not sleepers(3)
 
 
 async def test_it_works_from_a_shell_while_slack_is_away(sqlite_bot: Bot, workspace: Workspace) -> None:
