@@ -339,7 +339,7 @@ async def told(workspace: Workspace, person: str, said: str, *, channel: str = "
 
 
 def sleepers(seconds: int) -> list[int]:
-    """The pids of `sleep SECONDS` on this machine; each file uses numbers of its own, because files run side by side."""
+    """The pids of `sleep SECONDS` on this machine; files run side by side, so each uses numbers of its own."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
