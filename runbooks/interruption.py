@@ -11,9 +11,9 @@ from sqlalchemy import Connection
 
 from runbooks.answer import Answer, mention
 from runbooks.catalog import Catalog
-from runbooks.execution import Tools, end_execution, undo_steps, witness
+from runbooks.execution import TAIL, Tools, end_execution, undo_steps, witness
 from runbooks.plans import HostPlan, StoredPlan, fingerprint, from_json, numbered, to_json
-from runbooks.progress import ExecutionContinued, ExecutionSubmitted, PlanMade
+from runbooks.progress import ExecutionContinued, ExecutionSubmitted, PlanMade, StepFinished
 from safety.review import Policy
 from safety.roles import Permission
 from storage import controls, executions
@@ -36,6 +36,10 @@ class Interruptions:
         steps = executions.interrupt_steps(
             connection, execution.id, now=now, reason="Handrail stopped while it ran; its outcome is unknown"
         )
+        for step in steps:  # its message in the thread must not go on saying that it runs
+            tail = executions.output_of(connection, execution.id, host=step.host, step=step.step, last=TAIL)
+            event = StepFinished(execution=execution, step=step, tail=tail)
+            self.tools.reporter.report(connection, event, now)
         raw = executions.plan_of(connection, execution.id)
         plan = from_json(raw) if raw is not None else None
         if plan is not None and execution.cancel_at is None and all(_may_repeat(plan, s.host, s.step) for s in steps):

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from runbooks import Category, Danger, Expect, Facts, Parameters, Plan, Probe, Require, Run, Runbook, positional
-from runbooks.progress import ApprovalAsked, ExecutionContinued, ExecutionInterrupted, SwitchStopped
+from runbooks.progress import ApprovalAsked, ExecutionContinued, ExecutionInterrupted, StepFinished, SwitchStopped
 from safety.decision import Outcome
 from safety.token_bucket import Rate
 from storage import audit, controls, executions
@@ -411,6 +411,7 @@ async def test_after_a_death_in_the_middle_a_person_is_asked(database: Database)
         found = await house.ends(answer, seconds=20)
         assert found.state is State.INTERRUPTED
         assert house.reporter.of(ExecutionInterrupted)
+        assert [event.step.state for event in house.reporter.of(StepFinished)] == [StepState.INTERRUPTED]
         assert house.remote.ran == []
         with pytest.raises(TooLate):
             await house.engine.cancel(found.id, BOB)
