@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 CHROMIUM = "/usr/bin/chromium"
-SSHD = "/usr/sbin/sshd"
 
 
 def a_part(path: str, *, package: str) -> None:

@@ -12,8 +12,8 @@ from slack_bolt.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.playground.workspace import Workspace
+from tests.needs import CHROMIUM, a_part
 
-CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 PATIENCE = 20_000  # milliseconds; a busy machine draws slowly
 NASTY = (
@@ -125,6 +125,7 @@ async def workspace(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Workspace]
 
 @pytest.fixture(scope="module")
 async def browser() -> AsyncIterator[Browser]:
+    a_part(CHROMIUM, package="chromium")
     async with async_playwright() as playwright:
         started = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield started
