@@ -174,6 +174,9 @@ class CommandGuard:
         door = _at_the_door(command)
         if door is not None:
             return _judgement(command, [door])
+        if _HIDDEN_START.search(command):
+            said = "A line starts with a backslash, and what follows would not be read as the shell reads it. Leave it out."
+            return _judgement(command, [refuse("guard.hidden-start", said)])
         reader = ShellReader(judge)
         try:
             reader.read(command, Env())
@@ -182,6 +185,10 @@ class CommandGuard:
         except Exception:  # the door a broken guard closes: whatever a hostile text breaks, the text does not run
             reader.findings.append(refuse("guard.broken", "The guard could not finish reading this. Write it plainly."))
         return _judgement(command, reader.findings)
+
+
+# tree-sitter-bash takes a line break with a backslash after it for white space: the command behind it is not seen.
+_HIDDEN_START = re.compile(r"[\r\n]\s*\\")
 
 
 def _at_the_door(command: str) -> Finding | None:

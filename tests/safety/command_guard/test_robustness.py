@@ -128,6 +128,10 @@ def test_lone_surrogates_and_odd_characters_do_no_harm(char: str) -> None:
     assert GUARD.judge("ls \ud800").verdict is Severity.REFUSE
 
 
+def test_a_line_that_starts_with_a_backslash_hides_nothing() -> None:
+    assert GUARD.judge("true\n\\rm -rf /etc").verdict is Severity.REFUSE
+
+
 @given(
     st.sampled_from(DANGEROUS), st.sampled_from(["ls; {}", "ls && {}", "true\n{}", "( {} )", "if true; then {}\nfi"])
 )
