@@ -191,7 +191,8 @@ async def test_a_second_run_within_the_cooldown_is_refused_with_the_time_left(
     bot: Bot, slack: ForeignSlack, counting: Path
 ) -> None:
     await slack.command("UBOB", f"count-once {counting} on web-01")
-    await until(lambda: f"count-once folder={counting} on web-01 succeeded" in slack.said(), "the first run", slack.said)
+    ended = f"count-once folder={counting} on web-01 succeeded"
+    await until(lambda: ended in slack.said(), "the first run", slack.said)
     assert counted(counting) == ["once"]
     before = len(slack.said())
     await slack.command("UBOB", f"count-once {counting} on web-01 --reason again")
