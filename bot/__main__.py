@@ -235,7 +235,7 @@ def killswitch(
 ) -> None:
     """Engage or release a kill switch without Slack: handrail killswitch global on --now
 
-    Kinds: global, service NAME, runbook NAME, host NAME. A running Handrail obeys within half a second.
+    Kinds: global, service NAME, runbook NAME, host NAME, tag NAME. A running Handrail obeys within half a second.
     """
     with in_words():
         from bot import shell

@@ -38,7 +38,8 @@ HELP = """*Handrail* shows what it would run, asks where it is dangerous, runs i
 `/runbook status [ID]` what runs and ran · `/runbook logs ID` output · `/runbook why ID` what was judged
 `/runbook cancel ID` · `/runbook retry ID` · `/runbook resume ID` · `/runbook rollback ID`
 `/runbook history [RUNBOOK]` the newest executions · `/runbook can` what you may do
-`/killswitch global on` stops everything; `--now` ends what runs · `/killswitch status`
+`/killswitch global on` stops everything, `service|runbook|host|tag NAME on` a part of it; `--now` ends what runs
+`/killswitch status` what is engaged
 `/audit [words]` who did what"""
 
 Handled = Callable[[Connection], object]
@@ -241,8 +242,6 @@ class Commands:
     async def _switch(
         self, command: SwitchCommand, received: Received, origin: Origin, *, patience: float = 1.0
     ) -> Message:
-        if command.scope == "tag":
-            raise Invalid("A kill switch covers global, a service, a runbook or a host. Name the hosts of the tag.")
         scope = Scope(command.scope)
         if command.engage:
             answer = await self.engine.engage(

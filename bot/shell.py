@@ -375,8 +375,6 @@ class _Switch:
 
 
 def _scope(command: SwitchCommand) -> Scope:
-    if command.scope == "tag":
-        raise Invalid("A kill switch covers global, a service, a runbook or a host. Name the hosts of the tag.")
     return Scope(command.scope)
 
 

@@ -55,6 +55,7 @@ class Admission:
             danger=Danger.DANGEROUS,
             hosts=(),
             services=(),
+            tags=(),
             cooldown=timedelta(0),
             max_hosts=0,
         )
@@ -93,6 +94,7 @@ class Admission:
             message = f"You asked for exactly this already: #{duplicate.id} is {duplicate.state.words}."
             return Answer(message=message, execution=duplicate, duplicate=True)
         services = kill_switch.all_service_names(services_named(params))
+        tags = kill_switch.tag_names(tag for host in hosts for tag in host.tags)
         proposal = Proposal(
             execution_id=None,
             actor=request.actor.id,
@@ -100,6 +102,7 @@ class Admission:
             danger=entry.danger,
             hosts=names,
             services=services,
+            tags=tags,
             cooldown=entry.cooldown,
             max_hosts=entry.max_hosts,
             dry_run=request.dry_run,
@@ -123,6 +126,7 @@ class Admission:
             params=values,
             hosts=names,
             services=services,
+            tags=tags,
             danger=entry.danger,
             actor=request.actor,
             origin=request.origin,
@@ -248,6 +252,7 @@ class Admission:
             danger=execution.danger,
             hosts=execution.hosts,
             services=execution.services,
+            tags=execution.tags,
             cooldown=entry.cooldown,
             max_hosts=entry.max_hosts,
             dry_run=execution.dry_run,
@@ -353,4 +358,6 @@ class Admission:
 
 
 def _covers(switch: KillSwitch, proposal: Proposal) -> bool:
-    return kill_switch.covers(switch, runbook=proposal.runbook, hosts=proposal.hosts, services=proposal.services)
+    return kill_switch.covers(
+        switch, runbook=proposal.runbook, hosts=proposal.hosts, services=proposal.services, tags=proposal.tags
+    )

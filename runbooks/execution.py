@@ -387,7 +387,12 @@ class Walk:
             number = self._done + 1
             of = self.plan.steps_total
             if not executions.begin_step(
-                connection, run, execution=self.execution, services=self.services, words=step.title
+                connection,
+                run,
+                execution=self.execution,
+                services=self.services,
+                tags=kill_switch.tag_names(self.tools.inventory.host(run.host).tags),
+                words=step.title,
             ):
                 return False
             event = StepStarted(execution=self.execution, step=run, command=command, number=number, total=of)

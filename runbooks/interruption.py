@@ -156,6 +156,7 @@ class Interruptions:
             params=execution.params,
             hosts=tuple(undo),
             services=execution.services,
+            tags=execution.tags,
             danger=execution.danger,
             actor=actor,
             origin=origin,

@@ -30,6 +30,7 @@ class Proposal:
     danger: Danger
     hosts: tuple[str, ...]
     services: tuple[str, ...]
+    tags: tuple[str, ...]  # of the hosts
     cooldown: timedelta
     max_hosts: int
     dry_run: bool = False

@@ -18,11 +18,18 @@ def all_service_names(units: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({name for unit in units if unit for name in service_names(unit)}))
 
 
+def tag_names(tags: Iterable[str]) -> tuple[str, ...]:
+    """Tags as switches compare them: lower case, sorted, without repetition."""
+    return tuple(sorted({tag.strip().lower() for tag in tags}))
+
+
 def subject_of(scope: Scope, typed: str) -> str:
     """A switch's subject as it is kept and compared."""
     if scope is Scope.GLOBAL:
         return ""
-    return service_names(typed)[0] if scope is Scope.SERVICE else typed.strip().lower()
+    if scope is Scope.SERVICE:
+        return service_names(typed)[0]
+    return typed.strip().lower().removeprefix("tag:") if scope is Scope.TAG else typed.strip().lower()
 
 
 def covers(
@@ -31,6 +38,7 @@ def covers(
     runbook: str,
     hosts: Collection[str],
     services: Collection[str],
+    tags: Collection[str],
     emergency_at: datetime | None = None,
 ) -> bool:
     """Whether a switch holds what would run this runbook there. An emergency overrides only what was engaged before."""
@@ -45,6 +53,8 @@ def covers(
             return switch.subject in hosts
         case Scope.SERVICE:
             return switch.subject in services
+        case Scope.TAG:
+            return switch.subject in tags
 
 
 def holds(switch: KillSwitch, execution: Execution) -> bool:
@@ -54,5 +64,6 @@ def holds(switch: KillSwitch, execution: Execution) -> bool:
         runbook=execution.runbook,
         hosts=execution.hosts,
         services=execution.services,
+        tags=execution.tags,
         emergency_at=execution.emergency_at,
     )

@@ -65,7 +65,13 @@ def gather(connection: Connection, proposal: Proposal, policy: Policy, now: date
         switches=tuple(
             switch
             for switch in controls.engaged(connection)
-            if kill_switch.covers(switch, runbook=proposal.runbook, hosts=proposal.hosts, services=proposal.services)
+            if kill_switch.covers(
+                switch,
+                runbook=proposal.runbook,
+                hosts=proposal.hosts,
+                services=proposal.services,
+                tags=proposal.tags,
+            )
         ),
         buckets=_buckets(connection, proposal, policy),
         cooldowns={host: row.until for host, row in cooldowns.items() if row.execution_id not in own},

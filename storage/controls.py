@@ -68,6 +68,7 @@ def _switch(row: Row[Any]) -> KillSwitch:
         engaged_at=row.engaged_at,
         now=row.now,
         reason=row.reason,
+        reminded_at=row.reminded_at,
     )
 
 
@@ -202,5 +203,6 @@ def set_breakers(connection: Connection, changed: Sequence[Breaker]) -> None:
                 successes=breaker.successes,
                 opened_at=breaker.opened_at,
                 probing=breaker.probing,
+                probing_until=breaker.probing_until,
             )
         )

@@ -152,6 +152,7 @@ def create(
     state: State,
     timeout: timedelta,
     now: datetime,
+    tags: Sequence[str] = (),
     emergency_at: datetime | None = None,
     ending: str | None = None,
     retry_of: int | None = None,
@@ -166,6 +167,7 @@ def create(
             params=dict(params),
             hosts=list(hosts),
             services=list(services),
+            tags=list(tags),
             danger=danger.value,
             actor_id=actor.id,
             actor_name=actor.name,
@@ -442,7 +444,13 @@ def set_host(connection: Connection, execution_id: int, host: str, *, epoch: int
 
 
 def begin_step(
-    connection: Connection, step: StepRun, *, execution: Execution, services: Collection[str], words: str
+    connection: Connection,
+    step: StepRun,
+    *,
+    execution: Execution,
+    services: Collection[str],
+    tags: Collection[str],
+    words: str,
 ) -> bool:
     """Mark a step started before it starts: the one statement that asks the kill switch, the fence and the cancel.
 
@@ -473,7 +481,7 @@ def begin_step(
         t.executions.c.epoch == execution.epoch,
         t.executions.c.state == State.RUNNING.value,
         t.executions.c.cancel_at.is_(None),
-        ~exists(select(literal(1)).select_from(t.kill_switches).where(_holds(execution, step.host, services))),
+        ~exists(select(literal(1)).select_from(t.kill_switches).where(_holds(execution, step.host, services, tags))),
     )
     source = select(*(literal(value, t.step_runs.c[name].type).label(name) for name, value in columns.items())).where(
         exists(select(literal(1)).select_from(t.executions).where(allowed))
@@ -491,7 +499,7 @@ def begin_step(
     return True
 
 
-def _holds(execution: Execution, host: str, services: Collection[str]) -> Any:
+def _holds(execution: Execution, host: str, services: Collection[str], tags: Collection[str]) -> Any:
     """The condition under which an engaged switch holds this execution on this host."""
     switch = t.kill_switches.c
     covers = or_(
@@ -499,6 +507,7 @@ def _holds(execution: Execution, host: str, services: Collection[str]) -> Any:
         and_(switch.scope == Scope.RUNBOOK.value, switch.subject == execution.runbook),
         and_(switch.scope == Scope.HOST.value, switch.subject == host),
         and_(switch.scope == Scope.SERVICE.value, switch.subject.in_(sorted(services))),
+        and_(switch.scope == Scope.TAG.value, switch.subject.in_(sorted(tags))),
     )
     if execution.emergency_at is None:
         return covers
@@ -603,6 +612,7 @@ def _execution(row: Row[Any]) -> Execution:
             **values,
             "hosts": tuple(values["hosts"]),
             "services": tuple(values["services"]),
+            "tags": tuple(values["tags"]),
             "danger": Danger(values["danger"]),
             "origin": Origin(values["origin"]),
             "priority": Priority(values["priority"]),

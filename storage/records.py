@@ -1,8 +1,8 @@
 """Every noun Handrail keeps, as frozen values. Standard library only.
 
 Read in this order: who asked (`Actor`, `RunRequest`), what came of it (`Execution`, `HostRun`, `StepRun`), who
-consented (`Approval`), what holds things back (`KillSwitch`, `HostLock`), what was witnessed (`AuditEntry`) and what
-must be said (`OutboxMessage`). Every `datetime` is aware and in UTC.
+consented (`Approval`), what holds things back (`KillSwitch`, `HostLock`, `Breaker`), what was witnessed
+(`AuditEntry`) and what must be said (`OutboxMessage`). Every `datetime` is aware and in UTC.
 """
 
 from collections.abc import Mapping
@@ -145,6 +145,7 @@ class Execution:
     params: Mapping[str, Any]
     hosts: tuple[str, ...]
     services: tuple[str, ...]  # normalised; every kill switch on one of them holds this execution
+    tags: tuple[str, ...] = ()  # of its hosts, when it was asked for
     danger: Danger
     actor: Actor
     origin: Origin
@@ -248,6 +249,7 @@ class StepRun:
     reason: str | None = None
     lines: int = 0
     dropped: int = 0  # lines beyond what we keep
+    next_attempt_at: datetime | None = None  # set when this try failed and another follows: not before then
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -292,8 +294,11 @@ class Approval:
     state: ApprovalState
     requested_at: datetime
     expires_at: datetime
+    quorum: int = 1  # so many different people must say yes
+    group: str | None = None  # of this Slack user group; None: whoever may approve
+    votes: tuple[str, ...] = ()  # who said yes so far, in that order
     reminded_at: datetime | None = None
-    decided_by: str | None = None
+    decided_by: str | None = None  # whose yes made it given, or who denied it
     decided_at: datetime | None = None
     good_until: datetime | None = None
     reason: str | None = None
@@ -306,6 +311,7 @@ class Scope(StrEnum):
     SERVICE = "service"
     RUNBOOK = "runbook"
     HOST = "host"
+    TAG = "tag"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -318,6 +324,7 @@ class KillSwitch:
     engaged_at: datetime
     now: bool
     reason: str | None
+    reminded_at: datetime | None = None
 
     @property
     def words(self) -> str:
@@ -334,6 +341,10 @@ class HostLock:
     since: datetime
 
 
+TRANSPORT = ""
+"""What stands for the runbook in the breaker of a host's transport: connecting and logging in, whatever is to run."""
+
+
 class BreakerState(StrEnum):
     """pybreaker's states, by its names."""
 
@@ -344,7 +355,7 @@ class BreakerState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Breaker:
-    """The circuit breaker of one runbook on one host."""
+    """The circuit breaker of one runbook on one host; with `TRANSPORT` as the runbook, that of the way to the host."""
 
     runbook: str
     host: str
@@ -353,6 +364,19 @@ class Breaker:
     successes: int = 0
     opened_at: datetime | None = None
     probing: int | None = None  # the one execution let through while half-open
+    probing_until: datetime | None = None  # its lease; after that another one may try
+
+
+@dataclass(frozen=True, kw_only=True)
+class Credential:
+    """A secret at rest: sealed, bound to its name. `key_id` tells which key sealed it."""
+
+    name: str
+    sealed: str = field(repr=False)
+    key_id: str
+    created_by: str
+    created_at: datetime
+    sealed_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)

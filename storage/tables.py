@@ -123,6 +123,7 @@ executions = Table(
     Column("params", Json, nullable=False),
     Column("hosts", Json, nullable=False),
     Column("services", Json, nullable=False),
+    Column("tags", Json, nullable=False, server_default="[]"),
     Column("danger", String(10), nullable=False),
     Column("actor_id", String(80), nullable=False),
     Column("actor_name", String(200), nullable=False),
@@ -224,6 +225,7 @@ step_runs = Table(
     Column("reason", Text),
     Column("lines", Integer, nullable=False, server_default="0"),
     Column("dropped", Integer, nullable=False, server_default="0"),
+    Column("next_attempt_at", UtcDateTime),
     PrimaryKeyConstraint("execution_id", "host", "step", "attempt"),
     _one_of("state", StepState),
     _one_of("death", Death),
@@ -254,6 +256,8 @@ approvals = Table(
     Column("state", String(10), nullable=False),
     Column("requested_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
+    Column("quorum", Integer, nullable=False, server_default="1"),
+    Column("group", String(40)),
     Column("reminded_at", UtcDateTime),
     Column("decided_by", String(80)),
     Column("decided_at", UtcDateTime),
@@ -271,6 +275,15 @@ approvals = Table(
     Index("ix_approvals_execution", "execution_id"),
 )
 
+approval_votes = Table(
+    "approval_votes",  # one yes of one person; an approval is given when as many as its quorum are there
+    metadata,
+    Column("approval_id", Id, ForeignKey("approvals.id"), nullable=False),
+    Column("person", String(80), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("approval_id", "person"),
+)
+
 kill_switches = Table(
     "kill_switches",
     metadata,
@@ -281,6 +294,7 @@ kill_switches = Table(
     Column("engaged_at", UtcDateTime, nullable=False),
     Column("now", Boolean, nullable=False),
     Column("reason", Text),
+    Column("reminded_at", UtcDateTime),
     PrimaryKeyConstraint("scope", "subject"),
     _one_of("scope", Scope),
 )
@@ -290,6 +304,16 @@ token_buckets = Table(
     metadata,
     Column("key", String(300), primary_key=True),
     Column("tat", Float, nullable=False),  # GCRA's theoretical arrival time, seconds since 1970
+)
+
+refusals = Table(
+    "refusals",  # what limits refused within the last hour, to notice one that refuses too often
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("rule", String(300), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("alerted", Boolean, nullable=False),
+    Index("ix_refusals_rule", "rule", "at"),
 )
 
 cooldowns = Table(
@@ -319,6 +343,7 @@ breakers = Table(
     Column("successes", Integer, nullable=False),
     Column("opened_at", UtcDateTime),
     Column("probing", Id),
+    Column("probing_until", UtcDateTime),
     PrimaryKeyConstraint("runbook", "host"),
     _one_of("state", BreakerState),
 )
@@ -346,6 +371,8 @@ audit = Table(
     UniqueConstraint("hash"),
     Index("ix_audit_execution", "execution_id", "seq"),
     Index("ix_audit_actor", "actor", "seq"),
+    Index("ix_audit_kind", "kind", "seq"),
+    Index("ix_audit_at", "at", "seq"),
 )
 
 audit_head = Table(
@@ -420,6 +447,32 @@ owners = Table(
     Column("id", String(80), primary_key=True),
     Column("started_at", UtcDateTime, nullable=False),
     Column("seen_at", UtcDateTime, nullable=False),
+)
+
+user_groups = Table(
+    "user_groups",  # Slack's user groups as they were last looked up
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("members", Json, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+)
+
+credentials = Table(
+    "credentials",  # secrets at rest, each sealed and bound to its name
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("sealed", Text, nullable=False),
+    Column("key_id", String(16), nullable=False),
+    Column("created_by", String(80), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("sealed_at", UtcDateTime, nullable=False),
+)
+
+chores = Table(
+    "chores",  # what is done once a while by whichever process comes first, and when it was done last
+    metadata,
+    Column("name", String(60), primary_key=True),
+    Column("done_at", UtcDateTime, nullable=False),
 )
 
 controls = Table(

@@ -58,8 +58,8 @@ def pending(
 ) -> int:
     """An execution that waits to be claimed, queued so many seconds after the start."""
     values: dict[str, Any] = {
-        "params": {}, "services": (), "actor": BOB, "channel": None, "text": "", "normalised": None, "reason": None,
-        "dry_run": False, "timeout": timedelta(minutes=5),
+        "params": {}, "services": (), "actor": BOB, "channel": None, "text": "", "normalised": None,
+        "reason": None, "dry_run": False, "timeout": timedelta(minutes=5),
     }  # fmt: skip
     made = executions.create(
         connection,
@@ -178,7 +178,7 @@ def step_of(execution: Execution, *, state: StepState = StepState.STARTED, attem
 
 LATE_WRITES: dict[str, Callable[[Connection, Execution], Any]] = {
     "begin a step": lambda connection, execution: executions.begin_step(
-        connection, step_of(execution, attempt=2), execution=execution, services=(), words="Touch"
+        connection, step_of(execution, attempt=2), execution=execution, services=(), tags=(), words="Touch"
     ),
     "end a step": lambda connection, execution: executions.end_step(
         connection, step_of(execution, state=StepState.SUCCEEDED), execution=execution, done=1
@@ -205,7 +205,9 @@ async def test_a_frozen_owner_that_wakes_up_changes_nothing(database: Database) 
     execution = await running(database)
 
     def begin(connection: Connection) -> bool:
-        return executions.begin_step(connection, step_of(execution), execution=execution, services=(), words="Touch")
+        return executions.begin_step(
+            connection, step_of(execution), execution=execution, services=(), tags=(), words="Touch"
+        )
 
     assert await database.write(begin)
     await database.write(executions.seize, execution)

@@ -40,6 +40,7 @@ def proposal(**changes: Any) -> Proposal:
         "runbook": "restart-service",
         "danger": Danger.LOW,
         "hosts": ("web-01",),
+        "tags": (),
         "services": ("nginx",),
         "cooldown": timedelta(minutes=10),
         "max_hosts": 3,
