@@ -19,6 +19,7 @@ from runbooks.remote import (
     RemoteCommand,
     StopCord,
     Stream,
+    Unreached,
 )
 from storage.records import Death, Execution
 
@@ -141,8 +142,9 @@ class FakeRemote:
         cord: StopCord | None = None,
         on_line: Callable[[Line], None] | None = None,
         on_group: Callable[[int], None] | None = None,
+        on_retry: Callable[[Unreached], None] | None = None,
     ) -> Finished:
-        """As the table says."""
+        """As the table says; nothing is tried again here."""
         self.ran.append((host.name, command.line))
         self.commands.append(command)
         reply = self._reply(command.line)
