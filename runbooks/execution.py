@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Concatenate, ParamSpec, TypeVar, assert_never
@@ -58,6 +58,7 @@ from storage.database import Database, surely
 from storage.errors import ConnectionLost, HostError, HostUnreachable, LeaseLost, OperatorError, TooLate
 from storage.records import (
     HANDRAIL,
+    TRANSPORT,
     Actor,
     ApprovalState,
     Death,
@@ -156,6 +157,7 @@ class Walk:
         self._earlier: dict[tuple[str, str], StepRun] = {}  # the newest try of each step
         self._lost: dict[tuple[str, str], StepRun] = {}  # the try whose outcome is unknown, until another one was sent
         self._tries: dict[tuple[str, str], int] = {}  # how often it was tried again by itself
+        self._away: set[str] = set()  # hosts that could not be connected to
         self._done = 0
 
     def stop(self, stop: Stop) -> None:
@@ -496,6 +498,7 @@ class Walk:
         tail = tuple(log_of.tail)
         if result.ok:
             self._done += 1
+            self._away.discard(host.name)
         pause = self._pause(host.name, run.step, step, result)
         event: Event = StepFinished(execution=self.execution, step=ended, tail=tail, look=result.look)
         if pause is not None:
@@ -555,6 +558,7 @@ class Walk:
         except HostError as error:
             if cord.pulled:
                 return Result(state=StepState.STOPPED, reason=cord.reason, sent=False)
+            self._away.add(host.name)
             unreached = isinstance(error, HostUnreachable)
             return Result(state=StepState.FAILED, reason=str(error), sent=False, unreached=unreached)
 
@@ -746,6 +750,8 @@ class Walk:
         now = self.tools.clock.now()
         to, reason = self._ending(results)
         tail = next((r.tail for r in results if r.state is not HostState.SUCCEEDED and r.tail), ())
+        told = {r.host for r in results if r.state in {HostState.SUCCEEDED, HostState.FAILED}}
+        reached = {host: host not in self._away for host in told}
 
         def finish(connection: Connection) -> None:
             found = executions.get(connection, self.execution.id)
@@ -774,6 +780,7 @@ class Walk:
                 by=self.stopping.by if self.stopping else None,
                 epoch=self.execution.epoch,
                 tail=tail,
+                reached=reached,
             )
 
         try:
@@ -928,10 +935,12 @@ def end_execution(
     epoch: int | None = None,
     tail: Sequence[OutputLine] = (),
     gate: str | None = None,
+    reached: Mapping[str, bool] | None = None,
 ) -> Execution:
     """Everything that goes with an ending, in one transaction: state, audit, locks, cooldowns, breakers, words.
 
-    *Interrupted* keeps its locks and its budgets, because what it did is unknown. Raises TooLate and LeaseLost.
+    *Interrupted* keeps its locks and its budgets, because what it did is unknown. `reached`: which hosts could be
+    connected to, and which could not. Raises TooLate and LeaseLost.
     """
     ended = executions.move(
         connection,
@@ -957,7 +966,7 @@ def end_execution(
         return ended
     controls.free_locks(connection, execution.id)
     _return_cooldowns(connection, ended, steps)
-    _replay_breakers(connection, reporter, ended, hosts, now)
+    _breakers_of(connection, reporter, ended, hosts, reached or {}, now)
     waiting = approvals.decide(connection, execution.id, to=ApprovalState.WITHDRAWN, by="handrail", now=now)
     if waiting is not None:
         reporter.report(connection, ApprovalDecided(execution=ended, approval=waiting, actor=by), now)
@@ -1019,23 +1028,54 @@ def _return_cooldowns(connection: Connection, execution: Execution, steps: Seque
     controls.return_cooldowns(connection, execution.id, [h for h in execution.hosts if h not in changed])
 
 
-def _replay_breakers(
-    connection: Connection, reporter: Reporter, execution: Execution, hosts: Sequence[HostRun], now: datetime
+def _breakers_of(
+    connection: Connection,
+    reporter: Reporter,
+    execution: Execution,
+    hosts: Sequence[HostRun],
+    reached: Mapping[str, bool],
+    now: datetime,
 ) -> None:
+    """What an ending says about the runbook on each host, and about the way there."""
     if not controls.was_admitted(connection, execution.id):
         return
-    states = {host.host: host.state for host in hosts}
-    for before in controls.breakers(connection, execution.runbook, execution.hosts):
-        state = states.get(before.host)
-        if state in {HostState.SUCCEEDED, HostState.FAILED, HostState.TIMED_OUT}:
-            succeeded = state is HostState.SUCCEEDED
+    judged = {HostState.SUCCEEDED: True, HostState.FAILED: False, HostState.TIMED_OUT: False}
+    outcomes = {host.host: judged[host.state] for host in hosts if host.state in judged}
+    replay_breakers(connection, reporter, execution, execution.runbook, outcomes, now)
+    replay_breakers(connection, reporter, execution, TRANSPORT, reached, now)
+
+
+def replay_breakers(
+    connection: Connection,
+    reporter: Reporter,
+    execution: Execution,
+    runbook: str,
+    outcomes: Mapping[str, bool],
+    now: datetime,
+) -> None:
+    """Count each host's outcome in its breaker; a host without one gives its trial back."""
+    for before in controls.breakers(connection, runbook, execution.hosts):
+        if before.host in outcomes:
+            succeeded = outcomes[before.host]
             after = circuit_breaker.after(before, succeeded=succeeded, execution_id=execution.id, now=now)
         else:
             after = circuit_breaker.given_back(before, execution.id)
         if after != before:
             controls.set_breakers(connection, [after])
-        if after.state is not before.state:
-            reporter.report(connection, BreakerMoved(breaker=after, execution=execution), now)
+        if after.state is before.state:
+            continue
+        reporter.report(connection, BreakerMoved(breaker=after, execution=execution), now)
+        audit.append(
+            connection,
+            at=now,
+            kind=f"breaker.{after.state.name.lower()}",
+            actor=HANDRAIL,
+            origin=Origin.ENGINE,
+            execution_id=execution.id,
+            breaker=circuit_breaker.name(after),
+            before=before.state.value,
+            failures=after.failures,
+        )
 
 
 def cancelled(connection: Connection, reporter: Reporter, execution: Execution, now: datetime) -> Execution:

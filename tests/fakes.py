@@ -112,6 +112,7 @@ class Reply:
     lost: bool = False
     raises: Exception | None = None
     altered: bool = False
+    unreached: Unreached | None = None  # one try before this answer
     release: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -150,6 +151,9 @@ class FakeRemote:
         reply = self._reply(command.line)
         async with self._changed:
             self._changed.notify_all()
+        if reply.unreached is not None and on_retry is not None:
+            on_retry(reply.unreached)
+            await asyncio.sleep(0.05)
         if reply.raises is not None:
             raise reply.raises
         group = next(self._groups)
