@@ -24,8 +24,8 @@ from bot.request import (
     parse_runbook,
 )
 from runbooks.catalog import Entry, usage
-from runbooks.definition import is_positional
 from runbooks.engine import Engine
+from runbooks.parameters import is_positional
 from safety.clock import words
 from safety.roles import Permission
 from storage import audit, controls, executions

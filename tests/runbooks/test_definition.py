@@ -33,7 +33,7 @@ class Everything(Parameters):
 
     service: ServiceName = "nginx"
     path: AbsolutePath = "/tmp"
-    pid: Pid = 1
+    pid: Pid = 2
     length: Seconds = Field(0, ge=0, le=86_400)
 
 
@@ -54,14 +54,13 @@ def refused(**values: Any) -> str:
     [
         ("nginx", "nginx"),
         ("nginx.service", "nginx"),
-        (" nginx ", "nginx"),
         ("celery@1", "celery@1"),
         ("celery@1.service", "celery@1"),
         ("getty@tty1", "getty@tty1"),
         ("docker.socket", "docker.socket"),
         (r"system-systemd\x2dcryptsetup.slice", r"system-systemd\x2dcryptsetup.slice"),
         ("dbus-org.freedesktop.login1", "dbus-org.freedesktop.login1"),
-        ("a" * 251, "a" * 251),
+        ("a" * 247, "a" * 247),
     ],
 )
 def test_a_unit_is_kept_without_its_service_suffix(typed: str, kept: str) -> None:
@@ -91,7 +90,8 @@ def test_a_unit_is_kept_without_its_service_suffix(typed: str, kept: str) -> Non
         "@1.service",
         "nginx\u2010proxy",
         "ｎginx",
-        "a" * 252,
+        " nginx ",
+        "a" * 248,
     ],
 )
 def test_what_is_no_unit_name_is_refused(typed: str) -> None:
@@ -107,12 +107,9 @@ def test_a_template_without_its_instance_is_refused_with_an_example(typed: str) 
     ("typed", "kept"),
     [
         ("/", "/"),
-        ("///", "/"),
         ("/var/log/", "/var/log"),
-        ("/var//log", "/var/log"),
         ("/srv/a b/-x", "/srv/a b/-x"),
         ("/srv/..hidden", "/srv/..hidden"),
-        ("/srv/ü", "/srv/ü"),
     ],
 )
 def test_a_path_is_kept_in_its_plain_form(typed: str, kept: str) -> None:
@@ -124,26 +121,32 @@ def test_a_path_is_kept_in_its_plain_form(typed: str, kept: str) -> None:
     [
         ("var/log", "must start with /"),
         ("~/log", "must start with /"),
-        ("-rf", "must start with /"),
-        ("", "must start with /"),
+        ("-rf", "could be taken for an option"),
+        ("", "is empty"),
+        ("/srv/ü", "no plain ASCII"),
+        ("///", "empty or a '.' part"),
+        ("/var//log", "empty or a '.' part"),
+        ("/var/./log", "empty or a '.' part"),
         ("/var/../etc", "goes up"),
         ("/..", "goes up"),
         ("/var/log/..", "goes up"),
-        ("/var/\nlog", "control characters"),
-        ("/var/\x00", "control characters"),
-        ("/var/\x7f", "control characters"),
+        ("/var/\nlog", "hidden character"),
+        ("/var/\x00", "hidden character"),
+        ("/var/\x7f", "hidden character"),
     ],
 )
 def test_a_path_that_is_relative_or_leads_elsewhere_is_refused(typed: str, said: str) -> None:
     assert said in refused(path=typed)
 
 
-@pytest.mark.parametrize(("typed", "kept"), [("1", 1), ("4194304", 4_194_304), ("0042", 42), (7, 7)])
+@pytest.mark.parametrize(("typed", "kept"), [("2", 2), ("4194304", 4_194_304), (7, 7)])
 def test_a_process_id_is_digits(typed: Any, kept: int) -> None:
     assert given(pid=typed).pid == kept
 
 
-@pytest.mark.parametrize("typed", ["0", "-1", "4194305", "1e3", "0x10", "1 2", "", "１", "99999999999", "nginx", 1.5])
+@pytest.mark.parametrize(
+    "typed", ["0", "1", "0042", "-1", "4194305", "1e3", "0x10", "1 2", "", "１", "99999999999", "nginx", 1.5]
+)
 def test_what_can_be_no_process_is_refused(typed: Any) -> None:
     assert refused(pid=typed)
 
@@ -159,13 +162,13 @@ def test_lengths_of_time_are_typed_as_people_say_them(typed: Any, kept: int) -> 
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ("soon", "write 30, 90s, 5m or 1h30m"),
-        ("", "write 30, 90s, 5m or 1h30m"),
-        ("5 minutes", "write 30, 90s, 5m or 1h30m"),
-        ("99999999999999999h", "write 30, 90s, 5m or 1h30m"),
+        ("soon", "Write it like 30, 90s, 5m or 1h30m"),
+        ("", "Write it like 30, 90s, 5m or 1h30m"),
+        ("5 minutes", "Write it like 30, 90s, 5m or 1h30m"),
+        ("99999999999999999h", "Write it like 30, 90s, 5m or 1h30m"),
         ("1.5s", "whole number of seconds"),
         ("500ms", "whole number of seconds"),
-        ("-5s", "greater than or equal to 0"),
+        ("-5s", "below zero"),
         ("48h", "less than or equal to 86400"),
     ],
 )
@@ -177,15 +180,16 @@ def test_parameters_do_not_change_and_unknown_ones_are_refused() -> None:
     found = given(service="nginx")
     with pytest.raises(ValidationError, match="frozen"):
         found.service = "sshd"
-    assert "Extra inputs" in refused(servise="nginx")
+    assert refused(servise="nginx")
 
 
 def test_a_default_is_held_to_the_same_rules() -> None:
-    class Wrong(Parameters):
-        service: ServiceName = "-H"
+    with pytest.raises(
+        DefinitionError, match=r"A default of .*Wrong cannot be used: 'service': '-H' is not a unit name"
+    ):
 
-    with pytest.raises(ValidationError, match="not a unit name"):
-        Wrong()
+        class Wrong(Parameters):
+            service: ServiceName = "-H"
 
 
 def test_facts_are_attributes_that_never_change_and_say_what_there_is() -> None:
