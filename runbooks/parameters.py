@@ -513,8 +513,9 @@ def _service_name(value: str) -> str:
         raise _UNIT.wrong(value, "it ends with two kinds of unit")
     prefix, at, instance = name.partition("@")
     if at and (not instance or re.fullmatch(rf"\.({_UNIT_KINDS})", instance)):
-        example = f"{prefix or 'celery'}@1"
-        raise ValueError(f"{shown(value)} is a template: name an instance of it, like {example}.")
+        raise ValueError(
+            f"{shown(value)} is a template: name an instance of it, like {prefix or 'celery'}@1{instance}."
+        )
     if not prefix or name[0] in ".@" or name.endswith(".") or ".." in name or instance.startswith("@"):
         raise _UNIT.wrong(value, "a name starts with a letter or digit, and has no empty part")
     suffix = "" if re.search(rf"\.({_UNIT_KINDS})\Z", name) else ".service"
@@ -653,9 +654,11 @@ def _pattern(value: str) -> str:
 def _repeats_repetition(pattern: str) -> bool:
     """Whether a group with a quantifier or a choice inside is itself repeated, like `(a+)+` or `(a|ab)*`."""
     variable = [False]  # for each open group: whether it can match in several ways
-    pieces = re.findall(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{[0-9]*,?[0-9]*\}|.", pattern, re.DOTALL)
+    pieces = re.findall(
+        r"\((?:\?(?:P?<\w+>|[a-zA-Z-]*:))?|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{[0-9]*,?[0-9]*\}|.", pattern, re.DOTALL
+    )
     for piece, following in zip(pieces, [*pieces[1:], ""], strict=True):
-        if piece == "(":
+        if piece.startswith("("):
             variable.append(False)
         elif piece == ")":
             inside = variable.pop() if len(variable) > 1 else False
@@ -704,10 +707,12 @@ _number_of_percent = _between(0, 100, _PERCENT, "it goes from 0 to 100")
 
 
 def _percent(value: Any) -> Any:
-    return _number_of_percent(value.removesuffix("%") if isinstance(value, str) else value)
+    is_signed = isinstance(value, str) and re.fullmatch(r"[0-9]+%", value)
+    return _number_of_percent(value.removesuffix("%") if is_signed else value)
 
 
 def _size(value: Any) -> Any:
+    size = value
     if isinstance(value, str):
         match = re.fullmatch(r"(0|[1-9][0-9]{0,17})(?:\.([0-9]{1,3}))?([KMGT]?)(I?)(B?)", value.upper())
         if match is None or (match[4] and not match[3]):
@@ -717,26 +722,26 @@ def _size(value: Any) -> Any:
         whole, rest = divmod(thousandths * base ** " KMGT".index(match[3] or " "), 1000)
         if rest and not match[3]:
             raise _SIZE.wrong(value, "there are no parts of a byte")
-        value = whole
-    if not 0 <= value <= MOST_BYTES:
+        size = whole
+    if not 0 <= size <= MOST_BYTES:
         raise _SIZE.wrong(value, "sizes go from 0 to 1048576T")
-    return value
+    return size
 
 
 def _seconds(value: Any) -> Any:
+    length = value
     if isinstance(value, str) and not re.fullmatch(r"[0-9]+", value):
         match = re.fullmatch("".join(f"(?:([0-9]{{1,9}}){unit})?" for unit in _UNITS_OF_TIME), value.lower())
         if match is None:
             if re.fullmatch(r"[0-9]+(\.[0-9]+)?[a-z]+", value):
                 raise _SECONDS.wrong(value, "it is not a whole number of seconds with w, d, h, m or s, largest first")
             raise _SECONDS.wrong(value, "it is digits, alone or with w, d, h, m or s, largest first")
-        value = sum(
-            int(count or 0) * length for count, length in zip(match.groups(), _UNITS_OF_TIME.values(), strict=True)
-        )
-    number = _whole(value, _SECONDS, negative=False)
-    if number > TEN_YEARS:
+        counts = (int(count or 0) for count in match.groups())
+        length = sum(count * unit for count, unit in zip(counts, _UNITS_OF_TIME.values(), strict=True))
+    seconds = _whole(length, _SECONDS, negative=False)
+    if seconds > TEN_YEARS:
         raise _SECONDS.wrong(value, "at most ten years (3650d) are taken")
-    return number
+    return seconds
 
 
 def _number(read: Callable[[Any], Any], accepts: Accepts) -> tuple[BeforeValidator, Accepts]:
