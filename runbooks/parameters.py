@@ -536,7 +536,7 @@ def _absolute_path(value: str) -> str:
     odd = _first_outside(value, r"A-Za-z0-9 /._@:+,=~\-")
     if odd is not None:
         raise _PATH.wrong(value, f"it holds {odd}; letters, digits, space and / . _ - @ : + , = ~ are allowed")
-    path = value.removesuffix("/") if len(value) > 1 else value
+    path = value[:-1] if len(value) > 2 and value.endswith("/") else value
     parts = path[1:].split("/") if path != "/" else []
     if ".." in parts:
         raise _PATH.wrong(value, "it goes up with '..'; give the path it leads to")
