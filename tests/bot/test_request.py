@@ -1,6 +1,8 @@
 """The grammar of the slash commands: what is read, and what is asked about instead."""
 
 import os
+import random
+from itertools import islice
 
 import pytest
 from hypothesis import example, given, settings
@@ -25,6 +27,7 @@ from bot.request import (
     parse_runbook,
 )
 from storage.records import Priority
+from tests import fuzz_request
 
 RESTART = RunCommand(runbook="restart", values=("nginx",), targets=("web-01",))
 FUZZ = settings(max_examples=int(os.environ.get("HANDRAIL_FUZZ_EXAMPLES", "400")), deadline=None)
@@ -645,6 +648,14 @@ def test_no_text_makes_the_grammar_raise(text: str) -> None:
     assert isinstance(parse_killswitch(text), SwitchCommand | SwitchStatus | Unclear)
     assert isinstance(parse_audit(text), AuditSearch | Unclear)
     assert isinstance(parse_incident(text), IncidentCommand | Unclear)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_text_takes_long_or_reads_differently_again(seed: int) -> None:
+    for text in islice(fuzz_request.texts(random.Random(seed)), 1_000):  # noqa: S311
+        assert list(fuzz_request.faults(text)) == [], text
+        # Processor time; the least of three, since the collector of garbage may come by.
+        assert min(fuzz_request.cpu_seconds(text) for _ in range(3)) < fuzz_request.LIMIT, text
 
 
 @FUZZ

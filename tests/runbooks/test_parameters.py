@@ -832,7 +832,7 @@ def spelled(name: str, value: str) -> str:
 
 
 @FUZZ
-@given(st.lists(QUOTED | TYPED, min_size=1, max_size=6, unique_by=lambda typed: typed[0]), st.booleans())
+@given(st.lists(QUOTED | TYPED, min_size=1, max_size=2, unique_by=lambda typed: typed[0]), st.booleans())
 def test_from_the_typed_text_to_the_shell_nothing_is_ever_more_than_its_word(
     typed: list[tuple[str, str]], careful: bool
 ) -> None:
