@@ -232,11 +232,17 @@ def _fits(pattern: SchemaValidator, value: str) -> bool:
 
 def shown(value: object, most: int = 60) -> str:
     """A value as it may stand in a sentence: one short line in quotes that hides nothing and mentions nobody."""
-    text = value if isinstance(value, str) else repr(value)
+    text = value if isinstance(value, str) else _written(value)
     cut = text[:most]
     visible = "".join(f"\\u{ord(char):04x}" if is_hidden(char) else char for char in cut)
     visible = visible.replace("<@", "< @").replace("<!", "< !").replace("`", "'")
     return f"'{visible}{'…' if len(text) > most else ''}'"
+
+
+def _written(value: object) -> str:
+    if isinstance(value, int) and abs(value) >= LARGEST:
+        return "a very large number"  # Python itself refuses to write the largest
+    return repr(value)
 
 
 def _named(char: str) -> str:
@@ -276,19 +282,19 @@ def _said(item: ErrorDetails, value: Any, *, unit: str) -> str:
         words = str(context["error"])
         return words if words.strip() else f"{shown(value)} cannot be used here"
     if item["type"] in _BOUNDS:
-        bound = next(iter(context.values()), "")
-        return f"{shown(value)} is {_BOUNDS[item['type']]} {bound}{f' {unit}' if unit else ''}"
+        bound = f"{next(iter(context.values()), '')}{f' {unit}' if unit else ''}"
+        return f"{shown(value)} is {_BOUNDS[item['type']].format(bound)}"
     return f"{shown(value)} cannot be used here"
 
 
 _BOUNDS = {
-    "greater_than_equal": "too little: at least",
-    "greater_than": "too little: more than",
-    "less_than_equal": "too much: at most",
-    "less_than": "too much: less than",
-    "multiple_of": "not a multiple of",
-    "string_too_short": "too short: characters, at least",
-    "string_too_long": "too long: characters, at most",
+    "greater_than_equal": "too little: at least {}",
+    "greater_than": "too little: more than {}",
+    "less_than_equal": "too much: at most {}",
+    "less_than": "too much: less than {}",
+    "multiple_of": "not a multiple of {}",
+    "string_too_short": "too short: at least {} characters",
+    "string_too_long": "too long: at most {} characters",
 }
 
 
@@ -509,7 +515,7 @@ def _service_name(value: str) -> str:
         if not re.fullmatch(r"[^\x00-\x1f\x7fA-Za-z0-9/:_]", chr(int(code, 16))):
             raise _UNIT.wrong(value, f"\\x{code} is no escape that systemd-escape makes of a visible character")
     name = value.removesuffix(".service")
-    if re.fullmatch(rf"(.*\.)?({_UNIT_KINDS})", name) and value != name:
+    if re.fullmatch(rf".*\.({_UNIT_KINDS})", name) and value != name:
         raise _UNIT.wrong(value, "it ends with two kinds of unit")
     prefix, at, instance = name.partition("@")
     if at and (not instance or re.fullmatch(rf"\.({_UNIT_KINDS})", instance)):

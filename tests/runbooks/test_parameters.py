@@ -148,6 +148,8 @@ def refused(name: str, value: Any) -> str:
         ("service", "getty@tty1", "getty@tty1"),
         ("service", "autossh@me@db-1", "autossh@me@db-1"),
         ("service", "logrotate.timer", "logrotate.timer"),
+        ("service", "timer.service", "timer"),
+        ("service", "café@".replace("é", r"\xc3\xa9") + "1", r"caf\xc3\xa9@1"),
         ("service", "docker.socket", "docker.socket"),
         ("service", r"system-systemd\x2dcryptsetup.slice", r"system-systemd\x2dcryptsetup.slice"),
         ("service", r"openvpn@a\x2db.service", r"openvpn@a\x2db"),
@@ -426,6 +428,7 @@ def test_every_example_in_a_complaint_is_accepted(name: str) -> None:
         ("number", -1, "below zero"),
         ("number", "1000000000000000000", "at most 18"),
         ("number", 10**18, "nobody means that much"),
+        pytest.param("number", 10**5000, "'a very large number' is not a whole number: nobody means", id="enormous"),
         ("negative", "-21", "'-21' is too little: at least -20."),
         ("negative", "20", "'20' is too much: at most 19."),
         ("share", "nan", "only the digits"),
@@ -642,6 +645,25 @@ def test_a_pattern_of_an_author_holds_for_the_whole_value() -> None:
     for typed in ("abc;reboot", "1a", "abc\n", "a b"):
         with pytest.raises(ValidationError):
             made.model_validate({"it": typed})
+
+
+@pytest.mark.parametrize(
+    ("annotation", "typed", "said"),
+    [
+        (Annotated[str, Field(min_length=3)], "ab", "'it': 'ab' is too short: at least 3 characters."),
+        (Annotated[str, Field(max_length=3)], "abcd", "'it': 'abcd' is too long: at most 3 characters."),
+        (Annotated[int, Field(gt=3)], "3", "'it': '3' is too little: more than 3."),
+        (Annotated[float, Field(lt=1)], "1.5", "'it': '1.5' is too much: less than 1.0."),
+        (Annotated[int, Field(multiple_of=5)], "3", "'it': '3' is not a multiple of 5."),
+        (Annotated[Size, Field(le=2**20)], "2M", "'it': '2M' is too much: at most 1048576 bytes."),
+        (Annotated[Percent, Field(ge=50)] | None, "7", "'it': '7' is too little: at least 50 %."),
+    ],
+)
+def test_an_authors_bound_is_said_in_words(annotation: Any, typed: str, said: str) -> None:
+    made = declare(annotation)
+    with pytest.raises(ValidationError) as error:
+        made.model_validate({"it": typed})
+    assert what_is_wrong(made, error.value, {"it": typed}) == [said]
 
 
 def test_an_author_may_narrow_a_type_or_bring_one() -> None:
