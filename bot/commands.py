@@ -24,8 +24,8 @@ from bot.request import (
     parse_runbook,
 )
 from runbooks.catalog import Entry, usage
-from runbooks.definition import is_positional
 from runbooks.engine import Engine
+from runbooks.parameters import is_positional
 from safety.clock import words
 from safety.roles import Permission
 from storage import audit, controls, executions
@@ -118,12 +118,14 @@ class Commands:
             Verb.HISTORY: lambda: self._history(actor, query.words),
             Verb.LOGS: lambda: self._logs(actor, query.words),
             Verb.WHY: lambda: self._why(actor, query.words),
-            Verb.CAN: lambda: self._can(actor, query.words),
+            Verb.CAN: lambda: self._can(actor, query.person or actor.id),
             Verb.CANCEL: lambda: self._cancel(actor, query, origin),
             Verb.RETRY: lambda: self._retry(actor, query, received, origin),
             Verb.ROLLBACK: lambda: self._rollback(actor, query, origin),
             Verb.RESUME: lambda: self.resume(actor, _id(query.words, query.verb)),
         }
+        if query.verb not in asks:
+            raise NotFound(f"`/runbook {query.verb}` is not in this version. `/runbook help` lists what is.")
         return await asks[query.verb]()
 
     async def _help(self) -> Message:
@@ -187,9 +189,8 @@ class Commands:
             said += [f"• {v['gate']}: {v['outcome']} ({blocks.ours(str(v['reason']), 600)})" for v in verdicts]
         return blocks.markdown("\n".join(said))
 
-    async def _can(self, actor: Actor, named: Sequence[str]) -> Message:
+    async def _can(self, actor: Actor, wanted: str) -> Message:
         policy = self.engine.policy
-        wanted = named[0].strip("<@>").split("|")[0] if named and named[0].startswith("<@") else actor.id
         if wanted != actor.id:
             await self.engine.require(actor, Permission.AUDIT, "see that", Origin.COMMAND)
         roles = ", ".join(sorted(policy.people.roles_of(wanted, policy.directory))) or "no role"
@@ -274,7 +275,11 @@ class Commands:
             case Unclear():
                 return _unclear(parsed)
             case AuditSearch():
-                found = await self.engine.tools.database.read(audit.search, words=parsed.words)
+                if parsed != AuditSearch(words=parsed.words, execution_id=parsed.execution_id, before=parsed.before):
+                    raise NotFound("This version filters the audit by `id=` and `page=` only; words find the rest.")
+                found = await self.engine.tools.database.read(
+                    audit.search, words=parsed.words, execution_id=parsed.execution_id, before=parsed.before
+                )
                 if not found:
                     return blocks.spoken("No audit entry holds all these words. Try fewer.")
                 return blocks.audit_lines(found)

@@ -26,7 +26,6 @@ from runbooks.definition import (
     Expect,
     Facts,
     Parallel,
-    Parameters,
     Require,
     Run,
     Runbook,
@@ -35,6 +34,7 @@ from runbooks.definition import (
     Wait,
 )
 from runbooks.inventory import Inventory
+from runbooks.parameters import Parameters
 from runbooks.planning import Planner
 from runbooks.plans import HostPlan, StoredPlan, numbered
 from runbooks.progress import (
