@@ -39,7 +39,7 @@ HELP = """*Handrail* shows what it would run, asks where it is dangerous, runs i
 `/runbook cancel ID` · `/runbook retry ID` · `/runbook resume ID` · `/runbook rollback ID`
 `/runbook history [RUNBOOK]` the newest executions · `/runbook can` what you may do
 `/killswitch global on` stops everything, `service|runbook|host|tag NAME on` a part of it; `--now` ends what runs
-`/killswitch status` what is engaged
+`/killswitch status` what is engaged · `/runbook breaker` what failed too often; `breaker reset NAME` closes it
 `/audit [words]` who did what"""
 
 Handled = Callable[[Connection], object]
@@ -123,6 +123,7 @@ class Commands:
             Verb.RETRY: lambda: self._retry(actor, query, received, origin),
             Verb.ROLLBACK: lambda: self._rollback(actor, query, origin),
             Verb.RESUME: lambda: self.resume(actor, _id(query.words, query.verb)),
+            Verb.BREAKER: lambda: self._breaker(actor, query, origin),
         }
         if query.verb not in asks:
             raise NotFound(f"`/runbook {query.verb}` is not in this version. `/runbook help` lists what is.")
@@ -211,6 +212,16 @@ class Commands:
     async def _rollback(self, actor: Actor, query: Query, origin: Origin) -> Message:
         answer = await self.engine.roll_back(_id(query.words, query.verb), actor, origin=origin)
         return blocks.spoken(answer.message)
+
+    async def _breaker(self, actor: Actor, query: Query, origin: Origin) -> Message:
+        """List the circuit breakers that are not simply closed, or close some."""
+        if query.words[:1] == ("reset",):
+            hosts = query.targets or (None,)
+            answers = [await self.engine.reset_breaker(query.words[1], host, actor, origin=origin) for host in hosts]
+            return blocks.spoken(" ".join(answer.message for answer in answers))
+        await self.engine.require(actor, Permission.EXECUTIONS_READ, "see that", origin)
+        found = await self.engine.tools.database.read(controls.used_breakers)
+        return blocks.breaker_list(found, self.engine.tools.clock.now())
 
     async def resume(self, actor: Actor, execution_id: int) -> Message:
         """Look, show what was found, and ask how to go on."""
