@@ -6,7 +6,7 @@ all: the answer is `Unclear`, which names the thing and the next move. Nothing h
 
     /runbook NAME [values…] [key=value…] [on TARGET[,TARGET…|tag:web]]
              [--dry-run] [--reason "…"] [--priority high|normal|low] [--emergency]
-    /runbook help|list|show|plan|status|logs|cancel|retry|rollback|resume|history|why|can …
+    /runbook help|list|show|plan|status|logs|cancel|retry|rollback|resume|history|why|can|dead-letters …
     /killswitch global on|off [--now] [reason]
     /killswitch service|runbook|host|tag NAME on|off [--now] [reason]
     /killswitch status
@@ -46,6 +46,7 @@ class Verb(StrEnum):
     HISTORY = "history"
     WHY = "why"
     CAN = "can"
+    DEAD_LETTERS = "dead-letters"
 
     @property
     def flags(self) -> frozenset[str]:

@@ -26,7 +26,7 @@ from bot import shell
 from bot.manifest import SCOPES
 from bot.playground.hosts import start_demo_hosts
 from bot.playground.workspace import Workspace
-from storage import audit, controls, inbox, outbox
+from storage import audit, controls, dead_letters, inbox, outbox
 from storage import tables as t
 from storage.database import Database, OwnerLock
 from storage.errors import ConfigurationError, Invalid, NotFound, TooLate
@@ -516,7 +516,7 @@ async def test_dead_letters_are_listed_requeued_and_discarded(database: Database
     first, second = await buried(database, "the first", "the second")
     environment = {"HANDRAIL_DATABASE_URL": database.url.render_as_string(hide_password=False)}
     out: list[str] = []
-    assert await shell.dead_letters(as_json=False, out=out.append, environment=environment) == 1
+    assert await shell.list_dead_letters(as_json=False, out=out.append, environment=environment) == 1
     assert "is_archived" in "\n".join(out)
     assert "the first" in "\n".join(out)
     await shell.move_dead_letters([first[:12]], ME, requeue=True, out=out.append, environment=environment)
@@ -527,7 +527,7 @@ async def test_dead_letters_are_listed_requeued_and_discarded(database: Database
     kinds = [entry.kind for entry in await database.read(audit.search)]
     assert kinds == ["dead_letter.discarded", "dead_letter.requeued"]
     listed: list[str] = []
-    assert await shell.dead_letters(as_json=True, out=listed.append, environment=environment) == 0
+    assert await shell.list_dead_letters(as_json=True, out=listed.append, environment=environment) == 0
     assert json.loads(listed[0]) == {"dead_letters": []}
 
 
@@ -536,7 +536,7 @@ async def test_dead_letters_are_moved_all_or_none(sqlite: Database) -> None:
     environment = {"HANDRAIL_DATABASE_URL": str(sqlite.url)}
     with pytest.raises(NotFound, match="handrail dead-letters list"):
         await shell.move_dead_letters([first, "zzz"], ME, requeue=False, out=print, environment=environment)
-    assert [one.id for one in await sqlite.read(outbox.dead_letters)] == [first]
+    assert [one.id for one in await sqlite.read(dead_letters.newest)] == [first]
     with pytest.raises(NotFound):
         await shell.move_dead_letters([""], ME, requeue=False, out=print, environment=environment)
 

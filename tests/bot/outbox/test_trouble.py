@@ -6,7 +6,7 @@ from datetime import timedelta
 from bot.blocks import Message, section
 from bot.playground.faults import EVERY_METHOD
 from runbooks.progress import ExecutionEnded
-from storage import outbox
+from storage import dead_letters, outbox
 from storage.records import OutboxKind, OutboxState, State
 from tests.bot.outbox.conftest import Desk, changed
 
@@ -200,7 +200,7 @@ async def test_a_dead_letter_can_be_tried_again(desk: Desk) -> None:
     await desk.settle()
     assert (await desk.row(row_id)).state is OutboxState.DEAD
     desk.workspace.invite("C0NEW", "handrail")
-    assert await desk.database.write(outbox.revive, row_id, desk.clock.now())
+    assert await desk.database.write(dead_letters.requeue, row_id, desk.clock.now())
     await desk.settle()
     assert desk.posts("C0NEW") == ["hello"]
 
