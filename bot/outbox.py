@@ -212,7 +212,8 @@ class Outbox:
         try:
             begun = await self._database.write(outbox.begin, ready.message.id, until=self._clock.now() + UNTIL)
             if begun is not None:
-                await self._say(replace(ready, message=begun), lane)
+                ready = replace(ready, message=begun)
+                await self._say(ready, lane)
         except StorageUnavailable as error:
             log.warning("outbox_unwritable", message=ready.message.id, error=error.message)
         except Exception as error:  # a message that breaks the sender must not break it for the others

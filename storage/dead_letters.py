@@ -117,6 +117,7 @@ def requeue(connection: Connection, message_id: str, now: datetime) -> Requeued:
             attempts=0,
             next_attempt_at=now,
             sent_at=None,
+            error=None,
             announced_at=None,
         )
     )

@@ -792,7 +792,7 @@ async def test_hosts_are_reached_beside_it(serving: Serving) -> None:
 async def test_doctor_finds_nothing_wrong_with_it(serving: Serving) -> None:
     said = await serving.handrail("doctor", "--json")
     checks = json.loads(said.out)["checks"]
-    assert {check["part"] for check in checks} == {"settings", "database", "audit", "slack", "hosts"}
+    assert {check["part"] for check in checks} == {"settings", "database", "audit", "outbox", "slack", "hosts"}
     assert [check for check in checks if check["outcome"] == "fail"] == []
     assert said.status == 0
     assert any(check["message"] == "A Handrail is running on it." for check in checks)
