@@ -528,7 +528,43 @@ async def test_dead_letters_are_listed_requeued_and_discarded(database: Database
     assert kinds == ["dead_letter.discarded", "dead_letter.requeued"]
     listed: list[str] = []
     assert await shell.list_dead_letters(as_json=True, out=listed.append, environment=environment) == 0
-    assert json.loads(listed[0]) == {"dead_letters": []}
+    assert json.loads(listed[0]) == {
+        "dead_letters": [],
+        "total": 0,
+        "counts": [],
+        "unannounced": 0,
+        "waiting": None,
+    }
+
+
+async def test_a_dead_letter_is_shown_with_the_next_move(sqlite: Database) -> None:
+    (first,) = await buried(sqlite, "the disk is full")
+    environment = {"HANDRAIL_DATABASE_URL": str(sqlite.url)}
+    out: list[str] = []
+    assert await shell.show_dead_letter(first[:8], as_json=False, out=out.append, environment=environment) == 0
+    assert f"Next: unarchive the channel, then `handrail dead-letters requeue {first[:12]}`" in "\n".join(out)
+    assert out[-1] == "the disk is full"
+    shown: list[str] = []
+    await shell.show_dead_letter(first, as_json=True, out=shown.append, environment=environment)
+    assert json.loads(shown[0])["error"] == "is_archived"
+    moved: list[str] = []
+    await shell.move_dead_letters(["all"], ME, requeue=True, as_json=True, out=moved.append, environment=environment)
+    assert json.loads(moved[0]) == {"requeued": [first], "out_of_date": [], "left": 0}
+
+
+async def test_the_list_says_what_waits_for_slack_too(sqlite: Database) -> None:
+    (first,) = await buried(sqlite, "the disk is full")
+    environment = {"HANDRAIL_DATABASE_URL": str(sqlite.url)}
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+    await sqlite.write(dead_letters.requeue, first, now)
+    await sqlite.write(outbox.begin, first)
+    await sqlite.write(outbox.again, first, at=now, error="HTTP 503", unsure=False)
+    out: list[str] = []
+    assert await shell.list_dead_letters(as_json=False, out=out.append, environment=environment) == 0
+    assert out == [
+        "There are no dead letters.",
+        "1 message waits for Slack since 2026-11-21 00:00 UTC (HTTP 503).",
+    ]
 
 
 async def test_dead_letters_are_moved_all_or_none(sqlite: Database) -> None:

@@ -198,7 +198,7 @@ async def test_a_decision_whose_request_was_deleted_is_said_anew(desk: Desk) -> 
     await desk.client().chat_delete(channel="C0INC", ts=request.ts)
     await desk.report(decided(execution, asked, desk))
     await desk.settle()
-    assert any("approved" in text.lower() for text in desk.posts(thread=headline.ts))
+    assert any("Approval given by <@UBOB>" in text for text in desk.posts(thread=headline.ts))
 
 
 async def test_a_decision_in_a_channel_archived_meanwhile_is_said_in_the_alerts_channel(desk: Desk) -> None:
@@ -208,7 +208,7 @@ async def test_a_decision_in_a_channel_archived_meanwhile_is_said_in_the_alerts_
     desk.workspace.archive("C0INC")
     await desk.report(decided(execution, asked, desk))
     await desk.settle()
-    assert any("approved" in text.lower() for text in desk.posts("C0OPS"))
+    assert any("Approval given by <@UBOB>" in text for text in desk.posts("C0OPS"))
 
 
 async def asks(desk: Desk) -> tuple[Execution, Approval]:
