@@ -589,6 +589,7 @@ class Walk:
             lines=min(log_of.lines, MOST_LINES),
             dropped=(finished.dropped if finished else 0) + max(0, log_of.lines - MOST_LINES),
             sent=result.sent,
+            next_attempt_at=None,
         )
         if ended.death is not None and self.stopping is not None:
             self.deaths.append((host.name, ended.death))
