@@ -35,7 +35,8 @@ async def follow(
 ) -> Finished | NotKnown:
     """How the command of this token ended. `give_up`: when its time is over, by the monotonic clock.
 
-    Never raises HostError: a host that can't be asked, as often as the rules allow, leaves it not known.
+    Never raises HostError: a host that can't be asked, as often as the rules allow, leaves it not known. A group is
+    ended only when its host has just said that it is the one: the number of an old one may be somebody else's by now.
     """
     began, pause, failures = clock.monotonic(), FIRST, 0
     while True:
@@ -57,13 +58,14 @@ async def follow(
                 case StillRunning():
                     group, wait, pause = found.group, pause, min(pause * 1.5, LAST)
                     on_group(group)
+                    left = give_up - clock.monotonic()
+                    if cord.pulled or left <= 0:
+                        return await _end(remote, host, group, cord)
+                    wait = min(wait, left)
                 case NotKnown():
                     if not found.early or cord.pulled or clock.monotonic() - began >= TO_BEGIN:
                         return found
-        left = give_up - clock.monotonic()
-        if group is not None and (cord.pulled or left <= 0):
-            return await _end(remote, host, group, cord)
-        await until_pulled(clock.sleep(wait if group is None else min(wait, left)), cord)
+        await until_pulled(clock.sleep(wait), cord)
 
 
 def pause_before(retry: int) -> float:

@@ -134,12 +134,14 @@ async def test_what_ended_while_nobody_looked_counts_although_its_time_is_over()
     assert (found, remote.ended) == (ended(), [])
 
 
-async def test_a_pulled_cord_ends_it_also_when_the_host_is_away_by_then() -> None:
+async def test_a_pulled_cord_ends_what_its_host_says_is_the_command_and_nothing_else() -> None:
     cord = StopCord()
     cord.pull("enough")
     found, remote, _ = await followed(RUNNING, cord=cord)
     assert found == Finished(ended=Ended.STOPPED, group=4711, death=Death.STOPPED)
     found, remote, _ = await followed(AWAY, cord=cord, group=4711)
+    assert (found, remote.ended) == (NotKnown(reason="No answer.", group=4711), [])
+    found, remote, _ = await followed(AWAY, RUNNING, cord=cord)
     assert remote.ended == [4711]
     found, remote, _ = await followed(NOTHING, cord=cord)
     assert (found, remote.ended) == (NOTHING, [])
