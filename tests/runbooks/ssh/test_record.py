@@ -5,6 +5,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -254,35 +255,65 @@ def test_what_others_planted_is_neither_written_through_nor_believed(
     assert not list((tmp_path / "other").iterdir() if planted == "folder" else ())
 
 
+@pytest.fixture
+def private(folder: Path) -> Iterator[Path]:
+    """A folder in memory that only this test knows of, and nobody who runs beside it."""
+    path = Path(tempfile.mkdtemp(dir=folder.parent))
+    yield path
+    shutil.rmtree(path)
+
+
+def said_in(private: Path, text: str, shell: tuple[str, ...] = ("sh",)) -> str:
+    """What such a request says where there is no other folder."""
+    alone = text.replace("/run/lock /tmp /dev/shm ", "")
+    assert alone != text
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(private)}
+    return subprocess.run([*shell, "-c", alone], capture_output=True, text=True, check=True, env=environment).stdout
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of somebody else")
 @pytest.mark.parametrize("whose", ["file", "folder"])
-def test_a_record_of_somebody_else_is_no_record(begin: Begin, kept: Record, folder: Path, whose: str) -> None:
+def test_a_record_of_somebody_else_is_no_record(begin: Begin, kept: Record, private: Path, whose: str) -> None:
     assert begin("true").wait(20) == 0
-    os.chown(folder / kept.token if whose == "file" else folder, 65_534, 65_534)
-    try:
-        assert asked(kept) == NotKnown(reason="no record of it is left on 'web-01'", early=True)
-        if whose == "folder":
-            assert record.folder_in(said_by_prepare()) != str(folder)
-    finally:
-        os.chown(folder, os.geteuid(), os.getegid())
+    ours = private / f"handrail-{os.geteuid()}"
+    ours.mkdir(mode=0o700)
+    shutil.copy(Path(kept.folder) / kept.token, ours)
+    assert isinstance(record.read("web-01", said_in(private, record.attend(kept.token))), Finished)
+    assert record.folder_in(said_in(private, record.prepare())) == str(ours)
+    os.chown(ours / kept.token if whose == "file" else ours, 65_534, 65_534)
+    found = record.read("web-01", said_in(private, record.attend(kept.token)))
+    assert found == NotKnown(reason="no record of it is left on 'web-01'", early=True)
+    if whose == "folder":
+        assert record.folder_in(said_in(private, record.prepare())) is None
 
 
-def said_by_prepare() -> str:
-    return subprocess.run(["sh", "-c", record.prepare()], capture_output=True, text=True, check=True).stdout
-
-
-def test_the_folder_is_closed_to_others_and_old_records_leave_it(shell: tuple[str, ...], folder: Path) -> None:
-    old, new = folder / secrets.token_hex(16), folder / secrets.token_hex(16)
+def test_the_folder_is_closed_to_others_and_old_records_leave_it(shell: tuple[str, ...], private: Path) -> None:
+    ours = private / f"handrail-{os.geteuid()}"
+    ours.mkdir(mode=0o755)
+    old, new = ours / secrets.token_hex(16), ours / secrets.token_hex(16)
     old.write_text("")
     new.write_text("")
     os.utime(old, (time.time() - 3 * 86_400,) * 2)
-    folder.chmod(0o755)
-    said = subprocess.run([*shell, "-c", record.prepare()], capture_output=True, text=True, check=True).stdout
-    assert record.folder_in(said) == str(folder)
-    assert folder.stat().st_mode & 0o777 == 0o700
+    assert record.folder_in(said_in(private, record.prepare(), shell)) == str(ours)
+    assert ours.stat().st_mode & 0o777 == 0o700
     assert (old.exists(), new.exists()) == (False, True)
-    subprocess.run([*shell, "-c", record.forget(str(folder), [new.name])], check=True)
+    subprocess.run([*shell, "-c", record.forget(str(ours), [new.name])], check=True)
     assert not new.exists()
+
+
+def test_a_folder_below_one_in_which_others_could_replace_it_is_not_used(private: Path) -> None:
+    private.chmod(0o777)
+    assert record.folder_in(said_in(private, record.prepare())) is None
+    private.chmod(0o1777)
+    assert record.folder_in(said_in(private, record.prepare())) is not None
+
+
+def test_a_folder_on_a_disk_is_not_used(tmp_path: Path) -> None:
+    kinds = {line.split()[1]: line.split()[2] for line in Path("/proc/mounts").read_text().splitlines()}
+    above = max((where for where in kinds if tmp_path.is_relative_to(where)), key=len)
+    tmp_path.chmod(0o700)
+    found = record.folder_in(said_in(tmp_path, record.prepare()))
+    assert (found is not None) == (kinds[above] == "tmpfs")
 
 
 @pytest.mark.parametrize(
