@@ -19,8 +19,13 @@ verb=$1 unit=$2
 rest=${{unit#*.}}
 lock={folder}/${{rest%%.*}}.lock
 exec 9>>"$lock"
-if ! flock -n 9; then read holder <"$lock.holder"; echo "overlap $unit $holder" >>{folder}/ledger; fi
-echo "$unit" >"$lock.holder"
+if flock -n 9; then
+  echo "$unit" >"$lock.new"; mv "$lock.new" "$lock.holder"
+else
+  sleep 0.2
+  read holder <"$lock.holder" || holder=unknown.unknown.0
+  echo "overlap $unit $holder" >>{folder}/ledger
+fi
 echo "begin $verb $unit" >>{folder}/ledger
 sleep "${{unit##*@}}"
 echo "end $verb $unit" >>{folder}/ledger

@@ -44,6 +44,8 @@ from tests.system.serving import Bot, configuration
 NOTICED = {"sqlite": 10.0, "postgresql": 16.0}
 """Seconds after which nothing may be running without an owner: on SQLite from the start of the only one, on PostgreSQL
 (a lease and ten seconds) from when another process lives."""
+FULL = 20.0
+"""Seconds the people get, at most, to have enough in flight."""
 QUIET_EVERY = 10
 QUIET = 120.0
 """Seconds in which everything comes to its end once nothing new is begun."""
@@ -183,7 +185,10 @@ class Siege:
             await starting
 
     async def _comes(self, moment: str) -> bool:
-        """Wait for the moment; whether it came."""
+        """Wait until enough is in flight, then for the moment; whether it came."""
+        deadline = time.monotonic() + FULL
+        while len(self.people.open) < self.people.in_flight * 0.8 and time.monotonic() < deadline:
+            await asyncio.sleep(0.1)
         await asyncio.sleep(self.chance.uniform(0.3, self.life))
         before = self.hosts.size(), await self.database.read(_newest_step)
         waits: dict[str, Callable[[], Awaitable[bool]]] = {
@@ -375,7 +380,7 @@ def _database(kind: str, folder: Path) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def siege(totals: Totals, folder: Path, *, pace: float = 2.0, life: float | None = None) -> AsyncIterator[Siege]:
+async def siege(totals: Totals, folder: Path, *, pace: float = 3.0, life: float | None = None) -> AsyncIterator[Siege]:
     """Everything is up and the people have begun; all of it is gone afterwards."""
     chance = random.Random(f"{totals.seed}:{totals.killed}")  # noqa: S311
     async with AsyncExitStack() as stack:

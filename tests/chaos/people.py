@@ -21,7 +21,7 @@ ASKERS = ("bob", *(f"asker{number}" for number in range(1, 10)))
 APPROVERS = ("carol", "erin")
 MOST_UNDER_WAY = 6
 """Requests and clicks that are on their way at once."""
-BETWEEN_REQUESTS = 1.2
+BETWEEN_REQUESTS = 0.3
 """Seconds at least: with more, Slack's own pace would let what must be said pile up."""
 
 # How often each runbook is asked for, on how many hosts at most.
@@ -100,7 +100,7 @@ class People:
     chance: random.Random
     hosts: Sequence[str]
     living: Callable[[], Sequence[str]]
-    pace: float = 2.0
+    pace: float = 3.0
     in_flight: int = 20
     open: frozenset[int] = frozenset()  # what has not ended, told by whoever looks into the database
     is_closing: bool = False
@@ -121,7 +121,7 @@ class People:
                     task = asyncio.create_task(self._act())
                     self._tasks.add(task)
                     task.add_done_callback(self._tasks.discard)
-                await asyncio.sleep(self.chance.uniform(0.05, 0.6))
+                await asyncio.sleep(self.chance.uniform(0.02, 0.4))
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -143,7 +143,7 @@ class People:
             await self._press(CLOSING)
         elif self.chance.random() < 0.01 and not self.switches:
             await self._engage()
-        elif self._may_ask() and self.chance.random() < 0.7:
+        elif self._may_ask() and self.chance.random() < 0.8:
             await self._ask()
         else:
             await self._press(TEMPTING)
