@@ -42,12 +42,14 @@ from runbooks.progress import (
     EmergencyUsed,
     ExecutionEnded,
     ExecutionInterrupted,
+    LimitRefuses,
     SwitchEngaged,
     SwitchReleased,
     SwitchStopped,
 )
 from safety.clock import words as duration
 from storage.records import (
+    TRANSPORT,
     Approval,
     ApprovalState,
     BreakerState,
@@ -56,6 +58,7 @@ from storage.records import (
     HostLock,
     HostRun,
     HostState,
+    KillSwitch,
     OutputLine,
     Phase,
     State,
@@ -160,10 +163,10 @@ def _short(value: Any) -> str:
 
 def _state_words(execution: Execution, situation: Situation) -> str:
     match execution.state:
-        case State.PENDING if execution.note:
-            return "waiting"
+        case State.PENDING if execution.phase is Phase.PLAN:
+            return "planning"
         case State.PENDING:
-            return "planning" if execution.phase is Phase.PLAN else "about to run"
+            return "waiting" if execution.note else "about to run"
         case State.AWAITING_APPROVAL:
             confirm = situation.approval is not None and situation.approval.kind is Consent.CONFIRM
             return "waiting for your confirmation" if confirm else "waiting for approval"
@@ -734,14 +737,35 @@ def emergency(event: EmergencyUsed) -> Message:
 def breaker_moved(event: BreakerMoved) -> Message:
     """A circuit breaker opened, half-opened or closed."""
     breaker = event.breaker
-    where = f"{inline(breaker.runbook, 100)} on {inline(breaker.host, 100)}"
+    if breaker.runbook == TRANSPORT:
+        where, failed = f"the way to {inline(breaker.host, 100)}", "could not be reached"
+    else:
+        where, failed = f"{inline(breaker.runbook, 100)} on {inline(breaker.host, 100)}", "failed"
     head = {
-        BreakerState.OPEN: f"Circuit breaker open: {where} failed {breaker.failures} times in a row",
-        BreakerState.HALF_OPEN: f"Circuit breaker half-open: one execution of {where} may try",
+        BreakerState.OPEN: f"Circuit breaker open: {where} {failed} {breaker.failures} times in a row",
+        BreakerState.HALF_OPEN: f"Circuit breaker half-open: one execution may try {where}",
         BreakerState.CLOSED: f"Circuit breaker closed: {where} works again",
     }[breaker.state]
+    why = f"after #{event.execution.id}" if event.execution is not None else "by itself"
+    if event.actor is not None:
+        head, why = f"Circuit breaker closed: {where}", f"reset by {who(event.actor)}"
     emoji = ":electric_plug:" if breaker.state is BreakerState.CLOSED else ":zap:"
-    return message(head, [section(f"{emoji} *{head}* (after #{event.execution.id})")])
+    return message(head, [section(f"{emoji} *{head}* ({why})")])
+
+
+def limit_refuses(event: LimitRefuses) -> Message:
+    """A limit refuses more often than people notice one by one."""
+    head = f"The limit {inline(event.rule, 200)} refused {event.count} times within an hour"
+    said = f"Newest: #{event.execution.id}, asked by {who(event.execution.actor)}. {inline(event.reason, 300)}"
+    return message(head, [section(f":no_entry: *{head}*"), section(said)])
+
+
+def switch_reminded(switch: KillSwitch, now: datetime) -> Message:
+    """A kill switch is still engaged."""
+    since = duration((now - switch.engaged_at).total_seconds())
+    head = f"The kill switch ({inline(switch.words, 200)}) is still engaged, since {since}"
+    why = inline(switch.reason, 300) if switch.reason else "no reason given"
+    return message(head, [section(f":octagonal_sign: *{head}*"), section(f"By {who(switch.engaged_by)}: {why}")])
 
 
 def moved_elsewhere(execution_id: int, asked_in: str, link: str | None) -> Message:

@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 PATIENCE = 1.0
 """Seconds SQL gets before the acknowledgement says that nothing is stored yet."""
+URGENT = 0.4
+"""What a kill switch waits for SQL: it must end what runs here within a second, whatever the database does."""
 POLL = 0.5
 NOT_STORED = (
     "Received, but not yet stored: the database does not answer. It will be carried out as soon as it does; if you see "
@@ -72,7 +74,8 @@ class Inbox:
         )
         storing = asyncio.ensure_future(self._database.write(keep, received, origin))
         try:
-            fresh = await asyncio.wait_for(asyncio.shield(storing), PATIENCE)
+            patience = URGENT if payload.get("command") == "/killswitch" else PATIENCE
+            fresh = await asyncio.wait_for(asyncio.shield(storing), patience)
         except (TimeoutError, StorageUnavailable):
             self._later(self._store_later(storing, received, origin))
             # A kill switch cannot wait for the database: this process obeys it now, and says what it could not do.

@@ -24,7 +24,7 @@ from runbooks.inventory import Inventory
 from runbooks.remote import Host
 from safety.review import Policy
 from safety.roles import PERMISSIONS, Directory, NoGroups, People, Permission, Role
-from safety.token_bucket import Rate, parse_rate
+from safety.token_bucket import Limits, Rate, parse_rate
 from storage.database import parse_url
 from storage.errors import ConfigurationError
 from storage.records import Consent, Danger, Platform
@@ -67,8 +67,12 @@ def _duration(value: Any) -> Any:
     raise ValueError(f"{value!r} is not a duration: write 90s, 10m, 2h or 30d")
 
 
-def _rate(value: Any) -> Any:
-    return value if isinstance(value, Rate) else parse_rate(value)
+def _rates(value: Any) -> Any:
+    """One rate, or a list of them: windows that must all have room."""
+    several = value if isinstance(value, list | tuple) else [value]
+    if not several:
+        raise ValueError("the list is empty: write one rate like 50/min, or several like [5/min, 7/day]")
+    return tuple(one if isinstance(one, Rate) else parse_rate(one) for one in several)
 
 
 def _lower(value: Any) -> Any:
@@ -106,7 +110,7 @@ def _timezone(value: str) -> str:
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Length = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_positive)]
 """A duration that cannot be zero."""
-RateText = Annotated[Any, BeforeValidator(_rate)]
+RateTexts = Annotated[Any, BeforeValidator(_rates)]
 PersonId = Annotated[str, Field(pattern=r"^([UWS][A-Z0-9]{1,20}|cli:[A-Za-z0-9._-]{1,60})$")]
 ChannelId = Annotated[str, Field(pattern=r"^[CGD][A-Z0-9]{1,20}$")]
 HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$")]
@@ -164,18 +168,22 @@ class LimitsPart(_Part):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, arbitrary_types_allowed=True)
 
-    global_: RateText = Field(default=Rate(limit=50, period=60.0), alias="global")
-    service: RateText = Rate(limit=10, period=60.0)
-    runbook: RateText = Rate(limit=5, period=60.0)
+    global_: RateTexts = Field(default=Limits().everything, alias="global")
+    service: RateTexts = Limits().service
+    runbook: RateTexts = Limits().runbook
+    person: RateTexts = Limits().person
 
 
 class RunbookPart(_Part):
     """What the team overrides of one runbook."""
 
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
     cooldown: Duration | None = None
     timeout: Length | None = None
     danger: Annotated[Danger, BeforeValidator(_lower)] | None = None
     max_hosts: int | None = Field(default=None, ge=1, le=1000)
+    limit: RateTexts | None = None
 
 
 class RetentionPart(_Part):
@@ -247,9 +255,13 @@ class Settings:
             consents=consents,
             expire=self.file.approvals.expire,
             notify=self.file.approvals.notify,
-            global_rate=self.file.limits.global_,
-            service_rate=self.file.limits.service,
-            runbook_rate=self.file.limits.runbook,
+            limits=Limits(
+                everything=self.file.limits.global_,
+                service=self.file.limits.service,
+                runbook=self.file.limits.runbook,
+                person=self.file.limits.person,
+                runbooks={name: part.limit for name, part in self.file.runbooks.items() if part.limit is not None},
+            ),
         )
 
     def secrets(self) -> list[str]:

@@ -35,6 +35,8 @@ from runbooks.progress import (
     ExecutionSubmitted,
     ExecutionWaiting,
     HostFinished,
+    LimitRefuses,
+    LookRetried,
     PlanMade,
     StepFinished,
     StepPrinted,
@@ -42,6 +44,7 @@ from runbooks.progress import (
     StepStarted,
     SwitchEngaged,
     SwitchReleased,
+    SwitchReminded,
     SwitchStopped,
 )
 from safety.clock import Sleep
@@ -171,6 +174,8 @@ class ThreadReporter:
                 for message in cards.plan_messages(execution, plan):
                     yield from self._in_thread(execution, OutboxKind.PLAN, message)
                 yield from self._card(execution, now)
+            case LookRetried(execution=execution):
+                yield from self._card(execution, now)
             case ApprovalAsked(execution=execution, approval=approval):
                 key = _approval_key(execution, approval.id)
                 yield from self._in_thread(execution, OutboxKind.APPROVAL, cards.approval_message(event), key)
@@ -231,8 +236,13 @@ class ThreadReporter:
                 yield from self._alert(cards.switch_released(event), event.channel)
             case EmergencyUsed(execution=execution):
                 yield from self._alert(cards.emergency(event), execution.channel)
+            case SwitchReminded(switch=switch):
+                yield from self._alert(cards.switch_reminded(switch, now), None)
+            case LimitRefuses(execution=execution):
+                yield from self._alert(cards.limit_refuses(event), None if self._alerts else execution.channel)
             case BreakerMoved(execution=execution):
-                yield from self._alert(cards.breaker_moved(event), None if self._alerts else execution.channel)
+                asked_in = execution.channel if execution is not None and not self._alerts else None
+                yield from self._alert(cards.breaker_moved(event), asked_in)
             case _:
                 assert_never(event)
 

@@ -4,7 +4,7 @@ Everything here happens inside one transaction of its caller's: what is decided,
 are committed together.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from runbooks.answer import Answer, refused
 from runbooks.catalog import Entry, services_named
 from runbooks.definition import Parameters
-from runbooks.execution import Tools, cancelled, end_execution
+from runbooks.execution import Tools, cancelled, end_execution, replay_breakers
 from runbooks.plans import StoredPlan, fingerprint, to_json
 from runbooks.progress import (
     ApprovalAsked,
@@ -21,18 +21,30 @@ from runbooks.progress import (
     ExecutionStarted,
     ExecutionSubmitted,
     ExecutionWaiting,
+    LimitRefuses,
     PlanMade,
 )
 from runbooks.remote import Host
 from safety import kill_switch
 from safety.command_guard import Judgement
-from safety.decision import Decision, Outcome
+from safety.decision import Decision, Outcome, Verdict
 from safety.gates import BEFORE_PLANNING, Proposal
-from safety.review import Policy, review, take_budgets
+from safety.review import LIMITING, Policy, begin_look, refused_too_often, review, take_budgets
 from storage import approvals, audit, controls, executions
 from storage.canonical import sha256
 from storage.errors import LeaseLost
-from storage.records import Consent, Danger, Execution, KillSwitch, Phase, RunRequest, State
+from storage.records import (
+    HANDRAIL,
+    TRANSPORT,
+    Consent,
+    Danger,
+    Execution,
+    KillSwitch,
+    Origin,
+    Phase,
+    RunRequest,
+    State,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +197,27 @@ class Admission:
         refusal = decision.refusal
         if refusal is None:
             raise AssertionError("only a refused decision refuses")
+        return self.end_refused(connection, execution, refusal, now, epoch)
+
+    def end_refused(
+        self, connection: Connection, execution: Execution, refusal: Verdict, now: datetime, epoch: int | None
+    ) -> Execution:
+        """A limit that refuses too often is told to everybody: it is too low, or somebody tries too hard."""
+        if refusal.gate in LIMITING and refusal.rule is not None:
+            count = refused_too_often(connection, refusal.rule, now)
+            if count is not None:
+                event = LimitRefuses(execution=execution, rule=refusal.rule, reason=refusal.reason, count=count)
+                self.tools.reporter.report(connection, event, now)
+                audit.append(
+                    connection,
+                    at=now,
+                    kind="limit.refuses",
+                    actor=HANDRAIL,
+                    origin=Origin.ENGINE,
+                    execution_id=execution.id,
+                    rule=refusal.rule,
+                    count=count,
+                )
         return end_execution(
             connection,
             self.tools.reporter,
@@ -196,6 +229,23 @@ class Admission:
             epoch=epoch,
             gate=refusal.gate,
         )
+
+    def begin_look(self, connection: Connection, execution: Execution) -> bool:
+        """Whether the hosts may be looked at now; otherwise the execution is refused, and has ended."""
+        now = self.tools.clock.now()
+        executions.hold(connection, execution.id, execution.epoch)
+        refusal = begin_look(
+            connection, execution_id=execution.id, person=execution.actor.id, hosts=execution.hosts, now=now
+        )
+        if refusal is None:
+            return True
+        self.end_refused(connection, execution, refusal, now, execution.epoch)
+        return False
+
+    def looked(self, connection: Connection, execution: Execution, reached: Mapping[str, bool]) -> None:
+        """What the look says about the way to each host; where it says nothing, the trial is free again."""
+        now = self.tools.clock.now()
+        replay_breakers(connection, self.tools.reporter, execution, TRANSPORT, reached, now)
 
     def store_plan(self, connection: Connection, execution: Execution, plan: StoredPlan) -> Execution:
         now = self.tools.clock.now()
@@ -209,7 +259,9 @@ class Admission:
             fingerprint=mark,
             services=list(services),
             steps_total=plan.steps_total,
+            note=None,
         )
+        self.looked(connection, stored, dict.fromkeys(execution.hosts, True))
         self.tools.reporter.report(connection, PlanMade(execution=stored, plan=to_json(plan)), now)
         return stored
 
@@ -322,7 +374,8 @@ class Admission:
             if held:
                 self._wait_for(connection, execution, now)
                 return None
-        take_budgets(connection, proposal, self.policy, now=now)
+        trial = timedelta(seconds=execution.timeout) * len(execution.hosts) + timedelta(minutes=1)
+        take_budgets(connection, proposal, self.policy, now=now, trial=trial)
         running = executions.move(
             connection,
             execution.id,

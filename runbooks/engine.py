@@ -13,6 +13,7 @@ import contextlib
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import structlog
@@ -20,27 +21,27 @@ from sqlalchemy import Connection
 
 from runbooks import switches as kill_switches
 from runbooks.admission import Admission
-from runbooks.answer import Answer, refused, said
+from runbooks.answer import Answer, said
 from runbooks.catalog import Catalog, Entry, bind
 from runbooks.consent import Consents, half_time
 from runbooks.definition import Parameters
 from runbooks.execution import Stop, Tools, Walk, cancel_words, cancelled, end_execution, witness
 from runbooks.interruption import Interruptions, where_it_stopped
 from runbooks.plans import StoredPlan, from_json, numbered
-from runbooks.progress import (
-    SwitchStopped,
-)
-from runbooks.remote import Host, StopCord
-from safety import kill_switch
-from safety.clock import words
-from safety.review import Policy, take_probe
+from runbooks.progress import BreakerMoved, LookRetried, SwitchStopped
+from runbooks.remote import Host, StopCord, Unreached
+from safety import circuit_breaker, kill_switch
+from safety.review import Policy
 from safety.roles import Permission
 from storage import approvals, audit, controls, executions
 from storage.database import surely
-from storage.errors import Invalid, LeaseLost, NotPermitted, OperatorError, StorageUnavailable, TooLate
+from storage.errors import HostError, Invalid, LeaseLost, NotPermitted, OperatorError, StorageUnavailable, TooLate
 from storage.records import (
     HANDRAIL,
+    TRANSPORT,
     Actor,
+    Breaker,
+    BreakerState,
     Execution,
     KillSwitch,
     Origin,
@@ -120,30 +121,50 @@ class Engine:
             log.info("moved_on", execution=execution.id, message=error.message)
 
     async def _plan(self, execution: Execution) -> None:
-        now = self.tools.clock.now()
-        wait = await self._write(take_probe, execution.actor.id, now)
-        if wait > 0:
-            reason = f"You have looked at hosts 30 times within a minute. The next look is free in {words(wait)}."
-            await self._end(execution, State.REFUSED, refused("rate limits", reason), gate="rate limits")
+        if not await self._write(self._admission.begin_look, execution):
             return
         try:
             entry = self.catalog.get(execution.runbook)
             params = entry.runbook.Params.model_validate(dict(execution.params))
             hosts = [self.tools.inventory.host(name) for name in execution.hosts]
-            plan = await self._look(execution, self.tools.planner.make_plan(entry, params, hosts))
+            tell = partial(self._tell_retry, execution)
+            plan = await self._look(execution, self.tools.planner.make_plan(entry, params, hosts, tell))
         except (OperatorError, ValueError) as error:
             if isinstance(error, StorageUnavailable):
                 raise
+            unreached = error.host if isinstance(error, HostError) else None
+            await self._write(self._admission.looked, execution, {unreached: False} if unreached else {})
             words_ = (
                 error.message if isinstance(error, OperatorError) else "Its parameters do not fit the runbook any more."
             )
             await self._end(execution, State.FAILED, words_)
             return
         if plan is None:
+            await self._write(self._admission.looked, execution, {})
             await self._end(execution, State.CANCELLED, "stopped while it was being planned; nothing was run")
             return
         stored = await self._write(self._admission.store_plan, execution, plan)
         await self._review(stored, plan, entry, params, hosts)
+
+    def _tell_retry(self, execution: Execution, unreached: Unreached) -> None:
+        """The headline says why planning takes so long."""
+
+        def note(connection: Connection) -> None:
+            if executions.get(connection, execution.id).fingerprint is not None:
+                return  # the host was reached meanwhile
+            noted = executions.set_values(connection, execution.id, epoch=execution.epoch, note=unreached.words)
+            self.tools.reporter.report(connection, LookRetried(execution=noted), self.tools.clock.now())
+
+        async def write() -> None:
+            with contextlib.suppress(LeaseLost, StorageUnavailable):
+                await self.tools.database.write(note)
+
+        self._later(write())
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _look(self, execution: Execution, planning: Coroutine[Any, Any, StoredPlan]) -> StoredPlan | None:
         """The plan; None when somebody stopped it first. A probe only reads, so it is simply left alone."""
@@ -463,6 +484,55 @@ class Engine:
         )
         return Answer(message=said) if isinstance(said, str) else said
 
+    async def remind_of_switches(self) -> None:
+        """Once an hour, the alerts channel is told of what is still engaged."""
+        now = self.tools.clock.now()
+        engaged = await self._read(controls.engaged)
+        if any(kill_switch.is_due(switch, now) for switch in engaged):
+            await self._write(kill_switches.remind, reporter=self.tools.reporter, now=now)
+
+    # --- circuit breakers ---------------------------------------------------------------------------------------------
+
+    async def reset_breaker(
+        self, runbook: str | None, host: str | None, actor: Actor, *, origin: Origin = Origin.COMMAND
+    ) -> Answer:
+        """Close the breakers of a runbook, on one host or all; `ssh` names the way to a host. Takes killswitch.release.
+
+        Raises NotPermitted, NotFound for a runbook or host that isn't there, TooLate when none is open.
+        """
+        await self.require(actor, Permission.RELEASE, "reset a circuit breaker", origin)
+        name = None
+        if runbook is not None:
+            name = TRANSPORT if runbook.lower() == circuit_breaker.WAY else self.catalog.get(runbook).name
+        where = self.tools.inventory.host(host).name if host is not None else None
+        return said(await self._write(self._reset_breakers, name, where, actor, origin))
+
+    def _reset_breakers(
+        self, connection: Connection, runbook: str | None, host: str | None, actor: Actor, origin: Origin
+    ) -> Answer | OperatorError:
+        now = self.tools.clock.now()
+        found = controls.used_breakers(connection, runbook=runbook, host=host)
+        if not found:
+            return TooLate("No circuit breaker like that is open. `/runbook breaker list` shows those that are.")
+        closed = [Breaker(runbook=one.runbook, host=one.host) for one in found]
+        controls.set_breakers(connection, closed)
+        for before, after in zip(found, closed, strict=True):
+            audit.append(
+                connection,
+                at=now,
+                kind="breaker.reset",
+                actor=actor,
+                origin=origin,
+                breaker=circuit_breaker.name(before),
+                before=before.state.value,
+                failures=before.failures,
+            )
+            if before.state is not BreakerState.CLOSED:
+                self.tools.reporter.report(connection, BreakerMoved(breaker=after, actor=actor), now)
+        return Answer(message=f"Closed: {', '.join(circuit_breaker.name(one) for one in closed)}.")
+
+    # --- switches and cancels that concern what runs here -------------------------------------------------------------
+
     async def watch_controls(self) -> None:
         """Act on switches and cancels that concern what runs here; also those that other processes wrote."""
         if not self.walks and not self._looks:
@@ -490,13 +560,8 @@ class Engine:
                 walk.stop(Stop(words=why, by=switch.engaged_by, grace=GRACE_NOW, kind="kill switch"))
             if walks:
                 stopped += len(walks)
-                self._tell_later(switch, walks)
+                self._later(self._tell_stopped(switch, walks))
         return stopped
-
-    def _tell_later(self, switch: KillSwitch, walks: Sequence[Walk]) -> None:
-        task = asyncio.create_task(self._tell_stopped(switch, walks))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _tell_stopped(self, switch: KillSwitch, walks: Sequence[Walk]) -> None:
         """One message with what was found, once every stopped walk here has looked."""

@@ -8,9 +8,9 @@ import asyncio
 import contextlib
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Concatenate, ParamSpec, TypeVar, assert_never
 
 import aiohttp
@@ -55,15 +55,17 @@ from safety import circuit_breaker, kill_switch
 from safety.clock import Clock, words
 from storage import approvals, audit, controls, executions
 from storage.database import Database, surely
-from storage.errors import ConnectionLost, HostError, LeaseLost, OperatorError, TooLate
+from storage.errors import ConnectionLost, HostError, HostUnreachable, LeaseLost, OperatorError, TooLate
 from storage.records import (
     HANDRAIL,
+    TRANSPORT,
     Actor,
     ApprovalState,
     Death,
     Execution,
     HostRun,
     HostState,
+    KillSwitch,
     Origin,
     OutputLine,
     State,
@@ -84,6 +86,8 @@ MOST_LINES = 5_000
 READERS_AT_ONCE = 10
 """Hosts that a READ runbook looks at side by side."""
 MOST_RETRIES = 3
+"""After the first try; the pauses double from 1 s to at most 30 s, with a jitter of a tenth."""
+_DONE = {StepState.SUCCEEDED, StepState.SKIPPED}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,11 +125,12 @@ class Result:
     finished: Finished | None = None
     look: str | None = None
     blind: bool = False  # a check that could not be read: neither met nor unmet
+    unreached: bool = False  # the way there failed before anything was sent: it may be tried again
 
     @property
     def ok(self) -> bool:
         """Whether the next step may follow."""
-        return self.state in {StepState.SUCCEEDED, StepState.SKIPPED}
+        return self.state in _DONE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +154,10 @@ class Walk:
         self.stopping: Stop | None = None
         self.deaths: list[tuple[str, Death]] = []
         self._cords: set[StopCord] = set()
-        self._earlier: dict[tuple[str, str], StepRun] = {}
+        self._earlier: dict[tuple[str, str], StepRun] = {}  # the newest try of each step
+        self._lost: dict[tuple[str, str], StepRun] = {}  # the try whose outcome is unknown, until another one was sent
+        self._tries: dict[tuple[str, str], int] = {}  # how often it was tried again by itself
+        self._away: set[str] = set()  # hosts that could not be connected to
         self._done = 0
 
     def stop(self, stop: Stop) -> None:
@@ -161,8 +169,9 @@ class Walk:
     async def run(self) -> None:
         """Carry it out and record its ending. Raises LeaseLost when another owner took over."""
         try:
-            earlier = await self._read(executions.steps_of, self.execution.id)
-            self._earlier = {(step.host, step.step): step for step in earlier}  # in order: the newest attempt stays
+            for step in await self._read(executions.steps_of, self.execution.id):  # in the order they started
+                self._remember(step)
+            self._done = sum(1 for step in self._earlier.values() if step.state in _DONE)
             results = await self._hosts()
         except Exception as error:
             if isinstance(error, LeaseLost):
@@ -292,47 +301,82 @@ class Walk:
         if not isinstance(step, Parallel):
             return await self._single(host, place, step, deadline)
         results = await _side_by_side(
-            [
-                self._single(host, f"{place}.{number}", inner, deadline)
-                for number, inner in enumerate(step.steps, 1)
-                if not self._is_done(host.name, f"{place}.{number}")
-            ]
+            [self._single(host, f"{place}.{number}", inner, deadline) for number, inner in enumerate(step.steps, 1)]
         )
         return next((result for result in results if not result.ok), Result(state=StepState.SUCCEEDED))
 
-    def _is_done(self, host: str, place: str) -> bool:
-        earlier = self._earlier.get((host, place))
-        return earlier is not None and earlier.state in {StepState.SUCCEEDED, StepState.SKIPPED}
-
     async def _single(self, host: Host, place: str, step: Single, deadline: float) -> Result:
-        """One step with its retries: only what is idempotent, and only when its outcome was lost on the way."""
-        most = 1 + (step.retries if isinstance(step, Run) else 0)
-        before: Result | None = None
-        for attempt in range(1, most + 1):
+        """One step with its tries, each a row of its own, so that they are counted on after a restart too.
+
+        What was surely not sent is tried again; after that only what is idempotent, and only when its outcome was lost.
+        """
+        recorded = self._recorded(host.name, place)
+        if recorded is not None:
+            return recorded
+        while True:
+            await self._until_due(host.name, place)
             result, run = await self._try(host, place, step, deadline)
-            if before is not None and not result.ok and not result.sent:
+            if run.next_attempt_at is not None:
+                continue
+            lost = self._lost.get((host.name, place))
+            if lost is not None and not result.ok and not result.sent:
                 # Nothing was sent this time, so the try before is still the one whose outcome is unknown.
-                return replace(before, reason=f"{before.reason}; not tried again: {result.reason}")
-            lost = result.state is StepState.INTERRUPTED and self.stopping is None
-            if not lost or attempt == most:
-                return result
-            before = result
-            pause = min(30.0, 2.0 ** (attempt - 1)) * random.uniform(0.9, 1.1)  # noqa: S311 - spreading load
-            await self._report(
-                StepRetried(
-                    execution=self.execution,
-                    step=run,
-                    reason=result.reason or "its outcome was lost",
-                    seconds=pause,
-                    attempt=attempt + 1,
-                    most=most,
-                )
-            )
-            cord = StopCord()
-            self._cords.add(cord)
-            await self._stopped_while(self.tools.clock.sleep(pause), cord)
+                reason = f"{lost.reason}; not tried again: {result.reason}"
+                return replace(result, state=StepState.INTERRUPTED, reason=reason, sent=True)
+            return result
+
+    def _recorded(self, host: str, place: str) -> Result | None:
+        """How this step came out before its execution was taken up again; None when it is to be run.
+
+        A step that ended is never run again by itself, even when we died before the execution's own ending was kept.
+        """
+        earlier = self._earlier.get((host, place))
+        if earlier is None or earlier.next_attempt_at is not None:
+            return None
+        match earlier.state:
+            case StepState.STARTED | StepState.INTERRUPTED:
+                return None
+            case StepState.FAILED | StepState.TIMED_OUT if not earlier.sent:
+                return None
+            case _:
+                return Result(state=earlier.state, reason=earlier.reason, sent=earlier.sent)
+
+    async def _until_due(self, host: str, place: str) -> None:
+        """Wait out the pause before another try; a stop ends it."""
+        earlier = self._earlier.get((host, place))
+        if earlier is None or earlier.next_attempt_at is None:
+            return
+        left = (earlier.next_attempt_at - self.tools.clock.now()).total_seconds()
+        if left <= 0 or self.stopping is not None:
+            return
+        cord = StopCord()
+        self._cords.add(cord)
+        try:
+            await self._stopped_while(self.tools.clock.sleep(left), cord)
+        finally:
             self._cords.discard(cord)
-        raise AssertionError("a step is tried at least once")
+
+    def _remember(self, run: StepRun) -> None:
+        """The newest of this step's tries, and what the ones before it leave to be known."""
+        key = (run.host, run.step)
+        self._earlier[key] = run
+        if run.next_attempt_at is not None:
+            self._tries[key] = self._tries.get(key, 0) + 1
+        if run.state is StepState.INTERRUPTED:
+            self._lost[key] = run
+        elif run.sent:
+            self._lost.pop(key, None)
+
+    def _pause(self, host: str, place: str, step: Single, result: Result) -> float | None:
+        """Seconds until another try; None when there is none."""
+        if self.stopping is not None:
+            return None
+        lost = result.state is StepState.INTERRUPTED and isinstance(step, Run)
+        most = step.retries if lost and isinstance(step, Run) else MOST_RETRIES
+        tries = self._tries.get((host, place), 0)
+        if not (lost or result.unreached) or tries >= most:
+            return None
+        return min(30.0, 2.0**tries) * random.uniform(0.9, 1.1)  # noqa: S311 - spreading load
 
     async def _try(self, host: Host, place: str, step: Single, deadline: float) -> tuple[Result, StepRun]:
         blocked = await self._blocked(host, place, step)
@@ -349,7 +393,7 @@ class Walk:
         )
         if blocked is not None:
             return blocked, run
-        if not await self._begin(run, step):
+        if not await self._begin(host, run, step):
             return await self._why_not(host), run
         self._earlier[(host.name, place)] = run
         cord = StopCord()
@@ -366,8 +410,8 @@ class Walk:
 
     async def _blocked(self, host: Host, place: str, step: Single) -> Result | None:
         """Before a step is run again: whether its earlier command still lives, which only a person may decide about."""
-        earlier = self._earlier.get((host.name, place))
-        if earlier is None or earlier.state is not StepState.INTERRUPTED or earlier.pgid is None or not step.changing:
+        earlier = self._lost.get((host.name, place))
+        if earlier is None or earlier.pgid is None or not step.changing:
             return None
         try:
             alive = (await self.tools.remote.look(host, [earlier.pgid])).get(earlier.pgid, ())
@@ -378,7 +422,7 @@ class Walk:
             return Result(state=StepState.INTERRUPTED, reason=f"the earlier command is still running (pid {pids})")
         return None
 
-    async def _begin(self, run: StepRun, step: Single) -> bool:
+    async def _begin(self, host: Host, run: StepRun, step: Single) -> bool:
         if self.stopping is not None or self.tools.closed(self.execution) is not None:
             return False
         command = shell_line(step.argv, sudo=step.sudo) if isinstance(step, Run | Check) else None
@@ -391,7 +435,7 @@ class Walk:
                 run,
                 execution=self.execution,
                 services=self.services,
-                tags=kill_switch.tag_names(self.tools.inventory.host(run.host).tags),
+                tags=kill_switch.tag_names(host.tags),
                 words=step.title,
             ):
                 return False
@@ -412,12 +456,23 @@ class Walk:
             self.stopping = Stop(words=cancel_words(found), by=by)
             return Result(state=StepState.STOPPED, reason=self.stopping.words, sent=False)
         for switch in await self._read(controls.engaged):
-            if kill_switch.holds(switch, self.execution):
+            if self._is_held(switch, host):
                 words_ = f"the kill switch ({switch.words}) was engaged"
                 self.stopping = Stop(words=words_, by=switch.engaged_by, kind="kill switch")
                 return Result(state=StepState.STOPPED, reason=words_, sent=False)
         reason = "it was stopped, and let go again, at this very moment"
         return Result(state=StepState.STOPPED, reason=reason, sent=False)
+
+    def _is_held(self, switch: KillSwitch, host: Host) -> bool:
+        """What the statement that marks a step started asks, for one switch."""
+        return kill_switch.covers(
+            switch,
+            runbook=self.execution.runbook,
+            hosts=(host.name,),
+            services=self.services,
+            tags=kill_switch.tag_names(host.tags),
+            emergency_at=self.execution.emergency_at,
+        )
 
     async def _end(
         self, host: Host, step: Single, run: StepRun, result: Result, log_of: "StepLog"
@@ -443,14 +498,27 @@ class Walk:
         tail = tuple(log_of.tail)
         if result.ok:
             self._done += 1
-        event = StepFinished(execution=self.execution, step=ended, tail=tail, look=result.look)
+            self._away.discard(host.name)
+        pause = self._pause(host.name, run.step, step, result)
+        event: Event = StepFinished(execution=self.execution, step=ended, tail=tail, look=result.look)
+        if pause is not None:
+            tries = self._tries.get((host.name, run.step), 0)
+            ended = replace(ended, next_attempt_at=self.tools.clock.now() + timedelta(seconds=pause))
+            event = StepRetried(
+                execution=self.execution,
+                step=ended,
+                reason=result.reason or "its outcome was lost",
+                seconds=pause,
+                attempt=tries + 2,
+                most=1 + (step.retries if isinstance(step, Run) and not result.unreached else MOST_RETRIES),
+            )
 
         def end(connection: Connection) -> None:
             executions.end_step(connection, ended, execution=self.execution, done=1 if result.ok else 0)
             self.tools.reporter.report(connection, event, ended.ended_at or ended.started_at)
 
         await self._write(end)
-        self._earlier[(run.host, run.step)] = ended
+        self._remember(ended)
         return replace(result, tail=tail), ended
 
     async def _look(self, host: Host, argv: Sequence[str]) -> str:
@@ -490,7 +558,9 @@ class Walk:
         except HostError as error:
             if cord.pulled:
                 return Result(state=StepState.STOPPED, reason=cord.reason, sent=False)
-            return Result(state=StepState.FAILED, reason=str(error), sent=False)
+            self._away.add(host.name)
+            unreached = isinstance(error, HostUnreachable)
+            return Result(state=StepState.FAILED, reason=str(error), sent=False, unreached=unreached)
 
     async def _run(self, host: Host, step: Run, cord: StopCord, log_of: "StepLog", deadline: float) -> Result:
         if step.unless is not None:
@@ -603,7 +673,9 @@ class Walk:
 
         return await self.tools.remote.run(
             host,
-            RemoteCommand(line=shell_line(argv, sudo=sudo), timeout=min(timeout, left), max_lines=MOST_LINES),
+            RemoteCommand(
+                line=shell_line(argv, sudo=sudo), timeout=min(timeout, left), max_lines=MOST_LINES, patient=False
+            ),
             cord=cord,
             on_line=on_line,
             on_group=log_of.note_group,
@@ -662,7 +734,8 @@ class Walk:
             ):
                 status = response.status
         except aiohttp.ClientConnectorError as error:
-            return Result(state=StepState.FAILED, reason=f"{url.host} cannot be reached: {error}", sent=False)
+            reason = f"{url.host} cannot be reached: {error}"
+            return Result(state=StepState.FAILED, reason=reason, sent=False, unreached=True)
         except (aiohttp.ClientError, TimeoutError) as error:
             reason = f"no answer from {url.host} ({type(error).__name__})"
             state = StepState.FAILED if step.idempotent else StepState.INTERRUPTED
@@ -677,6 +750,8 @@ class Walk:
         now = self.tools.clock.now()
         to, reason = self._ending(results)
         tail = next((r.tail for r in results if r.state is not HostState.SUCCEEDED and r.tail), ())
+        told = {r.host for r in results if r.state in {HostState.SUCCEEDED, HostState.FAILED}}
+        reached = {host: host not in self._away for host in told}
 
         def finish(connection: Connection) -> None:
             found = executions.get(connection, self.execution.id)
@@ -705,6 +780,7 @@ class Walk:
                 by=self.stopping.by if self.stopping else None,
                 epoch=self.execution.epoch,
                 tail=tail,
+                reached=reached,
             )
 
         try:
@@ -859,10 +935,12 @@ def end_execution(
     epoch: int | None = None,
     tail: Sequence[OutputLine] = (),
     gate: str | None = None,
+    reached: Mapping[str, bool] | None = None,
 ) -> Execution:
     """Everything that goes with an ending, in one transaction: state, audit, locks, cooldowns, breakers, words.
 
-    *Interrupted* keeps its locks and its budgets, because what it did is unknown. Raises TooLate and LeaseLost.
+    *Interrupted* keeps its locks and its budgets, because what it did is unknown. `reached`: which hosts could be
+    connected to, and which could not. Raises TooLate and LeaseLost.
     """
     ended = executions.move(
         connection,
@@ -888,7 +966,7 @@ def end_execution(
         return ended
     controls.free_locks(connection, execution.id)
     _return_cooldowns(connection, ended, steps)
-    _replay_breakers(connection, reporter, ended, hosts, now)
+    _breakers_of(connection, reporter, ended, hosts, reached or {}, now)
     waiting = approvals.decide(connection, execution.id, to=ApprovalState.WITHDRAWN, by="handrail", now=now)
     if waiting is not None:
         reporter.report(connection, ApprovalDecided(execution=ended, approval=waiting, actor=by), now)
@@ -950,23 +1028,54 @@ def _return_cooldowns(connection: Connection, execution: Execution, steps: Seque
     controls.return_cooldowns(connection, execution.id, [h for h in execution.hosts if h not in changed])
 
 
-def _replay_breakers(
-    connection: Connection, reporter: Reporter, execution: Execution, hosts: Sequence[HostRun], now: datetime
+def _breakers_of(
+    connection: Connection,
+    reporter: Reporter,
+    execution: Execution,
+    hosts: Sequence[HostRun],
+    reached: Mapping[str, bool],
+    now: datetime,
 ) -> None:
+    """What an ending says about the runbook on each host, and about the way there."""
     if not controls.was_admitted(connection, execution.id):
         return
-    states = {host.host: host.state for host in hosts}
-    for before in controls.breakers(connection, execution.runbook, execution.hosts):
-        state = states.get(before.host)
-        if state in {HostState.SUCCEEDED, HostState.FAILED, HostState.TIMED_OUT}:
-            succeeded = state is HostState.SUCCEEDED
+    judged = {HostState.SUCCEEDED: True, HostState.FAILED: False, HostState.TIMED_OUT: False}
+    outcomes = {host.host: judged[host.state] for host in hosts if host.state in judged}
+    replay_breakers(connection, reporter, execution, execution.runbook, outcomes, now)
+    replay_breakers(connection, reporter, execution, TRANSPORT, reached, now)
+
+
+def replay_breakers(
+    connection: Connection,
+    reporter: Reporter,
+    execution: Execution,
+    runbook: str,
+    outcomes: Mapping[str, bool],
+    now: datetime,
+) -> None:
+    """Count each host's outcome in its breaker; a host without one gives its trial back."""
+    for before in controls.breakers(connection, runbook, execution.hosts):
+        if before.host in outcomes:
+            succeeded = outcomes[before.host]
             after = circuit_breaker.after(before, succeeded=succeeded, execution_id=execution.id, now=now)
         else:
             after = circuit_breaker.given_back(before, execution.id)
         if after != before:
             controls.set_breakers(connection, [after])
-        if after.state is not before.state:
-            reporter.report(connection, BreakerMoved(breaker=after, execution=execution), now)
+        if after.state is before.state:
+            continue
+        reporter.report(connection, BreakerMoved(breaker=after, execution=execution), now)
+        audit.append(
+            connection,
+            at=now,
+            kind=f"breaker.{after.state.name.lower()}",
+            actor=HANDRAIL,
+            origin=Origin.ENGINE,
+            execution_id=execution.id,
+            breaker=circuit_breaker.name(after),
+            before=before.state.value,
+            failures=after.failures,
+        )
 
 
 def cancelled(connection: Connection, reporter: Reporter, execution: Execution, now: datetime) -> Execution:

@@ -43,7 +43,7 @@ class Interruptions:
         raw = executions.plan_of(connection, execution.id)
         plan = from_json(raw) if raw is not None else None
         if plan is not None and execution.cancel_at is None and all(_may_repeat(plan, s.host, s.step) for s in steps):
-            self._continue(connection, execution, plan, now, [s.step for s in steps])
+            self._continue(connection, execution, now, [s.step for s in steps])
             return
         names = ", ".join(f"step {s.step} on {s.host} ({s.title})" for s in steps) or "what it was doing"
         end_execution(
@@ -57,10 +57,7 @@ class Interruptions:
             leaving=(State.RUNNING,),
         )
 
-    def _continue(
-        self, connection: Connection, execution: Execution, plan: StoredPlan, now: datetime, repeated: Sequence[str]
-    ) -> None:
-        resume = {part.host: _next_place(connection, execution.id, part) for part in plan.hosts}
+    def _continue(self, connection: Connection, execution: Execution, now: datetime, repeated: Sequence[str]) -> None:
         moved = executions.move(
             connection,
             execution.id,
@@ -70,7 +67,6 @@ class Interruptions:
             reason="continued after an interruption",
             phase=Phase.APPLY.value,
             queued_at=now,
-            resume=resume,
         )
         what = f"step {repeated[0]} runs again (it may be repeated)" if repeated else "nothing was in flight"
         event = ExecutionContinued(execution=moved, actor=None, words=f"Handrail was restarted and goes on: {what}")
@@ -87,6 +83,9 @@ class Interruptions:
         origin: Origin,
     ) -> Answer | OperatorError:
         now = self.tools.clock.now()
+        former = executions.get(connection, execution_id)
+        if again:
+            executions.order_again(connection, execution_id, host=host, place=first, now=now)
         words_ = f"{mention(actor)} resumes it: " + (f"step {first} again" if again else f"after step {int(first) - 1}")
         moved = executions.move(
             connection,
@@ -101,7 +100,7 @@ class Interruptions:
             queued_at=now,
             ended_at=None,
             ending=None,
-            resume={host: first},
+            resume={**(former.resume or {}), host: first},
             cancel_at=None,
             cancel_by=None,
             cancel_reason=None,
@@ -196,14 +195,18 @@ def _may_repeat(plan: StoredPlan, host: str, place: str) -> bool:
 
 
 def _next_place(connection: Connection, execution_id: int, part: HostPlan) -> str:
-    """The first step of a host that has not ended well; one past the last when all have."""
+    """The first step of a host that has not ended well; one past the last when all have.
+
+    What a person has once decided to leave behind is not looked at again.
+    """
     done = {
         s.step
         for s in executions.steps_of(connection, execution_id)
         if s.host == part.host and s.state in {StepState.SUCCEEDED, StepState.SKIPPED}
     }
+    first = int((executions.get(connection, execution_id).resume or {}).get(part.host, 1))
     for place, _ in numbered(part.steps):
-        if place not in done:
+        if place not in done and int(place.split(".")[0]) >= first:
             return place.split(".")[0]
     return str(len(part.steps) + 1)
 

@@ -24,6 +24,7 @@ RENEW = 2.0
 REAP = 1.0
 WATCH = 0.2
 POLL = 0.5
+REMIND = 30.0
 AT_ONCE = 200
 """Executions one owner carries at the same time."""
 
@@ -50,6 +51,7 @@ class Owner:
                 ("reap", REAP, self._reap),
                 ("watch", WATCH, self._watch),
                 ("approvals", REAP, self.engine.expire_approvals),
+                ("switches", REMIND, self.engine.remind_of_switches),
             ):
                 group.create_task(self._supervise(name, every, work), name=f"owner-{name}")
 

@@ -5,7 +5,7 @@ Probes pass the read-only guard before they reach a host; what they print become
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -13,7 +13,7 @@ from runbooks.catalog import Entry
 from runbooks.commands import shell_line
 from runbooks.definition import Check, Duration, Expect, Facts, Parallel, Parameters, Plan, Reading, Require, Run, Step
 from runbooks.plans import HostPlan, StoredPlan
-from runbooks.remote import Ended, Host, Line, Remote, RemoteCommand, Stream
+from runbooks.remote import Ended, Host, Line, Remote, RemoteCommand, Stream, Unreached
 from safety.clock import words
 from safety.command_guard import CommandGuard, Judgement, Severity
 from storage.canonical import canonical
@@ -27,8 +27,10 @@ PROBE_LIMIT = 90.0
 class HostProbe:
     """The read-only look at one host that a runbook's `probe` is given."""
 
-    def __init__(self, host: Host, remote: Remote, guard: CommandGuard) -> None:
-        self._host, self._remote, self._guard = host, remote, guard
+    def __init__(
+        self, host: Host, remote: Remote, guard: CommandGuard, on_retry: Callable[[Unreached], None] | None = None
+    ) -> None:
+        self._host, self._remote, self._guard, self._on_retry = host, remote, guard, on_retry
 
     @property
     def name(self) -> str:
@@ -53,7 +55,10 @@ class HostProbe:
         lines: list[Line] = []
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else float(timeout)
         finished = await self._remote.run(
-            self._host, RemoteCommand(line=line, timeout=seconds, max_lines=5_000), on_line=lines.append
+            self._host,
+            RemoteCommand(line=line, timeout=seconds, max_lines=5_000),
+            on_line=lines.append,
+            on_retry=self._on_retry,
         )
         printed = [one for one in lines if one.stream is Stream.OUT]
         if finished.ended is not Ended.EXITED:
@@ -98,12 +103,20 @@ class Planner:
     def __post_init__(self) -> None:
         self._slots: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(PROBES_PER_HOST))
 
-    async def make_plan(self, entry: Entry, params: Parameters, hosts: Sequence[Host]) -> StoredPlan:
-        """Probe all hosts side by side, then plan each.
+    async def make_plan(
+        self,
+        entry: Entry,
+        params: Parameters,
+        hosts: Sequence[Host],
+        on_retry: Callable[[Unreached], None] | None = None,
+    ) -> StoredPlan:
+        """Probe all hosts side by side, then plan each. `on_retry` hears of every host that has to be tried again.
 
         Raises PlanningFailed or HostError for the first host that can't be planned; nothing was changed then.
         """
-        found = await asyncio.gather(*(self.probe(entry, params, host) for host in hosts), return_exceptions=True)
+        found = await asyncio.gather(
+            *(self.probe(entry, params, host, on_retry) for host in hosts), return_exceptions=True
+        )
         parts, services, notes = [], set[str](), list[str]()
         for host, facts in zip(hosts, found, strict=True):
             if isinstance(facts, BaseException):
@@ -115,12 +128,18 @@ class Planner:
                 notes.append(plan.note)
         return StoredPlan(hosts=tuple(parts), services=tuple(sorted(services)), notes=tuple(notes))
 
-    async def probe(self, entry: Entry, params: Parameters, host: Host) -> Facts:
+    async def probe(
+        self,
+        entry: Entry,
+        params: Parameters,
+        host: Host,
+        on_retry: Callable[[Unreached], None] | None = None,
+    ) -> Facts:
         """The facts of one host, its name among them. Raises PlanningFailed or HostError."""
         async with self._slots[host.name]:
             try:
                 async with asyncio.timeout(PROBE_LIMIT):
-                    facts = await entry.runbook.probe(HostProbe(host, self.remote, self.guard), params)
+                    facts = await entry.runbook.probe(HostProbe(host, self.remote, self.guard, on_retry), params)
             except TimeoutError as error:
                 raise PlanningFailed(f"Looking at {host.name} took longer than {words(PROBE_LIMIT)}.") from error
             except ValueError as error:

@@ -41,6 +41,13 @@ class PlanMade:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LookRetried:
+    """A host could not be reached while it was looked at for the plan; another try follows (`execution.note`)."""
+
+    execution: Execution
+
+
+@dataclass(frozen=True, kw_only=True)
 class ApprovalAsked:
     """The execution waits for consent. `why` says in words why it is needed; `notify` is a user or group id."""
 
@@ -212,16 +219,35 @@ class EmergencyUsed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SwitchReminded:
+    """A kill switch has been engaged for another hour."""
+
+    switch: KillSwitch
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitRefuses:
+    """A limit refused `count` times within an hour, which is more than people notice one by one."""
+
+    execution: Execution  # the one that was refused last
+    rule: str
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class BreakerMoved:
-    """A circuit breaker opened, half-opened or closed."""
+    """A circuit breaker opened, half-opened or closed: by an execution, or because `actor` reset it."""
 
     breaker: Breaker
-    execution: Execution
+    execution: Execution | None = None
+    actor: Actor | None = None
 
 
 Event: TypeAlias = (
     ExecutionSubmitted
     | PlanMade
+    | LookRetried
     | ApprovalAsked
     | ApprovalReminded
     | ApprovalDecided
@@ -238,7 +264,9 @@ Event: TypeAlias = (
     | SwitchEngaged
     | SwitchStopped
     | SwitchReleased
+    | SwitchReminded
     | EmergencyUsed
+    | LimitRefuses
     | BreakerMoved
 )
 

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from safety.clock import words as duration
 from storage.records import Death, Platform
 
 
@@ -48,7 +49,8 @@ class Line:
 class RemoteCommand:
     """What to run. `line` is shell text, quoted by `commands.shell_line`; `timeout` and `grace` are seconds.
 
-    At most `max_lines` lines of `max_line` characters are handed over; the rest is drained and counted.
+    At most `max_lines` lines of `max_line` characters are handed over; the rest is drained and counted. `patient`: a
+    host that can't be reached is tried again, as often as the rules allow; else whoever asks does that.
     """
 
     line: str
@@ -57,6 +59,23 @@ class RemoteCommand:
     stdin: bytes | None = None
     max_lines: int = 10_000
     max_line: int = 4_000
+    patient: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unreached:
+    """A try to reach a host failed; the next one of at most `most` is number `attempt`, in `seconds`."""
+
+    host: str
+    reason: str
+    seconds: float
+    attempt: int
+    most: int
+
+    @property
+    def words(self) -> str:
+        """For whoever waits."""
+        return f"{self.reason} Try {self.attempt} of {self.most} in {duration(self.seconds)}."
 
 
 class Ended(StrEnum):
@@ -130,6 +149,7 @@ class Remote(Protocol):
         cord: StopCord | None = None,
         on_line: Callable[[Line], None] | None = None,
         on_group: Callable[[int], None] | None = None,
+        on_retry: Callable[[Unreached], None] | None = None,
     ) -> Finished:
         """Run it to its end. Lines and the process group are handed over as they come, in order.
 

@@ -26,7 +26,18 @@ import structlog
 
 from runbooks import group as groups_of_host
 from runbooks.group import UNKNOWN, Found
-from runbooks.remote import Ended, Finished, Host, HostReport, Line, Remote, RemoteCommand, StopCord, Stream
+from runbooks.remote import (
+    Ended,
+    Finished,
+    Host,
+    HostReport,
+    Line,
+    Remote,
+    RemoteCommand,
+    StopCord,
+    Stream,
+    Unreached,
+)
 from storage.errors import (
     ConfigurationError,
     ConnectionLost,
@@ -125,12 +136,13 @@ class SshRemote(Remote):
         cord: StopCord | None = None,
         on_line: Callable[[Line], None] | None = None,
         on_group: Callable[[int], None] | None = None,
+        on_retry: Callable[[Unreached], None] | None = None,
     ) -> Finished:
         """See `Remote.run`. Stopped before it was sent, it is STOPPED without a group: nothing of it can be left."""
         cord = cord or StopCord()
         started = asyncio.get_running_loop().time()
         output = _Output(command, self._redactor, on_line, on_group)
-        session = await self._send(host, command, cord, output)
+        session = await self._send(host, command, cord, output, on_retry)
         if session is None:
             return Finished(ended=Ended.STOPPED, death=Death.STOPPED)
         try:
@@ -208,15 +220,26 @@ class SshRemote(Remote):
             self._pools[host] = _Pool(host, self._patience, self._keys, self._known)
         return self._pools[host]
 
-    async def _send(self, host: Host, command: RemoteCommand, cord: StopCord, output: "_Output") -> "_Session | None":
+    async def _send(
+        self,
+        host: Host,
+        command: RemoteCommand,
+        cord: StopCord,
+        output: "_Output",
+        on_retry: Callable[[Unreached], None] | None,
+    ) -> "_Session | None":
         """The running session; None when the cord was pulled before anything was sent. Tries as often as allowed."""
-        for pause in (*self._pauses(), None):
+        pauses = self._pauses() if command.patient else []
+        for attempt, pause in enumerate([*pauses, None], 2):
             try:
                 return await self._try_to_send(host, command, cord, output)
             except HostUnreachable as error:
                 if pause is None or self._closed:
                     raise
                 log.info("connection_retried", host=host.name, seconds=round(pause, 2), error=error.message)
+                if on_retry is not None:
+                    most = len(pauses) + 1
+                    on_retry(Unreached(host=host.name, reason=error.message, seconds=pause, attempt=attempt, most=most))
             await _unless_pulled(self._sleep(pause), cord)
             if cord.pulled:
                 return None

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from runbooks.progress import Reporter, SwitchEngaged, SwitchReleased
+from runbooks.progress import Reporter, SwitchEngaged, SwitchReleased, SwitchReminded
 from safety import kill_switch
 from storage import audit, controls, executions
 from storage.errors import TooLate
@@ -82,3 +82,12 @@ def release(
     )
     reporter.report(connection, SwitchReleased(switch=switch, actor=actor, reason=reason, channel=channel), now)
     return f"The kill switch ({switch.words}) is off. Waiting approvals can be given again."
+
+
+def remind(connection: Connection, *, reporter: Reporter, now: datetime) -> int:
+    """Tell of each switch that was engaged, or told of, an hour ago; how many. Whoever comes first does it."""
+    due = [switch for switch in controls.engaged(connection) if kill_switch.is_due(switch, now)]
+    for switch in due:
+        controls.mark_reminded(connection, switch, now)
+        reporter.report(connection, SwitchReminded(switch=switch), now)
+    return len(due)

@@ -1,19 +1,23 @@
-"""The circuit breaker of a runbook on a host: pybreaker's state machine over numbers that SQL keeps.
+"""The circuit breaker of a runbook on a host, or of the way to a host: pybreaker's state machine over numbers in SQL.
 
 pybreaker decides what an outcome does to the counters. Time is ours, because it looks at the wall clock itself: an open
-breaker half-opens after `RESET` and lets one execution through, leased by its id.
+breaker half-opens after `RESET` and lets one execution through. That trial is leased by the execution's id, for a time,
+so that one which never says how it ended does not keep the breaker shut.
 """
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pybreaker
 
-from storage.records import Breaker, BreakerState
+from storage.records import TRANSPORT, Breaker, BreakerState
 
 FAILURES = 5
 SUCCESSES = 3
 RESET = timedelta(seconds=60)
+WAY = "ssh"
+"""What people call the transport's breaker by."""
 
 
 class _FailedError(Exception):
@@ -29,18 +33,24 @@ def lets_through(breaker: Breaker, execution_id: int | None, now: datetime) -> b
     """Whether an execution may start: closed, or due for its one trial."""
     if breaker.state is BreakerState.CLOSED:
         return True
-    if breaker.probing is not None and breaker.probing != execution_id:
+    if breaker.probing not in {None, execution_id} and (breaker.probing_until is None or now < breaker.probing_until):
         return False
     due = opens_at(breaker)
     return breaker.state is BreakerState.HALF_OPEN or (due is not None and due <= now)
 
 
-def admitted(breaker: Breaker, execution_id: int) -> Breaker:
-    """After an execution was let through: a trial is leased to it."""
+def admitted(breaker: Breaker, execution_id: int, *, until: datetime) -> Breaker:
+    """After an execution was let through: a trial is leased to it, until then at the longest."""
     if breaker.state is BreakerState.CLOSED:
         return breaker
     successes = 0 if breaker.state is BreakerState.OPEN else breaker.successes
-    return replace(breaker, state=BreakerState.HALF_OPEN, successes=successes, probing=execution_id)
+    return replace(
+        breaker,
+        state=BreakerState.HALF_OPEN,
+        successes=successes,
+        probing=execution_id,
+        probing_until=until,
+    )
 
 
 def after(breaker: Breaker, *, succeeded: bool, execution_id: int, now: datetime) -> Breaker:
@@ -70,13 +80,22 @@ def after(breaker: Breaker, *, succeeded: bool, execution_id: int, now: datetime
         failures=storage.counter,
         successes=storage.success_counter,
         opened_at=now if state is BreakerState.OPEN else None,
-        probing=None if breaker.probing == execution_id else breaker.probing,
+        **_freed(breaker, execution_id),
     )
 
 
 def given_back(breaker: Breaker, execution_id: int) -> Breaker:
     """After an execution that says nothing about the host (cancelled, stopped): its trial is free again."""
-    return replace(breaker, probing=None) if breaker.probing == execution_id else breaker
+    return replace(breaker, **_freed(breaker, execution_id))
+
+
+def _freed(breaker: Breaker, execution_id: int) -> dict[str, Any]:
+    return {"probing": None, "probing_until": None} if breaker.probing == execution_id else {}
+
+
+def name(breaker: Breaker) -> str:
+    """As people type it: "restart-service on web-01", "ssh on web-01" for the way to a host."""
+    return f"{breaker.runbook if breaker.runbook != TRANSPORT else WAY} on {breaker.host}"
 
 
 def _outcome(succeeded: bool) -> None:

@@ -14,8 +14,17 @@ from safety import circuit_breaker
 from safety.clock import words
 from safety.command_guard import Judgement, Severity
 from safety.decision import Decision, Outcome, Verdict
-from safety.token_bucket import Rate, used, wait
-from storage.records import Approval, ApprovalState, Breaker, BreakerState, Consent, Danger, KillSwitch
+from safety.token_bucket import Rate, shown, wait
+from storage.records import (
+    TRANSPORT,
+    Approval,
+    ApprovalState,
+    Breaker,
+    BreakerState,
+    Consent,
+    Danger,
+    KillSwitch,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -161,14 +170,13 @@ def rate_limit(proposal: Proposal, facts: Facts) -> Verdict:
     for bucket in facts.buckets:
         seconds = wait(bucket.rate, bucket.tat, now)
         if seconds > 0:
-            taken = used(bucket.rate, bucket.tat, now)
             return _refuse(
                 "rate limits",
-                f"{bucket.words}: {taken} of {bucket.rate} are taken. The next one is free in {words(seconds)}.",
+                f"{bucket.words}: {shown(bucket.rate, bucket.tat, now)}.",
                 until=facts.now + timedelta(seconds=seconds),
                 rule=f"limits:{bucket.key}",
             )
-    return _allow("rate limits", "; ".join(f"{b.words} {used(b.rate, b.tat, now)} of {b.rate}" for b in facts.buckets))
+    return _allow("rate limits", "; ".join(f"{b.words}: {shown(b.rate, b.tat, now)}" for b in facts.buckets))
 
 
 def cooldown(proposal: Proposal, facts: Facts) -> Verdict:
@@ -183,6 +191,7 @@ def cooldown(proposal: Proposal, facts: Facts) -> Verdict:
             f"{proposal.runbook} ran on {host} less than {words(proposal.cooldown.total_seconds())} ago. "
             f"It may run there again in {left}.",
             until=until,
+            rule=f"cooldown:{proposal.runbook}",
         )
     return _allow("cooldown", "none running")
 
@@ -193,20 +202,33 @@ def breaker(proposal: Proposal, facts: Facts) -> Verdict:
         return _allow("circuit breaker", "not counted")
     for one in facts.breakers:
         if not circuit_breaker.lets_through(one, proposal.execution_id, facts.now):
-            due = circuit_breaker.opens_at(one)
-            if one.state is BreakerState.OPEN and due is not None:
-                left = words((due - facts.now).total_seconds())
-                return _refuse(
-                    "circuit breaker",
-                    f"{one.runbook} failed {circuit_breaker.FAILURES} times in a row on {one.host}. "
-                    f"One trial may run in {left}; look at `/runbook status` for why it failed.",
-                    until=due,
-                )
-            return _refuse(
-                "circuit breaker",
-                f"{one.runbook} on {one.host} is being tried by #{one.probing}. Wait for that one to end.",
-            )
+            return breaker_refusal(one, facts.now)
     return _allow("circuit breaker", "closed")
+
+
+def breaker_refusal(one: Breaker, now: datetime) -> Verdict:
+    """What to say where a breaker lets nothing through."""
+    is_transport = one.runbook == TRANSPORT
+    rule = f"breaker:{circuit_breaker.name(one)}"
+    due = circuit_breaker.opens_at(one)
+    if one.state is BreakerState.OPEN and due is not None:
+        left = words(max(0.0, (due - now).total_seconds()))
+        what = f"{one.host} could not be reached" if is_transport else f"{one.runbook} failed on {one.host}"
+        return _refuse(
+            "circuit breaker",
+            f"{what} {circuit_breaker.FAILURES} times in a row. One trial may run in {left}; "
+            "`/runbook history` shows why they failed, "
+            f"`/runbook breaker reset {circuit_breaker.name(one)}` closes it.",
+            until=due,
+            rule=rule,
+        )
+    what = f"The way to {one.host}" if is_transport else f"{one.runbook} on {one.host}"
+    return _refuse(
+        "circuit breaker",
+        f"{what} is being tried by #{one.probing}. Wait for that one to end.",
+        until=one.probing_until,
+        rule=rule,
+    )
 
 
 def approval(proposal: Proposal, facts: Facts) -> Verdict:

@@ -1,9 +1,12 @@
 """What a kill switch covers, and how services compare."""
 
 from collections.abc import Collection, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from storage.records import Execution, KillSwitch, Scope
+
+REMIND = timedelta(hours=1)
+"""How often people are reminded of an engaged switch."""
 
 
 def service_names(unit: str) -> tuple[str, ...]:
@@ -55,6 +58,11 @@ def covers(
             return switch.subject in services
         case Scope.TAG:
             return switch.subject in tags
+
+
+def is_due(switch: KillSwitch, now: datetime) -> bool:
+    """Whether people are to be reminded of an engaged switch."""
+    return now - (switch.reminded_at or switch.engaged_at) >= REMIND
 
 
 def holds(switch: KillSwitch, execution: Execution) -> bool:

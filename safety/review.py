@@ -3,22 +3,29 @@
 `review` only checks budgets; `take_budgets` takes them, once per execution, in the transaction that admits it.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from safety import circuit_breaker, kill_switch
-from safety.decision import Decision
-from safety.gates import Bucket, Facts, Proposal, judge
+from safety.clock import words
+from safety.decision import Decision, Outcome, Verdict
+from safety.gates import Bucket, Facts, Proposal, breaker_refusal, judge
 from safety.roles import Directory, NoGroups, People, Permission
-from safety.token_bucket import Rate, take, wait
+from safety.token_bucket import Limits, Rate, Rates, take, wait
 from storage import approvals, audit, controls
-from storage.records import Actor, Consent, Danger, Origin
+from storage.records import TRANSPORT, Actor, Consent, Danger, Origin
 
 PROBES = Rate(limit=30, period=60.0)
 """Probes and dry runs: each person's own bucket."""
+TRIAL = timedelta(minutes=2)
+"""How long a look at a host, or an execution that says nothing else, may hold the trial of a breaker."""
+REFUSALS_AN_HOUR = 10
+"""More refusals by one limit than this are worth telling everybody."""
+LIMITING = ("blast radius", "rate limits", "cooldown")
+"""The gates that are limits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +44,7 @@ class Policy:
     )
     expire: timedelta = timedelta(minutes=15)
     notify: str | None = None
-    global_rate: Rate = field(default_factory=lambda: Rate(limit=50, period=60.0))
-    service_rate: Rate = field(default_factory=lambda: Rate(limit=10, period=60.0))
-    runbook_rate: Rate = field(default_factory=lambda: Rate(limit=5, period=60.0))
+    limits: Limits = field(default_factory=Limits)
 
     def may(self, person: str, permission: Permission) -> bool:
         """Whether this person's roles allow it now."""
@@ -75,7 +80,10 @@ def gather(connection: Connection, proposal: Proposal, policy: Policy, now: date
         ),
         buckets=_buckets(connection, proposal, policy),
         cooldowns={host: row.until for host, row in cooldowns.items() if row.execution_id not in own},
-        breakers=tuple(controls.breakers(connection, proposal.runbook, proposal.hosts)),
+        breakers=(
+            *controls.breakers(connection, TRANSPORT, proposal.hosts),
+            *controls.breakers(connection, proposal.runbook, proposal.hosts),
+        ),
         approval=given,
         approver_may=given is not None
         and given.decided_by is not None
@@ -86,11 +94,19 @@ def gather(connection: Connection, proposal: Proposal, policy: Policy, now: date
 
 
 def _buckets(connection: Connection, proposal: Proposal, policy: Policy) -> tuple[Bucket, ...]:
-    wanted = [
-        ("global", "Everything together", policy.global_rate),
-        *((f"service:{name}", f"Service {name}", policy.service_rate) for name in proposal.services),
-        (f"runbook:{proposal.runbook}", f"Runbook {proposal.runbook}", policy.runbook_rate),
+    limits = policy.limits
+    rules: list[tuple[str, str, Rates]] = [
+        ("global", "Everything together", limits.everything),
+        *((f"service:{name}", f"Service {name}", limits.service) for name in proposal.services),
+        (
+            f"runbook:{proposal.runbook}",
+            f"Runbook {proposal.runbook}",
+            limits.runbooks.get(proposal.runbook, limits.runbook),
+        ),
+        (f"person:{proposal.actor}", "You", limits.person),
     ]
+    # The rate is part of the key: another one in the settings begins with a full bucket.
+    wanted = [(f"{rule} {rate}", words, rate) for rule, words, rates in rules for rate in rates]
     tats = controls.buckets(connection, [key for key, _, _ in wanted])
     return tuple(Bucket(key=key, words=words, rate=rate, tat=tats.get(key)) for key, words, rate in wanted)
 
@@ -122,8 +138,13 @@ def review(
     return decision
 
 
-def take_budgets(connection: Connection, proposal: Proposal, policy: Policy, *, now: datetime) -> None:
-    """Take every budget of an execution that was just allowed, once; the caller's transaction makes it all or none."""
+def take_budgets(
+    connection: Connection, proposal: Proposal, policy: Policy, *, now: datetime, trial: timedelta = TRIAL
+) -> None:
+    """Take every budget of an execution that was just allowed, once; the caller's transaction makes it all or none.
+
+    `trial`: for how long at most it holds the one trial of a breaker that was open.
+    """
     if proposal.execution_id is None or not controls.admit(connection, proposal.execution_id, now):
         return
     if proposal.danger.changes_hosts:
@@ -136,8 +157,41 @@ def take_budgets(connection: Connection, proposal: Proposal, policy: Policy, *, 
             connection, proposal.execution_id, proposal.runbook, proposal.hosts, now + proposal.cooldown
         )
     known = controls.breakers(connection, proposal.runbook, proposal.hosts)
-    leased = [circuit_breaker.admitted(one, proposal.execution_id) for one in known]
+    leased = [circuit_breaker.admitted(one, proposal.execution_id, until=now + trial) for one in known]
     controls.set_breakers(connection, [new for old, new in zip(known, leased, strict=True) if new != old])
+
+
+def begin_look(
+    connection: Connection, *, execution_id: int, person: str, hosts: Sequence[str], now: datetime
+) -> Verdict | None:
+    """Take one probe of the person, and the trial of each host's transport that was open; or why not."""
+    ways = controls.breakers(connection, TRANSPORT, hosts)
+    for way in ways:
+        if not circuit_breaker.lets_through(way, execution_id, now):
+            return breaker_refusal(way, now)
+    seconds = take_probe(connection, person, now)
+    if seconds > 0:
+        return Verdict(
+            gate="rate limits",
+            outcome=Outcome.REFUSE,
+            reason=(
+                f"You looked at hosts {PROBES.limit} times within a minute. The next look is free in {words(seconds)}."
+            ),
+            until=now + timedelta(seconds=seconds),
+            rule=f"limits:probe:{person}",
+        )
+    leased = [circuit_breaker.admitted(way, execution_id, until=now + TRIAL) for way in ways]
+    controls.set_breakers(connection, [new for old, new in zip(ways, leased, strict=True) if new != old])
+    return None
+
+
+def refused_too_often(connection: Connection, rule: str, now: datetime) -> int | None:
+    """Count one refusal of a limit: how many there were within the hour, once when that becomes too many."""
+    count = controls.count_refusal(connection, rule, now, within=timedelta(hours=1))
+    if count <= REFUSALS_AN_HOUR or controls.was_alerted(connection, rule, since=now - timedelta(hours=1)):
+        return None
+    controls.mark_alerted(connection, rule)
+    return count
 
 
 def take_probe(connection: Connection, person: str, now: datetime) -> float:

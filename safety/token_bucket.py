@@ -1,10 +1,14 @@
 """Rate limits: GCRA, which keeps one number per bucket (when it would be full again).
 
-`50/min` is a bucket of 50 that refills evenly within a minute.
+`50/min` is a bucket of 50 that refills evenly within a minute. A rule may have several windows (`5/min` and `7/day`):
+each is a bucket of its own, and all must have a token.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from safety.clock import words
 
 _PERIODS = {
     "s": 1,
@@ -31,6 +35,26 @@ class Rate:
         name = next((n for n in ("s", "min", "h", "day") if _PERIODS[n] == self.period), f"{self.period:g} s")
         return f"{self.limit}/{name}"
 
+    @property
+    def window(self) -> str:
+        """The window as people say it: "minute", "hour", "30 s"."""
+        long = {1: "second", 60: "minute", 3600: "hour", 86400: "day"}
+        return long.get(int(self.period)) or words(self.period)
+
+
+Rates = tuple[Rate, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How many executions may be admitted; `runbooks` are the rates of single ones instead of `runbook`."""
+
+    everything: Rates = (Rate(limit=50, period=60.0),)
+    service: Rates = (Rate(limit=10, period=60.0),)
+    runbook: Rates = (Rate(limit=5, period=60.0),)
+    person: Rates = (Rate(limit=20, period=60.0),)
+    runbooks: Mapping[str, Rates] = field(default_factory=dict)
+
 
 def parse_rate(text: str) -> Rate:
     """`50/min`, `3/hour`, `7/day`; raises ValueError in words."""
@@ -50,8 +74,21 @@ def wait(rate: Rate, tat: float | None, now: float) -> float:
     return max(0.0, take(rate, tat, now) - rate.period - now)
 
 
+def returns(rate: Rate, tat: float | None, now: float) -> float:
+    """Seconds until one more token is there; 0 while the bucket is full."""
+    if tat is None or tat <= now:
+        return 0.0
+    return (tat - now) % (rate.period / rate.limit) or rate.period / rate.limit
+
+
 def used(rate: Rate, tat: float | None, now: float) -> int:
     """How many tokens are taken at this moment."""
     if tat is None or tat <= now:
         return 0
     return min(rate.limit, -int(-(tat - now) * rate.limit / rate.period // 1))
+
+
+def shown(rate: Rate, tat: float | None, now: float) -> str:
+    """ "2 of 5 this minute, next in 12 s"."""
+    taken, seconds = used(rate, tat, now), returns(rate, tat, now)
+    return f"{taken} of {rate.limit} this {rate.window}" + (f", next in {words(seconds)}" if taken else "")

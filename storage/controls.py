@@ -5,10 +5,10 @@ buckets is `safety.token_bucket`'s and of the breakers `safety.circuit_breaker`'
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from storage import tables as t
@@ -52,6 +52,15 @@ def release(connection: Connection, scope: Scope, subject: str) -> KillSwitch | 
     ).first()
     bump(connection)
     return None if row is None else _switch(row)
+
+
+def mark_reminded(connection: Connection, switch: KillSwitch, now: datetime) -> None:
+    """Remember that people were reminded of it."""
+    connection.execute(
+        update(t.kill_switches)
+        .where(t.kill_switches.c.scope == switch.scope.value, t.kill_switches.c.subject == switch.subject)
+        .values(reminded_at=now)
+    )
 
 
 def engaged(connection: Connection) -> list[KillSwitch]:
@@ -175,6 +184,28 @@ def admit(connection: Connection, execution_id: int, now: datetime) -> bool:
     return True
 
 
+def count_refusal(connection: Connection, rule: str, now: datetime, *, within: timedelta) -> int:
+    """Note that a limit refused; how often it did within this time, this one included. Older ones are forgotten."""
+    connection.execute(delete(t.refusals).where(t.refusals.c.at <= now - within))
+    connection.execute(insert(t.refusals).values(rule=rule[:300], at=now, alerted=False))
+    counted = select(func.count()).select_from(t.refusals).where(t.refusals.c.rule == rule[:300])
+    return int(connection.scalar(counted) or 0)
+
+
+def was_alerted(connection: Connection, rule: str, *, since: datetime) -> bool:
+    """Whether people were told of this limit's refusals since then."""
+    told = select(t.refusals.c.id).where(
+        t.refusals.c.rule == rule[:300], t.refusals.c.alerted.is_(True), t.refusals.c.at > since
+    )
+    return connection.execute(told.limit(1)).first() is not None
+
+
+def mark_alerted(connection: Connection, rule: str) -> None:
+    """People are told of this limit's refusals now: its newest one remembers it."""
+    newest = select(func.max(t.refusals.c.id)).where(t.refusals.c.rule == rule[:300]).scalar_subquery()
+    connection.execute(update(t.refusals).where(t.refusals.c.id == newest).values(alerted=True))
+
+
 # --- circuit breakers -------------------------------------------------------------------------------------------------
 
 
@@ -185,8 +216,22 @@ def breakers(connection: Connection, runbook: str, hosts: Collection[str]) -> li
         .where(t.breakers.c.runbook == runbook, t.breakers.c.host.in_(sorted(hosts)))
         .with_for_update()
     )
-    known = {row.host: Breaker(**{**row._mapping, "state": BreakerState(row.state)}) for row in rows}
+    known = {row.host: _breaker(row) for row in rows}
     return [known.get(host) or Breaker(runbook=runbook, host=host) for host in hosts]
+
+
+def used_breakers(connection: Connection, *, runbook: str | None = None, host: str | None = None) -> list[Breaker]:
+    """Those that are not simply closed: open, half-open, or with failures counted."""
+    query = select(t.breakers).where(or_(t.breakers.c.state != BreakerState.CLOSED.value, t.breakers.c.failures > 0))
+    if runbook is not None:
+        query = query.where(t.breakers.c.runbook == runbook)
+    if host is not None:
+        query = query.where(t.breakers.c.host == host)
+    return [_breaker(row) for row in connection.execute(query.order_by(t.breakers.c.runbook, t.breakers.c.host))]
+
+
+def _breaker(row: Row[Any]) -> Breaker:
+    return Breaker(**{**row._mapping, "state": BreakerState(row.state)})
 
 
 def set_breakers(connection: Connection, changed: Sequence[Breaker]) -> None:

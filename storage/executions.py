@@ -531,6 +531,7 @@ def end_step(connection: Connection, step: StepRun, *, execution: Execution, don
             reason=step.reason,
             lines=step.lines,
             dropped=step.dropped,
+            next_attempt_at=step.next_attempt_at,
         )
     )
     if done:
@@ -550,6 +551,21 @@ def interrupt_steps(connection: Connection, execution_id: int, *, now: datetime,
         .returning(t.step_runs)
     )
     return [_step(row) for row in rows]
+
+
+def order_again(connection: Connection, execution_id: int, *, host: str, place: str, now: datetime) -> None:
+    """A person wants this step, or what of its group has not ended well, tried once more: it is due now."""
+    c = t.step_runs.c
+    connection.execute(
+        update(t.step_runs)
+        .where(
+            c.execution_id == execution_id,
+            c.host == host,
+            or_(c.step == place, c.step.like(f"{place}.%")),
+            c.state.not_in([StepState.SUCCEEDED.value, StepState.SKIPPED.value]),
+        )
+        .values(next_attempt_at=now)
+    )
 
 
 def note_group(connection: Connection, step: StepRun, pgid: int) -> None:

@@ -19,6 +19,7 @@ from runbooks.remote import (
     RemoteCommand,
     StopCord,
     Stream,
+    Unreached,
 )
 from storage.records import Death, Execution
 
@@ -111,6 +112,7 @@ class Reply:
     lost: bool = False
     raises: Exception | None = None
     altered: bool = False
+    unreached: Unreached | None = None  # one try before this answer
     release: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -141,13 +143,17 @@ class FakeRemote:
         cord: StopCord | None = None,
         on_line: Callable[[Line], None] | None = None,
         on_group: Callable[[int], None] | None = None,
+        on_retry: Callable[[Unreached], None] | None = None,
     ) -> Finished:
-        """As the table says."""
+        """As the table says; nothing is tried again here."""
         self.ran.append((host.name, command.line))
         self.commands.append(command)
         reply = self._reply(command.line)
         async with self._changed:
             self._changed.notify_all()
+        if reply.unreached is not None and on_retry is not None:
+            on_retry(reply.unreached)
+            await asyncio.sleep(0.05)
         if reply.raises is not None:
             raise reply.raises
         group = next(self._groups)

@@ -77,7 +77,7 @@ def test_what_the_file_says_becomes_values(folder: Path) -> None:
     assert policy.expire == timedelta(minutes=20)
     assert policy.people.roles == {"UALICE": Role.ADMIN, "S0ONCALL": Role.NOC, "cli:root": Role.MANAGER}
     assert policy.consents[Danger.HIGH] is Consent.NONE
-    assert policy.global_rate.limit == 20
+    assert policy.limits.everything[0].limit == 20
     assert found.catalog.get("restart-service").cooldown == timedelta(minutes=5)
     assert found.groups == {"S0ONCALL"}
 

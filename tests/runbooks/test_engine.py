@@ -3,22 +3,35 @@
 import asyncio
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import update
 
 from runbooks import Category, Danger, Expect, Facts, Parameters, Plan, Probe, Require, Run, Runbook, positional
-from runbooks.progress import ApprovalAsked, ExecutionContinued, ExecutionInterrupted, StepFinished, SwitchStopped
+from runbooks.progress import (
+    ApprovalAsked,
+    BreakerMoved,
+    ExecutionContinued,
+    ExecutionInterrupted,
+    LimitRefuses,
+    LookRetried,
+    StepFinished,
+    SwitchReminded,
+    SwitchStopped,
+)
+from runbooks.remote import Unreached
+from safety.clock import SystemClock
 from safety.decision import Outcome
-from safety.token_bucket import Rate
+from safety.token_bucket import Limits, Rate
 from storage import audit, controls, executions
 from storage import tables as t
 from storage.database import Database
-from storage.errors import Invalid, NotFound, NotPermitted, TooLate
-from storage.records import Actor, Origin, Scope, State, StepState
+from storage.errors import HostUnreachable, Invalid, NotFound, NotPermitted, TooLate
+from storage.records import TRANSPORT, Actor, Breaker, BreakerState, Origin, Scope, State, StepState
 from tests.builders import ALICE, BOB, CAROL, DAVE, a_healthy_nginx, a_house, catalog_with, hosts, shown
-from tests.fakes import Reply
+from tests.fakes import START, Reply
 
 
 class Drain(Runbook):
@@ -81,8 +94,51 @@ class Look(Runbook):
         return Plan(Expect("It answers", "uptime", within=0))
 
 
+class Peek(Look):
+    """Looks already when it plans."""
+
+    name = "peek"
+
+    class Params(Parameters):
+        """Why, so that two requests differ."""
+
+        why: str = "so"
+
+    async def probe(self, host: Probe, params: Params) -> Facts:
+        """One reading."""
+        return Facts(up=str(await host.read("uptime")))
+
+
+class StartClock:
+    """The wall stands where a test puts it; sleeping takes real time."""
+
+    def __init__(self) -> None:
+        self._passed = 0.0
+
+    def now(self) -> datetime:
+        """So many seconds after the start."""
+        return START + timedelta(seconds=self._passed)
+
+    def monotonic(self) -> float:
+        """As the machine's."""
+        return SystemClock().monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """As long as it takes."""
+        await asyncio.sleep(seconds)
+
+    def later(self, seconds: float) -> None:
+        """Let the wall clock jump."""
+        self._passed += seconds
+
+    def at(self, seconds: float) -> None:
+        """Put the wall clock there."""
+        self._passed = seconds
+
+
 TOUCH = {"touch": Reply(), "rm": Reply()}
 OURS = catalog_with(Drain, Steady, Repeatable, Careful, Look)
+OURS_LOOKING = catalog_with(Steady, Peek)
 
 
 async def test_a_restart_runs_to_its_end_and_tells_the_pids(database: Database) -> None:
@@ -349,7 +405,7 @@ async def test_rate_limits_refuse_with_the_time_until_the_next(database: Databas
         replies=TOUCH,
         catalog=OURS,
         inventory=hosts(*names),
-        change=lambda p: replace(p, runbook_rate=Rate(limit=5, period=60.0)),
+        change=lambda p: replace(p, limits=Limits(runbook=(Rate(limit=5, period=60.0),))),
     ) as house:
         answers = await asyncio.gather(*(house.ask(f"steady a on {name}") for name in names))
         ended = [await house.ends(answer) for answer in answers]
@@ -365,7 +421,7 @@ async def test_the_breaker_opens_after_five_failures(database: Database) -> None
         database,
         replies=failing,
         catalog=catalog_with(Steady, cooldown=timedelta(0)),
-        change=lambda p: replace(p, runbook_rate=Rate(limit=50, period=60.0)),
+        change=lambda p: replace(p, limits=Limits(runbook=(Rate(limit=50, period=60.0),))),
     ) as house:
         for number in range(5):
             assert (await house.ends(await house.ask(f"steady n{number} on web-01"))).state is State.FAILED
@@ -374,6 +430,135 @@ async def test_the_breaker_opens_after_five_failures(database: Database) -> None
         assert "circuit breaker" in ended.ending
         elsewhere = await house.ends(await house.ask("steady n9 on web-02"))
         assert elsewhere.state is State.FAILED
+
+
+async def test_every_window_of_a_rule_needs_a_token_and_each_person_has_a_bucket(database: Database) -> None:
+    names = [f"web-{n:02}" for n in range(6)]
+    limits = Limits(
+        runbooks={"steady": (Rate(limit=5, period=60.0), Rate(limit=3, period=3600.0))},
+        person=(Rate(limit=2, period=60.0),),
+    )
+    async with a_house(
+        database,
+        replies=TOUCH,
+        catalog=OURS,
+        inventory=hosts(*names),
+        change=lambda p: replace(p, limits=limits),
+        clock=StartClock(),
+    ) as house:
+        mine = [await house.ends(await house.ask(f"steady a on {name}")) for name in names[:3]]
+        assert [one.state for one in mine] == [State.SUCCEEDED, State.SUCCEEDED, State.REFUSED]
+        assert "You: 2 of 2 this minute, next in " in str(mine[2].ending)
+        others = [await house.ends(await house.ask(f"steady a on {name}", by=ALICE)) for name in names[3:5]]
+        assert [one.state for one in others] == [State.SUCCEEDED, State.REFUSED]
+        assert "Runbook steady: 3 of 3 this hour, next in 20 min." in str(others[1].ending)
+
+
+async def test_a_limit_that_refuses_more_than_ten_times_an_hour_is_told_once(database: Database) -> None:
+    limits = Limits(runbook=(Rate(limit=1, period=3600.0),))
+    async with a_house(
+        database,
+        replies=TOUCH,
+        catalog=catalog_with(Steady, cooldown=timedelta(0)),
+        change=lambda p: replace(p, limits=limits),
+    ) as house:
+        assert (await house.ends(await house.ask("steady first on web-01"))).state is State.SUCCEEDED
+        for number in range(10):
+            assert (await house.ends(await house.ask(f"steady n{number} on web-01"))).state is State.REFUSED
+        assert house.reporter.of(LimitRefuses) == []
+        for number in range(10, 15):
+            await house.ends(await house.ask(f"steady n{number} on web-01"))
+        told: list[Any] = house.reporter.of(LimitRefuses)
+        assert [(event.rule, event.count) for event in told] == [("limits:runbook:steady 1/h", 11)]
+        found = await database.read(audit.search, words=("limit.refuses",))
+        assert [entry.data["count"] for entry in found] == [11]
+
+
+# --- the way to a host ------------------------------------------------------------------------------------------------
+
+
+async def test_a_host_that_cannot_be_reached_opens_its_own_breaker_for_every_runbook(database: Database) -> None:
+    clock = StartClock()
+    gone = Reply(raises=HostUnreachable("web-01", "'web-01' does not answer."))
+    replies = {**TOUCH, "uptime": gone, "cat": gone}
+    async with a_house(database, replies=replies, catalog=OURS_LOOKING, clock=clock) as house:
+        for _ in range(5):
+            assert (await house.ends(await house.ask("peek on web-01"))).state is State.FAILED
+        opened: list[Any] = house.reporter.of(BreakerMoved)
+        assert [(e.breaker.runbook, e.breaker.host, e.breaker.state) for e in opened] == [
+            (TRANSPORT, "web-01", BreakerState.OPEN)
+        ]
+        asked = house.remote.count("uptime")
+        refused = await house.ends(await house.ask("steady a on web-01"))
+        assert refused.state is State.REFUSED
+        assert "web-01 could not be reached 5 times in a row" in str(refused.ending)
+        assert house.remote.count("uptime") == asked
+        house.remote.replies["uptime"] = Reply(out="up")
+        assert (await house.ends(await house.ask("peek on web-02"))).state is State.SUCCEEDED
+
+        clock.later(61)
+        for _ in range(2):
+            assert (await house.ends(await house.ask("peek on web-01"))).state is State.SUCCEEDED
+        states = [e.breaker.state for e in house.reporter.of(BreakerMoved)]
+        assert states == [BreakerState.OPEN, BreakerState.CLOSED]  # a look and a step each, and three close it
+        kinds = {entry.kind for entry in await database.read(audit.search, words=("breaker.",), limit=50)}
+        assert kinds == {"breaker.open", "breaker.closed"}
+
+
+async def test_of_many_that_wait_for_a_host_to_come_back_one_tries(database: Database) -> None:
+    clock = StartClock()
+    way = Breaker(runbook=TRANSPORT, host="web-01", state=BreakerState.OPEN, failures=5, opened_at=clock.now())
+    await database.write(controls.set_breakers, [way])
+    held = Reply(hangs=True, out="up")
+    async with a_house(database, replies={**TOUCH, "uptime": held}, catalog=OURS_LOOKING, clock=clock) as house:
+        clock.later(61)
+        answers = [await house.ask(f"peek why=n{number} on web-01") for number in range(20)]
+        await house.remote.until("uptime")
+        ended = [await house.ends(answer) for answer in answers[1:]]
+        assert {one.state for one in ended} == {State.REFUSED}
+        assert "is being tried by #" in str(ended[0].ending)
+        held.release.set()
+        assert (await house.ends(answers[0])).state is State.SUCCEEDED
+
+
+async def test_a_breaker_is_reset_by_those_who_may_release_a_switch(database: Database) -> None:
+    broken = Breaker(runbook="steady", host="web-01", state=BreakerState.OPEN, failures=5)
+    await database.write(controls.set_breakers, [broken])
+    async with a_house(database, replies=TOUCH, catalog=OURS) as house:
+        with pytest.raises(NotPermitted, match=r"killswitch\.release"):
+            await house.engine.reset_breaker("steady", "web-01", BOB)
+        with pytest.raises(NotFound):
+            await house.engine.reset_breaker("steadi", None, ALICE)
+        with pytest.raises(TooLate, match="breaker list"):
+            await house.engine.reset_breaker("steady", "web-02", ALICE)
+        answer = await house.engine.reset_breaker("steady", None, ALICE)
+        assert answer.message == "Closed: steady on web-01."
+        assert await database.read(controls.used_breakers) == []
+        assert (await house.ends(await house.ask("steady a on web-01"))).state is State.SUCCEEDED
+        [entry] = await database.read(audit.search, words=("breaker.reset",))
+        assert (entry.actor, entry.data["before"]) == (ALICE.id, "open")
+
+
+async def test_an_engaged_switch_is_reminded_of_every_hour_once(database: Database) -> None:
+    clock = StartClock()
+    async with a_house(database, clock=clock) as house:
+        await house.engine.engage(scope=Scope.TAG, subject="web", actor=BOB)
+        refused = await house.ends(await house.ask("restart nginx on web-01"))
+        assert "The kill switch (tag web) is engaged since" in str(refused.ending)
+        for minutes, told in ((59, 0), (61, 1), (119, 1), (122, 2)):
+            clock.at(60 * minutes)
+            await asyncio.gather(*(house.engine.remind_of_switches() for _ in range(3)))
+            assert len(house.reporter.of(SwitchReminded)) == told, minutes
+
+
+async def test_planning_says_that_a_host_must_be_tried_again(database: Database) -> None:
+    away = Unreached(host="web-01", reason="'web-01' does not answer.", seconds=2.0, attempt=2, most=4)
+    async with a_house(database, replies={"uptime": Reply(out="up", unreached=away)}, catalog=OURS_LOOKING) as house:
+        ended = await house.ends(await house.ask("peek on web-01"))
+        assert (ended.state, ended.note) == (State.SUCCEEDED, None)
+        [told] = house.reporter.of(LookRetried)
+        assert isinstance(told, LookRetried)
+        assert told.execution.note == "'web-01' does not answer. Try 2 of 4 in 2 s."
 
 
 async def test_a_busy_host_makes_the_next_one_wait_and_then_run(database: Database) -> None:

@@ -24,7 +24,7 @@ from safety.clock import Clock
 from safety.command_guard import CommandGuard
 from storage import controls, executions
 from storage.database import Database
-from storage.errors import ConnectionLost, HostUnreachable, LeaseLost
+from storage.errors import ConnectionLost, HostKeyRefused, HostUnreachable, LeaseLost, LoginRefused
 from storage.records import (
     Death,
     Execution,
@@ -343,6 +343,7 @@ async def test_a_continued_group_repeats_only_what_was_not_done(bench: Bench) ->
 
 def _running_again(connection: Connection, execution_id: int) -> Execution:
     values: dict[str, Any] = {"state": State.RUNNING.value, "resume": {"web-01": "1"}}
+    executions.order_again(connection, execution_id, host="web-01", place="1", now=START)
     return executions.set_values(connection, execution_id, **values)
 
 
@@ -567,7 +568,7 @@ async def test_a_lost_idempotent_step_is_tried_again_with_growing_pauses(bench: 
     ]  # fmt: skip
     told: list[Any] = bench.reporter.of(StepRetried)
     assert [(event.attempt, event.most, event.step.attempt) for event in told] == [(2, 4, 1), (3, 4, 2), (4, 4, 3)]
-    assert [event.seconds for event in told] == bench.slept
+    assert bench.slept == pytest.approx([event.seconds for event in told], abs=1e-5)
     for pause, about in zip(bench.slept, (1, 2, 4), strict=True):
         assert about * 0.9 <= pause <= about * 1.1
 
@@ -670,6 +671,122 @@ async def test_a_command_whose_connection_broke_keeps_its_group_for_a_later_look
     bench.remote = Breaking()
     assert (await bench.run(TOUCH)).state is State.INTERRUPTED
     assert [(step.pgid, step.sent) for step in await bench.steps()] == [(4711, True)]
+
+
+GONE = Reply(raises=HostUnreachable("web-01", "No answer."))
+
+
+async def test_what_was_surely_not_sent_is_tried_again_whatever_it_is(bench: Bench) -> None:
+    bench.replies(touch=one_after_the_other(GONE, GONE, Reply()))
+    assert (await bench.run(TOUCH)).state is State.SUCCEEDED
+    assert [(s.attempt, s.state.value, s.sent) for s in await bench.steps()] == [
+        (1, "failed", False), (2, "failed", False), (3, "succeeded", True),
+    ]  # fmt: skip
+    told: list[Any] = bench.reporter.of(StepRetried)
+    assert [(event.attempt, event.most, event.reason) for event in told] == [(2, 4, "No answer."), (3, 4, "No answer.")]
+    assert all(not command.patient for command in bench.remote.commands)
+
+
+async def test_a_host_that_stays_away_is_given_up_after_three_more_tries(bench: Bench) -> None:
+    bench.replies(touch=GONE)
+    ended = await bench.run(TOUCH)
+    assert (ended.state, ended.ending) == (State.FAILED, "Touch: No answer.")
+    assert (bench.remote.count("touch"), len(bench.slept)) == (4, 3)
+
+
+@pytest.mark.parametrize("error", [HostKeyRefused("web-01", "Another key."), LoginRefused("web-01", "Not let in.")])
+async def test_a_refusal_of_the_host_is_never_tried_again(bench: Bench, error: Exception) -> None:
+    bench.replies(touch=Reply(raises=error))
+    assert (await bench.run(TOUCH)).state is State.FAILED
+    assert bench.remote.count("touch") == 1
+
+
+async def test_a_kill_switch_forbids_the_next_try(bench: Bench) -> None:
+    switch = KillSwitch(scope=Scope.TAG, subject="web", engaged_by=CAROL, engaged_at=START, now=False, reason=None)
+
+    async def engage(line: str) -> None:
+        await bench.database.write(controls.engage, switch)
+
+    engaging: list[asyncio.Task[None]] = []
+
+    def gone(line: str) -> Reply:
+        engaging.append(asyncio.create_task(engage(line)))
+        return GONE
+
+    bench.replies(touch=gone)
+    ended = await bench.run(TOUCH)
+    assert ended.state is State.CANCELLED
+    assert "the kill switch (tag web) was engaged" in str(ended.ending)
+    assert bench.remote.count("touch") == 1
+
+
+# --- taken up again after a crash -------------------------------------------------------------------------------------
+
+
+async def taken_up(walk: Walk, bench: Bench) -> Walk:
+    """The same execution in the hands of a new process, which knows only what SQL knows."""
+    values: dict[str, Any] = {"state": State.RUNNING.value, "ended_at": None}
+    running = await bench.database.write(executions.set_values, walk.execution.id, **values)
+    return Walk(walk.tools, running, walk.plan, walk.entry, walk.params)
+
+
+async def test_tries_are_counted_on_after_a_restart_and_the_pause_is_kept(bench: Bench) -> None:
+    bench.clock = clock = FakeClock()
+    bench.replies(touch=GONE)
+    walk = await bench.walk(TOUCH)
+    running = asyncio.create_task(walk.run())
+    for pause in (1.2, 2.3):
+        async with asyncio.timeout(5):
+            while not clock.sleepers:
+                await asyncio.sleep(0.001)
+        await clock.advance(pause)
+    async with asyncio.timeout(5):
+        while len(bench.reporter.of(StepRetried)) < 3 or not clock.sleepers:
+            await asyncio.sleep(0.001)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    again = asyncio.create_task((await taken_up(walk, bench)).run())
+    async with asyncio.timeout(5):
+        while clock.sleepers < 1:
+            await asyncio.sleep(0.001)
+    await clock.advance(3.5)
+    await asyncio.sleep(0.02)
+    assert bench.remote.count("touch") == 3
+    await clock.advance(1.0)
+    await asyncio.wait_for(again, 5)
+    assert bench.remote.count("touch") == 4
+    assert (await bench.found(walk)).state is State.FAILED
+
+
+@pytest.mark.parametrize("reply", [Reply(status=1), Reply(times_out=True)])
+async def test_a_step_that_had_ended_is_not_run_again_after_a_crash(bench: Bench, reply: Reply) -> None:
+    bench.replies(touch=reply)
+    walk = await bench.walk(TOUCH)
+    await walk.run()
+    first = await bench.found(walk)
+    bench.replies(touch=Reply())
+    await (await taken_up(walk, bench)).run()
+    again = await bench.found(walk)
+    assert (again.state, again.ending) == (first.state, first.ending)
+    assert bench.remote.count("touch") == 1
+
+
+async def test_what_was_done_is_not_done_again_after_a_crash(bench: Bench) -> None:
+    bench.replies(one=Reply(), two=Reply())
+    walk = await bench.walk(Run("One", "one"), Parallel("Two", Run("Two", "two")))
+    await walk.run()
+    await (await taken_up(walk, bench)).run()
+    assert [line for _, line in bench.remote.ran] == ["one", "two"]
+    assert (await bench.found(walk)).state is State.SUCCEEDED
+
+
+async def test_what_a_switch_had_stopped_does_not_go_on_after_a_crash(bench: Bench) -> None:
+    walk = await bench.walk(TOUCH)
+    walk.stop(Stop(words="the kill switch (global) was engaged", by=CAROL, kind="kill switch"))
+    bench.replies(**{"touch": Reply(hangs=True)})
+    await walk.run()
+    assert (await bench.found(walk)).state is State.CANCELLED
+    assert bench.remote.count("touch") == 0
 
 
 # --- stops ------------------------------------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ from storage.database import Database
 from storage.records import Actor, Breaker, BreakerState, KillSwitch, Scope
 from tests.fakes import START
 
+MINUTE = timedelta(minutes=1)
+
 
 @pytest.mark.parametrize(
     ("text", "limit", "period"), [("50/min", 50, 60), ("3/hour", 3, 3600), (" 7 / Days ", 7, 86400)]
@@ -87,25 +89,25 @@ class TestBreaker:
         breaker, later = self.open(), START + timedelta(seconds=60)
         assert not circuit_breaker.lets_through(breaker, 1, later - timedelta(seconds=1))
         assert circuit_breaker.lets_through(breaker, 1, later)
-        leased = circuit_breaker.admitted(breaker, 1)
+        leased = circuit_breaker.admitted(breaker, 1, until=later + MINUTE)
         assert not circuit_breaker.lets_through(leased, 2, later)
         assert circuit_breaker.lets_through(leased, 1, later)
 
     def test_three_successes_close_it(self) -> None:
         breaker, now = self.open(), START + timedelta(seconds=61)
         for number in range(3):
-            breaker = circuit_breaker.admitted(breaker, number)
+            breaker = circuit_breaker.admitted(breaker, number, until=now + MINUTE)
             breaker = circuit_breaker.after(breaker, succeeded=True, execution_id=number, now=now)
         assert (breaker.state, breaker.failures, breaker.probing) == (BreakerState.CLOSED, 0, None)
 
     def test_a_failed_trial_opens_it_again(self) -> None:
         now = START + timedelta(seconds=61)
-        leased = circuit_breaker.admitted(self.open(), 1)
+        leased = circuit_breaker.admitted(self.open(), 1, until=START + 2 * MINUTE)
         breaker = circuit_breaker.after(leased, succeeded=False, execution_id=1, now=now)
         assert (breaker.state, breaker.opened_at, breaker.probing) == (BreakerState.OPEN, now, None)
 
     def test_a_cancelled_trial_gives_its_lease_back(self) -> None:
-        leased = circuit_breaker.admitted(self.open(), 1)
+        leased = circuit_breaker.admitted(self.open(), 1, until=START + 2 * MINUTE)
         assert circuit_breaker.given_back(leased, 1).probing is None
         assert circuit_breaker.given_back(leased, 2).probing == 1
 
@@ -126,6 +128,8 @@ def test_services_compare_normalised() -> None:
         (Scope.HOST, "web-02", False),
         (Scope.SERVICE, "celery", True),
         (Scope.SERVICE, "nginx", False),
+        (Scope.TAG, "web", True),
+        (Scope.TAG, "db", False),
     ],
 )
 def test_a_switch_covers_what_it_names(scope: Scope, subject: str, held: bool) -> None:
@@ -133,4 +137,4 @@ def test_a_switch_covers_what_it_names(scope: Scope, subject: str, held: bool) -
         scope=scope, subject=subject, engaged_by=Actor(id="U1"), engaged_at=START, now=False, reason=None
     )
     services = all_service_names(["celery@1"])
-    assert covers(switch, runbook="drain", hosts=("web-01",), services=services) is held
+    assert covers(switch, runbook="drain", hosts=("web-01",), services=services, tags=("web",)) is held

@@ -150,7 +150,7 @@ def test_an_empty_bucket_says_when_the_next_token_comes() -> None:
     refusal = judge(proposal(), facts(buckets=(bucket,))).refusal
     assert refusal is not None
     assert (refusal.gate, refusal.until) == ("rate limits", START + timedelta(seconds=12))
-    assert "5 of 5/min are taken. The next one is free in 12 s." in refusal.reason
+    assert "Runbook x: 5 of 5 this minute, next in 12 s." in refusal.reason
 
 
 def test_reading_and_dry_runs_take_no_budget_and_need_no_consent() -> None:
