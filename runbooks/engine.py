@@ -26,7 +26,7 @@ from runbooks.catalog import Catalog, Entry, bind
 from runbooks.consent import Consents, half_time
 from runbooks.definition import Parameters
 from runbooks.execution import Stop, Tools, Walk, cancel_words, cancelled, end_execution, witness
-from runbooks.interruption import Interruptions, where_it_stopped
+from runbooks.interruption import Interruptions, Stopped, where_it_stopped
 from runbooks.plans import StoredPlan, from_json, numbered
 from runbooks.progress import BreakerMoved, LookRetried, SwitchStopped
 from runbooks.remote import Host, StopCord, Unreached
@@ -301,12 +301,17 @@ class Engine:
             )
         )
 
-    async def look_before_resuming(self, execution_id: int, actor: Actor) -> tuple[Execution, str, str, str]:
-        """What *Resume* shows first: the execution, what was found on the host, and the step, host in question.
+    async def look_before_resuming(self, execution_id: int, actor: Actor) -> tuple[Execution, str, Stopped]:
+        """What *Resume* shows first: the execution, what was found on the host, and where it stopped.
 
         Raises TooLate when it is not interrupted, NotPermitted, or HostError when the host can't be asked.
         """
-        execution, plan, host, place = await self._interrupted_at(execution_id, actor)
+        await self.require(actor, Permission.EXECUTE, f"resume #{execution_id}", Origin.BUTTON)
+        execution = await self._read(executions.get, execution_id)
+        stopped = await self._read(where_it_stopped, execution)
+        host, place = stopped.host, stopped.place
+        raw = await self._read(executions.plan_of, execution_id)
+        plan = from_json(raw or {})
         steps = await self._read(executions.steps_of, execution_id)
         earlier = [s for s in steps if s.host == host and s.step.split(".")[0] == place]
         title = dict(numbered(plan.of(host).steps)).get(place)
@@ -329,25 +334,23 @@ class Engine:
             said.append(f"The probe finds: {shown[:1_000] or 'nothing to say'}.")
         except OperatorError as error:
             said.append(f"The probe finds no facts: {error.message}")
-        return execution, " ".join(said), host, place
+        return execution, " ".join(said), stopped
 
-    async def _interrupted_at(self, execution_id: int, actor: Actor) -> tuple[Execution, StoredPlan, str, str]:
-        execution = await self._read(executions.get, execution_id)
-        if execution.state is not State.INTERRUPTED:
-            raise TooLate(f"#{execution_id} is {execution.state.words}, not interrupted.")
-        await self.require(actor, Permission.EXECUTE, f"resume #{execution_id}", Origin.BUTTON)
-        raw = await self._read(executions.plan_of, execution_id)
-        if raw is None:
-            raise TooLate(f"#{execution_id} has no plan to resume. Give it up and ask again.")
-        plan = from_json(raw)
-        host, place = await self._read(where_it_stopped, execution_id, plan)
-        return execution, plan, host, place
+    async def resume(
+        self,
+        execution_id: int,
+        actor: Actor,
+        *,
+        again: bool,
+        mark: str | None = None,
+        origin: Origin = Origin.BUTTON,
+    ) -> Answer:
+        """Go on after an interruption, through a new review: run the step in question again, or continue after it.
 
-    async def resume(self, execution_id: int, actor: Actor, *, again: bool, origin: Origin = Origin.BUTTON) -> Answer:
-        """Go on after an interruption, through a new review: run the step in question again, or continue after it."""
-        _, _, host, place = await self._interrupted_at(execution_id, actor)
-        first = place if again else str(int(place) + 1)
-        answer = await self._write(self._interruptions.resume, execution_id, actor, host, first, again, origin)
+        `mark`: of what the person was shown; TooLate when it has stopped elsewhere, or once more, since then.
+        """
+        await self.require(actor, Permission.EXECUTE, f"resume #{execution_id}", origin)
+        answer = await self._write(self._interruptions.resume, execution_id, actor, again, mark, origin)
         self.wake.set()
         return said(answer)
 
