@@ -97,7 +97,8 @@ class Verification:
 def verify(connection: Connection, *, against: str | None = None, most: int = 20) -> Verification:
     """Walk the chain. `against` is a head noted earlier: it must still be one of the entries' hashes."""
     problems: list[str] = []
-    previous, expected, count, seen = FIRST, 1, 0, against is None
+    before = _head(connection)
+    previous, expected, count, seen, met = FIRST, 1, 0, against is None, before is None or before.seq == 0
     for row in _all(connection):
         count += 1
         if row.seq != expected:
@@ -110,17 +111,24 @@ def verify(connection: Connection, *, against: str | None = None, most: int = 20
         ):
             problems.append(f"entry {row.seq} ({row.kind}, {row.at:%Y-%m-%d %H:%M:%S} UTC) was changed")
         seen = seen or row.hash == against
+        met = met or (row.seq, row.hash) == (before.seq, before.hash)
         previous, expected = row.hash, row.seq + 1
-    head = connection.execute(select(t.audit_head.c.seq, t.audit_head.c.hash)).one_or_none()
-    if head is None:
+    # Others write while we walk: the head of before must be on the way, and that of afterwards not behind its end.
+    after = _head(connection)
+    if before is None or after is None:
         problems.append("the head of the audit is missing")
-    elif (head.seq, head.hash) != (expected - 1, previous):
+    elif not met or after.seq < expected - 1 or (after.seq == expected - 1 and after.hash != previous):
+        named = after if met else before
         problems.append(
-            f"the newest entries are missing: the head names entry {head.seq}, the last one is {expected - 1}"
+            f"the newest entries are missing: the head names entry {named.seq}, the last one is {expected - 1}"
         )
     if not seen:
         problems.append(f"no entry has the given head {against}: history was rewritten, or it is another database")
     return Verification(entries=count, head=previous, problems=tuple(problems[:most]))
+
+
+def _head(connection: Connection) -> Row[Any] | None:
+    return connection.execute(select(t.audit_head.c.seq, t.audit_head.c.hash)).one_or_none()
 
 
 def _all(connection: Connection, page: int = 5_000) -> Iterator[Any]:

@@ -71,8 +71,8 @@ class Memory:
 
 def look(connection: Connection, memory: Memory) -> Found:
     """Everything, in one transaction; the steps of an ending are compared with its entry once."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+    snapshot = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+    connection.execute(text(snapshot if connection.dialect.name == "postgresql" else "BEGIN"))
     found = {row["id"]: row for row in _rows(connection, t.executions, but=("plan",))}
     kinds, proofs = _state_entries(connection)
     ended = [n for n, row in found.items() if row["state"] not in _OPEN and memory.endings.get(n) != row["state"]]

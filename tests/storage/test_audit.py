@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DBAPIError
 
 from storage import audit
-from storage.database import Database
+from storage.database import Database, writer_engine
 from storage.records import HANDRAIL, Origin
 from tests.fakes import START
 
@@ -47,6 +47,32 @@ async def test_a_whole_chain_verifies(ten: Database) -> None:
     found = await ten.read(audit.verify)
     assert (found.ok, found.entries) == (True, 10)
     assert (await ten.read(audit.verify, against=found.head)).ok
+
+
+async def test_a_chain_that_grows_while_it_is_walked_verifies(ten: Database) -> None:
+    grown: list[int] = []
+
+    def walk(connection: Connection) -> audit.Verification:
+        # Somebody else commits an entry after the walk, and before the head is read for the second time.
+        def grow(_: Connection, __: Any, statement: str, *more: Any) -> None:
+            if "FROM audit_head" in statement and len(grown) < 2:
+                grown.append(len(grown))
+                if len(grown) == 2:
+                    with others.begin() as other:
+                        witness(other, 11)
+
+        others = writer_engine(ten.url)
+        event.listen(connection, "before_cursor_execute", grow)
+        try:
+            return audit.verify(connection)
+        finally:
+            event.remove(connection, "before_cursor_execute", grow)
+            others.dispose()
+
+    found = await ten.read(walk)
+    assert len(grown) == 2
+    assert (found.problems, found.entries) == ((), 10)
+    assert (await ten.read(audit.verify, against=found.head)).entries == 11
 
 
 COPY = "SELECT seq, at, 'forged', actor, origin, execution_id, data, previous, hash FROM audit WHERE seq = 3"

@@ -1,0 +1,224 @@
+"""A hundred requests at once for what only some may have, through the engine's front door, from one process or several.
+
+    python -m tests.chaos.racers PRIZE URL FIRST COUNT
+
+is one racer: it says `ready`, waits for a line, asks for COUNT executions at once and carries out what an owner in this
+process claims. Whatever is admitted is held in its first step until every request has been judged, so that nobody wins
+because somebody else had ended. Time stands still.
+"""
+
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from runbooks import Category, Danger, Facts, Parameters, Plan, Run, Runbook, minutes, positional
+from runbooks.catalog import Catalog
+from safety.circuit_breaker import FAILURES, RESET
+from safety.clock import SystemClock
+from safety.review import Policy
+from safety.roles import People, Role
+from safety.token_bucket import Limits, Rate
+from storage import audit, controls, executions
+from storage import tables as t
+from storage.database import Database
+from storage.records import Actor, Breaker, BreakerState, State
+from tests.builders import House, a_house, catalog_with, hosts
+from tests.fakes import START, Reply
+
+ALL = 100
+TOKENS = 10
+PEOPLE = tuple(Actor(id=f"URACER{number}", name=f"racer{number}") for number in range(10))
+PLENTY = (Rate(limit=10_000, period=60.0),)
+HOSTS = tuple(f"r{number:03}" for number in range(ALL))
+
+
+class Touch(Runbook):
+    """One change, told apart by a number."""
+
+    name, category, danger, cooldown = "touch", Category.MAINTENANCE, Danger.LOW, minutes(0)
+
+    class Params(Parameters):
+        """Which."""
+
+        number: int = positional("which")
+
+    def plan(self, params: Params, facts: Facts) -> Plan:
+        """One step."""
+        return Plan(Run("Touch", "touch", f"/tmp/{params.number}"))
+
+
+class Rarely(Touch):
+    """The same, with a cooldown."""
+
+    name, cooldown = "rarely", minutes(10)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prize:
+    """What is raced for: by which runbook, on one host or each on its own, and how many may have it."""
+
+    runbook: str
+    winners: int
+    one_host: bool
+    gate: str  # which refuses the others
+
+
+PRIZES: Mapping[str, Prize] = {
+    "bucket": Prize(runbook="touch", winners=TOKENS, one_host=False, gate="by the rate limits gate"),
+    "cooldown": Prize(runbook="rarely", winners=1, one_host=True, gate="by the cooldown gate"),
+    "half-open": Prize(runbook="touch", winners=1, one_host=True, gate="by the circuit breaker gate"),
+}
+
+
+class StillClock:
+    """Nothing refills and no lease runs out; sleeping takes as long as it takes."""
+
+    def now(self) -> datetime:
+        """Always the same."""
+        return START
+
+    def monotonic(self) -> float:
+        """The machine's."""
+        return SystemClock().monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """The event loop's."""
+        await asyncio.sleep(seconds)
+
+
+def catalog() -> Catalog:
+    """The runbooks of the race, with their own cooldowns."""
+    built = catalog_with(Touch, Rarely)
+    return Catalog(entries=built.entries, aliases=built.aliases)
+
+
+def policy(before: Policy) -> Policy:
+    """Ten tokens a minute for `touch`, plenty of all else."""
+    limits = Limits(everything=PLENTY, service=PLENTY, runbook=(Rate(limit=TOKENS, period=60.0),), person=PLENTY)
+    return replace(
+        before, people=People(roles={one.id: Role.NOC for one in PEOPLE}, emergency=frozenset()), limits=limits
+    )
+
+
+def prepare(connection: Connection, prize: str) -> None:
+    """A breaker that is due for its one trial; nothing for the others."""
+    if prize == "half-open":
+        due = Breaker(
+            runbook="touch",
+            host=HOSTS[0],
+            state=BreakerState.OPEN,
+            failures=FAILURES,
+            opened_at=START - RESET - timedelta(seconds=1),
+        )
+        controls.set_breakers(connection, [due])
+
+
+async def race(database: Database, prize: str, numbers: Sequence[int]) -> int:
+    """Ask for all of them at once; returns once everybody's are judged and ended, with how many steps ran here."""
+    wanted = PRIZES[prize]
+    held = Reply(hangs=True)
+    async with a_house(
+        database, replies={"touch": held}, catalog=catalog(), inventory=hosts(*HOSTS), clock=StillClock(), change=policy
+    ) as house:
+        await asyncio.gather(*(_ask(house, wanted, number) for number in numbers))
+        await _until(database, {State.RUNNING, State.REFUSED})
+        held.release.set()
+        await _until(database, {State.SUCCEEDED, State.REFUSED})
+        return len(house.remote.ran)
+
+
+async def _ask(house: House, prize: Prize, number: int) -> None:
+    host = HOSTS[0] if prize.one_host else HOSTS[number]
+    await house.ask(f"{prize.runbook} {number} on {host}", by=PEOPLE[number % len(PEOPLE)])
+
+
+async def _until(database: Database, states: set[State]) -> None:
+    """Every one of the hundred has passed into one of these, or beyond."""
+    allowed = states | {State.SUCCEEDED}
+    async with asyncio.timeout(120):
+        while True:
+            found = await database.read(_states)
+            if found.total() == ALL and set(found) <= allowed:
+                return
+            await asyncio.sleep(0.05)
+
+
+def _states(connection: Connection) -> Counter[State]:
+    rows = connection.execute(select(t.executions.c.state, func.count()).group_by(t.executions.c.state))
+    return Counter({State(state): number for state, number in rows})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What the database says after a race."""
+
+    states: Mapping[State, int]
+    admitted: int
+    gates: Mapping[str, int]  # which gate refused how many
+    cooldowns: int
+    token_time: float | None  # GCRA's number of `touch`, in seconds after the start
+    verified: bool
+
+
+def outcome(connection: Connection) -> Outcome:
+    """Read after a race."""
+    gates: Counter[str] = Counter()
+    for execution in executions.in_states(connection, (State.REFUSED,), limit=ALL):
+        gates[(execution.ending or "").partition(":")[0]] += 1
+    keys = [key for key in connection.scalars(select(t.token_buckets.c.key)) if key.startswith("runbook:touch")]
+    tats = controls.buckets(connection, keys)
+    return Outcome(
+        states=_states(connection),
+        admitted=connection.scalar(select(func.count()).select_from(t.admissions)) or 0,
+        gates=gates,
+        cooldowns=connection.scalar(select(func.count()).select_from(t.cooldowns)) or 0,
+        token_time=max(tats.values()) - START.timestamp() if tats else None,
+        verified=audit.verify(connection).ok,
+    )
+
+
+async def racers(url: str, prize: str, processes: int) -> list[int]:
+    """Let so many processes race; how many steps ran in each. Raises when one of them fails."""
+    shares = [range(number, ALL, processes) for number in range(processes)]
+    started = [await _racer(prize, url, share) for share in shares]
+    for one in started:
+        assert (await _line(one)) == "ready", await _line(one)
+    for one in started:
+        one.stdin.write(b"go\n")  # type: ignore[union-attr]
+    done = [await one.communicate() for one in started]
+    assert all(one.returncode == 0 for one in started), b"\n".join(errors for _, errors in done).decode()
+    return [int(out.splitlines()[-1]) for out, _ in done]
+
+
+async def _racer(prize: str, url: str, share: range) -> asyncio.subprocess.Process:
+    pipe = asyncio.subprocess.PIPE
+    words = [prize, url, str(share.start), str(share.step)]
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.chaos.racers", *words, stdin=pipe, stdout=pipe, stderr=pipe
+    )
+
+
+async def _line(process: Any) -> str:
+    return str((await process.stdout.readline()).decode().strip())
+
+
+async def main(prize: str, url: str, first: str, step: str) -> None:
+    """One racer."""
+    database = Database(url)
+    await database.start()
+    try:
+        print("ready", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+        print(await race(database, prize, range(int(first), ALL, int(step))), flush=True)
+    finally:
+        await database.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
