@@ -127,7 +127,7 @@ def verify(connection: Connection, *, against: str | None = None, most: int = 20
     return Verification(entries=count, head=previous, problems=tuple(problems[:most]))
 
 
-def _head(connection: Connection) -> Row[Any] | None:
+def _head(connection: Connection) -> Row[Any, Any] | None:
     return connection.execute(select(t.audit_head.c.seq, t.audit_head.c.hash)).one_or_none()
 
 
