@@ -98,7 +98,8 @@ def verify(connection: Connection, *, against: str | None = None, most: int = 20
     """Walk the chain. `against` is a head noted earlier: it must still be one of the entries' hashes."""
     problems: list[str] = []
     before = _head(connection)
-    previous, expected, count, seen, met = FIRST, 1, 0, against is None, before is None or before.seq == 0
+    noted = None if before is None else (before.seq, before.hash)
+    previous, expected, count, seen, met = FIRST, 1, 0, against is None, noted == (0, FIRST)
     for row in _all(connection):
         count += 1
         if row.seq != expected:
@@ -111,7 +112,7 @@ def verify(connection: Connection, *, against: str | None = None, most: int = 20
         ):
             problems.append(f"entry {row.seq} ({row.kind}, {row.at:%Y-%m-%d %H:%M:%S} UTC) was changed")
         seen = seen or row.hash == against
-        met = met or (row.seq, row.hash) == (before.seq, before.hash)
+        met = met or (row.seq, row.hash) == noted
         previous, expected = row.hash, row.seq + 1
     # Others write while we walk: the head of before must be on the way, and that of afterwards not behind its end.
     after = _head(connection)

@@ -1,19 +1,19 @@
 """A hundred requests at once for what only some may have, through the engine's front door, from one process or several.
 
-    python -m tests.chaos.racers PRIZE URL FIRST COUNT
+    python -m tests.chaos.racers FIRST STEP PRIZE URL [PRIZE URL ...]
 
-is one racer: it says `ready`, waits for a line, asks for COUNT executions at once and carries out what an owner in this
-process claims. Whatever is admitted is held in its first step until every request has been judged, so that nobody wins
-because somebody else had ended. Time stands still.
+is one racer: it says `ready`, waits for a line, and then, for one prize after the other, asks for its share of the
+hundred executions at once and carries out what an owner in this process claims. Whatever is admitted is held in its
+first step until every request has been judged, so that nobody wins because somebody else had ended. Time stands still.
 """
 
 import asyncio
+import json
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import Connection, func, select
 
@@ -33,6 +33,8 @@ from tests.fakes import START, Reply
 
 ALL = 100
 TOKENS = 10
+AT_ONCE = 15
+"""What one owner carries: so few that all of them have a part, and enough for all winners in one."""
 PEOPLE = tuple(Actor(id=f"URACER{number}", name=f"racer{number}") for number in range(10))
 PLENTY = (Rate(limit=10_000, period=60.0),)
 HOSTS = tuple(f"r{number:03}" for number in range(ALL))
@@ -126,6 +128,7 @@ async def race(database: Database, prize: str, numbers: Sequence[int]) -> int:
     async with a_house(
         database, replies={"touch": held}, catalog=catalog(), inventory=hosts(*HOSTS), clock=StillClock(), change=policy
     ) as house:
+        house.owner.at_once = AT_ONCE
         await asyncio.gather(*(_ask(house, wanted, number) for number in numbers))
         await _until(database, {State.RUNNING, State.REFUSED})
         held.release.set()
@@ -183,41 +186,43 @@ def outcome(connection: Connection) -> Outcome:
     )
 
 
-async def racers(url: str, prize: str, processes: int) -> list[int]:
-    """Let so many processes race; how many steps ran in each. Raises when one of them fails."""
-    shares = [range(number, ALL, processes) for number in range(processes)]
-    started = [await _racer(prize, url, share) for share in shares]
+async def racers(urls: Mapping[str, str], processes: int) -> dict[str, list[int]]:
+    """Let so many processes race for each prize, on its own database; how many steps ran in each of them."""
+    words = [word for prize, url in urls.items() for word in (prize, url)]
+    started = [await _racer(number, processes, *words) for number in range(processes)]
     for one in started:
-        assert (await _line(one)) == "ready", await _line(one)
+        assert await _line(one) == "ready"
     for one in started:
-        one.stdin.write(b"go\n")  # type: ignore[union-attr]
+        assert one.stdin is not None
+        one.stdin.write(b"go\n")
     done = [await one.communicate() for one in started]
     assert all(one.returncode == 0 for one in started), b"\n".join(errors for _, errors in done).decode()
-    return [int(out.splitlines()[-1]) for out, _ in done]
+    ran = [json.loads(out.splitlines()[-1]) for out, _ in done]
+    return {prize: [one[prize] for one in ran] for prize in urls}
 
 
-async def _racer(prize: str, url: str, share: range) -> asyncio.subprocess.Process:
+async def _racer(first: int, step: int, *words: str) -> asyncio.subprocess.Process:
     pipe = asyncio.subprocess.PIPE
-    words = [prize, url, str(share.start), str(share.step)]
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.chaos.racers", *words, stdin=pipe, stdout=pipe, stderr=pipe
-    )
+    command = [sys.executable, "-m", "tests.chaos.racers", str(first), str(step), *words]
+    return await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
 
 
-async def _line(process: Any) -> str:
-    return str((await process.stdout.readline()).decode().strip())
+async def _line(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None
+    return (await process.stdout.readline()).decode().strip()
 
 
-async def main(prize: str, url: str, first: str, step: str) -> None:
+async def main(first: str, step: str, *words: str) -> None:
     """One racer."""
-    database = Database(url)
-    await database.start()
-    try:
-        print("ready", flush=True)
-        await asyncio.to_thread(sys.stdin.readline)
-        print(await race(database, prize, range(int(first), ALL, int(step))), flush=True)
-    finally:
+    print("ready", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    ran: dict[str, int] = {}
+    for prize, url in zip(words[::2], words[1::2], strict=True):
+        database = Database(url)
+        await database.start()
+        ran[prize] = await race(database, prize, range(int(first), ALL, int(step)))
         await database.close()
+    print(json.dumps(ran), flush=True)
 
 
 if __name__ == "__main__":
