@@ -11,8 +11,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
+from safety import circuit_breaker
 from safety.clock import words as duration
-from storage.records import Actor, AuditEntry, Danger, Execution, KillSwitch, OutputLine, State
+from storage.records import (
+    Actor,
+    AuditEntry,
+    Breaker,
+    BreakerState,
+    Danger,
+    Execution,
+    KillSwitch,
+    OutputLine,
+    State,
+)
 
 Block: TypeAlias = Mapping[str, Any]
 
@@ -379,6 +390,27 @@ def switch_line(switch: KillSwitch) -> str:
     why = f": {inline(switch.reason)}" if switch.reason else " (no reason given yet)"
     since = f"since {moment(switch.engaged_at)} by {who(switch.engaged_by)}"
     return f":octagonal_sign: *{inline(switch.words, 280)}* {since}{why}"
+
+
+def breaker_list(breakers: Sequence[Breaker], now: datetime) -> Message:
+    """Every circuit breaker that is not simply closed."""
+    if not breakers:
+        return plain("Every circuit breaker is closed, and nothing has failed lately.")
+    lines = [_breaker_line(breaker, now) for breaker in breakers]
+    return message(_plain_lines(lines), paragraphs(lines))
+
+
+def _breaker_line(breaker: Breaker, now: datetime) -> str:
+    name = f"*{inline(circuit_breaker.name(breaker), 280)}*"
+    due = circuit_breaker.opens_at(breaker)
+    if breaker.state is BreakerState.OPEN and due is not None:
+        left = (due - now).total_seconds()
+        trial = f"one trial may run in {duration(left)}" if left > 0 else "one trial may run now"
+        return f":zap: {name} is open: {counted(breaker.failures, 'failure')} in a row; {trial}"
+    if breaker.state is BreakerState.HALF_OPEN:
+        by = f", being tried by #{breaker.probing}" if breaker.probing is not None else ""
+        return f":zap: {name} is half-open{by}: {breaker.successes} of {circuit_breaker.SUCCESSES} successes"
+    return f":electric_plug: {name} is closed: {counted(breaker.failures, 'failure')} in a row"
 
 
 def audit_lines(entries: Sequence[AuditEntry]) -> Message:

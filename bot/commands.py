@@ -24,8 +24,8 @@ from bot.request import (
     parse_runbook,
 )
 from runbooks.catalog import Entry, usage
-from runbooks.definition import is_positional
 from runbooks.engine import Engine
+from runbooks.parameters import is_positional
 from safety.clock import words
 from safety.roles import Permission
 from storage import audit, controls, executions
@@ -39,7 +39,7 @@ HELP = """*Handrail* shows what it would run, asks where it is dangerous, runs i
 `/runbook cancel ID` · `/runbook retry ID` · `/runbook resume ID` · `/runbook rollback ID`
 `/runbook history [RUNBOOK]` the newest executions · `/runbook can` what you may do
 `/killswitch global on` stops everything, `service|runbook|host|tag NAME on` a part of it; `--now` ends what runs
-`/killswitch status` what is engaged
+`/killswitch status` what is engaged · `/runbook breaker` what failed too often; `breaker reset NAME` closes it
 `/audit [words]` who did what"""
 
 Handled = Callable[[Connection], object]
@@ -118,12 +118,15 @@ class Commands:
             Verb.HISTORY: lambda: self._history(actor, query.words),
             Verb.LOGS: lambda: self._logs(actor, query.words),
             Verb.WHY: lambda: self._why(actor, query.words),
-            Verb.CAN: lambda: self._can(actor, query.words),
+            Verb.CAN: lambda: self._can(actor, query.person or actor.id),
             Verb.CANCEL: lambda: self._cancel(actor, query, origin),
             Verb.RETRY: lambda: self._retry(actor, query, received, origin),
             Verb.ROLLBACK: lambda: self._rollback(actor, query, origin),
             Verb.RESUME: lambda: self.resume(actor, _id(query.words, query.verb)),
+            Verb.BREAKER: lambda: self._breaker(actor, query, origin),
         }
+        if query.verb not in asks:
+            raise NotFound(f"`/runbook {query.verb}` is not in this version. `/runbook help` lists what is.")
         return await asks[query.verb]()
 
     async def _help(self) -> Message:
@@ -187,9 +190,8 @@ class Commands:
             said += [f"• {v['gate']}: {v['outcome']} ({blocks.ours(str(v['reason']), 600)})" for v in verdicts]
         return blocks.markdown("\n".join(said))
 
-    async def _can(self, actor: Actor, named: Sequence[str]) -> Message:
+    async def _can(self, actor: Actor, wanted: str) -> Message:
         policy = self.engine.policy
-        wanted = named[0].strip("<@>").split("|")[0] if named and named[0].startswith("<@") else actor.id
         if wanted != actor.id:
             await self.engine.require(actor, Permission.AUDIT, "see that", Origin.COMMAND)
         roles = ", ".join(sorted(policy.people.roles_of(wanted, policy.directory))) or "no role"
@@ -210,6 +212,16 @@ class Commands:
     async def _rollback(self, actor: Actor, query: Query, origin: Origin) -> Message:
         answer = await self.engine.roll_back(_id(query.words, query.verb), actor, origin=origin)
         return blocks.spoken(answer.message)
+
+    async def _breaker(self, actor: Actor, query: Query, origin: Origin) -> Message:
+        """List the circuit breakers that are not simply closed, or close some."""
+        if query.words[:1] == ("reset",):
+            hosts = query.targets or (None,)
+            answers = [await self.engine.reset_breaker(query.words[1], host, actor, origin=origin) for host in hosts]
+            return blocks.spoken(" ".join(answer.message for answer in answers))
+        await self.engine.require(actor, Permission.EXECUTIONS_READ, "see that", origin)
+        found = await self.engine.tools.database.read(controls.used_breakers)
+        return blocks.breaker_list(found, self.engine.tools.clock.now())
 
     async def resume(self, actor: Actor, execution_id: int) -> Message:
         """Look, show what was found, and ask how to go on."""
@@ -274,7 +286,11 @@ class Commands:
             case Unclear():
                 return _unclear(parsed)
             case AuditSearch():
-                found = await self.engine.tools.database.read(audit.search, words=parsed.words)
+                if parsed != AuditSearch(words=parsed.words, execution_id=parsed.execution_id, before=parsed.before):
+                    raise NotFound("This version filters the audit by `id=` and `page=` only; words find the rest.")
+                found = await self.engine.tools.database.read(
+                    audit.search, words=parsed.words, execution_id=parsed.execution_id, before=parsed.before
+                )
                 if not found:
                     return blocks.spoken("No audit entry holds all these words. Try fewer.")
                 return blocks.audit_lines(found)

@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 
 from runbooks.answer import Answer, refused
 from runbooks.catalog import Entry, services_named
-from runbooks.definition import Parameters
 from runbooks.execution import Tools, cancelled, end_execution, replay_breakers
+from runbooks.parameters import Parameters
 from runbooks.plans import StoredPlan, fingerprint, to_json
 from runbooks.progress import (
     ApprovalAsked,

@@ -9,15 +9,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from difflib import get_close_matches
-from enum import Enum
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
 from pydantic import ValidationError
-from pydantic.fields import FieldInfo
 
 import runbooks.library
-from runbooks.definition import Names, Parameters, Runbook, is_positional
+from runbooks.definition import Runbook
+from runbooks.parameters import (
+    Parameters,
+    is_positional,
+    is_secret,
+    names_service,
+    sample,
+    shown,
+    what_is_wrong,
+)
 from storage.errors import ConfigurationError, DefinitionError, Invalid, NotFound
 from storage.records import Danger
 
@@ -64,7 +71,7 @@ class Catalog:
             return entry
         near = self.near(wanted)
         hint = f"Did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else "`/runbook list` shows all."
-        raise NotFound(f"There is no runbook '{name}'. {hint}")
+        raise NotFound(f"There is no runbook {shown(name)}. {hint}")
 
     def near(self, name: str) -> list[str]:
         """Names and aliases that look like this one."""
@@ -171,21 +178,22 @@ def bind(entry: Entry, values: Sequence[str], named: Mapping[str, Any]) -> Param
     places = [name for name, f in kind.model_fields.items() if is_positional(f)]
     if len(values) > len(places):
         extra = " ".join(values[len(places) :])
-        raise Invalid(f"{entry.name} has no place for '{extra}'. {usage(entry)}")
+        raise Invalid(f"{entry.name} has no place for {shown(extra)}. {usage(entry)}")
     given: dict[str, Any] = dict(zip(places, values, strict=False))
     for typed, value in named.items():
         name = _parameter(kind, typed)
         if name is None:
             near = get_close_matches(typed, list(kind.model_fields), n=1)
             hint = f" Did you mean `{near[0]}`?" if near else ""
-            raise Invalid(f"{entry.name} has no parameter '{typed}'.{hint} {usage(entry)}")
+            raise Invalid(f"{entry.name} has no parameter {shown(typed)}.{hint} {usage(entry)}")
         if name in given:
             raise Invalid(f"'{name}' is given twice. {usage(entry)}")
         given[name] = value
+    _refuse_typed_secrets(entry, given)
     try:
         return kind.model_validate(given)
     except ValidationError as error:
-        raise Invalid(f"{_words(entry, error)} {usage(entry)}") from error
+        raise Invalid(" ".join([*what_is_wrong(kind, error, given), usage(entry)])) from error
 
 
 def _parameter(kind: type[Parameters], typed: str) -> str | None:
@@ -193,18 +201,14 @@ def _parameter(kind: type[Parameters], typed: str) -> str | None:
     return next((name for name in kind.model_fields if name.lower() == wanted), None)
 
 
-def _words(entry: Entry, error: ValidationError) -> str:
-    said: list[str] = []
-    for item in error.errors(include_url=False):
-        name = ".".join(str(part) for part in item["loc"]) or "value"
-        if item["type"] == "missing":
-            field_info = entry.runbook.Params.model_fields.get(name)
-            meaning = f" ({field_info.description})" if field_info is not None and field_info.description else ""
-            said.append(f"'{name}'{meaning} is missing.")
-        else:
-            message = str(item["msg"]).removeprefix("Value error, ")
-            said.append(f"'{name}': {message[:1].lower()}{message[1:]}.")
-    return " ".join(said)
+def _refuse_typed_secrets(entry: Entry, given: Mapping[str, Any]) -> None:
+    """A secret is known by the name that the runbook gives it; what is given for it may be the secret itself."""
+    for name, info in entry.runbook.Params.model_fields.items():
+        if name in given and is_secret(info) and given[name] != info.default:
+            raise Invalid(
+                f"'{name}' is a secret, and what is typed stays in histories and logs. Leave it out: {entry.name} "
+                f"knows it as '{info.default}'. If what you typed was real, change it now. {usage(entry)}"
+            )
 
 
 def usage(entry: Entry) -> str:
@@ -216,19 +220,10 @@ def _made_up(entry: Entry) -> str:
     words = [entry.name]
     for name, info in entry.runbook.Params.model_fields.items():
         if is_positional(info):
-            words.append(_sample(info))
+            words.append(sample(info))
         elif info.is_required():
-            words.append(f"{name}={_sample(info)}")
+            words.append(f"{name}={sample(info)}")
     return " ".join([*words, "on", "web-01"])
-
-
-def _sample(info: FieldInfo) -> str:
-    if Names.SERVICE in info.metadata:
-        return "nginx"
-    kind = info.annotation
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return str(next(iter(kind)).value)
-    return {int: "1", float: "1.0", bool: "yes"}.get(kind, "value") if isinstance(kind, type) else "value"
 
 
 def services_named(params: Parameters) -> tuple[str, ...]:
@@ -236,15 +231,5 @@ def services_named(params: Parameters) -> tuple[str, ...]:
     return tuple(
         str(getattr(params, name))
         for name, info in type(params).model_fields.items()
-        if getattr(params, name) is not None and _names_service(info)
+        if getattr(params, name) is not None and names_service(info)
     )
-
-
-def _names_service(info: FieldInfo) -> bool:
-    return Names.SERVICE in info.metadata or _mentions(info.annotation)
-
-
-def _mentions(annotation: Any) -> bool:
-    if get_origin(annotation) is None:
-        return False
-    return any(Names.SERVICE in getattr(arg, "__metadata__", ()) or _mentions(arg) for arg in get_args(annotation))

@@ -1,4 +1,4 @@
-"""What a runbook is: identity, typed parameters, a probe, and a plan made of steps.
+"""What a runbook is: identity, parameters (see `parameters.py`), a probe, and a plan made of steps.
 
 The steps are a closed union (`Run`, `Expect`, `Require`, `Call`, `Wait`, `Parallel`); everything in them is data, so
 that a plan can be stored, fingerprinted, shown and audited word for word. `plans.py` turns them into JSON and back.
@@ -9,14 +9,11 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import Enum, StrEnum
-from typing import Annotated, Any, ClassVar, Protocol, TypeAlias
+from enum import StrEnum
+from typing import Any, ClassVar, Protocol, TypeAlias
 
-import durationpy
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
-
+from runbooks.commands import fault_of
+from runbooks.parameters import Parameters
 from storage.errors import DefinitionError
 from storage.records import Danger, Platform
 
@@ -37,91 +34,6 @@ class Category(StrEnum):
 def minutes(number: float) -> timedelta:
     """`minutes(10)` reads better than `timedelta(minutes=10)`."""
     return timedelta(minutes=number)
-
-
-# --- parameters -------------------------------------------------------------------------------------------------------
-
-
-class Parameters(BaseModel):
-    """Base of a runbook's `Params`: unknown names are refused, values never change after validation."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, validate_default=True)
-
-
-def positional(description: str, default: Any = PydanticUndefined, **constraints: Any) -> Any:
-    """A parameter that may be given by place, in the order of the class, as well as by name."""
-    return Field(default, description=description, json_schema_extra={"positional": True}, **constraints)
-
-
-def is_positional(field: FieldInfo) -> bool:
-    """Whether a parameter was declared by `positional`."""
-    extra = field.json_schema_extra
-    return isinstance(extra, Mapping) and extra.get("positional") is True
-
-
-_UNIT = re.compile(r"\A[A-Za-z0-9_.:@\\][A-Za-z0-9_.:@\\-]{0,250}\Z")
-
-
-def _service_name(value: str) -> str:
-    # systemd.unit(5): letters, digits and ":-_.\@"; we also refuse a leading dash, which would become an option.
-    if not _UNIT.match(value):
-        raise ValueError(
-            f"{value!r} is not a unit name: letters, digits and : _ . @ \\ - only, not starting with a dash"
-        )
-    name = value.removesuffix(".service")
-    if not name.strip(".") or name.startswith("@") or ".." in name:
-        raise ValueError(f"{value!r} is not a unit name")
-    if name.partition(".")[0].endswith("@"):
-        raise ValueError(f"{value!r} is a template: name an instance of it, like {name.partition('@')[0]}@1")
-    return name
-
-
-def _absolute_path(value: str) -> str:
-    if not value.startswith("/"):
-        raise ValueError(f"{value!r} is not an absolute path: it must start with /")
-    if any(ord(c) < 32 or ord(c) == 127 for c in value):
-        raise ValueError("a path cannot contain control characters")
-    if ".." in value.split("/"):
-        raise ValueError(f"{value!r} goes up with '..': give the path it leads to")
-    return re.sub(r"/{2,}", "/", value).rstrip("/") or "/"
-
-
-def _pid(value: Any) -> Any:
-    if isinstance(value, str):
-        if not re.fullmatch(r"[0-9]{1,10}", value):
-            raise ValueError(f"{value!r} is not a process id: digits only")
-        return int(value)
-    return value
-
-
-def _seconds(value: Any) -> Any:
-    if isinstance(value, str):
-        if re.fullmatch(r"[0-9]{1,9}", value):
-            return int(value)
-        try:
-            length = durationpy.from_str(value)
-        except Exception as error:  # durationpy raises several kinds, and plain ValueError for some inputs
-            raise ValueError(f"{value!r} is not a duration: write 30, 90s, 5m or 1h30m") from error
-        if length != timedelta(seconds=int(length.total_seconds())):
-            raise ValueError(f"{value!r} is not a whole number of seconds")
-        return int(length.total_seconds())
-    return value
-
-
-class Names(Enum):
-    """What a parameter's value names, so that kill switches and menus find it."""
-
-    SERVICE = "service"
-
-
-ServiceName = Annotated[str, AfterValidator(_service_name), Names.SERVICE]
-"""A systemd unit; `.service` is dropped, `name@instance` is kept."""
-AbsolutePath = Annotated[str, AfterValidator(_absolute_path)]
-"""A path from the root, without `..`."""
-Pid = Annotated[int, BeforeValidator(_pid), Field(ge=1, le=4_194_304)]
-"""A process id (the upper bound is Linux's PID_MAX_LIMIT)."""
-Seconds = Annotated[int, BeforeValidator(_seconds)]
-"""Whole seconds; also typed as 90s, 5m or 1h30m."""
 
 
 # --- facts and the probe ----------------------------------------------------------------------------------------------
@@ -201,13 +113,10 @@ class Probe(Protocol):
 def _argv(title: str, argv: tuple[str, ...]) -> tuple[str, ...]:
     if not title.strip():
         raise DefinitionError("A step needs a title.")
-    if not argv or not all(isinstance(word, str | int) for word in argv):
-        raise DefinitionError(f"The step {title!r} needs a command: words, each a string.")
-    words = tuple(str(word) for word in argv)
-    if any("\x00" in word or "\n" in word for word in words):
-        raise DefinitionError(f"The step {title!r} has a line break or NUL in its command.")
-    if not words[0] or words[0].startswith("-"):
-        raise DefinitionError(f"The step {title!r} starts with {words[0]!r}, which is not a program.")
+    words = tuple(str(word) if isinstance(word, int) and not isinstance(word, bool) else word for word in argv)
+    fault = fault_of(words)
+    if fault is not None:
+        raise DefinitionError(f"The step {title!r} {fault}.")
     return words
 
 

@@ -24,9 +24,9 @@ from runbooks.admission import Admission
 from runbooks.answer import Answer, said
 from runbooks.catalog import Catalog, Entry, bind
 from runbooks.consent import Consents, half_time
-from runbooks.definition import Parameters
 from runbooks.execution import Stop, Tools, Walk, cancel_words, cancelled, end_execution, witness
 from runbooks.interruption import Interruptions, Stopped, where_it_stopped
+from runbooks.parameters import Parameters
 from runbooks.plans import StoredPlan, from_json, numbered
 from runbooks.progress import BreakerMoved, LookRetried, SwitchStopped
 from runbooks.remote import Host, StopCord, Unreached

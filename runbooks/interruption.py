@@ -160,8 +160,6 @@ class Interruptions:
         if not undo:
             return TooLate(f"Nothing to roll back: no applied step of #{execution_id} can be undone.")
         plan = StoredPlan(hosts=tuple(HostPlan(host=h, steps=tuple(s), facts={}) for h, s in undo.items()))
-        if execution.state is State.INTERRUPTED:  # its locks go over to the rollback, within this transaction
-            controls.free_locks(connection, execution_id)
         entry = self.catalog.get(execution.runbook)
         new = executions.create(
             connection,
@@ -194,8 +192,8 @@ class Interruptions:
             steps_total=plan.steps_total,
             rolls_back=execution_id,
         )
-        if execution.state is State.INTERRUPTED:
-            controls.take_locks(connection, new.id, tuple(undo), now)
+        if execution.state is State.INTERRUPTED:  # and back again, unless the rollback succeeds
+            controls.hand_over_locks(connection, execution_id, to=new.id)
         witness(connection, "execution.pending", stored, actor, origin, now, f"roll back #{execution_id}")
         self.tools.reporter.report(connection, ExecutionSubmitted(execution=stored), now)
         self.tools.reporter.report(connection, PlanMade(execution=stored, plan=to_json(plan)), now)

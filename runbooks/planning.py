@@ -5,13 +5,14 @@ Probes pass the read-only guard before they reach a host; what they print become
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from runbooks.catalog import Entry
 from runbooks.commands import shell_line
-from runbooks.definition import Check, Duration, Expect, Facts, Parallel, Parameters, Plan, Reading, Require, Run, Step
+from runbooks.definition import Check, Duration, Expect, Facts, Parallel, Plan, Reading, Require, Run, Step
+from runbooks.parameters import Parameters, patterns_of, shown, starting_with_a_dash
 from runbooks.plans import HostPlan, StoredPlan
 from runbooks.remote import Ended, Host, Line, Remote, RemoteCommand, Stream, Unreached
 from safety.clock import words
@@ -25,12 +26,22 @@ PROBE_LIMIT = 90.0
 
 
 class HostProbe:
-    """The read-only look at one host that a runbook's `probe` is given."""
+    """The read-only look at one host that a runbook's `probe` is given.
+
+    `dashed`: values of parameters that a program would take for options, unless `--` stands before them. `on_retry`
+    hears when the host has to be tried again.
+    """
 
     def __init__(
-        self, host: Host, remote: Remote, guard: CommandGuard, on_retry: Callable[[Unreached], None] | None = None
+        self,
+        host: Host,
+        remote: Remote,
+        guard: CommandGuard,
+        *,
+        dashed: frozenset[str] = frozenset(),
+        on_retry: Callable[[Unreached], None] | None = None,
     ) -> None:
-        self._host, self._remote, self._guard, self._on_retry = host, remote, guard, on_retry
+        self._host, self._remote, self._guard, self._dashed, self._on_retry = host, remote, guard, dashed, on_retry
 
     @property
     def name(self) -> str:
@@ -46,6 +57,7 @@ class HostProbe:
         self, *argv: str, sudo: bool = False, allow_exit: Collection[int] = (0,), timeout: Duration = 20
     ) -> Reading:
         """What a read-only command prints; see `definition.Probe`."""
+        _refuse_options(argv, self._dashed)
         line = shell_line(argv, sudo=sudo)
         judgement = self._guard.judge_read_only(line, tags=self._host.tags)
         if judgement.verdict is not Severity.ALLOW:
@@ -87,6 +99,40 @@ def _checked(entry: Entry, host: Host, facts: object) -> Facts:
         if "\\u0000" in text:  # PostgreSQL keeps no NUL
             raise PlanningFailed(f"The fact '{name}' of {entry.name} on {host.name} has a NUL character in it.")
     return facts
+
+
+def _single(steps: Iterable[Step]) -> Iterator[Run | Check]:
+    """Every command of a plan, undo and conditions included."""
+    for step in steps:
+        match step:
+            case Run():
+                yield step
+                yield from _single(one for one in (step.undo, step.unless) if one is not None)
+            case Check():
+                yield step
+            case Parallel():
+                yield from _single(step.steps)
+            case _:
+                pass
+
+
+def _refuse_options(argv: Sequence[str], dashed: frozenset[str]) -> None:
+    """A value that a person typed is never an option of the command it is given to."""
+    for place, word in enumerate(argv):
+        if word.startswith(tuple(dashed)) and "--" not in argv[:place]:
+            raise PlanningFailed(
+                f"{shown(word)} starts with a dash, and `{argv[0]}` could take it for an option. Give another value; "
+                "a runbook that wants such values puts `--` before them."
+            )
+
+
+def _refuse_typed_patterns(check: Check, typed: frozenset[str]) -> None:
+    """What a person typed as a pattern is searched with on the host; Handrail's own engine could be kept busy by it."""
+    for pattern in typed:
+        if check.pattern is not None and pattern in check.pattern:
+            raise DefinitionError(
+                f"The step {check.title!r} searches with a typed pattern itself: give it to `grep -E` on the host."
+            )
 
 
 def _status(status: int | None) -> str:
@@ -139,7 +185,7 @@ class Planner:
         async with self._slots[host.name]:
             try:
                 async with asyncio.timeout(PROBE_LIMIT):
-                    facts = await entry.runbook.probe(HostProbe(host, self.remote, self.guard, on_retry), params)
+                    facts = await entry.runbook.probe(self._eyes(host, params, on_retry), params)
             except TimeoutError as error:
                 raise PlanningFailed(f"Looking at {host.name} took longer than {words(PROBE_LIMIT)}.") from error
             except ValueError as error:
@@ -151,6 +197,9 @@ class Planner:
                     f"The probe of {entry.name} failed on {host.name}: {type(error).__name__}: {error}"
                 ) from error
         return _checked(entry, host, facts).having(host=host.name)
+
+    def _eyes(self, host: Host, params: Parameters, on_retry: Callable[[Unreached], None] | None) -> HostProbe:
+        return HostProbe(host, self.remote, self.guard, dashed=starting_with_a_dash(params), on_retry=on_retry)
 
     def _plan(self, entry: Entry, params: Parameters, facts: Facts) -> Plan:
         try:
@@ -165,6 +214,11 @@ class Planner:
             raise PlanningFailed(f"The plan of {entry.name} is a {type(plan).__name__}, not a Plan.")
         if not plan.steps:
             raise PlanningFailed(f"There is nothing to do on {facts.host}.")
+        for step in _single(plan.steps):
+            for argv in (step.argv, step.look or () if isinstance(step, Run) else ()):
+                _refuse_options(argv, starting_with_a_dash(params))
+            if isinstance(step, Check):
+                _refuse_typed_patterns(step, patterns_of(params))
         return plan
 
     def judgements(self, plan: StoredPlan, hosts: Sequence[Host]) -> tuple[Judgement, ...]:

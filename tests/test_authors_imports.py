@@ -28,6 +28,18 @@ STABLE = {
     "Seconds",
     "AbsolutePath",
     "Pid",
+    "CommandLine",
+    "Glob",
+    "HostAddress",
+    "HostName",
+    "Pattern",
+    "Percent",
+    "Port",
+    "Secret",
+    "Size",
+    "Text",
+    "UserName",
+    "Word",
 }
 OURS = {"bot", "runbooks", "safety", "storage", "tests"}
 LIBRARY = sorted(path for path in Path(runbooks.library.__file__).parent.glob("*.py") if path.name != "__init__.py")

@@ -366,7 +366,7 @@ def _configuration(known: Hosts, folder: Path) -> dict[str, Any]:
     roles = {f"U{name.upper()}": "NOC" for name in ASKERS}
     config["roles"] = {"UALICE": "ADMIN", "UCAROL": "MANAGER", "UERIN": "MANAGER", **roles}
     config["approvals"] = {"high": "confirm", "dangerous": "approve", "expire": "60s"}
-    config["limits"] = {"global": "10000/min", "service": "10000/min", "runbook": "10000/min"}
+    config["limits"] = {"global": "10000/min", "service": "10000/min", "runbook": "10000/min", "person": "10000/min"}
     return config
 
 

@@ -219,16 +219,18 @@ def the_approvals(found: Found, done: Sequence[Done], memory: Memory) -> Iterato
 
 
 def the_locks(found: Found) -> Iterator[str]:
-    """Only unfinished executions hold hosts, and what runs and changes something holds all of its own."""
+    """Only unfinished executions hold hosts, and what changes something, or was interrupted at it, holds all of its
+    own; while it is rolled back, the rollback does."""
+    back = {row["rolls_back"] for row in found.executions.values() if row["state"] in UNFINISHED}
     held: dict[int, set[str]] = defaultdict(set)
     for lock in found.locks:
         held[lock["execution_id"]].add(lock["host"])
-        state = found.executions[lock["execution_id"]]["state"]
-        if state not in UNFINISHED or state == State.AWAITING_APPROVAL.value:
-            yield f"{lock['host']} is held by #{lock['execution_id']}, which is {state}"
-    taken_over = {row["rolls_back"] for row in found.executions.values()}  # a way back takes the locks with it
+        holder = found.executions[lock["execution_id"]]
+        waits_first = holder["state"] == State.AWAITING_APPROVAL.value and holder["rolls_back"] is None
+        if holder["state"] not in UNFINISHED or waits_first:
+            yield f"{lock['host']} is held by #{holder['id']}, which is {holder['state']}"
     for row in found.in_state(State.RUNNING, State.INTERRUPTED):
-        if row["danger"] != "read" and row["id"] not in taken_over and held[row["id"]] != set(row["hosts"]):
+        if row["danger"] != "read" and row["id"] not in back and not held[row["id"]] >= set(row["hosts"]):
             yield f"#{row['id']} is {row['state']} on {row['hosts']} and holds {sorted(held[row['id']])}"
 
 

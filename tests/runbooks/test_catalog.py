@@ -233,14 +233,14 @@ def test_what_is_missing_is_said_with_its_meaning_and_an_example() -> None:
 def test_every_wrong_value_is_named_with_what_is_wrong() -> None:
     said = said_of("-H", "0", colour="blue", wait_for="soon")
     assert "'service': '-H' is not a unit name" in said
-    assert "'times': input should be greater than or equal to 1." in said
-    assert "'colour': input should be 'red'." in said
+    assert "'times': '0' is too little: at least 1." in said
+    assert "'colour': 'blue' is none of the choices: red." in said
     assert "'wait_for': 'soon' is not a duration" in said
 
 
 def test_an_example_is_made_of_the_parameters_and_works() -> None:
     example = usage(DEMANDING)
-    assert example == "Example: `/runbook demanding number=1 red unit=nginx word=value on web-01`"
+    assert example == "Example: `/runbook demanding number=1 red unit=nginx word=nginx on web-01`"
     words = example.removeprefix("Example: `/runbook demanding ").removesuffix(" on web-01`").split()
     named = dict(word.split("=") for word in words if "=" in word)
     params: Any = bind(DEMANDING, [word for word in words if "=" not in word], named)

@@ -4,188 +4,23 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
-from pydantic import Field, ValidationError
 
 from runbooks import (
-    AbsolutePath,
     Call,
     Danger,
     Expect,
     Facts,
     Parallel,
     Parameters,
-    Pid,
     Plan,
     Require,
     Run,
     Runbook,
-    Seconds,
-    ServiceName,
     Wait,
     minutes,
 )
 from runbooks.definition import Reading
 from storage.errors import DefinitionError
-
-
-class Everything(Parameters):
-    """One parameter of each kind."""
-
-    service: ServiceName = "nginx"
-    path: AbsolutePath = "/tmp"
-    pid: Pid = 1
-    length: Seconds = Field(0, ge=0, le=86_400)
-
-
-def given(**values: Any) -> Everything:
-    """As it comes out of the door."""
-    return Everything.model_validate(values)
-
-
-def refused(**values: Any) -> str:
-    """What is said when it does not get in."""
-    with pytest.raises(ValidationError) as error:
-        given(**values)
-    return "; ".join(item["msg"] for item in error.value.errors())
-
-
-@pytest.mark.parametrize(
-    ("typed", "kept"),
-    [
-        ("nginx", "nginx"),
-        ("nginx.service", "nginx"),
-        (" nginx ", "nginx"),
-        ("celery@1", "celery@1"),
-        ("celery@1.service", "celery@1"),
-        ("getty@tty1", "getty@tty1"),
-        ("docker.socket", "docker.socket"),
-        (r"system-systemd\x2dcryptsetup.slice", r"system-systemd\x2dcryptsetup.slice"),
-        ("dbus-org.freedesktop.login1", "dbus-org.freedesktop.login1"),
-        ("a" * 251, "a" * 251),
-    ],
-)
-def test_a_unit_is_kept_without_its_service_suffix(typed: str, kept: str) -> None:
-    assert given(service=typed).service == kept
-
-
-@pytest.mark.parametrize(
-    "typed",
-    [
-        "",
-        "-H",
-        "--now",
-        "-.mount",
-        "nginx redis",
-        "nginx;reboot",
-        "nginx\nreboot",
-        "nginx\x00",
-        "nginx\x1b[1m",
-        "$(reboot)",
-        "nginx*",
-        "nginx/../sshd",
-        "/etc",
-        "a..b",
-        ".",
-        ".service",
-        "@1",
-        "@1.service",
-        "nginx\u2010proxy",
-        "ｎginx",
-        "a" * 252,
-    ],
-)
-def test_what_is_no_unit_name_is_refused(typed: str) -> None:
-    assert "not a unit name" in refused(service=typed)
-
-
-@pytest.mark.parametrize("typed", ["celery@", "celery@.service", "getty@.timer"])
-def test_a_template_without_its_instance_is_refused_with_an_example(typed: str) -> None:
-    assert f"name an instance of it, like {typed.partition('@')[0]}@1" in refused(service=typed)
-
-
-@pytest.mark.parametrize(
-    ("typed", "kept"),
-    [
-        ("/", "/"),
-        ("///", "/"),
-        ("/var/log/", "/var/log"),
-        ("/var//log", "/var/log"),
-        ("/srv/a b/-x", "/srv/a b/-x"),
-        ("/srv/..hidden", "/srv/..hidden"),
-        ("/srv/ü", "/srv/ü"),
-    ],
-)
-def test_a_path_is_kept_in_its_plain_form(typed: str, kept: str) -> None:
-    assert given(path=typed).path == kept
-
-
-@pytest.mark.parametrize(
-    ("typed", "said"),
-    [
-        ("var/log", "must start with /"),
-        ("~/log", "must start with /"),
-        ("-rf", "must start with /"),
-        ("", "must start with /"),
-        ("/var/../etc", "goes up"),
-        ("/..", "goes up"),
-        ("/var/log/..", "goes up"),
-        ("/var/\nlog", "control characters"),
-        ("/var/\x00", "control characters"),
-        ("/var/\x7f", "control characters"),
-    ],
-)
-def test_a_path_that_is_relative_or_leads_elsewhere_is_refused(typed: str, said: str) -> None:
-    assert said in refused(path=typed)
-
-
-@pytest.mark.parametrize(("typed", "kept"), [("1", 1), ("4194304", 4_194_304), ("0042", 42), (7, 7)])
-def test_a_process_id_is_digits(typed: Any, kept: int) -> None:
-    assert given(pid=typed).pid == kept
-
-
-@pytest.mark.parametrize("typed", ["0", "-1", "4194305", "1e3", "0x10", "1 2", "", "１", "99999999999", "nginx", 1.5])
-def test_what_can_be_no_process_is_refused(typed: Any) -> None:
-    assert refused(pid=typed)
-
-
-@pytest.mark.parametrize(
-    ("typed", "kept"),
-    [("0", 0), ("30", 30), ("90s", 90), ("5m", 300), ("1h30m", 5400), ("1m30s", 90), (12, 12), ("24h", 86_400)],
-)
-def test_lengths_of_time_are_typed_as_people_say_them(typed: Any, kept: int) -> None:
-    assert given(length=typed).length == kept
-
-
-@pytest.mark.parametrize(
-    ("typed", "said"),
-    [
-        ("soon", "write 30, 90s, 5m or 1h30m"),
-        ("", "write 30, 90s, 5m or 1h30m"),
-        ("5 minutes", "write 30, 90s, 5m or 1h30m"),
-        ("99999999999999999h", "write 30, 90s, 5m or 1h30m"),
-        ("1.5s", "whole number of seconds"),
-        ("500ms", "whole number of seconds"),
-        ("-5s", "greater than or equal to 0"),
-        ("48h", "less than or equal to 86400"),
-    ],
-)
-def test_what_is_no_length_of_time_is_refused(typed: str, said: str) -> None:
-    assert said in refused(length=typed)
-
-
-def test_parameters_do_not_change_and_unknown_ones_are_refused() -> None:
-    found = given(service="nginx")
-    with pytest.raises(ValidationError, match="frozen"):
-        found.service = "sshd"
-    assert "Extra inputs" in refused(servise="nginx")
-
-
-def test_a_default_is_held_to_the_same_rules() -> None:
-    class Wrong(Parameters):
-        service: ServiceName = "-H"
-
-    with pytest.raises(ValidationError, match="not a unit name"):
-        Wrong()
 
 
 def test_facts_are_attributes_that_never_change_and_say_what_there_is() -> None:

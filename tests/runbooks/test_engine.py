@@ -655,6 +655,24 @@ async def test_what_is_being_rolled_back_is_neither_resumed_nor_rolled_back_agai
             await house.engine.roll_back(found.id, BOB)
 
 
+async def test_a_rollback_that_did_not_succeed_gives_the_hosts_back_to_what_was_interrupted(database: Database) -> None:
+    held = Reply(hangs=True, ignores_term=True)
+    replies = {"touch /tmp/second": held, "touch": Reply(), "rm": Reply(hangs=True)}
+    async with a_house(database, replies=replies, catalog=OURS) as house:
+        asked = await house.ask("steady a on web-01")
+        await house.remote.until("touch /tmp/second")
+        await house.engine.cancel(asked.execution.id, BOB)
+        found = await house.ends(asked)
+        back = await house.engine.roll_back(found.id, BOB)
+        await house.remote.until("rm")
+        assert [lock.execution_id for lock in await database.read(controls.locks)] == [back.execution.id]
+        await house.engine.cancel(back.execution.id, BOB)
+        assert (await house.ends(back)).state is State.CANCELLED
+        assert [lock.execution_id for lock in await database.read(controls.locks)] == [found.id]
+        await house.engine.give_up(found.id, BOB)
+        assert await database.read(controls.locks) == []
+
+
 async def test_asking_again_for_what_was_interrupted_leads_to_it(database: Database) -> None:
     async with a_house(database, replies={"touch": Reply(hangs=True, ignores_term=True)}, catalog=OURS) as house:
         first = await house.ask("steady a on web-01")

@@ -12,10 +12,10 @@ import pytest
 from bot.playground.hosts import DemoHost, DemoHosts, start_demo_hosts
 from runbooks import catalog
 from runbooks.catalog import bind
-from runbooks.definition import Parameters
 from runbooks.execution import Stop, Tools, Walk
 from runbooks.inventory import Inventory
 from runbooks.library.kill_process import MOST, _unit
+from runbooks.parameters import Parameters
 from runbooks.planning import Planner
 from runbooks.plans import StoredPlan
 from runbooks.progress import ExecutionEnded, StepFinished

@@ -243,8 +243,8 @@ def test_every_word_of_a_command_stays_one_word() -> None:
 # --- any plan ---------------------------------------------------------------------------------------------------------
 
 TITLES = st.text(min_size=1, max_size=8).filter(lambda text: text.strip())
-WORDS = st.text(st.characters(exclude_characters="\x00\n", exclude_categories=["Cs"]), max_size=8)
-ARGV = st.tuples(st.from_regex(r"\A[a-z/]{1,8}\Z"), WORDS, WORDS)
+WORDS = st.text(st.characters(exclude_characters="\x00\n\r", exclude_categories=["Cs"]), max_size=8)
+ARGV = st.tuples(st.from_regex(r"\A/[a-z/]{1,8}\Z"), WORDS, WORDS)
 TIMES = st.floats(min_value=0, max_value=1e6)
 EXITS = st.sets(st.integers(0, 255), min_size=1, max_size=3)
 MAYBE = st.none() | st.text(max_size=6)
