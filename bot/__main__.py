@@ -274,30 +274,44 @@ def letters_list(as_json: Json = False) -> None:
         from bot import shell
 
         listen_quietly()
-        raise typer.Exit(asyncio.run(shell.dead_letters(as_json=as_json, out=out)))
+        raise typer.Exit(asyncio.run(shell.list_dead_letters(as_json=as_json, out=out)))
 
 
-Letters = Annotated[list[str], typer.Argument(help="Their ids, or enough of the beginning.")]
-
-
-@letters_app.command("requeue")
-def letters_requeue(ids: Letters) -> None:
-    """Try to say them again."""
-    _move_letters(ids, requeue=True)
-
-
-@letters_app.command("discard")
-def letters_discard(ids: Letters) -> None:
-    """Take them away; the audit remembers who did."""
-    _move_letters(ids, requeue=False)
-
-
-def _move_letters(ids: list[str], *, requeue: bool) -> None:
+@letters_app.command("show")
+def letters_show(
+    letter: Annotated[str, typer.Argument(metavar="ID", help="Its id, or enough of the beginning.")],
+    as_json: Json = False,
+) -> None:
+    """Show one: what it would say, why it could not, and what to do."""
     with in_words():
         from bot import shell
 
         listen_quietly()
-        raise typer.Exit(asyncio.run(shell.move_dead_letters(ids, actor(), requeue=requeue, out=out)))
+        raise typer.Exit(asyncio.run(shell.show_dead_letter(letter, as_json=as_json, out=out)))
+
+
+Letters = Annotated[list[str], typer.Argument(metavar="ID...", help="Their ids, or enough of the beginning.")]
+
+
+@letters_app.command("requeue")
+def letters_requeue(ids: Letters, as_json: Json = False) -> None:
+    """Try to say them again; `all` stands for every one of them."""
+    _move_letters(ids, requeue=True, as_json=as_json)
+
+
+@letters_app.command("discard")
+def letters_discard(ids: Letters, as_json: Json = False) -> None:
+    """Take them away; the audit remembers who did."""
+    _move_letters(ids, requeue=False, as_json=as_json)
+
+
+def _move_letters(ids: list[str], *, requeue: bool, as_json: bool) -> None:
+    with in_words():
+        from bot import shell
+
+        listen_quietly()
+        moving = shell.move_dead_letters(ids, actor(), requeue=requeue, out=out, as_json=as_json)
+        raise typer.Exit(asyncio.run(moving))
 
 
 @db_app.command("upgrade")

@@ -9,8 +9,9 @@ from typing import assert_never
 
 from sqlalchemy import Connection
 
-from bot import blocks, cards
+from bot import blocks, cards, dead_letters
 from bot.blocks import Message
+from bot.dead_letters import SLACK
 from bot.request import (
     AuditSearch,
     Query,
@@ -40,7 +41,7 @@ HELP = """*Handrail* shows what it would run, asks where it is dangerous, runs i
 `/runbook history [RUNBOOK]` the newest executions · `/runbook can` what you may do
 `/killswitch global on` stops everything, `service|runbook|host|tag NAME on` a part of it; `--now` ends what runs
 `/killswitch status` what is engaged · `/runbook breaker` what failed too often; `breaker reset NAME` closes it
-`/audit [words]` who did what"""
+`/audit [words]` who did what · `/runbook dead-letters` what Slack would not take"""
 
 Handled = Callable[[Connection], object]
 
@@ -124,6 +125,7 @@ class Commands:
             Verb.ROLLBACK: lambda: self._rollback(actor, query, origin),
             Verb.RESUME: lambda: self.resume(actor, _id(query.words, query.verb)),
             Verb.BREAKER: lambda: self._breaker(actor, query, origin),
+            Verb.DEAD_LETTERS: lambda: self._dead_letters(actor, query.words, origin),
         }
         if query.verb not in asks:
             raise NotFound(f"`/runbook {query.verb}` is not in this version. `/runbook help` lists what is.")
@@ -227,6 +229,31 @@ class Commands:
         """Look, show what was found, and ask how to go on."""
         execution, found, stopped = await self.engine.look_before_resuming(execution_id, actor)
         return cards.resume_choice(execution, found, host=stopped.host, place=stopped.place, mark=stopped.mark)
+
+    async def _dead_letters(self, actor: Actor, typed: Sequence[str], origin: Origin) -> Message:
+        """What could not be delivered: to list, to look at, to have said again, to take away."""
+        what, ids = (typed[0].lower(), typed[1:]) if typed else ("list", ())
+        if what not in {"list", "show", "requeue", "discard"} or (what == "show" and len(ids) != 1):
+            raise Invalid(f"There are `{SLACK.command} list`, `show ID`, `requeue ID`, `requeue all` and `discard ID`.")
+        permission = Permission.EXECUTIONS_READ if what in {"list", "show"} else Permission.AUDIT
+        await self.engine.require(actor, permission, f"{what} dead letters", origin)
+        database, now = self.engine.tools.database, self.engine.tools.clock.now()
+        asked = dead_letters.Asked(actor=actor, origin=origin, door=SLACK, now=now)
+        match what:
+            case "list":
+                return dead_letters.list_message(await database.read(dead_letters.listing, dead_letters.LISTED), now)
+            case "show":
+                letter = await database.read(dead_letters.find, ids[0], SLACK)
+                # An answer is for one person; what only auditors could ask for must not be read here by others.
+                is_theirs = letter.payload.get("user") in {None, actor.id}
+                with_text = is_theirs or self.engine.policy.may(actor.id, Permission.AUDIT)
+                return dead_letters.show_message(letter, with_text=with_text)
+            case "requeue":
+                moved = await database.write(dead_letters.requeue, ids, asked)
+                return blocks.spoken(dead_letters.requeued_words(moved, SLACK))
+            case _:
+                moved = await database.write(dead_letters.discard, ids, asked)
+                return blocks.spoken(dead_letters.discarded_words(moved))
 
     # --- /killswitch --------------------------------------------------------------------------------------------------
 

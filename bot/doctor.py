@@ -1,7 +1,7 @@
 """Looks whether everything Handrail needs is there, and says what to do about what isn't.
 
-In this order: the settings, the database and its audit, Slack, the hosts. Each part is looked at although another one
-is broken. Nothing is changed anywhere, no message is posted, and no token is ever shown.
+In this order: the settings, the database with its audit and its outbox, Slack, the hosts. Each part is looked at
+although another one is broken. Nothing is changed anywhere, no message is posted, and no token is ever shown.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from sqlalchemy import Connection, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot import settings
+from bot import dead_letters, settings
 from bot.manifest import SCOPES
 from bot.settings import Settings, Slack
 from bot.shell import opened, owner_lives
@@ -68,7 +68,7 @@ class Outcome(StrEnum):
 class Check:
     """One thing that was looked at: how it is, in a sentence, and the next move where it isn't well."""
 
-    part: str  # settings, database, audit, slack or hosts
+    part: str  # settings, database, audit, outbox, slack or hosts
     outcome: Outcome
     message: str
     advice: str = ""
@@ -204,7 +204,7 @@ async def _database(environment: Mapping[str, str] | None) -> list[Check]:
         return [_not_made_yet(database.path)]
     try:
         async with opened(loaded.database_url.get_secret_value()) as database:
-            return [*await _records(database), *await _audit(database)]
+            return [*await _records(database), *await _audit(database), *await _letters(database)]
     except ConfigurationError as error:
         return [_fail("database", " ".join(error.complaints), "Run `handrail db upgrade`, or name another database.")]
     except OperatorError as error:
@@ -248,6 +248,24 @@ def _owner(database: Database) -> list[Check]:
     if owner_lives(database.path):
         return [_ok("database", "A Handrail is running on it.")]
     return [_warn("database", "No Handrail is running on it.", "Start one with `handrail serve`.")]
+
+
+async def _letters(database: Database) -> list[Check]:
+    """What could not be said, and what Slack keeps us from saying; nothing when another version wrote the schema."""
+    if not await database.is_current():
+        return []
+    found = await database.read(dead_letters.listing, 0)
+    checks: list[Check] = []
+    if found.total:
+        untold = f" The alerts channel was not told of {found.unannounced}." if found.unannounced else ""
+        advice = "`handrail dead-letters list` shows them, and `show ID` what to do."
+        checks.append(_warn("outbox", f"{dead_letters.counts_words(found.counts)}.{untold}", advice))
+    else:
+        checks.append(_ok("outbox", "There are no dead letters."))
+    if found.held is not None:
+        advice = "They are tried again, at least once a minute, until Slack takes them."
+        checks.append(_warn("outbox", f"{dead_letters.held_words(found.held)}.", advice))
+    return checks
 
 
 async def _audit(database: Database) -> list[Check]:

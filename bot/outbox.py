@@ -2,8 +2,13 @@
 
 Read `run` first, then `_round` (what may be said now), `_turn` (saying one thing) and the ways it can end: `_said`,
 `_failed`. One message per channel is under way at a time, so that a slow channel holds up nobody else, and what follows
-never overtakes what comes before. Slack has no idempotency key: a post whose answer was lost is looked for by the
-outbox id in its metadata before it is repeated, and marked *(repeated)* if it can't be found.
+overtakes what comes before only if that has failed often. Slack has no idempotency key: a post whose answer was lost is
+looked for by the outbox id in its metadata before it is repeated, and marked *(repeated)* if it can't be found.
+
+Nothing is given up while Slack is merely down, slow or asks us to wait. What it refuses for good is said where it can
+be (as plain text, as a new message, in the channel instead of the thread, in the alerts channel), and what can be said
+nowhere becomes a dead letter, of which the alerts channel is told. Only what is pointless is dropped: an edit of the
+headline where no headline stands, and progress where no thread is to be had.
 """
 
 import asyncio
@@ -19,10 +24,12 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 from sqlalchemy import Connection
 
+from bot import dead_letters
 from bot.cards import moved_elsewhere, repeated, without_blocks
 from bot.pace import Pace, PaceSettings, Utterance
 from bot.slack_trouble import Failure, Trouble, by_status, understand
 from safety.clock import Clock, SystemClock
+from storage import dead_letters as letters
 from storage import executions, outbox
 from storage.database import Database, surely
 from storage.errors import StorageUnavailable
@@ -40,13 +47,16 @@ RECOVER_EVERY = 30.0
 MOST_AT_ONCE = 8
 LONGEST_BACKOFF = 60.0
 TOKEN_BACKOFF = 60.0
-PROGRESS_TRIES = 8
 REFUSED_TRIES = 3
+TRIES_IN_ORDER = 5  # after so many, what follows in the channel may be said first
+SETTLE = 10.0  # seconds to wait for more dead letters before the alerts channel is told
 ANSWERS_ARE_OLD_AFTER = timedelta(minutes=30)  # so long a response URL works
 CLOCKS_DIFFER_BY = timedelta(minutes=5)
 PAGES_TO_LOOK_THROUGH = 5
 _TAKES_JSON = {"chat.postMessage", "chat.update", "chat.postEphemeral"}
 _MATTERS = {OutboxKind.ENDING, OutboxKind.APPROVAL}
+_TOO_LATE = Failure(trouble=Trouble.GONE, error="it could not be said within 30 minutes")
+_NO_THREAD = Failure(trouble=Trouble.GONE, error="there is no thread for it")
 _FLEETING = {OutboxKind.CARD, OutboxKind.PROGRESS}
 
 Lane: TypeAlias = tuple[str, str | None]
@@ -91,8 +101,10 @@ class Outbox:
         self._is_resting = False
         self._busy: set[Lane] = set()
         self._paused: dict[Lane, float] = {}
+        self._failures: dict[Lane, int] = {}  # in a row, without an answer
         self._silent_until = 0.0
         self._recovered_at: float | None = None
+        self._announce_at = 0.0
         self._postable: set[str] = set()
 
     def wake(self) -> None:
@@ -136,6 +148,7 @@ class Outbox:
     async def _round(self, turns: asyncio.TaskGroup) -> float:
         """Begin what may be said now; returns after how many seconds to look again."""
         await self._recover()
+        await self._announce()
         now, pause = self._clock.monotonic(), self._poll
         if now < self._silent_until:
             return min(self._silent_until - now, self._poll)
@@ -171,6 +184,16 @@ class Outbox:
         if number:
             log.info("outbox_recovered", messages=number)
 
+    async def _announce(self) -> None:
+        """Tell the alerts channel of dead letters it was not told of, those of other processes included."""
+        now = self._clock.monotonic()
+        if self._alerts is None or now < self._announce_at:
+            return
+        # Set before, so that neither a failure here nor what is buried meanwhile is overlooked.
+        self._announce_at = now + dead_letters.EVERY.total_seconds()
+        wait = await self._database.write(dead_letters.announce, channel=self._alerts, now=self._clock.now())
+        self._announce_at = min(self._announce_at, now + wait.total_seconds())
+
     async def _rest(self, seconds: float) -> None:
         waits = {asyncio.create_task(self._woken.wait()), asyncio.create_task(self._clock.sleep(seconds))}
         self._is_resting = True
@@ -189,19 +212,24 @@ class Outbox:
         try:
             begun = await self._database.write(outbox.begin, ready.message.id, until=self._clock.now() + UNTIL)
             if begun is not None:
-                await self._say(replace(ready, message=begun), lane)
+                ready = replace(ready, message=begun)
+                await self._say(ready, lane)
         except StorageUnavailable as error:
             log.warning("outbox_unwritable", message=ready.message.id, error=error.message)
-        except Exception:  # a message that breaks the sender must not break it for the others
+        except Exception as error:  # a message that breaks the sender must not break it for the others
             log.exception("outbox_turn_failed", message=ready.message.id)
-            await self._again(ready, lane, Failure(trouble=Trouble.UNKNOWN, error="the sender failed"))
+            fault = Failure(trouble=Trouble.FAULT, error=f"the sender failed ({type(error).__name__})")
+            await self._failed(ready, lane, fault)
         finally:
             self._busy.discard(lane)
             self._woken.set()
 
     async def _say(self, ready: Ready, lane: Lane) -> None:
         if _is_too_late(ready, self._clock.now()):
-            await self._drop(ready, Failure(trouble=Trouble.GONE, error="the answer comes too late"))
+            await self._bury(ready, _TOO_LATE)
+            return
+        if _has_no_thread(ready):
+            await self._drop(ready, _NO_THREAD)
             return
         try:
             async with asyncio.timeout(TURN_TIMEOUT):
@@ -212,6 +240,7 @@ class Outbox:
             await self._failed(ready, lane, understand(error))
         else:
             self._paused.pop(lane, None)
+            self._failures.pop(lane, None)
             await self._said(ready, ts)
 
     async def _by_its_method(self, ready: Ready) -> str | None:
@@ -254,14 +283,17 @@ class Outbox:
         return ready.edits
 
     async def _as_is_or_plain(self, method: str, payload: Mapping[str, Any], **where: Any) -> Mapping[str, Any]:
-        """With its blocks; without, if Slack refuses them."""
+        """As it is; shorter and without its blocks, if Slack refuses that."""
+        text = str(payload.get("text", ""))
         try:
-            return await self._call(method, **where, text=payload.get("text", ""), blocks=payload.get("blocks") or None)
+            return await self._call(method, **where, text=text, blocks=payload.get("blocks") or None)
         except _SlackSaysNo as error:
-            if error.failure.trouble is not Trouble.CONTENT or not payload.get("blocks"):
+            plain = without_blocks(payload)["text"]
+            is_plainer = bool(payload.get("blocks")) or len(plain) < len(text)
+            if error.failure.trouble is not Trouble.CONTENT or not is_plainer:
                 raise
             log.warning("blocks_refused", method=method, error=error.failure.error)
-            text = without_blocks(payload)["text"]
+            text = plain
             # An empty list takes away what an edited message had.
             return await self._call(method, **where, text=text, blocks=[] if method == "chat.update" else None)
 
@@ -290,7 +322,7 @@ class Outbox:
                     method, **where, oldest=f"{oldest:.6f}", include_all_metadata=True, limit=200, cursor=cursor
                 )
             except _SlackSaysNo as error:
-                if _is_passing(error.failure):
+                if error.failure.is_passing:
                     raise
                 log.warning("outbox_cannot_look", method=method, error=error.failure.error)
                 return None, False
@@ -329,7 +361,7 @@ class Outbox:
                 response = await webhook.send_dict({"response_type": "ephemeral", **body})
         except Exception as error:  # as in `_call`
             raise _SlackSaysNo(understand(error)) from error
-        if response.status_code == 200:
+        if response.status_code == 200 and not response.body.lstrip().startswith("<"):
             return True
         failure = by_status(response.status_code, response.headers.get("Retry-After"), response.body)
         if failure.trouble is not Trouble.REFUSED:
@@ -341,7 +373,7 @@ class Outbox:
         user = payload.get("user")
         if not isinstance(user, str):
             raise _SlackSaysNo(Failure(trouble=Trouble.GONE, error="nobody is named to answer"))
-        if ready.channel is not None:
+        if ready.channel is not None and not payload.get("requeued"):
             try:
                 await self._as_is_or_plain(
                     "chat.postEphemeral", payload, channel=ready.channel, user=user, thread_ts=payload.get("thread_ts")
@@ -390,6 +422,8 @@ class Outbox:
 
     async def _failed(self, ready: Ready, lane: Lane, failure: Failure) -> None:
         message = ready.message
+        if not failure.is_passing:
+            self._failures.pop(lane, None)
         match failure.trouble:
             case Trouble.BUSY:
                 await self._held(ready, failure)
@@ -398,19 +432,21 @@ class Outbox:
                 log.error("slack_refuses_us", error=failure.error)
                 self._silent_until = self._clock.monotonic() + TOKEN_BACKOFF
                 await self._wait_again(ready, TOKEN_BACKOFF, failure, is_counted=False)
-            case Trouble.CHANNEL if message.kind is not OutboxKind.ANSWER:
-                await self._cannot_post(ready, failure)
-            case Trouble.GONE if ready.thread is not None and ready.edits is None and message.kind in _MATTERS:
-                # The headline was deleted: said in the channel by itself rather than not at all.
-                await self._record(_reroute, ready, ready.thread.channel, OutboxKind.ALERT, self._clock.now())
-            case Trouble.GONE if message.kind in _FLEETING or message.method == "update":
-                await self._drop(ready, failure)
             case Trouble.NOT_SENT | Trouble.SERVER | Trouble.UNKNOWN:
                 await self._again(ready, lane, failure)
-            case Trouble.REFUSED if message.attempts < REFUSED_TRIES:
+            case Trouble.REFUSED | Trouble.FAULT if message.attempts < REFUSED_TRIES:
                 await self._again(ready, lane, failure)
+            case Trouble.GONE if message.method == "post" and ready.edits is not None:
+                await self._record(outbox.anew, message.id, now=self._clock.now())
+            case Trouble.GONE if message.kind in _FLEETING or message.method == "update":
+                await self._drop(ready, failure)
+            case Trouble.GONE if ready.thread is not None:
+                # The headline was deleted: said in the channel by itself rather than not at all.
+                await self._record(_reroute, ready, ready.thread.channel, OutboxKind.ALERT, self._clock.now())
+            case Trouble.CHANNEL if message.kind is not OutboxKind.ANSWER:
+                await self._cannot_post(ready, failure)
             case _:
-                await self._bury(ready, failure)
+                await self._give_up(ready, failure)
 
     async def _held(self, ready: Ready, failure: Failure) -> None:
         utterance = _utterance(ready)
@@ -421,12 +457,13 @@ class Outbox:
 
     async def _again(self, ready: Ready, lane: Lane, failure: Failure) -> None:
         message = ready.message
-        if message.kind is OutboxKind.PROGRESS and message.attempts >= PROGRESS_TRIES:
-            await self._drop(ready, failure)
-            return
-        seconds = min(2.0 ** min(max(message.attempts - 1, 0), 10), LONGEST_BACKOFF)
-        if ready.message.kind is not OutboxKind.ANSWER:  # what follows in this channel must not overtake it
-            self._paused[lane] = self._clock.monotonic() + seconds
+        seconds = _backoff(message.attempts)
+        if message.kind is not OutboxKind.ANSWER:  # what follows in this channel must not overtake it
+            self._failures[lane] = self._failures.get(lane, 0) + 1
+            pause = _backoff(self._failures[lane])
+            self._paused[lane] = self._clock.monotonic() + pause
+            if message.attempts > TRIES_IN_ORDER:  # or it may be this one alone that Slack fails at
+                seconds = max(seconds, pause + 1.0)
         log.warning("outbox_waits", message=message.id, error=failure.error, seconds=seconds, attempts=message.attempts)
         await self._wait_again(ready, seconds, failure)
 
@@ -447,13 +484,19 @@ class Outbox:
         now = self._clock.now()
         await self._record(outbox.set_channel, channel, postable=False, error=failure.error, now=now)
         log.warning("channel_cannot_be_posted_to", channel=channel, error=failure.error)
-        goes_elsewhere = self._alerts is not None and channel != self._alerts
-        if goes_elsewhere and message.kind is OutboxKind.HEADLINE:
-            await self._record(_reroute, ready, self._alerts, None, now)
-        elif goes_elsewhere and message.kind in _MATTERS and message.method == "post" and ready.edits is None:
-            await self._record(_reroute, ready, self._alerts, OutboxKind.ALERT, now)
-        elif message.kind in _FLEETING or message.method == "update" or ready.edits is not None:
+        if message.kind in _FLEETING or message.method == "update":
             await self._drop(ready, failure)
+        else:
+            await self._give_up(ready, failure)
+
+    async def _give_up(self, ready: Ready, failure: Failure) -> None:
+        """What matters is said in the alerts channel, before it may become a dead letter."""
+        goes_elsewhere = self._alerts is not None and ready.channel != self._alerts and ready.message.method == "post"
+        kind = dead_letters.kind_of(ready.message)
+        if goes_elsewhere and kind is OutboxKind.HEADLINE:
+            await self._record(_reroute, ready, self._alerts, None, self._clock.now())
+        elif goes_elsewhere and kind in _MATTERS:
+            await self._record(_reroute, ready, self._alerts, OutboxKind.ALERT, self._clock.now())
         else:
             await self._bury(ready, failure)
 
@@ -469,11 +512,16 @@ class Outbox:
             channel=ready.channel,
             error=failure.error,
         )
+        if ready.message.coalesce_key == letters.ANNOUNCEMENT:
+            untold = await self._record(letters.not_announced, ready.message)
+            log.error("dead_letters_not_announced", channel=ready.channel, error=failure.error, letters=untold)
+            return
         await self._record(outbox.bury, ready.message.id, now=self._clock.now(), error=failure.error)
+        self._announce_at = min(self._announce_at, self._clock.monotonic() + SETTLE)
 
-    async def _record(self, function: Any, *args: Any, **kwargs: Any) -> None:
+    async def _record(self, function: Any, *args: Any, **kwargs: Any) -> Any:
         """Until the database has it: what Slack took must not be said again because of a database that is away."""
-        await surely(lambda: self._database.write(function, *args, **kwargs), sleep=self._clock.sleep)
+        return await surely(lambda: self._database.write(function, *args, **kwargs), sleep=self._clock.sleep)
 
 
 # --- in one transaction -----------------------------------------------------------------------------------------------
@@ -532,7 +580,19 @@ def _utterance(ready: Ready) -> Utterance:
 
 def _is_too_late(ready: Ready, now: datetime) -> bool:
     message = ready.message
-    return message.kind is OutboxKind.ANSWER and now - message.created_at > ANSWERS_ARE_OLD_AFTER
+    if message.kind is not OutboxKind.ANSWER or message.payload.get("requeued"):
+        return False
+    return now - message.created_at > ANSWERS_ARE_OLD_AFTER
+
+
+def _has_no_thread(ready: Ready) -> bool:
+    """Progress of an execution whose headline will never stand: in the channel by itself it would be noise."""
+    return ready.message.kind in _FLEETING and ready.message.execution_id is not None and ready.thread is None
+
+
+def _backoff(tries: int) -> float:
+    """Seconds to wait after so many: 1, doubling to a minute."""
+    return min(2.0 ** min(max(tries - 1, 0), 10), LONGEST_BACKOFF)
 
 
 def _channel_of(ready: Ready) -> str:
@@ -550,11 +610,6 @@ def _of_method(method: str, failure: Failure) -> Failure:
     if failure.error == "missing_scope" and method not in _TAKES_JSON:
         return replace(failure, trouble=Trouble.REFUSED)
     return failure
-
-
-def _is_passing(failure: Failure) -> bool:
-    """Whether the same look may work later; one that is forbidden will not."""
-    return failure.trouble in {Trouble.BUSY, Trouble.TOKEN, Trouble.NOT_SENT, Trouble.SERVER, Trouble.UNKNOWN}
 
 
 def _verb(method: str) -> str:

@@ -12,7 +12,7 @@ all: the answer is `Unclear`, which names the thing and the next move. Nothing h
     /runbook cancel|deny ID [reason…]
     /runbook approve ID
     /runbook breaker [list | reset RUNBOOK [on HOST]]
-    /runbook dead-letters [list | show ID | requeue ID | discard ID]
+    /runbook dead-letters [list | show ID | requeue ID… | requeue all | discard ID…]
     /runbook can [@someone] [NAME values… on TARGET]
     /killswitch global on|off [--now] [reason]
     /killswitch service|runbook|host|tag NAME on|off [--now] [reason]
@@ -418,7 +418,7 @@ class _Form:
     flags: frozenset[str] = frozenset()
     id: bool = False  # exactly one id, of an execution
     reason: bool = False  # the words after the id are the reason
-    actions: Mapping[str, Literal["nothing", "an id", "a runbook"]] = field(default_factory=dict, hash=False)
+    actions: Mapping[str, Literal["nothing", "an id", "ids", "a runbook"]] = field(default_factory=dict, hash=False)
 
 
 _AGAIN = frozenset({"reason", "emergency"})
@@ -442,7 +442,7 @@ _FORMS: Mapping[Verb, _Form] = {
     ),
     Verb.DEAD_LETTERS: _Form(
         example="dead-letters show 7",
-        actions={"list": "nothing", "show": "an id", "requeue": "an id", "discard": "an id"},
+        actions={"list": "nothing", "show": "an id", "requeue": "ids", "discard": "ids"},
     ),
 }
 _EXECUTION_ID = re.compile(r"#?[0-9]{1,15}")
@@ -559,10 +559,11 @@ def _action(verb: Verb, form: _Form, request: _Request) -> Query:
     needs = form.actions[action]
     if request.named or (request.targets and needs != "a runbook"):
         raise _Puzzle(f"`{verb} {action}` takes no targets and no `name=value`. Leave them out.", example)
-    if len(rest) != (needs != "nothing"):
+    if not rest if needs == "ids" else len(rest) != (needs != "nothing"):
         raise _Puzzle(f"`{verb} {action}` takes {needs}, and nothing more.", example)
-    if needs == "an id" and not _ANY_ID.fullmatch(rest[0]):
-        raise _Puzzle(f"{_clipped(rest[0])} is no id. `/runbook {verb}` lists them.", example)
+    for word in rest if needs in {"an id", "ids"} else ():
+        if not _ANY_ID.fullmatch(word):
+            raise _Puzzle(f"{_clipped(word)} is no id. `/runbook {verb}` lists them.", example)
     if needs == "a runbook":
         rest = (_runbook_name(rest[0]),)
     return Query(verb=verb, words=(action, *rest) if request.values else (), targets=request.targets)

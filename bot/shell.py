@@ -19,7 +19,7 @@ from typing import Any, assert_never
 from sqlalchemy import Connection, inspect, select, text
 from sqlalchemy.exc import DatabaseError
 
-from bot import settings
+from bot import dead_letters, settings
 from bot.inbox import keep
 from bot.request import (
     RunCommand,
@@ -37,7 +37,7 @@ from safety import kill_switch
 from safety.clock import Clock, SystemClock
 from safety.clock import words as duration
 from safety.redaction import Redactor
-from storage import audit, controls, executions, inbox, outbox
+from storage import audit, controls, executions, inbox
 from storage import tables as t
 from storage.audit import Verification
 from storage.database import Database, OwnerLock, is_gone
@@ -48,7 +48,6 @@ from storage.records import (
     Execution,
     KillSwitch,
     Origin,
-    OutboxMessage,
     Received,
     Scope,
     State,
@@ -629,21 +628,59 @@ def _step_json(step: StepRun) -> dict[str, Any]:
 # --- dead letters -----------------------------------------------------------------------------------------------------
 
 
-async def dead_letters(
-    *, as_json: bool, out: Say, limit: int = 50, environment: Mapping[str, str] | None = None
+async def list_dead_letters(
+    *,
+    as_json: bool,
+    out: Say,
+    limit: int = 50,
+    environment: Mapping[str, str] | None = None,
+    clock: Clock | None = None,
 ) -> int:
-    """List what could not be delivered; 1 when there is any."""
+    """List what could not be delivered, and say what waits for Slack; 1 when there is any dead letter."""
     loaded, _ = settings.load_for_switch(environment)
     async with opened(loaded.database_url.get_secret_value()) as database:
-        found = await database.read(outbox.dead_letters, limit)
+        found = await database.read(dead_letters.listing, limit)
     if as_json:
-        out(json.dumps({"dead_letters": [_letter_json(one) for one in found]}, ensure_ascii=False))
+        out(json.dumps(_listing_json(found), ensure_ascii=False))
     else:
-        for one in found:
-            out(_letter_words(one))
-        if not found:
-            out("There are no dead letters.")
-    return 1 if found else 0
+        _say_listing(found, out, (clock or SystemClock()).now())
+    return 1 if found.total else 0
+
+
+def _listing_json(found: dead_letters.Listing) -> dict[str, Any]:
+    return {
+        "dead_letters": [dead_letters.as_json(one) for one in found.shown],
+        "total": found.total,
+        "counts": [{"kind": one.kind.value, "error": one.error, "number": one.number} for one in found.counts],
+        "unannounced": found.unannounced,
+        "waiting": None if found.held is None else {**asdict(found.held), "since": found.held.since.isoformat()},
+    }
+
+
+def _say_listing(found: dead_letters.Listing, out: Say, now: datetime) -> None:
+    out(f"{dead_letters.counts_words(found.counts)}." if found.total else "There are no dead letters.")
+    if found.held is not None:
+        out(f"{dead_letters.held_words(found.held)}.")
+    for one in found.shown:
+        out(dead_letters.line(one, dead_letters.SHELL, now, length=found.length))
+        out(f"    {' '.join(dead_letters.text_of(one, 100).split())}")
+    if found.total > len(found.shown):
+        out(f"The newest {len(found.shown)} are shown.")
+
+
+async def show_dead_letter(typed: str, *, as_json: bool, out: Say, environment: Mapping[str, str] | None = None) -> int:
+    """Everything about one; its id may be cut short. Raises NotFound, Invalid, TooLate."""
+    loaded, _ = settings.load_for_switch(environment)
+    async with opened(loaded.database_url.get_secret_value()) as database:
+        letter = await database.read(dead_letters.find, typed, dead_letters.SHELL)
+    if as_json:
+        out(json.dumps(dead_letters.as_json(letter), ensure_ascii=False))
+        return 0
+    for said in dead_letters.facts(letter, dead_letters.SHELL):
+        out(said)
+    out("")
+    out(dead_letters.text_of(letter, 4_000) or "It has no words.")
+    return 0
 
 
 async def move_dead_letters(
@@ -652,63 +689,23 @@ async def move_dead_letters(
     *,
     requeue: bool,
     out: Say,
+    as_json: bool = False,
     environment: Mapping[str, str] | None = None,
     clock: Clock | None = None,
 ) -> int:
-    """Have these said again, or take them away; ids may be cut short. All or none. Raises NotFound, Invalid."""
+    """Have these said again, or take them away; ids may be cut short, and `all` may be requeued.
+
+    All or none. Raises NotFound, Invalid, TooLate.
+    """
     loaded, _ = settings.load_for_switch(environment)
     now = (clock or SystemClock()).now()
+    asked = dead_letters.Asked(actor=actor, origin=Origin.CLI, door=dead_letters.SHELL, now=now)
+    move = dead_letters.requeue if requeue else dead_letters.discard
     async with opened(loaded.database_url.get_secret_value()) as database:
-        moved = await database.write(_move_letters, ids, actor, requeue, now)
-    verb = "will be said again" if requeue else "discarded"
-    out(f"{len(moved)} {'dead letter' if len(moved) == 1 else 'dead letters'} {verb}.")
+        moved = await database.write(move, ids, asked)
+    if as_json:
+        done = "requeued" if requeue else "discarded"
+        out(json.dumps({done: moved.moved, "out_of_date": moved.overtaken, "left": moved.left}))
+    else:
+        out(dead_letters.requeued_words(moved, dead_letters.SHELL) if requeue else dead_letters.discarded_words(moved))
     return 0
-
-
-def _move_letters(connection: Connection, ids: Sequence[str], actor: Actor, requeue: bool, now: datetime) -> list[str]:
-    dead = [one.id for one in outbox.dead_letters(connection, 10_000)]
-    chosen = list(dict.fromkeys(_chosen(dead, typed) for typed in ids))
-    for number in chosen:
-        done = outbox.revive(connection, number, now) if requeue else outbox.discard(connection, number)
-        if not done:
-            raise NotFound(f"There is no dead letter {number} any more.")
-        audit.append(
-            connection,
-            at=now,
-            kind="dead_letter.requeued" if requeue else "dead_letter.discarded",
-            actor=actor,
-            origin=Origin.CLI,
-            message=number,
-        )
-    return chosen
-
-
-def _chosen(dead: Sequence[str], typed: str) -> str:
-    found = [number for number in dead if typed and number.startswith(typed.lower())]
-    if not found:
-        raise NotFound(f"There is no dead letter {typed}. `handrail dead-letters list` shows them.")
-    if len(found) > 1:
-        raise Invalid(f"{typed} is the beginning of {len(found)} dead letters. Write more of it.")
-    return found[0]
-
-
-def _letter_words(one: OutboxMessage) -> str:
-    about = f" of #{one.execution_id}" if one.execution_id is not None else ""
-    where = f" for {one.channel}" if one.channel else ""
-    text = " ".join(str(one.payload.get("text", "")).split())[:100]
-    return (
-        f"{one.id[:12]}  {one.created_at:%Y-%m-%d %H:%M} UTC  {one.kind.value}{about}{where}: {one.error}\n    {text}"
-    )
-
-
-def _letter_json(one: OutboxMessage) -> dict[str, Any]:
-    return {
-        "id": one.id,
-        "kind": one.kind.value,
-        "channel": one.channel,
-        "execution": one.execution_id,
-        "created_at": one.created_at.isoformat(),
-        "attempts": one.attempts,
-        "error": one.error,
-        "text": one.payload.get("text"),
-    }

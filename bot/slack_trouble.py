@@ -24,6 +24,7 @@ class Trouble(Enum):
     SERVER = auto()  # Slack failed; it may have been done
     UNKNOWN = auto()  # no answer; it may have been done
     REFUSED = auto()  # anything else Slack says no to
+    FAULT = auto()  # we failed ourselves; it may have been done
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +38,15 @@ class Failure:
     @property
     def may_be_done(self) -> bool:
         """Whether the call may have had its effect."""
-        return self.trouble in {Trouble.SERVER, Trouble.UNKNOWN}
+        return self.trouble in {Trouble.SERVER, Trouble.UNKNOWN, Trouble.FAULT}
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether the same call may work later without anybody changing it; then nothing is given up for it."""
+        return self.trouble in _PASSING
 
 
+_PASSING = {Trouble.BUSY, Trouble.TOKEN, Trouble.NOT_SENT, Trouble.SERVER, Trouble.UNKNOWN}
 _NAMES = {
     Trouble.BUSY: {"ratelimited", "rate_limited", "message_limit_exceeded"},
     Trouble.TOKEN: {
@@ -50,9 +57,11 @@ _NAMES = {
         "token_expired",
         "missing_scope",
         "not_allowed_token_type",
-        "no_permission",
-        "access_denied",
+        "accesslimited",
+        "app_access_restricted",
+        "ekm_access_denied",
         "org_login_required",
+        "team_access_not_granted",
         "two_factor_setup_required",
     },
     Trouble.CHANNEL: {
@@ -60,6 +69,9 @@ _NAMES = {
         "not_in_channel",
         "is_archived",
         "user_not_in_channel",
+        "no_permission",  # Slack's words for it: be a member of the conversation
+        "access_denied",
+        "channel_is_limited_access",
         "method_not_supported_for_channel_type",
         "team_not_found",
         "channel_type_not_supported",
@@ -67,7 +79,9 @@ _NAMES = {
     Trouble.CONTENT: {
         "invalid_blocks",
         "invalid_blocks_format",
+        "invalid_arguments",
         "invalid_attachments",
+        "attachment_payload_limit_exceeded",
         "msg_too_long",
         "msg_blocks_too_long",
         "no_text",
@@ -83,7 +97,14 @@ _NAMES = {
         "cannot_reply_to_message",
         "thread_locked",
     },
-    Trouble.SERVER: {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"},
+    Trouble.SERVER: {
+        "internal_error",
+        "fatal_error",
+        "service_unavailable",
+        "request_timeout",
+        "team_added_to_org",
+        "external_channel_migrating",
+    },
 }
 _BY_NAME = {name: trouble for trouble, names in _NAMES.items() for name in names}
 

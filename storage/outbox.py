@@ -3,7 +3,7 @@
 Progress is coalesced (a waiting message with the same `coalesce_key` is replaced), the most important is said first,
 what can't be delivered stays as a dead letter. All messages with one key are one message in Slack: the first posts it,
 the others edit it, and only one of them is being said at a time. Threads and channels are here too: where an execution
-reports, and where we learned that we can't.
+reports, and where we learned that we can't. What becomes of dead letters is in `storage/dead_letters.py`.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, delete, func, insert, or_, select, text, update
+from sqlalchemy import Connection, Row, and_, case, delete, exists, func, insert, or_, select, text, update
 
 from storage import tables as t
 from storage.records import OutboxKind, OutboxMessage, OutboxState, Thread
@@ -19,6 +19,7 @@ from storage.records import OutboxKind, OutboxMessage, OutboxState, Thread
 _OPEN = (OutboxState.WAITING.value, OutboxState.SENDING.value)
 # Spelled out, because neither database uses a partial index for a condition whose values it doesn't know yet.
 _IS_OPEN = text("outbox.state IN ('waiting', 'sending')")
+_IS_DEAD = text("outbox.state = 'dead'")
 # These stand by themselves; whatever else belongs to an execution is said in its thread, once that exists.
 _APART = (OutboxKind.HEADLINE.value, OutboxKind.ALERT.value, OutboxKind.ANSWER.value)
 
@@ -29,7 +30,7 @@ class Ready:
 
     message: OutboxMessage
     channel: str | None
-    thread: Thread | None  # None for what stands by itself
+    thread: Thread | None  # None for what stands by itself, and where a headline will never stand
     edits: str | None  # the ts of the message it is an edit of
 
 
@@ -48,9 +49,11 @@ def put(
     """Something to say. With a `coalesce_key`, it takes the place of what waits under the same key.
 
     The place stays the older one's, and its kind becomes the more important of both; but a headline stays a headline,
-    since a thread hangs on it.
+    since a thread hangs on it. A headline that is a dead letter keeps up with its edits.
     """
     if coalesce_key is not None and _replace_waiting(connection, coalesce_key, kind, payload):
+        return
+    if method == "update" and coalesce_key is not None and _replace_dead_headline(connection, coalesce_key, payload):
         return
     open_position = connection.scalar(select(func.max(t.outbox.c.position)).where(_IS_OPEN)) or 0
     connection.execute(
@@ -91,9 +94,29 @@ def _replace_waiting(connection: Connection, key: str, kind: OutboxKind, payload
     return True
 
 
+def _replace_dead_headline(connection: Connection, key: str, payload: Mapping[str, Any]) -> bool:
+    changed = connection.execute(
+        update(t.outbox)
+        .where(_IS_DEAD, t.outbox.c.coalesce_key == key, t.outbox.c.kind == OutboxKind.HEADLINE.value)
+        .values(payload=dict(payload))
+    )
+    return changed.rowcount > 0
+
+
 def ready(connection: Connection, now: datetime, *, per_channel: int = 10) -> list[Ready]:
-    """What may be said now, the most important first, at most so many per channel and for answers as many again."""
-    in_thread = and_(t.outbox.c.execution_id.is_not(None), t.outbox.c.kind.not_in(_APART))
+    """What may be said now, the most important first, at most so many per channel and for answers as many again.
+
+    What belongs into a thread waits for its headline, as long as that waits itself; with no headline to come, it is
+    said by itself.
+    """
+    belongs = and_(t.outbox.c.execution_id.is_not(None), t.outbox.c.kind.not_in(_APART))
+    in_thread = and_(belongs, t.threads.c.ts.is_not(None))
+    headline = t.outbox.alias("headline")
+    headline_comes = exists().where(
+        headline.c.execution_id == t.outbox.c.execution_id,
+        headline.c.kind == OutboxKind.HEADLINE.value,
+        headline.c.state.in_(_OPEN),
+    )
     where = case((in_thread, t.threads.c.channel), else_=t.outbox.c.channel)
     is_answer = t.outbox.c.kind == OutboxKind.ANSWER.value
     order = (t.outbox.c.kind_rank, t.outbox.c.position)
@@ -112,7 +135,7 @@ def ready(connection: Connection, now: datetime, *, per_channel: int = 10) -> li
             _IS_OPEN,
             t.outbox.c.state == OutboxState.WAITING.value,
             or_(t.outbox.c.next_attempt_at.is_(None), t.outbox.c.next_attempt_at <= now),
-            or_(~in_thread, t.threads.c.ts.is_not(None)),
+            or_(~belongs, t.threads.c.ts.is_not(None), ~headline_comes),
             or_(t.outbox.c.coalesce_key.is_(None), t.outbox.c.coalesce_key.not_in(_keys_being_said(connection))),
         )
         .subquery()
@@ -124,7 +147,7 @@ def ready(connection: Connection, now: datetime, *, per_channel: int = 10) -> li
 
 
 def _ready(connection: Connection, row: Row[Any]) -> Ready:
-    message = _message(row)
+    message = message_of(row)
     thread = None
     if row.in_thread:
         thread = Thread(
@@ -168,7 +191,7 @@ def begin(connection: Connection, message_id: str, *, until: datetime | None = N
         .values(state=OutboxState.SENDING.value, attempts=t.outbox.c.attempts + 1, next_attempt_at=until)
         .returning(t.outbox)
     ).first()
-    return None if row is None else _message(row)
+    return None if row is None else message_of(row)
 
 
 def _keys_being_said(connection: Connection) -> list[str]:
@@ -209,7 +232,7 @@ def again(
     if row is None:
         return
     # The older row stays, because a post that may have been delivered carries its id.
-    newer = _take_newer(connection, row)
+    newer = _newer_than(connection, row)
     connection.execute(
         update(t.outbox)
         .where(t.outbox.c.id == message_id)
@@ -224,37 +247,47 @@ def again(
     )
 
 
-def _take_newer(connection: Connection, row: Row[Any]) -> dict[str, Any]:
-    if row.coalesce_key is None:
+def take_newer(connection: Connection, message_id: str, kind: OutboxKind, key: str | None) -> dict[str, Any]:
+    """Columns for this message from what waited under its key, whose words take its place and which waits no more."""
+    if key is None:
         return {}
     newer = connection.execute(
         delete(t.outbox)
         .where(
-            t.outbox.c.coalesce_key == row.coalesce_key,
+            t.outbox.c.coalesce_key == key,
             t.outbox.c.state == OutboxState.WAITING.value,
-            t.outbox.c.id != row.id,
+            t.outbox.c.id != message_id,
         )
         .returning(t.outbox.c.payload, t.outbox.c.kind)
     ).first()
     if newer is None:
         return {}
-    kinds = (OutboxKind(row.kind), OutboxKind(newer.kind))
-    kind = kinds[0] if kinds[0] is OutboxKind.HEADLINE else min(kinds, key=lambda one: one.rank)
-    return {"payload": newer.payload, "kind": kind.value, "kind_rank": kind.rank}
+    most = kind if kind is OutboxKind.HEADLINE else min((kind, OutboxKind(newer.kind)), key=lambda one: one.rank)
+    return {"payload": newer.payload, "kind": most.value, "kind_rank": most.rank}
+
+
+def _newer_than(connection: Connection, row: Row[Any]) -> dict[str, Any]:
+    return take_newer(connection, row.id, OutboxKind(row.kind), row.coalesce_key)
 
 
 def reroute(
     connection: Connection, message_id: str, *, channel: str, now: datetime, kind: OutboxKind | None = None
 ) -> None:
-    """To be said in another channel, at once. With a `kind`, as that kind, and by itself."""
+    """To be said in another channel, at once. With a `kind`, as that kind, and by itself.
+
+    What it was is kept in its payload (`rerouted`: kind, channel, coalesce_key), for when a person has it said again.
+    """
     row = connection.execute(
         select(t.outbox).where(t.outbox.c.id == message_id, t.outbox.c.state == OutboxState.SENDING.value)
     ).first()
     if row is None:
         return
-    values = _take_newer(connection, row)
+    values = _newer_than(connection, row)
     if kind is not None:
+        payload = values.get("payload", row.payload)
+        was = {"kind": row.kind, "channel": row.channel, "coalesce_key": row.coalesce_key}
         values |= {"kind": kind.value, "kind_rank": kind.rank, "coalesce_key": None, "method": "post"}
+        values["payload"] = {"rerouted": was, **payload}  # the first place counts, if there were several
     connection.execute(
         update(t.outbox)
         .where(t.outbox.c.id == message_id)
@@ -270,17 +303,47 @@ def reroute(
     )
 
 
+def anew(connection: Connection, message_id: str, *, now: datetime) -> None:
+    """The message it was to edit isn't there any more, or can't be edited: to be said as a new one, at once."""
+    row = connection.execute(
+        select(t.outbox).where(t.outbox.c.id == message_id, t.outbox.c.state == OutboxState.SENDING.value)
+    ).first()
+    if row is None:
+        return
+    connection.execute(
+        update(t.outbox)
+        .where(
+            t.outbox.c.execution_id == row.execution_id,
+            t.outbox.c.coalesce_key == row.coalesce_key,
+            t.outbox.c.state == OutboxState.SENT.value,
+        )
+        .values(ts=None)
+    )
+    again(connection, message_id, at=now, error="the message it was to edit is gone", unsure=False, is_counted=False)
+
+
 def drop(connection: Connection, message_id: str) -> None:
     """It needn't be said any more."""
-    connection.execute(delete(t.outbox).where(t.outbox.c.id == message_id))
+    connection.execute(delete(t.outbox).where(t.outbox.c.id == message_id, t.outbox.c.state.in_(_OPEN)))
 
 
 def bury(connection: Connection, message_id: str, *, now: datetime, error: str) -> None:
-    """A dead letter: a person must see it."""
+    """A dead letter: a person must see it. Nothing else becomes one: what was said meanwhile stays said."""
+    row = connection.execute(select(t.outbox).where(t.outbox.c.id == message_id, t.outbox.c.state.in_(_OPEN))).first()
+    if row is None:
+        return
+    newer = _newer_than(connection, row) if row.kind == OutboxKind.HEADLINE.value else {}
     connection.execute(
         update(t.outbox)
         .where(t.outbox.c.id == message_id)
-        .values(state=OutboxState.DEAD.value, error=error, sent_at=now)
+        .values(
+            **newer,
+            state=OutboxState.DEAD.value,
+            error=error,
+            sent_at=now,
+            next_attempt_at=None,
+            announced_at=None,
+        )
     )
 
 
@@ -298,51 +361,30 @@ def recover(connection: Connection, now: datetime, *, everything: bool = True) -
     return len(ids)
 
 
-def dead_letters(connection: Connection, limit: int = 50) -> list[OutboxMessage]:
-    """What we gave up delivering, newest first."""
-    rows = connection.execute(
-        select(t.outbox)
-        .where(t.outbox.c.state == OutboxState.DEAD.value)
-        .order_by(t.outbox.c.position.desc())
-        .limit(limit)
-    )
-    return [_message(row) for row in rows]
-
-
-def revive(connection: Connection, message_id: str, now: datetime) -> bool:
-    """Try a dead letter again. If something newer waits under its key, that one is enough."""
-    row = connection.execute(
-        select(t.outbox).where(t.outbox.c.id == message_id, t.outbox.c.state == OutboxState.DEAD.value)
-    ).first()
-    if row is None:
-        return False
-    connection.execute(
-        update(t.outbox)
-        .where(t.outbox.c.id == message_id)
-        .values(
-            **_take_newer(connection, row),
-            state=OutboxState.WAITING.value,
-            attempts=0,
-            next_attempt_at=now,
-            sent_at=None,
-        )
-    )
-    return True
-
-
-def discard(connection: Connection, message_id: str) -> bool:
-    """Take a dead letter away."""
-    row = connection.execute(
-        delete(t.outbox)
-        .where(t.outbox.c.id == message_id, t.outbox.c.state == OutboxState.DEAD.value)
-        .returning(t.outbox.c.id)
-    ).first()
-    return row is not None
-
-
 def open_messages(connection: Connection) -> int:
     """How many still wait."""
     return int(connection.scalar(select(func.count()).select_from(t.outbox).where(t.outbox.c.state.in_(_OPEN))) or 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """What waits although Slack was tried: how many, since when the oldest, and what Slack said to it last."""
+
+    number: int
+    since: datetime
+    error: str
+
+
+def held(connection: Connection) -> Held | None:
+    """What Slack keeps us from saying now; None when nothing was refused or lost."""
+    tried = (_IS_OPEN, t.outbox.c.error.is_not(None))
+    oldest = connection.execute(
+        select(t.outbox.c.created_at, t.outbox.c.error).where(*tried).order_by(t.outbox.c.created_at).limit(1)
+    ).first()
+    if oldest is None:
+        return None
+    number = connection.scalar(select(func.count()).select_from(t.outbox).where(*tried))
+    return Held(number=int(number or 0), since=oldest.created_at, error=oldest.error)
 
 
 def headline_of(connection: Connection, execution_id: int) -> OutboxMessage | None:
@@ -353,7 +395,7 @@ def headline_of(connection: Connection, execution_id: int) -> OutboxMessage | No
         .order_by(t.outbox.c.position.desc())
         .limit(1)
     ).first()
-    return None if row is None else _message(row)
+    return None if row is None else message_of(row)
 
 
 def prune(connection: Connection, *, before: datetime, limit: int = 500) -> int:
@@ -401,7 +443,8 @@ def set_channel(connection: Connection, channel: str, *, postable: bool, error: 
         connection.execute(insert(t.channels).values(id=channel, **values))
 
 
-def _message(row: Row[Any]) -> OutboxMessage:
+def message_of(row: Row[Any]) -> OutboxMessage:
+    """The record in a row of the table."""
     values = {column.name: row._mapping[column.name] for column in t.outbox.c}
-    del values["kind_rank"], values["position"]
+    del values["kind_rank"], values["position"], values["announced_at"]
     return OutboxMessage(**{**values, "kind": OutboxKind(row.kind), "state": OutboxState(row.state)})

@@ -404,6 +404,7 @@ outbox = Table(
     Column("sent_at", UtcDateTime),
     Column("ts", String(40)),
     Column("error", Text),
+    Column("announced_at", UtcDateTime),  # of a dead letter: when the alerts channel was told of it
     _one_of("kind", OutboxKind),
     _one_of("state", OutboxState),
     Index(
@@ -419,6 +420,12 @@ outbox = Table(
         unique=True,
         sqlite_where=text("state = 'waiting' AND coalesce_key IS NOT NULL"),
         postgresql_where=text("state = 'waiting' AND coalesce_key IS NOT NULL"),
+    ),
+    Index(
+        "ix_outbox_dead",
+        "position",
+        sqlite_where=text("state = 'dead'"),
+        postgresql_where=text("state = 'dead'"),
     ),
     Index("ix_outbox_execution", "execution_id"),
 )

@@ -31,6 +31,8 @@ class Fault:
     seconds: float = 0.0
     status: int = 200
     retry_after: int | None = None
+    error: str = ""  # one of Slack's names
+    is_html: bool = False  # a page of something between us and Slack
     left: int | None = None
 
     def concerns(self, method: str) -> bool:
@@ -40,7 +42,7 @@ class Fault:
     def words(self) -> str:
         what = {
             Mode.SLOW: f"answers {self.seconds:g} s late",
-            Mode.STATUS: f"answers {self.status}",
+            Mode.STATUS: f"answers {self.status}{' ' * bool(self.error)}{self.error}{' with a page' * self.is_html}",
             Mode.HANG: "never answers",
             Mode.DROP_AFTER_EFFECT: "acts, then drops the connection",
             Mode.HANG_AFTER_EFFECT: "acts, then never answers",
@@ -66,6 +68,14 @@ class Faults:
 
     def server_error(self, method: str = EVERY_METHOD, *, status: int = 500, times: int | None = None) -> Fault:
         return self._add(Mode.STATUS, method, times, status=status)
+
+    def refused(self, error: str, method: str = EVERY_METHOD, *, times: int | None = None) -> Fault:
+        """Slack's own no, by its name."""
+        return self._add(Mode.STATUS, method, times, error=error)
+
+    def page(self, method: str = EVERY_METHOD, *, status: int = 200, times: int | None = None) -> Fault:
+        """Somebody else answers, with HTML."""
+        return self._add(Mode.STATUS, method, times, status=status, is_html=True)
 
     def hang(self, method: str = EVERY_METHOD, *, times: int | None = None) -> Fault:
         """Hold the connection open without an answer until `clear`, then cut it."""
@@ -107,6 +117,8 @@ class Faults:
         seconds: float = 0.0,
         status: int = 200,
         retry_after: int | None = None,
+        error: str = "",
+        is_html: bool = False,
     ) -> Fault:
         self._ids += 1
         fault = Fault(
@@ -117,6 +129,8 @@ class Faults:
             seconds=seconds,
             status=status,
             retry_after=retry_after,
+            error=error,
+            is_html=is_html,
         )
         self._faults.append(fault)
         self.on_change()

@@ -213,11 +213,13 @@ class WebApi:
         if fault.mode is Mode.HANG:
             self._record(call.recorded(status=None, answer=None, fault=fault.words))
             return await self._never_answer(call.request)
-        error = "ratelimited" if fault.status == 429 else "internal_error"
+        error = fault.error or ("ratelimited" if fault.status == 429 else "internal_error")
         answer = Refused(error).answer()
         self._record(
             call.recorded(status=fault.status, answer=answer, retry_after=fault.retry_after, fault=fault.words)
         )
+        if fault.is_html:
+            return web.Response(text="<html>Not Slack.</html>", content_type="text/html", status=fault.status)
         return _response(answer, status=fault.status, headers=self._headers(call, fault.retry_after))
 
     async def _lose(self, fault: Fault, call: _Call, answer: Json) -> web.StreamResponse:

@@ -26,7 +26,7 @@ from bot import shell
 from bot.manifest import SCOPES
 from bot.playground.hosts import start_demo_hosts
 from bot.playground.workspace import Workspace
-from storage import audit, controls, inbox, outbox
+from storage import audit, controls, dead_letters, inbox, outbox
 from storage import tables as t
 from storage.database import Database, OwnerLock
 from storage.errors import ConfigurationError, Invalid, NotFound, TooLate
@@ -516,7 +516,7 @@ async def test_dead_letters_are_listed_requeued_and_discarded(database: Database
     first, second = await buried(database, "the first", "the second")
     environment = {"HANDRAIL_DATABASE_URL": database.url.render_as_string(hide_password=False)}
     out: list[str] = []
-    assert await shell.dead_letters(as_json=False, out=out.append, environment=environment) == 1
+    assert await shell.list_dead_letters(as_json=False, out=out.append, environment=environment) == 1
     assert "is_archived" in "\n".join(out)
     assert "the first" in "\n".join(out)
     await shell.move_dead_letters([first[:12]], ME, requeue=True, out=out.append, environment=environment)
@@ -527,8 +527,44 @@ async def test_dead_letters_are_listed_requeued_and_discarded(database: Database
     kinds = [entry.kind for entry in await database.read(audit.search)]
     assert kinds == ["dead_letter.discarded", "dead_letter.requeued"]
     listed: list[str] = []
-    assert await shell.dead_letters(as_json=True, out=listed.append, environment=environment) == 0
-    assert json.loads(listed[0]) == {"dead_letters": []}
+    assert await shell.list_dead_letters(as_json=True, out=listed.append, environment=environment) == 0
+    assert json.loads(listed[0]) == {
+        "dead_letters": [],
+        "total": 0,
+        "counts": [],
+        "unannounced": 0,
+        "waiting": None,
+    }
+
+
+async def test_a_dead_letter_is_shown_with_the_next_move(sqlite: Database) -> None:
+    (first,) = await buried(sqlite, "the disk is full")
+    environment = {"HANDRAIL_DATABASE_URL": str(sqlite.url)}
+    out: list[str] = []
+    assert await shell.show_dead_letter(first[:8], as_json=False, out=out.append, environment=environment) == 0
+    assert f"Next: unarchive the channel, then `handrail dead-letters requeue {first[:12]}`" in "\n".join(out)
+    assert out[-1] == "the disk is full"
+    shown: list[str] = []
+    await shell.show_dead_letter(first, as_json=True, out=shown.append, environment=environment)
+    assert json.loads(shown[0])["error"] == "is_archived"
+    moved: list[str] = []
+    await shell.move_dead_letters(["all"], ME, requeue=True, as_json=True, out=moved.append, environment=environment)
+    assert json.loads(moved[0]) == {"requeued": [first], "out_of_date": [], "left": 0}
+
+
+async def test_the_list_says_what_waits_for_slack_too(sqlite: Database) -> None:
+    (first,) = await buried(sqlite, "the disk is full")
+    environment = {"HANDRAIL_DATABASE_URL": str(sqlite.url)}
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+    await sqlite.write(dead_letters.requeue, first, now)
+    await sqlite.write(outbox.begin, first)
+    await sqlite.write(outbox.again, first, at=now, error="HTTP 503", unsure=False)
+    out: list[str] = []
+    assert await shell.list_dead_letters(as_json=False, out=out.append, environment=environment) == 0
+    assert out == [
+        "There are no dead letters.",
+        "1 message waits for Slack since 2026-11-21 00:00 UTC (HTTP 503).",
+    ]
 
 
 async def test_dead_letters_are_moved_all_or_none(sqlite: Database) -> None:
@@ -536,7 +572,7 @@ async def test_dead_letters_are_moved_all_or_none(sqlite: Database) -> None:
     environment = {"HANDRAIL_DATABASE_URL": str(sqlite.url)}
     with pytest.raises(NotFound, match="handrail dead-letters list"):
         await shell.move_dead_letters([first, "zzz"], ME, requeue=False, out=print, environment=environment)
-    assert [one.id for one in await sqlite.read(outbox.dead_letters)] == [first]
+    assert [one.id for one in await sqlite.read(dead_letters.newest)] == [first]
     with pytest.raises(NotFound):
         await shell.move_dead_letters([""], ME, requeue=False, out=print, environment=environment)
 
@@ -792,7 +828,7 @@ async def test_hosts_are_reached_beside_it(serving: Serving) -> None:
 async def test_doctor_finds_nothing_wrong_with_it(serving: Serving) -> None:
     said = await serving.handrail("doctor", "--json")
     checks = json.loads(said.out)["checks"]
-    assert {check["part"] for check in checks} == {"settings", "database", "audit", "slack", "hosts"}
+    assert {check["part"] for check in checks} == {"settings", "database", "audit", "outbox", "slack", "hosts"}
     assert [check for check in checks if check["outcome"] == "fail"] == []
     assert said.status == 0
     assert any(check["message"] == "A Handrail is running on it." for check in checks)

@@ -19,10 +19,10 @@ from bot.playground.state import Channel, Group
 from bot.playground.workspace import Workspace
 from runbooks.remote import Host, HostReport
 from safety.clock import SystemClock
-from storage import audit, controls
+from storage import audit, controls, outbox
 from storage.database import Database, OwnerLock
 from storage.errors import NotFound
-from storage.records import HANDRAIL, Origin
+from storage.records import HANDRAIL, Origin, OutboxKind
 from tests.fakes import FakeClock, FakeRemote
 
 CHANNELS = (
@@ -389,6 +389,34 @@ async def test_a_host_that_is_away_fails_and_one_without_sudo_is_worth_saying(cl
     assert found.status == 1
     assert found.only("fail")["message"] == "'web-01' refuses the connection. Is sshd running?"
     assert "sudo" in found.only("warn")["advice"]
+
+
+async def test_dead_letters_and_what_waits_for_slack_are_counted(clinic: Clinic) -> None:
+    database = await migrated(clinic)
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+
+    def fill(connection: Connection) -> None:
+        for number in ("dead", "waits"):
+            outbox.put(
+                connection,
+                id=number,
+                kind=OutboxKind.ALERT,
+                method="post",
+                payload={"text": "hello"},
+                now=now,
+                channel="C0OPS",
+            )
+            outbox.begin(connection, number)
+        outbox.bury(connection, "dead", now=now, error="is_archived")
+        outbox.again(connection, "waits", at=now, error="HTTP 503", unsure=False)
+
+    await database.write(fill)
+    await database.close()
+    found = await clinic.look()
+    said = " ".join(found.said("warn"))
+    assert "1 dead letter: 1 alert (is_archived). The alerts channel was not told of 1." in said
+    assert "1 message waits for Slack since 2026-11-21 00:00 UTC (HTTP 503)." in said
+    assert found.status == 0
 
 
 async def hosts(clinic: Clinic, *names: str, as_json: bool = False) -> tuple[int, str]:

@@ -391,7 +391,7 @@ def test_subcommands_are_questions_with_words(text: str, expected: Query) -> Non
         ("breaker reset restart host=web-01", "no targets", None),
         ("dead-letters drop 7", "“drop”", "/runbook dead-letters show 7"),
         ("dead-letters show", "an id", None),
-        ("dead-letters discard 7 8", "nothing more", None),
+        ("dead-letters show 7 8", "nothing more", None),
         ("dead-letters discard *", "no id", None),
         ("dead-letters requeue 7 on web-01", "no targets", None),
         ("can @bob on web-01", "Which runbook", "/runbook can restart nginx on web-01"),

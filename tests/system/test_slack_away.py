@@ -8,7 +8,7 @@ import pytest
 
 from bot.playground.faults import Fault, Faults
 from bot.playground.workspace import Workspace
-from storage import executions, outbox
+from storage import dead_letters, executions
 from storage.records import State
 from tests.system.serving import Bot, counted, everything, sees, until
 
@@ -127,4 +127,4 @@ async def test_what_can_never_be_delivered_becomes_a_dead_letter(
 
 async def _dead(bot: Bot) -> int:
     async with bot.database() as database:
-        return len(await database.read(outbox.dead_letters))
+        return len(await database.read(dead_letters.newest))

@@ -23,6 +23,7 @@ def upgrade() -> None:
     op.add_column("step_runs", sa.Column("next_attempt_at", UtcDateTime(), nullable=True))
     op.add_column("approvals", sa.Column("quorum", sa.Integer(), nullable=False, server_default="1"))
     op.add_column("approvals", sa.Column("group", sa.String(length=40), nullable=True))
+    op.add_column("outbox", sa.Column("announced_at", UtcDateTime(), nullable=True))
     op.add_column("breakers", sa.Column("probing_until", UtcDateTime(), nullable=True))
     _switches_of_tags()
     op.create_table(
@@ -66,6 +67,14 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=60), nullable=False),
         sa.Column("done_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_chores")),
+    )
+    op.create_index(
+        "ix_outbox_dead",
+        "outbox",
+        ["position"],
+        unique=False,
+        sqlite_where=sa.text("state = 'dead'"),
+        postgresql_where=sa.text("state = 'dead'"),
     )
     op.create_index("ix_audit_kind", "audit", ["kind", "seq"], unique=False)
     op.create_index("ix_audit_at", "audit", ["at", "seq"], unique=False)

@@ -237,7 +237,7 @@ def _all_rows(connection: Any) -> list[OutboxMessage]:
     from storage import tables as t
 
     rows = connection.execute(select(t.outbox).order_by(t.outbox.c.position))
-    return [outbox._message(row) for row in rows]
+    return [outbox.message_of(row) for row in rows]
 
 
 def changed(execution: Execution, **values: Any) -> Execution:

@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from runbooks.progress import ApprovalReminded, ExecutionEnded
-from storage import approvals, outbox
+from storage import approvals, dead_letters, outbox
+from storage.dead_letters import Requeued
 from storage.records import Consent, OutboxKind, OutboxState, State
 from tests.bot.outbox.conftest import Desk, changed
 
@@ -149,13 +150,27 @@ async def test_an_answer_whose_response_url_is_used_up_is_said_in_the_channel(de
     assert [message.text for message in desk.workspace.ephemeral("bob", "C0INC")] == ["still for you"]
 
 
-async def test_an_answer_older_than_half_an_hour_is_not_said_any_more(desk: Desk) -> None:
+async def test_an_answer_older_than_half_an_hour_becomes_a_dead_letter(desk: Desk) -> None:
     row_id = await desk.put("too late", kind=OutboxKind.ANSWER, method="ephemeral", user="UBOB")
     await desk.clock.advance(31 * 60)
-    desk.start()
+    desk.start(alerts=None)
     await desk.settle()
     assert desk.workspace.calls == []
-    assert row_id not in [row.id for row in await desk.rows()]
+    row = await desk.row(row_id)
+    assert (row.state, row.error) == (OutboxState.DEAD, "it could not be said within 30 minutes")
+
+
+async def test_a_late_answer_that_is_requeued_comes_as_a_direct_message(desk: Desk) -> None:
+    url = f"{desk.workspace.url}/respond/{desk.workspace.state.new_response_url(user='UBOB', channel='C0INC')}"
+    row_id = await desk.put("at last", kind=OutboxKind.ANSWER, method="respond", user="UBOB", response_url=url)
+    await desk.clock.advance(31 * 60)
+    desk.start(alerts=None)
+    await desk.settle()
+    await desk.clock.advance(3 * 3600)
+    assert await desk.database.write(dead_letters.requeue, row_id, desk.clock.now()) is Requeued.DONE
+    await desk.settle()
+    assert desk.posts("DBOB") == ["at last"]
+    assert "response_url" not in (await desk.row(row_id)).payload
 
 
 async def test_an_answer_to_somebody_who_is_not_there_becomes_a_dead_letter_and_disturbs_nobody(desk: Desk) -> None:

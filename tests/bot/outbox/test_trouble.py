@@ -6,7 +6,8 @@ from datetime import timedelta
 from bot.blocks import Message, section
 from bot.playground.faults import EVERY_METHOD
 from runbooks.progress import ExecutionEnded
-from storage import outbox
+from storage import dead_letters, outbox
+from storage.dead_letters import Requeued
 from storage.records import OutboxKind, OutboxState, State
 from tests.bot.outbox.conftest import Desk, changed
 
@@ -59,14 +60,55 @@ async def test_waiting_for_a_broken_slack_grows_to_a_minute_and_an_ending_is_nev
     assert len(desk.posts(thread=headline.ts)) == 1
 
 
-async def test_progress_is_dropped_when_slack_stays_broken(desk: Desk) -> None:
+async def test_progress_survives_a_long_outage_in_its_newest_words(desk: Desk) -> None:
     execution = await desk.submitted()
     desk.start(poll=5)
     await desk.settle()
     desk.workspace.faults.server_error(EVERY_METHOD)
     await desk.put("a line", kind=OutboxKind.PROGRESS, execution_id=execution.id, key="step:1")
+    await desk.wait(1_200, step=5)
+    await desk.put("the last line", kind=OutboxKind.PROGRESS, execution_id=execution.id, key="step:1")
+    desk.workspace.faults.clear()
     await desk.settle()
-    assert "a line" not in str(await desk.rows())
+    [headline] = desk.workspace.messages("C0INC")
+    assert desk.posts(thread=headline.ts) == ["the last line"]
+
+
+async def test_nothing_is_given_up_while_slack_is_down_in_whatever_way(desk: Desk) -> None:
+    execution = await desk.submitted()
+    desk.start(poll=10)
+    await desk.settle()
+    await desk.put("it ended", kind=OutboxKind.ENDING, execution_id=execution.id)
+    faults = desk.workspace.faults
+    for broken in (
+        lambda: faults.page(status=200),
+        lambda: faults.page(status=403),
+        lambda: faults.server_error(status=503),
+        lambda: faults.refused("internal_error"),
+        lambda: faults.refused("ekm_access_denied"),
+        lambda: faults.rate_limited(600),
+    ):
+        faults.clear()
+        broken()
+        await desk.wait(1_800, step=10)
+    assert [row.state for row in await desk.rows() if row.kind is OutboxKind.ENDING] == [OutboxState.WAITING]
+    faults.clear()
+    await desk.settle(within=700)
+    [headline] = desk.workspace.messages("C0INC")
+    assert len(desk.posts(thread=headline.ts)) == 1
+
+
+async def test_a_message_slack_always_fails_at_holds_up_no_other_for_long(desk: Desk) -> None:
+    poison = await desk.put("poison", kind=OutboxKind.ENDING)
+    desk.workspace.faults.server_error("chat.postMessage", times=6)
+    desk.start(poll=5)
+    await desk.wait(20)
+    await desk.put("the next")
+    await desk.until(lambda: bool(desk.posts()), within=70)
+    assert desk.posts() == ["the next"]
+    assert (await desk.row(poison)).attempts == 6
+    await desk.settle()
+    assert desk.posts() == ["the next", "poison"]
 
 
 async def test_a_post_whose_answer_was_lost_is_found_and_not_repeated(desk: Desk) -> None:
@@ -200,7 +242,7 @@ async def test_a_dead_letter_can_be_tried_again(desk: Desk) -> None:
     await desk.settle()
     assert (await desk.row(row_id)).state is OutboxState.DEAD
     desk.workspace.invite("C0NEW", "handrail")
-    assert await desk.database.write(outbox.revive, row_id, desk.clock.now())
+    assert await desk.database.write(dead_letters.requeue, row_id, desk.clock.now()) is Requeued.DONE
     await desk.settle()
     assert desk.posts("C0NEW") == ["hello"]
 
