@@ -10,7 +10,7 @@ whose message is safe to say. What happens inside those transactions is in `admi
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -578,15 +578,20 @@ class Engine:
 
     # --- what a dead owner left behind --------------------------------------------------------------------------------
 
-    async def reap(self, *, owners: Sequence[str] | None = None) -> int:
-        """Running executions without a living owner: continued if that is safe, else interrupted for a person."""
+    async def reap(self, *, owners: Sequence[str] | None = None, sparing: Collection[int] = ()) -> int:
+        """Running executions without a living owner: continued if that is safe, else interrupted for a person.
+
+        `sparing`: what is being carried right here, whatever its lease says.
+        """
         now = self.tools.clock.now()
-        left = await self._read(executions.ownerless, now=now, owners=owners)
+        found = await self._read(executions.ownerless, now=now, owners=owners)
+        left = [execution for execution in found if execution.id not in sparing]
         for execution in left:
             try:
-                await self._write(self._interruptions.reap, execution)
+                # Tried once: what is read before an outage says nothing of who lives after it.
+                await self.tools.database.write(self._interruptions.reap, execution, found_at=now)
             except (TooLate, LeaseLost):
-                continue  # another process was faster
+                continue  # another process was faster, or its owner lives
         if left:
             self.wake.set()
         return len(left)

@@ -5,7 +5,7 @@ What may be repeated goes on by itself; anything else waits for a person, who re
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -21,6 +21,9 @@ from storage.canonical import sha256
 from storage.errors import NotPermitted, OperatorError, TooLate
 from storage.records import Actor, Execution, Origin, Phase, State, StepState
 
+STALE = timedelta(seconds=2)
+"""For so long a look at leases says who lives."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Interruptions:
@@ -30,8 +33,11 @@ class Interruptions:
     catalog: Catalog
     policy: Policy
 
-    def reap(self, connection: Connection, execution: Execution) -> None:
+    def reap(self, connection: Connection, execution: Execution, *, found_at: datetime) -> None:
+        """Raises TooLate when it was found too long ago: where this had to wait, its owner could not renew either."""
         now = self.tools.clock.now()
+        if now - found_at > STALE:
+            raise TooLate(f"#{execution.id} was found without an owner before the database could be written.")
         executions.seize(connection, execution)
         steps = executions.interrupt_steps(
             connection, execution.id, now=now, reason="Handrail stopped while it ran; its outcome is unknown"
