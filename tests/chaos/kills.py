@@ -380,7 +380,9 @@ def _database(kind: str, folder: Path) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def siege(totals: Totals, folder: Path, *, pace: float = 3.0, life: float | None = None) -> AsyncIterator[Siege]:
+async def siege(
+    totals: Totals, folder: Path, *, pace: float = 3.0, life: float = 3.0, in_flight: int = 20
+) -> AsyncIterator[Siege]:
     """Everything is up and the people have begun; all of it is gone afterwards."""
     chance = random.Random(f"{totals.seed}:{totals.killed}")  # noqa: S311
     async with AsyncExitStack() as stack:
@@ -397,7 +399,9 @@ async def siege(totals: Totals, folder: Path, *, pace: float = 3.0, life: float 
             place = folder / f"process-{number + 1}"
             bots.append(Bot(folder=place, slack=workspace, database_url=url, config=_configuration(known, place)))
         database = Database(url)
-        people = People(workspace=workspace, chance=chance, hosts=known.names, living=list, pace=pace)
+        people = People(
+            workspace=workspace, chance=chance, hosts=known.names, living=list, pace=pace, in_flight=in_flight
+        )
         here = Siege(
             totals=totals,
             bots=bots,
@@ -406,7 +410,7 @@ async def siege(totals: Totals, folder: Path, *, pace: float = 3.0, life: float 
             database=database,
             people=people,
             chance=chance,
-            life=life if life is not None else 3.0,
+            life=life,
         )
         people.living = here.living
         try:
