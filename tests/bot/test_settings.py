@@ -52,7 +52,7 @@ def test_an_empty_file_is_enough_to_start_with(folder: Path) -> None:
     found = loaded(folder, "")
     assert found.inventory.hosts == ()
     assert (found.host, found.port) == ("127.0.0.1", 3000)
-    assert found.policy().consents[Danger.DANGEROUS] is Consent.APPROVE
+    assert found.policy().demands.dangers[Danger.DANGEROUS].consent is Consent.APPROVE
 
 
 def test_what_the_file_says_becomes_values(folder: Path) -> None:
@@ -76,7 +76,7 @@ def test_what_the_file_says_becomes_values(folder: Path) -> None:
     policy = found.policy()
     assert policy.expire == timedelta(minutes=20)
     assert policy.people.roles == {"UALICE": Role.ADMIN, "S0ONCALL": Role.NOC, "cli:root": Role.MANAGER}
-    assert policy.consents[Danger.HIGH] is Consent.NONE
+    assert policy.demands.dangers[Danger.HIGH].consent is Consent.NONE
     assert policy.global_rate.limit == 20
     assert found.catalog.get("restart-service").cooldown == timedelta(minutes=5)
     assert found.groups == {"S0ONCALL"}
