@@ -6,18 +6,27 @@ all: the answer is `Unclear`, which names the thing and the next move. Nothing h
 
     /runbook NAME [values…] [key=value…] [on TARGET[,TARGET…|tag:web]]
              [--dry-run] [--reason "…"] [--priority high|normal|low] [--emergency]
-    /runbook help|list|show|plan|status|logs|cancel|retry|rollback|resume|history|why|can …
+    /runbook plan NAME …                                            the same, planned only
+    /runbook help|list|show|status|logs|history|why [words…]
+    /runbook retry|rollback|resume ID [--reason "…"] [--emergency]
+    /runbook cancel|deny ID [reason…]
+    /runbook approve ID
+    /runbook breaker [list | reset RUNBOOK [on HOST]]
+    /runbook dead-letters [list | show ID | requeue ID | discard ID]
+    /runbook can [@someone] [NAME values… on TARGET]
     /killswitch global on|off [--now] [reason]
     /killswitch service|runbook|host|tag NAME on|off [--now] [reason]
     /killswitch status
-    /audit [words…]
+    /audit [words…] [who=@someone] [runbook=NAME] [host=NAME] [kind=KIND] [id=42] [incident=#channel]
+           [since=2h|2026-11-20] [until=2h|2026-11-20T09:30] [page=SEQ]
     /incident [words…]
 """
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import Literal, get_args
@@ -46,13 +55,10 @@ class Verb(StrEnum):
     HISTORY = "history"
     WHY = "why"
     CAN = "can"
-
-    @property
-    def flags(self) -> frozenset[str]:
-        """Flags that mean something here; any other is asked about, never dropped."""
-        if self in {Verb.RETRY, Verb.ROLLBACK, Verb.RESUME}:
-            return frozenset({"reason", "emergency"})
-        return frozenset({"reason"}) if self is Verb.CANCEL else frozenset()
+    APPROVE = "approve"
+    DENY = "deny"
+    BREAKER = "breaker"
+    DEAD_LETTERS = "dead-letters"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +77,10 @@ class RunCommand:
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """Any other subcommand of `/runbook`, with its words."""
+    """Any other subcommand of `/runbook`, with its words. `person`: whom `can` asks about, None for oneself."""
 
     verb: Verb
+    person: str | None = None
     words: tuple[str, ...] = ()
     named: Mapping[str, str] = field(default_factory=dict, hash=False)
     targets: tuple[str, ...] = ()
@@ -100,9 +107,22 @@ class SwitchStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class AuditSearch:
-    """Words to look for in the audit; none means the latest entries."""
+    """What to look for in the audit; nothing means the latest entries.
+
+    `since` and `until` are as typed: a length of time before now (`2h`, `1d12h`), a day, or a day and a time.
+    `actor` and `incident` are ids where they were mentions, else names without `@` and `#`.
+    """
 
     words: tuple[str, ...] = ()
+    actor: str | None = None
+    runbook: str | None = None
+    host: str | None = None
+    kind: str | None = None
+    execution_id: int | None = None
+    incident: str | None = None
+    since: str | None = None
+    until: str | None = None
+    before: int | None = None  # entries older than this number: the next page
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +143,7 @@ class Unclear:
 def parse_runbook(text: str) -> RunCommand | Query | Unclear:
     """The text after `/runbook` (or with it) as a run, a question, or a question back."""
     try:
-        return _runbook(_words(text, command="/runbook"))
+        return _runbook(_words(text, command="/runbook"), mentioned=frozenset(_PERSON.findall(text)))
     except _Puzzle as puzzle:
         return puzzle.answer
 
@@ -139,7 +159,7 @@ def parse_killswitch(text: str) -> SwitchCommand | SwitchStatus | Unclear:
 def parse_audit(text: str) -> AuditSearch | Unclear:
     """The text after `/audit` (or with it); a quoted phrase is one word."""
     try:
-        return AuditSearch(words=_texts(_words(text, command="/audit")))
+        return _audit(_words(text, command="/audit"))
     except _Puzzle as puzzle:
         return puzzle.answer
 
@@ -155,15 +175,17 @@ def parse_incident(text: str) -> IncidentCommand | Unclear:
 def normalised(text: str) -> str:
     """One spelling for every text of `/runbook` that asks for the same; two texts that ask for different things differ.
 
-    Reading the result again gives the same request. A text that is unclear keeps its words, with single spaces.
+    Reading the result again gives the same request. A text that is unclear keeps its words, with single spaces; one
+    whose spelling would be too long to be read stays as it is.
     """
     match parse_runbook(text):
         case RunCommand() as command:
-            return _escaped(_spelled(command))
+            spelled = _escaped(_spelled(command))
         case Query() as query:
-            return _escaped(_spelled_query(query))
+            spelled = _escaped(_spelled_query(query))
         case Unclear():
             return " ".join(text.split())
+    return spelled if len(spelled) <= TEXT_LIMIT else text
 
 
 class _Puzzle(Exception):
@@ -388,7 +410,47 @@ _RUN_FLAGS = ("dry-run", "reason", "priority", "emergency")
 _SWITCH_FLAGS = ("now", "reason", "emergency")
 
 
-def _runbook(words: list[_Word]) -> RunCommand | Query:
+@dataclass(frozen=True, kw_only=True)
+class _Form:
+    """What may follow a subcommand; anything else is asked about, never dropped."""
+
+    example: str  # what can be sent as it stands
+    flags: frozenset[str] = frozenset()
+    id: bool = False  # exactly one id, of an execution
+    reason: bool = False  # the words after the id are the reason
+    actions: Mapping[str, Literal["nothing", "an id", "a runbook"]] = field(default_factory=dict, hash=False)
+
+
+_AGAIN = frozenset({"reason", "emergency"})
+_FORMS: Mapping[Verb, _Form] = {
+    Verb.HELP: _Form(example="help"),
+    Verb.LIST: _Form(example="list"),
+    Verb.SHOW: _Form(example="show restart-service"),
+    Verb.STATUS: _Form(example="status 42"),
+    Verb.LOGS: _Form(example="logs 42"),
+    Verb.HISTORY: _Form(example="history restart-service"),
+    Verb.WHY: _Form(example="why 42"),
+    Verb.CAN: _Form(example="can @someone restart nginx on web-01"),
+    Verb.CANCEL: _Form(example="cancel 42", id=True, reason=True, flags=frozenset({"reason"})),
+    Verb.RETRY: _Form(example="retry 42", id=True, flags=_AGAIN),
+    Verb.ROLLBACK: _Form(example="rollback 42", id=True, flags=_AGAIN),
+    Verb.RESUME: _Form(example="resume 42", id=True, flags=_AGAIN),
+    Verb.APPROVE: _Form(example="approve 42", id=True),
+    Verb.DENY: _Form(example="deny 42 wrong host", id=True, reason=True, flags=frozenset({"reason"})),
+    Verb.BREAKER: _Form(
+        example="breaker reset restart-service on web-01", actions={"list": "nothing", "reset": "a runbook"}
+    ),
+    Verb.DEAD_LETTERS: _Form(
+        example="dead-letters show 7",
+        actions={"list": "nothing", "show": "an id", "requeue": "an id", "discard": "an id"},
+    ),
+}
+_EXECUTION_ID = re.compile(r"#?[0-9]{1,15}")
+_ANY_ID = re.compile(r"#?[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
+_PERSON = re.compile(r"<@([A-Z0-9]+)[|>]")
+
+
+def _runbook(words: list[_Word], *, mentioned: frozenset[str]) -> RunCommand | Query:
     if not words:
         return Query(verb=Verb.HELP)
     head, rest = words[0], words[1:]
@@ -399,8 +461,8 @@ def _runbook(words: list[_Word]) -> RunCommand | Query:
     name = _name(head.text)
     if name == "plan":
         return _plan(rest)
-    if name in set(Verb):
-        return _query(Verb(name), rest)
+    if name.replace("_", "-") in set(Verb):
+        return _query(Verb(name.replace("_", "-")), rest, mentioned)
     return _run(name, rest)
 
 
@@ -417,8 +479,7 @@ def _plan(words: list[_Word]) -> RunCommand:
 def _run(name: str, words: list[_Word], *, planning: bool = False) -> RunCommand:
     if name == "on":
         raise _Puzzle("Which runbook? Its name comes first.", "/runbook restart nginx on web-01")
-    if not _NAME.fullmatch(name):
-        raise _Puzzle(f"{_clipped(name)} is not the name of a runbook. See `/runbook list`.", "/runbook list")
+    name = _runbook_name(name)
     request = _sorted(name, words, flags=_RUN_FLAGS)
     return RunCommand(
         runbook=name,
@@ -432,22 +493,104 @@ def _run(name: str, words: list[_Word], *, planning: bool = False) -> RunCommand
     )
 
 
-def _query(verb: Verb, words: list[_Word]) -> Query:
+def _query(verb: Verb, words: list[_Word], mentioned: frozenset[str]) -> Query:
+    form = _FORMS[verb]
+    if form.id:
+        return _about_one(verb, form, words)
+    person = None
+    if verb is Verb.CAN and words and not words[0].key_length:
+        person = _person(words[0], mentioned)
+        words = words if person is None else words[1:]
     request = _sorted(verb.value, words, flags=_RUN_FLAGS)
-    for flag in request.flags:
-        if flag not in verb.flags:
-            raise _Puzzle(
-                f"`{verb}` takes no `--{flag}`. Leave it out.",
-                "/runbook " + _spelled_query(Query(verb=verb, words=request.values)),
-            )
+    _refuse_flags(verb, form, request.flags, request.values)
+    if form.actions:
+        return _action(verb, form, request)
+    if verb is Verb.CAN:
+        request = _run_words(request)
     return Query(
         verb=verb,
+        person=person,
         words=request.values,
         named=request.named,
         targets=request.targets,
-        reason=request.reason,
-        emergency="emergency" in request.flags,
     )
+
+
+def _refuse_flags(verb: Verb, form: _Form, flags: Iterable[str], values: Sequence[str]) -> None:
+    for flag in flags:
+        if flag not in form.flags:
+            raise _Puzzle(
+                f"`{verb}` takes no `--{flag}`. Leave it out.",
+                "/runbook " + _spelled_query(Query(verb=verb, words=tuple(values))),
+            )
+
+
+def _about_one(verb: Verb, form: _Form, words: list[_Word]) -> Query:
+    """One execution, by its id, and perhaps why. Nothing else is let through: each of these does something."""
+    flags, others = _split_flags(words, known=_RUN_FLAGS)
+    _refuse_flags(verb, form, flags, _texts(others[:1]))
+    example = f"/runbook {form.example}"
+    if not others or not _EXECUTION_ID.fullmatch(others[0].text):
+        raise _Puzzle("Which execution? Its number comes first, and `/runbook status` lists them.", example)
+    number, rest = others[0].text, " ".join(_texts(others[1:]))
+    if rest and not form.reason:
+        raise _Puzzle(
+            f"`{verb}` takes one number and nothing after it, but {_clipped(rest)} follows.",
+            f"/runbook {verb} {number}",
+        )
+    if rest and "reason" in flags:
+        raise _Puzzle("There are two reasons, one of them behind `--reason`. Give one.")
+    if rest.endswith("\\"):
+        raise _Puzzle("The reason ends with a backslash. Drop it.")
+    if len(rest) > VALUE_LIMIT:
+        raise _Puzzle(f"The reason has {len(rest)} characters; at most {VALUE_LIMIT} are kept. Shorten it.")
+    return Query(verb=verb, words=(number,), reason=rest or flags.get("reason"), emergency="emergency" in flags)
+
+
+def _action(verb: Verb, form: _Form, request: _Request) -> Query:
+    """One of a few actions, with what each needs; none is the list."""
+    example = f"/runbook {form.example}"
+    action = _name(request.values[0]) if request.values else "list"
+    rest = request.values[1:]
+    if action not in form.actions:
+        near = next(iter(get_close_matches(action, form.actions, n=1)), None)
+        hint = f" Did you mean `{near}`?" if near else ""
+        raise _Puzzle(f"`{verb}` has {', '.join(form.actions)}, but not {_clipped(action)}.{hint}", example)
+    needs = form.actions[action]
+    if request.named or (request.targets and needs != "a runbook"):
+        raise _Puzzle(f"`{verb} {action}` takes no targets and no `name=value`. Leave them out.", example)
+    if len(rest) != (needs != "nothing"):
+        raise _Puzzle(f"`{verb} {action}` takes {needs}, and nothing more.", example)
+    if needs == "an id" and not _ANY_ID.fullmatch(rest[0]):
+        raise _Puzzle(f"{_clipped(rest[0])} is no id. `/runbook {verb}` lists them.", example)
+    if needs == "a runbook":
+        rest = (_runbook_name(rest[0]),)
+    return Query(verb=verb, words=(action, *rest) if request.values else (), targets=request.targets)
+
+
+def _person(word: _Word, mentioned: frozenset[str]) -> str | None:
+    """A mention's id, or a name that was typed with its `@`; None for any other word."""
+    if word.text.startswith("@") and not word.quoted:
+        if not re.fullmatch(r"@[^@,=]{1,80}", word.text):
+            raise _Puzzle(f"{_clipped(word.text)} is no person. Mention one.", "/runbook can @someone")
+        return word.text[1:]
+    return word.text if word.text in mentioned and not word.quoted else None
+
+
+def _run_words(request: _Request) -> _Request:
+    """What `can` asks about, as a run would name it."""
+    if not request.values:
+        if request.targets or request.named:
+            raise _Puzzle("Which runbook? Its name comes first.", "/runbook can restart nginx on web-01")
+        return request
+    return replace(request, values=(_runbook_name(request.values[0]), *request.values[1:]))
+
+
+def _runbook_name(typed: str) -> str:
+    name = _name(typed)
+    if name == "on" or not _NAME.fullmatch(name):
+        raise _Puzzle(f"{_clipped(name)} is not the name of a runbook. See `/runbook list`.", "/runbook list")
+    return name
 
 
 def _sorted(name: str, words: Sequence[_Word], *, flags: Sequence[str]) -> _Request:
@@ -586,7 +729,7 @@ def _with_commas(typed: str, words: Sequence[_Word]) -> str | None:
 
 def _joined_list(words: Sequence[_Word]) -> str:
     """One list, with the stray spaces around its commas dropped."""
-    return re.sub(r" *, *", ",", " ".join(word.text for word in words))
+    return ",".join(part.strip(" ") for part in " ".join(word.text for word in words).split(","))
 
 
 def _value(word: _Word) -> str:
@@ -704,6 +847,87 @@ def _switch_suggestion(words: Sequence[_Word]) -> str:
     return "/killswitch global on"
 
 
+def _audit(words: list[_Word]) -> AuditSearch:
+    for word in words:
+        if _is_flag(word):
+            raise _Puzzle(
+                f"There is no flag {_clipped(word.text)}. Filters are written `name=value`; put it in quotes to look "
+                "for these very characters.",
+                "/audit since=2h",
+            )
+    filters: dict[str, str | int] = {}
+    for key, value in _named([word for word in words if word.key_length]).items():
+        if key not in _FILTERS:
+            near = next(iter(get_close_matches(key, _FILTERS, n=1)), None)
+            hint = f"Did you mean `{near}=`?" if near else f"There are {', '.join(_FILTERS)}."
+            raise _Puzzle(
+                f"There is no filter {_clipped(key)}. {hint} Put the word in quotes to look for these very characters.",
+                f"/audit {near or 'since'}={_FILTERS[near or 'since'].example}",
+            )
+        wanted = _FILTERS[key]
+        found = wanted.read(value)
+        if found is None:
+            raise _Puzzle(f"{_clipped(value)} is not {wanted.what}.", f"/audit {key}={wanted.example}")
+        filters[wanted.field] = found
+    return AuditSearch(words=_texts(word for word in words if not word.key_length), **filters)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Filter:
+    """One `key=value` of `/audit`. `read` gives None for a value that makes no sense."""
+
+    field: str
+    what: str
+    example: str
+    read: Callable[[str], str | int | None]
+
+
+def _matched(pattern: str, *, drop: str = "") -> Callable[[str], str | None]:
+    """The whole value, without one character `drop` in front; None when it has another form."""
+    return lambda value: found if re.fullmatch(pattern, found := value.removeprefix(drop) if drop else value) else None
+
+
+def _lowered(pattern: str) -> Callable[[str], str | None]:
+    return lambda value: found if re.fullmatch(pattern, found := _name(value)) else None
+
+
+def _numbered(value: str) -> int | None:
+    return int(value.removeprefix("#")) if _EXECUTION_ID.fullmatch(value) else None
+
+
+def _moment(value: str) -> str | None:
+    """A length of time before now, a day, or a day and a time, in one spelling."""
+    typed = value.upper()
+    if re.fullmatch(r"([0-9]{1,6}[WDHMS])+", typed):
+        return typed.lower()
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?)?", typed):
+        return None
+    try:
+        return datetime.fromisoformat(typed).isoformat() if len(typed) > 10 else date.fromisoformat(typed).isoformat()
+    except ValueError:
+        return None
+
+
+_MOMENTS = "a time; say 2h, 2026-11-20 or 2026-11-20T09:30"
+_FILTERS: Mapping[str, _Filter] = {
+    "who": _Filter(field="actor", what="a person", example="@someone", read=_matched(r"[^\s@#,]{1,80}", drop="@")),
+    "runbook": _Filter(
+        field="runbook", what="the name of a runbook", example="restart-service", read=_lowered(_NAME.pattern)
+    ),
+    "host": _Filter(field="host", what="the name of a host", example="web-01", read=_matched(_TARGET.pattern)),
+    "kind": _Filter(
+        field="kind", what="a kind of entry", example="execution.succeeded", read=_lowered(r"[a-z][a-z0-9_.-]{0,79}")
+    ),
+    "id": _Filter(field="execution_id", what="the number of an execution", example="42", read=_numbered),
+    "incident": _Filter(
+        field="incident", what="a channel", example="#db-is-down", read=_matched(r"[^\s@#,]{1,80}", drop="#")
+    ),
+    "since": _Filter(field="since", what=_MOMENTS, example="2h", read=_moment),
+    "until": _Filter(field="until", what=_MOMENTS, example="2026-11-20", read=_moment),
+    "page": _Filter(field="before", what="the number of an entry", example="1200", read=_numbered),
+}
+
+
 # Spelling.
 
 
@@ -717,7 +941,8 @@ def _spelled(command: RunCommand) -> str:
 
 
 def _spelled_query(query: Query) -> str:
-    parts = [query.verb.value, *_spelled_words(query.words, query.named, query.targets)]
+    parts = [query.verb.value, *([f"@{query.person}"] if query.person else [])]
+    parts += _spelled_words(query.words, query.named, query.targets)
     parts += [f"--reason {_spelled_value(query.reason)}"] if query.reason else []
     parts += ["--emergency"] if query.emergency else []
     return " ".join(parts)

@@ -7,6 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bot.request import (
+    _FORMS,
     TEXT_LIMIT,
     VALUE_LIMIT,
     AuditSearch,
@@ -324,14 +325,91 @@ def test_long_texts_and_values_are_refused_with_their_length() -> None:
          Query(verb=Verb.RETRY, words=("42",), reason="fire", emergency=True)),
         ("rollback #42", Query(verb=Verb.ROLLBACK, words=("#42",))),
         ("resume 42", Query(verb=Verb.RESUME, words=("42",))),
+        ("approve 42", Query(verb=Verb.APPROVE, words=("42",))),
+        ("Approve `#42`", Query(verb=Verb.APPROVE, words=("#42",))),
+        ("deny 42", Query(verb=Verb.DENY, words=("42",))),
+        ("deny 42 it isn't the right host, not on friday",
+         Query(verb=Verb.DENY, words=("42",), reason="it isn't the right host, not on friday")),
+        ("deny 42 settle=5 “is short”", Query(verb=Verb.DENY, words=("42",), reason="settle=5 is short")),
+        ("deny 42 --reason 'wrong host'", Query(verb=Verb.DENY, words=("42",), reason="wrong host")),
+        ("cancel 42 wrong host", Query(verb=Verb.CANCEL, words=("42",), reason="wrong host")),
+        ("breaker", Query(verb=Verb.BREAKER)),
+        ("breaker LIST", Query(verb=Verb.BREAKER, words=("list",))),
+        ("breaker reset Restart-Service", Query(verb=Verb.BREAKER, words=("reset", "restart-service"))),
+        ("breaker reset restart on web-01",
+         Query(verb=Verb.BREAKER, words=("reset", "restart"), targets=("web-01",))),
+        ("dead-letters", Query(verb=Verb.DEAD_LETTERS)),
+        ("dead_letters list", Query(verb=Verb.DEAD_LETTERS, words=("list",))),
+        ("dead—letters show 7", Query(verb=Verb.DEAD_LETTERS, words=("show", "7"))),
+        ("dead-letters Requeue #7", Query(verb=Verb.DEAD_LETTERS, words=("requeue", "#7"))),
+        ("dead-letters discard 7", Query(verb=Verb.DEAD_LETTERS, words=("discard", "7"))),
+        ("can", Query(verb=Verb.CAN)),
+        ("can @bob", Query(verb=Verb.CAN, person="bob")),
+        ("can <@U123>", Query(verb=Verb.CAN, person="U123")),
+        ("can Restart nginx settle=5 on tag:web",
+         Query(verb=Verb.CAN, words=("restart", "nginx"), named={"settle": "5"}, targets=("tag:web",))),
+        ("can U123", Query(verb=Verb.CAN, words=("u123",))),
+        ("can RESTART <@U123> on web-01",
+         Query(verb=Verb.CAN, words=("restart", "U123"), targets=("web-01",))),
         ("history restart on web-01", Query(verb=Verb.HISTORY, words=("restart",), targets=("web-01",))),
         ("why 42", Query(verb=Verb.WHY, words=("42",))),
         ("can <@U123|bob> restart-service on web-01",
-         Query(verb=Verb.CAN, words=("U123", "restart-service"), targets=("web-01",))),
+         Query(verb=Verb.CAN, person="U123", words=("restart-service",), targets=("web-01",))),
     ],
 )  # fmt: skip
 def test_subcommands_are_questions_with_words(text: str, expected: Query) -> None:
     assert query(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "named_thing", "suggested"),
+    [
+        ("approve", "Which execution", "/runbook approve 42"),
+        ("approve it", "Which execution", "/runbook approve 42"),
+        ("approve 42 43", "“43” follows", "/runbook approve 42"),
+        ("approve 42 but not db-1", "follows", "/runbook approve 42"),
+        ("approve 42 on web-01", "follows", "/runbook approve 42"),
+        ("approve 42 --emergency", "--emergency", "/runbook approve 42"),
+        ("approve ４２", "Which execution", "/runbook approve 42"),
+        ("approve -42", "Which execution", "/runbook approve 42"),
+        ("approve 42;43", "Which execution", "/runbook approve 42"),
+        ("deny wrong host", "Which execution", "/runbook deny 42 wrong host"),
+        ("deny 42 no --reason 'not now'", "two reasons", None),
+        ("deny 42 --dry-run", "--dry-run", "/runbook deny 42"),
+        ("deny 42 " + "x " * 600, "characters", None),
+        ("deny 42 see C:\\dir\\", "backslash", None),
+        ("retry 42 43", "“43” follows", "/runbook retry 42"),
+        ("resume 42 on web-01", "follows", "/runbook resume 42"),
+        ("breaker rest restart", "Did you mean `reset`", "/runbook breaker reset restart-service on web-01"),
+        ("breaker reset", "a runbook", None),
+        ("breaker reset restart nginx", "nothing more", None),
+        ("breaker reset rm$", "not the name of a runbook", "/runbook list"),
+        ("breaker list on web-01", "no targets", None),
+        ("breaker reset restart host=web-01", "no targets", None),
+        ("dead-letters drop 7", "“drop”", "/runbook dead-letters show 7"),
+        ("dead-letters show", "an id", None),
+        ("dead-letters discard 7 8", "nothing more", None),
+        ("dead-letters discard *", "no id", None),
+        ("dead-letters requeue 7 on web-01", "no targets", None),
+        ("can @bob on web-01", "Which runbook", "/runbook can restart nginx on web-01"),
+        ("can @ restart", "no person", "/runbook can @someone"),
+        ("can @bob rm$", "not the name of a runbook", "/runbook list"),
+    ],
+)
+def test_a_subcommand_with_more_or_less_than_it_takes_is_asked_about(
+    text: str, named_thing: str, suggested: str | None
+) -> None:
+    answer = unclear(parse_runbook(text))
+    assert named_thing in answer.message
+    if suggested is not None:
+        assert answer.suggestion == suggested
+
+
+@pytest.mark.parametrize("verb", list(Verb))
+def test_the_example_of_every_subcommand_can_be_sent_as_it_stands(verb: Verb) -> None:
+    answer = unclear(parse_runbook(f"{verb} 42 --priority high"))
+    assert query(_FORMS[verb].example).verb is verb
+    assert f"`{verb}` takes no `--priority`" in answer.message
 
 
 @pytest.mark.parametrize(
@@ -403,6 +481,57 @@ def test_audit_and_incident_are_split_into_words() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("who=<@U1|bob> restart", AuditSearch(words=("restart",), actor="U1")),
+        ("who=@bob", AuditSearch(actor="bob")),
+        ("who='@bob'", AuditSearch(actor="bob")),
+        ("runbook=Restart-Service host=web-01", AuditSearch(runbook="restart-service", host="web-01")),
+        ("kind=Execution.Succeeded id=#42", AuditSearch(kind="execution.succeeded", execution_id=42)),
+        ("incident=<#C1|db-down>", AuditSearch(incident="C1")),
+        ("incident=#db-down", AuditSearch(incident="db-down")),
+        ("since=2h until=30m", AuditSearch(since="2h", until="30m")),
+        ("since=2026-11-20 until=2026-11-20T09:30", AuditSearch(since="2026-11-20", until="2026-11-20T09:30:00")),
+        ("since='2026-11-20 09:30'", AuditSearch(since="2026-11-20T09:30:00")),
+        ("Since=1D12H", AuditSearch(since="1d12h")),
+        ("page=1200 'by=bob'", AuditSearch(words=("by=bob",), before=1200)),
+        ("'--now'", AuditSearch(words=("--now",))),
+    ],
+)
+def test_filters_of_the_audit_are_read(text: str, expected: AuditSearch) -> None:
+    assert parse_audit(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "named_thing", "suggested"),
+    [
+        ("user=@bob", "“user”", "/audit since=2h"),
+        ("hosts=web-01", "Did you mean `host=`", "/audit host=web-01"),
+        ("since=yesterday", "“yesterday” is not a time", "/audit since=2h"),
+        ("since=2026-02-30", "not a time", "/audit since=2h"),
+        ("until=2026-11-20T25:00", "not a time", "/audit until=2026-11-20"),
+        ("since=２h", "not a time", None),
+        ("since=-2h", "not a time", None),
+        ("id=x", "not the number of an execution", "/audit id=42"),
+        ("page=-1", "not the number of an entry", "/audit page=1200"),
+        ("host=a;b", "not the name of a host", "/audit host=web-01"),
+        ("runbook='a b'", "not the name of a runbook", None),
+        ("kind=%", "not a kind", None),
+        ("who=@", "not a person", "/audit who=@someone"),
+        ("since=", "has no value", None),
+        ("id=1 id=2", "twice", None),
+        ("--since=2h", "no flag", None),
+        ("--since 2h", "no flag", "/audit since=2h"),
+    ],
+)
+def test_an_unsure_filter_of_the_audit_is_asked_about(text: str, named_thing: str, suggested: str | None) -> None:
+    answer = unclear(parse_audit(text))
+    assert named_thing in answer.message
+    if suggested is not None:
+        assert answer.suggestion == suggested
+
+
+@pytest.mark.parametrize(
     ("one", "other"),
     [
         ("restart nginx on web-01", "  RESTART  `nginx`  on “web-01” "),
@@ -410,6 +539,9 @@ def test_audit_and_incident_are_split_into_words() -> None:
         ("restart nginx a=1 b=2 on web-01", "restart b=2 nginx A=1 on web-01"),
         ("restart nginx on web-01 --priority normal", "restart nginx on web-01"),
         ("note 'a &amp; b' on web-01", 'note "a & b" on web-01'),
+        ("deny 42 wrong  host", "DENY 42 --reason “wrong host”"),
+        ("can <@U1|bob> restart nginx on web-01", "can @U1 RESTART nginx on web-01"),
+        ("breaker reset restart on web-01", "Breaker  RESET Restart on web-01"),
     ],
 )
 def test_two_spellings_of_one_request_are_the_same_text(one: str, other: str) -> None:
@@ -424,6 +556,8 @@ def test_two_spellings_of_one_request_are_the_same_text(one: str, other: str) ->
         ("restart a=b on web-01", "restart 'a=b' on web-01"),
         ("restart nginx on web-01", "restart nginx on web-01 --dry-run"),
         ("restart x 'on' on web-01", "restart x on web-01"),
+        ("can <@U1|bob> restart on web-01", "can U1 restart on web-01"),
+        ("dead-letters show 7", "dead-letters discard 7"),
     ],
 )
 def test_two_different_requests_are_different_texts(one: str, other: str) -> None:
@@ -466,6 +600,19 @@ FRAGMENTS = [
     "plan",
     "list",
     "cancel",
+    "approve",
+    "deny",
+    "42",
+    "#42",
+    "breaker",
+    "reset",
+    "dead-letters",
+    "discard",
+    "can",
+    "who=",
+    "since=2h",
+    "page=9",
+    "@bob",
     "global",
     "service",
     "off",
