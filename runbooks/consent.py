@@ -156,7 +156,7 @@ class Consents:
             return TooLate(
                 f"#{execution_id} waits for nobody: it is {execution.state.words}.{_decided(connection, execution_id)}"
             )
-        if actor.id != execution.actor.id and not self.policy.may(actor.id, Permission.APPROVE):
+        if not self._may_say_no(execution, actor):
             right = self.policy.decide(actor.id, Permission.APPROVE)
             wrong = NotPermitted(f"You may not deny #{execution_id}: {right.reason} ({right.rule})")
             witness(connection, "approval.refused", execution, actor, origin, now, wrong.message)
@@ -180,6 +180,14 @@ class Consents:
         )
         self.tools.reporter.report(connection, ApprovalDecided(execution=ended, approval=denied, actor=actor), now)
         return Answer(message=f"You denied #{execution_id}.", execution=ended)
+
+    def may_deny(self, execution: Execution, actor: Actor) -> bool:
+        """Whether it waits, and this person may say no to it."""
+        return execution.state is State.AWAITING_APPROVAL and self._may_say_no(execution, actor)
+
+    def _may_say_no(self, execution: Execution, actor: Actor) -> bool:
+        """The requester, and whoever may approve anywhere: like every way of stopping, `can` does not limit it."""
+        return actor.id == execution.actor.id or self.policy.may(actor.id, Permission.APPROVE)
 
     def expire(self, connection: Connection, late: Sequence[int], half: Sequence[int]) -> None:
         now = self.tools.clock.now()

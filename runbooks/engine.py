@@ -244,6 +244,10 @@ class Engine:
         """Say no to what waits for approval. The requester's own no is a cancel."""
         return said(await self._write(self._consents.deny, execution_id, actor, reason, origin))
 
+    def may_deny(self, execution: Execution, actor: Actor) -> bool:
+        """Whether this person could say no to it now; `deny` judges again."""
+        return self._consents.may_deny(execution, actor)
+
     async def expire_approvals(self) -> None:
         """End what nobody approved in time, and remind once at half time."""
         now = self.tools.clock.now()
@@ -297,7 +301,8 @@ class Engine:
     ) -> Answer:
         """The same again as a new execution, linked, from fresh facts."""
         execution = await self._read(executions.get, execution_id)
-        if not execution.state.is_final:
+        # Who may run nothing is refused by the gate below, and learns nothing else.
+        if self.policy.may(actor.id, Permission.EXECUTE) and not execution.state.is_final:
             raise TooLate(f"#{execution_id} is {execution.state.words}: it can be retried once it has ended.")
         return await self.submit(
             RunRequest(
@@ -347,9 +352,9 @@ class Engine:
 
     async def _interrupted_at(self, execution_id: int, actor: Actor) -> tuple[Execution, StoredPlan, str, str]:
         execution = await self._read(executions.get, execution_id)
+        await self.require(actor, Permission.EXECUTE, f"resume #{execution_id}", Origin.BUTTON, about=execution)
         if execution.state is not State.INTERRUPTED:
             raise TooLate(f"#{execution_id} is {execution.state.words}, not interrupted.")
-        await self.require(actor, Permission.EXECUTE, f"resume #{execution_id}", Origin.BUTTON, about=execution)
         raw = await self._read(executions.plan_of, execution_id)
         if raw is None:
             raise TooLate(f"#{execution_id} has no plan to resume. Give it up and ask again.")
@@ -575,6 +580,15 @@ class Engine:
         if right.lacks is Lack.PERMISSION:
             raise NotPermitted(f"You may not {what}: {right.reason} Ask an admin for one.")
         raise NotPermitted(f"You may not {what}: {right.reason} ({right.rule})")
+
+    async def witness_view(self, actor: Actor, what: str, origin: Origin, **data: Any) -> None:
+        """Somebody looked at what is not everybody's to see."""
+        at = self.tools.clock.now()
+        await self._write(
+            lambda connection: audit.append(
+                connection, at=at, kind="view", actor=actor, origin=origin, what=what, **data
+            )
+        )
 
     async def _witness_denial(self, actor: Actor, permission: Permission, what: str, origin: Origin, rule: str) -> None:
         """Somebody asked for what their rights do not allow; the audit has denials too."""

@@ -6,11 +6,9 @@ alternatives add up: a request is within the rights of a person when for each of
 allows this runbook on that host in a request of this size.
 """
 
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
-from functools import lru_cache
 from typing import Protocol
 
 
@@ -104,13 +102,27 @@ class Place:
 
 def matches(pattern: str, name: str) -> bool:
     """Whether a pattern means the whole name: `*` is any characters, `?` any one, the case does not matter."""
-    return _regex(pattern).fullmatch(name.lower()) is not None
+    first, *others = pattern.lower().split("*")
+    text = name.lower()
+    if not others:
+        return _fits(first, text)
+    *middle, last = others
+    if len(text) < len(first) + len(last) or not _fits(first, text[: len(first)]):
+        return False
+    if not _fits(last, text[len(text) - len(last) :]):
+        return False
+    # The first place where a part fits leaves the most room for the rest, so nothing has to be tried twice.
+    at, end = len(first), len(text) - len(last)
+    for part in middle:
+        found = next((i for i in range(at, end - len(part) + 1) if _fits(part, text[i : i + len(part)])), None)
+        if found is None:
+            return False
+        at = found + len(part)
+    return True
 
 
-@lru_cache(maxsize=4096)
-def _regex(pattern: str) -> re.Pattern[str]:
-    parts = (".*" if c == "*" else "." if c == "?" else re.escape(c) for c in re.sub(r"\*+", "*", pattern.lower()))
-    return re.compile("".join(parts), re.DOTALL)
+def _fits(part: str, text: str) -> bool:
+    return len(part) == len(text) and all(p in {"?", c} for p, c in zip(part, text, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,12 +205,22 @@ class People:
 
     def entries_of(self, person: str, directory: Directory) -> tuple[str, ...]:
         """The names under `roles:` that mean this person: their own first, then those of their groups."""
-        names = (person, *sorted(directory.groups_of(person)))
-        return tuple(name for name in dict.fromkeys(names) if name in self.roles)
+        return tuple(name for name in self._names(person, directory) if name in self.roles)
+
+    def _names(self, person: str, directory: Directory) -> tuple[str, ...]:
+        """What a person answers to. A group is nobody, even if somebody should be called like one."""
+        own = () if person.startswith("S") else (person,)
+        return (*own, *sorted(directory.groups_of(person)))
 
     def cans_of(self, name: str) -> tuple[Can, ...]:
         """The alternatives of one entry: its own, else its role's, else one without limits."""
         return self.can.get(name) or self.role_can.get(self.roles[name]) or (Can(rule=f"roles:{name}"),)
+
+    def rules_of(self, person: str, directory: Directory) -> tuple[str, ...]:
+        """The lines of the settings that give this person anything."""
+        listed = [name for name in self._names(person, directory) if name in self.emergency]
+        cans = (can.rule for name in self.entries_of(person, directory) for can in self.cans_of(name))
+        return tuple(dict.fromkeys((*cans, *(f"emergency:{name}" for name in listed))))
 
     def decide(
         self,
@@ -210,7 +232,7 @@ class People:
         hosts: Sequence[Place] = (),
     ) -> Right:
         """Whether a person may do this, there. Every door asks here. Without `runbook`: whether they may anywhere."""
-        listed = sorted(self.emergency & {person, *directory.groups_of(person)})
+        listed = [name for name in self._names(person, directory) if name in self.emergency]
         if listed and permission in {Permission.EMERGENCY, Permission.RELEASE}:
             return Right(allowed=True, rule=f"emergency:{listed[0]}", reason="listed under emergency:")
         if permission is Permission.EMERGENCY:

@@ -70,9 +70,13 @@ def in_states(connection: Connection, states: Collection[State], limit: int = 50
     return [_execution(row) for row in rows]
 
 
-def newest(connection: Connection, limit: int = 10, *, runbook: str | None = None) -> list[Execution]:
-    """The newest executions, newest first."""
+def newest(
+    connection: Connection, limit: int = 10, *, runbook: str | None = None, among: Collection[str] | None = None
+) -> list[Execution]:
+    """The newest executions, newest first; `among`: of these runbooks only."""
     query = select(*_COLUMNS).order_by(t.executions.c.id.desc()).limit(limit)
+    if among is not None:
+        query = query.where(t.executions.c.runbook.in_(sorted(among)))
     if runbook is not None:
         query = query.where(t.executions.c.runbook == runbook)
     return [_execution(row) for row in connection.execute(query)]
