@@ -128,7 +128,10 @@ class Desk:
 
     async def work(self, received: Received) -> None:
         """Once each: a second attempt at something already handled says nothing."""
-        await self._directory.settled()
+        if received.actor.id not in self._engine.policy.people.roles:
+            await (
+                self._directory.settled()
+            )  # whoever is named need not wait for the groups, least of all to stop things
         marked: list[str] = []
         said = await self._answer(received, marked)
         await self._engine.tools.database.write(self._say, received, said, marked=bool(marked))
