@@ -296,7 +296,8 @@ class Commands:
 
     async def _approve(self, actor: Actor, query: Query, origin: Origin) -> Message:
         answer = await self.engine.approve(_id(query.words, query.verb), actor, origin=origin)
-        return blocks.spoken(answer.message)
+        mark = answer.execution.fingerprint if answer.execution is not None else None
+        return blocks.spoken(f"{answer.message} The plan was `{mark[:16]}`." if mark else answer.message)
 
     async def _deny(self, actor: Actor, query: Query, origin: Origin) -> Message:
         reason = query.reason or " ".join(query.words[1:]) or None

@@ -578,7 +578,8 @@ class Engine:
         with contextlib.suppress(StorageUnavailable, TimeoutError):
             await asyncio.wait_for(self._witness_denial(actor, permission, what, origin, right.rule), timeout=1.0)
         if right.lacks is Lack.PERMISSION:
-            raise NotPermitted(f"You may not {what}: {right.reason} Ask an admin for one.")
+            reason = right.reason[:1].lower() + right.reason[1:]
+            raise NotPermitted(f"You may not {what}: {reason} Ask an admin for one.")
         raise NotPermitted(f"You may not {what}: {right.reason} ({right.rule})")
 
     async def witness_view(self, actor: Actor, what: str, origin: Origin, **data: Any) -> None:

@@ -122,12 +122,13 @@ class Electorate:
 
     def lacking(self, demands: Sequence[Demand], votes: Collection[str]) -> tuple[Demand, ...]:
         """What is still to be given, with how many more as its quorum; nothing when all are met."""
-        missing = ((demand, demand.quorum - self.given(demand, votes)) for demand in demands)
+        asking = [demand for demand in demands if demand.consent is Consent.APPROVE]
+        missing = ((demand, demand.quorum - self.given(demand, votes)) for demand in asking)
         return tuple(replace(demand, quorum=number) for demand, number in missing if number > 0)
 
     def unreachable(self, demands: Sequence[Demand]) -> Demand | None:
         """A demand that too few people could meet, however long one waits."""
-        for demand in demands:
+        for demand in (d for d in demands if d.consent is Consent.APPROVE):
             known = self.complete and (demand.group is None or self.groups.get(demand.group) is not None)
             if known and len(self.fitting(demand)) < demand.quorum:
                 return demand

@@ -219,8 +219,13 @@ def breaker(proposal: Proposal, facts: Facts) -> Verdict:
 
 def approval(proposal: Proposal, facts: Facts) -> Verdict:
     """Has whoever must consent done so, to exactly this plan, and is it still good?"""
-    if proposal.dry_run or proposal.fingerprint is None:
+    if proposal.dry_run:
         return _allow("approval", "not needed to look")
+    if proposal.fingerprint is None:
+        missed = facts.electorate.unreachable(facts.demands)
+        if missed is not None:
+            return _refuse("approval", _unreachable(missed, proposal, facts), rule=missed.rule)
+        return _allow("approval", "asked for once there is a plan" if facts.demands else "not needed")
     return _consent(facts.demands, proposal, facts)
 
 
@@ -291,8 +296,8 @@ GATES: tuple[tuple[str, Gate], ...] = (
 )
 """Every review asks these, in this order."""
 
-BEFORE_PLANNING = ("permission", "kill switch", "blast radius", "circuit breaker")
-"""Asked before a host is touched at all."""
+BEFORE_PLANNING = ("permission", "kill switch", "blast radius", "circuit breaker", "approval")
+"""Asked before a host is touched at all; of the approval, whether it could ever be given."""
 
 
 def judge(proposal: Proposal, facts: Facts, *, only: Collection[str] | None = None) -> Decision:

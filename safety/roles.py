@@ -251,7 +251,7 @@ class People:
         roles = ", ".join(sorted({self.roles[name] for name in entries})) or "no role"
         giving = [name for name in entries if permission in self.permissions.get(self.roles[name], frozenset())]
         if not giving:
-            reason = f"It takes a role with {permission.value}, not {roles}.{self._unknown(directory)}"
+            reason = f"That takes a role with {permission.value}.{self._unknown(directory)}"
             return Right(allowed=False, rule=permission.value, reason=reason, lacks=Lack.PERMISSION)
         if permission not in LIMITED or runbook is None:
             return Right(allowed=True, rule=", ".join(f"roles:{name}" for name in giving), reason=roles)

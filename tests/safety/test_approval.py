@@ -105,6 +105,10 @@ class TestElectorate:
         assert self.who.unreachable((asks(4),)) == asks(4)
         assert self.who.unreachable((asks(3), asks(2, "S0DBA"))) == asks(2, "S0DBA")
 
+    def test_a_confirmation_is_nobody_else_s(self) -> None:
+        assert Electorate().unreachable((CONFIRM,)) is None
+        assert Electorate().lacking((CONFIRM,), ()) == ()
+
     def test_a_group_that_is_not_known_now_may_hold_enough(self) -> None:
         unknown = Electorate(people=frozenset(), groups={"S0DBA": None})
         assert unknown.unreachable((asks(2, "S0DBA"),)) is None

@@ -10,7 +10,7 @@ from safety import gates
 from safety.approval import Demand, Electorate
 from safety.command_guard import Judgement, Severity
 from safety.decision import Outcome, Verdict
-from safety.gates import GATES, Bucket, Facts, Proposal, judge
+from safety.gates import BEFORE_PLANNING, GATES, Bucket, Facts, Proposal, judge
 from safety.roles import Lack, Right
 from safety.token_bucket import Rate, take
 from storage.records import (
@@ -214,6 +214,34 @@ class TestConsent:
         refusal = judge(proposal(danger=Danger.DANGEROUS), facts(demands=(APPROVE,), electorate=Electorate())).refusal
         assert refusal is not None
         assert "nobody but you" in refusal.reason
+
+    def test_what_nobody_could_approve_is_refused_before_anything_is_looked_at(self) -> None:
+        asked = proposal(danger=Danger.DANGEROUS, fingerprint=None, commands=None)
+        alone = facts(demands=(APPROVE,), electorate=Electorate())
+        refusal = judge(asked, alone, only=BEFORE_PLANNING).refusal
+        assert refusal is not None
+        assert refusal.gate == "approval"
+        assert judge(asked, facts(demands=(APPROVE,)), only=BEFORE_PLANNING).outcome is Outcome.ALLOW
+        assert judge(replace(asked, dry_run=True), alone, only=BEFORE_PLANNING).outcome is Outcome.ALLOW
+
+    def test_of_two_demands_both_must_be_met_by_votes_that_count(self) -> None:
+        both = (Demand(consent=Consent.APPROVE, quorum=2), Demand(consent=Consent.APPROVE, group="S0DBA"))
+        who = Electorate(people=frozenset({"UA", "UB", "UC"}), groups={"S0DBA": frozenset({"UC"})})
+        for votes, outcome in (
+            (("UA", "UB"), Outcome.ASK),
+            (("UA", "UC"), Outcome.ALLOW),
+            (("UC", "UX"), Outcome.ASK),
+            (("UC", "UBOB"), Outcome.ASK),
+        ):
+            known = facts(approval=given(votes=votes), demands=both, electorate=who)
+            assert judge(proposal(danger=Danger.DANGEROUS), known).outcome is outcome, votes
+
+    def test_the_guard_s_question_and_the_settings_are_asked_together(self) -> None:
+        two = Demand(consent=Consent.APPROVE, quorum=2, rule="approvals.tags.prod")
+        decision = judge(proposal(commands=(ASKED_COMMAND,)), facts(demands=(two,)))
+        assert decision.demands == (two,)
+        confirmed = judge(proposal(danger=Danger.HIGH, commands=(ASKED_COMMAND,)), facts(demands=(CONFIRM,)))
+        assert [d.consent for d in confirmed.demands] == [Consent.APPROVE]
 
     def test_an_approval_is_no_bypass_of_a_switch(self) -> None:
         found = facts(approval=given(), demands=(APPROVE,), switches=(SWITCH,))
