@@ -118,7 +118,13 @@ class Engine:
                     self.policy.decide(actor.id, Permission.EXECUTE, runbook=entry.name, hosts=(host.name,)).allowed
                 )
             )
-            return mine.resolve(targets)
+            return mine.resolve([target for target in targets if not self._is_target(target)])
+
+    def _is_target(self, target: str) -> bool:
+        try:
+            return bool(self.tools.inventory.resolve([target]))
+        except (NotFound, Invalid):
+            return False
 
     async def preview(self, request: RunRequest) -> Decision:
         """What every gate that needs no plan says to this request now, and what would have to be approved.

@@ -1,6 +1,7 @@
 """Settings: everything wrong is said at once, and what is right becomes values the rooms understand."""
 
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from bot import settings
 from bot.settings import Settings
 from safety.approval import Demand
-from safety.roles import Can, Permission, Role
+from safety.roles import PERMISSIONS, Can, Permission, Role
 from storage.errors import ConfigurationError
 from storage.records import Consent, Danger, Platform
 
@@ -324,3 +325,23 @@ def test_a_pattern_may_wait_for_what_it_will_match(folder: Path) -> None:
 
 def test_somebody_named_twice_is_said(folder: Path) -> None:
     assert any("'UBOB' is there twice" in c for c in complaints(folder, "roles: {UBOB: NOC, UBOB: ADMIN}"))
+
+
+def test_the_page_about_people_holds_the_table_of_roles_and_examples_that_load(folder: Path) -> None:
+    page = (ROOT / "docs" / "people.md").read_text(encoding="utf-8")
+    rows = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("| ")]
+    head, *body = [[cell.strip() for cell in row] for row in rows]
+    shown = {
+        Role(role): {Permission(row[0].strip("`")) for row in body if row[column] == "yes"}
+        for column, cell in enumerate(head)
+        if column
+        for role in cell.split(", ")
+    }
+    assert shown == {role: set(given) for role, given in PERMISSIONS.items()}
+    hosts = "ssh: {key_file: id_ed25519}\nhosts:\n"
+    hosts += "  web-01: {address: 192.0.2.1, tags: [web, prod], environment: prod}\n"
+    hosts += "  web-02: {address: 192.0.2.2, tags: [web], environment: staging}\n"
+    examples = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert len(examples) == 2
+    for example in examples:
+        assert loaded(folder, hosts + example).policy().places

@@ -13,6 +13,7 @@ from bot.playground.state import Message
 from safety.approval import Demand
 from safety.roles import Can, Role
 from storage import audit, executions
+from storage.errors import NotPermitted
 from storage.records import Actor, Consent, Received, State
 from tests.fakes import START
 
@@ -214,6 +215,42 @@ async def test_a_stranger_learns_nothing(running: Demo) -> None:
         assert part not in said
     for text in ("list", "show restart", "status", "history", "logs 1", "why 1"):
         assert "You may not see that" in await told(running, "dave", f"/runbook {text}"), text
+
+
+async def why_not(actions: Actions, received: Received) -> str:
+    """What is said to who may not, however the engine says no."""
+    try:
+        answer = await actions.answer(received)
+    except NotPermitted as error:
+        return error.message
+    return answer.text if answer is not None else "nothing was said"
+
+
+async def test_every_click_of_somebody_without_a_role_is_answered_with_why_not_and_changes_nothing(
+    running: Demo,
+) -> None:
+    await asking(running)
+    database, actions = running.app.database, running.app.actions
+    before = await database.read(executions.get, 1)
+    for kind, verbs in (("click", actions.verbs), ("view", actions.submissions)):
+        for verb in verbs:
+            received = Received(
+                id=f"{kind}-{verb}",
+                key=f"{kind}-{verb}",
+                kind=kind,
+                actor=Actor(id="UDAVE"),
+                channel="C0INC",
+                text=f"handrail:{verb}" if kind == "click" else "because",
+                payload={
+                    "value": f"1:{(before.fingerprint or '')[:16]}",
+                    "verb": f"handrail:{verb}",
+                    "trigger_id": "t",
+                },
+                received_at=START,
+            )
+            assert "hat takes" in await why_not(actions, received), verb
+    assert await database.read(executions.get, 1) == before
+    assert [e.id for e in await database.read(executions.newest, 5)] == [1]
 
 
 async def test_help_says_what_one_may_do(running: Demo) -> None:
