@@ -20,6 +20,7 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot import modals
 from bot.actions import PREFIX
 from bot.identity import actor_of
 from bot.inbox import Inbox
@@ -55,6 +56,7 @@ def bolt_app(slack: Slack, inbox: Inbox) -> AsyncApp:
     )
     app.command(re.compile(r".*"))(_Command(inbox).hear)
     app.action(re.compile(r".*"))(_Click(inbox).hear)
+    app.view(re.compile(r".*"))(_Submission(inbox).hear)
     return app
 
 
@@ -94,12 +96,41 @@ class _Click:
             actor=actor_of(body),
             channel=str(channel.get("id") or channel.get("channel_id") or "")[:40] or None,
             text=verb,
-            payload={"value": action.get("value"), "response_url": body.get("response_url")},
+            payload={
+                "value": action.get("value"),
+                "response_url": body.get("response_url"),
+                "trigger_id": body.get("trigger_id"),
+            },
             origin=Origin.BUTTON,
         )
         await ack()
         if said:
             log.warning("click_not_stored", verb=verb)
+
+
+class _Submission:
+    def __init__(self, inbox: Inbox) -> None:
+        self.inbox = inbox
+
+    async def hear(self, ack: AsyncAck, body: dict[str, Any]) -> None:
+        """Commit what was filled into a modal, then acknowledge it, which closes the modal."""
+        view = body.get("view") or {}
+        verb, value, channel, reason = modals.submitted(view)
+        if not verb.startswith(PREFIX):
+            await ack()
+            return
+        said = await self.inbox.receive(
+            key=str(view.get("id") or _key(body, "view", "user")),
+            kind="view",
+            actor=actor_of(body),
+            channel=channel,
+            text=reason,
+            payload={"verb": verb, "value": value},
+            origin=Origin.MODAL,
+        )
+        await ack()
+        if said:
+            log.warning("submission_not_stored", verb=verb)
 
 
 def _key(body: Mapping[str, Any], *parts: str) -> str:
