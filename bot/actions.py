@@ -1,10 +1,11 @@
-"""What clicks mean: the verb of a button to one call of the engine."""
+"""What clicks and filled-in modals mean: the verb to one call of the engine."""
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from bot import blocks, cards
+from bot import blocks, cards, modals
 from bot.blocks import Message, parse_value
 from bot.commands import Commands
+from bot.modals import OpensViews
 from runbooks.answer import Answer
 from runbooks.engine import Engine
 from safety.roles import Permission
@@ -18,8 +19,8 @@ PREFIX = "handrail:"
 class Actions:
     """Answers one click at a time. What changed is shown by the thread; only the rest is said to the person."""
 
-    def __init__(self, engine: Engine, commands: Commands) -> None:
-        self.engine, self.commands = engine, commands
+    def __init__(self, engine: Engine, commands: Commands, views: OpensViews) -> None:
+        self.engine, self.commands, self.views = engine, commands, views
         self.verbs: Mapping[str, Callable[[int, str | None, Actor], Awaitable[Message | None]]] = {
             "approve": self._approve,
             "confirm": self._approve,
@@ -34,8 +35,14 @@ class Actions:
             "plan": self._plan,
         }
 
+        self.submissions: Mapping[str, Callable[[int, str | None, Actor], Awaitable[Message | None]]] = {
+            "deny": self._denied
+        }
+
     async def answer(self, received: Received) -> Message | None:
         """Carry it out; what to say privately, or None. Raises OperatorError."""
+        if received.kind == "view":
+            return await self._submitted(received)
         verb = received.text.removeprefix(PREFIX)
         if verb not in self.verbs:
             raise NotFound("This button is of another version of Handrail. Use the slash command instead.")
@@ -43,7 +50,27 @@ class Actions:
             execution_id, mark = parse_value(str(received.payload.get("value", "")))
         except ValueError as error:
             raise Invalid("This button does not say which execution it is about. Use the slash command.") from error
+        if verb == "deny" and await self._asks_why(execution_id, received):
+            return None
         return await self.verbs[verb](execution_id, mark, received.actor)
+
+    async def _submitted(self, received: Received) -> Message | None:
+        verb = str(received.payload.get("verb", "")).removeprefix(PREFIX)
+        if verb not in self.submissions:
+            raise NotFound("This form is of another version of Handrail. Use the slash command instead.")
+        try:
+            execution_id, _ = parse_value(str(received.payload.get("value", "")))
+        except ValueError as error:
+            raise Invalid("This form does not say which execution it is about. Use the slash command.") from error
+        return await self.submissions[verb](execution_id, received.text.strip() or None, received.actor)
+
+    async def _asks_why(self, execution_id: int, received: Received) -> bool:
+        """Whether a modal asks for a reason now. Where it can't be shown, the click itself decides."""
+        trigger = received.payload.get("trigger_id")
+        execution = await self.engine.tools.database.read(executions.find, execution_id)
+        if not trigger or execution is None or not self.engine.may_deny(execution, received.actor):
+            return False
+        return await self.views.open(str(trigger), modals.deny(execution, received.channel))
 
     async def _approve(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
         await self.engine.approve(execution_id, actor, mark=mark)
@@ -51,6 +78,10 @@ class Actions:
 
     async def _deny(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
         await self.engine.deny(execution_id, actor)
+        return None
+
+    async def _denied(self, execution_id: int, reason: str | None, actor: Actor) -> Message | None:
+        await self.engine.deny(execution_id, actor, reason=reason, origin=Origin.MODAL)
         return None
 
     async def _cancel(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:

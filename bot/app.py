@@ -22,6 +22,7 @@ from bot.actions import Actions
 from bot.commands import Commands
 from bot.identity import SlackDirectory
 from bot.inbox import Inbox
+from bot.modals import Modals
 from bot.outbox import Outbox
 from bot.replies import words_of
 from bot.settings import Settings, Slack
@@ -71,7 +72,7 @@ def build(settings: Settings, slack: Slack, *, clock: Clock | None = None, remot
     database = Database(settings.database_url.get_secret_value())
     redactor = Redactor(settings.secrets())
     client = client_for(slack)
-    directory = SlackDirectory(client, settings.groups, clock)
+    directory = SlackDirectory(client, settings.groups, clock, database)
     remote = remote or SshRemote(
         known_hosts=settings.known_hosts, redactor=redactor, random=random.random, sleep=clock.sleep
     )
@@ -89,8 +90,8 @@ def build(settings: Settings, slack: Slack, *, clock: Clock | None = None, remot
     )
     engine = Engine(tools=tools, catalog=settings.catalog, policy=settings.policy(directory))
     commands = Commands(engine)
-    actions = Actions(engine, commands)
-    desk = Desk(engine, commands, actions, sender)
+    actions = Actions(engine, commands, Modals(client))
+    desk = Desk(engine, commands, actions, sender, directory)
     inbox = Inbox(database, clock, redactor, desk.work, desk.at_once)
     bolt = bolt_app(slack, inbox)
     app = App(
@@ -119,11 +120,18 @@ def build(settings: Settings, slack: Slack, *, clock: Clock | None = None, remot
 class Desk:
     """Works on one received thing at a time: carries it out, and writes down what to say with the mark `handled`."""
 
-    def __init__(self, engine: Engine, commands: Commands, actions: Actions, sender: Outbox) -> None:
+    def __init__(
+        self, engine: Engine, commands: Commands, actions: Actions, sender: Outbox, directory: SlackDirectory
+    ) -> None:
         self._engine, self._commands, self._actions, self._sender = engine, commands, actions, sender
+        self._directory = directory
 
     async def work(self, received: Received) -> None:
         """Once each: a second attempt at something already handled says nothing."""
+        if received.actor.id not in self._engine.policy.people.roles:
+            await (
+                self._directory.settled()
+            )  # whoever is named need not wait for the groups, least of all to stop things
         marked: list[str] = []
         said = await self._answer(received, marked)
         await self._engine.tools.database.write(self._say, received, said, marked=bool(marked))
@@ -145,9 +153,10 @@ class Desk:
                 raise _AlreadyHandledError
             marked.append(received.id)
 
-        origin = {"command": Origin.COMMAND, "say": Origin.CLI}.get(received.kind, Origin.BUTTON)
+        origins = {"command": Origin.COMMAND, "say": Origin.CLI, "view": Origin.MODAL}
+        origin = origins.get(received.kind, Origin.BUTTON)
         try:
-            if received.kind == "click":
+            if received.kind in {"click", "view"}:
                 return await self._actions.answer(received)
             return await self._commands.answer(received, origin=origin, handled=handled)
         except _AlreadyHandledError:

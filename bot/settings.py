@@ -6,8 +6,8 @@ understand (`Policy`, `Inventory`, `Catalog`).
 
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,19 +15,29 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import durationpy
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runbooks import catalog as catalogs
 from runbooks.catalog import Catalog, Override
 from runbooks.inventory import Inventory
 from runbooks.remote import Host
+from safety.approval import Demand, Demands, parse_demand
 from safety.review import Policy
-from safety.roles import PERMISSIONS, Directory, NoGroups, People, Permission, Role
+from safety.roles import PERMISSIONS, Can, Directory, NoGroups, People, Permission, Place, Role
 from safety.token_bucket import Limits, Rate, parse_rate
 from storage.database import parse_url
 from storage.errors import ConfigurationError
-from storage.records import Consent, Danger, Platform
+from storage.records import Danger, Platform
 
 DEFAULT_DATABASE = "sqlite+aiosqlite:///handrail.db"
 SLACK = "https://slack.com/api/"
@@ -113,6 +123,10 @@ Length = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_positi
 RateTexts = Annotated[Any, BeforeValidator(_rates)]
 PersonId = Annotated[str, Field(pattern=r"^([UWS][A-Z0-9]{1,20}|cli:[A-Za-z0-9._-]{1,60})$")]
 ChannelId = Annotated[str, Field(pattern=r"^[CGD][A-Z0-9]{1,20}$")]
+Demanded = Annotated[Any, BeforeValidator(parse_demand)]
+"""none, confirm, approve, 2, or 2 of S0DBA."""
+Pattern = Annotated[str, Field(pattern=r"^([A-Za-z]{3}:)?[A-Za-z0-9*?][A-Za-z0-9._@*?-]{0,252}$")]
+"""A name, or one with `*` and `?` for any characters; with `tag:` or `env:` before it where hosts are named."""
 HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$")]
 
 
@@ -134,11 +148,57 @@ class DigestPart(_Part):
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
 
 
-class ApprovalsPart(_Part):
-    """What HIGH and DANGEROUS runbooks ask for, for how long, and who is told."""
+def _alternatives(value: Any) -> Any:
+    """One `can`, or a list of them."""
+    if isinstance(value, Mapping):
+        return (value,)
+    if isinstance(value, list) and not value:
+        raise ValueError("it is an empty list: leave it out, or say what it limits")
+    return value
 
-    high: Annotated[Consent, BeforeValidator(_lower)] = Consent.CONFIRM
-    dangerous: Annotated[Consent, BeforeValidator(_lower)] = Consent.APPROVE
+
+class CanPart(_Part):
+    """Where a role holds. What is left out is no limit; an empty value is a mistake, not a limit that is gone."""
+
+    runbooks: tuple[Pattern, ...] | None = None
+    hosts: tuple[Pattern, ...] | None = None
+    max_hosts: int | None = Field(default=None, ge=1, le=1000)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _says_something(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            empty = [str(name) for name, given in value.items() if given is None]
+            if empty:
+                raise ValueError(f"{', '.join(empty)} is empty: say what it limits, or leave the line out")
+            if not value:
+                raise ValueError("it limits nothing: name runbooks, hosts or max_hosts, or leave it out")
+        return value
+
+
+Alternatives = Annotated[tuple[CanPart, ...], BeforeValidator(_alternatives)]
+
+
+class RolePart(_Part):
+    """An entry under `roles:`: a role, and where it holds for this person or group."""
+
+    role: Annotated[Role, BeforeValidator(_upper)]
+    can: Alternatives = ()
+
+
+def _role(value: Any) -> Any:
+    return {"role": value} if isinstance(value, str) else value
+
+
+class ApprovalsPart(_Part):
+    """Who must consent, by danger, by runbook, and by tag of a host; for how long, and who is told."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    high: Demanded = parse_demand("confirm")
+    dangerous: Demanded = parse_demand("approve")
+    runbooks: dict[str, Demanded] = Field(default_factory=dict)
+    tags: dict[str, Demanded] = Field(default_factory=dict)
     expire: Length = timedelta(minutes=15)
     notify: PersonId | None = None
 
@@ -160,6 +220,7 @@ class HostPart(_Part):
     key_file: Path | None = None
     platform: Annotated[Platform, BeforeValidator(_upper)] = Platform.LINUX
     tags: tuple[str, ...] = ()
+    environment: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
     services: tuple[str, ...] = ()
 
 
@@ -198,7 +259,8 @@ class File(_Part):
 
     channels: ChannelsPart = ChannelsPart()
     digest: DigestPart | None = None
-    roles: dict[PersonId, Annotated[Role, BeforeValidator(_upper)]] = Field(default_factory=dict)
+    roles: dict[PersonId, Annotated[RolePart, BeforeValidator(_role)]] = Field(default_factory=dict)
+    can: dict[Annotated[Role, BeforeValidator(_upper)], Alternatives] = Field(default_factory=dict)
     permissions: dict[Annotated[Role, BeforeValidator(_upper)], tuple[Permission, ...]] = Field(default_factory=dict)
     emergency: tuple[PersonId, ...] = ()
     approvals: ApprovalsPart = ApprovalsPart()
@@ -238,21 +300,11 @@ class Settings:
 
     def policy(self, directory: Directory | None = None) -> Policy:
         """What `safety` judges by."""
-        consents = {
-            Danger.READ: Consent.NONE,
-            Danger.LOW: Consent.NONE,
-            Danger.HIGH: self.file.approvals.high,
-            Danger.DANGEROUS: self.file.approvals.dangerous,
-        }
-        overrides = {role: frozenset(given) for role, given in self.file.permissions.items()}
         return Policy(
-            people=People(
-                roles=self.file.roles,
-                permissions={**PERMISSIONS, **overrides},
-                emergency=frozenset(self.file.emergency),
-            ),
+            people=self._people(),
             directory=directory or NoGroups(),
-            consents=consents,
+            demands=self._demands(),
+            places=self.inventory.places(),
             expire=self.file.approvals.expire,
             notify=self.file.approvals.notify,
             limits=Limits(
@@ -262,6 +314,43 @@ class Settings:
                 person=self.file.limits.person,
                 runbooks={name: part.limit for name, part in self.file.runbooks.items() if part.limit is not None},
             ),
+        )
+
+    def _people(self) -> People:
+        overrides = {role: frozenset(given) for role, given in self.file.permissions.items()}
+        return People(
+            roles={name: part.role for name, part in self.file.roles.items()},
+            permissions={**PERMISSIONS, **overrides},
+            emergency=frozenset(self.file.emergency),
+            can={n: self._cans(f"roles:{n} can", part.can) for n, part in self.file.roles.items() if part.can},
+            role_can={role: self._cans(f"can:{role.value}", parts) for role, parts in self.file.can.items()},
+        )
+
+    def _cans(self, rule: str, parts: Sequence[CanPart]) -> tuple[Can, ...]:
+        return tuple(
+            Can(
+                rule=rule if len(parts) == 1 else f"{rule}[{number}]",
+                runbooks=tuple(self._runbook(name) for name in part.runbooks) if part.runbooks is not None else None,
+                hosts=part.hosts,
+                max_hosts=part.max_hosts,
+            )
+            for number, part in enumerate(parts, 1)
+        )
+
+    def _runbook(self, name: str) -> str:
+        """An alias means its runbook."""
+        return self.catalog.aliases.get(name.lower(), name.lower())
+
+    def _demands(self) -> Demands:
+        part = self.file.approvals
+
+        def named(demand: Demand, rule: str) -> Demand:
+            return replace(demand, rule=f"approvals.{rule}")
+
+        return Demands(
+            dangers={Danger.HIGH: named(part.high, "high"), Danger.DANGEROUS: named(part.dangerous, "dangerous")},
+            runbooks={self._runbook(n): named(d, f"runbooks.{n}") for n, d in part.runbooks.items()},
+            tags={name.lower().removeprefix("tag:"): named(d, f"tags.{name}") for name, d in part.tags.items()},
         )
 
     def secrets(self) -> list[str]:
@@ -282,7 +371,7 @@ class Settings:
     @property
     def groups(self) -> frozenset[str]:
         """The Slack user groups that the settings name."""
-        named = {*self.file.roles, *self.file.emergency, self.file.approvals.notify or ""}
+        named = {*self.file.roles, *self.file.emergency, self.file.approvals.notify or "", *self._demands().groups}
         return frozenset(name for name in named if name.startswith("S"))
 
 
@@ -302,6 +391,8 @@ def load(*, slack: bool = True, environment: Mapping[str, str] | None = None, ho
     folder = env.HANDRAIL_CONFIG.absolute().parent
     inventory, known = _hosts(file, folder, complaints) if hosts else (Inventory(), b"")
     catalog = _catalog(file, folder, complaints) if hosts else Catalog(entries={})
+    if hosts and catalog.entries:
+        complaints += _unknown_names(env.HANDRAIL_CONFIG, file, inventory, catalog)
     if complaints:
         raise ConfigurationError(complaints)
     return Settings(
@@ -495,6 +586,8 @@ def _meaning(item: Any) -> str:
         return "a Slack user id like U024BE7LH, a user-group id like S0614TZR7, or cli:LOGIN"
     if "CGD" in pattern:
         return "a Slack channel id like C024BE91L; it is at the bottom of the channel's details"
+    if "*?" in pattern:
+        return "a name, with * for any characters; for hosts also tag:NAME and env:NAME"
     if "_][a-z0-9" in pattern:
         return "a login name"
     return "letters, digits, dots, dashes and underscores"
@@ -518,6 +611,7 @@ def _hosts(file: File, folder: Path, complaints: list[str]) -> tuple[Inventory, 
                 user=part.user or file.ssh.user,
                 platform=part.platform,
                 tags=frozenset(part.tags),
+                environment=part.environment,
                 services=frozenset(part.services),
                 key_file=folder / key if key is not None else None,
             )
@@ -552,3 +646,58 @@ def _catalog(file: File, folder: Path, complaints: list[str]) -> Catalog:
     except ConfigurationError as error:
         complaints.extend(error.complaints)
         return Catalog(entries={})
+
+
+def _unknown_names(path: Path, file: File, inventory: Inventory, catalog: Catalog) -> Iterable[str]:
+    """Names in rights and approvals that mean nothing here. A pattern may wait for what it will match."""
+    places = list(inventory.places().values())
+    for rule, parts in _all_cans(file):
+        for part in parts:
+            for name in part.runbooks or ():
+                if not _is_open(name) and name.lower() not in {*catalog.entries, *catalog.aliases}:
+                    yield f"{path}: {rule}.runbooks: there is no runbook '{name}'.{_meant(name, catalog.entries)}"
+            for name in part.hosts or ():
+                complaint = _host_complaint(name, places)
+                if complaint:
+                    yield f"{path}: {rule}.hosts: {complaint}"
+    for name in file.approvals.runbooks:
+        if name.lower() not in {*catalog.entries, *catalog.aliases}:
+            yield f"{path}: approvals.runbooks: there is no runbook '{name}'.{_meant(name, catalog.entries)}"
+    for name in file.approvals.tags:
+        if _is_open(name):
+            yield f"{path}: approvals.tags: '{name}' is a pattern; name one tag, or env:NAME."
+        complaint = _host_complaint(name if ":" in name else f"tag:{name}", places)
+        if complaint:
+            yield f"{path}: approvals.tags: {complaint}"
+
+
+def _all_cans(file: File) -> Iterable[tuple[str, Sequence[CanPart]]]:
+    for name, part in file.roles.items():
+        yield f"roles.{name}.can", part.can
+    for role, parts in file.can.items():
+        yield f"can.{role.value}", parts
+
+
+def _is_open(name: str) -> bool:
+    return "*" in name or "?" in name
+
+
+def _host_complaint(pattern: str, places: Sequence[Place]) -> str:
+    kind, colon, name = pattern.partition(":")
+    if colon and kind.lower() not in {"tag", "env"}:
+        return f"'{pattern}' is no target: name a host, tag:NAME or env:NAME."
+    if _is_open(pattern) or any(place.is_named_by(pattern) for place in places):
+        return ""
+    if not colon:
+        return f"there is no host '{pattern}'.{_meant(pattern, [place.name for place in places])}"
+    tags = {tag for place in places for tag in place.tags}
+    environments = {place.environment for place in places if place.environment is not None}
+    what, known = ("tag", tags) if kind.lower() == "tag" else ("environment", environments)
+    return f"no host has the {what} '{name}'.{_meant(name, known)}"
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name.lower(), sorted(known), n=1)
+    return f" Did you mean '{near[0]}'?" if near else ""

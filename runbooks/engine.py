@@ -31,11 +31,21 @@ from runbooks.plans import StoredPlan, from_json, numbered
 from runbooks.progress import BreakerMoved, LookRetried, SwitchStopped
 from runbooks.remote import Host, StopCord, Unreached
 from safety import circuit_breaker, kill_switch
+from safety.decision import Decision
 from safety.review import Policy
-from safety.roles import Permission
+from safety.roles import Lack, Permission
 from storage import approvals, audit, controls, executions
 from storage.database import surely
-from storage.errors import HostError, Invalid, LeaseLost, NotPermitted, OperatorError, StorageUnavailable, TooLate
+from storage.errors import (
+    HostError,
+    Invalid,
+    LeaseLost,
+    NotFound,
+    NotPermitted,
+    OperatorError,
+    StorageUnavailable,
+    TooLate,
+)
 from storage.records import (
     HANDRAIL,
     TRANSPORT,
@@ -74,8 +84,8 @@ class Engine:
         self._unrecorded: list[KillSwitch] = []  # engaged here while SQL did not answer
 
     def govern(self, policy: Policy) -> None:
-        """Judge by this policy from now on."""
-        self.policy = policy
+        """Judge by this policy from now on, on the hosts of the inventory."""
+        policy = self.policy = replace(policy, places=self.tools.inventory.places())
         self._admission = Admission(tools=self.tools, policy=policy)
         self._consents = Consents(tools=self.tools, policy=policy)
         self._interruptions = Interruptions(tools=self.tools, catalog=self.catalog, policy=policy)
@@ -91,12 +101,52 @@ class Engine:
         now = self.tools.clock.now()
         if not self.policy.may(request.actor.id, Permission.EXECUTE):
             return await self._write(self._admission.refuse_stranger, request, now, also)
-        entry = self.catalog.get(request.runbook)
-        hosts = self._supported(entry, self.tools.inventory.resolve(request.targets))
+        entry = self.runbook(request.runbook, request.actor)
+        hosts = self._supported(entry, self._hosts(request.targets, request.actor, entry))
         params = bind(entry, request.values, request.named)
         answer = await self._write(self._admission.accept, request, entry, params, hosts, now, also)
         self.wake.set()
         return answer
+
+    def runbook(self, name: str, actor: Actor) -> Entry:
+        """A runbook by name; raises NotFound, with near misses this person may know of."""
+        try:
+            return self.catalog.get(name)
+        except NotFound:
+            return self.catalog.only(lambda known: self._knows(actor, known)).get(name)
+
+    def _knows(self, actor: Actor, runbook: str) -> bool:
+        return any(self.policy.sees(actor.id, p, runbook) for p in (Permission.READ, Permission.EXECUTE))
+
+    def _hosts(self, targets: Sequence[str], actor: Actor, entry: Entry) -> Sequence[Host]:
+        """The hosts that were meant; raises NotFound or Invalid, naming only hosts where this person may run it."""
+        try:
+            return self.tools.inventory.resolve(targets)
+        except (NotFound, Invalid):
+            mine = self.tools.inventory.only(
+                lambda host: (
+                    self.policy.decide(actor.id, Permission.EXECUTE, runbook=entry.name, hosts=(host.name,)).allowed
+                )
+            )
+            return mine.resolve([target for target in targets if not self._is_target(target)])
+
+    def _is_target(self, target: str) -> bool:
+        try:
+            return bool(self.tools.inventory.resolve([target]))
+        except (NotFound, Invalid):
+            return False
+
+    async def preview(self, request: RunRequest) -> Decision:
+        """What every gate that needs no plan says to this request now, and what would have to be approved.
+
+        Nothing is run or kept. Who may run nothing learns nothing else. Raises OperatorError when it makes no sense.
+        """
+        if not self.policy.may(request.actor.id, Permission.EXECUTE):
+            return await self._read(self._admission.judge_stranger, request, self.tools.clock.now())
+        entry = self.runbook(request.runbook, request.actor)
+        hosts = self._supported(entry, self._hosts(request.targets, request.actor, entry))
+        params = bind(entry, request.values, request.named)
+        return await self._read(self._admission.preview, request, entry, params, hosts, self.tools.clock.now())
 
     def _supported(self, entry: Entry, hosts: Sequence[Host]) -> Sequence[Host]:
         for host in hosts:
@@ -230,6 +280,10 @@ class Engine:
         """Say no to what waits for approval. The requester's own no is a cancel."""
         return said(await self._write(self._consents.deny, execution_id, actor, reason, origin))
 
+    def may_deny(self, execution: Execution, actor: Actor) -> bool:
+        """Whether this person could say no to it now; `deny` judges again."""
+        return self._consents.may_deny(execution, actor)
+
     async def expire_approvals(self) -> None:
         """End what nobody approved in time, and remind once at half time."""
         now = self.tools.clock.now()
@@ -283,7 +337,8 @@ class Engine:
     ) -> Answer:
         """The same again as a new execution, linked, from fresh facts."""
         execution = await self._read(executions.get, execution_id)
-        if not execution.state.is_final:
+        # Who may run nothing is refused by the gate below, and learns nothing else.
+        if self.policy.may(actor.id, Permission.EXECUTE) and not execution.state.is_final:
             raise TooLate(f"#{execution_id} is {execution.state.words}: it can be retried once it has ended.")
         return await self.submit(
             RunRequest(
@@ -336,6 +391,7 @@ class Engine:
             said.append(f"The probe finds no facts: {error.message}")
         return execution, " ".join(said), stopped
 
+<<<<<<< HEAD
     async def resume(
         self,
         execution_id: int,
@@ -346,6 +402,19 @@ class Engine:
         origin: Origin = Origin.BUTTON,
     ) -> Answer:
         """Go on after an interruption, through a new review: run the step in question again, or continue after it.
+=======
+    async def _interrupted_at(self, execution_id: int, actor: Actor) -> tuple[Execution, StoredPlan, str, str]:
+        execution = await self._read(executions.get, execution_id)
+        await self.require(actor, Permission.EXECUTE, f"resume #{execution_id}", Origin.BUTTON, about=execution)
+        if execution.state is not State.INTERRUPTED:
+            raise TooLate(f"#{execution_id} is {execution.state.words}, not interrupted.")
+        raw = await self._read(executions.plan_of, execution_id)
+        if raw is None:
+            raise TooLate(f"#{execution_id} has no plan to resume. Give it up and ask again.")
+        plan = from_json(raw)
+        host, place = await self._read(where_it_stopped, execution_id, plan)
+        return execution, plan, host, place
+>>>>>>> main
 
         `mark`: of what the person was shown; TooLate when it has stopped elsewhere, or once more, since then.
         """
@@ -362,7 +431,8 @@ class Engine:
 
     async def roll_back(self, execution_id: int, actor: Actor, *, origin: Origin = Origin.BUTTON) -> Answer:
         """Take back the applied steps, last one first, as an execution of its own with its own review."""
-        await self.require(actor, Permission.EXECUTE, f"roll back #{execution_id}", origin)
+        execution = await self._read(executions.get, execution_id)
+        await self.require(actor, Permission.EXECUTE, f"roll back #{execution_id}", origin, about=execution)
         answer = await self._write(self._interruptions.roll_back, execution_id, actor, origin)
         self.wake.set()
         return said(answer)
@@ -596,21 +666,47 @@ class Engine:
             self.wake.set()
         return len(left)
 
-    async def require(self, actor: Actor, permission: Permission, what: str, origin: Origin) -> None:
-        """Raises NotPermitted, after the denial is in the audit (if the database answers)."""
-        if self.policy.may(actor.id, permission):
+    async def require(
+        self, actor: Actor, permission: Permission, what: str, origin: Origin, *, about: Execution | None = None
+    ) -> None:
+        """Raises NotPermitted, after the denial is in the audit (if the database answers).
+
+        With `about`, the right must cover that runbook on those hosts.
+        """
+        runbook, hosts = (about.runbook, about.hosts) if about is not None else (None, ())
+        right = self.policy.decide(actor.id, permission, runbook=runbook, hosts=hosts)
+        if right.allowed:
             return
         with contextlib.suppress(StorageUnavailable, TimeoutError):
-            await asyncio.wait_for(self._witness_denial(actor, permission, what, origin), timeout=1.0)
-        raise NotPermitted(f"You may not {what}: that takes a role with {permission.value}. Ask an admin for one.")
+            await asyncio.wait_for(self._witness_denial(actor, permission, what, origin, right.rule), timeout=1.0)
+        if right.lacks is Lack.PERMISSION:
+            reason = right.reason[:1].lower() + right.reason[1:]
+            raise NotPermitted(f"You may not {what}: {reason} Ask an admin for one.")
+        raise NotPermitted(f"You may not {what}: {right.reason} ({right.rule})")
 
-    async def _witness_denial(self, actor: Actor, permission: Permission, what: str, origin: Origin) -> None:
-        """Somebody asked for what their roles do not allow; the audit has denials too."""
+    async def witness_view(self, actor: Actor, what: str, origin: Origin, **data: Any) -> None:
+        """Somebody looked at what is not everybody's to see."""
+        at = self.tools.clock.now()
+        await self._write(
+            lambda connection: audit.append(
+                connection, at=at, kind="view", actor=actor, origin=origin, what=what, **data
+            )
+        )
+
+    async def _witness_denial(self, actor: Actor, permission: Permission, what: str, origin: Origin, rule: str) -> None:
+        """Somebody asked for what their rights do not allow; the audit has denials too."""
         at = self.tools.clock.now()
 
         def witness(connection: Connection) -> None:
             audit.append(
-                connection, at=at, kind="denied", actor=actor, origin=origin, permission=permission.value, what=what
+                connection,
+                at=at,
+                kind="denied",
+                actor=actor,
+                origin=origin,
+                permission=permission.value,
+                what=what,
+                rule=rule,
             )
 
         await self.tools.database.write(witness)

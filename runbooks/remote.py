@@ -25,6 +25,7 @@ class Host:
     user: str
     platform: Platform = Platform.LINUX
     tags: frozenset[str] = frozenset()
+    environment: str | None = None
     services: frozenset[str] = frozenset()
     key_file: Path | None = None
 

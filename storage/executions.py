@@ -70,12 +70,43 @@ def in_states(connection: Connection, states: Collection[State], limit: int = 50
     return [_execution(row) for row in rows]
 
 
-def newest(connection: Connection, limit: int = 10, *, runbook: str | None = None) -> list[Execution]:
-    """The newest executions, newest first."""
+def newest(
+    connection: Connection, limit: int = 10, *, runbook: str | None = None, among: Collection[str] | None = None
+) -> list[Execution]:
+    """The newest executions, newest first; `among`: of these runbooks only."""
     query = select(*_COLUMNS).order_by(t.executions.c.id.desc()).limit(limit)
+    if among is not None:
+        query = query.where(t.executions.c.runbook.in_(sorted(among)))
     if runbook is not None:
         query = query.where(t.executions.c.runbook == runbook)
     return [_execution(row) for row in connection.execute(query)]
+
+
+_RAN = (State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.CANCELLED, State.INTERRUPTED, State.ROLLED_BACK)
+
+
+def last_on(
+    connection: Connection, runbook: str, hosts: Collection[str], *, before: int, limit: int = 3
+) -> list[Execution]:
+    """The newest that really ran this runbook on any of these hosts, before this one, newest first."""
+    here = exists(
+        select(literal(1))
+        .select_from(t.host_runs)
+        .where(t.host_runs.c.execution_id == t.executions.c.id, t.host_runs.c.host.in_(list(hosts)))
+    )
+    rows = connection.execute(
+        select(*_COLUMNS)
+        .where(
+            t.executions.c.runbook == runbook,
+            t.executions.c.id < before,
+            t.executions.c.state.in_([state.value for state in _RAN]),
+            t.executions.c.started_at.is_not(None),
+            here,
+        )
+        .order_by(t.executions.c.id.desc())
+        .limit(limit)
+    )
+    return [_execution(row) for row in rows]
 
 
 def duplicate_of(connection: Connection, normalised: str) -> Execution | None:

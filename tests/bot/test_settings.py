@@ -1,6 +1,7 @@
 """Settings: everything wrong is said at once, and what is right becomes values the rooms understand."""
 
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 
 from bot import settings
 from bot.settings import Settings
-from safety.roles import Permission, Role
+from safety.approval import Demand
+from safety.roles import PERMISSIONS, Can, Permission, Role
 from storage.errors import ConfigurationError
 from storage.records import Consent, Danger, Platform
 
@@ -52,7 +54,7 @@ def test_an_empty_file_is_enough_to_start_with(folder: Path) -> None:
     found = loaded(folder, "")
     assert found.inventory.hosts == ()
     assert (found.host, found.port) == ("127.0.0.1", 3000)
-    assert found.policy().consents[Danger.DANGEROUS] is Consent.APPROVE
+    assert found.policy().demands.dangers[Danger.DANGEROUS].consent is Consent.APPROVE
 
 
 def test_what_the_file_says_becomes_values(folder: Path) -> None:
@@ -76,7 +78,7 @@ def test_what_the_file_says_becomes_values(folder: Path) -> None:
     policy = found.policy()
     assert policy.expire == timedelta(minutes=20)
     assert policy.people.roles == {"UALICE": Role.ADMIN, "S0ONCALL": Role.NOC, "cli:root": Role.MANAGER}
-    assert policy.consents[Danger.HIGH] is Consent.NONE
+    assert policy.demands.dangers[Danger.HIGH].consent is Consent.NONE
     assert policy.limits.everything[0].limit == 20
     assert found.catalog.get("restart-service").cooldown == timedelta(minutes=5)
     assert found.groups == {"S0ONCALL"}
@@ -228,3 +230,118 @@ def test_the_environment_is_the_processs_own_unless_given(folder: Path, monkeypa
     for name, value in environment(folder).items():
         monkeypatch.setenv(name, value)
     assert settings.load().config == folder / "handrail.yml"
+
+
+PEOPLE = """
+roles:
+  UALICE: ADMIN
+  UBOB: {role: noc, can: {runbooks: [Restart, "kill-*"], hosts: [tag:web, env:prod, DB-01], max_hosts: 3}}
+  S0ONCALL:
+    role: NOC
+    can:
+      - {hosts: [web-01]}
+      - {runbooks: [kill-process], max_hosts: 1}
+can: {manager: {hosts: ["db-*"]}}
+approvals:
+  high: 2
+  dangerous: 2 of S0DBA
+  runbooks: {kill: "1 of S0SRE", restart-service: confirm}
+  tags: {Web: approve, "env:prod": 3, "tag:db": confirm}
+ssh: {key_file: id_ed25519}
+hosts:
+  web-01: {address: 192.0.2.1, tags: [web], environment: staging}
+  db-01: {address: 192.0.2.2, tags: [db], environment: Prod}
+"""
+
+
+def test_rights_and_approvals_become_values_with_the_lines_they_come_from(folder: Path) -> None:
+    found = loaded(folder, PEOPLE)
+    people = found.policy().people
+    assert people.roles == {"UALICE": Role.ADMIN, "UBOB": Role.NOC, "S0ONCALL": Role.NOC}
+    bob = Can(
+        rule="roles:UBOB can",
+        runbooks=("restart-service", "kill-*"),
+        hosts=("tag:web", "env:prod", "DB-01"),
+        max_hosts=3,
+    )
+    assert people.can == {
+        "UBOB": (bob,),
+        "S0ONCALL": (
+            Can(rule="roles:S0ONCALL can[1]", hosts=("web-01",)),
+            Can(rule="roles:S0ONCALL can[2]", runbooks=("kill-process",), max_hosts=1),
+        ),
+    }
+    assert people.role_can == {Role.MANAGER: (Can(rule="can:MANAGER", hosts=("db-*",)),)}
+    demands = found.policy().demands
+    assert demands.dangers[Danger.HIGH] == Demand(consent=Consent.APPROVE, quorum=2, rule="approvals.high")
+    assert demands.dangers[Danger.DANGEROUS].group == "S0DBA"
+    assert demands.runbooks["kill-process"].words == "1 of S0SRE"
+    assert demands.tags["env:prod"].quorum == 3
+    assert set(demands.tags) == {"web", "env:prod", "db"}
+    assert found.groups == {"S0ONCALL", "S0DBA", "S0SRE"}
+    assert found.policy().places["db-01"].environment == "Prod"
+    right = found.policy().decide("UBOB", Permission.EXECUTE, runbook="kill-process", hosts=("web-01", "db-01"))
+    assert right.allowed
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("roles: {UBOB: {role: NOC, can: {runbooks: [restrat-service]}}}", "Did you mean 'restart-service'?"),
+        (
+            "roles: {UBOB: {role: NOC, can: {runbooks: [restrat-service]}}}",
+            "roles.UBOB.can.runbooks: there is no runbook",
+        ),
+        ("roles: {UBOB: {role: NOC, can: {hosts: [web-09]}}}", "there is no host 'web-09'. Did you mean 'web-01'?"),
+        ("roles: {UBOB: {role: NOC, can: {hosts: ['tag:wbe']}}}", "no host has the tag 'wbe'. Did you mean 'web'?"),
+        ("roles: {UBOB: {role: NOC, can: {hosts: ['env:prod']}}}", "no host has the environment 'prod'."),
+        ("roles: {UBOB: {role: NOC, can: {hosts: ['dns:x']}}}", "'dns:x' is no target"),
+        ("roles: {UBOB: {role: NOC, can: {hosts: ['web 01']}}}", "tag:NAME and env:NAME"),
+        ("roles: {UBOB: {role: NOC, can: {hosts: null}}}", "hosts is empty"),
+        ("roles: {UBOB: {role: NOC, can: {}}}", "it limits nothing"),
+        ("roles: {UBOB: {role: NOC, can: []}}", "an empty list"),
+        ("roles: {UBOB: {role: NOC, can: {max_hosts: 0}}}", "max_hosts"),
+        ("roles: {UBOB: {role: NOC, cann: {}}}", "cann is not a setting"),
+        ("roles: {UBOB: {can: {max_hosts: 1}}}", "roles.UBOB.role is missing"),
+        ("roles: {UBOB: [NOC]}", "roles.UBOB"),
+        ("can: {NOC: {hosts: [db-01]}}", "can.NOC.hosts: there is no host 'db-01'"),
+        ("can: {BOSS: {hosts: [web-01]}}", "can.BOSS"),
+        ("approvals: {runbooks: {nosuch: approve}}", "approvals.runbooks: there is no runbook 'nosuch'"),
+        ("approvals: {tags: {nosuch: approve}}", "approvals.tags: no host has the tag 'nosuch'"),
+        ("approvals: {tags: {'w*': approve}}", "'w*' is a pattern"),
+        ("approvals: {high: often}", "approvals.high: 'often' is none of"),
+        ("approvals: {high: 2 of UBOB}", "2 of S0DBA"),
+        ("approvals: {runbooks: {kill-process: 0}}", "at least 1"),
+    ],
+)
+def test_a_name_in_a_right_that_means_nothing_is_said(folder: Path, wrong: str, said: str) -> None:
+    hosts = "ssh: {key_file: id_ed25519}\nhosts: {web-01: {address: 192.0.2.1, tags: [web], environment: staging}}\n"
+    assert any(said in complaint for complaint in complaints(folder, hosts + wrong)), complaints(folder, hosts + wrong)
+
+
+def test_a_pattern_may_wait_for_what_it_will_match(folder: Path) -> None:
+    loaded(folder, "roles: {UBOB: {role: NOC, can: {runbooks: ['disk-*'], hosts: ['db-*', 'tag:d?', 'env:*']}}}")
+
+
+def test_somebody_named_twice_is_said(folder: Path) -> None:
+    assert any("'UBOB' is there twice" in c for c in complaints(folder, "roles: {UBOB: NOC, UBOB: ADMIN}"))
+
+
+def test_the_page_about_people_holds_the_table_of_roles_and_examples_that_load(folder: Path) -> None:
+    page = (ROOT / "docs" / "people.md").read_text(encoding="utf-8")
+    rows = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("| ")]
+    head, *body = [[cell.strip() for cell in row] for row in rows]
+    shown = {
+        Role(role): {Permission(row[0].strip("`")) for row in body if row[column] == "yes"}
+        for column, cell in enumerate(head)
+        if column
+        for role in cell.split(", ")
+    }
+    assert shown == {role: set(given) for role, given in PERMISSIONS.items()}
+    hosts = "ssh: {key_file: id_ed25519}\nhosts:\n"
+    hosts += "  web-01: {address: 192.0.2.1, tags: [web, prod], environment: prod}\n"
+    hosts += "  web-02: {address: 192.0.2.2, tags: [web], environment: staging}\n"
+    examples = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert len(examples) == 2
+    for example in examples:
+        assert loaded(folder, hosts + example).policy().places

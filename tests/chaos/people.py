@@ -80,11 +80,12 @@ class Done:
     ack: Ack
     tag: str | None = None
     execution: int | None = None
+    told_otherwise: bool = False  # who clicked was told that it is not stored yet
 
     @property
     def is_stored(self) -> bool:
         """Whether it was acknowledged without the words that it is not stored yet."""
-        return self.ack.ok and "not yet stored" not in str(self.ack.body)
+        return self.ack.ok and "not yet stored" not in str(self.ack.body) and not self.told_otherwise
 
     @property
     def key(self) -> str:
@@ -237,8 +238,14 @@ class People:
 
     async def _click(self, who: str, offer: Offer) -> None:
         self._route()
+        before = self._told(who, offer)
         ack = await self.workspace.click(who, offer.message, offer.label, block_id=offer.block)
-        self.done.append(Done(who=who, what=offer.label, ack=ack, execution=offer.execution))
+        otherwise = self._told(who, offer) > before
+        self.done.append(Done(who=who, what=offer.label, ack=ack, execution=offer.execution, told_otherwise=otherwise))
+
+    def _told(self, who: str, offer: Offer) -> int:
+        heard = self.workspace.ephemeral(who, offer.message.channel)
+        return sum("not yet stored" in message.text for message in heard)
 
     def offers(self) -> list[Offer]:
         """Every button that somebody sees, oldest message first."""

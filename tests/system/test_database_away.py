@@ -197,6 +197,8 @@ async def _an_approval_while(
         again = await workspace.click("carol", asked, "Approve", trigger_id=first.trigger_id)
         other = await workspace.click("erin", asked, "Approve")
         assert all(ack.ok and ack.elapsed < 3 for ack in (first, again, other))
+        for who in ("carol", "erin"):
+            await told(workspace, who, "not yet stored")
         assert "careful" not in counted(counting)
         await asyncio.sleep(until_back - time.monotonic())
     six = [f"web-01.{number}" for number in range(1, 7)]
