@@ -361,8 +361,8 @@ class Engine:
 
         Raises TooLate when it is not interrupted, NotPermitted, or HostError when the host can't be asked.
         """
-        await self.require(actor, Permission.EXECUTE, f"resume #{execution_id}", Origin.BUTTON)
         execution = await self._read(executions.get, execution_id)
+        await self.require(actor, Permission.EXECUTE, f"resume #{execution_id}", Origin.BUTTON, about=execution)
         stopped = await self._read(where_it_stopped, execution)
         host, place = stopped.host, stopped.place
         raw = await self._read(executions.plan_of, execution_id)
@@ -391,7 +391,6 @@ class Engine:
             said.append(f"The probe finds no facts: {error.message}")
         return execution, " ".join(said), stopped
 
-<<<<<<< HEAD
     async def resume(
         self,
         execution_id: int,
@@ -402,23 +401,11 @@ class Engine:
         origin: Origin = Origin.BUTTON,
     ) -> Answer:
         """Go on after an interruption, through a new review: run the step in question again, or continue after it.
-=======
-    async def _interrupted_at(self, execution_id: int, actor: Actor) -> tuple[Execution, StoredPlan, str, str]:
-        execution = await self._read(executions.get, execution_id)
-        await self.require(actor, Permission.EXECUTE, f"resume #{execution_id}", Origin.BUTTON, about=execution)
-        if execution.state is not State.INTERRUPTED:
-            raise TooLate(f"#{execution_id} is {execution.state.words}, not interrupted.")
-        raw = await self._read(executions.plan_of, execution_id)
-        if raw is None:
-            raise TooLate(f"#{execution_id} has no plan to resume. Give it up and ask again.")
-        plan = from_json(raw)
-        host, place = await self._read(where_it_stopped, execution_id, plan)
-        return execution, plan, host, place
->>>>>>> main
 
         `mark`: of what the person was shown; TooLate when it has stopped elsewhere, or once more, since then.
         """
-        await self.require(actor, Permission.EXECUTE, f"resume #{execution_id}", origin)
+        execution = await self._read(executions.get, execution_id)
+        await self.require(actor, Permission.EXECUTE, f"resume #{execution_id}", origin, about=execution)
         answer = await self._write(self._interruptions.resume, execution_id, actor, again, mark, origin)
         self.wake.set()
         return said(answer)

@@ -292,10 +292,11 @@ def unsettled(found: Found) -> list[str]:
     """What still goes on, or was not said yet."""
     open_ = [f"#{row['id']} is {row['state']}" for row in found.in_state(*(State(s) for s in UNFINISHED))]
     unread = [f"{key} is not handled" for key, state in found.requests.items() if state != "handled"]
-    unsaid = [
+    waits = {OutboxState.WAITING.value, OutboxState.SENDING.value}
+    unsaid = [  # edits of headlines may take longer: Slack takes some forty a minute
         f"{row['kind']} of #{row['execution_id']} waits"
         for row in found.outbox
-        if row["state"] in {OutboxState.WAITING.value, OutboxState.SENDING.value} and row["kind"] in _SAID_FIRST
+        if row["state"] in waits and row["kind"] in _SAID_FIRST and row["method"] == "post"
     ]
     return [*open_, *unread, *unsaid]
 
