@@ -84,8 +84,10 @@ class Done:
 
     @property
     def is_stored(self) -> bool:
-        """Whether it was acknowledged without the words that it is not stored yet."""
-        return self.ack.ok and "not yet stored" not in str(self.ack.body) and not self.told_otherwise
+        """Whether it was acknowledged without the words that it is not stored yet, or could not be recorded."""
+        said = str(self.ack.body)
+        otherwise = self.told_otherwise or "not yet stored" in said or "could not be recorded" in said
+        return self.ack.ok and not otherwise
 
     @property
     def key(self) -> str:
