@@ -8,26 +8,29 @@ first step until every request has been judged, so that nobody wins because some
 """
 
 import asyncio
+import contextlib
 import json
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, func, select
 
 from runbooks import Category, Danger, Facts, Parameters, Plan, Run, Runbook, minutes, positional
-from runbooks.catalog import Catalog
+from safety.approval import Demand, Demands
 from safety.circuit_breaker import FAILURES, RESET
 from safety.clock import SystemClock
 from safety.review import Policy
 from safety.roles import People, Role
 from safety.token_bucket import Limits, Rate
-from storage import audit, controls, executions
+from storage import approvals, audit, controls, executions
 from storage import tables as t
 from storage.database import Database
-from storage.records import Actor, Breaker, BreakerState, State
+from storage.errors import OperatorError
+from storage.records import Actor, ApprovalState, Breaker, BreakerState, Consent, State
 from tests.builders import House, a_house, catalog_with, hosts
 from tests.fakes import START, Reply
 
@@ -37,6 +40,8 @@ AT_ONCE = 15
 """What one owner carries: so few that all of them have a part, and enough for all winners in one."""
 PEOPLE = tuple(Actor(id=f"URACER{number}", name=f"racer{number}") for number in range(10))
 PLENTY = (Rate(limit=10_000, period=60.0),)
+VOTERS = tuple(Actor(id=f"UVOTER{number}", name=f"voter{number}") for number in range(6))
+QUORUM = 3
 HOSTS = tuple(f"r{number:03}" for number in range(ALL))
 
 
@@ -59,6 +64,12 @@ class Rarely(Touch):
     """The same, with a cooldown."""
 
     name, cooldown = "rarely", minutes(10)
+
+
+class Gravely(Touch):
+    """The same, with several people's consent."""
+
+    name, danger = "gravely", Danger.DANGEROUS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,46 +105,67 @@ class StillClock:
         await asyncio.sleep(seconds)
 
 
-def catalog() -> Catalog:
-    """The runbooks of the race, with their own cooldowns."""
-    built = catalog_with(Touch, Rarely)
-    return Catalog(entries=built.entries, aliases=built.aliases)
-
-
 def policy(before: Policy) -> Policy:
-    """Ten tokens a minute for `touch`, plenty of all else."""
+    """Ten tokens a minute for a runbook, plenty of all else; three of six must agree to what is dangerous."""
     limits = Limits(everything=PLENTY, service=PLENTY, runbook=(Rate(limit=TOKENS, period=60.0),), person=PLENTY)
-    return replace(
-        before, people=People(roles={one.id: Role.NOC for one in PEOPLE}, emergency=frozenset()), limits=limits
+    roles = {one.id: Role.NOC for one in PEOPLE} | {one.id: Role.MANAGER for one in VOTERS}
+    demands = Demands(dangers={Danger.DANGEROUS: Demand(consent=Consent.APPROVE, quorum=QUORUM)})
+    return replace(before, people=People(roles=roles), limits=limits, demands=demands)
+
+
+def house(database: Database, held: Reply) -> Any:
+    """An engine and an owner whose clock stands still and whose steps wait."""
+    return a_house(
+        database,
+        replies={"touch": held},
+        catalog=catalog_with(Touch, Rarely, Gravely),
+        inventory=hosts(*HOSTS),
+        clock=StillClock(),
+        change=policy,
     )
 
 
-def prepare(connection: Connection, prize: str) -> None:
-    """A breaker that is due for its one trial; nothing for the others."""
+async def prepare(database: Database, prize: str) -> None:
+    """A breaker that is due for its one trial, or an execution that waits for its consent."""
     if prize == "half-open":
-        due = Breaker(
-            runbook="touch",
-            host=HOSTS[0],
-            state=BreakerState.OPEN,
-            failures=FAILURES,
-            opened_at=START - RESET - timedelta(seconds=1),
-        )
-        controls.set_breakers(connection, [due])
+        await database.write(_open_breaker)
+    if prize == "quorum":
+        async with house(database, Reply()) as here:
+            answer = await here.ask(f"gravely 1 on {HOSTS[0]}", by=PEOPLE[0])
+            await here.reaches(answer.execution.id, State.AWAITING_APPROVAL, seconds=60)
+
+
+def _open_breaker(connection: Connection) -> None:
+    due = Breaker(
+        runbook="touch",
+        host=HOSTS[0],
+        state=BreakerState.OPEN,
+        failures=FAILURES,
+        opened_at=START - RESET - timedelta(seconds=1),
+    )
+    controls.set_breakers(connection, [due])
 
 
 async def race(database: Database, prize: str, numbers: Sequence[int]) -> int:
     """Ask for all of them at once; returns once everybody's are judged and ended, with how many steps ran here."""
-    wanted = PRIZES[prize]
     held = Reply(hangs=True)
-    async with a_house(
-        database, replies={"touch": held}, catalog=catalog(), inventory=hosts(*HOSTS), clock=StillClock(), change=policy
-    ) as house:
-        house.owner.at_once = AT_ONCE
-        await asyncio.gather(*(_ask(house, wanted, number) for number in numbers))
-        await _until(database, {State.RUNNING, State.REFUSED})
-        held.release.set()
-        await _until(database, {State.SUCCEEDED, State.REFUSED})
-        return len(house.remote.ran)
+    async with house(database, held) as here:
+        here.owner.at_once = AT_ONCE
+        if prize == "quorum":
+            held.release.set()
+            await asyncio.gather(*(_vote(here, VOTERS[number % len(VOTERS)]) for number in numbers))
+            await here.reaches(1, State.SUCCEEDED, seconds=60)
+        else:
+            await asyncio.gather(*(_ask(here, PRIZES[prize], number) for number in numbers))
+            await _until(database, {State.RUNNING, State.REFUSED})
+            held.release.set()
+            await _until(database, {State.SUCCEEDED, State.REFUSED})
+        return len(here.remote.ran)
+
+
+async def _vote(house: House, voter: Actor) -> None:
+    with contextlib.suppress(OperatorError):  # said before, or enough had said it
+        await house.engine.approve(1, voter)
 
 
 async def _ask(house: House, prize: Prize, number: int) -> None:
@@ -183,6 +215,37 @@ def outcome(connection: Connection) -> Outcome:
         cooldowns=connection.scalar(select(func.count()).select_from(t.cooldowns)) or 0,
         token_time=max(tats.values()) - START.timestamp() if tats else None,
         verified=audit.verify(connection).ok,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Votes:
+    """What the database says after a race for consent."""
+
+    given: int  # approvals that are given
+    voters: tuple[str, ...]
+    witnessed: int  # entries of an approval that was given
+    half_way: int  # entries of a yes that was not enough yet
+    decided_by: str | None
+    state: State
+
+
+def votes(connection: Connection) -> Votes:
+    """Read after a race."""
+    found = approvals.latest(connection, 1)
+    assert found is not None
+    kinds = Counter(entry.kind for entry in audit.search(connection, execution_id=1, limit=500))
+    rows = connection.scalars(select(t.approval_votes.c.person).where(t.approval_votes.c.approval_id == found.id))
+    return Votes(
+        given=connection.scalar(
+            select(func.count()).select_from(t.approvals).where(t.approvals.c.state == ApprovalState.GIVEN.value)
+        )
+        or 0,
+        voters=tuple(rows),
+        witnessed=kinds["approval.given"],
+        half_way=kinds["approval.vote"],
+        decided_by=found.decided_by,
+        state=executions.get(connection, 1).state,
     )
 
 
