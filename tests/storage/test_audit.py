@@ -83,8 +83,8 @@ async def test_the_database_itself_refuses_to_change_it(ten: Database, statement
         ("UPDATE audit SET actor = 'UMALLORY' WHERE seq = 4", "entry 4"),
         ("DELETE FROM audit WHERE seq = 5", "entry 5 is missing"),
         ("DELETE FROM audit WHERE seq IN (5, 6)", "entries 5 to 6 are missing"),
-        ("DELETE FROM audit WHERE seq > 8", "newest entries are missing"),
-        ("DELETE FROM audit", "newest entries are missing"),
+        ("DELETE FROM audit WHERE seq > 8", "the newest 2 entries are missing"),
+        ("DELETE FROM audit", "the newest 10 entries are missing"),
     ],
 )
 async def test_what_was_changed_behind_its_back_is_named(ten: Database, change: str, problem: str) -> None:
