@@ -10,11 +10,15 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
+    from storage.audit import Verification, Wanted
+    from storage.export import FileVerification
     from storage.records import Actor
 
 app = typer.Typer(
@@ -245,9 +249,15 @@ def killswitch(
         raise typer.Exit(asyncio.run(thrown))
 
 
+Against = Annotated[
+    str | None, typer.Option(help="A head noted earlier (HASH or SEQ:HASH): it must still be in the chain.")
+]
+
+
 @audit_app.command("verify")
 def audit_verify(
-    against: Annotated[str | None, typer.Option(help="A head noted earlier: it must still be in the chain.")] = None,
+    against: Against = None,
+    file: Annotated[Path | None, typer.Option(help="Check this export instead, without any database.")] = None,
     as_json: Json = False,
 ) -> None:
     """Check the whole chain; name every entry that was changed or is missing. Exit 1 if any."""
@@ -255,16 +265,59 @@ def audit_verify(
         from bot import shell
 
         listen_quietly()
-        found = asyncio.run(shell.verify(against))
-        if as_json:
-            out(json.dumps({"ok": found.ok, "entries": found.entries, "head": found.head, "problems": found.problems}))
-        elif found.ok:
-            out(f"{colour('The audit verifies.', 'green')} {found.entries} entries, head {found.head}")
-        else:
-            out(colour("The audit does NOT verify:", "red"))
-            for problem in found.problems:
-                out(f"  - {problem}")
-        raise typer.Exit(0 if found.ok else 1)
+        if file is not None:
+            _verified(shell.verify_file(file, against), f"The export {file}", as_json=as_json)
+        _verified(asyncio.run(shell.verify(against)), "The audit", as_json=as_json)
+
+
+def _verified(found: "Verification | FileVerification", what: str, *, as_json: bool) -> NoReturn:
+    if as_json:
+        out(json.dumps({"ok": found.ok, **asdict(found)}))
+    elif found.ok:
+        out(f"{colour(f'{what} verifies.', 'green')} {found.words}")
+    else:
+        out(colour(f"{what} does NOT verify:", "red"))
+        for problem in found.problems:
+            out(f"  - {problem}")
+    raise typer.Exit(0 if found.ok else 1)
+
+
+@audit_app.command("export")
+def audit_export(
+    since: Annotated[str | None, typer.Option(help="From when on: 2026-11-20, 2026-11-20T10:00 (UTC), or 24h.")] = None,
+    until: Annotated[str | None, typer.Option(help="Up to when, that moment not included.")] = None,
+    execution: Annotated[int | None, typer.Option(help="Only those of this execution.")] = None,
+    incident: Annotated[str | None, typer.Option(help="Only those that belong to this channel (an id).")] = None,
+    actor_id: Annotated[str | None, typer.Option("--actor", help="Only this person's: UALICE, or cli:LOGIN.")] = None,
+    runbook: Annotated[str | None, typer.Option(help="Only those about this runbook.")] = None,
+    host: Annotated[str | None, typer.Option(help="Only those about this host.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only this kind, and the kinds below it.")] = None,
+    text: Annotated[list[str] | None, typer.Option(help="Only those that hold this; may be repeated.")] = None,
+    output: Annotated[Path | None, typer.Option(help="A file that only you can read, written whole.")] = None,
+) -> None:
+    """Write audit entries as JSON lines, oldest first, with a checksum on the last line. The export is audited.
+
+    `handrail audit verify --file FILE` checks one without a database.
+    """
+    with in_words(2):
+        from bot import shell
+        from safety.clock import SystemClock
+
+        listen_quietly()
+        now = SystemClock().now()
+        wanted: Wanted = {
+            "since": shell.moment(since, now) if since else None,
+            "until": shell.moment(until, now) if until else None,
+            "execution_id": execution,
+            "incident": incident,
+            "actor": actor_id,
+            "runbook": runbook,
+            "host": host,
+            "kind": kind,
+            "words": tuple(text or ()),
+        }
+        made = asyncio.run(shell.export_audit(wanted, actor(), output=output, to=sys.stdout.buffer))
+        note(f"{made.entries} entries, {output or 'here'}; checksum {made.sha256}")
 
 
 @letters_app.command("list")

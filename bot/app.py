@@ -22,6 +22,7 @@ from bot.actions import Actions
 from bot.commands import Commands
 from bot.identity import SlackDirectory
 from bot.inbox import Inbox
+from bot.ledger import DAILY, HeadPoster, witness_settings
 from bot.outbox import Outbox
 from bot.replies import words_of
 from bot.settings import Settings, Slack
@@ -38,7 +39,7 @@ from safety.command_guard import CommandGuard
 from safety.redaction import Redactor
 from storage import executions, outbox
 from storage import inbox as requests
-from storage.database import Database, OwnerLock
+from storage.database import Database, OwnerLock, surely
 from storage.errors import ConfigurationError, OperatorError, StorageUnavailable
 from storage.records import Origin, OutboxKind, Received
 
@@ -249,6 +250,7 @@ async def _work(app: App) -> None:
         except StorageUnavailable as error:
             log.warning("storage_unavailable", loop="start", message=error.message)
             await asyncio.sleep(1)
+    await surely(lambda: app.database.write(witness_settings, app.settings, app.clock.now()))
     app.started.set()
     log.info("started", database=app.database.shown_url, owner=app.owner.id)
     async with asyncio.TaskGroup() as group:
@@ -258,6 +260,17 @@ async def _work(app: App) -> None:
         group.create_task(app.directory.run(), name="directory")
         group.create_task(_keep_connected(app), name="socket")
         group.create_task(_prune(app), name="prune")
+        group.create_task(_head_poster(app).run(), name="audit head")
+
+
+def _head_poster(app: App) -> HeadPoster:
+    file = app.settings.file
+    return HeadPoster(
+        database=app.database,
+        clock=app.clock,
+        channel=file.channels.digest or file.channels.alerts,
+        digest=file.digest or DAILY,
+    )
 
 
 async def _prune(app: App) -> None:

@@ -274,12 +274,25 @@ class Commands:
             case Unclear():
                 return _unclear(parsed)
             case AuditSearch():
-                found = await self.engine.tools.database.read(audit.search, words=parsed.words)
-                if not found:
-                    return blocks.spoken("No audit entry holds all these words. Try fewer.")
-                return blocks.audit_lines(found)
+                return await self._audit_page(parsed, received.text)
             case _:
                 assert_never(parsed)
+
+    async def _audit_page(self, wanted: AuditSearch, typed: str) -> Message:
+        """The newest that match, and how to see those before them. The request's own entry says who looked."""
+        found = await self.engine.tools.database.read(
+            audit.search, words=wanted.words, before=wanted.before, limit=AUDIT_PAGE + 1
+        )
+        if not found:
+            return blocks.spoken("No audit entry holds all these words. Try fewer.")
+        page = found[:AUDIT_PAGE]
+        rest = " ".join(word for word in typed.split() if not word.lower().startswith("before="))
+        older = " ".join(filter(None, ("/audit", rest, f"before={page[-1].seq}")))
+        return blocks.audit_lines(page, older=older if len(found) > AUDIT_PAGE else None)
+
+
+AUDIT_PAGE = 20
+"""Entries shown at once."""
 
 
 def _unclear(parsed: Unclear) -> Message:

@@ -100,9 +100,10 @@ class SwitchStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class AuditSearch:
-    """Words to look for in the audit; none means the latest entries."""
+    """What to look for in the audit; nothing means the latest entries. `before`: only entries with a lower number."""
 
     words: tuple[str, ...] = ()
+    before: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,9 +140,15 @@ def parse_killswitch(text: str) -> SwitchCommand | SwitchStatus | Unclear:
 def parse_audit(text: str) -> AuditSearch | Unclear:
     """The text after `/audit` (or with it); a quoted phrase is one word."""
     try:
-        return AuditSearch(words=_texts(_words(text, command="/audit")))
+        typed = _texts(_words(text, command="/audit"))
     except _Puzzle as puzzle:
         return puzzle.answer
+    pages = [word for word in typed if _BEFORE.fullmatch(word)]
+    words = tuple(word for word in typed if word not in pages)
+    return AuditSearch(words=words, before=int(pages[-1].partition("=")[2]) if pages else None)
+
+
+_BEFORE = re.compile(r"before=[0-9]{1,18}", re.IGNORECASE)
 
 
 def parse_incident(text: str) -> IncidentCommand | Unclear:

@@ -4,6 +4,7 @@
 understand (`Policy`, `Inventory`, `Catalog`).
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -65,6 +66,15 @@ def _duration(value: Any) -> Any:
             raise ValueError(f"{value!r} is negative")
         return length
     raise ValueError(f"{value!r} is not a duration: write 90s, 10m, 2h or 30d")
+
+
+def duration(text: str) -> timedelta | None:
+    """A duration as it is written in `handrail.yml`; None for what is none."""
+    try:
+        length: timedelta = _duration(text)
+    except ValueError:
+        return None
+    return length
 
 
 def _rate(value: Any) -> Any:
@@ -227,6 +237,7 @@ class Settings:
     catalog: Catalog
     known_hosts: bytes
     secret_key: SecretStr | None = None
+    file_hash: str | None = None  # SHA-256 of handrail.yml; None where there is none
 
     def policy(self, directory: Directory | None = None) -> Policy:
         """What `safety` judges by."""
@@ -303,7 +314,15 @@ def load(*, slack: bool = True, environment: Mapping[str, str] | None = None, ho
         catalog=catalog,
         known_hosts=known,
         secret_key=env.HANDRAIL_SECRET_KEY,
+        file_hash=_hash_of(env.HANDRAIL_CONFIG),
     )
+
+
+def _hash_of(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def load_for_switch(environment: Mapping[str, str] | None = None) -> tuple[Settings, tuple[str, ...]]:

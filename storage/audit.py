@@ -148,6 +148,11 @@ class Verification:
         """Whether the chain is whole."""
         return not self.problems
 
+    @property
+    def words(self) -> str:
+        """What to note down when it is."""
+        return f"{self.entries} entries, head {self.head}"
+
 
 class Chain:
     """Entries shown one after the other, by number: what is wrong with each, and with the links between them.
@@ -160,12 +165,13 @@ class Chain:
         self.entries = 0
         self.last: int | None = None
         self.hash = FIRST
-        self.seen_head = against is not None and against.hash == FIRST  # noted before there was any entry
+        # The head of a chain that has no entry yet.
+        self.seen_head = against is not None and against.hash == FIRST and against.seq in (None, 0)
         self.gaps = 0
         self._first, self._most, self._against = first, most, against
 
-    def take(self, seq: int, text: str | None, previous: str, mark: str) -> None:
-        """The next entry; `text` is what its hash must be of, None when its columns hold what no entry can."""
+    def take(self, seq: int, previous: str, mark: str, *, honest: bool) -> None:
+        """The next entry; `honest`: its hash is that of its content."""
         self.entries += 1
         follows = self._first if self.last is None else self.last + 1
         if follows is not None and seq != follows:
@@ -173,7 +179,7 @@ class Chain:
             self._gap(follows, seq)
         elif previous != self.hash and follows is not None:
             self.add(f"entry {seq} does not follow entry {seq - 1}: its link was changed")
-        if text is None or hash_of(text) != mark:
+        if not honest:
             self.add(f"entry {seq} was changed")
         if self._against is not None and mark == self._against.hash:
             self.seen_head = True
@@ -208,10 +214,10 @@ def verify(connection: Connection, *, against: str | None = None, most: int = 20
     at_head: str | None = FIRST
     for row in stored(connection):
         try:
-            text = hashed_text(*row[:8])
+            honest = hash_of(hashed_text(*row[:8])) == row.hash
         except (TypeError, AttributeError):  # SQLite keeps any type in any column
-            text = None
-        chain.take(row.seq, text, row.previous, row.hash)
+            honest = False
+        chain.take(row.seq, row.previous, row.hash, honest=honest)
         if before is not None and row.seq == before.seq:
             at_head = row.hash
     last = chain.last or 0
