@@ -279,7 +279,8 @@ async def test_verify_names_what_was_changed_and_misses_a_head_that_is_gone(data
     assert (await shell.verify(whole.head, environment)).ok
     gone = await shell.verify("f" * 64, environment)
     assert gone.problems == (
-        f"no entry has the given head {'f' * 64}: history was rewritten, or it is another database",
+        f"no entry has the given head {'f' * 64}: history was rewritten, the newest entries were cut off, or it is "
+        "another database",
     )
 
 
