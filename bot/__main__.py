@@ -33,11 +33,13 @@ audit_app = typer.Typer(help="The append-only record of who did what.", no_args_
 db_app = typer.Typer(help="The database.", no_args_is_help=True)
 hosts_app = typer.Typer(help="The hosts of handrail.yml.", no_args_is_help=True)
 guard_app = typer.Typer(help="The command guard.", no_args_is_help=True)
+secrets_app = typer.Typer(help="Passwords, keys and tokens, sealed in the database.", no_args_is_help=True)
 letters_app = typer.Typer(help="Messages that Slack would not take.", no_args_is_help=True)
 for name, sub in (
     ("hosts", hosts_app),
     ("guard", guard_app),
     ("audit", audit_app),
+    ("secrets", secrets_app),
     ("dead-letters", letters_app),
     ("db", db_app),
 ):
@@ -318,6 +320,99 @@ def audit_export(
         }
         made = asyncio.run(shell.export_audit(wanted, actor(), output=output, to=sys.stdout.buffer))
         note(f"{made.entries} entries, {output or 'here'}; checksum {made.sha256}")
+
+
+# --- secrets ----------------------------------------------------------------------------------------------------------
+
+
+@secrets_app.command("key")
+def secrets_key() -> None:
+    """Print a new random key, for HANDRAIL_SECRET_KEY or a file that HANDRAIL_SECRET_KEY_FILE names.
+
+    Keep a copy apart from the database's backups: without it nothing sealed can be opened.
+    """
+    from safety.sealing import new_key
+
+    out(new_key())
+
+
+SecretName = Annotated[str, typer.Argument(help="Like host/web-01/password.")]
+
+
+@secrets_app.command("set")
+def secrets_set(name: SecretName) -> None:
+    """Store a secret: its value is read from standard input, or asked for without being shown. Never an argument.
+
+    One line end at the end is not part of it.
+    """
+    with in_words():
+        from bot import vault
+
+        listen_quietly()
+        out(asyncio.run(vault.store(name, lambda: _value(name), actor())))
+
+
+def _value(name: str) -> str:
+    from storage.errors import Invalid
+
+    if sys.stdin.isatty():
+        first = getpass.getpass(f"Value for {name} (not shown): ")
+        if first != getpass.getpass("The same again: "):
+            raise Invalid("The two are not the same; nothing was stored.")
+        return first
+    try:
+        text = sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError:
+        raise Invalid(f"The value for '{name}' is not UTF-8 text; nothing was stored.") from None
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+@secrets_app.command("list")
+def secrets_list(as_json: Json = False) -> None:
+    """List names, key ids and dates; never a value."""
+    with in_words():
+        from bot import vault
+
+        listen_quietly()
+        asyncio.run(vault.show(as_json=as_json, out=out))
+
+
+@secrets_app.command("remove")
+def secrets_remove(name: SecretName) -> None:
+    """Forget one; the audit remembers that it was there."""
+    with in_words():
+        from bot import vault
+
+        listen_quietly()
+        out(asyncio.run(vault.remove(name, actor())))
+
+
+@secrets_app.command("rotate")
+def secrets_rotate() -> None:
+    """Seal every secret with the first key of several, all or none. Afterwards the others can be taken away."""
+    with in_words():
+        from bot import vault
+
+        listen_quietly()
+        out(asyncio.run(vault.rotate(actor())))
+
+
+@secrets_app.command("check")
+def secrets_check(as_json: Json = False) -> None:
+    """Open every secret that is stored, or named in handrail.yml, and show none. Exit 1 if any does not open."""
+    with in_words(2):
+        from bot import vault
+
+        listen_quietly()
+        found = asyncio.run(vault.check())
+        wrong = [one for one in found if one.wrong is not None]
+        if as_json:
+            out(json.dumps({"ok": not wrong, "secrets": [asdict(one) for one in found]}, ensure_ascii=False))
+        else:
+            for one in wrong:
+                out(f"{colour('fail', 'red')}  {one.wrong}")
+            out(f"{len(found) - len(wrong)} of {len(found)} secrets open.")
+        raise typer.Exit(1 if wrong else 0)
 
 
 @letters_app.command("list")

@@ -17,7 +17,7 @@ import structlog
 from aiohttp import web
 from sqlalchemy import Connection
 
-from bot import blocks
+from bot import blocks, logs
 from bot.actions import Actions
 from bot.commands import Commands
 from bot.identity import SlackDirectory
@@ -37,6 +37,7 @@ from runbooks.ssh import SshRemote
 from safety.clock import Clock, SystemClock
 from safety.command_guard import CommandGuard
 from safety.redaction import Redactor
+from safety.vault import Vault
 from storage import executions, outbox
 from storage import inbox as requests
 from storage.database import Database, OwnerLock, surely
@@ -73,8 +74,9 @@ def build(settings: Settings, slack: Slack, *, clock: Clock | None = None, remot
     redactor = Redactor(settings.secrets())
     client = client_for(slack)
     directory = SlackDirectory(client, settings.groups, clock)
+    vault = Vault(database, settings.keyring, hold=lambda value: _hold(redactor, value))
     remote = remote or SshRemote(
-        known_hosts=settings.known_hosts, redactor=redactor, random=random.random, sleep=clock.sleep
+        known_hosts=settings.known_hosts, redactor=redactor, random=random.random, vault=vault, sleep=clock.sleep
     )
     alerts = settings.file.channels.alerts
     sender = Outbox(database=database, client=client, clock=clock, alerts=alerts, is_alone=database.is_sqlite)
@@ -87,6 +89,7 @@ def build(settings: Settings, slack: Slack, *, clock: Clock | None = None, remot
         reporter=reporter,
         clock=clock,
         call_hosts=frozenset(settings.file.calls),
+        vault=vault,
     )
     engine = Engine(tools=tools, catalog=settings.catalog, policy=settings.policy(directory))
     commands = Commands(engine)
@@ -115,6 +118,12 @@ def build(settings: Settings, slack: Slack, *, clock: Clock | None = None, remot
     app.web.router.add_get("/healthz", _health)
     app.web.router.add_get("/readyz", _readiness(database))
     return app
+
+
+def _hold(redactor: Redactor, value: str) -> None:
+    """Neither what is stored and posted nor the logs may show it."""
+    redactor.hold(value)
+    logs.hold(value)
 
 
 class Desk:

@@ -26,7 +26,7 @@ from runbooks.consent import Consents, half_time
 from runbooks.definition import Parameters
 from runbooks.execution import Stop, Tools, Walk, cancel_words, cancelled, end_execution, witness
 from runbooks.interruption import Interruptions, where_it_stopped
-from runbooks.plans import StoredPlan, from_json, numbered
+from runbooks.plans import StoredPlan, from_json, numbered, secrets_of
 from runbooks.progress import (
     SwitchStopped,
 )
@@ -35,9 +35,17 @@ from safety import kill_switch
 from safety.clock import words
 from safety.review import Policy, take_probe
 from safety.roles import Permission
-from storage import approvals, audit, controls, executions
+from storage import approvals, audit, controls, credentials, executions
 from storage.database import surely
-from storage.errors import Invalid, LeaseLost, NotPermitted, OperatorError, StorageUnavailable, TooLate
+from storage.errors import (
+    Invalid,
+    LeaseLost,
+    NotPermitted,
+    OperatorError,
+    PlanningFailed,
+    StorageUnavailable,
+    TooLate,
+)
 from storage.records import (
     HANDRAIL,
     Actor,
@@ -131,6 +139,7 @@ class Engine:
             params = entry.runbook.Params.model_validate(dict(execution.params))
             hosts = [self.tools.inventory.host(name) for name in execution.hosts]
             plan = await self._look(execution, self.tools.planner.make_plan(entry, params, hosts))
+            await self._require_secrets(plan)
         except (OperatorError, ValueError) as error:
             if isinstance(error, StorageUnavailable):
                 raise
@@ -144,6 +153,16 @@ class Engine:
             return
         stored = await self._write(self._admission.store_plan, execution, plan)
         await self._review(stored, plan, entry, params, hosts)
+
+    async def _require_secrets(self, plan: StoredPlan | None) -> None:
+        """Raises PlanningFailed rather than let a run end half way, at the first step whose secret isn't there."""
+        wanted = secrets_of(plan) if plan is not None else set[str]()
+        gone = await self._read(credentials.missing, wanted) if wanted else []
+        if gone:
+            names = ", ".join(f"'{name}'" for name in gone)
+            raise PlanningFailed(
+                f"The plan needs secrets that are not stored: {names}. Try `handrail secrets set NAME`."
+            )
 
     async def _look(self, execution: Execution, planning: Coroutine[Any, Any, StoredPlan]) -> StoredPlan | None:
         """The plan; None when somebody stopped it first. A probe only reads, so it is simply left alone."""

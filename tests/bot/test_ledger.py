@@ -157,11 +157,8 @@ async def test_a_start_leaves_the_settings_and_the_next_one_what_changed(databas
 
 async def test_what_looks_like_a_secret_in_the_settings_is_masked(database: Database, file: Path) -> None:
     rewrite(file, "roles: {UALICE: ADMIN}\ncalls: [hunter2hunter2]\n")
-    await database.write(witness_settings, _knowing(loaded(file), "hunter2hunter2"), NOON)
+    url = SecretStr("postgresql://handrail:hunter2hunter2@db.example/handrail")
+    await database.write(witness_settings, replace(loaded(file), database_url=url), NOON)
     ((_, data),) = await entries(database)
     assert "calls" in data["values"]
     assert "hunter2hunter2" not in str(data)
-
-
-def _knowing(one: Settings, secret: str) -> Settings:
-    return replace(one, secret_key=SecretStr(secret))
