@@ -948,16 +948,15 @@ class _Logins:
 
     async def _stored_key(self, host: Host, name: str) -> asyncssh.SSHKey:
         secret, passphrase = await self._vault.open(name), await self._passphrase(host)
-        try:
-            # Decrypting takes a tenth of a second, in which other hosts' output should not have to wait.
-            return await asyncio.to_thread(_imported, secret, passphrase)
-        except ValueError:
-            # Without its cause: what a parser says of a key may quote it.
+        # Decrypting takes a tenth of a second, in which other hosts' output should not have to wait.
+        key = await asyncio.to_thread(_imported, secret, passphrase)
+        if key is None:
             raise LoginRefused(
                 host.name,
                 f"The secret '{name}' is no private key that can be read{_about_passphrase(host)}. Store it again: "
                 f"`handrail secrets set {name} < KEYFILE`.",
-            ) from None
+            )
+        return key
 
     async def _passphrase(self, host: Host) -> Secret | None:
         return await self._vault.open(host.passphrase) if host.passphrase is not None else None
@@ -970,10 +969,15 @@ class _Logins:
         return self._loaded[path]
 
 
-def _imported(secret: Secret, passphrase: Secret | None) -> asyncssh.SSHKey:
-    # A pasted key may have lost its last line end, without which it is none.
-    text = secret.reveal().rstrip("\n") + "\n"
-    return asyncssh.import_private_key(text, passphrase.reveal() if passphrase is not None else None)
+def _imported(secret: Secret, passphrase: Secret | None) -> asyncssh.SSHKey | None:
+    """The key; None when it can't be read. No error leaves here: what a parser says of a key may quote it."""
+    try:
+        # A pasted key may have lost its last line end, without which it is none.
+        return asyncssh.import_private_key(
+            secret.reveal().rstrip("\n") + "\n", passphrase.reveal() if passphrase is not None else None
+        )
+    except ValueError:
+        return None
 
 
 def _about_passphrase(host: Host) -> str:
