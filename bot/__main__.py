@@ -345,7 +345,7 @@ def secrets_set(name: SecretName) -> None:
 
     One line end at the end is not part of it.
     """
-    with in_words():
+    with in_words(2):
         from bot import vault
 
         listen_quietly()
@@ -411,7 +411,7 @@ def secrets_check(as_json: Json = False) -> None:
         else:
             for one in wrong:
                 out(f"{colour('fail', 'red')}  {one.wrong}")
-            out(f"{len(found) - len(wrong)} of {len(found)} secrets open.")
+            out(f"{len(found) - len(wrong)} of {len(found)} open.")
         raise typer.Exit(1 if wrong else 0)
 
 

@@ -309,9 +309,9 @@ async def _secrets(environment: Mapping[str, str] | None) -> list[Check]:
         return wrong
     older = [one for one in found if one.older]
     if older:
-        said = f"{len(older)} of {len(found)} secrets are sealed with a key that is to go."
+        said = f"Sealed with a key that is to go: {len(older)} of {len(found)} secrets."
         return [_warn("secrets", said, "Run `handrail secrets rotate`.")]
-    return [_ok("secrets", f"All {len(found)} secrets that are stored or named in handrail.yml open.")]
+    return [_ok("secrets", f"Every secret that is stored or named in handrail.yml opens ({len(found)}).")]
 
 
 def _cannot_be_there(environment: Mapping[str, str] | None) -> list[Check]:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from bot import settings
+from bot.blocks import counted
 from bot.settings import Settings
 from bot.shell import opened
 from safety import vault
@@ -75,7 +76,7 @@ async def rotate(actor: Actor, *, environment: Mapping[str, str] | None = None, 
     already = f" {done.already} had it already." if done.already else ""
     spare = loaded.keyring.ids[1:]
     over = f" No secret needs {', '.join(spare)} any more: take it out of the settings." if spare else ""
-    return f"{len(done.resealed)} secrets were sealed anew with the key {done.key_id}.{already}{over}"
+    return f"{counted(len(done.resealed), 'secret')} sealed anew with the key {done.key_id}.{already}{over}"
 
 
 async def show(*, as_json: bool, out: Say, environment: Mapping[str, str] | None = None) -> None:
