@@ -7,12 +7,12 @@ writes entries into a file that proves itself.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from json.encoder import encode_basestring
-from typing import Any, NamedTuple, TypedDict, Unpack
+from typing import Any, NamedTuple, TypeAlias, TypedDict, Unpack
 
 from sqlalchemy import ColumnElement, Connection, Row, String, and_, func, insert, or_, select, type_coerce, update
 
@@ -283,8 +283,8 @@ class Wanted(TypedDict, total=False):
     """Which entries; what is left out does not matter.
 
     `kind` also finds the kinds below it (`decision` finds `decision.refuse`); `incident` is a channel id; `since` and
-    `until` are aware, the second not included; each of `words` must stand in the kind, the actor or the data, or be an
-    entry's id, or enough of its beginning.
+    `until` are aware, the second not included; each of `words` must stand in the kind, the actor or the data. A word
+    that is an entry's id, or 8 digits of its beginning, finds that entry.
     """
 
     words: tuple[str, ...]
@@ -302,15 +302,17 @@ def search(
     connection: Connection, *, before: int | None = None, limit: int = 20, **wanted: Unpack[Wanted]
 ) -> list[AuditEntry]:
     """The newest entries that are wanted, newest first; page on with `before`, the number of the last one seen."""
-    query = select(t.audit).where(*conditions(wanted)).order_by(t.audit.c.seq.desc()).limit(limit)
+    query = select(t.audit).where(*conditions(connection, wanted)).order_by(t.audit.c.seq.desc()).limit(limit)
     if before is not None:
         query = query.where(t.audit.c.seq < before)
     return [_entry(row) for row in connection.execute(query)]
 
 
-def conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
+def conditions(connection: Connection, wanted: Wanted) -> list[ColumnElement[bool]]:
     """`wanted` in SQL. Whatever was typed is a value, never a pattern."""
     a, e = t.audit.c, t.executions.c
+    # SQLite's LIKE does not mind the case; its ILIKE would be spelled with lower() around every text.
+    like = _LIKE[connection.dialect.name]
     found: list[ColumnElement[bool]] = []
     if (execution_id := wanted.get("execution_id")) is not None:
         found.append(a.execution_id == execution_id)
@@ -330,33 +332,38 @@ def conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
         found.append(or_(a.execution_id.in_(of_it), _holds("runbook", runbook), _is_subject("runbook", runbook)))
     if host := wanted.get("host"):
         on_it = select(t.host_runs.c.execution_id).where(func.lower(t.host_runs.c.host) == host.lower())
-        listed = a.data.ilike(f'%"hosts":[%{_escaped(_json(host))}%]%', escape="!")
-        found.append(or_(a.execution_id.in_(on_it), _holds("host", host), _is_subject("host", host), listed))
-    return [*found, *map(_says, wanted.get("words", ()))]
+        name = _escaped(_json(host))
+        written = (f'%"host":{name}%', f'%"scope":"host","subject":{name}%', f'%"hosts":[%{name}%]%')
+        found.append(or_(a.execution_id.in_(on_it), *(like(a.data, text) for text in written)))
+    return [*found, *(_says(word, like) for word in wanted.get("words", ()))]
 
 
-ENTRY_ID = re.compile(r"a-([0-9a-f]{4,16})", re.IGNORECASE)
+Like: TypeAlias = Callable[[ColumnElement[str], str], ColumnElement[bool]]
+_LIKE: dict[str, Like] = {
+    "sqlite": lambda column, pattern: column.like(pattern, escape="!"),
+    "postgresql": lambda column, pattern: column.ilike(pattern, escape="!"),
+}
+ENTRY_ID = re.compile(r"a-([0-9a-f]{8,16})", re.IGNORECASE)
 
 
-def _says(word: str) -> ColumnElement[bool]:
-    like = f"%{_escaped(word)}%"
-    said = or_(*(column.ilike(like, escape="!") for column in (t.audit.c.kind, t.audit.c.actor, t.audit.c.data)))
+def _says(word: str, like: Like) -> ColumnElement[bool]:
     number = ENTRY_ID.fullmatch(word)
     if number is None:
-        return said
+        text = f"%{_escaped(word)}%"
+        return or_(*(like(column, text) for column in (t.audit.c.kind, t.audit.c.actor, t.audit.c.data)))
     beginning = number[1].lower()
     # A range, because neither database uses the index of `hash` for LIKE as it stands; g follows every digit.
-    return or_(and_(t.audit.c.hash >= beginning, t.audit.c.hash < f"{beginning}g"), said)
+    return and_(t.audit.c.hash >= beginning, t.audit.c.hash < f"{beginning}g")
 
 
 def _holds(name: str, value: str) -> ColumnElement[bool]:
     """Data with this value under this name. Quotes inside of strings are escaped in JSON, so no text looks like it."""
-    return t.audit.c.data.ilike(f'%"{name}":{_escaped(_json(value))}%', escape="!")
+    return t.audit.c.data.like(f'%"{name}":{_escaped(_json(value))}%', escape="!")
 
 
 def _is_subject(scope: str, value: str) -> ColumnElement[bool]:
     """Data of a kill switch over it; canonical JSON puts these two side by side."""
-    return t.audit.c.data.ilike(f'%"scope":"{scope}","subject":{_escaped(_json(value))}%', escape="!")
+    return t.audit.c.data.like(f'%"scope":"{scope}","subject":{_escaped(_json(value))}%', escape="!")
 
 
 def _json(value: str) -> str:

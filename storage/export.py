@@ -50,7 +50,7 @@ def write(connection: Connection, out: BinaryIO, wanted: Wanted) -> Checksum:
     seq, mark = head(connection)
     total = sha256()
     entries, first, last = 0, None, None
-    for row in stored(connection, *conditions(wanted), upto=seq):
+    for row in stored(connection, *conditions(connection, wanted), upto=seq):
         line = _line(hashed_text(*row[:8]), row.hash)
         total.update(line)
         out.write(line)

@@ -5,7 +5,6 @@ import os
 import pty
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +75,7 @@ def test_a_secret_goes_in_by_standard_input_and_its_value_comes_out_nowhere(tmp_
     assert handrail("audit", "verify", cwd=tmp_path).returncode == 0
 
 
-@pytest.mark.parametrize(("second", "status", "part"), [(VALUE, 0, "is stored"), ("other", 1, "not the same")])
+@pytest.mark.parametrize(("second", "status", "part"), [(VALUE, 0, "is stored"), ("other", 2, "not the same")])
 def test_at_a_terminal_the_value_is_asked_for_twice_and_not_shown(
     tmp_path: Path, key: str, second: str, status: int, part: str
 ) -> None:
@@ -107,7 +106,6 @@ def _answer(terminal: int, prompt: str, answer: str) -> str:
     shown = ""
     while prompt not in shown:
         shown += os.read(terminal, 4096).decode()
-    time.sleep(0.2)  # the echo is switched off right before or after the prompt is written
     os.write(terminal, f"{answer}\n".encode())
     return shown
 

@@ -345,11 +345,12 @@ async def test_pages_of_a_filtered_search_follow_each_other(history: Database) -
         ({"execution_id": 7}, "ix_audit_execution"),
         ({"actor": "UBOB"}, "ix_audit_actor"),
         ({"since": START, "until": START + timedelta(hours=1)}, "ix_audit_at"),
+        ({"words": ("a-0123456789abcdef",)}, "autoindex"),
     ],
 )
 async def test_what_can_be_found_by_an_index_is(sqlite: Database, wanted: audit.Wanted, index: str) -> None:
     def plan(connection: Connection) -> str:
-        query = t.audit.select().where(*audit.conditions(wanted)).order_by(t.audit.c.seq.desc()).limit(20)
+        query = t.audit.select().where(*audit.conditions(connection, wanted)).order_by(t.audit.c.seq.desc()).limit(20)
         said = str(query.compile(connection, compile_kwargs={"literal_binds": True}))
         return " ".join(str(row) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {said}"))
 
