@@ -6,7 +6,7 @@ Probes pass the read-only guard before they reach a host; what they print become
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from runbooks.catalog import Entry
@@ -82,6 +82,14 @@ def _checked(entry: Entry, host: Host, facts: object) -> Facts:
         if "\\u0000" in text:  # PostgreSQL keeps no NUL
             raise PlanningFailed(f"The fact '{name}' of {entry.name} on {host.name} has a NUL character in it.")
     return facts
+
+
+def _unseen(step: Run, judged: Judgement) -> Judgement:
+    """A shell or interpreter that waits for its program may have a person's approval, but not a program in a secret."""
+    if step.secret is None or not judged.rule.endswith(".session"):
+        return judged
+    reason = f"It would run what stands in the secret '{step.secret}', which nobody can judge."
+    return replace(judged, verdict=Severity.REFUSE, rule="secrets.program", reason=reason)
 
 
 def _status(status: int | None) -> str:
@@ -161,7 +169,7 @@ class Planner:
     def _judge(self, step: Step, tags: frozenset[str]) -> Iterator[Judgement]:
         match step:
             case Run():
-                yield self.guard.judge(shell_line(step.argv, sudo=step.sudo), tags=tags)
+                yield _unseen(step, self.guard.judge(shell_line(step.argv, sudo=step.sudo), tags=tags))
                 if step.undo is not None:
                     yield from self._judge(step.undo, tags)
                 if step.look is not None:

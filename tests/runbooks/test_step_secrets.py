@@ -24,7 +24,7 @@ from runbooks.plans import HostPlan, StoredPlan, fingerprint, from_json, secrets
 from runbooks.progress import StepFinished
 from runbooks.ssh import SshRemote
 from safety import vault
-from safety.command_guard import CommandGuard
+from safety.command_guard import CommandGuard, Severity
 from safety.redaction import MASK, Redactor
 from safety.sealing import Keyring, Secret, parse_key
 from safety.vault import Vault
@@ -34,7 +34,7 @@ from storage.database import Database
 from storage.errors import DefinitionError
 from storage.records import Actor, Execution, Origin, State
 from tests.builders import BOB, a_house, admit, catalog_with
-from tests.fakes import START, FakeReporter, HastyClock
+from tests.fakes import START, FakeRemote, FakeReporter, HastyClock
 from tests.runbooks.ssh.server import Server, serving
 
 VALUE = "correct-horse-battery"
@@ -95,6 +95,15 @@ def test_whoever_approves_sees_which_secret_it_is() -> None:
 def test_a_name_that_is_none_is_refused_where_it_is_written(name: str) -> None:
     with pytest.raises(DefinitionError, match="'Set it' asks for a secret"):
         Run("Set it", "cat", secret=name)
+
+
+@pytest.mark.parametrize("words", [("bash", "-s"), ("sh",), ("python3",), ("psql",)])
+def test_a_program_in_a_secret_is_refused_whoever_approves(words: tuple[str, ...]) -> None:
+    planner = Planner(remote=FakeRemote(), guard=CommandGuard())
+    (judged,) = planner.judgements(planned(Run("Run it", *words, secret="db/admin")), ())
+    assert (judged.verdict, judged.rule) == (Severity.REFUSE, "secrets.program")
+    (without,) = planner.judgements(planned(Run("Run it", *words)), ())
+    assert without.verdict is Severity.APPROVE
 
 
 async def test_a_plan_whose_secret_is_not_stored_fails_before_anything_runs(database: Database) -> None:
