@@ -134,6 +134,7 @@ class Admission:
             actor=request.actor,
             origin=request.origin,
             execution_id=execution.id,
+            request=request.request_id,
             runbook=entry.name,
             params=values,
             hosts=list(names),
