@@ -17,11 +17,12 @@ import structlog
 from aiohttp import web
 from sqlalchemy import Connection
 
-from bot import blocks
+from bot import blocks, logs
 from bot.actions import Actions
 from bot.commands import Commands
 from bot.identity import SlackDirectory
 from bot.inbox import Inbox
+from bot.ledger import DAILY, HeadPoster, witness_settings
 from bot.modals import Modals
 from bot.outbox import Outbox
 from bot.replies import words_of
@@ -37,9 +38,10 @@ from runbooks.ssh import SshRemote
 from safety.clock import Clock, SystemClock
 from safety.command_guard import CommandGuard
 from safety.redaction import Redactor
+from safety.vault import Vault
 from storage import executions, outbox
 from storage import inbox as requests
-from storage.database import Database, OwnerLock
+from storage.database import Database, OwnerLock, surely
 from storage.errors import ConfigurationError, OperatorError, StorageUnavailable
 from storage.records import Origin, OutboxKind, Received
 
@@ -73,8 +75,9 @@ def build(settings: Settings, slack: Slack, *, clock: Clock | None = None, remot
     redactor = Redactor(settings.secrets())
     client = client_for(slack)
     directory = SlackDirectory(client, settings.groups, clock, database)
+    vault = Vault(database, settings.keyring, hold=lambda value: _hold(redactor, value))
     remote = remote or SshRemote(
-        known_hosts=settings.known_hosts, redactor=redactor, random=random.random, sleep=clock.sleep
+        known_hosts=settings.known_hosts, redactor=redactor, random=random.random, vault=vault, sleep=clock.sleep
     )
     alerts = settings.file.channels.alerts
     sender = Outbox(database=database, client=client, clock=clock, alerts=alerts, is_alone=database.is_sqlite)
@@ -87,6 +90,7 @@ def build(settings: Settings, slack: Slack, *, clock: Clock | None = None, remot
         reporter=reporter,
         clock=clock,
         call_hosts=frozenset(settings.file.calls),
+        vault=vault,
     )
     engine = Engine(tools=tools, catalog=settings.catalog, policy=settings.policy(directory))
     commands = Commands(engine)
@@ -115,6 +119,12 @@ def build(settings: Settings, slack: Slack, *, clock: Clock | None = None, remot
     app.web.router.add_get("/healthz", _health)
     app.web.router.add_get("/readyz", _readiness(database))
     return app
+
+
+def _hold(redactor: Redactor, value: str) -> None:
+    """Neither what is stored and posted nor the logs may show it."""
+    redactor.hold(value)
+    logs.hold(value)
 
 
 class Desk:
@@ -258,6 +268,7 @@ async def _work(app: App) -> None:
         except StorageUnavailable as error:
             log.warning("storage_unavailable", loop="start", message=error.message)
             await asyncio.sleep(1)
+    await surely(lambda: app.database.write(witness_settings, app.settings, app.clock.now()))
     app.started.set()
     log.info("started", database=app.database.shown_url, owner=app.owner.id)
     async with asyncio.TaskGroup() as group:
@@ -267,6 +278,17 @@ async def _work(app: App) -> None:
         group.create_task(app.directory.run(), name="directory")
         group.create_task(_keep_connected(app), name="socket")
         group.create_task(_prune(app), name="prune")
+        group.create_task(_head_poster(app).run(), name="audit head")
+
+
+def _head_poster(app: App) -> HeadPoster:
+    file = app.settings.file
+    return HeadPoster(
+        database=app.database,
+        clock=app.clock,
+        channel=file.channels.digest or file.channels.alerts,
+        digest=file.digest or DAILY,
+    )
 
 
 async def _prune(app: App) -> None:

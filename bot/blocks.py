@@ -413,12 +413,14 @@ def _breaker_line(breaker: Breaker, now: datetime) -> str:
     return f":electric_plug: {name} is closed: {counted(breaker.failures, 'failure')} in a row"
 
 
-def audit_lines(entries: Sequence[AuditEntry]) -> Message:
-    """Audit entries, a line each, with the start of each hash."""
+def audit_lines(entries: Sequence[AuditEntry], *, older: str | None = None) -> Message:
+    """Audit entries, a line each, with the id by which each is found again. `older`: what shows those before them."""
     if not entries:
         return plain("No audit entry matches.")
     lines = [_audit_line(entry) for entry in entries]
-    return message(_plain_lines(lines), paragraphs(lines))
+    hint = f"Older: `{inline(older, 1_000)}`" if older is not None else None
+    said = _plain_lines([*lines, hint] if hint is not None else lines)
+    return message(said, [*paragraphs(lines), context(hint)] if hint is not None else paragraphs(lines))
 
 
 def _audit_line(entry: AuditEntry) -> str:
@@ -426,9 +428,7 @@ def _audit_line(entry: AuditEntry) -> str:
     data = ", ".join(f"{key}: {value}" for key, value in entry.data.items() if value not in (None, "", [], {}))
     detail = f" {inline(data, 200)}" if data else ""
     actor = who(Actor(id=entry.actor))
-    return (
-        f"`{entry.seq}` {moment(entry.at)} {actor} *{inline(entry.kind, 60)}*{about}{detail} `{inline(entry.hash[:8])}`"
-    )
+    return f"`{entry.seq}` {moment(entry.at)} {actor} *{inline(entry.kind, 60)}*{about}{detail} `{inline(entry.id)}`"
 
 
 def logs(lines: Sequence[OutputLine]) -> Message:

@@ -378,6 +378,7 @@ def _step_notes(step: Mapping[str, Any]) -> str:
             notes = ["can be undone" if step.get("undo") else "*cannot be undone*"]
             notes += ["may be run twice"] if step.get("idempotent") else []
             notes += [f"not if: {inline(step['unless']['title'], 100)}"] if step.get("unless") else []
+            notes += [f"gets the secret `{inline(step['secret'], 200)}` on its input"] if step.get("secret") else []
         case "require":
             notes = ["required: must hold right before the change", *_expected(step)]
         case "expect":

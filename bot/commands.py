@@ -7,6 +7,7 @@ engine's and the policy's.
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import assert_never
 
 from sqlalchemy import Connection
@@ -22,6 +23,7 @@ from bot.request import (
     SwitchStatus,
     Unclear,
     Verb,
+    moment,
     parse_audit,
     parse_killswitch,
     parse_runbook,
@@ -34,7 +36,17 @@ from safety.decision import Decision
 from safety.roles import Permission
 from storage import audit, controls, executions
 from storage.errors import Invalid, NotFound, NotPermitted
-from storage.records import Actor, Execution, Origin, Priority, Received, RunRequest, Scope, State
+from storage.records import (
+    HANDRAIL,
+    Actor,
+    Execution,
+    Origin,
+    Priority,
+    Received,
+    RunRequest,
+    Scope,
+    State,
+)
 
 HELP: tuple[tuple[Permission | None, str], ...] = (
     (None, "*Handrail* shows what it would run, asks where it is dangerous, runs it, and can be stopped."),
@@ -59,10 +71,14 @@ HELP: tuple[tuple[Permission | None, str], ...] = (
     (Permission.EXECUTIONS_READ, "`/killswitch status` what is engaged · `/runbook breaker` what failed too often"),
     (Permission.RELEASE, "`/runbook breaker reset NAME [on HOST]` closes a circuit breaker"),
     (Permission.EXECUTIONS_READ, "`/runbook dead-letters` what Slack would not take"),
-    (Permission.AUDIT, "`/audit [words]` who did what"),
+    (
+        Permission.AUDIT,
+        "`/audit [words] [who=@someone] [runbook=NAME] [host=NAME] [kind=KIND] [since=2h]` who did what",
+    ),
 )
 """What help says, and what it takes to do it."""
 
+_CHANNEL = re.compile(r"[CDG][A-Z0-9]{1,30}")
 _PERSON = re.compile(r"[UW][A-Z0-9]{1,30}|cli:[A-Za-z0-9._-]{1,60}")
 Handled = Callable[[Connection], object]
 
@@ -421,16 +437,47 @@ class Commands:
             case Unclear():
                 return _unclear(parsed)
             case AuditSearch():
-                if parsed != AuditSearch(words=parsed.words, execution_id=parsed.execution_id, before=parsed.before):
-                    raise NotFound("This version filters the audit by `id=` and `page=` only; words find the rest.")
-                found = await self.engine.tools.database.read(
-                    audit.search, words=parsed.words, execution_id=parsed.execution_id, before=parsed.before
-                )
-                if not found:
-                    return blocks.spoken("No audit entry holds all these words. Try fewer.")
-                return blocks.audit_lines(found)
+                return await self._audit_page(parsed, received.text)
             case _:
                 assert_never(parsed)
+
+    async def _audit_page(self, parsed: AuditSearch, typed: str) -> Message:
+        """The newest that match, and how to see those before them. The request's own entry says who looked."""
+        found = await self.engine.tools.database.read(
+            audit.search,
+            before=parsed.before,
+            limit=AUDIT_PAGE + 1,
+            **_wanted(parsed, self.engine.tools.clock.now()),
+        )
+        if not found:
+            return blocks.spoken("No audit entry is like that. Leave a word or a filter out.")
+        page = found[:AUDIT_PAGE]
+        rest = " ".join(word for word in typed.split() if not word.lower().startswith("page="))
+        older = " ".join(filter(None, ("/audit", rest, f"page={page[-1].seq}")))
+        return blocks.audit_lines(page, older=older if len(found) > AUDIT_PAGE else None)
+
+
+AUDIT_PAGE = 20
+"""Entries shown at once."""
+
+
+def _wanted(parsed: AuditSearch, now: datetime) -> audit.Wanted:
+    """The filters as the audit takes them; raises Invalid for a person or a channel that is only a name."""
+    if parsed.actor is not None and not (_PERSON.fullmatch(parsed.actor) or parsed.actor == HANDRAIL.id):
+        raise Invalid(f"Who is '{parsed.actor}'? Mention them: `/audit who=@someone`.")
+    if parsed.incident is not None and not _CHANNEL.fullmatch(parsed.incident):
+        raise Invalid(f"Which channel is '{parsed.incident}'? Let Slack complete it: `/audit incident=#channel`.")
+    return audit.Wanted(
+        words=parsed.words,
+        execution_id=parsed.execution_id,
+        incident=parsed.incident,
+        actor=parsed.actor,
+        runbook=parsed.runbook,
+        host=parsed.host,
+        kind=parsed.kind,
+        since=moment(parsed.since, now) if parsed.since else None,
+        until=moment(parsed.until, now) if parsed.until else None,
+    )
 
 
 def _unclear(parsed: Unclear) -> Message:
@@ -446,7 +493,7 @@ def _id(named: Sequence[str], verb: Verb) -> int:
 
 
 def _headline(execution: Execution) -> str:
-    return f"*#{execution.id}* {cards.subject(execution)}: {execution.state.words}"
+    return f"*{cards.subject(execution)}*: {execution.state.words}"
 
 
 def _verdict_line(verdict: Mapping[str, object]) -> str:

@@ -4,10 +4,11 @@
 understand (`Policy`, `Inventory`, `Catalog`).
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,9 +35,10 @@ from runbooks.remote import Host
 from safety.approval import Demand, Demands, parse_demand
 from safety.review import Policy
 from safety.roles import PERMISSIONS, Can, Directory, NoGroups, People, Permission, Place, Role
+from safety.sealing import Keyring, checked_name, parse_keyring
 from safety.token_bucket import Limits, Rate, parse_rate
 from storage.database import parse_url
-from storage.errors import ConfigurationError
+from storage.errors import ConfigurationError, Invalid
 from storage.records import Danger, Platform
 
 DEFAULT_DATABASE = "sqlite+aiosqlite:///handrail.db"
@@ -56,6 +58,7 @@ class Environment(BaseSettings):
     HANDRAIL_DATABASE_URL: SecretStr = SecretStr(DEFAULT_DATABASE)
     HANDRAIL_LISTEN: str = "127.0.0.1:3000"
     HANDRAIL_SECRET_KEY: SecretStr | None = None
+    HANDRAIL_SECRET_KEY_FILE: Path | None = None
 
 
 KNOWN = frozenset(Environment.model_fields)
@@ -75,6 +78,15 @@ def _duration(value: Any) -> Any:
             raise ValueError(f"{value!r} is negative")
         return length
     raise ValueError(f"{value!r} is not a duration: write 90s, 10m, 2h or 30d")
+
+
+def duration(text: str) -> timedelta | None:
+    """A duration as it is written in `handrail.yml`; None for what is none."""
+    try:
+        length: timedelta = _duration(text)
+    except ValueError:
+        return None
+    return length
 
 
 def _rates(value: Any) -> Any:
@@ -203,21 +215,46 @@ class ApprovalsPart(_Part):
     notify: PersonId | None = None
 
 
-class SshPart(_Part):
+def _secret_name(value: str) -> str:
+    try:
+        return checked_name(value)
+    except Invalid as error:
+        raise ValueError(error.message) from None
+
+
+class SecretPart(_Part):
+    """A stored secret, by its name; its value never stands in the file."""
+
+    secret: Annotated[str, AfterValidator(_secret_name)]
+
+
+class LoginPart(_Part):
+    """What we log in with: a key (from a file, or stored) with its passphrase, or a password."""
+
+    key_file: Path | None = None
+    key: SecretPart | None = None
+    passphrase: SecretPart | None = None
+    password: SecretPart | None = None
+
+    @property
+    def names_one(self) -> bool:
+        """Whether it says how to log in at all."""
+        return self.key_file is not None or self.key is not None or self.password is not None
+
+
+class SshPart(LoginPart):
     """How hosts are reached."""
 
     known_hosts: Path = Path("known_hosts")
     user: str = Field(default="ops", pattern=r"^[a-z_][a-z0-9_.-]{0,31}$")
-    key_file: Path | None = None
 
 
-class HostPart(_Part):
-    """One host."""
+class HostPart(LoginPart):
+    """One host. A login of its own stands in place of that of `ssh`, in whole."""
 
     address: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.:_-]{0,252}$")
     port: int = Field(default=22, ge=1, le=65535)
     user: str | None = Field(default=None, pattern=r"^[a-z_][a-z0-9_.-]{0,31}$")
-    key_file: Path | None = None
     platform: Annotated[Platform, BeforeValidator(_upper)] = Platform.LINUX
     tags: tuple[str, ...] = ()
     environment: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
@@ -296,7 +333,9 @@ class Settings:
     inventory: Inventory
     catalog: Catalog
     known_hosts: bytes
-    secret_key: SecretStr | None = None
+    keyring: Keyring = field(default_factory=Keyring)
+    key_file: Path | None = None  # where the keyring came from, if from a file
+    file_hash: str | None = None  # SHA-256 of handrail.yml; None where there is none
 
     def policy(self, directory: Directory | None = None) -> Policy:
         """What `safety` judges by."""
@@ -360,13 +399,24 @@ class Settings:
         password = parse_url(url).password
         if password:
             held += [url, str(password)]
-        if self.secret_key is not None:
-            held.append(self.secret_key.get_secret_value())
+        held += self.keyring.held()
         if self.slack is not None:
             for secret in (self.slack.bot_token, self.slack.signing_secret, self.slack.app_token):
                 if secret is not None:
                     held.append(secret.get_secret_value())
         return held
+
+    def secret_names(self) -> dict[str, list[str]]:
+        """The stored secrets that the file names, each with the places where it does."""
+        found: dict[str, list[str]] = {}
+        logins: dict[str, LoginPart] = {"ssh": self.file.ssh}
+        logins |= {f"hosts.{name}": part for name, part in self.file.hosts.items()}
+        for place, login in logins.items():
+            for what in ("key", "passphrase", "password"):
+                part: SecretPart | None = getattr(login, what)
+                if part is not None:
+                    found.setdefault(part.secret, []).append(f"{place}.{what}")
+        return found
 
     @property
     def groups(self) -> frozenset[str]:
@@ -387,6 +437,7 @@ def load(*, slack: bool = True, environment: Mapping[str, str] | None = None, ho
     tokens = _slack(env, complaints) if slack else None
     host, port = _listen(env.HANDRAIL_LISTEN, complaints)
     _database(env, complaints)
+    keyring = _keyring(env, complaints)
     file = _file(env.HANDRAIL_CONFIG, complaints, needed=hosts)
     folder = env.HANDRAIL_CONFIG.absolute().parent
     inventory, known = _hosts(file, folder, complaints) if hosts else (Inventory(), b"")
@@ -405,8 +456,17 @@ def load(*, slack: bool = True, environment: Mapping[str, str] | None = None, ho
         inventory=inventory,
         catalog=catalog,
         known_hosts=known,
-        secret_key=env.HANDRAIL_SECRET_KEY,
+        keyring=keyring,
+        key_file=env.HANDRAIL_SECRET_KEY_FILE,
+        file_hash=_hash_of(env.HANDRAIL_CONFIG),
     )
+
+
+def _hash_of(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def load_for_switch(environment: Mapping[str, str] | None = None) -> tuple[Settings, tuple[str, ...]]:
@@ -432,7 +492,7 @@ def load_for_switch(environment: Mapping[str, str] | None = None) -> tuple[Setti
         inventory=Inventory(),
         catalog=Catalog(entries={}),
         known_hosts=b"",
-        secret_key=env.HANDRAIL_SECRET_KEY,
+        keyring=_keyring(env, passed_over),
     )
     return settings, tuple(passed_over)
 
@@ -441,9 +501,12 @@ def held_secrets(environment: Mapping[str, str] | None = None) -> list[str]:
     """The secret values that are set, whether or not they are right: for logs made before `load`."""
     variables = os.environ if environment is None else environment
     secret = [name for name, field in Environment.model_fields.items() if "SecretStr" in str(field.annotation)]
-    return [variables[name].strip() for name in secret if name != _URL and variables.get(name, "").strip()]
+    held = [variables[name].strip() for name in secret if name != _URL and variables.get(name, "").strip()]
+    keys = re.split(r"[,\s]+", variables.get(_KEY, ""))  # it may hold several
+    return [*held, *(key.rstrip("=") for key in keys if key)]
 
 
+_KEY = "HANDRAIL_SECRET_KEY"
 _URL = "HANDRAIL_DATABASE_URL"  # its password is known once it was read
 
 
@@ -521,6 +584,25 @@ def _database(env: Environment, complaints: list[str]) -> None:
             complaints.append(f"HANDRAIL_DATABASE_URL: the folder {folder} does not exist. Make it, or name another.")
 
 
+def _keyring(env: Environment, complaints: list[str]) -> Keyring:
+    given, file = env.HANDRAIL_SECRET_KEY, env.HANDRAIL_SECRET_KEY_FILE
+    if given is not None and file is not None:
+        complaints.append("HANDRAIL_SECRET_KEY and HANDRAIL_SECRET_KEY_FILE are both set: which counts? Unset one.")
+        return Keyring()
+    if given is None and file is None:
+        return Keyring()
+    try:
+        if given is not None:
+            return parse_keyring(given.get_secret_value(), _KEY)
+        return parse_keyring((file or Path()).read_text(encoding="ascii"), f"HANDRAIL_SECRET_KEY_FILE ({file})")
+    except ConfigurationError as error:
+        complaints.extend(error.complaints)
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        complaints.append(f"HANDRAIL_SECRET_KEY_FILE: {file} cannot be read: {why}.")
+    return Keyring()
+
+
 def _file(path: Path, complaints: list[str], *, needed: bool) -> File:
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - it is a SafeLoader
@@ -575,6 +657,8 @@ def _complaint(path: Path, item: Any) -> str:
         return f"{path}: {where} is not a setting."
     if kind == "missing":
         return f"{path}: {where} is missing."
+    if kind == "model_type" and item["loc"][-1] in {"password", "key", "passphrase"}:
+        return f"{path}: {where}: name a stored secret, like {{secret: host/web-01}}; its value never stands here."
     if kind == "string_pattern_mismatch":
         return f"{path}: {where}: {item['input']!r} is not allowed here ({_meaning(item)})."
     return f"{path}: {where}: {message[:1].lower()}{message[1:]}."
@@ -595,14 +679,18 @@ def _meaning(item: Any) -> str:
 
 def _hosts(file: File, folder: Path, complaints: list[str]) -> tuple[Inventory, bytes]:
     known = _known_hosts(file, folder, complaints)
-    default_key = file.ssh.key_file
     hosts: list[Host] = []
     for name, part in file.hosts.items():
-        key = part.key_file or default_key
+        login: LoginPart = part if part.names_one else file.ssh
+        key = login.key_file
         if key is not None and not (folder / key).is_file():
             complaints.append(f"hosts.{name}: the key file {folder / key} does not exist.")
-        if key is None:
-            complaints.append(f"hosts.{name}: no key. Set ssh.key_file, or key_file for this host.")
+        if key is not None and login.key is not None:
+            complaints.append(f"hosts.{name}: key_file and key are both set: which counts? Leave one out.")
+        if not login.names_one:
+            complaints.append(
+                f"hosts.{name}: no key and no password. Set key_file, key or password, for this host or under ssh."
+            )
         hosts.append(
             Host(
                 name=name,
@@ -614,6 +702,9 @@ def _hosts(file: File, folder: Path, complaints: list[str]) -> tuple[Inventory, 
                 environment=part.environment,
                 services=frozenset(part.services),
                 key_file=folder / key if key is not None else None,
+                key=_named(login.key),
+                passphrase=_named(login.passphrase),
+                password=_named(login.password),
             )
         )
     lower = [host.name.lower() for host in hosts]
@@ -621,6 +712,10 @@ def _hosts(file: File, folder: Path, complaints: list[str]) -> tuple[Inventory, 
         f"hosts: '{name}' is there twice, in another case." for name in {n for n in lower if lower.count(n) > 1}
     ]
     return Inventory(hosts=tuple(hosts)), known
+
+
+def _named(part: SecretPart | None) -> str | None:
+    return part.secret if part is not None else None
 
 
 def _known_hosts(file: File, folder: Path, complaints: list[str]) -> bytes:

@@ -94,16 +94,6 @@ class Admission:
             message = f"You asked for exactly this already: #{duplicate.id} is {duplicate.state.words}."
             return Answer(message=message, execution=duplicate, duplicate=True)
         proposal = _requested(request, entry, params, hosts, now)
-        decision = review(
-            connection,
-            proposal,
-            self.policy,
-            now=now,
-            actor=request.actor,
-            origin=request.origin,
-            only=BEFORE_PLANNING,
-        )
-        refusal = decision.refusal
         execution = executions.create(
             connection,
             runbook=entry.name,
@@ -127,6 +117,16 @@ class Admission:
             retry_of=request.retry_of,
             request_id=request.request_id,
         )
+        decision = review(
+            connection,
+            replace(proposal, execution_id=execution.id),  # so that `why` finds what was decided at the door
+            self.policy,
+            now=now,
+            actor=request.actor,
+            origin=request.origin,
+            only=BEFORE_PLANNING,
+        )
+        refusal = decision.refusal
         audit.append(
             connection,
             at=now,
@@ -134,6 +134,7 @@ class Admission:
             actor=request.actor,
             origin=request.origin,
             execution_id=execution.id,
+            request=request.request_id,
             runbook=entry.name,
             params=values,
             hosts=list(names),

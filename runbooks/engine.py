@@ -27,14 +27,14 @@ from runbooks.consent import Consents, half_time
 from runbooks.execution import Stop, Tools, Walk, cancel_words, cancelled, end_execution, witness
 from runbooks.interruption import Interruptions, Stopped, where_it_stopped
 from runbooks.parameters import Parameters
-from runbooks.plans import StoredPlan, from_json, numbered
+from runbooks.plans import StoredPlan, from_json, numbered, secrets_of
 from runbooks.progress import BreakerMoved, LookRetried, SwitchStopped
 from runbooks.remote import Host, StopCord, Unreached
 from safety import circuit_breaker, kill_switch
 from safety.decision import Decision
 from safety.review import Policy
 from safety.roles import Lack, Permission
-from storage import approvals, audit, controls, executions
+from storage import approvals, audit, controls, credentials, executions
 from storage.database import surely
 from storage.errors import (
     HostError,
@@ -43,6 +43,7 @@ from storage.errors import (
     NotFound,
     NotPermitted,
     OperatorError,
+    PlanningFailed,
     StorageUnavailable,
     TooLate,
 )
@@ -179,6 +180,7 @@ class Engine:
             hosts = [self.tools.inventory.host(name) for name in execution.hosts]
             tell = partial(self._tell_retry, execution)
             plan = await self._look(execution, self.tools.planner.make_plan(entry, params, hosts, tell))
+            await self._require_secrets(plan)
         except (OperatorError, ValueError) as error:
             if isinstance(error, StorageUnavailable):
                 raise
@@ -195,6 +197,16 @@ class Engine:
             return
         stored = await self._write(self._admission.store_plan, execution, plan)
         await self._review(stored, plan, entry, params, hosts)
+
+    async def _require_secrets(self, plan: StoredPlan | None) -> None:
+        """Raises PlanningFailed rather than let a run end half way, at the first step whose secret isn't there."""
+        wanted = secrets_of(plan) if plan is not None else set[str]()
+        gone = await self._read(credentials.missing, wanted) if wanted else []
+        if gone:
+            names = ", ".join(f"'{name}'" for name in gone)
+            raise PlanningFailed(
+                f"The plan needs secrets that are not stored: {names}. Try `handrail secrets set NAME`."
+            )
 
     def _tell_retry(self, execution: Execution, unreached: Unreached) -> None:
         """The headline says why planning takes so long."""

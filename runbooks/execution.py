@@ -53,9 +53,18 @@ from runbooks.progress import (
 from runbooks.remote import Ended, Finished, Host, Line, Remote, RemoteCommand, StopCord, Stream
 from safety import circuit_breaker, kill_switch
 from safety.clock import Clock, words
+from safety.vault import NoVault, Opens
 from storage import approvals, audit, controls, executions
 from storage.database import Database, surely
-from storage.errors import ConnectionLost, HostError, HostUnreachable, LeaseLost, OperatorError, TooLate
+from storage.errors import (
+    ConnectionLost,
+    HostError,
+    HostUnreachable,
+    LeaseLost,
+    OperatorError,
+    SecretUnavailable,
+    TooLate,
+)
 from storage.records import (
     HANDRAIL,
     TRANSPORT,
@@ -111,6 +120,7 @@ class Tools:
     reporter: Reporter
     clock: Clock
     call_hosts: frozenset[str] = frozenset()
+    vault: Opens = field(default_factory=NoVault)
     closed: Callable[[Execution], str | None] = field(default=lambda execution: None)  # admission closed without SQL
 
 
@@ -571,8 +581,20 @@ class Walk:
                 return Result(state=StepState.SKIPPED, reason=f"not needed: {unless.title}", sent=False)
             if result.state is not StepState.FAILED or result.blind:
                 return result
-        finished = await self._remote(host, step.argv, step.sudo, step.timeout, cord, log_of, deadline)
+        try:
+            stdin = await self._input(step)
+        except SecretUnavailable as error:
+            return Result(state=StepState.FAILED, reason=error.message, sent=False)
+        finished = await self._remote(host, step.argv, step.sudo, step.timeout, cord, log_of, deadline, stdin=stdin)
         return self._judge_run(finished, step.allow_exit, cord)
+
+    async def _input(self, step: Run) -> bytes | None:
+        """The secret the step names, looked up now, as a line."""
+        name = step.secret
+        if name is None:
+            return None
+        secret = await surely(lambda: self.tools.vault.open(name), sleep=self.tools.clock.sleep)
+        return f"{secret.reveal()}\n".encode("utf-8", "surrogatepass")
 
     def _judge_run(self, finished: Finished, allow_exit: Sequence[int], cord: StopCord) -> Result:
         match finished.ended:
@@ -663,6 +685,7 @@ class Walk:
         log_of: "StepLog",
         deadline: float,
         printed: list[Line] | None = None,
+        stdin: bytes | None = None,
     ) -> Finished:
         left = max(0.1, deadline - self.tools.clock.monotonic())
 
@@ -671,11 +694,10 @@ class Walk:
             if printed is not None and line.stream is Stream.OUT:
                 printed.append(line)
 
+        line = shell_line(argv, sudo=sudo)
         return await self.tools.remote.run(
             host,
-            RemoteCommand(
-                line=shell_line(argv, sudo=sudo), timeout=min(timeout, left), max_lines=MOST_LINES, patient=False
-            ),
+            RemoteCommand(line=line, timeout=min(timeout, left), max_lines=MOST_LINES, stdin=stdin, patient=False),
             cord=cord,
             on_line=on_line,
             on_group=log_of.note_group,

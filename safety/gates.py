@@ -167,7 +167,7 @@ def blast_radius(proposal: Proposal, facts: Facts) -> Verdict:
     if facts.right.lacks is Lack.SIZE:
         return _refuse("blast radius", facts.right.reason, rule=facts.right.rule)
     most = min(proposal.max_hosts, facts.right.max_hosts or proposal.max_hosts)
-    return _allow("blast radius", f"{hosts} of at most {most} hosts")
+    return _allow("blast radius", f"{hosts} of at most {most} {'host' if most == 1 else 'hosts'}")
 
 
 def rate_limit(proposal: Proposal, facts: Facts) -> Verdict:

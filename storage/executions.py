@@ -249,6 +249,7 @@ def move(
 
     An ending releases owner and lease; its audit entry carries a hash over the step runs.
     """
+    before = _left_state(connection, execution_id, leaving)
     statement = (
         update(t.executions)
         .where(t.executions.c.id == execution_id, t.executions.c.state.in_([s.value for s in leaving]))
@@ -276,6 +277,7 @@ def move(
         actor=actor,
         origin=origin,
         execution_id=execution_id,
+        before=before,
         runbook=execution.runbook,
         hosts=list(execution.hosts),
         fingerprint=execution.fingerprint,
@@ -283,6 +285,14 @@ def move(
         **proof,
     )
     return execution
+
+
+def _left_state(connection: Connection, execution_id: int, leaving: Collection[State]) -> str | None:
+    """The state it is about to leave; asked only where it may be one of several."""
+    if len(leaving) == 1:
+        return next(iter(leaving)).value
+    found: str | None = connection.scalar(select(t.executions.c.state).where(t.executions.c.id == execution_id))
+    return found
 
 
 def steps_hash(connection: Connection, execution_id: int) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from safety.redaction.blocks import Blocks
 from safety.redaction.forms import FORMS, account_files
-from safety.redaction.known import pattern_of
+from safety.redaction.known import Known
 from safety.redaction.names import MASK
 from safety.redaction.shapes import LONG_RUN, Span, tokens
 
@@ -35,7 +35,11 @@ class Redactor:
     """Masks secrets. `secrets` are exact values we hold; those shorter than six characters are ignored."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._known = pattern_of(secrets)
+        self._known = Known(secrets)
+
+    def hold(self, secret: str) -> None:
+        """Mask this value, too, from now on: also in streams that are open already."""
+        self._known.add(secret)
 
     def redact(self, text: str) -> Redacted:
         """A whole text, with its line ends as they were. Never raises."""
@@ -147,7 +151,7 @@ _WORDS = _fewest(
 class _Lines:
     """The lines of one text, in order."""
 
-    def __init__(self, known: re.Pattern[str] | None) -> None:
+    def __init__(self, known: Known) -> None:
         self._known = known
         self._blocks = Blocks()
 
@@ -187,12 +191,13 @@ class _Lines:
             found.extend(account_files(line))
         if LONG_RUN.search(line):
             found.extend(tokens(line))
-        if self._known is not None:
+        if self._known.pattern is not None:
             found.extend(self._held(line))
         return found
 
     def _held(self, line: str) -> list[Span]:
-        return [match.span() for match in self._known.finditer(line)] if self._known else []
+        pattern = self._known.pattern
+        return [match.span() for match in pattern.finditer(line)] if pattern else []
 
 
 def _has_words(lower: str) -> bool:

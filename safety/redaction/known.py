@@ -15,6 +15,20 @@ from xml.sax.saxutils import escape
 SHORTEST = 6  # characters; shorter values would mask half of every text
 
 
+class Known:
+    """The values we hold. More may come while texts are being read; they count from then on."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._values = set(secrets)
+        self.pattern = pattern_of(self._values)
+
+    def add(self, secret: str) -> None:
+        """One more."""
+        if secret not in self._values:
+            self._values.add(secret)
+            self.pattern = pattern_of(self._values)
+
+
 def pattern_of(secrets: Iterable[str]) -> re.Pattern[str] | None:
     """One pattern that finds every form of every value, longest first; None if there is nothing to look for."""
     found = {form for secret in secrets for form in forms(secret)}

@@ -279,7 +279,8 @@ async def test_verify_names_what_was_changed_and_misses_a_head_that_is_gone(data
     assert (await shell.verify(whole.head, environment)).ok
     gone = await shell.verify("f" * 64, environment)
     assert gone.problems == (
-        f"no entry has the given head {'f' * 64}: history was rewritten, or it is another database",
+        f"no entry has the given head {'f' * 64}: history was rewritten, the newest entries were cut off, or it is "
+        "another database",
     )
 
 
@@ -296,6 +297,22 @@ def test_audit_verify_prints_json_and_exits_by_what_it_found(tmp_path: Path) -> 
     assert (good.returncode, json.loads(good.stdout)["ok"]) == (0, True)
     bad = handrail("audit", "verify", "--against", "0" * 63 + "1", "--json", cwd=tmp_path)
     assert (bad.returncode, json.loads(bad.stdout)["ok"]) == (1, False)
+
+
+def test_an_export_goes_to_standard_output_and_is_checked_without_a_database(tmp_path: Path) -> None:
+    a_database(tmp_path)
+    handrail("killswitch", "global", "on", "why", cwd=tmp_path)
+    made = handrail("audit", "export", "--since", "1h", "--kind", "killswitch", cwd=tmp_path)
+    assert (made.returncode, len(made.stdout.splitlines())) == (0, 2)
+    (tmp_path / "export.jsonl").write_text(made.stdout)
+    (tmp_path / "handrail.db").unlink()
+    good = handrail("audit", "verify", "--file", "export.jsonl", cwd=tmp_path)
+    assert (good.returncode, "verifies" in good.stdout) == (0, True)
+    (tmp_path / "export.jsonl").write_text(made.stdout.replace("why", "why not"))
+    bad = handrail("audit", "verify", "--file", "export.jsonl", "--json", cwd=tmp_path)
+    assert (bad.returncode, json.loads(bad.stdout)["ok"]) == (1, False)
+    for words in (("verify", "--against", "newest"), ("export", "--since", "someday")):
+        assert handrail("audit", *words, cwd=tmp_path).returncode == 2
 
 
 # --- kill switches ----------------------------------------------------------------------------------------------------

@@ -1,8 +1,10 @@
 """Settings: everything wrong is said at once, and what is right becomes values the rooms understand."""
 
+import base64
 import os
 import re
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from bot import settings
 from bot.settings import Settings
 from safety.approval import Demand
 from safety.roles import PERMISSIONS, Can, Permission, Role
+from safety.sealing import new_key, parse_key
 from storage.errors import ConfigurationError
 from storage.records import Consent, Danger, Platform
 
@@ -195,10 +198,93 @@ def test_a_kill_switch_survives_a_broken_file(folder: Path) -> None:
 
 def test_every_secret_is_known_to_the_redaction(folder: Path) -> None:
     url = "postgresql://handrail:pass-of-the-database@db.example/handrail"
-    found = loaded(folder, "", HANDRAIL_DATABASE_URL=url, SLACK_APP_TOKEN="xapp-1-local", HANDRAIL_SECRET_KEY="k" * 32)
-    expected = {*GOOD.values(), url, "pass-of-the-database", "xapp-1-local", "k" * 32}
-    assert set(found.secrets()) == expected
-    assert not any(secret in repr(found) for secret in expected)
+    keys = [new_key(), new_key()]
+    found = loaded(
+        folder, "", HANDRAIL_DATABASE_URL=url, SLACK_APP_TOKEN="xapp-1-local", HANDRAIL_SECRET_KEY=", ".join(keys)
+    )
+    expected = {*GOOD.values(), url, "pass-of-the-database", "xapp-1-local", *(key.rstrip("=") for key in keys)}
+    assert expected <= set(found.secrets())
+    assert not any(secret in repr(found) for secret in found.secrets())
+
+
+# Fixed, because it is part of tests' names.
+KEY = base64.urlsafe_b64encode(sha256(b"a key").digest()).decode()
+
+
+@pytest.mark.parametrize(
+    ("given", "part"),
+    [
+        ("correct horse battery staple", "is not 32 bytes in base64 or hexadecimal"),
+        ("k" * 32, "is not 32 bytes"),
+        ("0" * 64, "its bytes repeat"),
+        ("ab" * 32, "its bytes repeat"),
+        (base64.b64encode(b"thirty-two letters of plain text").decode(), "made of text"),
+        (f"{KEY},{KEY}", "holds a key twice"),
+        (f"{KEY},short", "key 2 of HANDRAIL_SECRET_KEY"),
+        (",", "holds no key"),
+    ],
+)
+def test_a_weak_key_is_refused_in_words_that_do_not_repeat_it(folder: Path, given: str, part: str) -> None:
+    said = complaints(folder, "", HANDRAIL_SECRET_KEY=given)
+    assert any(part in complaint for complaint in said), said
+    assert not any(piece in complaint for complaint in said for piece in given.split(",") if len(piece) > 5)
+
+
+def test_a_key_may_stand_in_a_file_with_others(folder: Path) -> None:
+    file = folder / "key"
+    file.write_text(f"# since spring\n{KEY}\n{new_key()}\n")
+    found = loaded(folder, "", HANDRAIL_SECRET_KEY_FILE=str(file))
+    assert len(found.keyring.keys) == 2
+    assert found.keyring.ids[0] == parse_key(KEY).id
+    said = complaints(folder, "", HANDRAIL_SECRET_KEY_FILE=str(file), HANDRAIL_SECRET_KEY=KEY)
+    assert any("both set" in complaint for complaint in said)
+    said = complaints(folder, "", HANDRAIL_SECRET_KEY_FILE=str(folder / "none"))
+    assert any("cannot be read" in complaint for complaint in said)
+
+
+@pytest.mark.parametrize("spelt", [KEY, KEY.rstrip("="), KEY.translate(str.maketrans("-_", "+/"))])
+def test_a_key_is_the_same_in_every_spelling(spelt: str) -> None:
+    assert parse_key(spelt).id == parse_key(KEY).id
+    assert parse_key(base64.urlsafe_b64decode(KEY).hex()).id == parse_key(KEY).id
+
+
+LOGINS = """
+ssh: {key_file: key}
+hosts:
+  by-default: {address: 192.0.2.1}
+  by-password: {address: 192.0.2.2, password: {secret: host/two/password}}
+  by-key: {address: 192.0.2.3, key: {secret: ours}, passphrase: {secret: ours/passphrase}}
+"""
+
+
+def test_a_host_names_the_secrets_it_is_reached_with(folder: Path) -> None:
+    (folder / "key").write_text("")
+    (folder / "known_hosts").write_text("")
+    found = loaded(folder, LOGINS)
+    by = {host.name: (host.key_file, host.key, host.passphrase, host.password) for host in found.inventory.hosts}
+    assert by == {
+        "by-default": (folder / "key", None, None, None),
+        "by-password": (None, None, None, "host/two/password"),
+        "by-key": (None, "ours", "ours/passphrase", None),
+    }
+    assert found.secret_names()["ours"] == ["hosts.by-key.key"]
+
+
+@pytest.mark.parametrize(
+    ("host", "part"),
+    [
+        ("password: hunter2hunter2", "hosts.a.password: name a stored secret"),
+        ("password: {secret: 'a b'}", "is no name for a secret"),
+        ("key_file: key, key: {secret: x}", "both set"),
+        ("passphrase: {secret: x}", "no key and no password"),
+    ],
+)
+def test_a_login_that_cannot_be_is_said_without_its_value(folder: Path, host: str, part: str) -> None:
+    (folder / "key").write_text("")
+    (folder / "known_hosts").write_text("")
+    said = complaints(folder, f"hosts: {{a: {{address: 192.0.2.1, {host}}}}}")
+    assert any(part in complaint for complaint in said), said
+    assert "hunter2" not in " ".join(said)
 
 
 def test_the_name_of_a_sqlite_file_is_no_secret(folder: Path) -> None:

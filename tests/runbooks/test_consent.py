@@ -1,6 +1,7 @@
 """Who may consent to what, how many must, and what becomes of it: on both databases, by the engine's own doors."""
 
 import asyncio
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -112,6 +113,22 @@ async def test_of_a_hundred_clicks_of_two_people_one_gives_it(database: Database
         found = await kinds(database, number)
         assert (found.count("approval.vote"), found.count("approval.given")) == (1, 1)
         assert house.remote.count("touch") == 2, "it ran once"
+
+
+async def test_of_a_hundred_clicks_in_three_processes_one_gives_it(database: Database, migrated_url: str) -> None:
+    async with a_house_of_ours(database, change=wanting(runbooks={"drain": asks(2)})) as house:
+        number = await waits(house)
+        pipe = asyncio.subprocess.PIPE
+        line = (sys.executable, "-m", "tests.runbooks.voters", migrated_url, str(number))
+        voters = [await asyncio.create_subprocess_exec(*line, stdin=pipe, stdout=pipe) for _ in range(3)]
+        ready = [await asyncio.wait_for(voter.stdout.readline(), 60) for voter in voters if voter.stdout is not None]
+        assert ready == [b"ready\n"] * 3
+        said = await asyncio.gather(*(voter.communicate(b"go\n") for voter in voters))
+        assert sum(int(out) for out, _ in said) == 2
+        assert (await house.reaches(number)).state is State.SUCCEEDED
+        found = await kinds(database, number)
+        assert (found.count("approval.vote"), found.count("approval.given")) == (1, 1)
+        assert house.remote.count("touch") == 2
 
 
 async def test_a_hundred_clicks_of_one_person_are_one_yes(database: Database) -> None:

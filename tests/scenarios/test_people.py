@@ -160,7 +160,7 @@ async def test_can_prints_the_whole_decision_and_runs_nothing(running: Demo) -> 
     for line in (
         "permission: allow (NOC) `roles:UBOB can`",
         "kill switch: allow (not engaged)",
-        "blast radius: allow (1 of at most 1 hosts)",
+        "blast radius: allow (1 of at most 1 host)",
         "cooldown: allow",
         "circuit breaker: allow",
         "approval: allow (not needed)",
@@ -288,6 +288,17 @@ async def test_lists_and_near_misses_show_only_one_s_own_runbooks(running: Demo)
     assert "#1" in await told(running, "dave", "/runbook history")
     assert "#1" not in await told(running, "bob", "/runbook status")
     assert "#1" in await told(running, "bob", "/runbook status 1"), "reading one is never limited"
+
+
+async def test_why_says_which_line_refused_at_the_door(running: Demo) -> None:
+    change(running, can={"UBOB": BOB_S})
+    workspace = running.workspace
+    await workspace.command("bob", "incidents", "/runbook restart nginx on web-02")
+    await seen(running, "refused by the permission gate")
+    said = await told(running, "bob", "/runbook why 1")
+    assert "*#1 restart-service nginx settle=5 on web-02*: refused" in said
+    assert "permission: refuse (web-02 is outside of the rights given (NOC)" in said
+    assert "`roles:UBOB can.hosts`" in said
 
 
 async def test_why_names_the_lines_that_decided(running: Demo) -> None:
