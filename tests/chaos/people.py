@@ -23,6 +23,8 @@ MOST_UNDER_WAY = 6
 """Requests and clicks that are on their way at once."""
 BETWEEN_REQUESTS = 0.3
 """Seconds at least: with more, Slack's own pace would let what must be said pile up."""
+PATIENCE = 5.0
+"""Seconds before anybody presses the same button again."""
 
 # How often each runbook is asked for, on how many hosts at most.
 RUNBOOKS = {
@@ -113,6 +115,8 @@ class People:
     switches: dict[str, float] = field(default_factory=dict)
     asked: int = 0
     _asked_at: float = 0.0
+    _slowness: float = 0.0  # seconds that the last acknowledgement took
+    _pressed: dict[tuple[str, str], float] = field(default_factory=dict)
     _offers: dict[str, tuple[Message, tuple[Offer, ...]]] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -124,7 +128,8 @@ class People:
                     task = asyncio.create_task(self._act())
                     self._tasks.add(task)
                     task.add_done_callback(self._tasks.discard)
-                await asyncio.sleep(self.chance.uniform(0.02, 0.4))
+                # Who waits for an answer does not go on at full speed.
+                await asyncio.sleep(self.chance.uniform(0.02, 0.4) + 2 * self._slowness)
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -175,6 +180,7 @@ class People:
         self._route()
         channel = self.chance.choice(list(CHANNELS.values()))
         ack = await self.workspace.command(who, channel, text)
+        self._slowness = ack.elapsed
         self.done.append(Done(who=who, what=text, ack=ack, tag=tag))
         if twice:
             await self.workspace.command(who, channel, text, trigger_id=ack.trigger_id)
@@ -206,10 +212,16 @@ class People:
         offers = [o for o in self.offers() if o.kind in tempting]
         # Mostly what is open; of the rest the newest, now and then a button that no longer means anything.
         stale = [] if self.is_closing or self.chance.random() < 0.8 else offers[-30:]
-        recent = [o for o in offers if o.execution in self.open] + stale
+        now = time.monotonic()
+        recent = [
+            offer
+            for offer in [*(o for o in offers if o.execution in self.open), *stale]
+            if now - self._pressed.get((offer.message.ts, offer.label), -PATIENCE) >= PATIENCE
+        ]
         if not recent:
             return
         chosen = self.chance.choices(recent, [tempting[offer.kind] for offer in recent])[0]
+        self._pressed[chosen.message.ts, chosen.label] = now
         if chosen.kind == "Approve":
             await self._approve(chosen)
         else:
@@ -242,6 +254,7 @@ class People:
         self._route()
         before = self._told(who, offer)
         ack = await self.workspace.click(who, offer.message, offer.label, block_id=offer.block)
+        self._slowness = ack.elapsed
         otherwise = self._told(who, offer) > before
         self.done.append(Done(who=who, what=offer.label, ack=ack, execution=offer.execution, told_otherwise=otherwise))
 
