@@ -47,7 +47,7 @@ NOTICED = {"sqlite": 10.0, "postgresql": 16.0}
 FULL = 20.0
 """Seconds the people get, at most, to have enough in flight."""
 QUIET_EVERY = 10
-QUIET = 120.0
+QUIET = 240.0
 """Seconds in which everything comes to its end once nothing new is begun."""
 OWN_FAULTS = re.compile(
     r"walk_broke|carrying_failed|round_failed|request_failed|event_not_reported|outbox_(turn|round)_failed"

@@ -55,7 +55,7 @@ TEMPTING = {
     "Continue after": 3.0,
 }
 # Once they only bring to an end what is open: nothing new is begun.
-CLOSING = {"Approve": 8.0, "Confirm": 8.0, "Deny": 1.0, "Resume": 3.0, "Give up": 6.0, "Run step": 5.0}
+CLOSING = {"Approve": 8.0, "Confirm": 8.0, "Deny": 1.0, "Resume": 3.0, "Give up": 6.0, "Run step": 5.0, "Cancel": 0.5}
 
 
 @dataclass(frozen=True, kw_only=True)
