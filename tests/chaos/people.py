@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from bot.playground.delivery import Ack
@@ -83,6 +84,7 @@ class Done:
     tag: str | None = None
     execution: int | None = None
     told_otherwise: bool = False  # who clicked was told that it is not stored yet
+    at: datetime = datetime.min.replace(tzinfo=UTC)  # when it was clicked
 
     @property
     def is_stored(self) -> bool:
@@ -252,11 +254,13 @@ class People:
 
     async def _click(self, who: str, offer: Offer) -> None:
         self._route()
-        before = self._told(who, offer)
+        before, at = self._told(who, offer), datetime.now(UTC)
         ack = await self.workspace.click(who, offer.message, offer.label, block_id=offer.block)
         self._slowness = ack.elapsed
         otherwise = self._told(who, offer) > before
-        self.done.append(Done(who=who, what=offer.label, ack=ack, execution=offer.execution, told_otherwise=otherwise))
+        self.done.append(
+            Done(who=who, what=offer.label, ack=ack, execution=offer.execution, told_otherwise=otherwise, at=at)
+        )
 
     def _told(self, who: str, offer: Offer) -> int:
         heard = self.workspace.ephemeral(who, offer.message.channel)

@@ -201,9 +201,13 @@ def the_approvals(found: Found, done: Sequence[Done], memory: Memory) -> Iterato
             yield f"approval {number} was {state} and is gone"
         elif ApprovalState(state) in DECIDED and (row["state"], row["decided_by"]) != (state, by):
             yield f"approval {number} was {state} by {by} and is {row['state']} by {row['decided_by']}"
-    waiting = {row["execution_id"] for row in found.approvals.values() if row["state"] == ApprovalState.WAITING.value}
+    waiting = {
+        row["execution_id"]: row["requested_at"]
+        for row in found.approvals.values()
+        if row["state"] == ApprovalState.WAITING.value
+    }
     asking = {row["id"] for row in found.in_state(State.AWAITING_APPROVAL)}
-    for number in waiting ^ asking:
+    for number in waiting.keys() ^ asking:
         yield f"#{number} is {found.executions[number]['state']}; an approval waits: {number in waiting}"
     given = {row["execution_id"] for row in found.approvals.values() if row["state"] == ApprovalState.GIVEN.value}
     for row in found.steps:
@@ -214,7 +218,8 @@ def the_approvals(found: Found, done: Sequence[Done], memory: Memory) -> Iterato
     for click in done:
         if click.what not in {"Approve", "Confirm"} or found.requests.get(click.key) != "handled":
             continue
-        if click.execution in waiting and click.execution not in found.said_no:
+        asked_at = waiting.get(click.execution or 0)
+        if asked_at is not None and asked_at < click.at and click.execution not in found.said_no:
             yield f"#{click.execution} still waits although the click of {click.who} was handled"
 
 

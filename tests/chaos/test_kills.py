@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.chaos import kills, proof
 from tests.chaos.hosts import Ledger
 from tests.chaos.kills import Totals
 from tests.chaos.people import Done
+from tests.fakes import START
 from tests.postgres import missing
 from tests.system import openssh
 from tests.system.serving import require_program
@@ -102,8 +104,14 @@ WELL = proof.Found(
     hashes={1: "p"},
 )
 ASKED = Done(who="bob", what="/runbook quick r1", ack=Ack(status=200, trigger_id="t1"), tag="r1")
-CLICKED = Done(who="carol", what="Approve", ack=Ack(status=200, trigger_id="t2"), execution=1)
-APPROVAL = {"id": 1, "execution_id": 1, "state": "waiting", "decided_by": None}
+CLICKED = Done(who="carol", what="Approve", ack=Ack(status=200, trigger_id="t2"), execution=1, at=START)
+APPROVAL = {
+    "id": 1,
+    "execution_id": 1,
+    "state": "waiting",
+    "decided_by": None,
+    "requested_at": START - timedelta(seconds=5),
+}
 BUSY = execution(state="running", owner="77-abc")
 
 
@@ -191,6 +199,8 @@ def test_a_click_that_was_handled_and_decided_nothing_is_said() -> None:
     )
     assert seen(waiting, "", None) == ""
     assert "still waits although the click of carol was handled" in seen(waiting, "", None, CLICKED)
+    of_an_earlier_request = replace(CLICKED, at=START - timedelta(seconds=9))
+    assert seen(waiting, "", None, of_an_earlier_request) == ""
 
 
 def test_an_execution_of_a_process_that_is_gone_is_ownerless() -> None:
