@@ -84,7 +84,7 @@ class Done:
     tag: str | None = None
     execution: int | None = None
     told_otherwise: bool = False  # who clicked was told that it is not stored yet
-    at: datetime = datetime.min.replace(tzinfo=UTC)  # when it was clicked
+    at: datetime | None = None  # when it was clicked
 
     @property
     def is_stored(self) -> bool:

@@ -219,7 +219,9 @@ def the_approvals(found: Found, done: Sequence[Done], memory: Memory) -> Iterato
         if click.what not in {"Approve", "Confirm"} or found.requests.get(click.key) != "handled":
             continue
         asked_at = waiting.get(click.execution or 0)
-        if asked_at is not None and asked_at < click.at and click.execution not in found.said_no:
+        if asked_at is None or click.at is None or click.at < asked_at:
+            continue
+        if click.execution not in found.said_no:
             yield f"#{click.execution} still waits although the click of {click.who} was handled"
 
 
