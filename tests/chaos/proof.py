@@ -233,7 +233,8 @@ def the_locks(found: Found) -> Iterator[str]:
     for lock in found.locks:
         held[lock["execution_id"]].add(lock["host"])
         holder = found.executions[lock["execution_id"]]
-        waits_first = holder["state"] == State.AWAITING_APPROVAL.value and holder["rolls_back"] is None
+        never_ran = holder["started_at"] is None and holder["rolls_back"] is None
+        waits_first = holder["state"] == State.AWAITING_APPROVAL.value and never_ran
         if holder["state"] not in UNFINISHED or waits_first:
             yield f"{lock['host']} is held by #{holder['id']}, which is {holder['state']}"
     for row in found.in_state(State.RUNNING, State.INTERRUPTED):
