@@ -17,6 +17,7 @@ import json
 import os
 import random
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -474,6 +475,8 @@ def main() -> int:
     print(f"totals in {state}, the installation in {folder}", flush=True)
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         os.environ.pop(name, None)  # the Slack client would send loopback traffic through a proxy
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell in the background had them ignored
+        signal.signal(number, signal.default_int_handler)
     try:
         asyncio.run(run(totals, folder, state))
     except* Broken as broken:
