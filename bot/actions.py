@@ -9,9 +9,9 @@ from bot.modals import OpensViews
 from runbooks.answer import Answer
 from runbooks.engine import Engine
 from safety.roles import Permission
-from storage import executions
-from storage.errors import Invalid, NotFound
-from storage.records import Actor, Origin, Received
+from storage import controls, executions
+from storage.errors import Invalid, NotFound, TooLate
+from storage.records import Actor, Origin, Received, Scope
 
 PREFIX = "handrail:"
 
@@ -38,12 +38,21 @@ class Actions:
         self.submissions: Mapping[str, Callable[[int, str | None, Actor], Awaitable[Message | None]]] = {
             "deny": self._denied
         }
+        # These are about a kill switch: their value is its kind and name.
+        self.switches: Mapping[str, Callable[[Scope, str, Received], Awaitable[Message | None]]] = {
+            "release": self._ask_to_release
+        }
+        self.switch_submissions: Mapping[str, Callable[[Scope, str, Received], Awaitable[Message | None]]] = {
+            "release": self._release
+        }
 
     async def answer(self, received: Received) -> Message | None:
         """Carry it out; what to say privately, or None. Raises OperatorError."""
         if received.kind == "view":
             return await self._submitted(received)
         verb = received.text.removeprefix(PREFIX)
+        if verb in self.switches:
+            return await self.switches[verb](*_switch_of(received), received)
         if verb not in self.verbs:
             raise NotFound("This button is of another version of Handrail. Use the slash command instead.")
         try:
@@ -56,6 +65,8 @@ class Actions:
 
     async def _submitted(self, received: Received) -> Message | None:
         verb = str(received.payload.get("verb", "")).removeprefix(PREFIX)
+        if verb in self.switch_submissions:
+            return await self.switch_submissions[verb](*_switch_of(received), received)
         if verb not in self.submissions:
             raise NotFound("This form is of another version of Handrail. Use the slash command instead.")
         try:
@@ -71,6 +82,30 @@ class Actions:
         if not trigger or execution is None or not self.engine.may_deny(execution, received.actor):
             return False
         return await self.views.open(str(trigger), modals.deny(execution, received.channel))
+
+    async def _ask_to_release(self, scope: Scope, subject: str, received: Received) -> Message | None:
+        """A modal asks for the reason, which a release needs; where it can't be shown, the slash command is named."""
+        await self.engine.require(received.actor, Permission.RELEASE, "release a kill switch", Origin.BUTTON)
+        engaged = await self.engine.tools.database.read(controls.engaged)
+        switch = next((one for one in engaged if (one.scope, one.subject) == (scope, subject)), None)
+        if switch is None:
+            raise TooLate("That kill switch is not engaged any more. `/killswitch status` lists those that are.")
+        trigger = str(received.payload.get("trigger_id") or "")
+        if trigger and await self.views.open(trigger, modals.release(switch, received.channel)):
+            return None
+        return blocks.spoken(f"Why is it safe again? Say `/killswitch {switch.words} off REASON`.")
+
+    async def _release(self, scope: Scope, subject: str, received: Received) -> Message | None:
+        return _private(
+            await self.engine.release(
+                scope=scope,
+                subject=subject,
+                actor=received.actor,
+                reason=received.text.strip() or None,
+                origin=Origin.MODAL,
+                channel=received.channel,
+            )
+        )
 
     async def _approve(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
         await self.engine.approve(execution_id, actor, mark=mark)
@@ -115,6 +150,14 @@ class Actions:
         if plan is None:
             return blocks.spoken(f"#{execution_id} has no plan: it is {execution.state.words}.")
         return cards.plan_messages(execution, plan)[0]
+
+
+def _switch_of(received: Received) -> tuple[Scope, str]:
+    """Kind and name of the switch that a button or form is about; raises Invalid."""
+    kind, _, subject = str(received.payload.get("value", "")).partition(" ")
+    if kind not in set(Scope) or bool(subject) == (kind == Scope.GLOBAL):
+        raise Invalid("This button does not say which kill switch it is about. Use `/killswitch`.")
+    return Scope(kind), subject
 
 
 def _private(answer: Answer) -> Message:

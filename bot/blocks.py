@@ -31,6 +31,7 @@ MOST_BLOCKS = 48  # Slack takes 50; two are left for what the sender may add
 MOST_TEXT = 11_500  # Slack takes some 13,000 over all blocks of a message
 LONGEST_TEXT = 3_900  # Slack takes 4,000 when a message is edited
 LONGEST_SECTION = 2_900  # Slack takes 3,000
+LONGEST_VALUE = 2_000  # of a button
 LONGEST_INLINE = 300
 LONGEST_LINE = 400
 LONGEST_COMMAND = 10_000
@@ -264,6 +265,7 @@ LABELS = {
     "again": "Run it again",
     "after": "Continue after it",
     "plan": "Show plan",
+    "release": "Release",
 }
 _BOUND = {"approve", "confirm", "again", "after"}
 """What is decided about exactly what was shown."""
@@ -319,6 +321,23 @@ def _button(verb: str, execution_id: int, fingerprint: str | None) -> dict[str, 
             "deny": {"type": "plain_text", "text": "Not now"},
         }
     return button
+
+
+def release_button(switch: KillSwitch, place: int = 0) -> list[Block]:
+    """A row with the one button of an engaged kill switch; who may not release it is told so by the click.
+
+    `place` tells several rows of one message apart.
+    """
+    if units(switch.words) > LONGEST_VALUE:
+        return []
+    button = {
+        "type": "button",
+        "action_id": "handrail:release",
+        "text": {"type": "plain_text", "text": LABELS["release"]},
+        "value": switch.words,
+        "accessibility_label": clip(f"Release the kill switch {switch.words}", 75),
+    }
+    return [{"type": "actions", "block_id": f"handrail:switch:{place}", "elements": [button]}]
 
 
 # --- answers to questions ---------------------------------------------------------------------------------------------
@@ -382,7 +401,10 @@ def switch_list(switches: Sequence[KillSwitch]) -> Message:
     if not switches:
         return plain("No kill switch is engaged.")
     lines = [switch_line(switch) for switch in switches]
-    return message(_plain_lines(lines), paragraphs(lines))
+    rows: list[Block] = []
+    for place, switch in enumerate(switches[:20]):
+        rows += [section(switch_line(switch)), *release_button(switch, place)]
+    return message(_plain_lines(lines), [*rows, *paragraphs(lines[20:])])
 
 
 def switch_line(switch: KillSwitch) -> str:

@@ -32,6 +32,7 @@ from bot.blocks import (
     newest,
     ours,
     paragraphs,
+    release_button,
     section,
     units,
     who,
@@ -756,9 +757,8 @@ def switch_engaged(event: SwitchEngaged) -> Message:
         *_affected("Waiting", event.waiting),
         f"Release it with `/killswitch {name} off REASON`.",
     ]
-    return message(
-        f"Kill switch engaged: {name} by {inline(event.actor.name or event.actor.id, 80)}", paragraphs(lines)
-    )
+    head = f"Kill switch engaged: {name} by {inline(event.actor.name or event.actor.id, 80)}"
+    return message(head, [*paragraphs(lines), *release_button(switch)])
 
 
 def _affected(what: str, executions: Sequence[Execution]) -> list[str]:
@@ -835,7 +835,8 @@ def switch_reminded(switch: KillSwitch, now: datetime) -> Message:
     since = duration((now - switch.engaged_at).total_seconds())
     head = f"The kill switch ({inline(switch.words, 200)}) is still engaged, since {since}"
     why = inline(switch.reason, 300) if switch.reason else "no reason given"
-    return message(head, [section(f":octagonal_sign: *{head}*"), section(f"By {who(switch.engaged_by)}: {why}")])
+    said = section(f"By {who(switch.engaged_by)}: {why}")
+    return message(head, [section(f":octagonal_sign: *{head}*"), said, *release_button(switch)])
 
 
 def moved_elsewhere(execution_id: int, asked_in: str, link: str | None) -> Message:

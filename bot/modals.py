@@ -11,8 +11,8 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import cards
-from bot.blocks import LABELS, section
-from storage.records import Execution
+from bot.blocks import LABELS, section, switch_line
+from storage.records import Execution, KillSwitch
 
 log = structlog.get_logger(__name__)
 
@@ -20,6 +20,7 @@ PATIENCE = 2.5
 """Seconds to open one: after three, Slack takes the click's trigger no more."""
 LONGEST_REASON = 600
 DENY = "handrail:deny"
+RELEASE = "handrail:release"
 
 
 class OpensViews(Protocol):
@@ -51,19 +52,47 @@ class Modals:
 
 def deny(execution: Execution, channel: str | None) -> Mapping[str, Any]:
     """Why not? The reason may be left out."""
+    return _reason_for(
+        DENY,
+        value=str(execution.id),
+        channel=channel,
+        title=f"Deny #{execution.id}",
+        label=LABELS["deny"],
+        said=f"*{cards.subject(execution)}* will not be run.",
+        is_optional=True,
+    )
+
+
+def release(switch: KillSwitch, channel: str | None) -> Mapping[str, Any]:
+    """Why is it safe again? Without a reason it stays engaged."""
+    return _reason_for(
+        RELEASE,
+        value=switch.words,
+        channel=channel,
+        title="Release a kill switch",
+        label=LABELS["release"],
+        said=f"{switch_line(switch)}\nWhat it holds may go on once it is released.",
+        is_optional=False,
+    )
+
+
+def _reason_for(
+    verb: str, *, value: str, channel: str | None, title: str, label: str, said: str, is_optional: bool
+) -> Mapping[str, Any]:
+    """One question: the reason."""
     return {
         "type": "modal",
-        "callback_id": DENY,
-        "private_metadata": json.dumps({"value": str(execution.id), "channel": channel}),
-        "title": {"type": "plain_text", "text": f"Deny #{execution.id}"[:24]},
-        "submit": {"type": "plain_text", "text": LABELS["deny"]},
+        "callback_id": verb,
+        "private_metadata": json.dumps({"value": value, "channel": channel}),
+        "title": {"type": "plain_text", "text": title[:24]},
+        "submit": {"type": "plain_text", "text": label},
         "close": {"type": "plain_text", "text": "Not now"},
         "blocks": [
-            section(f"*{cards.subject(execution)}* will not be run."),
+            section(said),
             {
                 "type": "input",
                 "block_id": "reason",
-                "optional": True,
+                "optional": is_optional,
                 "label": {"type": "plain_text", "text": "Reason"},
                 "element": {
                     "type": "plain_text_input",

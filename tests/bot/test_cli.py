@@ -83,7 +83,7 @@ def test_help_names_every_command_and_its_exit_is_good(tmp_path: Path) -> None:
     named = re.findall(r"^  ([a-z-]+) ", done.stdout.partition("Commands:")[2], flags=re.MULTILINE)
     assert set(named) == {
         *("serve", "demo", "say", "killswitch", "doctor", "redact", "manifest", "hosts", "guard", "audit"),
-        *("dead-letters", "db"),
+        *("secrets", "dead-letters", "db"),
     }
 
 
