@@ -467,7 +467,7 @@ class Engine:
         )
         try:
             answer = await asyncio.wait_for(
-                self.tools.database.write(self.engage_in, switch, origin, channel), timeout=patience
+                self.tools.database.write_first(self.engage_in, switch, origin, channel), timeout=patience
             )
         except (StorageUnavailable, TimeoutError):
             return self._engage_without_storage(switch)

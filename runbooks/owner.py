@@ -141,7 +141,7 @@ class Owner:
         clock = self.engine.tools.clock
         epochs = {execution_id: epoch for execution_id, (epoch, _) in self._carried.items()}
         if epochs:
-            await self.engine.tools.database.write(
+            await self.engine.tools.database.write_first(
                 executions.renew, owner=self.id, epochs=epochs, now=clock.now(), lease=LEASE
             )
         else:

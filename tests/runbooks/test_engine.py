@@ -805,11 +805,11 @@ async def test_with_the_database_gone_now_still_ends_what_runs_here(sqlite: Data
 
             raise StorageUnavailable("The database does not answer (test).")
 
-        real, house.engine.tools.database.write = sqlite.write, gone  # type: ignore[method-assign]
+        real, sqlite._write = sqlite._write, gone  # type: ignore[method-assign, assignment]
         answer = await house.engine.engage(scope=Scope.GLOBAL, subject="", actor=BOB, now=True)
         assert "could not be recorded" in answer.message
         assert "1 executions here are being ended" in answer.message
-        house.engine.tools.database.write = real  # type: ignore[method-assign]
+        sqlite._write = real  # type: ignore[method-assign]
         assert (await house.ends(running)).state is State.CANCELLED
         async with asyncio.timeout(5):
             while not await sqlite.read(controls.engaged):
