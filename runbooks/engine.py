@@ -655,12 +655,12 @@ class Engine:
         now = self.tools.clock.now()
         found = await self._read(executions.ownerless, now=now, owners=owners)
         left = [execution for execution in found if execution.id not in sparing]
-        for execution in left:
-            try:
-                # Tried once: what is read before an outage says nothing of who lives after it.
-                await self.tools.database.write(self._interruptions.reap, execution, found_at=now)
-            except (TooLate, LeaseLost):
-                continue  # another process was faster, or its owner lives
+        reap = self._interruptions.reap
+        # Tried once: what was read before an outage says nothing of who lives after it.
+        tries = (self.tools.database.write_first(reap, execution, found_at=now) for execution in left)
+        for outcome in await asyncio.gather(*tries, return_exceptions=True):
+            if isinstance(outcome, BaseException) and not isinstance(outcome, TooLate | LeaseLost):
+                raise outcome  # those two: another process was faster, or its owner lives
         if left:
             self.wake.set()
         return len(left)

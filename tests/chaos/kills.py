@@ -382,7 +382,7 @@ def _database(kind: str, folder: Path) -> Iterator[str]:
 
 @asynccontextmanager
 async def siege(
-    totals: Totals, folder: Path, *, pace: float = 3.0, life: float = 3.0, in_flight: int = 20
+    totals: Totals, folder: Path, *, pace: float = 3.1, life: float = 3.0, in_flight: int = 20
 ) -> AsyncIterator[Siege]:
     """Everything is up and the people have begun; all of it is gone afterwards."""
     chance = random.Random(f"{totals.seed}:{totals.killed}")  # noqa: S311

@@ -107,7 +107,7 @@ class People:
     chance: random.Random
     hosts: Sequence[str]
     living: Callable[[], Sequence[str]]
-    pace: float = 3.0
+    pace: float = 3.1
     in_flight: int = 20
     open: frozenset[int] = frozenset()  # what has not ended, told by whoever looks into the database
     is_closing: bool = False
