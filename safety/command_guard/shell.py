@@ -57,6 +57,8 @@ MAX_COMMANDS = 400
 _SCRATCH = "/tmp"  # noqa: S108 - where mktemp puts what it makes
 _LANGUAGE = tree_sitter.Language(tree_sitter_bash.language())
 _EXPANSIONS = frozenset({"command_substitution", "expansion", "process_substitution", "arithmetic_expansion"})
+_TEXTS = frozenset({"string", "concatenation", "heredoc_body", "expansion", "regex", "string_content", "heredoc_content"})
+"""Nodes between whose parts plain text may stand."""
 _TOKENS = frozenset(
     [
         "USER",
@@ -231,6 +233,8 @@ def _check_tree(root: tree_sitter.Node, text: str, source: bytes, span: tuple[in
     nodes = 0
     cursor = root.walk()
     depth = 0
+    covered = 0
+    inside: list[str] = []
     while True:
         nodes += 1
         node = cursor.node
@@ -244,15 +248,45 @@ def _check_tree(root: tree_sitter.Node, text: str, source: bytes, span: tuple[in
             reason = "It does not read as shell text here. Quote the words, or write it more plainly."
             raise Unreadable(replace(refuse("guard.unparsed", reason), span=span or (node.start_byte, node.end_byte)))
         if node.type in _EXPANSIONS:
-            seen.add(node.start_byte)
+            seen.add(node.start_byte + _blanks(source, node.start_byte))
+        if node.start_byte > covered:
+            _check_gap(source[covered : node.start_byte], inside, (covered, node.start_byte), span)
         if cursor.goto_first_child():
+            covered = max(covered, node.start_byte)
+            inside.append(node.type)
             depth += 1
             continue
+        covered = max(covered, node.end_byte)
         while not cursor.goto_next_sibling():
             if not cursor.goto_parent():
+                _check_gap(source[covered:], [], (covered, len(source)), span)
                 _check_agreement(text, seen, span)
                 return
+            inside.pop()
             depth -= 1
+            parent = cursor.node
+            if parent is not None and parent.end_byte > covered:
+                _check_gap(source[covered : parent.end_byte], [*inside, parent.type], (covered, parent.end_byte), span)
+                covered = parent.end_byte
+
+
+def _blanks(source: bytes, at: int) -> int:
+    """How many blanks stand there: in a string the tree counts those before an expansion to the expansion."""
+    return len(source[at : at + 200]) - len(source[at : at + 200].lstrip())
+
+
+def _check_gap(gap: bytes, inside: list[str], place: tuple[int, int], span: tuple[int, int] | None) -> None:
+    """Raises Unreadable if a part that is in no node of the tree holds more than blanks.
+
+    Inside strings, words and here-documents such parts are text, and are read as text.
+    """
+    if not gap.strip() or (inside and inside[-1] in _TEXTS):
+        return
+    if gap.strip() == b"-" and inside[-1:] == ["redirected_statement"]:
+        return  # `cat - <<E`: `_Walk.redirected` knows of it
+    if gap.replace(b"\\\r\n", b"").replace(b"\\\n", b"").strip():
+        reason = "A part of this text is in no command the guard can see. Write it more plainly."
+        raise Unreadable(replace(refuse("guard.dropped", reason), span=span or place))
 
 
 def _check_agreement(text: str, seen: set[int], span: tuple[int, int] | None) -> None:
@@ -550,7 +584,11 @@ class _Walk:
         body = node.child_by_field_name("body")
         extra: list[str] = []
         after: list[tree_sitter.Node] = []
+        at = node.start_byte
         for child in node.children:
+            if self.source[at : child.start_byte].strip() == b"-":
+                extra.append("-")  # the tree leaves a lone dash in front of a here-document out
+            at = child.end_byte
             if child.type == "file_redirect":
                 feed = self.file_redirect(child, env, feed, opened)
             elif child.type == "herestring_redirect":
@@ -679,8 +717,11 @@ class _Walk:
         out: list[str] = []
         at = node.start_byte
         for child in node.children:
-            if child.start_byte > at:
-                gap = self.source[at : child.start_byte].decode()
+            start = child.start_byte
+            if child.type in _EXPANSIONS:
+                start += _blanks(self.source, start)
+            if start > at:
+                gap = self.source[at:start].decode()
                 out.append(_unescape_quoted(gap) if quoted else _unescape(gap))
             at = child.end_byte
             if child.is_named:
