@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
-from safety.command_guard.rules import SINGLE_DASH_LONG, VALUES
+from safety.command_guard.options import SINGLE_DASH_LONG, VALUES
 from safety.command_guard.values import as_typed
 
 

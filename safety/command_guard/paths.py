@@ -4,7 +4,7 @@ import re
 from enum import Enum
 from fnmatch import fnmatchcase
 
-from safety.command_guard.rules import (
+from safety.command_guard.places import (
     CRITICAL,
     DEVICES,
     HARMLESS_DEVICES,

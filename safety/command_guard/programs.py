@@ -14,7 +14,8 @@ from fnmatch import fnmatchcase
 
 from safety.command_guard.arguments import Arguments
 from safety.command_guard.paths import Zone, depth, is_secret, normalised, whole_folder, zone
-from safety.command_guard.rules import BROAD_LOGS, PRECIOUS_PROCESSES, PRECIOUS_UNITS
+from safety.command_guard.places import BROAD_LOGS
+from safety.command_guard.rules import PRECIOUS_PROCESSES, PRECIOUS_UNITS
 from safety.command_guard.shell import Invocation
 from safety.command_guard.values import TOKEN, as_typed, has_glob, has_unknown, is_plain, origins, shown
 from safety.command_guard.verdicts import Finding, allow, ask, refuse

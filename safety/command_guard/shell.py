@@ -57,7 +57,9 @@ MAX_COMMANDS = 400
 _SCRATCH = "/tmp"  # noqa: S108 - where mktemp puts what it makes
 _LANGUAGE = tree_sitter.Language(tree_sitter_bash.language())
 _EXPANSIONS = frozenset({"command_substitution", "expansion", "process_substitution", "arithmetic_expansion"})
-_TEXTS = frozenset({"string", "concatenation", "heredoc_body", "expansion", "regex", "string_content", "heredoc_content"})
+_TEXTS = frozenset(
+    {"string", "concatenation", "heredoc_body", "expansion", "regex", "string_content", "heredoc_content"}
+)
 """Nodes between whose parts plain text may stand."""
 _TOKENS = frozenset(
     [
