@@ -23,7 +23,15 @@ from safety.command_guard.policy import DEFAULT_POLICY, GuardPolicy
 from safety.command_guard.programs import EXAMINERS, Case, reading, writing
 from safety.command_guard.routine import READ_ONLY, ROUTINE
 from safety.command_guard.rules import DANGEROUS_SETTINGS, HARMLESS_PAGERS, RULES, Rule
-from safety.command_guard.shell import MAX_LENGTH, Env, Feed, Invocation, ShellReader, Unreadable
+from safety.command_guard.shell import (
+    MAX_LENGTH,
+    Env,
+    Feed,
+    Invocation,
+    ShellReader,
+    Unreadable,
+    printed_paths,
+)
 from safety.command_guard.values import (
     FIRST_ORIGIN,
     UNKNOWN,
@@ -34,7 +42,7 @@ from safety.command_guard.values import (
     shown,
 )
 from safety.command_guard.verdicts import Finding, Judgement, Severity, allow, ask, refuse
-from safety.command_guard.wrappers import SHELLS, Inner, after_options, unwrap
+from safety.command_guard.wrappers import SHELLS, Inner, after_options, is_old, unwrap
 
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
@@ -247,7 +255,8 @@ class _Judge:
         elif has_glob(target):
             findings = [refuse("paths.unknown", "A redirection to whatever a pattern finds. Write the path.")]
         else:
-            findings = [writing(case, target, append=">>" in operator)]
+            fills = bool(invocation.argv) and as_typed(invocation.argv[0]) not in _EMPTY_HANDED
+            findings = [writing(case, target, append=">>" in operator, what="fills" if fills else "overwrites")]
             if self.read_only and where is not Zone.SINK:
                 findings = [
                     refuse("read-only.redirect", f"`> {shown(target)}` writes a file, and this must only read.")
@@ -490,7 +499,12 @@ class _Judge:
                 reader.count(invocation.span)
                 yield from self._findings(
                     reader,
-                    replace(invocation, argv=argv, env=invocation.env.copy() if name != "command" else invocation.env),
+                    replace(
+                        invocation,
+                        argv=argv,
+                        env=invocation.env.copy() if name != "command" else invocation.env,
+                        old=one.old or invocation.old or (name in ("xargs", "parallel") and _fed_old(invocation.feed)),
+                    ),
                 )
         if unwrapped or name in ("env", "sudo", "find", "trap"):
             yield from self._wrapped(name, unwrapped)
@@ -528,13 +542,16 @@ class _Judge:
         """What `xargs` appends, or puts in the place of its mark."""
         words = [as_typed(word) for word in invocation.argv]
         text = invocation.feed.text
-        if (
+        paths = printed_paths(invocation.feed.producers) if text is None else None
+        if paths is not None:
+            fed: tuple[str, ...] = paths
+        elif (
             any(re.match(r"-[a-zA-Z0-9]*[0dI]|--(null|delimiter|replace)", word) for word in words[1:])
             and text is not None
         ):
             # These read whole lines or more, not words.
             whole = text.strip()
-            fed: tuple[str, ...] = (whole,) if whole.count("\n") == 0 else (reader.origin(invocation.feed.producers),)
+            fed = (whole,) if whole.count("\n") == 0 else (reader.origin(invocation.feed.producers),)
         elif text is not None and len(text) < 4000:
             fed = tuple(text.split())
         else:
@@ -542,7 +559,7 @@ class _Judge:
         mark = next((words[i + 1] for i, w in enumerate(words[:-1]) if w in ("-I", "--replace")), None)
         joined = next((w[2:] for w in words if re.fullmatch(r"-[Ii].+", w)), None)
         mark = mark or joined or ("{}" if "-i" in words else None)
-        if mark is None:
+        if mark is None or (paths is not None and not any(mark in as_typed(word) for word in argv)):
             return (*argv, *fed)
         value = fed[0] if len(fed) == 1 else reader.origin(invocation.feed.producers)
         return tuple(word.replace(mark, value) if mark in as_typed(word) else word for word in argv)
@@ -735,6 +752,10 @@ class _Judge:
         yield ask("code.session", f"{language.name} without a program waits for one nobody has seen.")
 
 
+_EMPTY_HANDED = frozenset([":", "true", "false", "echo", "printf", "cat", "cd", "test"])
+"""Programs whose output is nothing, or no more than what was typed."""
+
+
 def _wraps_reading(case: Case) -> bool:
     """Whether a program that ran another one changes nothing by itself."""
     words = [as_typed(word) for word in case.words]
@@ -795,7 +816,14 @@ def _positional(env: Env, values: tuple[str, ...]) -> None:
     env.variables["*"] = " ".join(values)
 
 
+def _fed_old(feed: Feed) -> bool:
+    return bool(feed.producers) and feed.producers[0][:1] == ("find",) and is_old(feed.producers[0])
+
+
 def _first_line(feed: Feed) -> str:
+    paths = printed_paths(feed.producers) if feed.text is None else None
+    if paths is not None and len(paths) == 1:
+        return paths[0]
     if feed.text is None or feed.text.count("\n") > 1:
         return UNKNOWN
     return feed.text.strip()

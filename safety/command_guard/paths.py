@@ -5,13 +5,17 @@ from enum import Enum
 from fnmatch import fnmatchcase
 
 from safety.command_guard.places import (
+    APPS,
+    BACKUPS,
     CRITICAL,
+    DATA_FOLDERS,
     DEVICES,
     HARMLESS_DEVICES,
     LOGINS,
     PROTECTED,
     SCRATCH,
     SECRETS,
+    THROWAWAY_FOLDERS,
     TOP,
     WITNESS_LOGS,
 )
@@ -32,6 +36,7 @@ class Zone(Enum):
     SINK = "a harmless device"
     SCRATCH = "a scratch folder"
     LOG = "a log"
+    APP = "a place below an application's or a person's own folder"
     PLAIN = "an ordinary place"
     RELATIVE = "a place relative to an unknown folder"
     PROTECTED = "a protected place"
@@ -103,13 +108,36 @@ def _absolute_zone(where: str) -> Zone:
         return Zone.TOP
     if any(_matches(where, pattern) for pattern in DEVICES):
         return Zone.DEVICE
-    if any(_below(where, folder) for folder in SCRATCH):
+    if any(_matches(where, f"{folder}/**") for folder in SCRATCH):
         return Zone.SCRATCH
     if _below(where, "/var/log"):
         return Zone.LOG
+    if any(_matches(where, f"{folder}/**") for folder in APPS) and not is_backup(where):
+        return Zone.APP
     if any(where == folder or _below(where, folder) for folder in PROTECTED):
         return Zone.PROTECTED
     return Zone.PLAIN
+
+
+def is_backup(path: str, cwd: str | None = None) -> bool:
+    """Whether it is a folder of backups, or below one."""
+    where = normalised(path, cwd)
+    return any(_matches(where, folder) or _matches(where, f"{folder}/**") for folder in BACKUPS)
+
+
+def folders(path: str) -> list[str]:
+    """The names on the way, the last one included."""
+    return [part for part in normalised(path).split("/") if part not in ("", ".")]
+
+
+def is_throwaway(path: str) -> bool:
+    """Whether a folder on the way is one that programs fill again by themselves."""
+    return any(fnmatchcase(name, pattern) for name in folders(path) for pattern in THROWAWAY_FOLDERS)
+
+
+def holds_data(path: str) -> bool:
+    """Whether the last names speak of what cannot be made again."""
+    return any(fnmatchcase(name, pattern) for name in folders(path)[-2:] for pattern in DATA_FOLDERS)
 
 
 def is_secret(path: str, cwd: str | None = None) -> bool:

@@ -47,14 +47,21 @@ CRITICAL = names(
     /etc/subuid /etc/subgid /etc/motd.d/** /etc/logrotate* /etc/logrotate.d/** /var/lib/dpkg/**
     /var/lib/rpm/** /var/lib/mysql/** /var/lib/postgresql/** /var/lib/mongodb/** /var/lib/redis/**
     /var/lib/docker/** /var/lib/kubelet/** /var/lib/containerd/** /var/lib/elasticsearch/** /var/lib/ceph/**
-    /var/lib/cassandra/**
+    /var/lib/cassandra/** /var/lib/pgsql/** /var/lib/mongo/** /var/cache/debconf/** /run/nologin
+    /var/run/nologin /etc/nologin /var/lib/rabbitmq/** /var/lib/zookeeper/** /var/lib/kafka/** /var/lib/libvirt/images/**
+    /var/lib/vault/** /var/lib/consul/** /var/lib/prometheus/** /var/lib/grafana/** /var/lib/influxdb/**
+    /var/lib/clickhouse/** /var/lib/jenkins/jobs/** /var/lib/ldap/** /var/lib/named/** /var/lib/samba/**
+    /etc/environment.d/** /etc/polkit-1/** /etc/dbus-1/** /etc/udev/** /etc/initramfs-tools/** /etc/dracut*
+    /etc/dracut.conf.d/** /etc/cloud/** /etc/multipath* /etc/iscsi/** /etc/exports* /etc/frr/** /etc/keepalived/**
+    /etc/corosync/** /etc/wireguard/** /etc/openvpn/** /etc/ipsec* /etc/ntp.conf /etc/chrony*
     """
 )
 """What a host needs to start, to let people in, and to keep its data. Nothing here is written by hand."""
 
 SCRATCH = names(
     """
-    /tmp /var/tmp /dev/shm /run/user /var/cache/apt/archives/partial
+    /tmp /var/tmp /dev/shm /run/user /var/cache /var/lib/php/session /var/lib/php/sessions /root/.cache
+    /home/*/.cache /root/tmp /home/*/tmp
     """
 )
 """Below these anything may be removed; the folders themselves may not."""
@@ -67,6 +74,39 @@ WITNESS_LOGS = names(
     """
 )
 """Logs that say who was there."""
+
+APPS = names(
+    """
+    /opt/* /srv/* /home/* /var/www/* /app /usr/share/nginx/html /var/lib/jenkins/workspace
+    """
+)
+"""Below these lies what a team deploys itself; single things there come and go."""
+
+BACKUPS = names(
+    """
+    /backup /backups /var/backups /opt/backup /opt/backups /srv/backup /srv/backups /data/backup /data/backups
+    /mnt/backup /mnt/backups /home/*/backup /home/*/backups
+    """
+)
+"""Where copies go. New ones are welcome, old ones are not to be lost."""
+
+THROWAWAY_FOLDERS = names(
+    """
+    tmp temp cache caches .cache thumbnails thumbs build builds build-* build_* dist node_modules __pycache__
+    .pytest_cache .mypy_cache .sass-cache .gradle target coverage scratch work-tmp tmp-* temp-* *-tmp *.tmp *_tmp
+    sessions crash-reports tmp.* smarty views_c
+    """
+)
+"""Names of folders that programs fill again by themselves."""
+
+DATA_FOLDERS = names(
+    """
+    data db database databases uploads upload storage store repos repositories *.git mysql* postgres* pgdata pgsql*
+    mongo* redis* elastic* kafka* cassandra* wal binlog* backup backups shared current html www htdocs public prod*
+    production vault consul etcd jenkins_home media files documents .git *-data *_data *.db registry volumes
+    """
+)
+"""Names of folders that hold what cannot be made again."""
 
 BROAD_LOGS = names(
     """

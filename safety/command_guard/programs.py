@@ -13,12 +13,24 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from safety.command_guard.arguments import Arguments
-from safety.command_guard.paths import Zone, depth, is_secret, normalised, whole_folder, zone
-from safety.command_guard.places import BROAD_LOGS
+from safety.command_guard.paths import (
+    Zone,
+    depth,
+    folders,
+    holds_data,
+    is_backup,
+    is_secret,
+    is_throwaway,
+    normalised,
+    whole_folder,
+    zone,
+)
+from safety.command_guard.places import BROAD_LOGS, SCRATCH
 from safety.command_guard.rules import PRECIOUS_PROCESSES, PRECIOUS_UNITS
 from safety.command_guard.shell import Invocation
 from safety.command_guard.values import TOKEN, as_typed, has_glob, has_unknown, is_plain, origins, shown
-from safety.command_guard.verdicts import Finding, allow, ask, refuse
+from safety.command_guard.verdicts import Finding, Severity, allow, ask, refuse
+from safety.command_guard.wrappers import found_paths, is_old
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +64,10 @@ _BACKUP = re.compile(
 # What is done to a path
 
 
-def removing(case: Case, path: str, *, recursive: bool) -> Finding:
-    """A path goes away, with everything below it if `recursive`."""
+def removing(case: Case, path: str, *, recursive: bool, old: bool = False) -> Finding:
+    """A path goes away, with everything below it if `recursive`. `old`: only what is older than some days."""
     where, name = zone(path, case.cwd), shown(path)
     how = f"`{case.program}{' -r' if recursive and case.program == 'rm' else ''}` on `{name}`"
-    wipes = has_glob(path) and whole_folder(path)
     match where:
         case Zone.UNKNOWN:
             return refuse(
@@ -64,41 +75,72 @@ def removing(case: Case, path: str, *, recursive: bool) -> Finding:
             )
         case Zone.TOP | Zone.DEVICE:
             return refuse("paths.protected", f"{how} deletes what the host cannot work without. {_NEXT}")
-        case Zone.CRITICAL | Zone.PROTECTED:
-            if (
-                where is Zone.PROTECTED
-                and not recursive
-                and not has_glob(path)
-                and depth(path, case.cwd) >= 4
-                and not normalised(path, case.cwd).startswith(
-                    ("/etc", "/usr", "/boot", "/lib", "/var/lib", "/backup", "/var/backup")
-                )
-            ):
-                return ask("paths.protected", f"{how} deletes a file in a protected folder.")
-            if where is Zone.PROTECTED and not recursive and _rotated(path):
-                return ask("paths.protected", f"{how} deletes an old copy in a protected folder.")
-            return refuse("paths.protected", f"{how} deletes protected files. {_NEXT}")
         case Zone.SINK:
             return refuse("paths.device", f"{how} removes a device every program needs.")
+        case Zone.CRITICAL:
+            return refuse("paths.protected", f"{how} deletes protected files. {_NEXT}")
+        case Zone.PROTECTED:
+            return _removing_protected(how, path, case, recursive=recursive)
         case Zone.SCRATCH:
-            return _removing_scratch(how, path, case, wipes=wipes, recursive=recursive)
+            return _removing_scratch(how, path, case, old=old)
         case Zone.LOG:
-            return _removing_log(how, path, wipes=wipes, recursive=recursive)
+            return _removing_log(how, path, recursive=recursive, old=old)
         case Zone.RELATIVE:
-            if recursive and normalised(path).startswith((".git", ".ssh", ".config", ".")):
-                return refuse("paths.relative", f"{how} deletes hidden files in a folder the text does not name.")
-            if recursive or has_glob(path):
-                return ask("paths.relative", f"{how} deletes in a folder the text does not name. Give the full path.")
-            return ask("paths.relative", f"{how} deletes in a folder the text does not name. Give the full path.")
-    if recursive and (depth(path, case.cwd) <= 3 or wipes):
+            return _removing_relative(how, path, recursive=recursive)
+    return _removing_plain(how, path, case, recursive=recursive, old=old)
+
+
+def _removing_protected(how: str, path: str, case: Case, *, recursive: bool) -> Finding:
+    where = normalised(path, case.cwd)
+    if not recursive and re.fullmatch(r"/(var/)?(run|lock)/\S+\.(pid|lock|lck)", where) and not has_glob(path):
+        precious = where.rsplit("/", 1)[-1].partition(".")[0]
+        if not any(fnmatchcase(precious, pattern) for pattern in PRECIOUS_PROCESSES):
+            return allow("paths.pid-file")
+    system = where.startswith(("/etc", "/usr", "/boot", "/lib", "/var/lib"))
+    if not recursive and not has_glob(path) and ((depth(path, case.cwd) >= 4 and not system) or _rotated(path)):
+        return ask("paths.protected", f"{how} deletes a file in a protected folder.")
+    return refuse("paths.protected", f"{how} deletes protected files. {_NEXT}")
+
+
+def _removing_plain(how: str, path: str, case: Case, *, recursive: bool, old: bool) -> Finding:
+    """Below an application's own folder, or somewhere nobody has said anything about."""
+    wipes = has_glob(path) and whole_folder(path)
+    logs = bool({"log", "logs"} & set(folders(path)[1:-1]))
+    deep = depth(path, case.cwd) >= 3
+    if _hidden_folder(path):
+        return refuse("paths.protected", f"{how} deletes hidden files, which are settings or keys. {_NEXT}")
+    if deep and is_throwaway(path) and not holds_data(path):
+        return allow("paths.throwaway")
+    if not recursive:
+        if deep and (_throwaway_file(path) or (logs and _rotated(path))) and not wipes:
+            return allow("paths.throwaway")
+        if wipes and not old:
+            return refuse("paths.recursive", f"{how} deletes everything there. {_NEXT}")
+        if deep and logs and old:
+            return allow("paths.old-logs")
+        return ask("paths.delete", f"{how} deletes something outside of the scratch folders.")
+    if not deep or wipes or has_glob(path) or holds_data(path) or depth(path, case.cwd) == 3:
         return refuse("paths.recursive", f"{how} deletes a whole tree outside of the scratch folders. {_NEXT}")
-    if wipes or (recursive and has_glob(path)):
-        return refuse("paths.recursive", f"{how} deletes everything there. {_NEXT}")
-    return ask("paths.delete", f"{how} deletes something outside of the scratch folders.")
+    return ask("paths.delete", f"{how} deletes a tree outside of the scratch folders.")
 
 
-def _removing_scratch(how: str, path: str, case: Case, *, wipes: bool, recursive: bool) -> Finding:
-    if has_glob(path) and depth(path, case.cwd) <= len(normalised("/var/tmp").split("/")) - 1 and wipes:
+def _hidden_folder(path: str) -> bool:
+    return any(re.match(r"\.(?!cache|\.|pytest|mypy|tmp|sass|gradle)\w", name) for name in folders(path))
+
+
+def _removing_relative(how: str, path: str, *, recursive: bool) -> Finding:
+    if recursive and _hidden_folder(path):
+        return refuse("paths.relative", f"{how} deletes hidden files in a folder the text does not name.")
+    if is_throwaway(path) and not has_glob(folders(path)[0]):
+        return allow("paths.throwaway")
+    if not recursive and (_throwaway_file(path) or (_rotated(path) and not has_glob(path))):
+        return allow("paths.throwaway")
+    return ask("paths.relative", f"{how} deletes in a folder the text does not name. Give the full path.")
+
+
+def _removing_scratch(how: str, path: str, case: Case, *, old: bool) -> Finding:
+    where = normalised(path, case.cwd)
+    if not old and has_glob(path) and whole_folder(path) and where.rpartition("/")[0] in SCRATCH:
         return ask("paths.scratch-all", f"{how} empties the scratch folder for everybody. Name what is yours.")
     if ".." in path.split("/"):
         return ask("paths.climbing", f"{how} climbs out of folders with `..`. Write the path without it.")
@@ -106,13 +148,28 @@ def _removing_scratch(how: str, path: str, case: Case, *, wipes: bool, recursive
 
 
 def _rotated(path: str) -> bool:
-    return bool(re.search(r"(\.gz|\.bz2|\.xz|\.zst|\.\d+|\.old|\.bak|-\d{8}|\.log\.\S+|\.1)\Z", as_typed(path)))
+    return bool(
+        re.search(
+            r"(\.gz|\.bz2|\.xz|\.zst|\.\d+|\.old|\.bak|-\d{8}|\.log\.\S+|\.1|\.\d{4}-\d\d-\d\d)\Z", as_typed(path)
+        )
+        and not re.search(r"sql|dump|backup|\.db\b|\.tar|\.t[gx]z", as_typed(path), re.IGNORECASE)
+    )
 
 
-def _removing_log(how: str, path: str, *, wipes: bool, recursive: bool) -> Finding:
-    if recursive or wipes or (has_glob(path) and not _rotated(path)):
+def _throwaway_file(path: str) -> bool:
+    """`x.pid`, `core.123`, `tmp.txt`, `maintenance.flag`: files nobody would miss."""
+    name = as_typed(path).rstrip("/").rsplit("/", 1)[-1]
+    return bool(
+        re.search(r".\.(pid|lock|lck|tmp|temp|swp|swo|part|partial|flag|enable|pyc|pyo|hprof|trace|orig|rej)\Z", name)
+        or re.match(r"core(\.\d+)?\Z|(tmp|temp|maintenance|sess)[._-][\w.*-]*\Z|nohup\.out\Z|heap\S*\.hprof\Z", name)
+    )
+
+
+def _removing_log(how: str, path: str, *, recursive: bool, old: bool) -> Finding:
+    wipes = has_glob(path) and whole_folder(path)
+    if recursive or (wipes and not old) or (has_glob(path) and not _rotated(path) and not old):
         return refuse("logs.wipe", f"{how} wipes logs. Empty one log by name, or let logrotate do it.")
-    if _rotated(path) and not has_glob(path):
+    if _rotated(path) and (not has_glob(path) or old or depth(path) >= 4):
         return allow("logs.rotated")
     return ask("logs.delete", f"{how} deletes logs.")
 
@@ -133,7 +190,7 @@ def writing(case: Case, path: str, *, append: bool = False, what: str = "overwri
         case Zone.TOP | Zone.CRITICAL:
             return refuse("paths.protected", f"{how}, which the host needs to work, to let people in or to witness.")
         case Zone.PROTECTED:
-            if _BACKUP.search(path) and not append:
+            if (_BACKUP.search(path) or (is_backup(path, case.cwd) and what == "fills")) and not append:
                 return allow("paths.backup")
             if (
                 normalised(path, case.cwd).startswith("/etc/")
@@ -153,7 +210,16 @@ def writing(case: Case, path: str, *, append: bool = False, what: str = "overwri
             if has_glob(path):
                 return ask("paths.relative", f"{how} in a folder the text does not name. Give the full path.")
             return allow("paths.relative")
-    return allow("paths.plain") if append or _BACKUP.search(path) else ask("paths.write", f"{how}.")
+    if append or _BACKUP.search(path) or (where is Zone.APP and _named_log(path)):
+        return allow("paths.plain")
+    if case.program == ">" and what == "fills" and where is Zone.APP and depth(path, case.cwd) >= 3:
+        return allow("paths.output")
+    return ask("paths.write", f"{how}.")
+
+
+def _named_log(path: str) -> bool:
+    """One log of an application, by its name."""
+    return not has_glob(path) and (path.endswith((".log", ".out")) or "logs" in folders(path)[:-1])
 
 
 def adding(case: Case, path: str) -> Finding:
@@ -179,6 +245,8 @@ def altering(case: Case, path: str, *, recursive: bool, what: str) -> Finding:
             return ask("permissions.change", f"{how} in a protected folder.")
         case Zone.SCRATCH:
             return allow("permissions.scratch")
+        case Zone.APP if depth(path, case.cwd) >= 3 and not whole_folder(path) and not _hidden_folder(path):
+            return allow("permissions.app")
     if recursive and depth(path, case.cwd) <= 1 and where is not Zone.RELATIVE:
         return refuse("permissions.recursive", f"{how} of a whole top folder.")
     if recursive or has_glob(path):
@@ -202,7 +270,7 @@ def _rm(case: Case) -> Iterator[Finding]:
     if a.has("--no-preserve-root"):
         yield refuse("paths.protected", "`--no-preserve-root` is only ever needed to delete everything.")
     for path in a.operands:
-        yield removing(case, path, recursive=recursive)
+        yield removing(case, path, recursive=recursive, old=case.invocation.old)
     if case.program in ("shred", "wipe", "srm"):
         yield ask("paths.shred", f"`{case.program}` destroys contents for good.")
     yield allow("paths.none")
@@ -211,7 +279,7 @@ def _rm(case: Case) -> Iterator[Finding]:
 def _rmdir(case: Case) -> Iterator[Finding]:
     for path in case.arguments.operands:
         found = removing(case, path, recursive=False)
-        yield found
+        yield allow("paths.empty-folder") if zone(path, case.cwd) in (Zone.APP, Zone.RELATIVE, Zone.LOG) else found
     yield allow("paths.none")
 
 
@@ -235,7 +303,9 @@ def _mv(case: Case) -> Iterator[Finding]:
                 yield ask("paths.move", f"`mv` takes `{shown(path)}` away from a protected folder.")
         elif where is Zone.LOG and (has_glob(path) or zone(target, case.cwd) is not Zone.LOG):
             yield ask("logs.move", f"`mv` takes `{shown(path)}` away from the logs.")
-        elif where in (Zone.PLAIN, Zone.RELATIVE) and has_glob(path):
+        elif (where in (Zone.PLAIN, Zone.APP) and (depth(path, case.cwd) <= 2 or _hidden_folder(path))) or (
+            where in (Zone.PLAIN, Zone.RELATIVE, Zone.APP) and has_glob(path)
+        ):
             yield ask("paths.move", f"`mv` takes `{shown(path)}` away.")
     if zone(target, case.cwd) is Zone.SINK:
         yield refuse("paths.device", "`mv` to a device throws the file away, or the device.")
@@ -301,8 +371,10 @@ def _arriving(case: Case, sources: list[str], target: str) -> Finding:
         return allow("paths.relative")
     if sources and all(s == "/dev/null" for s in sources):
         return writing(case, target)
-    if where is Zone.PLAIN:
+    if where is Zone.PLAIN or (where is Zone.APP and not _hidden_folder(target)):
         return allow("paths.copy")
+    if where is Zone.PROTECTED and is_backup(target, case.cwd):
+        return allow("paths.backup")
     return writing(case, target)
 
 
@@ -312,14 +384,16 @@ def _cp(case: Case) -> Iterator[Finding]:
     operands = list(a.operands)
     if target is None and len(operands) > 1:
         target = operands.pop()
+    if case.program == "install" and a.has("-d", "--directory"):
+        for path in a.operands:
+            yield adding(case, path)
+        return
     if target is None:
         yield refuse("paths.unread", f"`{case.program}` without a target the guard can read.")
         return
     yield from reading(case, operands)
-    if case.program == "install" and a.has("-d", "--directory"):
-        for path in (*operands, target):
-            yield adding(case, path)
-        return
+    if any(is_secret(o, case.cwd) for o in operands) and zone(target, case.cwd) is Zone.SCRATCH:
+        yield refuse("secrets.copy", "A copy of passwords or keys where everybody may read.")
     mode = a.value("-m", "--mode")
     if mode is not None and _sets_id(mode):
         yield refuse("permissions.setuid", "A program that runs as its owner for everybody.")
@@ -343,9 +417,15 @@ def _ln(case: Case) -> Iterator[Finding]:
     where = zone(target, case.cwd)
     if where in (Zone.TOP, Zone.CRITICAL, Zone.DEVICE, Zone.UNKNOWN, Zone.SINK):
         yield refuse("paths.link", f"`ln` puts a link in the place of `{shown(target)}`.")
+    elif where is Zone.LOG or any(as_typed(o) == "/dev/null" for o in a.operands[:-1]):
+        yield refuse("logs.link", f"`ln` makes what is written to `{shown(target)}` go elsewhere.")
     elif any(zone(o, case.cwd) in (Zone.CRITICAL, Zone.UNKNOWN) or as_typed(o) == "/" for o in a.operands[:-1]):
         yield ask("paths.link", "A link to a critical file gives it a second way in.")
-    elif where in (Zone.SCRATCH,):
+    elif where is Zone.SCRATCH or (
+        where is Zone.APP
+        and depth(target, case.cwd) >= 3
+        and all(zone(o, case.cwd) in (Zone.APP, Zone.RELATIVE) for o in a.operands[:-1])
+    ):
         yield allow("paths.link")
     else:
         yield ask("paths.link", f"`ln` changes what `{shown(target)}` means.")
@@ -492,25 +572,8 @@ def _find(case: Case) -> Iterator[Finding]:
         if not word.startswith("-"):
             starts.append(raw)
     if "-delete" in words:
-        narrow = any(
-            w in words
-            for w in (
-                "-name",
-                "-iname",
-                "-mtime",
-                "-mmin",
-                "-path",
-                "-regex",
-                "-ctime",
-                "-atime",
-                "-newer",
-                "-empty",
-                "-size",
-                "-user",
-            )
-        )
-        for path in starts or ["."]:
-            yield _deleting_found(case, path, narrow=narrow)
+        for path in found_paths(("find", *case.words)) or ():
+            yield _deleting_found(case, path, old=is_old(case.words))
     for index, word in enumerate(words):
         if word in ("-fprint", "-fprint0", "-fprintf", "-fls") and index + 1 < len(words):
             yield writing(case, case.words[index + 1])
@@ -521,22 +584,15 @@ def _find(case: Case) -> Iterator[Finding]:
     yield allow("paths.find")
 
 
-def _deleting_found(case: Case, path: str, *, narrow: bool) -> Finding:
-    where = zone(path, case.cwd)
-    if where is Zone.SCRATCH:
-        return allow("paths.scratch")
-    if (
-        normalised(path, case.cwd) in ("/tmp", "/var/tmp")
-        or where is Zone.LOG
-        or normalised(path, case.cwd) == "/var/log"
-    ):
-        if narrow:
-            return ask("paths.find-delete", f"`find -delete` below `{shown(path)}`.")
-        return refuse("paths.find-delete", f"`find -delete` without a limit deletes everything below `{shown(path)}`.")
-    if narrow and where in (Zone.PLAIN, Zone.RELATIVE) and depth(path, case.cwd) >= 2:
-        return ask("paths.find-delete", f"`find -delete` below `{shown(path)}`.")
+def _deleting_found(case: Case, path: str, *, old: bool) -> Finding:
+    """What `find -delete` finds: files, and folders that became empty."""
+    found = removing(case, path, recursive=False, old=old)
+    if found.severity is Severity.ALLOW:
+        return found
+    if found.severity is Severity.APPROVE and (not (has_glob(path) and whole_folder(path)) or old):
+        return found
     return refuse(
-        "paths.find-delete", f"`find -delete` below `{shown(path)}` deletes what nobody has listed. List it first."
+        "paths.find-delete", f"`find -delete` on `{shown(path)}` deletes what nobody has listed. List it first."
     )
 
 

@@ -40,6 +40,7 @@ from safety.command_guard.values import (
     shown,
 )
 from safety.command_guard.verdicts import Finding, refuse
+from safety.command_guard.wrappers import found_paths
 
 MAX_LENGTH = 8192
 """Characters of the whole command; nobody approves more than that by reading it."""
@@ -139,7 +140,10 @@ class Env:
 
 @dataclass(frozen=True, kw_only=True)
 class Invocation:
-    """One command with its words resolved, as it would be started. `assigned` are the assignments in front of it."""
+    """One command with its words resolved, as it would be started.
+
+    `assigned` are the assignments in front of it; `old` says that its paths are only those older than a day.
+    """
 
     argv: tuple[str, ...]
     span: tuple[int, int]
@@ -147,6 +151,7 @@ class Invocation:
     env: Env = field(default_factory=Env)
     assigned: tuple[tuple[str, str], ...] = ()
     texts: int = 0
+    old: bool = False
 
 
 class Judge(Protocol):
@@ -739,6 +744,9 @@ class _Walk:
         output = self.statements(node, env.copy(), NO_FEED)
         if output.text is not None:
             return self.spread(output.text.rstrip("\n"), env, quoted)
+        paths = printed_paths(output.producers)
+        if paths is not None:
+            return SPLIT.join(paths)
         return self.reader.origin(output.producers)
 
     def process_word(self, node: tree_sitter.Node, env: Env, quoted: bool) -> str:
@@ -877,6 +885,22 @@ def _joined(outputs: list[Output]) -> Output:
     known = [text for text in texts if text is not None]
     producers = tuple(p for output in outputs for p in output.producers)
     return Output(text="".join(known) if len(known) == len(texts) else None, producers=producers)
+
+
+_SIFTERS = frozenset({"grep", "egrep", "head", "tail", "sort", "uniq", "shuf", "tac"})
+
+
+def printed_paths(producers: tuple[tuple[str, ...], ...]) -> tuple[str, ...] | None:
+    """The paths a `find` prints, as globs, where nothing after it does more than drop lines. None: it is no such."""
+    if not producers or any(not p or p[0] not in _SIFTERS for p in producers[1:]):
+        return None
+    first = tuple(word for word in producers[0] if word != "sudo")
+    if not first or first[0] != "find" or any(as_typed(w).startswith(_SPEAKING) for w in first[1:]):
+        return None
+    return found_paths(first)
+
+
+_SPEAKING = ("-exec", "-ok", "-printf", "-fprint", "-fls", "-ls", "-delete")
 
 
 def _descendants(node: tree_sitter.Node) -> Iterator[tree_sitter.Node]:

@@ -11,18 +11,19 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from safety.command_guard.values import UNKNOWN, as_typed
+from safety.command_guard.values import BRACKET, QUESTION, STAR, UNKNOWN, as_typed, has_unknown
 
 Argv = tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inner:
-    """What a wrapper starts: `argv`, or `text` for a shell. `fed` is whether it sees the wrapper's input."""
+    """What a wrapper starts: `argv`, or `text` for a shell. `old`: on what is older than a day only."""
 
     argv: Argv = ()
     text: str | None = None
     remote: bool = False
+    old: bool = False
     assigned: tuple[tuple[str, str], ...] = ()
 
 
@@ -284,12 +285,7 @@ def _parallel(argv: Argv) -> list[Inner]:
 def _find(argv: Argv) -> list[Inner]:
     inner: list[Inner] = []
     words = [as_typed(word) for word in argv]
-    starts = []
-    for raw, word in zip(argv[1:], words[1:], strict=True):
-        if (word.startswith("-") and word not in ("-L", "-H", "-P")) or word in ("(", "!"):
-            break
-        if not word.startswith("-"):
-            starts.append(raw)
+    paths = found_paths(argv) or (UNKNOWN,)
     for index, word in enumerate(words):
         if word not in ("-exec", "-execdir", "-ok", "-okdir"):
             continue
@@ -299,13 +295,38 @@ def _find(argv: Argv) -> list[Inner]:
                 break
             command.append(raw)
         if len(inner) > 24:
-            break
-        for start in starts or ["."]:
-            found = f"{start.rstrip('/')}/\ue001" if start not in (".", "./") else "\ue001"
-            inner.append(Inner(argv=tuple(part.replace("{}", found) for part in command)))
-    if len(inner) > 24:
-        return [Inner(argv=(UNKNOWN,))]
+            return [Inner(argv=(UNKNOWN,))]
+        inner += [Inner(argv=tuple(part.replace("{}", path) for part in command), old=is_old(argv)) for path in paths]
     return [one for one in inner if one.argv]
+
+
+def found_paths(argv: Argv) -> tuple[str, ...] | None:
+    """The paths `find` would name, as globs: where it starts, and the one name it looks for. None: cannot be told."""
+    words = [as_typed(word) for word in argv]
+    starts = []
+    for raw, word in zip(argv[1:], words[1:], strict=True):
+        if (word.startswith("-") and word not in ("-L", "-H", "-P")) or word in ("(", "!", ","):
+            break
+        if not word.startswith("-"):
+            starts.append(raw)
+    named = [words[i + 1] for i, word in enumerate(words[:-1]) if word in ("-name", "-iname")]
+    alone = len(named) == 1 and not {"-o", "-or", "!", "-not", ","} & set(words)
+    last = STAR
+    if alone and not has_unknown(named[0]) and "/" not in named[0]:
+        last = named[0].translate({ord("*"): STAR, ord("?"): QUESTION, ord("["): BRACKET})
+    if len(starts) > 16:
+        return None
+    return tuple(f"{start.rstrip('/')}/{last}" if start not in (".", "./") else last for start in starts or ["."])
+
+
+def is_old(argv: Argv) -> bool:
+    """Whether `find` only takes what is older than a day."""
+    words = [as_typed(word) for word in argv]
+    return any(
+        (word in ("-mtime", "-atime", "-ctime") and re.fullmatch(r"\+[1-9]\d*", value))
+        or (word in ("-mmin", "-amin", "-cmin") and re.fullmatch(r"\+\d{2,}", value))
+        for word, value in zip(words, words[1:], strict=False)
+    )
 
 
 def _script(argv: Argv) -> list[Inner]:
