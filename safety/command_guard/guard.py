@@ -503,6 +503,7 @@ class _Judge:
                         invocation,
                         argv=argv,
                         env=invocation.env.copy() if name != "command" else invocation.env,
+                        contained=invocation.contained or name in _CONTAINERS,
                         old=one.old or invocation.old or (name in ("xargs", "parallel") and _fed_old(invocation.feed)),
                     ),
                 )
@@ -752,6 +753,7 @@ class _Judge:
         yield ask("code.session", f"{language.name} without a program waits for one nobody has seen.")
 
 
+_CONTAINERS = frozenset(["docker", "podman", "nerdctl", "crictl", "docker-compose", "kubectl", "oc", "k"])
 _EMPTY_HANDED = frozenset([":", "true", "false", "echo", "printf", "cat", "cd", "test"])
 """Programs whose output is nothing, or no more than what was typed."""
 

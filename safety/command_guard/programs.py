@@ -890,6 +890,9 @@ def _precious_unit(word: str) -> bool:
     )
 
 
+_GENTLE = ("0", "HUP", "1", "USR1", "USR2", "10", "12", "CONT", "WINCH", "QUIT", "3")
+"""Signals programs handle: they look, reload, or write a dump."""
+_LOOKING = ("status", "is-active", "is-enabled", "is-failed", "show", "cat", "list-dependencies", "help", "list-units")
 _STOPPING = ("stop", "kill", "disable", "mask", "clean", "revert", "freeze", "condstop")
 _STARTING = (
     "start",
@@ -909,7 +912,6 @@ _STARTING = (
     "graceful",
     "rotate",
     "configtest",
-    "status",
     "test",
     "checkconfig",
     "force-restart",
@@ -934,12 +936,18 @@ def _service_verb(case: Case, verb: str, units: tuple[str, ...]) -> Iterator[Fin
     if has_unknown(verb):
         yield refuse("services.unknown", "What is to happen to the unit stands only in a variable. Write it out.")
         return
-    if verb in _STOPPING:
+    if verb in _LOOKING:
+        yield allow("services.status")
+    elif verb in _STOPPING:
         for unit in units:
             if has_unknown(unit) or _precious_unit(unit):
                 yield refuse(
                     "services.precious", f"`{verb} {shown(unit)}` may take away our way in, the host or its watchers."
                 )
+            elif (
+                verb == "kill" and (case.arguments.value("-s", "--signal") or "").upper().removeprefix("SIG") in _GENTLE
+            ):
+                continue
             elif verb in ("mask", "disable", "kill", "clean", "revert"):
                 yield ask("services.stop", f"`{verb} {shown(unit)}` lasts, or is abrupt.")
             elif re.match(
@@ -953,7 +961,7 @@ def _service_verb(case: Case, verb: str, units: tuple[str, ...]) -> Iterator[Fin
             if has_unknown(unit):
                 yield ask("services.unknown", "Which unit it is stands only in a variable.")
             elif (
-                has_glob(unit)
+                (has_glob(unit) and not re.match(r"[a-z][\w.-]{2,}(@|-)", unit))
                 or _unit(unit).endswith((".target", ".mount", ".swap", ".slice"))
                 or re.match(
                     r"(emergency|rescue|poweroff|reboot|halt|systemd-(poweroff|reboot|halt|suspend|hibernate)|kexec|ctrl-alt-del|debug-shell)",
@@ -967,7 +975,7 @@ def _service_verb(case: Case, verb: str, units: tuple[str, ...]) -> Iterator[Fin
                 "force-restart",
                 "condrestart",
                 "reload-or-restart",
-            ) and _precious_unit(unit):
+            ) and _precious_unit(unit.rstrip("\ue002*")):
                 if re.fullmatch(
                     r"dbus|dbus-broker|systemd-logind|network|networking|NetworkManager|network-manager|systemd-networkd|firewalld|iptables|nftables|ufw",
                     _unit(unit),
@@ -1024,6 +1032,8 @@ def _kill(case: Case) -> Iterator[Finding]:
                 "12",
                 "CONT",
                 "WINCH",
+                "QUIT",
+                "3",
             )
         else:
             pids.append(word)
@@ -1035,6 +1045,8 @@ def _kill(case: Case) -> Iterator[Finding]:
 
 def _killing(case: Case, pid: str, *, gentle: bool) -> Finding:
     typed = as_typed(pid)
+    if typed == "1" and gentle and case.invocation.contained:
+        return allow("process.container")
     if re.fullmatch(r"[+-]?0*[0-2]?", typed) or (typed.startswith("-") and re.fullmatch(r"-\d+", typed) is None):
         return refuse(
             "process.everything",
@@ -1054,16 +1066,8 @@ def _killing(case: Case, pid: str, *, gentle: bool) -> Finding:
     return _killing_found(sources, gentle=gentle)
 
 
-def _killing_found(sources: list[tuple[str, ...]], *, gentle: bool) -> Finding:
-    texts = [as_typed(word) for source in sources for word in source]
-    names = [name for text in texts for name in re.findall(r"[A-Za-z][\w.-]*", text)]
-    if (
-        any(_precious_process(n) for n in names if n not in ("sh", "bash", "sudo", "login", "ssh") or len(sources) == 1)
-        or "$PPID" in texts
-    ):
-        return refuse("process.suicide", "It ends what keeps the host, our session or its watchers going.")
-    finders = {source[0].rsplit("/", 1)[-1] for source in sources if source}
-    if not finders & {
+_FINDERS = frozenset(
+    [
         "pidof",
         "pgrep",
         "cat",
@@ -1071,6 +1075,7 @@ def _killing_found(sources: list[tuple[str, ...]], *, gentle: bool) -> Finding:
         "fuser",
         "systemctl",
         "grep",
+        "egrep",
         "awk",
         "head",
         "supervisorctl",
@@ -1078,23 +1083,85 @@ def _killing_found(sources: list[tuple[str, ...]], *, gentle: bool) -> Finding:
         "sed",
         "ss",
         "netstat",
-    }:
-        return refuse("process.everything", "It ends processes nobody has named.")
-    if any(s[0] == "ls" for s in sources if s) or any(re.search(r":(22|ssh)\b|\b22/tcp", text) for text in texts):
-        return refuse("process.everything", "It ends processes nobody has named.")
-    if finders & {"ps"} and not finders & {"grep", "awk", "sed", "pgrep", "head"}:
-        return refuse("process.everything", "It ends processes nobody has named.")
-    if any(p and p[0] == "ps" and len(p) > 1 for p in sources) and not finders & {"grep"}:
-        return refuse("process.everything", "It ends processes nobody has named.")
+    ]
+)
+_GUARDED_PORT = re.compile(
+    r"\b(22|2222|53|111|443|80|2375|2376|2379|2380|6443|8443|8472|9345|10250|10255|10257|10259|10256|179|500|3260|2049)\b|ssh"
+)
+
+
+def _killing_found(sources: list[tuple[str, ...]], *, gentle: bool) -> Finding:
+    texts = [as_typed(word) for source in sources for word in source]
+    names = [name for text in texts for name in re.findall(r"[A-Za-z][\w.-]*", text)]
+    if (
+        any(_precious_process(n) for n in names if n not in ("sh", "bash", "sudo", "login", "ssh") or len(sources) == 1)
+        or any(_precious_process(n.partition(".")[0]) for n in names if n.endswith((".pid", ".lock")))
+        or "$PPID" in texts
+    ):
+        return refuse("process.suicide", "It ends what keeps the host, our session or its watchers going.")
+    finders = {source[0].rsplit("/", 1)[-1] for source in sources if source}
+    wanted = [name for source in sources if source for name in _looked_for(source)]
+    nobody = refuse("process.everything", "It ends processes nobody has named.")
+    if not finders & _FINDERS or (finders & {"ps", "ls"} and not wanted) or {"ls", "find"} & finders:
+        return nobody
     if any(
-        s[0] == "pgrep" and any(as_typed(w) in ("-u", "-U", "-g", "-G", ".", "-v", "''") for w in s[1:])
+        _GUARDED_PORT.search(word)
+        for source in sources
+        if source[:1] in (("lsof",), ("fuser",), ("ss",), ("netstat",))
+        for word in map(as_typed, source[1:])
+    ):
+        return nobody
+    if {"lsof"} & finders and not any(re.search(r":\d{2,5}\b", text) for text in texts):
+        return nobody
+    if any(
+        s[0] == "pgrep"
+        and (
+            any(re.match(r"-\w*[uUgGvPst]\w*\Z|--(uid|euid|group|parent|session|inverse)", as_typed(w)) for w in s[1:])
+            or not _looked_for(s)
+        )
         for s in sources
         if s
     ):
-        return refuse("process.everything", "It ends processes nobody has named.")
-    if gentle or finders == {"cat"}:
-        return allow("process.found") if gentle else ask("process.found", "Which process ends is decided when it runs.")
+        return nobody
+    if gentle or (finders == {"cat"} and all(word.endswith(".pid") or word == "cat" for word in texts)):
+        return allow("process.found")
+    if finders & {"lsof", "fuser", "ss", "netstat"}:
+        return allow("process.port")
+    if wanted and all(_one_of_ours(name) for name in wanted):
+        return allow("process.named")
     return ask("process.found", "Which process ends is decided when it runs.")
+
+
+def _looked_for(source: tuple[str, ...]) -> list[str]:
+    """The names a `pgrep`, `pidof`, `grep` or `awk '/x/'` looks for."""
+    program, words = source[0].rsplit("/", 1)[-1], [as_typed(word) for word in source[1:]]
+    match program:
+        case "pgrep" | "pidof":
+            return [word for word in words if not word.startswith("-")][:1]
+        case "grep" | "egrep":
+            if any(re.fullmatch(r"-\w*v\w*|--invert-match", word) for word in words):
+                return []
+            return [word for word in words if not word.startswith("-")][:1]
+        case "awk":
+            return re.findall(r"/([^/]+)/", " ".join(words))
+    return []
+
+
+def _one_of_ours(name: str) -> bool:
+    """Whether a pattern names one program well enough: no interpreter, no database, no two letters."""
+    plain = re.sub(r"[\[\]^$]", "", as_typed(name))
+    return bool(re.search(r"[A-Za-z]\w*[._:/ -]?\w{2,}", plain)) and not (
+        _GENERAL_PROCESS.fullmatch(plain) or DATABASE.search(plain) or re.search(r"[*+|?(]", plain) or len(plain) < 4
+    )
+
+
+_GENERAL_PROCESS = re.compile(
+    r"(python|perl|ruby|node|nodejs|java|php|php-fpm|bash|docker|sh|root|user|http|sleep|main|worker|server|service|kworker|usr|bin|lib|app|run|opt|proc|daemon|agent|manager|process)[\d.]*"
+)
+DATABASE = re.compile(
+    r"\b(mysql|mysqld|mariadb|mariadbd|postgres|postgresql|postmaster|mongo|mongod|redis-server|redis|kafka|elasticsearch|opensearch|etcd|rabbitmq\S*|beam\.smp|cassandra|influxd?|clickhouse\S*|vault|consul|zookeeper|oracle|pmon|slapd|ceph\S*|minio|qemu\S*|kvm|libvirtd)\b"
+)
+"""Programs whose sudden end may cost data."""
 
 
 _SIGNAL_WORD = re.compile(r"-(\d{1,2}|SIG[A-Z0-9]+|[A-Z]{3,}[A-Z0-9]*)")
@@ -1128,6 +1195,8 @@ def _pkill(case: Case) -> Iterator[Finding]:
         yield refuse(
             "process.everything", f"`{case.program}` by owner ends everything of somebody, perhaps our own session."
         )
+    if any(re.match(r"-(v|-inverse)", as_typed(w)) for w in by_owner):
+        yield refuse("process.everything", f"`{case.program} -v` ends everything but what is named.")
     if by_owner and targets:
         yield ask("process.owner", f"`{case.program}` by owner or session.")
     for target in targets:
@@ -1139,12 +1208,22 @@ def _pkill(case: Case) -> Iterator[Finding]:
             or re.fullmatch(r"[.^$*+?a-z\[\]\\|()-]{0,2}|\.\*|\.\+|.*\|.*", typed)
             or re.search(r"\b(sshd|systemd|init|dbus|kubelet|containerd|dockerd)\b", typed)
         ):
-            yield refuse(
-                "process.suicide",
-                f"`{case.program} {shown(typed)}` ends what keeps the host, our session or its watchers going.",
+            yield (
+                refuse(
+                    "process.suicide",
+                    f"`{case.program} {shown(typed)}` ends what keeps the host, our session or its watchers going.",
+                )
+                if not (gentle and re.fullmatch(r"(rsyslogd|crond|cron|dnsmasq)", typed))
+                else allow("process.signal")
             )
         elif gentle:
             yield allow("process.signal")
+        elif DATABASE.search(typed) and any(re.fullmatch(r"-(9|KILL|SIGKILL)", as_typed(w)) for w in words):
+            yield refuse(
+                "process.database", f"`{case.program}` with KILL on `{shown(typed)}` may cost data. Stop its unit."
+            )
+        elif _one_of_ours(typed) and not by_owner:
+            yield allow("process.named")
         else:
             yield ask("process.name", f"`{case.program}` ends every process called `{shown(typed)}`. One pid is safer.")
     if not targets and not by_owner:
@@ -1152,20 +1231,69 @@ def _pkill(case: Case) -> Iterator[Finding]:
 
 
 def _fuser(case: Case) -> Iterator[Finding]:
-    if case.arguments.has("-k", "--kill", "-K"):
-        typed = [as_typed(o) for o in case.arguments.operands]
-        if (
-            case.arguments.has("-m", "-M", "--mount")
-            or any(
-                re.match(r"(22|443|2222|80|6443|2376)/|ssh", t)
-                or zone(t) in (Zone.TOP, Zone.CRITICAL, Zone.PROTECTED, Zone.DEVICE)
-                for t in typed
-                if is_plain(t)
-            )
-            or any(has_unknown(t) for t in typed)
-        ):
-            yield refuse("process.everything", "`fuser -k` ends whoever uses this, perhaps our own session.")
+    if not case.arguments.has("-k", "--kill", "-K"):
+        return
+    typed = [as_typed(o) for o in case.arguments.operands]
+    if (
+        case.arguments.has("-m", "-M", "--mount", "-c")
+        or any(
+            _GUARDED_PORT.search(t) or (t.startswith("/") and zone(t) not in (Zone.SCRATCH, Zone.APP)) for t in typed
+        )
+        or any(not is_plain(o) for o in case.arguments.operands)
+    ):
+        yield refuse("process.everything", "`fuser -k` ends whoever uses this, perhaps our own session.")
+    elif typed and all(re.fullmatch(r"(:?\d{4,5})(/tcp|/udp)?", t) for t in typed):
+        yield allow("process.port")
+    else:
         yield ask("process.users", "`fuser -k` ends whoever uses this.")
+
+
+def _renice(case: Case) -> Iterator[Finding]:
+    typed = [as_typed(word) for word in case.words]
+    if any(word in ("-u", "--user", "-g", "--pgrp") for word in typed) or any(word in ("1", "0") for word in typed[1:]):
+        yield refuse("process.priority", "It changes the priority of everything of somebody, or of the first process.")
+    elif any(re.match(r"-\d", word) for word in typed) or any(has_unknown(word) for word in case.words):
+        yield ask("process.priority", "It gives a process more than its share.")
+    else:
+        yield allow("process.priority")
+
+
+def _supervised(case: Case) -> Iterator[Finding]:
+    """supervisorctl, monit, pm2, sv and the like: whether all of them stop at once."""
+    operands = [as_typed(o) for o in case.arguments.operands]
+    verb, names = (operands[0], operands[1:]) if operands else ("", [])
+    stops = verb in (
+        "stop",
+        "down",
+        "kill",
+        "delete",
+        "del",
+        "exit",
+        "shutdown",
+        "unmonitor",
+        "force-stop",
+        "force-shutdown",
+        "once",
+        "quit",
+        "remove",
+        "clear",
+        "halt",
+    )
+    if case.program in ("svc", "s6-svc", "runsvctrl"):
+        if case.arguments.has("-d", "-k", "-x", "-D", "-t", "-p"):
+            names, stops = operands, True
+        else:
+            yield ask("services.supervised", f"`{case.program}` changes a supervised service.")
+    if not stops:
+        return
+    if not names or any(name in ("all", "*") or "*" in name or _precious_unit(name) for name in names):
+        yield refuse(
+            "services.everything", f"`{case.program} {shown(verb)}` stops everything it looks after, or our way in."
+        )
+    elif verb in ("delete", "del", "kill", "remove", "exit", "clear"):
+        yield ask("services.stop", f"`{case.program} {shown(verb)}` lasts, or is abrupt.")
+    else:
+        yield allow("services.stop")
 
 
 def _crontab(case: Case) -> Iterator[Finding]:
@@ -1228,7 +1356,7 @@ EXAMINERS: dict[str, Examiner] = {
     "wget": _output_option, "pg_dump": _output_option, "mysqldump": _output_option, "pg_dumpall": _output_option, "nc": _network_out,
     "ncat": _network_out, "netcat": _network_out, "nc.openbsd": _network_out, "nc.traditional": _network_out, "socat": _network_out,
     "telnet": _network_out, "openssl": _network_out, "systemctl": _systemctl, "service": _service, "rc-service": _service,
-    "invoke-rc.d": _service, "sv": _systemctl, "kill": _kill, "pkill": _pkill, "killall": _pkill, "skill": _pkill, "fuser": _fuser, "crontab": _crontab,
+    "invoke-rc.d": _service, "sv": _supervised, "supervisorctl": _supervised, "monit": _supervised, "pm2": _supervised, "circusctl": _supervised, "svc": _supervised, "s6-svc": _supervised, "initctl": _systemctl, "renice": _renice, "kill": _kill, "pkill": _pkill, "killall": _pkill, "skill": _pkill, "fuser": _fuser, "crontab": _crontab,
     "cd": _cd, "pushd": _cd, "popd": _cd, "hostname": _hostname, "date": _date, "test": _test, "[": _test, "let": _test, "printf": _test,
     "read": _test, "declare": _test, "unset": _test, "typeset": _test, "local": _test, "uniq": _uniq, "scp": _scp, "split": _split, "csplit": _split,
 }  # fmt: skip

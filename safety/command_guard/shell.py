@@ -142,7 +142,8 @@ class Env:
 class Invocation:
     """One command with its words resolved, as it would be started.
 
-    `assigned` are the assignments in front of it; `old` says that its paths are only those older than a day.
+    `assigned` are the assignments in front of it; `old` says that its paths are only those older than a day,
+    `contained` that it runs in a container.
     """
 
     argv: tuple[str, ...]
@@ -152,6 +153,7 @@ class Invocation:
     assigned: tuple[tuple[str, str], ...] = ()
     texts: int = 0
     old: bool = False
+    contained: bool = False
 
 
 class Judge(Protocol):
