@@ -20,7 +20,7 @@ from safety.command_guard.code import Language
 from safety.command_guard.paths import Zone, normalised, zone
 from safety.command_guard.patterns import matches, programs
 from safety.command_guard.policy import DEFAULT_POLICY, GuardPolicy
-from safety.command_guard.programs import EXAMINERS, Case, reading, writing
+from safety.command_guard.programs import ENDLESS, EXAMINERS, Case, reading, writing
 from safety.command_guard.routine import READ_ONLY, ROUTINE
 from safety.command_guard.rules import DANGEROUS_SETTINGS, HARMLESS_PAGERS, RULES, Rule
 from safety.command_guard.shell import (
@@ -248,13 +248,30 @@ class _Judge:
         where = zone(target, invocation.env.cwd)
         if ">" not in operator:
             findings: list[Finding] = list(reading(case, [target]))
-            if where is Zone.DEVICE:
+            if (
+                re.fullmatch(r"/dev/(tcp|udp)/[\w.-]+/\d+", as_typed(target))
+                and not invocation.argv
+                and operator == "<"
+            ):
+                findings.append(allow("network.probe"))
+            elif where is Zone.DEVICE:
                 findings.append(
                     refuse("exfiltration.socket", f"`< {shown(target)}` reads from a device or the network.")
                 )
+        elif (
+            re.fullmatch(r"/dev/(tcp|udp)/[\w.-]+/\d+", as_typed(target))
+            and operator == ">"
+            and _says_nothing(invocation)
+        ):
+            findings = [allow("network.probe")]
         elif has_glob(target):
             findings = [refuse("paths.unknown", "A redirection to whatever a pattern finds. Write the path.")]
         else:
+            if where is not Zone.SINK and _never_ends(invocation):
+                reader.report(
+                    refuse("process.endless", f"`> {shown(target)}` of a source that never ends fills the disk."),
+                    invocation.span,
+                )
             fills = bool(invocation.argv) and as_typed(invocation.argv[0]) not in _EMPTY_HANDED
             findings = [writing(case, target, append=">>" in operator, what="fills" if fills else "overwrites")]
             if self.read_only and where is not Zone.SINK:
@@ -751,6 +768,22 @@ class _Judge:
                 yield code.judge_code(language, invocation.feed.text)
             return
         yield ask("code.session", f"{language.name} without a program waits for one nobody has seen.")
+
+
+def _says_nothing(invocation: Invocation) -> bool:
+    """Whether it prints nothing that was not typed here: a redirection of it only opens the port."""
+    argv = tuple(as_typed(word) for word in invocation.argv)
+    fed = {p for p in invocation.feed.producers} <= {("cat", "/dev/null")}
+    return fed and (argv in ((), ("echo",), (":",), ("true",), ("cat",), ("echo", "-n"), ("printf", "")))
+
+
+def _never_ends(invocation: Invocation) -> bool:
+    """Whether what runs here prints for ever: `yes`, `cat /dev/zero`, and what only passes that on."""
+    lines = [tuple(as_typed(word) for word in p) for p in (*invocation.feed.producers, invocation.argv)]
+    ends = ("head", "dd", "timeout", "grep", "sed", "awk")
+    return any(
+        line[:1] == ("yes",) or (line[:1] == ("cat",) and set(ENDLESS) & set(line)) for line in lines
+    ) and not any(line[:1] == (name,) for line in lines for name in ends)
 
 
 _CONTAINERS = frozenset(["docker", "podman", "nerdctl", "crictl", "docker-compose", "kubectl", "oc", "k"])

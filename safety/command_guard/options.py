@@ -63,7 +63,7 @@ VALUES = _values(
     sysctl: -p --load -f -r --pattern
     ps: -o -p -u -C -U -G -g -t -O --sort --pid --ppid --user --format -q
     top: -n -d -p -u -U -o -w
-    ss: -f -A --family --query
+    ss: -f -A --family --query -D --diag -F -N
     lsof: -p -u -c -d -g -s
     vgchange: -a
     lvchange: -a
@@ -103,8 +103,9 @@ VALUES = _values(
     shred: -n -s --iterations --size --random-source
     crontab: -u
     ip: -f -n -netns -b -batch
-    iptables: -t -p -s -d -j -m -i -o --dport --sport --comment --table --source --destination --jump \
-        --protocol
+    iptables: -t -p -s -d -j -m -i -o -A -D -I -R -P -N -E -w -W --dport --sport --comment --table --source \
+        --destination --jump --protocol --append --delete --insert --policy --new-chain
+    ip6tables: -t -p -s -d -j -m -i -o -A -D -I -R -P -N -E -w -W --dport --sport --comment --table --jump
     ping: -c -i -W -w -s -I -t -M
     ping6: -c -i -W -w -s -I
     traceroute: -m -q -w -p -i -s
@@ -168,6 +169,14 @@ VALUES = _values(
     svn: --username
     nice: -n
     strings: -n
+    ltrace: -p -e -o -s -u -l -n -a
+    ncdu: -o -f
+    iconv: -f -t -o
+    shuf: -n -o -i
+    dmidecode: -t -s --dump-bin --from-dump
+    fallocate: -l -o --length --offset
+    mkfifo: -m
+    lsof_: -p
     perf: -p -e -o -F
     mpstat: -P
     pidstat: -p
@@ -195,7 +204,7 @@ VALUES = _values(
 
 SINGLE_DASH_LONG = names(
     """
-    consul convert exim exim4 ffmpeg find gdb hadoop hdfs influx ip ip6tables iptables java javac jcmd
+    consul convert exim exim4 ffmpeg find gdb hadoop hdfs influx ip java javac jcmd
     jmap jstack jstat kafka-topics.sh megacli nomad openssl packer sqlite3 storcli tc terraform tofu
     vault
     """

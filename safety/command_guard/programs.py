@@ -261,6 +261,30 @@ def reading(case: Case, paths: Iterable[str]) -> Iterator[Finding]:
             yield ask("secrets.read", f"`{shown(path)}` holds passwords or keys.")
 
 
+ENDLESS = ("/dev/zero", "/dev/urandom", "/dev/random", "/dev/full")
+"""Files that never end."""
+HUGE = 20 * 2**30
+"""Bytes that a command may not write in one go."""
+_UNITS = {"": 1, "b": 512, "c": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40, "p": 2**50}
+
+
+def size_of(text: str) -> int:
+    """`10G` and the like in bytes; 0 where it is no size."""
+    match = re.fullmatch(r"[+<>/%-]?(\d{1,12})(?:([kmgtpbc])(?:i?b)?)?", text, re.IGNORECASE)
+    return int(match[1]) * _UNITS[(match[2] or "").lower()] if match else 0
+
+
+def _fallocate(case: Case) -> Iterator[Finding]:
+    a = case.arguments
+    for path in a.operands:
+        yield writing(
+            case, path, append=not a.has("-p", "-z", "-c", "--punch-hole", "--zero-range", "--collapse-range")
+        )
+    if size_of(a.value("-l", "--length") or "0") > HUGE:
+        yield refuse("process.endless", f"`{case.program}` takes more room than a host can spare.")
+    yield allow("paths.none")
+
+
 # Programs that work on files
 
 
@@ -439,6 +463,8 @@ def _tee(case: Case) -> Iterator[Finding]:
 
 
 def _truncate(case: Case) -> Iterator[Finding]:
+    if size_of(case.arguments.value("-s", "--size") or "0") > HUGE:
+        yield refuse("process.endless", "`truncate` makes a file of a size no disk has.")
     for path in case.arguments.operands:
         yield writing(case, path, what="empties") if zone(path, case.cwd) is not Zone.PROTECTED else writing(case, path)
     yield allow("paths.none")
@@ -453,6 +479,16 @@ def _touch(case: Case) -> Iterator[Finding]:
 
 
 def _dd(case: Case) -> Iterator[Finding]:
+    given = dict(as_typed(word).partition("=")[::2] for word in case.words)
+    if given.get("if") in ENDLESS and "count" not in given and given.get("of") not in (None, "/dev/null"):
+        yield refuse("process.endless", "`dd` from a source that never ends fills the disk.")
+    if (
+        given.get("if") in ENDLESS
+        and size_of(given.get("bs", "512"))
+        * int(given["count"][:12] if given.get("count", "").isascii() and given.get("count", "").isdigit() else 1)
+        > HUGE
+    ):
+        yield refuse("process.endless", "`dd` fills the disk.")
     for word in case.words:
         name, _, path = as_typed(word).partition("=")
         if name == "of":
@@ -464,7 +500,7 @@ def _dd(case: Case) -> Iterator[Finding]:
             else:
                 yield writing(case, path)
         elif name == "if":
-            if zone(path, case.cwd) is Zone.DEVICE:
+            if zone(path, case.cwd) is Zone.DEVICE and given.get("of") != "/dev/null":
                 yield ask("exfiltration.device", f"`dd` reads the device `{shown(path)}` whole.")
             yield from reading(case, [path])
         elif has_unknown(word):
@@ -674,14 +710,13 @@ def _tar(case: Case) -> Iterator[Finding]:
     if archive is None and "f" in letters and not first.startswith("-") and len(words) > 1:
         archive = case.words[1]
     if mode == "x":
-        folder = a.value("-C", "--directory")
+        folder = a.value("-C", "--directory") or (case.cwd if case.cwd else None)
         if "-P" in words or "--absolute-names" in words or letters.count("P"):
             yield refuse("paths.tar", "`tar -P` unpacks to wherever the archive says.")
         if folder is None:
             yield ask("paths.tar", "`tar` unpacks into a folder the text does not name.")
         else:
-            found = writing(case, folder, what="unpacks into")
-            yield found if found.severity.rank and zone(folder, case.cwd) is not Zone.PLAIN else allow("paths.tar")
+            yield _unpacking(case, folder)
     elif mode == "c" or a.has("-r", "-u", "--append", "--update"):
         if archive not in (None, "-") and archive is not None:
             yield _arriving(case, ["archive"], archive)
@@ -708,20 +743,47 @@ def _rsync(case: Case) -> Iterator[Finding]:
     if ":" in as_typed(target).split("/")[0]:
         if any(is_secret(o, case.cwd) for o in a.operands):
             yield refuse("exfiltration.secrets", "It carries passwords or keys to another host.")
-        yield ask("exfiltration.copy", "`rsync` carries files to another host.")
+        elif _to_backup(a.operands):
+            yield allow("paths.backup")
+        else:
+            yield ask("exfiltration.copy", "`rsync` carries files to another host.")
         return
     yield from reading(case, a.operands[:-1])
     yield _arriving(case, list(a.operands[:-1]), target)
 
 
+def _unpacking(case: Case, folder: str) -> Finding:
+    """An archive's files, whatever their names, land in `folder` and replace what is there."""
+    where = zone(folder, case.cwd)
+    if normalised(folder, case.cwd) in ("/tmp", "/var/tmp") or where is Zone.SCRATCH:
+        return allow("paths.unpack")
+    if where in (Zone.APP, Zone.PLAIN) and not _hidden_folder(folder):
+        return allow("paths.unpack")
+    if where in (Zone.TOP, Zone.CRITICAL, Zone.DEVICE, Zone.UNKNOWN) or normalised(folder, case.cwd).startswith(
+        ("/etc", "/usr", "/boot", "/lib", "/bin", "/sbin", "/root", "/var/lib", "/var/spool")
+    ):
+        return refuse("paths.unpack", f"`{case.program}` unpacks over `{shown(folder)}`, whatever the archive holds.")
+    return ask("paths.unpack", f"`{case.program}` unpacks into `{shown(folder)}`.")
+
+
 def _unpack(case: Case) -> Iterator[Finding]:
     words = [as_typed(w) for w in case.words]
+    if case.program in ("7z", "7za", "7zr"):
+        folder = next(
+            (raw[2:] for raw, word in zip(case.words, words, strict=True) if re.match(r"-o.", word)), case.cwd
+        )
+        if words[:1] in (["x"], ["e"]):
+            yield (
+                _unpacking(case, folder)
+                if folder
+                else ask("paths.unpack", "It unpacks into a folder the text does not name.")
+            )
+        elif words[:1] in (["d"], ["rn"]) or any(re.match(r"-sdel", word) for word in words):
+            yield refuse("paths.unpack", f"`{case.program}` that deletes.")
+        return
     for index, word in enumerate(words):
         if word in ("-d", "--directory") and index + 1 < len(words) and case.program in ("unzip", "unrar"):
-            found = writing(case, case.words[index + 1], what="unpacks into")
-            yield found
-            if found.severity.rank == 0:
-                yield allow("paths.unpack")
+            yield _unpacking(case, case.words[index + 1])
             return
     if case.program == "unzip" and case.arguments.has("-l", "-t", "-p", "-Z", "-v"):
         yield allow("paths.unpack")
@@ -729,14 +791,25 @@ def _unpack(case: Case) -> Iterator[Finding]:
         case.arguments.has("-m", "--move", "-T", "-TT", "--unzip-command") or "-TT" in words
     ):
         yield refuse("paths.zip", "`zip` that deletes files or runs a command.")
-    elif case.program == "cpio" and case.arguments.has("-i", "-p", "--extract"):
-        yield ask("paths.unpack", "`cpio` unpacks to wherever the archive says.")
+    elif (
+        case.program == "cpio"
+        and case.arguments.has("-i", "-p", "--extract")
+        and not case.arguments.has("-t", "--list")
+    ):
+        folder = case.arguments.value("-D", "--directory") or case.cwd
+        yield (
+            _unpacking(case, folder) if folder else ask("paths.unpack", "`cpio` unpacks to wherever the archive says.")
+        )
+    elif case.program == "unzip" and case.cwd and zone(".", case.cwd) is not Zone.UNKNOWN:
+        yield _unpacking(case, case.cwd)
     elif case.program == "unzip":
         yield ask("paths.unpack", "It unpacks into a folder the text does not name.")
 
 
 def _compress(case: Case) -> Iterator[Finding]:
-    if case.arguments.has("-c", "--stdout", "--to-stdout", "-l", "-t", "--list", "--test"):
+    if case.arguments.has("-c", "--stdout", "--to-stdout", "-l", "-t", "--list", "--test", "-k", "--keep") or (
+        case.program == "zstd" and not case.arguments.has("--rm")
+    ):
         yield allow("paths.compress")
         return
     for path in case.arguments.operands:
@@ -751,6 +824,11 @@ def _compress(case: Case) -> Iterator[Finding]:
 
 
 def _cat(case: Case) -> Iterator[Finding]:
+    endless = any(as_typed(o) in ENDLESS for o in case.arguments.operands)
+    if endless and case.program in ("tail", "sort", "less", "more", "grep", "strings", "base64", "cut"):
+        yield refuse("process.endless", f"`{case.program}` of a source that never ends takes all memory.")
+    if case.program == "head" and size_of(case.arguments.value("-c", "--bytes") or "0") > 2**32:
+        yield refuse("process.endless", "`head` of so much fills a disk or memory.")
     yield from reading(case, case.arguments.operands)
 
 
@@ -763,6 +841,20 @@ def _output_option(case: Case) -> Iterator[Finding]:
         yield found
         if case.program in ("wget", "sort") and zone(path, case.cwd) not in (Zone.SINK, Zone.SCRATCH):
             yield ask("paths.write", f"`{case.program}` writes `{shown(path)}`.")
+
+
+_BODIES = ("-d", "--data", "--data-raw", "--data-binary", "--data-urlencode", "--data-ascii", "--json", "-F", "--form")
+_HTTP_DESTROYS = re.compile(
+    r"(\b|_)(delete|destroy|drop|truncate|purge|wipe|erase|terminate|shut_?down|stop|quit|quitquitquit|exit|abort|kill|reboot|"
+    r"restart|leave|force-leave|deregister|seal|step-?down|evict|drain|decommission|deactivate|reset|flush\w*|clear|close|"
+    r"forget|unmount|poweroff|power|halt|rekey|remove|delete_series|clean_tombstones|failover|fence|disable|unregister|"
+    r"delete_by_query|forcemerge|_settings|settings|maintenance)(\b|_)",
+    re.IGNORECASE,
+)
+_HTTP_HARMLESS = re.compile(
+    r"/-/reload\b|/reload\b|/actuator/refresh\b|/_(search|msearch|count|analyze|field_caps|validate/query|sql|cat)\b|retry_failed"
+    r"|/api/v1/(query|query_range|labels|series)\b|/graphql\?query|/health\w*\b|/ping\b|/_refresh\b|/_flush/synced\b|/select/"
+)
 
 
 def _curl(case: Case) -> Iterator[Finding]:
@@ -786,11 +878,21 @@ def _curl(case: Case) -> Iterator[Finding]:
                 yield ask("paths.write", f"`curl` writes `{shown(value or '')}`.")
     if a.has("-O", "--remote-name", "-J", "--remote-header-name", "--remote-name-all"):
         yield ask("paths.write", "`curl -O` writes a file whose name the other side gives.")
-    method = (a.value("-X", "--request") or "GET").upper()
-    if method == "DELETE" or method == "PURGE":
+    bodies = [value or "" for name, value in a.options if name in _BODIES]
+    method = (a.value("-X", "--request") or ("POST" if bodies and not a.has("-G", "--get") else "GET")).upper()
+    if method in ("DELETE", "PURGE"):
         yield refuse("http.delete", "It asks another service to delete something.")
     elif method not in ("GET", "HEAD", "OPTIONS"):
-        yield ask("http.write", f"`curl -X {shown(method)}` changes something over HTTP.")
+        typed = " ".join(as_typed(url) for url in a.operands)
+        destroys = _HTTP_DESTROYS.search(re.sub(r"^\w+://[^/]*", "", typed))
+        if destroys:
+            yield refuse(
+                "http.delete", f"`curl -X {shown(method)}` on `{shown(destroys[0])}` stops or deletes something."
+            )
+        elif method == "POST" and _HTTP_HARMLESS.search(typed) and not any(has_unknown(body) for body in bodies):
+            yield allow("http.read")
+        else:
+            yield ask("http.write", f"`curl -X {shown(method)}` changes something over HTTP.")
     for name, value in a.options:
         if name in (
             "-d",
@@ -838,30 +940,116 @@ def _curl(case: Case) -> Iterator[Finding]:
                 yield refuse("exfiltration.url", "It puts the contents of files into an address.")
 
 
+_PROBES = re.compile(
+    r"\s*(ruok|stat|mntr|srvr|conf|cons|envi|isro|dump|wchs|stats?( \w+)?|version|quit|ping|info( \w+)?|role|hello|helo \S+|ehlo \S+|noop|get /\S*( http/1\.[01])?|"
+    r"head /\S*( http/1\.[01])?|host: \S+|connection: close|show [\w .-]+|help|status|q|x|\d{0,3}|get \S+|list|uptime)\s*",
+    re.IGNORECASE,
+)
+"""What may be said to a port or a control socket: questions."""
+_SPOKEN_DANGER = re.compile(
+    r"\b(flush_?all|flushdb|shutdown|kill|delete|del|set|config|slaveof|replicaof|eval|drop|truncate|stop|quit_qemu|system_reset|system_powerdown|"
+    r"device_del|clear (table|counters all)|disable (agent|frontend)|halt|restart|reset|purge|erase|debug|script|migrate|restore|exec|sh|bash|import|EXPN|VRFY)\b",
+    re.IGNORECASE,
+)
+
+
 def _network_out(case: Case) -> Iterator[Finding]:
-    """nc and friends: probing a port is fine, carrying data is not."""
+    """nc and friends: asking a port something is fine, carrying data is not."""
     feed = case.invocation.feed
-    if feed.text is not None and len(feed.text.strip()) <= 1:
-        return
     if set(feed.producers) == {("cat", "/dev/null")} or (
         case.program == "openssl" and case.arguments.operands[:1] != ("s_client",)
     ):
+        yield from [allow("network.probe")] if case.program == "telnet" else []
         return
-    if feed.producers and case.program in (
-        "nc",
-        "ncat",
-        "netcat",
-        "nc.openbsd",
-        "nc.traditional",
-        "socat",
-        "telnet",
-        "openssl",
-    ):
-        text = case.invocation.feed.text
-        if text is None:
-            yield refuse("exfiltration.pipe", f"`{case.program}` carries what is piped into it to another host.")
-        else:
-            yield ask("exfiltration.pipe", f"`{case.program}` sends text to another host.")
+    if not feed.given:
+        return
+    if feed.text is None:
+        yield refuse("exfiltration.pipe", f"`{case.program}` carries what is piped into it to another host.")
+        return
+    text = feed.text.replace("\r", "")
+    if all(_PROBES.fullmatch(line) for line in re.split(r"[\n;]", text)):
+        yield allow("network.probe")
+    elif _SPOKEN_DANGER.search(text):
+        yield refuse("databases.destroy", f"`{case.program}` tells another program `{shown(text.strip())}`.")
+    else:
+        yield ask("exfiltration.pipe", f"`{case.program}` sends text to another host.")
+
+
+def _tcpdump(case: Case) -> Iterator[Finding]:
+    a = case.arguments
+    if a.has("-z", "-Z", "--postrotate-command"):
+        yield refuse("code.tcpdump", "`tcpdump -z` runs a command.")
+    path = a.value("-w")
+    if path is not None and path != "-":
+        yield writing(case, path, what="fills")
+    elif path is not None:
+        yield ask("exfiltration.copy", "A capture onto a pipe.")
+    yield from reading(case, [path for path in [a.value("-r")] if path is not None])
+    yield allow("network.capture")
+
+
+def _mknod(case: Case) -> Iterator[Finding]:
+    if any(as_typed(word) in ("b", "c", "u") for word in case.words):
+        yield refuse("paths.device", "`mknod` makes a second door to a device.")
+    yield from _touch(case)
+
+
+def _exec_free(case: Case) -> Iterator[Finding]:
+    """apt and friends: an option may name a command to run."""
+    for name, value in case.arguments.options:
+        if name in ("-o", "--option") and re.search(
+            r"Invoke|Pre-|Post-|Dir|Command|Proxy|Sandbox|dpkg::options|trusted|AllowUnauth|AllowInsecure",
+            value or "",
+            re.IGNORECASE,
+        ):
+            if not re.fullmatch(r"dpkg::options::=--force-conf(old|def|new|miss)", value or "", re.IGNORECASE):
+                yield refuse(
+                    "packages.option", f"`-o {shown(value or '')}` changes what {case.program} runs or trusts."
+                )
+    for word in case.arguments.operands:
+        typed = as_typed(word)
+        if re.search(r"^(https?|ftp)://|\.(deb|rpm|apk|pkg\.tar\S*|whl|tgz|tar\.gz)\Z", typed) or typed.startswith(
+            "git+"
+        ):
+            yield refuse("packages.foreign", f"`{shown(typed)}` comes from outside the host's own sources.")
+
+
+_DIAGNOSTICS = frozenset(
+    """
+    htop iotop iotop-c atop btop sysstat strace ltrace lsof tcpdump jq tree ncdu tmux screen vim vim-tiny nano less curl wget
+    dnsutils bind-utils bind9-dnsutils bind9-host net-tools telnet traceroute mtr mtr-tiny iputils-ping iproute2 iperf3
+    ethtool nload iftop nethogs dstat dool smartmontools nvme-cli hdparm pciutils usbutils lshw procps psmisc unzip zip
+    rsync git file bc pv parallel moreutils multitail lnav ripgrep fd-find silversearcher-ag yq gdb linux-perf perf bpftrace
+    bpfcc-tools bcc-tools sysbench fio stress-ng xz-utils zstd pigz lz4 man-db whois ca-certificates logrotate chrony
+    postgresql-client default-mysql-client mysql-client redis-tools numactl hwloc ipcalc conntrack debugfs-tools
+    """.split()  # noqa: SIM905
+) - {"bpftrace", "stress-ng", "sysbench", "fio"}
+"""Packages that only bring tools to look with."""
+
+
+def _packages(case: Case) -> Iterator[Finding]:
+    yield from _exec_free(case)
+    operands = [as_typed(o) for o in case.arguments.operands]
+    if operands[:1] in (["install"], ["add"], ["in"]) and 1 < len(operands) <= 6:
+        risky = case.arguments.has(
+            "--force-yes",
+            "--allow-downgrades",
+            "--allow-unauthenticated",
+            "--nogpgcheck",
+            "--allow-untrusted",
+            "--allow-change-held-packages",
+            "--reinstall",
+            "--allow-remove-essential",
+            "--purge",
+            "--no-gpg-checks",
+            "--force-resolution",
+            "--repository",
+            "-X",
+        )
+        if risky:
+            yield ask("packages.install", "An installation that is told to overlook warnings.")
+        elif set(operands[1:]) <= _DIAGNOSTICS:
+            yield allow("packages.diagnostics")
 
 
 def _scp(case: Case) -> Iterator[Finding]:
@@ -870,8 +1058,18 @@ def _scp(case: Case) -> Iterator[Finding]:
         yield refuse(
             "exfiltration.secrets", "It carries passwords, keys or a whole folder of the system to another host."
         )
-    if operands and ":" not in as_typed(operands[-1]):
+    elif operands and ":" not in as_typed(operands[-1]):
         yield _arriving(case, ["remote"], operands[-1])
+    elif operands and _to_backup(operands):
+        yield allow("paths.backup")
+    else:
+        yield ask("exfiltration.copy", f"`{case.program}` carries files to another host.")
+
+
+def _to_backup(operands: tuple[str, ...]) -> bool:
+    """Whether a copy goes to the backups of a host of our own, which has a plain name."""
+    host, _, path = as_typed(operands[-1]).partition(":")
+    return bool(re.fullmatch(r"([\w.-]+@)?[a-z][\w-]*(\.(internal|local|lan))?", host)) and is_backup(path or "/")
 
 
 # Units and processes
@@ -1058,6 +1256,8 @@ def _killing(case: Case, pid: str, *, gentle: bool) -> Finding:
         return allow("process.one")
     if typed.startswith("%"):
         return allow("process.job")
+    if pid == "$$":
+        return refuse("process.suicide", "It ends our own session before it can write down what it did.")
     sources = [p for n in origins(pid) for p in case.sources(chr(0xE100 + n))]
     if not sources:
         if TOKEN in typed:
@@ -1325,6 +1525,58 @@ def _test(case: Case) -> Iterator[Finding]:
     yield allow("shell.test")
 
 
+def _output_file(case: Case) -> Iterator[Finding]:
+    """Programs that read, but write a file where an option says so."""
+    for name, value in case.arguments.options:
+        if name in ("-o", "--output", "-w", "--output-file", "--dump-bin", "-D", "--diag") and value not in (None, "-"):
+            yield writing(case, value or "", what="fills")
+
+
+def _strace(case: Case) -> Iterator[Finding]:
+    """Watching a process is fine; what it runs itself is judged as any command."""
+    a = case.arguments
+    for name, value in a.options:
+        if name in ("-o", "--output", "--result-file") and value is not None:
+            if value.startswith(("|", "!")):
+                yield refuse("code.strace", f"`{case.program} -o` runs a command.")
+            else:
+                yield writing(case, value, what="fills")
+        if name in ("-e", "--inject") and value is not None and re.search(r"inject|fault", value):
+            yield refuse("process.tamper", f"`{case.program}` makes the calls of another program fail.")
+    if a.has("-p", "--attach", "-V", "-h"):
+        yield (
+            allow("process.look")
+            if (a.value("-p") or "") not in ("1", "-1")
+            else ask("process.look", "It slows the first process down.")
+        )
+
+
+def _bpftrace(case: Case) -> Iterator[Finding]:
+    text = " ".join(as_typed(word) for word in case.words)
+    if "--unsafe" in text or re.search(r"system\s*\(|signal\s*\(|override\s*\(", text):
+        yield refuse("code.bpftrace", "`bpftrace` that acts on the host.")
+    elif case.arguments.has("-e", "-l"):
+        yield allow("process.look")
+    else:
+        yield ask("code.bpftrace", "A `bpftrace` program from a file.")
+
+
+def _gdb(case: Case) -> Iterator[Finding]:
+    commands = [as_typed(word) for word in case.words]
+    said = " ; ".join(
+        commands[i + 1] for i, word in enumerate(commands[:-1]) if word in ("-ex", "--ex", "-eval-command")
+    )
+    if re.search(
+        r"call|print\s*\(?\s*\(?(int|void)|kill|shell|\bset\b|!|source|python|detach_and|return|jump|\bp\s+\w+\(|compile|system|signal",
+        said,
+    ):
+        yield refuse("code.editor", "`gdb` that acts on a running process.")
+    elif said and re.fullmatch(r"[\w ;.,-]*", said) and not case.arguments.has("-x", "--command"):
+        yield allow("process.look")
+    else:
+        yield ask("code.editor", "`gdb` with commands the guard cannot see.")
+
+
 def _uniq(case: Case) -> Iterator[Finding]:
     if len(case.arguments.operands) > 1:
         yield writing(case, case.arguments.operands[1])
@@ -1347,17 +1599,17 @@ def _mkdir(case: Case) -> Iterator[Finding]:
 
 EXAMINERS: dict[str, Examiner] = {
     "rm": _rm, "unlink": _rm, "shred": _rm, "trash": _rm, "trash-put": _rm, "rmdir": _rmdir, "mv": _mv, "cp": _cp, "install": _cp,
-    "ln": _ln, "link": _ln, "tee": _tee, "truncate": _truncate, "touch": _touch, "mkdir": _mkdir, "mkfifo": _mkdir,
-    "mknod": _touch, "dd": _dd, "dcfldd": _dd, "dc3dd": _dd, "chmod": _chmod, "chown": _chown, "chgrp": _chown, "chattr": _chattr,
+    "ln": _ln, "link": _ln, "tee": _tee, "truncate": _truncate, "fallocate": _fallocate, "touch": _touch, "mkdir": _mkdir, "mkfifo": _mkdir,
+    "mknod": _mknod, "dd": _dd, "dcfldd": _dd, "dc3dd": _dd, "chmod": _chmod, "chown": _chown, "chgrp": _chown, "chattr": _chattr,
     "setfacl": _setfacl, "find": _find, "sed": _sed, "gsed": _sed, "tar": _tar, "gtar": _tar, "bsdtar": _tar, "rsync": _rsync,
-    "unzip": _unpack, "zip": _unpack, "cpio": _unpack, "unrar": _unpack, "gzip": _compress, "gunzip": _compress, "bzip2": _compress,
+    "unzip": _unpack, "zip": _unpack, "cpio": _unpack, "unrar": _unpack, "7z": _unpack, "7za": _unpack, "7zr": _unpack, "gzip": _compress, "gunzip": _compress, "bzip2": _compress,
     "xz": _compress, "zstd": _compress, "pigz": _compress, "cat": _cat, "head": _cat, "tail": _cat, "less": _cat, "more": _cat,
     "grep": _cat, "strings": _cat, "base64": _cat, "xxd": _cat, "od": _cat, "cut": _cat, "sort": _output_option, "curl": _curl,
     "wget": _output_option, "pg_dump": _output_option, "mysqldump": _output_option, "pg_dumpall": _output_option, "nc": _network_out,
     "ncat": _network_out, "netcat": _network_out, "nc.openbsd": _network_out, "nc.traditional": _network_out, "socat": _network_out,
-    "telnet": _network_out, "openssl": _network_out, "systemctl": _systemctl, "service": _service, "rc-service": _service,
+    "telnet": _network_out, "tcpdump": _tcpdump, "apt": _packages, "apt-get": _packages, "aptitude": _packages, "yum": _packages, "dnf": _packages, "microdnf": _packages, "zypper": _packages, "apk": _packages, "rpm": _exec_free, "dpkg": _exec_free, "pip": _exec_free, "pip3": _exec_free, "openssl": _network_out, "systemctl": _systemctl, "service": _service, "rc-service": _service,
     "invoke-rc.d": _service, "sv": _supervised, "supervisorctl": _supervised, "monit": _supervised, "pm2": _supervised, "circusctl": _supervised, "svc": _supervised, "s6-svc": _supervised, "initctl": _systemctl, "renice": _renice, "kill": _kill, "pkill": _pkill, "killall": _pkill, "skill": _pkill, "fuser": _fuser, "crontab": _crontab,
     "cd": _cd, "pushd": _cd, "popd": _cd, "hostname": _hostname, "date": _date, "test": _test, "[": _test, "let": _test, "printf": _test,
-    "read": _test, "declare": _test, "unset": _test, "typeset": _test, "local": _test, "uniq": _uniq, "scp": _scp, "split": _split, "csplit": _split,
+    "read": _test, "declare": _test, "unset": _test, "typeset": _test, "local": _test, "uniq": _uniq, "strace": _strace, "ltrace": _strace, "bpftrace": _bpftrace, "gdb": _gdb, "sar": _output_file, "iconv": _output_file, "tree": _output_file, "shuf": _output_file, "ncdu": _output_file, "dmidecode": _output_file, "ss": _output_file, "scp": _scp, "split": _split, "csplit": _split,
 }  # fmt: skip
 """Who looks at which program."""

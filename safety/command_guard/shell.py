@@ -511,8 +511,21 @@ class _Walk:
             env.join(body)
         return _joined(outputs)
 
+    def endless(self, node: tree_sitter.Node) -> None:
+        """A loop that starts things in the background and never waits is a fork bomb."""
+        parts = list(_descendants(node))
+        words = {self.text(part) for part in parts if part.type in ("command_name", "word")}
+        if any(part.type == "&" for part in parts) and not words & {"sleep", "wait", "read", "break", "exit"}:
+            reason = "A loop without end that starts ever more in the background."
+            self.reader.report(refuse("process.fork-bomb", reason), self.span(node))
+
     def loop(self, node: tree_sitter.Node, env: Env, feed: Feed) -> Output:
         """`while` and `until`: what the body assigns is unknown before it and after it."""
+        condition = node.child_by_field_name("condition")
+        if condition is not None and re.fullmatch(
+            r"(true|:|false|\[ 1 \]|\(\(\s*1\s*\)\));?", self.text(condition).strip()
+        ):
+            self.endless(node)
         self.forget_assigned(node, env)
         outputs = []
         for child in node.named_children:
@@ -544,6 +557,8 @@ class _Walk:
         return _joined(outputs)
 
     def c_loop(self, node: tree_sitter.Node, env: Env, feed: Feed) -> Output:
+        if node.child_by_field_name("condition") is None:
+            self.endless(node)
         self.forget_assigned(node, env)
         body = node.child_by_field_name("body")
         for index, child in enumerate(node.children):
@@ -836,7 +851,9 @@ class _Walk:
     def variable(self, name: str, env: Env) -> str:
         if name in env.variables:
             return env.variables[name]
-        if name in _TOKENS or name in ("$", "!", "#", "?", "-"):
+        if name == "$":
+            return "$$"
+        if name in _TOKENS or name in ("!", "#", "?", "-"):
             return TOKEN
         match name:
             case "HOME":
