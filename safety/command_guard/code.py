@@ -38,7 +38,7 @@ PYTHON = Language(
     danger=_words(
         "system popen exec eval execv execve execl execlp execvp spawn spawnl spawnv spawnlp fork forkpty kill killpg "
         "remove removedirs unlink rmdir rmtree rename renames replace_file truncate chmod chown lchown fchmod mkfs "
-        "subprocess Popen check_call check_output run_shell getoutput getstatusoutput shutil pty ctypes cffi "
+        "subprocess Popen  check_call check_output run_shell getoutput getstatusoutput shutil pty ctypes cffi "
         "compile __import__ importlib import_module runpy getattr setattr globals locals vars __builtins__ builtins "
         "__globals__ __subclasses__ __class__ marshal pickle shelve connect bind listen create_connection socketpair AF_INET SOCK_STREAM urlretrieve ftplib smtplib telnetlib "
         "paramiko fabric requests write writelines write_text write_bytes symlink link mkfifo mknod mount umount "
@@ -62,7 +62,8 @@ PYTHON = Language(
         "socket gethostname getfqdn OPENSSL_VERSION findall search match sub group groups compile_ lower upper title startswith endswith count index append extend "
         "timedelta timezone utc total_seconds days hours seconds isoformat sqrt pi ceil floor log version_string "
         "ip_address ip_network gethostname rb rt url quote unquote urllib parse urlparse parse_qs quote_plus html "
-        "escape unescape http status"
+        "escape unescape http status gethostbyname getaddrinfo gethostbyaddr inet_aton inet_ntoa localhost db internal "
+        "expanduser abspath resolve is_file is_dir read_text Path pathlib glob getuid getlogin gethostbyname_ex"
     ),
     marks=r"open\s*\([^)]*,\s*(mode\s*=\s*)?[rbf]?['\"][^'\"]*[wax+]" + _DECODERS,
 )
@@ -72,14 +73,14 @@ PERL = Language(
     danger=_words(
         "system exec qx fork kill unlink rmdir rmtree remove_tree rename truncate chmod chown open3 open2 socket eval "
         "require do syscall symlink link mkdir utime IPC Socket File pack unpack opendir sysopen syswrite readpipe "
-        "INET exit_now dump umask select_fh Fork POSIX"
+        "INET exit_now dump umask select_fh Fork _exit setuid setgid setsid"
     ),
     safe=_words(
         "print printf say if unless else elsif while for foreach my our use strict warnings split join sort keys values "
         "map grep length substr index lc uc ucfirst lcfirst sprintf time localtime gmtime scalar push pop shift reverse "
         "sum int abs sqrt hex oct chomp chop next last and or not eq ne lt gt le ge x y n m s g i e d w tr BEGIN END "
         "STDIN STDOUT ARGV F a b c k v l h t _ 0 1 2 ENV qw defined exists delete_ List Util max min first uniq "
-        "Time HiRes sleep"
+        "POSIX strftime Time HiRes sleep INC strftime"
     ),
     marks=r"`|\bopen\b|/e[gimsx]*\b|\bs(.).*\1.*\1[gimsx]*e|>\s*['\"]?/|\|\s*['\"]" + _DECODERS,
 )
@@ -197,16 +198,23 @@ _SQL_READS = (
     "select|show|explain|describe|desc|use|set|with|values|table|help|status|pragma|begin|commit|rollback|"
     "start|end|check|checksum|fetch|declare|close|savepoint|release|reset|echo|exists|rows|\\\\"
 )
+_SQL_CARE = r"(vacuum|analyze)(?!.*\bfull\b).*|analyze\s+table\s+[\w.,` ]+|copy\s*\(\s*select\b.*\)\s*to\s+stdout\b.*|copy\s+[\w.]+\s+to\s+stdout\b.*"
+"""What keeps a database healthy and changes no data."""
 _SQL_REFUSED = re.compile(
     r"\b(drop|truncate|grant|revoke|shutdown|reassign\s+owned|dblink_exec|lo_export|lo_import|lo_unlink|"
-    r"pg_terminate_backend\s*\(\s*pid\s*\)\s+from|load_file|sys_exec|sys_eval|xp_cmdshell|pg_read_file|pg_read_binary_file|"
-    r"pg_write_file|pg_file_write|pg_switch_wal|pg_promote|pg_drop_replication_slot|load_extension|writefile|sp_oacreate|"
-    r"purge\s+(binary|master)|reset\s+(master|slave|replica|query)|stop\s+(slave|replica|group_replication)|"
-    r"change\s+(master|replication)|flush\s+\w+|kill|detach|rename\s+(table|user|database)|alter\s+(user|role|system|database|table)|"
-    r"create\s+(user|role|or\s+replace\s+function|function|trigger|extension|rule|event)|set\s+(global|persist|password)|"
-    r"disable|delete\s+from\s+(pg_|mysql\.)|optimize|handler|install\s+plugin|uninstall|load\s+data|"
-    r"into\s+(out|dump)file|copy\s+.*\b(program|to|from)\b|do\s+\$|execute\s+immediate|prepare|delimiter|exec|execute|"
-    r"attach\s+database|writable_schema|restore\s+database|backup\s+database|dbcc|merge\s+into|replace\s+into|cluster|security\s+label)\b",
+    r"pg_terminate_backend\s*\(\s*pid\s*\)\s+from|load_file|sys_exec|sys_eval|xp_cmdshell|pg_read_file|"
+    r"pg_read_binary_file|pg_write_file|pg_file_write|pg_switch_wal|pg_promote|pg_drop_replication_slot|load_extension|"
+    r"pg_stat_reset\w*|pg_wal_replay_pause|pg_logical_emit_message|pg_replication_origin_\w+|pg_backup_stop|"
+    r"writefile|sp_oacreate|sp_configure|purge\s+(binary|master)|reset\s+(master|slave|replica|query)|"
+    r"stop\s+(slave|replica|group_replication)|change\s+(master|replication)|"
+    r"flush\s+(tables|privileges|hosts|query|user_resources|des_key_file|optimizer_costs|binary)|detach|"
+    r"rename\s+(table|user|database)|alter\s+(user|role|system|database|table|tablespace|default|schema|login)|"
+    r"create\s+(user|role|or\s+replace\s+(function|procedure|rule|trigger|language)|function|procedure|trigger|extension|rule|event|login|server|language|subscription|publication)|"
+    r"set\s+(global|persist|persist_only|password|role|session\s+authorization)|set\s+@@global|"
+    r"disable|delete\s+from\s+(pg_|mysql\.)|update\s+(pg_|mysql\.)|handler|install\s+(plugin|component)|uninstall|load\s+data|"
+    r"into\s+(out|dump)file|copy\s+.*\b(program|from)\b|copy\s+.*\bto\s+'|do\s+\$|execute\s+immediate|prepare|delimiter|exec|execute|"
+    r"attach\s+database|writable_schema|restore\s+database|dbcc|merge\s+into|replace\s+into|cluster|security\s+label|"
+    r"lock\s+(instance|tables?)|shrinkdatabase|kill\s+(?!(query|connection)?\s*'?\d+'?\s*$)\S+|optimize\s+table\s+\*)\b",
     re.IGNORECASE | re.DOTALL,
 )
 _SQL_SHELL = re.compile(
@@ -218,9 +226,11 @@ _SQL_SHELL = re.compile(
 def judge_sql(text: str) -> Finding:
     """SQL and the clients' own commands."""
     if has_unknown(text):
+        if re.search(r"\b(drop|truncate|grant|revoke|alter|shutdown|delete|purge)\b", text, re.IGNORECASE):
+            return refuse("databases.unknown", "A statement that destroys, of which a part is not known. Write it out.")
         return ask("databases.unknown", "A statement of which a part is not known.")
     plain = re.sub(r"/\*!\d*(.*?)\*/", r" \1 ", text, flags=re.DOTALL)
-    plain = re.sub(r"/\*.*?\*/", "", plain, flags=re.DOTALL)
+    plain = re.sub(r"/\*.*?\*/", " ", plain, flags=re.DOTALL)
     if _SQL_SHELL.search(plain):
         return refuse("databases.shell", "The database client would run a shell command or read or write a file.")
     plain = re.sub(r"--[^\n]*", " ", plain)
@@ -237,6 +247,8 @@ def _statement(statement: str) -> Finding:
     if not statement:
         return allow("databases.read")
     hit = _SQL_REFUSED.search(statement)
+    if re.match(r"copy\b", statement, re.IGNORECASE) and re.fullmatch(_SQL_CARE, statement, re.IGNORECASE | re.DOTALL):
+        hit = None
     first = (re.match(r"[\\.]?\w+", statement) or [statement[:1]])[0].lower()
     reads = re.match(rf"(?:{_SQL_READS})", statement, re.IGNORECASE) is not None or first.startswith((".", "("))
     if hit and not (first in ("show", "describe", "desc", "explain", "help") and "analyze" not in statement.lower()):
@@ -247,13 +259,19 @@ def _statement(statement: str) -> Finding:
     writes = re.search(r"\b(delete|update)\b", statement, re.IGNORECASE)
     if writes and first not in ("show", "describe", "desc", "help"):
         return _write(statement, writes[0].upper())
+    if re.fullmatch(
+        r"select\s+(pg_cancel_backend\s*\(\s*\d+\s*\)|pg_reload_conf\s*\(\s*\)|pg_rotate_logfile\s*\(\s*\))|kill\s+query\s+\d+|flush\s+(\w+\s+)?(logs|status)",
+        statement,
+        re.IGNORECASE,
+    ):
+        return allow("databases.care")
     if re.search(
-        r"\b(insert|upsert|merge|import|call|reindex|refresh|lock|nextval|setval)\b|pg_(terminate|cancel)_backend|pg_reload_conf|pg_rotate|pg_advisory|vacuum\s+full|into\s+\w+\s+from",
+        r"\b(kill|optimize|flush|start\s+(slave|replica)|insert|upsert|merge|import|call|reindex|refresh|lock|nextval|setval)\b|pg_(terminate|cancel)_backend|pg_reload_conf|pg_rotate|pg_advisory|vacuum\s+full|into\s+\w+\s+from",
         statement,
         re.IGNORECASE,
     ):
         return ask("databases.write", "A statement that changes data or disturbs other sessions.")
-    if reads:
+    if reads or re.fullmatch(_SQL_CARE, statement, re.IGNORECASE | re.DOTALL):
         return allow("databases.read")
     return ask("databases.unknown", f"A statement the guard does not know (`{shown(statement)}`).")
 
@@ -333,6 +351,7 @@ REDIS_READS = frozenset(
         "hello",
         "wait",
         "lolwut",
+        "bgsave",
     ]
 )
 REDIS_SUBREADS = {
@@ -360,7 +379,6 @@ REDIS_ASKED = frozenset(
         "zrem",
         "incr",
         "decr",
-        "bgsave",
         "save",
         "bgrewriteaof",
         "publish",
@@ -395,6 +413,8 @@ def judge_redis(words: list[str]) -> Finding:
         return allow("databases.read")
     if name in ("del", "unlink") and any(has_unknown(word) for word in words):
         return refuse("databases.unknown", f"`{shown(name)}` of keys nobody has named.")
+    if name == "monitor":
+        return ask("databases.load", "`monitor` slows the Redis server down while it runs.")
     if name in REDIS_ASKED and not any(char in word for word in words[1:2] for char in "*\ue002"):
         return ask("databases.write", f"`{shown(name)}` changes data in Redis.")
     return refuse("databases.destroy", f"`{shown(name)}` loses data or stops the Redis server, or is unknown.")
@@ -402,7 +422,7 @@ def judge_redis(words: list[str]) -> Finding:
 
 _MONGO_REFUSED = re.compile(
     r"\b(dropDatabase|drop\w*|remove|deleteMany|deleteOne\s*\(\s*\{\s*\}|shutdown\w*|renameCollection|removeUser|fsync\w*|"
-    r"killOp|kill\w*|createUser|grant\w*|revoke\w*|updateUser|changeUserPassword|compact|convertToCapped|stepDown|reconfig|"
+    r"killOp\s*\((?!\s*\d+\s*\))|killAll\w*|killCursors|killSessions|createUser|grant\w*|revoke\w*|updateUser|changeUserPassword|compact|convertToCapped|stepDown|reconfig|"
     r"removeShard|load|eval|run|runProgram|shellHelper|cat|writeFile|removeFile|findAndModify|findOneAndDelete|\$out|\$merge|"
     r"auth|copyDatabase|cloneCollection|repairDatabase|emptycapped|setFeatureCompatibilityVersion|initiate|require|child_process|"
     r"process|setParameter|resync|freeze|bulkWrite|mapReduce|\$where|delete\w*|clear\w*|destroy\w*|purge\w*|truncate)\b"
@@ -426,6 +446,8 @@ def judge_mongo(text: str) -> Finding:
         "",
         text,
     )
-    if _MONGO_ASKED.search(harmless):
+    if re.search(r"update(Many|One)?\s*\(\s*\{\s*\}", text):
+        return refuse("databases.destroy", "An update of every document. Name the documents.")
+    if _MONGO_ASKED.search(harmless) or "killOp" in harmless:
         return ask("databases.write", "A Mongo command that changes data.")
     return allow("databases.read")

@@ -18,11 +18,18 @@ from safety.command_guard import code
 from safety.command_guard.arguments import parse
 from safety.command_guard.code import Language
 from safety.command_guard.paths import Zone, normalised, zone
-from safety.command_guard.patterns import matches, programs
+from safety.command_guard.patterns import matches, programs, takes_subcommand
 from safety.command_guard.policy import DEFAULT_POLICY, GuardPolicy
 from safety.command_guard.programs import ENDLESS, EXAMINERS, Case, reading, writing
 from safety.command_guard.routine import READ_ONLY, ROUTINE
-from safety.command_guard.rules import DANGEROUS_SETTINGS, HARMLESS_PAGERS, RULES, Rule
+from safety.command_guard.rules import (
+    DANGEROUS_SETTINGS,
+    DESTRUCTIVE_VERBS,
+    DRY_RUNS,
+    HARMLESS_PAGERS,
+    RULES,
+    Rule,
+)
 from safety.command_guard.shell import (
     MAX_LENGTH,
     Env,
@@ -143,11 +150,12 @@ def _allowing(id: str, patterns: tuple[str, ...]) -> Rule:
 
 
 @cache
-def _tables() -> tuple[_Rules, _Rules, _Rules]:
+def _tables() -> tuple[_Rules, _Rules, _Rules, _Rules]:
     return (
         _indexed(RULES),
         _indexed([_allowing("routine.read", READ_ONLY)]),
         _indexed([_allowing("routine.change", ROUTINE)]),
+        _indexed([_allowing("routine.dry-run", DRY_RUNS)]),
     )
 
 
@@ -352,7 +360,14 @@ class _Judge:
         examiner = EXAMINERS.get(name)
         if examiner is not None:
             findings += examiner(case)
-        findings += _by_rules(case)
+        spoken = _by_rules(case)
+        findings += spoken
+        if examiner is None and not inner and not any(f.severity is Severity.REFUSE for f in findings):
+            verb = _verb(case) if self._may_mean_harm(case, spoken) else None
+            if verb is not None:
+                findings.append(
+                    refuse("verbs.destructive", f"`{shown(name)} {shown(verb)}` sounds like something nobody can undo.")
+                )
         yield from findings
         self._shell_state(invocation, name)
         known = bool(findings) or self._routine(case)
@@ -386,15 +401,33 @@ class _Judge:
                 yield Finding(severity=rule.verdict, rule=f"team.{rule.name}", reason=rule.reason)
 
     def _routine(self, case: Case) -> bool:
-        _, reads, changes = _tables()
+        _, reads, changes, _ = _tables()
         return any(
             matches(pattern, case.arguments, cautious=False)
             for table in (reads, changes)
             for _, pattern in table.about(case.program)
         )
 
+    def _may_mean_harm(self, case: Case, spoken: list[Finding]) -> bool:
+        """Whether a destructive verb among its words is a sub-command: not in the text, the names or the help it reads."""
+        if any(f.rule in ("packages.install", "routine.dry-run") for f in spoken) or _asks_for_help(case):
+            return False
+        if {"can-i", "help", "explain", "man", "plan"} & {as_typed(o) for o in case.arguments.operands[:2]}:
+            return False
+        if any(finding.severity is Severity.APPROVE for finding in spoken):
+            return True
+        _, reads, changes, _ = _tables()
+        rows = [
+            pattern
+            for table in (reads, changes)
+            for _, pattern in table.about(case.program)
+            if matches(pattern, case.arguments, cautious=False)
+        ]
+        # A row that names no sub-command is about a program whose operands are files, names or text.
+        return all(takes_subcommand(row) for row in rows)
+
     def _only_reads(self, case: Case, *, wrapped: bool) -> Iterator[Finding]:
-        _, reads, _ = _tables()
+        _, reads, _, _ = _tables()
         writes = case.program == "curl" and any(
             value is None or zone(value, case.cwd) is not Zone.SINK
             for name, value in case.arguments.options
@@ -864,9 +897,58 @@ def _first_line(feed: Feed) -> str:
     return feed.text.strip()
 
 
+_HELP = re.compile(r"[a-z][\w-]*")
+
+
+def _asks_for_help(case: Case) -> bool:
+    """`x --help`, `x sub --help`, `x --version` and nothing else: it prints, whatever it is."""
+    words = [as_typed(word) for word in case.words]
+    if words == ["--version"]:
+        return True
+    return (
+        bool(words) and words[-1] == "--help" and len(words) < 4 and all(_HELP.fullmatch(word) for word in words[:-1])
+    )
+
+
+def _dry(case: Case) -> bool:
+    _, _, _, dry = _tables()
+    return any(matches(pattern, case.arguments, cautious=True) for _, pattern in dry.about(case.program))
+
+
+def _verb(case: Case) -> str | None:
+    """A sub-command or option of this program that means harm."""
+    for operand in case.arguments.operands[:4]:
+        word = as_typed(operand)
+        if (
+            not has_unknown(operand)
+            and len(word) <= 40
+            and re.fullmatch(r"[A-Za-z][\w.:-]*", word)
+            and not _FILE.search(word)
+        ):
+            parts = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", word)
+            if parts and {parts[0].lower(), parts[-1].lower(), word.lower()} & DESTRUCTIVE_VERBS:
+                return word
+    for name, _ in case.arguments.options:
+        if name.startswith("--") or len(name) > 3:
+            parts = name.strip("-").lower().split("-")
+            if parts[0] in _HARMFUL_OPTIONS:
+                return name
+    return None
+
+
+_FILE = re.compile(
+    r"\.(py|sh|ya?ml|json|sql|txt|log|js|conf|cfg|gz|csv|tf|rb|pl|service|target|timer|md|toml|ini|xml|html)\Z"
+)
+_HARMFUL_OPTIONS = frozenset(
+    ["delete", "destroy", "purge", "wipe", "erase", "drop", "uninstall", "nuke", "zap", "terminate"]
+)
+
+
 def _by_rules(case: Case) -> list[Finding]:
     """What the tables say; a rule that refuses hides those that ask."""
-    rules, _, _ = _tables()
+    rules, _, _, _ = _tables()
+    if _asks_for_help(case) or _dry(case):
+        return [allow("routine.dry-run", "It only says what it would do.")]
     found: list[Finding] = []
     for rule, pattern in rules.about(case.program):
         if matches(pattern, case.arguments, cautious=rule.severity is Severity.REFUSE):
@@ -875,7 +957,7 @@ def _by_rules(case: Case) -> list[Finding]:
     if any(finding.severity is Severity.APPROVE for finding in found) and not any(
         f.severity is Severity.REFUSE for f in found
     ):
-        _, reads, changes = _tables()
+        _, reads, changes, _ = _tables()
         if any(matches(p, case.arguments, cautious=False) for t in (reads, changes) for _, p in t.about(case.program)):
             return [allow("routine.known")]
     return found
@@ -986,6 +1068,9 @@ def _database(invocation: Invocation, name: str) -> Iterator[Finding]:
     if not texts and invocation.feed.given:
         if invocation.feed.text is None:
             origin = {p[0].rsplit("/", 1)[-1] for p in invocation.feed.producers if p}
+            said = " ".join(as_typed(word) for p in invocation.feed.producers for word in p)
+            if re.search(r"\b(drop|truncate|delete|kill|alter|grant|revoke)\b", said, re.IGNORECASE):
+                yield refuse("databases.destroy", "Statements made by another statement, which drop, empty or kill.")
             if origin & (_NETWORK | {"base64", "xxd", "openssl"}):
                 yield refuse(
                     "databases.unknown", "Statements from the network or decoded text, which the guard cannot see."
@@ -994,7 +1079,7 @@ def _database(invocation: Invocation, name: str) -> Iterator[Finding]:
             return
         texts = [invocation.feed.text]
     for text in texts:
-        yield code.judge_sql(text)
+        yield code.judge_sql(text if has_unknown(text) else as_typed(text))
     if raw and not texts:
         yield ask("databases.unknown", "A statement of which a part is not known.")
     if not texts and not arguments.has("-f", "--file"):

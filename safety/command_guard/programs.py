@@ -1317,7 +1317,7 @@ def _killing_found(sources: list[tuple[str, ...]], *, gentle: bool) -> Finding:
         s[0] == "pgrep"
         and (
             any(re.match(r"-\w*[uUgGvPst]\w*\Z|--(uid|euid|group|parent|session|inverse)", as_typed(w)) for w in s[1:])
-            or not _looked_for(s)
+            or not any(re.search(r"\w{3}", word) for word in _looked_for(s))
         )
         for s in sources
         if s

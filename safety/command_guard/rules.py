@@ -82,6 +82,67 @@ def _ask(id: str, reason: str, patterns: str) -> Rule:
     return Rule(id=id, severity=APPROVE, reason=reason, patterns=rows(patterns))
 
 
+DESTRUCTIVE_VERBS = frozenset(
+    names(
+        """
+        delete del destroy drop purge wipe erase nuke terminate uninstall format truncate flushall flushdb remove rm rmi
+        unlink decommission shutdown poweroff powerdown reboot halt drain evict reset undefine unregister deregister zap
+        killall kill revoke obliterate expunge teardown rebuild reimage reinstall forceoff leave demolish annihilate empty
+        dropdb rmdir clearconfig initialize factory
+        """
+    )
+)
+"""Sub-commands that mean harm whatever the program: one in no table is refused when it is told to do one of these."""
+
+DRY_RUNS = rows(
+    """
+    kubectl|oc|k|kubecolor --dry-run=client|--dry-run=server
+    helm|helm3 --dry-run|--dry-run=*
+    apt|apt-get|aptitude -s|--simulate|--dry-run|--just-print|--no-act|--recon
+    dpkg --dry-run|--no-act|--simulate
+    yum|dnf|microdnf|tdnf --assumeno
+    zypper --dry-run|-D
+    rpm --test
+    pacman -p|--print
+    unattended-upgrade|unattended-upgrades --dry-run
+    git @clean -n|--dry-run
+    git @push -n|--dry-run
+    git @gc|prune|rm|add|fetch -n|--dry-run
+    terraform|tofu|terragrunt plan
+    nft -c|--check
+    iptables-restore|ip6tables-restore -t|--test
+    netplan generate
+    visudo -c|--check
+    lvremove|vgremove|pvremove|lvreduce|vgreduce|lvresize|lvextend|pvmove|vgcfgrestore -t|--test
+    zfs @destroy -n|-nv|-nvr
+    resize2fs -P
+    e2fsck|fsck|fsck.* -n|-N
+    xfs_repair -n
+    mkfs.xfs|mkfs.ext4|mke2fs -n|-N
+    mkfs|mkfs.*|mke2fs|mkswap -V|--version
+    docker|docker-compose --dry-run
+    borg|restic|rclone|velero --dry-run
+    aws --dry-run|--dryrun
+    gsutil @rsync -n
+    systemd-tmpfiles --dry-run
+    systemctl --dry-run
+    puppet --noop
+    update-grub|grub-mkconfig --help
+    ansible-playbook|ansible --check|-C|--syntax-check|--list-tasks|--list-hosts
+    certbot --dry-run
+    snap refresh --list
+    chef-client --why-run|-W
+    pg_archivecleanup -n
+    pt-online-schema-change --dry-run
+    logrotate -d|--debug
+    shutdown --show
+    make|gmake -n|--dry-run|--just-print
+    sed --debug
+    flyway|liquibase @info|status|validate|history
+    """
+)
+"""Options with which a command only says what it would do. They answer for the tables, not for what is wrapped."""
+
 FILE_SYSTEMS = (
     _refuse(
         "fs.format",
