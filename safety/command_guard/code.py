@@ -196,7 +196,7 @@ def judge_code(language: Language, text: str) -> Finding:
 
 _SQL_READS = (
     "select|show|explain|describe|desc|use|set|with|values|table|help|status|pragma|begin|commit|rollback|"
-    "start|end|check|checksum|fetch|declare|close|savepoint|release|reset|echo|exists|rows|\\\\"
+    "list|report|scan|count|get|connect|start|end|check|checksum|fetch|declare|close|savepoint|release|reset|echo|exists|rows|\\\\"
 )
 _SQL_CARE = r"(vacuum|analyze)(?!.*\bfull\b).*|analyze\s+table\s+[\w.,` ]+|copy\s*\(\s*select\b.*\)\s*to\s+stdout\b.*|copy\s+[\w.]+\s+to\s+stdout\b.*"
 """What keeps a database healthy and changes no data."""

@@ -16,6 +16,7 @@ from functools import cache
 
 from safety.command_guard import code
 from safety.command_guard.arguments import parse
+from safety.command_guard.clusters import EXAMINERS as CLUSTER_EXAMINERS
 from safety.command_guard.code import Language
 from safety.command_guard.paths import Zone, normalised, zone
 from safety.command_guard.patterns import matches, programs, takes_subcommand
@@ -113,8 +114,8 @@ LANGUAGES: dict[str, tuple[Language, tuple[str, ...]]] = {
 """Interpreters, and the options after which code stands."""
 
 _AWKS = frozenset({"awk", "gawk", "mawk", "nawk", "original-awk"})
-_EDITORS = frozenset(["vi", "vim", "nvim", "view", "ex", "ed", "red", "emacs", "nano", "pico", "joe", "mcedit", "rvim", "vimdiff", "less", "more", "man", "info", "ftp", "gdb", "lldb", "dc", "bc", "irb", "iex", "ghci", "scala", "groovy", "jshell", "R", "Rscript", "julia", "octave", "gnuplot", "m4", "sqlplus", "guile", "racket", "sbcl", "clisp", "erl", "elixir", "swift", "kotlin", "dotnet", "go", "rustc", "gcc", "cc", "make", "cmake", "gmake", "ninja", "ant", "mvn", "gradle", "rake", "scons", "just", "task", "csc", "tcc", "xcodebuild"])  # fmt: skip
-_SQL = {"psql": ("-c", "--command"), "mysql": ("-e", "--execute"), "mariadb": ("-e", "--execute"), "clickhouse-client": ("-q", "--query"), "cqlsh": ("-e", "--execute"), "sqlcmd": ("-Q", "-q"), "duckdb": ("-c",), "cockroach": ("-e", "--execute"), "pgcli": ("-c",), "mycli": ("-e",), "isql": (), "vsql": ("-c",), "trino": ("--execute",), "presto": ("--execute",), "snowsql": ("-q",), "hive": ("-e",), "impala-shell": ("-q",), "beeline": ("-e",), "influx": ("-execute", "--execute"), "spark-sql": ("-e",)}  # fmt: skip
+_EDITORS = frozenset(["vi", "vim", "nvim", "view", "ex", "ed", "red", "emacs", "nano", "pico", "joe", "mcedit", "rvim", "vimdiff", "less", "more", "man", "info", "ftp", "gdb", "lldb", "dc", "bc", "irb", "iex", "ghci", "scala", "groovy", "jshell", "R", "Rscript", "julia", "octave", "gnuplot", "m4", "guile", "racket", "sbcl", "clisp", "erl", "elixir", "swift", "kotlin", "dotnet", "go", "rustc", "gcc", "cc", "make", "cmake", "gmake", "ninja", "ant", "mvn", "gradle", "rake", "scons", "just", "task", "csc", "tcc", "xcodebuild"])  # fmt: skip
+_SQL = {"psql": ("-c", "--command"), "mysql": ("-e", "--execute"), "mariadb": ("-e", "--execute"), "clickhouse-client": ("-q", "--query"), "cqlsh": ("-e", "--execute"), "sqlcmd": ("-Q", "-q"), "duckdb": ("-c",), "cockroach": ("-e", "--execute"), "pgcli": ("-c",), "mycli": ("-e",), "isql": (), "vsql": ("-c",), "trino": ("--execute",), "presto": ("--execute",), "snowsql": ("-q",), "hive": ("-e",), "impala-shell": ("-q",), "beeline": ("-e",), "influx": ("-execute", "--execute"), "spark-sql": ("-e",), "sqlplus": (), "rman": (), "db2": (), "hbase": (), "bteq": (), "mclient": ("-s",), "osql": ("-Q", "-q"), "usql": ("-c",), "litecli": ("-e",), "mssql-cli": ("-Q",), "q": (), "yugabyte": (), "ysqlsh": ("-c",), "ycqlsh": ("-e",), "taos": ("-s",), "ksql": ("-e",), "drill-localhost": ()}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -357,7 +358,7 @@ class _Judge:
         findings = list(self._team(case))
         inner = list(self._inner(reader, invocation, name))
         findings += inner
-        examiner = EXAMINERS.get(name)
+        examiner = EXAMINERS.get(name) or CLUSTER_EXAMINERS.get(name)
         if examiner is not None:
             findings += examiner(case)
         spoken = _by_rules(case)
@@ -691,7 +692,11 @@ class _Judge:
             ):
                 yield ask("code.file", "An awk program from a file.")
                 if typed in ("-i", "--include") and at + 1 < len(words) and as_typed(words[at + 1]) == "inplace":
-                    yield ask("paths.write", "`awk -i inplace` rewrites files.")
+                    case = Case(
+                        arguments=parse("gawk", tuple(words)), words=(), invocation=invocation, sources=lambda _: ()
+                    )
+                    for path in case.arguments.operands[1:]:
+                        yield writing(case, path, what="rewrites")
                 return
             elif typed in ("-e", "--source"):
                 program = words[at + 1] if at + 1 < len(words) else None

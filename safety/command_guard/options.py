@@ -11,25 +11,25 @@ def _values(text: str) -> dict[str, str]:
 
 VALUES = _values(
     """
-    kubectl: -n --namespace --context --kubeconfig -l --selector -c --container -o --output --field-selector \
+    kubectl: --min --max --kustomize -k --subresource --field-manager -n --namespace --context --kubeconfig -l --selector -c --container -o --output --field-selector \
         --as -f --filename --cluster --user --server -s --tail --since --token --request-timeout --sort-by \
         --replicas --timeout --grace-period --patch --type --image --as-group -p
     oc: -n --namespace --context --kubeconfig -l --selector -c --container -o --output --tail --since
     helm: -n --namespace --kube-context --kubeconfig -f --values --set --version -o --output
-    docker: -H --host --context -c --config -l --log-level --filter -f --format --tail -n --since --until \
+    docker: -v --volume --mount --pid --cap-add --device --userns --net --security-opt --availability --replicas --limit-memory -m --memory --update-delay --restart --platform --label --ulimit -H --host --context -c --config -l --log-level --filter -f --format --tail -n --since --until \
         --name -u --user -w --workdir -e --env --network --time -t -s --signal --tlscacert --tlscert --tlskey
     podman: -H --host --context --filter -f --format --tail --since --name -u --user -w --workdir -e --env -t \
         --time
     docker-compose: -f --file -p --project-name --env-file --profile --tail --project-directory -t --timeout \
         --context
-    git: -C -c --git-dir --work-tree --namespace --exec-path -m --message --author -n --since --until --format \
+    git: -S -G -L -C -c --git-dir --work-tree --namespace --exec-path -m --message --author -n --since --until --format \
         --max-count
-    aws: --profile --region --output --query --endpoint-url --filters --cli-input-json --ca-bundle --color
+    aws: --desired-count --desired-capacity --min-size --max-size --cluster --service --profile --region --output --query --endpoint-url --filters --cli-input-json --ca-bundle --color
     gcloud: --project --zone --region --format --filter --account --configuration --limit
     az: --subscription -g --resource-group -n --name -o --output --query
     systemctl: -t --type -p --property -n --lines -o --output -H --host -M --machine -s --signal --state \
         --kill-who --job-mode --root --kill-whom --what
-    journalctl: -u --unit -n --lines -S --since -U --until -p --priority -o --output -t --identifier -g --grep \
+    journalctl: --vacuum-time --vacuum-size --vacuum-files -u --unit -n --lines -S --since -U --until -p --priority -o --output -t --identifier -g --grep \
         -b -D --directory -M --machine --user-unit -F --field --file -c --cursor --output-fields --root
     find: -name -iname -path -ipath -regex -iregex -type -size -mtime -mmin -atime -amin -ctime -cmin -newer \
         -user -group -perm -maxdepth -mindepth -printf -uid -gid -inum -links -samefile -fstype -wholename \
@@ -65,8 +65,27 @@ VALUES = _values(
     top: -n -d -p -u -U -o -w
     ss: -f -A --family --query -D --diag -F -N
     lsof: -p -u -c -d -g -s
-    vgchange: -a
-    lvchange: -a
+    vgchange: -a --activate
+    lvchange: -a --activate
+    lvresize: -L -l --size --extents
+    lvextend: -L -l --size --extents
+    lvreduce: -L -l --size --extents
+    iscsiadm: -m --mode -T -p -o --op -I
+    gh: -X --method -R --repo -f -F -H -q --jq --search --limit -L --json --template -w --workflow -b --branch --state
+    pip: -i --index-url --extra-index-url -r -t --target --trusted-host -c
+    pip3: -i --index-url --extra-index-url -r -t --target --trusted-host -c
+    cpio: -D --directory -F -I -O
+    mongodump: -o --out -h --host --port -d --db -c --collection -u -p --uri --archive -q --query
+    pg_basebackup: -D --pgdata -h -p -U -F -X
+    pg_restore: -d -h -p -U -f -F -j -L -n -t
+    vtysh: -c --command
+    needrestart: -r -m -u
+    snmpset: -v -c
+    heroku: -a --app -r -n --num
+    salt: -G -C -E -L -N -t --timeout -b
+    helmfile: -f -e -l
+    pvesh: --output-format
+    nomad: -namespace -region -address
     ulimit: -f -n -u -c -v -m -t -s
     ssh: -p -i -o -l -F -J -L -R -D -E -b -c -m -O -S -W -w -e -I -Q -B
     squid: -k -f -n

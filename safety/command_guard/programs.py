@@ -333,10 +333,10 @@ def _mv(case: Case) -> Iterator[Finding]:
             yield ask("paths.move", f"`mv` takes `{shown(path)}` away.")
     if zone(target, case.cwd) is Zone.SINK:
         yield refuse("paths.device", "`mv` to a device throws the file away, or the device.")
-    yield _arriving(case, operands, target)
+    yield arriving(case, operands, target)
 
 
-def _arriving(case: Case, sources: list[str], target: str) -> Finding:
+def arriving(case: Case, sources: list[str], target: str) -> Finding:
     """What is copied or moved lands in `target`, a file or a folder."""
     where = zone(target, case.cwd)
     if where is Zone.UNKNOWN and sources and target.startswith(sources[0]) and zone(sources[0]) is not Zone.UNKNOWN:
@@ -432,7 +432,7 @@ def _cp(case: Case) -> Iterator[Finding]:
         and case.program != "ln"
     ):
         yield refuse("permissions.shell-copy", "A copy of a shell is a way back in.")
-    yield _arriving(case, operands, target)
+    yield arriving(case, operands, target)
 
 
 def _ln(case: Case) -> Iterator[Finding]:
@@ -716,10 +716,10 @@ def _tar(case: Case) -> Iterator[Finding]:
         if folder is None:
             yield ask("paths.tar", "`tar` unpacks into a folder the text does not name.")
         else:
-            yield _unpacking(case, folder)
+            yield unpacking(case, folder)
     elif mode == "c" or a.has("-r", "-u", "--append", "--update"):
         if archive not in (None, "-") and archive is not None:
-            yield _arriving(case, ["archive"], archive)
+            yield arriving(case, ["archive"], archive)
         yield from reading(case, a.operands)
         if archive in (None, "-") and any(zone(o, case.cwd) is Zone.TOP for o in a.operands):
             yield ask("exfiltration.archive", "`tar` packs a whole top folder onto a pipe.")
@@ -749,10 +749,10 @@ def _rsync(case: Case) -> Iterator[Finding]:
             yield ask("exfiltration.copy", "`rsync` carries files to another host.")
         return
     yield from reading(case, a.operands[:-1])
-    yield _arriving(case, list(a.operands[:-1]), target)
+    yield arriving(case, list(a.operands[:-1]), target)
 
 
-def _unpacking(case: Case, folder: str) -> Finding:
+def unpacking(case: Case, folder: str) -> Finding:
     """An archive's files, whatever their names, land in `folder` and replace what is there."""
     where = zone(folder, case.cwd)
     if normalised(folder, case.cwd) in ("/tmp", "/var/tmp") or where is Zone.SCRATCH:
@@ -774,7 +774,7 @@ def _unpack(case: Case) -> Iterator[Finding]:
         )
         if words[:1] in (["x"], ["e"]):
             yield (
-                _unpacking(case, folder)
+                unpacking(case, folder)
                 if folder
                 else ask("paths.unpack", "It unpacks into a folder the text does not name.")
             )
@@ -783,7 +783,7 @@ def _unpack(case: Case) -> Iterator[Finding]:
         return
     for index, word in enumerate(words):
         if word in ("-d", "--directory") and index + 1 < len(words) and case.program in ("unzip", "unrar"):
-            yield _unpacking(case, case.words[index + 1])
+            yield unpacking(case, case.words[index + 1])
             return
     if case.program == "unzip" and case.arguments.has("-l", "-t", "-p", "-Z", "-v"):
         yield allow("paths.unpack")
@@ -798,10 +798,10 @@ def _unpack(case: Case) -> Iterator[Finding]:
     ):
         folder = case.arguments.value("-D", "--directory") or case.cwd
         yield (
-            _unpacking(case, folder) if folder else ask("paths.unpack", "`cpio` unpacks to wherever the archive says.")
+            unpacking(case, folder) if folder else ask("paths.unpack", "`cpio` unpacks to wherever the archive says.")
         )
     elif case.program == "unzip" and case.cwd and zone(".", case.cwd) is not Zone.UNKNOWN:
-        yield _unpacking(case, case.cwd)
+        yield unpacking(case, case.cwd)
     elif case.program == "unzip":
         yield ask("paths.unpack", "It unpacks into a folder the text does not name.")
 
@@ -837,7 +837,7 @@ def _output_option(case: Case) -> Iterator[Finding]:
         "-o", "--output", "-O", "--output-document", "-out", "-f", "--file", "-r", "--result-file"
     )
     if path is not None and path != "-":
-        found = _arriving(case, ["output"], path)
+        found = arriving(case, ["output"], path)
         yield found
         if case.program in ("wget", "sort") and zone(path, case.cwd) not in (Zone.SINK, Zone.SCRATCH):
             yield ask("paths.write", f"`{case.program}` writes `{shown(path)}`.")
@@ -1059,7 +1059,7 @@ def _scp(case: Case) -> Iterator[Finding]:
             "exfiltration.secrets", "It carries passwords, keys or a whole folder of the system to another host."
         )
     elif operands and ":" not in as_typed(operands[-1]):
-        yield _arriving(case, ["remote"], operands[-1])
+        yield arriving(case, ["remote"], operands[-1])
     elif operands and _to_backup(operands):
         yield allow("paths.backup")
     else:
@@ -1079,7 +1079,7 @@ def _unit(word: str) -> str:
     return as_typed(word).removesuffix(".service").removesuffix(".socket").removesuffix(".timer")
 
 
-def _precious_unit(word: str) -> bool:
+def precious_unit(word: str) -> bool:
     unit = _unit(word.rsplit("/", 1)[-1])
     return (
         any(char in unit for char in "*?[")
@@ -1138,7 +1138,7 @@ def _service_verb(case: Case, verb: str, units: tuple[str, ...]) -> Iterator[Fin
         yield allow("services.status")
     elif verb in _STOPPING:
         for unit in units:
-            if has_unknown(unit) or _precious_unit(unit):
+            if has_unknown(unit) or precious_unit(unit):
                 yield refuse(
                     "services.precious", f"`{verb} {shown(unit)}` may take away our way in, the host or its watchers."
                 )
@@ -1173,7 +1173,7 @@ def _service_verb(case: Case, verb: str, units: tuple[str, ...]) -> Iterator[Fin
                 "force-restart",
                 "condrestart",
                 "reload-or-restart",
-            ) and _precious_unit(unit.rstrip("\ue002*")):
+            ) and precious_unit(unit.rstrip("\ue002*")):
                 if re.fullmatch(
                     r"dbus|dbus-broker|systemd-logind|network|networking|NetworkManager|network-manager|systemd-networkd|firewalld|iptables|nftables|ufw",
                     _unit(unit),
@@ -1486,7 +1486,7 @@ def _supervised(case: Case) -> Iterator[Finding]:
             yield ask("services.supervised", f"`{case.program}` changes a supervised service.")
     if not stops:
         return
-    if not names or any(name in ("all", "*") or "*" in name or _precious_unit(name) for name in names):
+    if not names or any(name in ("all", "*") or "*" in name or precious_unit(name) for name in names):
         yield refuse(
             "services.everything", f"`{case.program} {shown(verb)}` stops everything it looks after, or our way in."
         )
@@ -1494,6 +1494,136 @@ def _supervised(case: Case) -> Iterator[Finding]:
         yield ask("services.stop", f"`{case.program} {shown(verb)}` lasts, or is abrupt.")
     else:
         yield allow("services.stop")
+
+
+def _journalctl(case: Case) -> Iterator[Finding]:
+    """Making room in the journal is daily work; leaving next to nothing of it is not."""
+    for name, value in case.arguments.options:
+        if not name.startswith("--vac"):
+            continue
+        match = re.fullmatch(r"(\d{1,6})\s*([a-zA-Z]*)", value or "")
+        if match is None:
+            yield refuse("logs.wipe", "How much of the journal goes cannot be read.")
+        elif name.startswith("--vacuum-t"):
+            days = int(match[1]) * {
+                "y": 365,
+                "year": 365,
+                "years": 365,
+                "month": 30,
+                "months": 30,
+                "w": 7,
+                "week": 7,
+                "weeks": 7,
+                "d": 1,
+                "day": 1,
+                "days": 1,
+            }.get(match[2].lower() if match[2] != "M" else "month", 0)
+            yield _kept(days, 2, 1)
+        elif name.startswith("--vacuum-s"):
+            yield _kept(size_of(match[0]), 100 * 2**20, 50 * 2**20)
+        else:
+            yield _kept(int(match[1]), 10, 5)
+
+
+def _kept(amount: int, fine: int, little: int) -> Finding:
+    if amount >= fine:
+        return allow("logs.journal")
+    if amount >= little:
+        return ask("logs.journal", "Little of the journal is left after that.")
+    return refuse("logs.wipe", "It wipes the journal, which witnesses who did what.")
+
+
+def _logrotate(case: Case) -> Iterator[Finding]:
+    forced = case.arguments.has("-f", "--force")
+    for path in case.arguments.operands:
+        where = normalised(path, case.cwd)
+        if re.fullmatch(r"/etc/logrotate\.d/[\w.@-]+", where):
+            yield allow("logs.rotate")
+        elif where == "/etc/logrotate.conf":
+            yield refuse("logs.wipe", "It rotates every log at once.") if forced else allow("logs.rotate")
+        elif zone(path, case.cwd) in (Zone.SCRATCH, Zone.UNKNOWN, Zone.DEVICE):
+            yield refuse(
+                "code.scratch", "A configuration of logrotate runs commands; this one lies where everybody may write."
+            )
+        else:
+            yield ask("code.file", "A configuration of logrotate runs commands, and the guard cannot see it.")
+
+
+def _mount(case: Case) -> Iterator[Finding]:
+    operands = case.arguments.operands
+    target = operands[-1] if operands else None
+    if target is None:
+        return
+    where = normalised(target, case.cwd)
+    rightly = re.match(
+        r"/(mnt|media|data|srv|backups?|nfs|export|opt|home|vol|volumes|var/tmp|tmp|run/media)/", where + "/"
+    )
+    if len(operands) > 1 and (zone(target, case.cwd) is Zone.UNKNOWN or not rightly):
+        yield refuse("fs.mount-over", f"`mount` hides what stands in `{shown(target)}`.")
+    elif len(operands) > 1 and where.count("/") == 1 and where not in ("/mnt", "/media"):
+        yield ask("fs.mount", f"`mount` hides what stands in `{shown(target)}`.")
+    elif len(operands) == 1 and rightly:
+        yield allow("fs.mount-known")
+
+
+def _rename(case: Case) -> Iterator[Finding]:
+    if case.arguments.has("-n", "--nono", "--no-act"):
+        yield allow("paths.rename")
+        return
+    for path in case.arguments.operands[1:] if case.program != "mmv" else case.arguments.operands[:1]:
+        found = removing(case, path, recursive=False)
+        yield found if found.severity is not Severity.ALLOW else ask("paths.rename", "It renames whatever matches.")
+
+
+def _gio(case: Case) -> Iterator[Finding]:
+    operands = case.arguments.operands
+    if operands and as_typed(operands[0]) in ("trash", "remove", "move", "rename"):
+        for path in operands[1:]:
+            yield removing(case, path, recursive=True)
+
+
+def _dump(case: Case) -> Iterator[Finding]:
+    """Programs that write a copy of data into a folder or file an option names."""
+    path = case.arguments.value(
+        "-o", "--out", "-D", "--pgdata", "--target-dir", "--archive", "--outputdir", "--file", "-f"
+    )
+    if path is not None and path != "-":
+        yield arriving(case, ["dump"], path)
+    elif path == "-":
+        yield allow("paths.backup")
+
+
+def _etcdctl(case: Case) -> Iterator[Finding]:
+    operands = case.arguments.operands
+    if [as_typed(o) for o in operands[:2]] == ["snapshot", "save"] and len(operands) > 2:
+        yield arriving(case, ["snapshot"], operands[2])
+
+
+def _dpkg_deb(case: Case) -> Iterator[Finding]:
+    if case.arguments.has("-x", "-X", "-R", "--extract", "--vextract", "--raw-extract") and case.arguments.operands:
+        yield unpacking(case, case.arguments.operands[-1])
+
+
+def _network_gear(case: Case) -> Iterator[Finding]:
+    """Routers speak through `vtysh -c` and the like: what begins with `show` only looks."""
+    said = [value or "" for name, value in case.arguments.options if name in ("-c", "--command", "-x")]
+    if not said:
+        said = [" ".join(as_typed(word) for word in case.words)]
+    if all(
+        re.match(r"\s*(do\s+)?(sh|sho|show|ping|traceroute|list|display)\b", text)
+        and not re.search(
+            r"[;|]\s*(?!(include|inc|grep|begin|section|match|json|count|exclude|no-more|display)\b)", text
+        )
+        for text in said
+    ):
+        yield allow("network.show")
+    elif re.search(
+        r"\b(clear|conf\w*|no|write|wr|reload|shutdown|erase|delete|copy|undo|reset|request|commit|disable|restart|down|set|del|graceful)\b",
+        " ".join(said),
+    ):
+        yield refuse("network.lock-out", "It changes how the network finds its way.")
+    else:
+        yield ask("network.gear", f"`{case.program}` with words the guard does not know.")
 
 
 def _crontab(case: Case) -> Iterator[Finding]:
@@ -1513,6 +1643,8 @@ def _hostname(case: Case) -> Iterator[Finding]:
 
 
 def _date(case: Case) -> Iterator[Finding]:
+    if any(re.match(r"--set|-[uR]*s", as_typed(word)) for word in case.words):
+        yield refuse("boot.clock", "It sets the clock.")
     if any(not as_typed(o).startswith("+") for o in case.arguments.operands):
         yield refuse("boot.clock", "It sets the clock.")
 
@@ -1610,6 +1742,6 @@ EXAMINERS: dict[str, Examiner] = {
     "telnet": _network_out, "tcpdump": _tcpdump, "apt": _packages, "apt-get": _packages, "aptitude": _packages, "yum": _packages, "dnf": _packages, "microdnf": _packages, "zypper": _packages, "apk": _packages, "rpm": _exec_free, "dpkg": _exec_free, "pip": _exec_free, "pip3": _exec_free, "openssl": _network_out, "systemctl": _systemctl, "service": _service, "rc-service": _service,
     "invoke-rc.d": _service, "sv": _supervised, "supervisorctl": _supervised, "monit": _supervised, "pm2": _supervised, "circusctl": _supervised, "svc": _supervised, "s6-svc": _supervised, "initctl": _systemctl, "renice": _renice, "kill": _kill, "pkill": _pkill, "killall": _pkill, "skill": _pkill, "fuser": _fuser, "crontab": _crontab,
     "cd": _cd, "pushd": _cd, "popd": _cd, "hostname": _hostname, "date": _date, "test": _test, "[": _test, "let": _test, "printf": _test,
-    "read": _test, "declare": _test, "unset": _test, "typeset": _test, "local": _test, "uniq": _uniq, "strace": _strace, "ltrace": _strace, "bpftrace": _bpftrace, "gdb": _gdb, "sar": _output_file, "iconv": _output_file, "tree": _output_file, "shuf": _output_file, "ncdu": _output_file, "dmidecode": _output_file, "ss": _output_file, "scp": _scp, "split": _split, "csplit": _split,
+    "read": _test, "declare": _test, "unset": _test, "typeset": _test, "local": _test, "uniq": _uniq, "journalctl": _journalctl, "logrotate": _logrotate, "mount": _mount, "rename": _rename, "prename": _rename, "perl-rename": _rename, "mmv": _rename, "gio": _gio, "mongodump": _dump, "pg_basebackup": _dump, "xtrabackup": _dump, "mariabackup": _dump, "influxd": _dump, "etcdctl": _etcdctl, "dpkg-deb": _dpkg_deb, "vtysh": _network_gear, "birdc": _network_gear, "gobgp": _network_gear, "cli": _network_gear, "clish": _network_gear, "fs_cli": _network_gear, "strace": _strace, "ltrace": _strace, "bpftrace": _bpftrace, "gdb": _gdb, "sar": _output_file, "iconv": _output_file, "tree": _output_file, "shuf": _output_file, "ncdu": _output_file, "dmidecode": _output_file, "ss": _output_file, "scp": _scp, "split": _split, "csplit": _split,
 }  # fmt: skip
 """Who looks at which program."""

@@ -170,16 +170,95 @@ READ_ONLY = rows(
     virsh pool-list|vol-list|nodeinfo|version|snapshot-list|vcpuinfo|dommemstat
     qm|pct list|status|config
     pvesh get
-    perf stat|top|list|report|script
+    pvecm|pveversion|pvesm|ha-manager|pveperf status|nodes|list|config|''
+    qm|pct start|resume|showcmd|pending|listsnapshot|agent
+    virsh domstats|domblkstat|domifstat|domifaddr|domuuid|domid|dominfo|domdisplay|pool-info|vol-info|vol-path
+    virsh capabilities|sysinfo|nodecpustats|nodememstats|net-info|net-dumpxml|net-dhcp-leases|iface-list
+    virsh snapshot-info|snapshot-current|domjobinfo|freecell|cpu-stats|schedinfo|uri|hostname|domcapabilities
+    xl|xm list|info|dmesg|top|uptime|vcpu-list|network-list|block-list
+    xe *-list|*-param-get|*-param-list
+    qemu-img info|check|map|compare
+    virt-top|virt-df|virt-host-validate|virt-ls|virt-cat|virt-filesystems|virt-inspector
+    VBoxManage|vboxmanage list|showvminfo|metrics|showmediuminfo
+    multipass list|info|version|find
+    esxcli * get|list
+    esxcli * * get|list
+    esxcli * * * get|list
+    esxtop|esxcfg-vswitch|esxcfg-nics|esxcfg-vmknic|esxcfg-scsidevs -b|-l|-c
+    vim-cmd vmsvc/get*|vmsvc/power.getstate|hostsvc/hostsummary|hostsvc/net/info|vimsvc/task_list|vmsvc/device.getdevices
+    govc ls|find|about|events|tasks|*.info|datastore.ls|*.ls|metric.*|logs
+    racadm get*|help
+    omreport|perccli64|dmsetup-info *
+    lxc|incus config|network|storage|image|profile show|list|get|info
+    firecracker|runc|crun --version
+    runc|crun list|state|ps|events
+    openstack * list|show
+    openstack * * list|show
+    openstack catalog|token|versions|quota list|show
+    perf top|list|report|script|annotate|diff|buildid-list|version|bench
+    numactl -H|--hardware|-s|--show
+    jmap|jinfo|jhsdb|jfr|jdeps -heap|-histo|-histo:live|-flags|-sysprops|-clstats|-finalizerinfo
+    jmap -dump:*
+    jcmd * Thread.*|GC.class_*|GC.heap_*|VM.*|JFR.*|Compiler.*|PerfCounter.*|help
+    py-spy|rbspy|phpspy|pyflame|austin|memray dump|top|record|snapshot|stats
+    gcore
+    *-bpfcc|*.bt|execsnoop|opensnoop|biolatency|biosnoop|tcpconnect|tcplife|tcptop|runqlat|profile|offcputime
+    funccount|trace-cmd|funclatency|ext4slower|xfsslower|cachestat|cachetop|filetop|tcpretrans|tcpaccept|gethostlatency
+    multitail|lnav|goaccess|angle-grinder|agrind|fx|jless|visidata|vd|mlr|csvstat|csvgrep|csvsort|xsv|q|datamash !-o
+    screen -ls|-list
+    tmux ls|list-sessions|list-windows|list-panes|info|show-options|capture-pane|has-session
+    run-parts --test|--list
+    needs-restarting|checkrestart|needrestart -r=l|-b
+    svstat|s6-svstat|chpst-status|runsvstat
+    sv|s6-rc|dinitctl|rc-status status|list|-a
+    airflow|prefect|dagster dags|tasks|jobs|pools|flow-run list|state|next-execution|show|ls
+    airflow version|info|config
+    sidekiqmon|resque|rq|flower list|info|status|''
+    bundle list|info|outdated|check|-v|exec-help
+    npm|yarn|pnpm audit|outdated|ls|list !--fix|fix
+    conda|mamba list|info|search|config
+    snap refresh --list
+    sw_vers|system_profiler|vm_stat|launchctl list|print
+    getfattr|lsattr|lsof|lsns|lsipc|prlimit -p|--pid !--*=*
+    mvn|gradle|go|cargo|rustc|javac|gcc|make|cmake|dotnet -v|-V|--version|version|-version|env|--info
+    java -jar @*--help|*--version
+    perf stat
+    smem|smemstat|ps_mem|cpuid|turbostat --version|-t|-k|-p|''
+    doveconf|postmulti|postalias|doveadm -n|-q|-l|who
+    exiqgrep|exinext|exiwhat|qshape|mailstats|pflogsumm !-D|-x
+    ansible-vault view
+    consul-template -dry
+    oomctl|systemd-oomd|earlyoom dump|--version
+    swaymsg|xdpyinfo|xrandr --version
+    lvmconfig|lvm dumpconfig|config|version
+    btrfs check|inspect-internal|version !--repair
+    bcache-super-show|bcachefs|mdmon list|show-super|''
+    nvme get-log|get-feature|ns-descs|effects-log|device-self-test|list-ns|list-ctrl
+    sg_ses|sg_readcap|sg_vpd|lsblk|lsscsi|sas3ircu|sas2ircu|mpstat ''
+    iscsiadm -m !-o|-u|-U|--logout|--logoutall|-l|--login|--op
+    multipathd show|list
+    targetcli ls|version|status
+    nvmecontrol|camcontrol|geom|gpart devlist|list|status|show
+    zdb
+    drbdadm|drbdsetup status|cstate|dstate|role|dump|events2|show
+    ceph osd|mon|mgr|pg|auth|crash|log|device|orch|fs|rbd|config ls|dump|stat|status|tree|df|get|list|ps|host|last|show|perf|metadata|map|find
+    cephadm|rados|radosgw-admin ls|df|lspools|bucket|user|shell-help
+    radosgw-admin bucket|user|quota stats|list|info|limit
+    gluster volume|peer|pool|snapshot status|info|list|heal|profile|top
+    lfs df|quota|check|getstripe
+    mmlscluster|mmlsfs|mmlsdisk|mmgetstate|mmhealth *
+    mmgetstate|mmlscluster|mmlsfs|mmlsdisk
+    beegfs-ctl|beegfs-df --listnodes|--getentryinfo|--iostat|''
+    perf kvm
     # network
     ss !-K|--kill
     netstat|nstat|ifstat|ping|ping6|fping|arping
     traceroute|traceroute6|tracepath|mtr|dig|host|nslookup
     drill|delv|kdig|whois|ipcalc|sipcalc|netcalc
     geoiplookup|speedtest|tcptraceroute|lft|lldpctl|lldpcli|iwgetid
-    ip addr|address|a|link|l|route|r|ro|rule|neigh|neighbor show|list|ls|get|lst|s|sh|identify|pids
+    ip addr|address|a|link|l|route|r|ro|rule|neigh|neighbor show|list|ls|get|lst|sh|identify|pids
     ip n|maddr|mroute|tunnel|netns|xfrm|tcp_metrics|token|vrf|nexthop|mptcp \
-        show|list|ls|get|lst|s|sh|identify|pids
+        show|list|ls|get|lst|sh|identify|pids
     ip addr|address|a|link|l|route|r|ro|rule ''
     ip neigh|neighbor|n|maddr|netns|monitor|m|mon|tunnel|vrf ''
     ip -V|-Version
@@ -197,7 +276,7 @@ READ_ONLY = rows(
     nmcli device|dev|d|connection|con|c|general|g ''
     brctl show|showmacs|showstp
     bridge link|fdb|vlan|mdb show
-    bridge link|fdb|vlan
+    bridge link|fdb|vlan ''
     ovs-vsctl show|list-br|list-ports|list
     tc qdisc|class|filter show|ls|list
     tc -s
@@ -314,12 +393,19 @@ READ_ONLY = rows(
     kubectl|oc|k diff
     kubectl tree|neat|who-can
     oc adm top
+    helm repo update
     helm list|ls|status|history|get|show|search
     helm version|template|lint|env|diff|inspect|verify|hist
     helm repo|plugin|dependency list|ls
     stern|kubetail|kubeval|kubeconform|kube-score|popeye|kubent|pluto
     kubeadm version|certs|token|config|upgrade check-expiration|list|view|plan|images
     kubeadm version
+    terraform|tofu|terragrunt plan !-destroy
+    terraform|tofu fmt -check
+    terraform|tofu get|test|metadata
+    kubectx|kubens ''
+    kubectx|kubens -c|--current
+    k9s --readonly|version|info
     terraform|tofu|terragrunt show|validate|version|output|providers|graph|--version|-version
     terraform|tofu|terragrunt state list|show|pull
     terraform|tofu workspace list|show
@@ -401,6 +487,12 @@ READ_ONLY = rows(
     mc ls|stat|du|version|cat|head|tree|ping|diff
     rclone ls|lsl|lsd|lsf|lsjson|size|about
     rclone listremotes|version|check|cat|md5sum|hashsum|tree|ncdu
+    restic backup|check
+    borg create|check
+    pgbackrest * backup|info|check|verify|version
+    pgbackrest backup
+    velero backup create
+    duplicity|kopia collection-status|snapshot|status|list-current-files
     restic|borg snapshots|list|ls|stats|check|info|version|diff|find|cat
     restic --version
     kopia snapshot|repository|policy list|status|show
@@ -436,6 +528,28 @@ READ_ONLY = rows(
         --list|--describe|--version|--verify|describe|--members|--state \
         !--delete|--reset-offsets|--alter|--execute|--add|--remove
     kcat|kafkacat -L|-Q
+    kcat|kafkacat -C !-P
+    kafka-console-consumer*|kafka-broker-api-versions*|kafka-get-offsets*|kafka-dump-log*
+    yarn application|node|app|logs|queue -list|-status|-applicationId
+    nats server|stream|consumer|account ping|info|ls|list|report|check|view
+    nats rtt|--version
+    influx ping|version
+    cockroach node|debug|statement-diag status|ls|list
+    cockroach sql|version|status
+    pg_restore -l|--list
+    mysqlcheck -c|--check|-a|--analyze !-r|--repair|--auto-repair|-o|--optimize
+    pgbadger|pgmetrics|pg_activity|pgcenter|pg_top|mytop|innotop|mongotop|mongostat|redis-stat !-o|--outfile
+    vacuumdb -Z|--analyze-only
+    nodetool snapshot|listsnapshots|repair
+    proxysql-status|maxctrl|mycli --version|list|show
+    pt-query-digest|pt-summary|pt-mysql-summary|pt-show-grants|pt-duplicate-key-checker|pt-stalk !--execute
+    redis-check-rdb|redis-check-aof !--fix
+    mongodump|mongoexport --version
+    rpk topic|cluster|group list|describe|info|health|consume
+    pulsar-admin|solr status|list|topics|version
+    zkServer.sh status
+    hdfs dfs|fs -ls|-du|-df|-cat|-tail|-stat|-count|-test
+    sqlplus|db2|rman -V|-v
     nodetool status|info|tpstats|ring|netstats
     nodetool compactionstats|cfstats|tablestats|describecluster|version|gossipinfo
     nodetool proxyhistograms|gcstats|getendpoints|tablehistograms|statusgossip
@@ -515,8 +629,24 @@ READ_ONLY = rows(
     tailscale status|ip|ping|netcheck|version
     wg show
     openvpn --version
-    birdc|gobgp @show
-    vtysh -c=show*
+    show
+    swanctl --list-*|--stats|-l|-L
+    ipsec|strongswan status|statusall|listcerts|version
+    ovs-appctl|ovs-dpctl|ovs-ofctl|ovs-vsctl|ovn-nbctl|ovn-sbctl *show*|list*|dump-*|get|find
+    lldpcli show
+    mtr|nping|paris-traceroute|dublin-traceroute
+    nmap !--script|--script=*|-oN|-oX|-oG|-oA|-iL
+    tshark !-w|-F
+    iperf|iperf3|qperf -c|--client !-s|--server
+    dnsmasq --test|--version
+    keepalived -v|-t|--config-test|--version
+    acme.sh --list|--version|-v
+    kea-shell|dhcpd -t|-T
+    mii-tool ''
+    ethtool -m|-T|-k|-g|-c|-a|-l|-x|-n|-i|-S|-P !-K|-G|-s|-r
+    bmon|trafshow|pktstat|jnettop|darkstat|ipset list
+    rpcinfo|showmount|nfsiostat|mountstats|nfsconf
+    frr|watchfrr|zebra|bgpd --version
     smbstatus|testparm|nmblookup
     exportfs -v|-s
     exportfs ''
@@ -553,7 +683,6 @@ ROUTINE = rows(
     """
     curl
     mktemp
-    tcpdump -c|--version|-D !-w|-z|-Z|-W|-C|-G|-r
     exim -bp|-bpc|-bpr
     needs-restarting
     # a daily change that undoes itself or is what the bot is for
@@ -589,7 +718,6 @@ ROUTINE = rows(
     zypper refresh|ref
     git fetch|pull !--force|-f|--upload-pack|--upload-pack=*
     git stash list|show
-    logrotate !-f|--force
     gitlab-ctl restart|hup|start
     rc-service @restart|start|reload|status
     initctl restart|start|reload
@@ -602,7 +730,7 @@ ROUTINE = rows(
     newaliases|postmap
     udevadm settle
     certbot renew --dry-run
-    certbot renew
+    certbot renew !--pre-hook|--post-hook|--deploy-hook|--renew-hook|--pre-hook=*|--post-hook=*|--deploy-hook=*
     snapper create
     zpool scrub
     timeshift --create
@@ -610,10 +738,12 @@ ROUTINE = rows(
     sar
     puppet agent --noop
     gzip|bzip2|xz|zstd|pigz|lz4
-    zip|7z
+    zip
+    7z|7za|7zr a|u !-sdel
+    wget -O=/tmp/*|-P=/tmp*|-O=/dev/null|--version
     gunzip|unxz|bunzip2|unzstd|unpigz|unlz4
     amtool silence add|expire
-    nice|renice
+    nice
     ionice|taskset|chrt -p
     tput|clear|reset|stty|tset
     mkfifo

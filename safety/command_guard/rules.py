@@ -174,6 +174,7 @@ FILE_SYSTEMS = (
         mdconfig|gpart destroy|delete|bootcode
         diskutil eraseDisk|eraseVolume|partitionDisk|zeroDisk|secureErase|reformat
         diskpart|format
+        megacli|MegaCli|MegaCli64 -CfgClr|-CfgLdDel|-CfgForeign|-AdpFacDefSet|-PDOffline|-LDInit|-AdpShutDown
         storcli|storcli64|perccli|megacli|MegaCli|MegaCli64|ssacli|hpssacli|arcconf \
             @delete|del|-CfgClr|-CfgLdDel|init|clear|erase|DELETE
         """,
@@ -204,9 +205,11 @@ FILE_SYSTEMS = (
         """
         lvremove|vgremove|pvremove|lvreduce|vgreduce|vgcfgrestore|vgexport|pvmove
         lvm lvremove|vgremove|pvremove|lvreduce|vgreduce
-        lvresize -L=-*
-        lvresize -l=-*
-        vgchange|lvchange -a=n*
+        lvresize -L=-*|-l=-*|--size=-*|--extents=-*
+        zfs set @mountpoint=*|readonly=*|canmount=*|quota=*|refquota=*|sync=disabled
+        nbd-client -d
+        exportfs -u|-f
+        vgchange|lvchange -a=n*|--activate=n*
         pvcreate -f|--force
         lvconvert --merge|--uncache|--repair
         mdadm --stop|-S|--zero-superblock|--fail|-f|--remove|-r|--create|-C|--grow|-G|--set-faulty
@@ -259,7 +262,9 @@ BOOT_AND_POWER = (
         systemctl rescue|emergency|isolate|default|set-default|exit|switch-root|soft-reboot|sleep
         loginctl poweroff|reboot|halt|suspend|hibernate
         loginctl kill-user|terminate-user|terminate-session|kill-session|terminate-seat
-        ipmitool|ipmi-power|ipmiutil @power|chassis|mc|sel|raw|user|lan|sol
+        ipmitool|ipmi-power|ipmiutil @off|cycle|reset|soft|diag|clear|raw|user|activate|set|bootdev|bootparam|cold|warm
+        ipmi-power|ipmi-chassis -f|-r|-c|--off|--reset|--cycle|--soft
+        redfishtool|ilorest|hponcfg|omconfig|cimcli|smcipmitool|isrest @*[Rr]eset*|*[Oo]ff*|*[Pp]ower*|*[Cc]lear*|*shutdown*
         ipmi-chassis-config|ipmi-power|fence_*|stonith_admin|racadm
         busctl|dbus-send|gdbus @*Reboot*|*PowerOff*|*Halt*|org.freedesktop.login1*|*Suspend*|*.login1
         openrc-shutdown|runit-init
@@ -293,16 +298,21 @@ BOOT_AND_POWER = (
         sysctl @*=*
         modprobe|rmmod|insmod|depmod !-n|--show-depends|-c|--showconfig|--dry-run
         kpatch
+        chcon -R|--recursive
+        fixfiles !check
+        setpci @*=*
+        nvram -c
+        crash
+        systemctl set-environment|import-environment|unset-environment|log-level|service-watchdogs
+        systemctl set-property @*.slice|init.scope|ssh*|systemd-*
         setenforce|semodule|setsebool|load_policy
         aa-disable|aa-teardown|aa-complain|apparmor_parser|restorecon
         auditctl -e|-D|-d|-W
-        bpftrace
         ntpdate|rdate
         hwclock -w|-s|--set|--systohc|--hctosys|-u
         timedatectl set-time|set-timezone|set-local-rtc|set-ntp
-        date -s|--set|--set=*
         hostnamectl set-hostname|hostname|set-*
-        prlimit -p|--pid
+        prlimit --*=*
         localectl set-*
         chrony|chronyc makestep|settime|offline|shutdown
         cpupower|tuned-adm|x86_energy* set|frequency-set|off|profile
@@ -321,7 +331,19 @@ NETWORK = (
         ip rule flush|del|delete|add
         ip neigh|neighbor|n flush|del
         ip netns del|delete
-        ip xfrm|tunnel|maddr|tuntap flush|del|delete|deleteall
+        ip xfrm|tunnel|maddr|tuntap @flush|del|delete|deleteall
+        ip link|l s|se
+        bridge link|fdb|vlan|mdb set|add|del|delete|replace|append|change
+        ss -K|--kill
+        vconfig|teamdctl @rem|remove|set
+        ipsec|swanctl|strongswan stop|down|restart|--terminate
+        mii-tool -r|-F|-R
+        snmpset
+        iscsiadm --logoutall=*|--logout|-u|-U|-o=delete
+        arping -U|-A
+        request|commit|erase|configure @*
+        write erase|memory|network
+        reload|reset @*
         ip -b|-batch|--batch
         ip -force
         ip route add @default|blackhole|prohibit|unreachable|0.0.0.0/0
@@ -386,7 +408,8 @@ USERS = (
         pam-auth-update|authconfig|authselect|chgpasswd|groupmems|grpunconv !--help|-S|--status|--user
         usermod|groupmod|useradd|adduser|addgroup|groupadd|lchage|luseradd|luserdel|lusermod
         chage !-l|--list
-        ssh-copy-id|ssh-keygen -R|-f|-A|-t|-p !-l|-F|-y
+        ssh-copy-id
+        ssh-keygen -R|-f|-A|-t|-p !-l|-F|-y
         ssh-add -D|-d
         pam_tally2|faillog -r|--reset
         htpasswd|samba-tool|smbpasswd|pdbedit|ldapdelete|ldapmodify|ldapadd
@@ -441,6 +464,12 @@ PACKAGES = (
         brew uninstall|remove|rm|cleanup
         pkg|pkg_delete|pkgin delete|remove|autoremove|rm
         pip|pip3|pipx uninstall
+        pip|pip3 --index-url|-i|--extra-index-url|--trusted-host|--force-reinstall|--break-system-packages|--target
+        pip|pip3 --index-url=*|--extra-index-url=*|--trusted-host=*|--target=*
+        npm|yarn|pnpm --registry|--registry=*|--unsafe-perm
+        gem install --source|-s|--clear-sources
+        conda|mamba env @remove
+        needrestart -r=a
         npm|yarn|pnpm|gem|cargo|conda|composer uninstall|remove|rm|un|unpublish|prune
         do-release-upgrade|unattended-upgrade|unattended-upgrades
         apt-mark|tasksel remove|hold|unhold|auto|manual
@@ -475,25 +504,32 @@ CONTAINERS = (
         "containers.remove",
         "removes containers, volumes, images or networks",
         """
-        docker|podman|nerdctl system|volume|image|container|network|builder|buildx|pod|machine \
-            prune|rm|remove|reset|leave|demote|disable
+        docker|podman|nerdctl system|volume|network|pod|machine prune|rm|remove|reset|leave|demote|disable
+        docker|podman|nerdctl container|image|builder|buildx reset|remove|inspect-delete
         docker|podman|nerdctl secret|config|stack|service|swarm|node|context|plugin|manifest|trust \
             prune|rm|remove|reset|leave|demote|disable
-        docker|podman|nerdctl|crictl|ctr rm|rmi|rmp|prune|kill-all|stopp
-        docker|podman kill @*
+        crictl|ctr rm|rmi|rmp|prune|kill-all|stopp
+        docker|podman|nerdctl checkpoint rm
         docker|podman swarm leave
         docker|podman node update --availability=drain|--availability=pause
         docker|podman service scale @*=0
         docker|podman compose down|rm|kill
         docker-compose|podman-compose down|rm|kill
         docker|podman compose @down|rm|kill
-        ctr|nerdctl @rm|remove|delete|del|prune|kill
+        ctr @rm|remove|delete|del|prune|kill
         crictl rm|rmi|rmp|stopp
         buildah rm|rmi|prune
         lxc|lxc-destroy|incus|lxd delete|rm|destroy|stop
         lxc-destroy|lxc-stop
         virsh destroy|undefine|shutdown|vol-delete|pool-delete|pool-destroy
-        virsh reboot|snapshot-delete|net-destroy|reset|managedsave|suspend
+        virsh reboot|snapshot-delete|snapshot-revert|net-destroy|net-undefine|pool-undefine|reset|managedsave
+        virsh suspend|detach-disk|detach-device|vol-wipe|domblkerror|save|blockpull|blockcommit|qemu-monitor-command
+        qemu-img resize --shrink
+        xl|xm destroy|shutdown|reboot|pause
+        govc vm.power|host.shutdown|host.maintenance.enter -off|-reset|-s|-r|-suspend
+        pvesm|pvecm|ha-manager|zpool-pve free|delnode|remove|migrate
+        pvesh delete
+        multipass delete|purge|stop
         qm|pct destroy|stop|shutdown|reset|delsnapshot|rollback|suspend
         vagrant destroy|halt
         VBoxManage|vboxmanage @unregistervm|poweroff|delete|closemedium
@@ -518,35 +554,38 @@ CONTAINERS = (
         docker|podman|nerdctl run|create --device=*|-v=/:*|-v=/etc*|-v=/root*|-v=/var*|-v=/boot*
         docker|podman|nerdctl run|create \
             -v=/dev*|--volume=/:*|--volume=/etc*|--mount=*source=/,*|--mount=*src=/,*|-v=/usr*
-        docker|podman|nerdctl run|create -v=/bin*|-v=/home*|-v=/lib*|-v=/proc*|-v=/sys*|--network=host
+        docker|podman|nerdctl run|create -v=/bin*|-v=/home*|-v=/lib*|-v=/proc*|-v=/sys*|--network=host|--net=host
+        docker|podman|nerdctl run|create -v=*docker.sock*|--volume=*docker.sock*|--security-opt=*unconfined*
         """,
     ),
     _refuse(
         "clusters.delete",
         "removes or empties parts of a cluster",
         """
-        kubectl|oc|k|kubecolor|k3s delete|drain|cordon|taint|replace --force|--all
-        kubectl|oc|k delete|drain|cordon|taint
+        kubectl|oc|k|kubecolor drain|taint
+        kubectl|oc|k|kubecolor label|annotate --all
+        kubectl|oc|k config delete-*|unset|rename-context
         k3s|microk8s|minikube @delete|drain|cordon|reset|uninstall
         kubectl|oc|k replace --force
         kubectl|oc|k scale --replicas=0
-        kubectl|oc|k rollout undo|pause
         kubectl|oc|k patch|edit|replace|set|apply \
             --prune|-p=*finalizers*|--patch=*finalizers*|--replicas=0|--force
         oc adm drain|prune|cordon
         oc adm|project|delete-* prune|delete|drain
-        kubectl|oc|k patch -p=*
         kubectl|oc|k apply --prune|--force
         kubeadm reset
         kubeadm token|certs delete|renew
-        helm uninstall|delete|rollback|del|un
+        helm uninstall|delete|del|un
+        helm upgrade|install --force|--reset-values
+        helm rollback --force
         helmfile destroy|delete|sync
-        helm3 uninstall|delete|rollback
+        helm3 uninstall|delete
         k9s|kops|eksctl|kubespray delete|reset|drain
         kops|eksctl @delete|drain
         velero @delete|restore
         istioctl|linkerd|cilium uninstall|x|purge
-        argocd @delete|delete-resource|sync|rollback|terminate-op
+        argocd @delete|delete-resource|terminate-op
+        argocd @sync --prune|--force|--replace
         flux uninstall|delete|suspend
         kustomize delete
         etcdctl del|rm|rmdir|compact|defrag-all|auth|role|user|move-leader|snapshot-restore
@@ -554,7 +593,8 @@ CONTAINERS = (
         etcdctl snapshot restore
         nomad job|stop|system|node|namespace|alloc stop|gc|drain|purge|delete|eligibility|-purge
         nomad stop
-        nomad @stop|drain|gc|delete|purge|-purge|-enable|restart
+        nomad @stop|drain|gc|delete|purge
+        nomad -purge|-enable
         consul @delete|leave|force-leave|-recurse|deregister|maint|remove-peer|restore
         vault @delete|destroy|revoke|seal|disable|-force
         vault @purge|rekey|metadata|rotate|step-down|tidy
@@ -586,14 +626,21 @@ CONTAINERS = (
         pulumi stack rm
         cdk|cdktf|sst|amplify destroy|remove|delete
         serverless|sls remove
-        packer @-force|-on-error
+        packer build -force|-on-error
         cf|heroku delete|apps:destroy|pg:reset|delete-*|ps:stop|addons:destroy|pipelines:destroy
+        heroku ps:scale @*=0|*=0:*
+        cf stop|restage|unbind-service|delete*
         heroku @*:destroy|*:reset|*:delete|destroy|reset
         fly|flyctl destroy|delete|apps|volumes|scale @destroy|delete|0
         fly|flyctl @destroy|delete
         vercel|netlify|railway|wrangler|now remove|rm|delete|down|*:delete
         firebase @*:delete|*:disable|*:remove
         ansible-galaxy|chef-server-ctl|knife @delete|remove|cleanse|bulk
+        puppet resource @ensure=absent|ensure=stopped|ensure=purged
+        puppet apply -e|--execute
+        puppet node|cert @purge|clean|deactivate
+        chef-client|chef-solo -o|--override-runlist
+        ansible-pull
         puppet|salt-key @destroy|clean|-D|-d|delete|-A
         salt-key -D|-d|-y
         cfy|nova|openstack|cinder|glance|neutron|swift|heat|manila \
@@ -636,10 +683,14 @@ CLOUD = (
         aws * disassociate-*|reset-*|batch-delete-*|schedule-key-deletion|deactivate-*
         aws * delete|destroy-*|unassign-*|force-*|admin-delete-*|failover-*|untag-*|modify-*
         aws * flush-*|restore-*|unlink-*|retire-*|reject-*|suspend-*|empty-*|rollback-*|abort-*
-        aws * put-*-policy|attach-*|create-access-key|create-user|create-login-profile|update-*
-        aws * authorize-*|put-role-*|put-user-*|change-*|set-*|replace-*
+        aws * put-*-policy|attach-*|create-access-key|create-user|create-login-profile
+        aws iam|cloudtrail|organizations|kms|guardduty|config update-*|put-*|add-*|leave-*
+        aws * update-*-policy|update-security-*|update-trail|update-stack|update-function-code|update-table
+        aws * authorize-*|put-role-*|put-user-*|change-*|replace-*
+        aws * set-*-policy|set-security-*|set-subnets|set-identity*|set-alarm-state|set-stack*|set-repository-*
         aws autoscaling|ecs|rds|lambda|eks update-*|set-*|modify-* \
             --desired-capacity=0|--desired-count=0|--min-size=0
+        aws * put-retention-policy
         aws --no-verify-ssl * delete-*
         gcloud @delete|destroy|remove-iam-policy-binding|reset|stop
         gcloud @suspend|delete-instances|abandon|disable|rm
@@ -713,6 +764,12 @@ DATABASES = (
         pg_ctlcluster @stop|promote
         mysqladmin @drop|shutdown|kill|flush-*|password|stop-slave|reload|refresh|debug
         pg_restore -c|--clean|-C|--create
+        vacuumdb -f|--full
+        xtrabackup|mariabackup|innobackupex --copy-back|--move-back|--prepare
+        pt-online-schema-change|pt-archiver|pt-table-sync|gh-ost --execute|--purge
+        dotnet ef @drop
+        kafka-console-producer*|kafka-producer-perf-test*|kafka-run-class*
+        elasticsearch-reset-password|opensearch-reset
         repmgr @promote|switchover|unregister|clone|rejoin|--force
         patronictl remove|failover|switchover|reinit|edit-config|restart|pause
         rabbitmqctl reset|force_reset|stop|stop_app|delete_*|purge_queue|forget_cluster_node|clear_*
@@ -804,14 +861,14 @@ GIT = (
         git push @+*|:*
         git push @*:
         git checkout -f|--force|-B
-        git checkout @.|--|*.*|:/|*
+        git checkout @.|:/|[*]
         git restore !--staged|-S
         git branch -D|-M|-d|--delete|-f|--force|-C|-m
         git branch -d -f
         git tag -d|--delete|-f|--force
         git stash drop|clear|pop
         git filter-branch|filter-repo|update-ref|replace|gc|prune|reflog|symbolic-ref
-        git fast-import|rebase|amend|pack-refs|prune-packed|bisect|read-tree|checkout-index
+        git fast-import|rebase|amend|pack-refs|prune-packed|read-tree|checkout-index
         git gc --prune|--prune=*|--aggressive
         git reflog expire|delete
         git rm
@@ -857,7 +914,7 @@ WITNESSES = (
         "wipes what witnesses who did what",
         """
         history -c|-d|-w|-r|-cw|-a
-        journalctl --vacuum-*|--rotate|--flush|--relinquish-var|--setup-keys|--update-catalog
+        journalctl --relinquish-var|--setup-keys
         dmesg -C|-c|--clear|--read-clear|-D|-E|-n
         utmpdump -r|--reverse
         logsave|auditctl -D|-e|-d
@@ -868,9 +925,7 @@ WITNESSES = (
         unset @HISTFILE|HISTSIZE|HISTFILESIZE|HISTCONTROL
         set +o @history
         shopt -u|-s @histappend|extdebug|expand_aliases
-        logrotate -f|--force
         savelog|newsyslog @*
-        journalctl --vacuum-size=*|--vacuum-time=*|--vacuum-files=*
         accton @off
         faillog|pam_tally2|faillock -r|--reset
         sa -s
@@ -922,7 +977,6 @@ EXFILTRATION = (
         script -c
         tftp|ftp|lftp|ncftp|ncftpput|smbclient|rpcclient|wormhole|croc|magic-wormhole
         transfer|ffsend|sendmail|mutt|mail|mailx|swaks|uuencode|s-nail|pastebinit|gist
-        tcpdump -z|-w|-Z
         dsniff|mitmproxy|mitmdump|tshark|wireshark|dumpcap -w|-z
         dsniff|mitmproxy|mitmdump|sslstrip|responder
         sshuttle|autossh|stunnel|proxychains|tor|torsocks
@@ -932,9 +986,10 @@ EXFILTRATION = (
         "exfiltration.copy",
         "carries data to or from another host",
         """
-        scp|sftp
-        tshark|tcpdump|dumpcap|nmap
-        wget !-O=-|--spider|-qO-|-O-|--output-document=-
+        sftp
+        dumpcap
+        wget !-O=-|--spider|-qO-|-O-|--output-document=-|-O=/tmp/*|-P=/tmp*|-O=/dev/null|--version
+        lwp-download|aria2c|axel
         """,
     ),
 )

@@ -329,6 +329,86 @@ def is_old(argv: Argv) -> bool:
     )
 
 
+_RUNNERS = {
+    "bundle": ("exec",), "poetry": ("run",), "pipenv": ("run",), "uv": ("run",), "pdm": ("run",), "hatch": ("run",), "rye": ("run",),
+    "npm": ("exec", "x"), "pnpm": ("exec", "dlx"), "yarn": ("exec", "dlx"), "rbenv": ("exec",), "pyenv": ("exec",), "nodenv": ("exec",),
+    "asdf": ("exec",), "mise": ("exec", "x"), "rvm": ("do",), "conda": ("run",), "mamba": ("run",), "direnv": ("exec",), "doppler": ("run",),
+    "aws-vault": ("exec",), "op": ("run",), "chamber": ("exec",), "infisical": ("run",), "heroku": ("run",), "fly": ("ssh",), "flyctl": ("ssh",),
+    "dokku": ("run", "enter"), "tsh": ("ssh",), "teleport": ("ssh",), "kubectx": ("exec",), "lxc": ("exec",), "incus": ("exec",), "multipass": ("exec",),
+    "virsh": ("qemu-agent-command",), "cf": ("ssh",), "oc": ("rsh",), "nomad": ("exec",), "knife": ("ssh",), "vagrant": ("ssh",), "pct": ("exec",), "qm": ("guest",),
+    "juju": ("exec", "run", "ssh"), "az": ("vm",), "tmuxinator": ("start",), "distrobox": ("enter",), "toolbox": ("run",), "flatpak": ("run",), "jexec": (),
+}  # fmt: skip
+"""Programs with a sub-command that runs another program: what follows it, its options left out, is judged."""
+
+
+def _runner(argv: Argv) -> list[Inner]:
+    words = [as_typed(word) for word in argv]
+    verbs = _RUNNERS[words[0]]
+    at = next((i for i, word in enumerate(words[1:4], start=1) if word in verbs), None)
+    if at is None:
+        return []
+    if words[0] in ("aws-vault", "direnv", "chamber", "lxc", "incus", "multipass", "knife", "tsh", "oc", "pct"):
+        rest = after_options(argv[at:], "-n -e -u -p -c -a -S --user --env --cwd --project", 1)
+    else:
+        rest = after_options(argv[at:], "-n -e -p -c -a -C --name --env --project --package -w")
+    if len(rest) == 1:
+        return [Inner(text=as_typed(rest[0]))]
+    return [Inner(argv=rest)] if rest else []
+
+
+def _npx(argv: Argv) -> list[Inner]:
+    rest = after_options(argv, "-p --package -c --call")
+    return [Inner(argv=rest)] if rest else []
+
+
+def _perf(argv: Argv) -> list[Inner]:
+    words = [as_typed(word) for word in argv]
+    if len(words) < 2 or words[1] not in (
+        "record",
+        "stat",
+        "trace",
+        "mem",
+        "c2c",
+        "kvm",
+        "sched",
+        "lock",
+        "ftrace",
+        "timechart",
+    ):
+        return []
+    if "--" in words:
+        return [Inner(argv=argv[words.index("--") + 1 :])]
+    rest = after_options(
+        argv[1:],
+        "-p -t -e -F -o -C -I -G -D -r -i -c -m -s -u -B --pid --tid --event --output --cpu --call-graph --freq --count --repeat",
+    )
+    if words[1] in ("mem", "c2c", "kvm", "sched", "lock") and rest and as_typed(rest[0]) == "record":
+        rest = rest[1:]
+    return (
+        [Inner(argv=rest)] if rest and as_typed(rest[0]) not in ("record", "report", "latency", "stat", "info") else []
+    )
+
+
+def _aws_run(argv: Argv) -> list[Inner]:
+    """`aws ssm send-command` runs text on other hosts."""
+    words = [as_typed(word) for word in argv]
+    if "send-command" not in words:
+        return _dashes(argv)
+    found = [re.sub(r"^.*?commands=", "", word).strip("[]\"'") for word in words if "commands=" in word]
+    return [Inner(text=text.replace('","', ";")) for text in found] or [Inner(argv=(UNKNOWN,))]
+
+
+def _cloud_shell(argv: Argv) -> list[Inner]:
+    """`gcloud compute ssh host --command …`, `az vm run-command invoke --scripts …`."""
+    words = [as_typed(word) for word in argv]
+    for index, word in enumerate(words):
+        if word in ("--command", "--scripts") and index + 1 < len(words):
+            return [Inner(text=words[index + 1])]
+        if word.startswith(("--command=", "--scripts=")):
+            return [Inner(text=word.partition("=")[2])]
+    return _dashes(argv) if "ssh" in words else []
+
+
 def _script(argv: Argv) -> list[Inner]:
     return [Inner(text=one.text) for one in _su(argv)]
 
@@ -421,13 +501,14 @@ def _alias(argv: Argv) -> list[Inner]:
 
 
 SPECIAL: dict[str, Callable[[Argv], list[Inner]]] = {
+    **dict.fromkeys(_RUNNERS, _runner), "npx": _npx, "bunx": _npx, "pnpx": _npx, "uvx": _npx, "perf": _perf,
     "env": _env, "sudo": _sudo, "su": _su, "runuser": _su, "ssh": _ssh, "eval": _joined(""), "docker": _container, "podman": _container,
     "nerdctl": _container, "docker-compose": _container, "podman-compose": _container, "crictl": _container, "kubectl": _kubectl, "oc": _kubectl, "k": _kubectl,
-    "lxc": _dashes, "incus": _dashes, "pct": _dashes, "lxc-attach": _dashes, "machinectl": _dashes, "nomad": _dashes, "aws": _dashes, "microk8s": _dashes,
+    "lxc-attach": _dashes, "machinectl": _dashes, "nomad": _runner, "aws": _aws_run, "microk8s": _dashes,
     "flock": _flock, "watch": _watch, "parallel": _parallel, "find": _find, "fd": _find, "fdfind": _find, "script": _script, "scriptreplay": _script,
     "ansible": _remote_tool, "salt": _remote_tool, "salt-call": _remote_tool, "pdsh": _remote_tool, "clush": _remote_tool, "pssh": _remote_tool,
     "parallel-ssh": _remote_tool, "ip": _netns, "tmux": _terminal, "screen": _terminal, "trap": _trap, "start-stop-daemon": _daemon, "command": _command, "alias": _alias, "autossh": _ssh, "mosh": _ssh,
-    "vagrant": _script, "gcloud": _script, "sg": _script, "newgrp": _script, "byobu": _terminal, "dtach": _terminal,
+    "gcloud": _cloud_shell, "az": _cloud_shell, "sg": _script, "newgrp": _script, "byobu": _terminal, "dtach": _terminal,
 }  # fmt: skip
 """Wrappers whose inner command stands elsewhere."""
 
