@@ -31,7 +31,7 @@ def _docker(case: Case) -> Iterator[Finding]:
                     "containers.remove", f"`{case.program} prune -a` removes whatever is not running just now."
                 )
             else:
-                yield ask("containers.prune", f"`{case.program} {verbs[0]} prune` removes what nothing uses.")
+                yield ask("containers.prune", f"`{case.program} prune` removes what nothing uses.")
         case ["stop" | "pause" | "kill", *_]:
             yield from _stopping(case, words, verbs[0], operands[1:])
         case ["cp", *_]:
@@ -205,15 +205,17 @@ def _aws(case: Case) -> Iterator[Finding]:
     match operands[:2]:
         case ["s3", "cp" | "sync"] if len(operands) >= 4:
             source, target = case.arguments.operands[2:4]
-            if not as_typed(source).startswith("s3:") and (
+            if is_backup(source, case.cwd):
+                yield from (
+                    [allow("paths.backup")] if re.match(r"s3://[\w.-]*(backup|archive|dump)", as_typed(target)) else []
+                )
+            elif not as_typed(source).startswith("s3:") and (
                 is_secret(source, case.cwd) or zone(source, case.cwd) in (Zone.TOP, Zone.CRITICAL, Zone.DEVICE)
             ):
                 yield refuse("exfiltration.secrets", "It carries passwords, keys or parts of the system away.")
             elif not as_typed(target).startswith("s3:") and as_typed(target) != "-":
                 yield from reading(case, [target])
                 yield arriving(case, ["object"], target)
-            elif is_backup(source, case.cwd) and re.match(r"s3://[\w.-]*(backup|archive|dump)", as_typed(target)):
-                yield allow("paths.backup")
         case ["ecs", "update-service"]:
             count = case.arguments.value("--desired-count")
             if count == "0":

@@ -43,7 +43,7 @@ PYTHON = Language(
         "__globals__ __subclasses__ __class__ marshal pickle shelve connect bind listen create_connection socketpair AF_INET SOCK_STREAM urlretrieve ftplib smtplib telnetlib "
         "paramiko fabric requests write writelines write_text write_bytes symlink link mkfifo mknod mount umount "
         "setuid setgid reboot pwn os.open asyncio multiprocessing commands code codeop posix nt sh plumbum signal "
-        "psutil_kill terminate urlopen fdopen putenv startfile dup2 sched_setaffinity execfile input_eval timeit cProfile pdb bdb breakpoint"
+        "psutil_kill terminate fdopen putenv startfile dup2 sched_setaffinity execfile input_eval timeit cProfile pdb bdb breakpoint"
     ),
     safe=_words(
         "import from as print for in if else elif not and or is None True False lambda def return with try except "
@@ -154,7 +154,7 @@ AWK = Language(
     name="awk",
     danger=_words("system close_ getline_"),
     safe=_words(""),
-    marks=r"\bsystem\b|\|\s*&|\|\s*getline|\|\s*[\"'(a-zA-Z$]|printf?\b[^|;{}]*>\s*[\"($a-zA-Z]|/inet/|@load|@include|@\w+\s*\(",
+    marks=r"\bsystem\b|\|\s*&|\|\s*getline|(?<!\|)\|(?!\|)\s*[\"'(a-zA-Z$]|printf?\b[^|;{}]*>\s*[\"($a-zA-Z]|/inet/|@load|@include|@\w+\s*\(",
 )
 
 TCL = Language(

@@ -359,10 +359,13 @@ class _Judge:
         inner = list(self._inner(reader, invocation, name))
         findings += inner
         examiner = EXAMINERS.get(name) or CLUSTER_EXAMINERS.get(name)
-        if examiner is not None:
-            findings += examiner(case)
+        helps = _asks_for_help(case)
+        examined = list(examiner(case)) if examiner is not None and not helps else []
         spoken = _by_rules(case)
-        findings += spoken
+        if name in _ANSWERING and examined and all(f.severity is Severity.ALLOW for f in examined):
+            # The examiner has looked at what it is told; the table only knows that it changes something.
+            spoken = [f for f in spoken if f.severity is not Severity.APPROVE]
+        findings += examined + spoken
         if examiner is None and not inner and not any(f.severity is Severity.REFUSE for f in findings):
             verb = _verb(case) if self._may_mean_harm(case, spoken) else None
             if verb is not None:
@@ -372,6 +375,9 @@ class _Judge:
         yield from findings
         self._shell_state(invocation, name)
         known = bool(findings) or self._routine(case)
+        worst = max((f.severity.rank for f in findings), default=0)
+        if not known or (worst == Severity.APPROVE.rank and any(f.rule in _MAY_HIDE for f in findings)):
+            yield from self._hidden(reader, invocation, name)
         if self.read_only:
             yield from self._only_reads(case, wrapped=bool(inner) or name in ("sudo",))
         if not standard:
@@ -461,6 +467,31 @@ class _Judge:
             for finding in self._findings(reader, tail):
                 if finding.severity is Severity.REFUSE:
                     yield refuse(finding.rule, f"`{shown(name)}` would be handed a command. {finding.reason}")
+
+    def _hidden(self, reader: ShellReader, invocation: Invocation, name: str) -> Iterator[Finding]:
+        """A program nobody can vouch for is handed text: if that begins like a command that is refused, so is this."""
+        if self.nesting > 4 or name in ("git", "curl", "logger"):
+            return
+        texts = [as_typed(word) for word in invocation.argv[1:20] if not has_unknown(word)]
+        texts += [invocation.feed.text] if invocation.feed.text else []
+        inside = [piece for text in texts for found in _QUOTED.findall(text) for piece in found if piece][:20]
+        for text in [t for t in texts if re.search(r"\s", t.strip()) or t.startswith("!")] + inside:
+            plain = text.strip().lstrip("!").removeprefix("RUN ")
+            first = re.match(r"(?:sudo\s+|nohup\s+|exec\s+)*([\w./-]+)", plain)
+            if first is None or _program_name(first[1], None)[0] not in _DELEGATED or len(plain) > 1000:
+                continue
+            trial = ShellReader(replace(self, nesting=self.nesting + 5))
+            trial.adopt(reader)
+            try:
+                trial.read(plain, Env(), texts=invocation.texts + 1, span=invocation.span)
+            except Unreadable:
+                continue
+            finally:
+                reader.adopt(trial)
+            for finding in trial.findings:
+                if finding.severity is Severity.REFUSE and not finding.rule.startswith(("guard.", "code.")):
+                    yield refuse(finding.rule, f"`{shown(name)}` would be handed a command. {finding.reason}")
+                    return
 
     def _shell_state(self, invocation: Invocation, name: str) -> None:
         env, operands = invocation.env, [w for w in invocation.argv[1:] if not as_typed(w).startswith("-") or w == "-"]
@@ -843,7 +874,14 @@ _READ_ONLY_WRAPPERS = SHELLS | frozenset(
     ["sudo", "env", "timeout", "nice", "ionice", "stdbuf", "command", "time", "nohup", "builtin"]
 )
 _CODE_READERS = _AWKS | {"psql", "mysql", "mariadb", "redis-cli", "mongosh", "mongo", "sqlite3", "valkey-cli"}
-_DELEGATED = SHELLS | frozenset(["rm", "dd", "mkfs", "mkfs.ext4", "mkfs.xfs", "shred", "wipefs", "shutdown", "reboot", "poweroff", "halt", "init", "telinit", "chmod", "chown", "mv", "cp", "find", "kill", "pkill", "killall", "systemctl", "iptables", "userdel", "passwd", "docker", "kubectl", "git", "sudo", "env", "xargs", "eval", "nc", "curl", "wget", "python", "python3", "perl", "ruby", "truncate", "fdisk", "parted", "crontab", "tee", "ip", "ufw", "apt", "apt-get", "yum", "dnf"])  # fmt: skip
+_ANSWERING = CLUSTER_EXAMINERS.keys() | {
+    *("apt", "apt-get", "aptitude", "yum", "dnf", "microdnf", "zypper", "apk", "mount", "mongodump", "pg_basebackup"),
+    *("xtrabackup", "mariabackup", "etcdctl", "wget", "scp", "rsync", "vtysh", "birdc", "gobgp", "pip", "pip3"),
+}
+"""Programs whose examiner answers better than the tables that ask."""
+_MAY_HIDE = ("guard.unknown-program", "code.editor", "containers.change", "code.module", "cloud.change", "code.file")
+_QUOTED = re.compile(r"\"([^\"\\]{3,200})\"|'([^'\\]{3,200})'|`([^`]{3,200})`|\((\w[^()\"']{3,200})\)")
+_DELEGATED = SHELLS | frozenset(["rm", "dd", "mkfs", "mkfs.ext4", "mkfs.xfs", "shred", "wipefs", "shutdown", "reboot", "poweroff", "halt", "init", "telinit", "chmod", "chown", "mv", "cp", "find", "kill", "pkill", "killall", "systemctl", "iptables", "userdel", "passwd", "docker", "kubectl", "git", "sudo", "env", "xargs", "eval", "nc", "curl", "wget", "python", "python3", "perl", "ruby", "truncate", "fdisk", "parted", "crontab", "tee", "ip", "ufw", "apt", "apt-get", "yum", "dnf", "service", "usermod", "groupdel", "deluser", "lvremove", "vgremove", "zpool", "zfs", "mdadm", "blkdiscard", "umount", "swapoff", "modprobe", "rmmod", "sysctl", "setenforce", "iptables-restore", "nft", "nmcli", "ifdown", "ifconfig", "route", "killall5", "dropdb", "psql", "mysql", "redis-cli", "mongosh", "helm", "terraform", "aws", "gcloud", "virsh", "chattr", "setfacl", "history", "journalctl", "rsync", "mkfs.btrfs", "mkswap", "kexec", "grub-install", "dpkg", "rpm", "nohup", "timeout", "chroot", "nsenter"])  # fmt: skip
 
 
 def _program_name(typed: str, cwd: str | None) -> tuple[str, bool]:
@@ -988,6 +1026,11 @@ def _script_file(invocation: Invocation) -> Iterator[Finding]:
 
 def _python_module(words: tuple[str, ...], invocation: Invocation) -> Iterator[Finding]:
     module = as_typed(words[0]) if words else ""
+    if module in ("timeit", "cProfile", "profile", "pdb", "trace", "runpy", "code", "doctest", "IPython"):
+        for word in words[1:]:
+            found = code.judge_code(code.PYTHON, word)
+            if found.severity is Severity.REFUSE:
+                yield found
     if module in ("json.tool", "site", "platform", "sysconfig", "this", "calendar"):
         operands = [w for w in words[1:] if not as_typed(w).startswith("-")]
         yield allow("code.module") if len(operands) < 2 else ask("paths.write", "`json.tool` writes its second file.")
@@ -1107,6 +1150,14 @@ def _option_values(words: tuple[str, ...], flags: tuple[str, ...]) -> list[str]:
     return values
 
 
+_INLINE = frozenset(["-e", "-c", "-E", "-s", "-x", "--eval", "-eval", "--execute", "-r", "-l"])
+_CALLS = re.compile(
+    r"\b(system\w*|exec\w*|spawn|popen|fork|cmd|run|runtime|process\w*|shell\w*|delete|remove|unlink|rmdir|rm_rf|write\w*|"
+    r"execute|syscmd|esyscmd|open|createProcess|callCommand|kill|reboot|halt|file\.\w+|chmod|truncate|rename)\b",
+    re.IGNORECASE,
+)
+
+
 def _editor(reader: ShellReader, judge: "_Judge", invocation: Invocation, name: str) -> Iterator[Finding]:
     """Programs that may run a command from within: what is given to them in words is judged where it can be."""
     words = [as_typed(word) for word in invocation.argv[1:]]
@@ -1134,6 +1185,10 @@ def _editor(reader: ShellReader, judge: "_Judge", invocation: Invocation, name: 
         w.startswith(("-c", "+", "--cmd", "--eval", "-s", "-es", "--batch")) for w in words
     ):
         yield refuse("code.editor", f"`{name}` with commands from its arguments.")
+    if any(word in _INLINE for word in words) and any(_CALLS.search(word) for word in words):
+        yield refuse("code.editor", f"`{name}` with code that can run, delete or write.")
+    if invocation.feed.text and _CALLS.search(invocation.feed.text):
+        yield refuse("code.editor", f"`{name}` with code that can run, delete or write.")
     if name == "gdb" and any("call" in w or "kill" in w for w in words):
         yield refuse("code.editor", "`gdb` that acts on a running process.")
     yield ask("code.editor", f"`{name}` runs what the guard cannot see.")

@@ -11,7 +11,7 @@ def names(text: str) -> tuple[str, ...]:
 
 TOP = names(
     """
-    / /* /etc/* /usr/* /var/* /home/* /tmp/.. /var/lib/* /var/log/journal /usr/lib/* /usr/local/*
+    / /* /etc/* /usr/* /var/* /home/* /var/lib/* /var/log/journal /usr/lib/* /usr/local/*
     /lib/modules /run/systemd
     """
 )

@@ -178,6 +178,8 @@ def writing(case: Case, path: str, *, append: bool = False, what: str = "overwri
     """A file is created, overwritten or appended to."""
     where, name = zone(path, case.cwd), shown(path)
     how = f"`{case.program}` {'appends to' if append else what} `{name}`"
+    if normalised(path, case.cwd) in ("/proc/sys/vm/drop_caches", "/proc/sys/vm/compact_memory"):
+        return ask("boot.kernel", f"{how}: the kernel lets go of what it keeps in memory, and is slow for a while.")
     match where:
         case Zone.UNKNOWN:
             return refuse(
@@ -395,6 +397,8 @@ def arriving(case: Case, sources: list[str], target: str) -> Finding:
         return allow("paths.relative")
     if sources and all(s == "/dev/null" for s in sources):
         return writing(case, target)
+    if where is Zone.PROTECTED and zone(f"{target}/x", case.cwd) is Zone.APP:
+        return allow("paths.copy")
     if where is Zone.PLAIN or (where is Zone.APP and not _hidden_folder(target)):
         return allow("paths.copy")
     if where is Zone.PROTECTED and is_backup(target, case.cwd):
@@ -559,8 +563,53 @@ def _chmod(case: Case) -> Iterator[Finding]:
             yield refuse(
                 "permissions.shut", f"`chmod {shown(mode)}` on `{shown(path)}` takes it away from those who use it."
             )
-        yield altering(case, path, recursive=recursive, what="the mode")
+        yield (
+            _strict_mode(case, mode, path)
+            if not recursive and mode in _STRICT
+            else altering(case, path, recursive=recursive, what="the mode")
+        )
     yield allow("permissions.none")
+
+
+_STRICT = (
+    "600",
+    "0600",
+    "400",
+    "0400",
+    "700",
+    "0700",
+    "640",
+    "0640",
+    "644",
+    "0644",
+    "755",
+    "0755",
+    "go-rwx",
+    "og-rwx",
+    "go=",
+)
+"""Modes that open nothing to everybody's pen."""
+
+
+def _strict_mode(case: Case, mode: str, path: str) -> Finding:
+    """The usual mode for one file, also for one that matters."""
+    found = altering(case, path, recursive=False, what="the mode")
+    where = normalised(path, case.cwd)
+    if zone(path, case.cwd) is Zone.CRITICAL and found.severity is Severity.REFUSE and not has_glob(path):
+        private = mode.lstrip("0").endswith("00") or mode.startswith(("go", "og"))
+        if private and re.search(r"/\.(ssh|aws|kube|gnupg|docker|pgpass|netrc|my\.cnf)(/|\Z)", where):
+            return allow("permissions.private")
+        if re.match(
+            r"/etc/(cron\.\w+|logrotate\.d|sysctl\.d|systemd/system|profile\.d|rsyslog\.d|modprobe\.d)/", where
+        ) and mode.lstrip("0") in ("644", "640", "600", "755"):
+            return ask("permissions.change", f"`chmod {shown(mode)}` on `{shown(path)}`, which the host obeys.")
+    if (
+        zone(path, case.cwd) is Zone.PROTECTED
+        and not mode.lstrip("0").endswith("00")
+        and where.startswith(("/srv", "/home", "/data", "/var/www"))
+    ):
+        return allow("permissions.one")
+    return found
 
 
 def _chown(case: Case) -> Iterator[Finding]:
@@ -857,6 +906,21 @@ _HTTP_HARMLESS = re.compile(
 )
 
 
+def _sent_file(case: Case, path: str) -> Finding:
+    """A file goes out as the body of a request."""
+    typed = as_typed(path)
+    inside = all(
+        re.match(r"(https?://)?(localhost|127\.0\.0\.1|\[::1\]|[a-z][\w-]*)([:/?]|\Z)", as_typed(url))
+        for url in case.arguments.operands
+    )
+    ordinary = zone(path, case.cwd) in (Zone.RELATIVE, Zone.APP, Zone.SCRATCH) and re.search(
+        r"\.(json|ya?ml|ndjson|xml|graphql|csv)\Z", typed
+    )
+    if inside and ordinary and not is_secret(path, case.cwd):
+        return ask("http.write", f"`curl` sends `{shown(path)}` to another service.")
+    return refuse("exfiltration.file", f"`curl` carries `{shown(path) or 'its input'}` away.")
+
+
 def _curl(case: Case) -> Iterator[Finding]:
     a = case.arguments
     for name, value in a.options:
@@ -912,6 +976,13 @@ def _curl(case: Case) -> Iterator[Finding]:
             "-A",
             "-b",
         ):
+            if (
+                value is not None
+                and name.startswith(("-d", "--data", "--json"))
+                and "@" in value
+                and name != "--data-raw"
+            ):
+                yield _sent_file(case, value.partition("@")[2])
             if value is not None and (
                 has_unknown(value) and name not in ("-H", "--header", "-u", "--user", "-b", "-A")
             ):
@@ -962,6 +1033,11 @@ def _network_out(case: Case) -> Iterator[Finding]:
         yield from [allow("network.probe")] if case.program == "telnet" else []
         return
     if not feed.given:
+        yield from (
+            [ask("shell.remote-session", "`telnet` opens a session nobody watches.")]
+            if case.program == "telnet"
+            else []
+        )
         return
     if feed.text is None:
         yield refuse("exfiltration.pipe", f"`{case.program}` carries what is piped into it to another host.")
@@ -1297,7 +1373,7 @@ def _killing_found(sources: list[tuple[str, ...]], *, gentle: bool) -> Finding:
         any(_precious_process(n) for n in names if n not in ("sh", "bash", "sudo", "login", "ssh") or len(sources) == 1)
         or any(_precious_process(n.partition(".")[0]) for n in names if n.endswith((".pid", ".lock")))
         or "$PPID" in texts
-    ):
+    ) and not (gentle and [s[:1] for s in sources] == [("cat",)] and texts[-1:] != ["1"]):
         return refuse("process.suicide", "It ends what keeps the host, our session or its watchers going.")
     finders = {source[0].rsplit("/", 1)[-1] for source in sources if source}
     wanted = [name for source in sources if source for name in _looked_for(source)]

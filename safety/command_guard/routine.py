@@ -67,7 +67,7 @@ READ_ONLY = rows(
     systemd-cgls|systemd-cgtop|systemd-analyze|systemd-detect-virt|systemd-path
     systemd-escape|systemd-id128|systemd-delta|virt-what
     dpkg-query|dpkg-architecture|apt-cache|debsums|repoquery
-    rpmquery|apt-file|apt-show-versions|man|apropos|whatis|info|help|tldr
+    rpmquery|apt-file|apt-show-versions|apropos|whatis|info|help|tldr
     lsof
     fuser !-k|--kill|-K|-i
     env
@@ -82,6 +82,7 @@ READ_ONLY = rows(
     getenforce|sestatus|aa-status|apparmor_status|getsebool|seinfo|sesearch|matchpathcon
     journalctl !--vacuum-*|--rotate|--flush|--sync|--relinquish-var \
         !--smart-relinquish-var|--setup-keys|--update-catalog !--cursor-file|--cursor-file=*
+    man !-P|--pager|-H|--html
     coredumpctl list|info|''
     timedatectl status|show|list-timezones|timesync-status|show-timesync
     timedatectl|hostnamectl|localectl|loginctl|bootctl|resolvectl ''
@@ -730,7 +731,7 @@ ROUTINE = rows(
     newaliases|postmap
     udevadm settle
     certbot renew --dry-run
-    certbot renew !--pre-hook|--post-hook|--deploy-hook|--renew-hook|--pre-hook=*|--post-hook=*|--deploy-hook=*
+    certbot renew
     snapper create
     zpool scrub
     timeshift --create

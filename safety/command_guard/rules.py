@@ -885,6 +885,11 @@ GIT = (
         git -c=diff.external*|--exec-path=*|-c=protocol.*
         git -c=credential.*|-c=core.hooksPath*|-c=core.askpass*|-c=sequence.editor*
         git clone @ext::*
+        git config @alias.*|core.pager|core.sshcommand|core.sshCommand|core.fsmonitor|core.hooksPath|core.editor
+        git config @diff.external|credential.*|filter.*|core.askpass|sequence.editor|include.path|core.gitproxy
+        scp|sftp -S|-D
+        sort --compress-program
+        man|apropos -P|--pager|-H|--html
         git bisect run
         git rebase -x|--exec|-i
         git submodule foreach
@@ -967,17 +972,16 @@ EXFILTRATION = (
         ssh -R|-D|-w
         ssh|scp|sftp -o=ProxyCommand*|-o=LocalCommand*
         ssh|scp|sftp -o=PermitLocalCommand*|-o=proxycommand*|-o=KnownHostsCommand*
-        telnet|rlogin|rsh|rexec @*
+        rlogin|rsh|rexec @*
         curl|wget -T|--upload-file|--upload-file=*|-F|--form|--post-file
         curl|wget --post-file=*|--body-file|-K|--config|--body-file=*|--form-string
-        curl -d=@*|--data=@*|--data-binary=@*|--data-raw=@*|--data-urlencode=*@*|--json=@*
         wget -e=*|--execute=*|--use-askpass|--use-askpass=*|--post-file=*
         curl|wget @file:///etc/*|file:///root/*
         curl @gopher*|dict*|ldap*|telnet*|tftp*
         script -c
         tftp|ftp|lftp|ncftp|ncftpput|smbclient|rpcclient|wormhole|croc|magic-wormhole
         transfer|ffsend|sendmail|mutt|mail|mailx|swaks|uuencode|s-nail|pastebinit|gist
-        dsniff|mitmproxy|mitmdump|tshark|wireshark|dumpcap -w|-z
+        dsniff|mitmproxy|mitmdump|wireshark|dumpcap -w|-z
         dsniff|mitmproxy|mitmdump|sslstrip|responder
         sshuttle|autossh|stunnel|proxychains|tor|torsocks
         """,

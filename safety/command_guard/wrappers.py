@@ -159,6 +159,8 @@ def _env(argv: Argv) -> list[Inner]:
             return [Inner(text=" ".join((as_typed(argv[index + 1]), *map(quoted, argv[index + 2 :]))))]
         if typed.startswith(("-S", "--split-string=")) or re.match(r"-[a-z0]*S", typed):
             text = typed.partition("=")[2] if typed.startswith("--") else typed[typed.index("S") + 1 :]
+            if not text and index + 1 < len(argv):
+                return [Inner(text=" ".join((as_typed(argv[index + 1]), *map(quoted, argv[index + 2 :]))))]
             return [Inner(text=" ".join((text, *map(quoted, argv[index + 1 :]))))]
     return _plain(argv, "env")
 
@@ -198,7 +200,11 @@ def _su(argv: Argv) -> list[Inner]:
 
 def _ssh(argv: Argv) -> list[Inner]:
     rest = after_options(argv, "-p -i -o -l -F -J -L -R -D -E -b -c -m -O -S -W -w -e -I -Q -B", 1)
-    return [Inner(text=" ".join(as_typed(word) for word in rest), remote=True)] if rest else []
+    if not rest:
+        return []
+    text = Inner(text=" ".join(as_typed(word) for word in rest), remote=True)
+    # `ssh h sh -c 'rm x'` runs `sh -c rm x`: what was meant is judged as well as what would run.
+    return [text, Inner(argv=rest, remote=True)] if len(rest) > 2 and "-c" in rest else [text]
 
 
 def _joined(takes: str, skip: int = 0) -> Callable[[Argv], list[Inner]]:
@@ -335,7 +341,7 @@ _RUNNERS = {
     "asdf": ("exec",), "mise": ("exec", "x"), "rvm": ("do",), "conda": ("run",), "mamba": ("run",), "direnv": ("exec",), "doppler": ("run",),
     "aws-vault": ("exec",), "op": ("run",), "chamber": ("exec",), "infisical": ("run",), "heroku": ("run",), "fly": ("ssh",), "flyctl": ("ssh",),
     "dokku": ("run", "enter"), "tsh": ("ssh",), "teleport": ("ssh",), "kubectx": ("exec",), "lxc": ("exec",), "incus": ("exec",), "multipass": ("exec",),
-    "virsh": ("qemu-agent-command",), "cf": ("ssh",), "oc": ("rsh",), "nomad": ("exec",), "knife": ("ssh",), "vagrant": ("ssh",), "pct": ("exec",), "qm": ("guest",),
+    "virsh": ("qemu-agent-command",), "cf": ("ssh",), "oc": ("rsh",), "nomad": ("exec",), "knife": ("ssh",), "pct": ("exec",), "qm": ("guest",),
     "juju": ("exec", "run", "ssh"), "az": ("vm",), "tmuxinator": ("start",), "distrobox": ("enter",), "toolbox": ("run",), "flatpak": ("run",), "jexec": (),
 }  # fmt: skip
 """Programs with a sub-command that runs another program: what follows it, its options left out, is judged."""
@@ -396,6 +402,14 @@ def _aws_run(argv: Argv) -> list[Inner]:
         return _dashes(argv)
     found = [re.sub(r"^.*?commands=", "", word).strip("[]\"'") for word in words if "commands=" in word]
     return [Inner(text=text.replace('","', ";")) for text in found] or [Inner(argv=(UNKNOWN,))]
+
+
+def _hooks(argv: Argv) -> list[Inner]:
+    """`certbot … --deploy-hook CMD`."""
+    words = [as_typed(word) for word in argv]
+    found = [words[i + 1] for i, word in enumerate(words[:-1]) if re.fullmatch(r"--(pre|post|deploy|renew)-hook", word)]
+    found += [word.partition("=")[2] for word in words if re.match(r"--(pre|post|deploy|renew)-hook=", word)]
+    return [Inner(text=text) for text in found]
 
 
 def _cloud_shell(argv: Argv) -> list[Inner]:
@@ -501,7 +515,7 @@ def _alias(argv: Argv) -> list[Inner]:
 
 
 SPECIAL: dict[str, Callable[[Argv], list[Inner]]] = {
-    **dict.fromkeys(_RUNNERS, _runner), "npx": _npx, "bunx": _npx, "pnpx": _npx, "uvx": _npx, "perf": _perf,
+    **dict.fromkeys(_RUNNERS, _runner), "npx": _npx, "certbot": _hooks, "bunx": _npx, "pnpx": _npx, "uvx": _npx, "perf": _perf,
     "env": _env, "sudo": _sudo, "su": _su, "runuser": _su, "ssh": _ssh, "eval": _joined(""), "docker": _container, "podman": _container,
     "nerdctl": _container, "docker-compose": _container, "podman-compose": _container, "crictl": _container, "kubectl": _kubectl, "oc": _kubectl, "k": _kubectl,
     "lxc-attach": _dashes, "machinectl": _dashes, "nomad": _runner, "aws": _aws_run, "microk8s": _dashes,
