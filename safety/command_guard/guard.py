@@ -114,7 +114,7 @@ LANGUAGES: dict[str, tuple[Language, tuple[str, ...]]] = {
 """Interpreters, and the options after which code stands."""
 
 _AWKS = frozenset({"awk", "gawk", "mawk", "nawk", "original-awk"})
-_EDITORS = frozenset(["vi", "vim", "nvim", "view", "ex", "ed", "red", "emacs", "nano", "pico", "joe", "mcedit", "rvim", "vimdiff", "less", "more", "man", "info", "ftp", "gdb", "lldb", "dc", "bc", "irb", "iex", "ghci", "scala", "groovy", "jshell", "R", "Rscript", "julia", "octave", "gnuplot", "m4", "guile", "racket", "sbcl", "clisp", "erl", "elixir", "swift", "kotlin", "dotnet", "go", "rustc", "gcc", "cc", "make", "cmake", "gmake", "ninja", "ant", "mvn", "gradle", "rake", "scons", "just", "task", "csc", "tcc", "xcodebuild"])  # fmt: skip
+_EDITORS = frozenset(["vi", "vim", "nvim", "view", "ex", "ed", "red", "emacs", "nano", "pico", "joe", "mcedit", "rvim", "vimdiff", "less", "more", "man", "info", "ftp", "lldb", "dc", "bc", "irb", "iex", "ghci", "scala", "groovy", "jshell", "R", "Rscript", "julia", "octave", "gnuplot", "m4", "guile", "racket", "sbcl", "clisp", "erl", "elixir", "swift", "kotlin", "dotnet", "go", "rustc", "gcc", "cc", "make", "cmake", "gmake", "ninja", "ant", "mvn", "gradle", "rake", "scons", "just", "task", "csc", "tcc", "xcodebuild"])  # fmt: skip
 _SQL = {"psql": ("-c", "--command"), "mysql": ("-e", "--execute"), "mariadb": ("-e", "--execute"), "clickhouse-client": ("-q", "--query"), "cqlsh": ("-e", "--execute"), "sqlcmd": ("-Q", "-q"), "duckdb": ("-c",), "cockroach": ("-e", "--execute"), "pgcli": ("-c",), "mycli": ("-e",), "isql": (), "vsql": ("-c",), "trino": ("--execute",), "presto": ("--execute",), "snowsql": ("-q",), "hive": ("-e",), "impala-shell": ("-q",), "beeline": ("-e",), "influx": ("-execute", "--execute"), "spark-sql": ("-e",), "sqlplus": (), "rman": (), "db2": (), "hbase": (), "bteq": (), "mclient": ("-s",), "osql": ("-Q", "-q"), "usql": ("-c",), "litecli": ("-e",), "mssql-cli": ("-Q",), "q": (), "yugabyte": (), "ysqlsh": ("-c",), "ycqlsh": ("-e",), "taos": ("-s",), "ksql": ("-e",), "drill-localhost": ()}  # fmt: skip
 
 
@@ -599,6 +599,7 @@ class _Judge:
             if (
                 len(after_options(invocation.argv, "-p -i -o -l -F -J -L -R -D -E -b -c -m -O -S -W -w -e -I -Q -B"))
                 and not invocation.feed.given
+                and not parse("ssh", invocation.argv[1:]).has("-G", "-V", "-Q", "-O")
             ):
                 yield ask("shell.remote-session", "`ssh` without a command opens a session nobody watches.")
 
@@ -1130,7 +1131,11 @@ def _database(invocation: Invocation, name: str) -> Iterator[Finding]:
         yield code.judge_sql(text if has_unknown(text) else as_typed(text))
     if raw and not texts:
         yield ask("databases.unknown", "A statement of which a part is not known.")
-    if not texts and not arguments.has("-f", "--file"):
+    if (
+        not texts
+        and not arguments.has("-f", "--file")
+        and not (name in ("influx", "cockroach", "db2", "clickhouse-client") and arguments.operands)
+    ):
         yield ask("databases.session", f"`{name}` without a statement opens a session nobody watches.")
 
 

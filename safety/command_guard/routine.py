@@ -71,7 +71,7 @@ READ_ONLY = rows(
     lsof
     fuser !-k|--kill|-K|-i
     env
-    date !-s|--set
+    date
     hostname !-b|-F|--file|--boot
     domainname|dnsdomainname|nisdomainname|ypdomainname
     uname|arch
@@ -206,7 +206,7 @@ READ_ONLY = rows(
     *-bpfcc|*.bt|execsnoop|opensnoop|biolatency|biosnoop|tcpconnect|tcplife|tcptop|runqlat|profile|offcputime
     funccount|trace-cmd|funclatency|ext4slower|xfsslower|cachestat|cachetop|filetop|tcpretrans|tcpaccept|gethostlatency
     multitail|lnav|goaccess|angle-grinder|agrind|fx|jless|visidata|vd|mlr|csvstat|csvgrep|csvsort|xsv|q|datamash !-o
-    screen -ls|-list
+    screen -l
     tmux ls|list-sessions|list-windows|list-panes|info|show-options|capture-pane|has-session
     run-parts --test|--list
     needs-restarting|checkrestart|needrestart -r=l|-b
@@ -322,6 +322,7 @@ READ_ONLY = rows(
     openssl dgst|s_client|crl2pkcs7|ocsp|errstr|speed|prime !-out|-writerand|-engine|-signkey|-passin
     openssl x509|rsa|req|pkcs12|ec|pkey|pkcs7 -noout !-out|-engine
     openssl rand
+    openssl md5|sha1|sha256|sha384|sha512 !-out|-sign|-engine
     certbot certificates
     keytool -list|-printcert
     step certificate|ca inspect|health|verify|lint
@@ -405,6 +406,12 @@ READ_ONLY = rows(
     terraform|tofu fmt -check
     terraform|tofu get|test|metadata
     kubectx|kubens ''
+    vault token lookup
+    vault kv|secrets|auth|policy|audit list
+    heroku logs|ps|releases|status|apps|addons|domains|pg:info|pg:ps|ps:type
+    flyctl|fly status|logs|list|releases|checks|version|info
+    cf apps|app|logs|events|services|routes|target
+    dokku apps:list|ps:report|logs|config:show
     kubectx|kubens -c|--current
     k9s --readonly|version|info
     terraform|tofu|terragrunt show|validate|version|output|providers|graph|--version|-version
@@ -682,6 +689,10 @@ READ_ONLY = rows(
 
 ROUTINE = rows(
     """
+    journalctl --rotate|--flush|--sync
+    nomad alloc|job restart
+    consul reload
+    virsh start|autostart
     curl
     mktemp
     exim -bp|-bpc|-bpr

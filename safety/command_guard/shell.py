@@ -363,10 +363,17 @@ class _Walk:
     def comment(self, node: tree_sitter.Node, env: Env, feed: Feed) -> Output:
         return SILENT
 
-    def command(self, node: tree_sitter.Node, env: Env, feed: Feed, extra: tuple[str, ...] = ()) -> Output:
+    def command(
+        self,
+        node: tree_sitter.Node,
+        env: Env,
+        feed: Feed,
+        extra: tuple[str, ...] = (),
+        opened_around: list[tuple[str, str]] | None = None,
+    ) -> Output:
         assigned: list[tuple[str, str]] = []
         argv: list[str] = []
-        opened: list[tuple[str, str]] = []
+        opened: list[tuple[str, str]] = [*(opened_around or ())]
         for child in node.children:
             match child.type:
                 case "variable_assignment":
@@ -626,13 +633,12 @@ class _Walk:
         invocation = Invocation(argv=(), span=self.span(node), feed=feed, env=env, texts=self.texts)
         if body is None:
             output = self.start(invocation, opened)
+        elif body.type == "command":
+            output = self.command(body, env, feed, tuple(extra), opened)
         else:
             for mark, target in opened:
-                self.reader.judge.redirect(self.reader, mark, target, invocation)
-            if body.type == "command":
-                output = self.command(body, env, feed, tuple(extra))
-            else:
-                output = self.walk(body, env, feed)
+                self.reader.judge.redirect(self.reader, mark, target, replace(invocation, argv=("{",)))
+            output = self.walk(body, env, feed)
         for rest in after:
             output = self.walk(rest, env, output.as_feed())
         return output

@@ -148,6 +148,10 @@ def after_options(argv: Argv, takes: str, skip: int = 0) -> Argv:
 
 def _plain(argv: Argv, name: str) -> list[Inner]:
     wrapper = WRAPPERS[name]
+    if name in ("ionice", "chrt", "taskset", "prlimit") and any(
+        re.match(r"-[a-z]*p|--pid", as_typed(word)) for word in argv[1:3]
+    ):
+        return []  # it speaks of a process that runs already
     rest, assigned = _bare(argv, wrapper.takes, wrapper.skip, assigns=wrapper.assigns)
     return [Inner(argv=rest, assigned=assigned)] if rest or assigned else []
 
