@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
-from safety.command_guard.options import SINGLE_DASH_LONG, VALUES
+from safety.command_guard.options import SAME, SINGLE_DASH_LONG, VALUES
 from safety.command_guard.values import as_typed
 
 
@@ -41,7 +41,7 @@ def _is_option(given: str, value: str | None, name: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _value_options(program: str) -> frozenset[str]:
-    return frozenset(VALUES.get(program, "").split())
+    return frozenset((VALUES.get(program) or VALUES.get(SAME.get(program, ""), "")).split())
 
 
 def parse(program: str, words: tuple[str, ...]) -> Arguments:

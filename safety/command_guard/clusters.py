@@ -191,6 +191,9 @@ def _applying(case: Case) -> Iterator[Finding]:
     if path == "-" or (not path and feed.given):
         if feed.text is None:
             sources = {p[0].rsplit("/", 1)[-1] for p in feed.producers if p}
+            said = " ".join(as_typed(word) for p in feed.producers for word in p)
+            if re.search(r"replicas\W{0,4}[=:]\s*0|privileged|cluster-admin|hostPath|finalizers", said):
+                yield refuse("clusters.manifest", "A manifest that empties, opens or strands something.")
             if sources & {"curl", "wget", "base64", "openssl", "nc", "xxd"}:
                 yield refuse("guard.unknown-text", f"`{case.program}` would apply what the guard cannot see.")
         elif _MANIFEST.search(feed.text):

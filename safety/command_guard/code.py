@@ -169,6 +169,13 @@ _REGEX = re.compile(r"\b(?:s|y|tr)/(?:[^/\\]|\\.)*/(?:[^/\\]|\\.)*/\w*|(?:\bm|\b
 _WORD = re.compile(r"[A-Za-z_]\w*")
 
 
+_HARM = re.compile(
+    r"(\A|_)(delete|destroy|drop|terminate|purge|wipe|truncate|erase|shutdown|reboot|rmtree|uninstall|flushall|flushdb|mark_delete|remove)(_|\Z)|"
+    r"(\A|[a-z])(Delete|Destroy|Drop|Terminate|Purge|Truncate)([A-Z]|\Z)|\A(delete|destroy|terminate|drop|purge)[A-Z]",
+)
+"""Names of functions that lose something, in snake case and camel case."""
+
+
 def judge_code(language: Language, text: str) -> Finding:
     """Inline code: refused, allowed, or asked about."""
     rule = f"code.{language.name.lower()}"
@@ -185,6 +192,12 @@ def judge_code(language: Language, text: str) -> Finding:
     mark = re.search(language.marks, text)
     if mark:
         return refuse(rule, f"{language.name} code that can run, write or hide something (`{shown(mark[0])}`).")
+    without = _STRING.sub(" ", _REGEX.sub(" ", text) if language is PERL else text)
+    verbs = [w for w in _WORD.findall(without) if _HARM.search(w)]
+    if verbs or re.search(r"['\"]\s*(DROP|TRUNCATE|DELETE\s+FROM|ALTER|GRANT)\b", text, re.IGNORECASE):
+        return refuse(
+            rule, f"{language.name} code that deletes or ends something (`{shown(verbs[0] if verbs else 'SQL')}`)."
+        )
     bare = set(_WORD.findall(_STRING.sub(" ", _REGEX.sub(" ", text) if language is PERL else text)))
     unknown = sorted(bare - language.safe)
     if unknown and language.safe:
@@ -218,7 +231,7 @@ _SQL_REFUSED = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _SQL_SHELL = re.compile(
-    r"\\!|\\o|\\w\b|\\copy|\\g\s*[|/]|\\i|\bsystem\b\s+[\w/]|^\s*\.(shell|system|import|output|once|save|load|restore|backup|clone|read|dump)|\|\s*\w+\s*$|\\g\s+\w",
+    r"\bsource\s+/(dev|proc|tmp|var/tmp)/|\\!|\\o|\\w\b|\\copy|\\g\s*[|/]|\\i|\bsystem\b\s+[\w/]|^\s*\.(shell|system|import|output|once|save|load|restore|backup|clone|read|dump)|\|\s*\w+\s*$|\\g\s+\w",
     re.I | re.M,
 )
 

@@ -47,6 +47,7 @@ from safety.command_guard.values import (
     has_glob,
     has_unknown,
     is_private,
+    origins,
     shown,
 )
 from safety.command_guard.verdicts import Finding, Judgement, Severity, allow, ask, refuse
@@ -373,6 +374,12 @@ class _Judge:
                     refuse("verbs.destructive", f"`{shown(name)} {shown(verb)}` sounds like something nobody can undo.")
                 )
         yield from findings
+        if name in _RUNS_CODE:
+            for operand in case.arguments.operands[:4]:
+                if _FOREIGN.match(as_typed(operand)):
+                    yield refuse(
+                        "code.foreign", f"`{shown(name)}` would run `{shown(operand)}`, which comes from the network."
+                    )
         self._shell_state(invocation, name)
         known = bool(findings) or self._routine(case)
         worst = max((f.severity.rank for f in findings), default=0)
@@ -472,6 +479,11 @@ class _Judge:
         """A program nobody can vouch for is handed text: if that begins like a command that is refused, so is this."""
         if self.nesting > 4 or name in ("git", "curl", "logger"):
             return
+        for line in (invocation.feed.text or "").splitlines()[:200]:
+            said = line.split()
+            if said and said[0].lower().strip(";") in DESTRUCTIVE_VERBS and "<<<" not in said:
+                yield refuse("verbs.destructive", f"`{shown(name)}` is told to `{shown(line.strip())}`.")
+                return
         texts = [as_typed(word) for word in invocation.argv[1:20] if not has_unknown(word)]
         texts += [invocation.feed.text] if invocation.feed.text else []
         inside = [piece for text in texts for found in _QUOTED.findall(text) for piece in found if piece][:20]
@@ -536,7 +548,7 @@ class _Judge:
             yield from self._interpreter(reader, invocation, *language)
             return
         if name in _SQL or name in ("redis-cli", "valkey-cli", "keydb-cli", "mongosh", "mongo", "sqlite3"):
-            yield from _database(invocation, name)
+            yield from _database(reader, invocation, name)
             return
         if name in _EDITORS:
             yield from _editor(reader, self, invocation, name)
@@ -594,6 +606,8 @@ class _Judge:
         if name == "su" and not unwrapped:
             yield from self._fed_shell(reader, invocation, name)
             yield ask("users.switch", "`su` opens a session as somebody else.")
+        if name == "ssh" and unwrapped and invocation.feed.producers and invocation.feed.text is None:
+            yield from _piped_to_host(invocation, unwrapped)
         if name == "ssh" and not unwrapped:
             yield from self._fed_shell(reader, invocation, name)
             if (
@@ -861,6 +875,22 @@ _EMPTY_HANDED = frozenset([":", "true", "false", "echo", "printf", "cat", "cd", 
 """Programs whose output is nothing, or no more than what was typed."""
 
 
+_QUIET_SOURCES = frozenset(
+    ["<", "<<", "<<<", "?", "echo", "printf", "yes", "seq", "ls", "find", "grep", "cut", "sort", "awk", "sed", "head"]
+)
+
+
+def _piped_to_host(invocation: Invocation, unwrapped: list[Inner]) -> Iterator[Finding]:
+    """Data that goes to another host: to its backups it may, elsewhere a person must look."""
+    sources = {p[0].rsplit("/", 1)[-1] for p in invocation.feed.producers if p}
+    text = unwrapped[0].text or ""
+    if sources <= _QUIET_SOURCES or re.search(
+        r">\s*/(backups?|var/backups|srv/backups?|mnt/backups?|data/backups?)/", text
+    ):
+        return
+    yield ask("exfiltration.pipe", "`ssh` carries what is piped into it to another host.")
+
+
 def _wraps_reading(case: Case) -> bool:
     """Whether a program that ran another one changes nothing by itself."""
     words = [as_typed(word) for word in case.words]
@@ -880,6 +910,19 @@ _ANSWERING = CLUSTER_EXAMINERS.keys() | {
     *("xtrabackup", "mariabackup", "etcdctl", "wget", "scp", "rsync", "vtysh", "birdc", "gobgp", "pip", "pip3"),
 }
 """Programs whose examiner answers better than the tables that ask."""
+_RUNS_CODE = frozenset(
+    """
+    go npx bunx pnpx uvx pipx deno bun node python python3 perl ruby php npm yarn pnpm cargo gem bundle helm kubectl oc k docker podman
+    ansible-pull ansible-galaxy terraform tofu pulumi curl-sh bash sh source rscript nix nix-shell nix-run brew snap flatpak rpm dpkg yum dnf
+    apt apt-get zypper apk pip pip3 conda composer luarocks cpan cpanm opam stack vagrant packer chef-client puppet salt-call jshell java
+    insmod modprobe helmfile kustomize
+    """.split()
+)
+"""Programs that run or install what they are pointed at."""
+_FOREIGN = re.compile(
+    r"(https?|ftp|oci|git|git\+\w+|ssh)://|git@|git\+|github\.com/|[\w.-]+\.[a-z]{2,}/\S+@\w+\Z|npm:|gist:",
+    re.IGNORECASE,
+)
 _MAY_HIDE = ("guard.unknown-program", "code.editor", "containers.change", "code.module", "cloud.change", "code.file")
 _QUOTED = re.compile(r"\"([^\"\\]{3,200})\"|'([^'\\]{3,200})'|`([^`]{3,200})`|\((\w[^()\"']{3,200})\)")
 _DELEGATED = SHELLS | frozenset(["rm", "dd", "mkfs", "mkfs.ext4", "mkfs.xfs", "shred", "wipefs", "shutdown", "reboot", "poweroff", "halt", "init", "telinit", "chmod", "chown", "mv", "cp", "find", "kill", "pkill", "killall", "systemctl", "iptables", "userdel", "passwd", "docker", "kubectl", "git", "sudo", "env", "xargs", "eval", "nc", "curl", "wget", "python", "python3", "perl", "ruby", "truncate", "fdisk", "parted", "crontab", "tee", "ip", "ufw", "apt", "apt-get", "yum", "dnf", "service", "usermod", "groupdel", "deluser", "lvremove", "vgremove", "zpool", "zfs", "mdadm", "blkdiscard", "umount", "swapoff", "modprobe", "rmmod", "sysctl", "setenforce", "iptables-restore", "nft", "nmcli", "ifdown", "ifconfig", "route", "killall5", "dropdb", "psql", "mysql", "redis-cli", "mongosh", "helm", "terraform", "aws", "gcloud", "virsh", "chattr", "setfacl", "history", "journalctl", "rsync", "mkfs.btrfs", "mkswap", "kexec", "grub-install", "dpkg", "rpm", "nohup", "timeout", "chroot", "nsenter"])  # fmt: skip
@@ -947,7 +990,7 @@ _HELP = re.compile(r"[a-z][\w-]*")
 def _asks_for_help(case: Case) -> bool:
     """`x --help`, `x sub --help`, `x --version` and nothing else: it prints, whatever it is."""
     words = [as_typed(word) for word in case.words]
-    if words == ["--version"]:
+    if words == ["--version"] or (case.program == "aws" and words[-1:] == ["help"]):
         return True
     return (
         bool(words) and words[-1] == "--help" and len(words) < 4 and all(_HELP.fullmatch(word) for word in words[:-1])
@@ -1047,7 +1090,7 @@ def _python_module(words: tuple[str, ...], invocation: Invocation) -> Iterator[F
         yield ask("code.module", f"`python -m {shown(module)}` is a program the guard does not know.")
 
 
-def _database(invocation: Invocation, name: str) -> Iterator[Finding]:
+def _database(reader: ShellReader, invocation: Invocation, name: str) -> Iterator[Finding]:
     words = invocation.argv[1:]
     arguments = parse(name, words)
     if name in ("redis-cli", "valkey-cli", "keydb-cli"):
@@ -1106,6 +1149,9 @@ def _database(invocation: Invocation, name: str) -> Iterator[Finding]:
     else:
         texts = _option_values(words, _SQL[name])
     raw = [word for word in words if has_unknown(word)]
+    for word in raw:
+        if any(("<(",) in reader.sources[n] for n in origins(word) if n < len(reader.sources)):
+            yield refuse("databases.unknown", "Statements from another command, which the guard cannot see.")
     if arguments.has("-f", "--file"):
         yield ask("code.file", "A file of statements the guard cannot see.")
     if arguments.has("-l", "--list", "--version", "-V", "--help") and not texts:

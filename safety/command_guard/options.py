@@ -79,6 +79,10 @@ VALUES = _values(
     pg_basebackup: -D --pgdata -h -p -U -F -X
     pg_restore: -d -h -p -U -f -F -j -L -n -t
     vtysh: -c --command
+    restic: -r --repo --password-file -p --tag --host --path --cache-dir -o
+    borg: --remote-path --rsh --lock-wait --repo -r
+    patronictl: -c --config-file -d --dcs
+    xfs_quota: -c -D
     needrestart: -r -m -u
     snmpset: -v -c
     heroku: -a --app -r -n --num
@@ -223,9 +227,39 @@ VALUES = _values(
 
 SINGLE_DASH_LONG = names(
     """
-    consul convert exim exim4 ffmpeg find gdb hadoop hdfs influx ip java javac jcmd
+    consul convert govc esxcli exim exim4 ffmpeg find gdb hadoop hdfs influx ip java javac jcmd
     jmap jstack jstat kafka-topics.sh megacli nomad openssl packer sqlite3 storcli tc terraform tofu
     vault
     """
 )
 """Programs whose long options begin with one dash, so that `-delete` is not `-d -e -l …`."""
+
+SAME = _values(
+    """
+    bsdtar: tar
+    gtar: tar
+    gsed: sed
+    ip6tables-legacy: iptables
+    iptables-legacy: iptables
+    iptables-nft: iptables
+    ip6tables-nft: iptables
+    nerdctl: docker
+    podman-compose: docker-compose
+    k: kubectl
+    kubecolor: kubectl
+    helm3: helm
+    valkey-cli: redis-cli
+    keydb-cli: redis-cli
+    mongoexport: mongodump
+    nodejs: node
+    ncat.openbsd: nc
+    nc.openbsd: nc
+    nc.traditional: nc
+    apt: apt-get
+    chronyd: chronyc
+    cargo-nextest: cargo
+    gcloud-beta: gcloud
+    psql-15: psql
+    """
+)
+"""Programs that take their options as another one does."""

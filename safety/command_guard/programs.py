@@ -244,6 +244,12 @@ def altering(case: Case, path: str, *, recursive: bool, what: str) -> Finding:
         case Zone.PROTECTED:
             if (recursive and depth(path, case.cwd) <= 2) or normalised(path, case.cwd).startswith(("/usr", "/lib")):
                 return refuse("permissions.protected", f"{how} of a protected folder.")
+            if (
+                not recursive
+                and not has_glob(path)
+                and re.match(r"/(srv|data|opt|backups?|mnt|var/www)/[^/]+\Z", normalised(path, case.cwd))
+            ):
+                return allow("permissions.one")
             return ask("permissions.change", f"{how} in a protected folder.")
         case Zone.SCRATCH:
             return allow("permissions.scratch")
@@ -1084,6 +1090,8 @@ def _exec_free(case: Case) -> Iterator[Finding]:
                 )
     for word in case.arguments.operands:
         typed = as_typed(word)
+        if any(("<(",) in case.sources(chr(0xE100 + n)) for n in origins(word)):
+            yield refuse("packages.foreign", "A package made by another command.")
         if re.search(r"^(https?|ftp)://|\.(deb|rpm|apk|pkg\.tar\S*|whl|tgz|tar\.gz)\Z", typed) or typed.startswith(
             "git+"
         ):
@@ -1210,7 +1218,9 @@ def _service_verb(case: Case, verb: str, units: tuple[str, ...]) -> Iterator[Fin
     if has_unknown(verb):
         yield refuse("services.unknown", "What is to happen to the unit stands only in a variable. Write it out.")
         return
-    if verb in _LOOKING:
+    if verb in ("edit", "set-property") and any(precious_unit(unit) for unit in units if "=" not in unit):
+        yield refuse("services.precious", f"`{verb} {shown(units[0])}` changes what keeps the host going.")
+    elif verb in _LOOKING:
         yield allow("services.status")
     elif verb in _STOPPING:
         for unit in units:
@@ -1524,6 +1534,21 @@ def _fuser(case: Case) -> Iterator[Finding]:
         yield ask("process.users", "`fuser -k` ends whoever uses this.")
 
 
+def _running(case: Case) -> Iterator[Finding]:
+    """`taskset -p`, `chrt -p`, `ionice -p`: looking at a running process, or changing where and when it runs."""
+    typed = [as_typed(word) for word in case.words]
+    if not any(re.match(r"-[a-z]*p|--pid", word) for word in typed):
+        return
+    numbers = [word for word in typed if re.fullmatch(r"[\d,x-]+", word) and not word.startswith("-")]
+    sets = len(numbers) > 1 or (case.program == "ionice" and any(re.match(r"-[cn]\d?", word) for word in typed))
+    if sets and numbers[-1:] in (["0"], ["1"], ["2"]):
+        yield refuse("process.priority", "It changes when the first process may run.")
+    elif sets and case.program == "chrt":
+        yield ask("process.priority", "It lets a process crowd out all others.")
+    else:
+        yield allow("process.priority")
+
+
 def _renice(case: Case) -> Iterator[Finding]:
     typed = [as_typed(word) for word in case.words]
     if any(word in ("-u", "--user", "-g", "--pgrp") for word in typed) or any(word in ("1", "0") for word in typed[1:]):
@@ -1683,6 +1708,7 @@ def _dpkg_deb(case: Case) -> Iterator[Finding]:
 def _network_gear(case: Case) -> Iterator[Finding]:
     """Routers speak through `vtysh -c` and the like: what begins with `show` only looks."""
     said = [value or "" for name, value in case.arguments.options if name in ("-c", "--command", "-x")]
+    said += [line for line in (case.invocation.feed.text or "").splitlines() if line.strip()]
     if not said:
         said = [" ".join(as_typed(word) for word in case.words)]
     if all(
@@ -1816,7 +1842,7 @@ EXAMINERS: dict[str, Examiner] = {
     "wget": _output_option, "pg_dump": _output_option, "mysqldump": _output_option, "pg_dumpall": _output_option, "nc": _network_out,
     "ncat": _network_out, "netcat": _network_out, "nc.openbsd": _network_out, "nc.traditional": _network_out, "socat": _network_out,
     "telnet": _network_out, "tcpdump": _tcpdump, "apt": _packages, "apt-get": _packages, "aptitude": _packages, "yum": _packages, "dnf": _packages, "microdnf": _packages, "zypper": _packages, "apk": _packages, "rpm": _exec_free, "dpkg": _exec_free, "pip": _exec_free, "pip3": _exec_free, "openssl": _network_out, "systemctl": _systemctl, "service": _service, "rc-service": _service,
-    "invoke-rc.d": _service, "sv": _supervised, "supervisorctl": _supervised, "monit": _supervised, "pm2": _supervised, "circusctl": _supervised, "svc": _supervised, "s6-svc": _supervised, "initctl": _systemctl, "renice": _renice, "kill": _kill, "pkill": _pkill, "killall": _pkill, "skill": _pkill, "fuser": _fuser, "crontab": _crontab,
+    "invoke-rc.d": _service, "sv": _supervised, "supervisorctl": _supervised, "monit": _supervised, "pm2": _supervised, "circusctl": _supervised, "svc": _supervised, "s6-svc": _supervised, "initctl": _systemctl, "renice": _renice, "taskset": _running, "chrt": _running, "ionice": _running, "kill": _kill, "pkill": _pkill, "killall": _pkill, "skill": _pkill, "fuser": _fuser, "crontab": _crontab,
     "cd": _cd, "pushd": _cd, "popd": _cd, "hostname": _hostname, "date": _date, "test": _test, "[": _test, "let": _test, "printf": _test,
     "read": _test, "declare": _test, "unset": _test, "typeset": _test, "local": _test, "uniq": _uniq, "journalctl": _journalctl, "logrotate": _logrotate, "mount": _mount, "rename": _rename, "prename": _rename, "perl-rename": _rename, "mmv": _rename, "gio": _gio, "mongodump": _dump, "pg_basebackup": _dump, "xtrabackup": _dump, "mariabackup": _dump, "influxd": _dump, "etcdctl": _etcdctl, "dpkg-deb": _dpkg_deb, "vtysh": _network_gear, "birdc": _network_gear, "gobgp": _network_gear, "cli": _network_gear, "clish": _network_gear, "fs_cli": _network_gear, "strace": _strace, "ltrace": _strace, "bpftrace": _bpftrace, "gdb": _gdb, "sar": _output_file, "iconv": _output_file, "tree": _output_file, "shuf": _output_file, "ncdu": _output_file, "dmidecode": _output_file, "ss": _output_file, "scp": _scp, "split": _split, "csplit": _split,
 }  # fmt: skip

@@ -637,7 +637,29 @@ READ_ONLY = rows(
     tailscale status|ip|ping|netcheck|version
     wg show
     openvpn --version
-    show
+    show|display
+    include|exclude|section|begin|no-more|utility
+    xfs_quota -c=report*|-c=df*|-c=state*|-c=quota*|-c=print*|-c=free*
+    lsnrctl|adrci|crsctl|srvctl|asmcmd status|services|version|stat|config|check|ls|lsdg|show
+    grubby --info|--default-kernel|--default-index|--info=*
+    grub-editenv|grub2-editenv @list
+    efibootmgr ''
+    efibootmgr -v|--verbose
+    bootctl status|list|is-installed
+    fwupdmgr get-*|security|--version
+    semanage|semodule -l|--list
+    semodule --list-modules|--list-modules=*
+    e2label|xfs_admin *
+    authselect current|list|check|show
+    ipa *-find|*-show|ping|env
+    realm list|discover
+    samba-tool|net|pdbedit ads|list|show|info|status|testjoin
+    pdbedit -L|--list
+    apt-key list|finger
+    myisamchk -c|--check|-d|--description|-i !-r|-o|-f
+    patronictl list|topology|history|version|show-config|query|dsn
+    gdisk|fixparts -l
+    restorecon -n
     swanctl --list-*|--stats|-l|-L
     ipsec|strongswan status|statusall|listcerts|version
     ovs-appctl|ovs-dpctl|ovs-ofctl|ovs-vsctl|ovn-nbctl|ovn-sbctl *show*|list*|dump-*|get|find
@@ -756,7 +778,6 @@ ROUTINE = rows(
     gunzip|unxz|bunzip2|unzstd|unpigz|unlz4
     amtool silence add|expire
     nice
-    ionice|taskset|chrt -p
     tput|clear|reset|stty|tset
     mkfifo
     sadc|atopsar|systemd-notify

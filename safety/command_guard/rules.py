@@ -158,13 +158,16 @@ FILE_SYSTEMS = (
         cryptsetup luksFormat|luksErase|erase|luksKillSlot|luksRemoveKey
         cryptsetup close|remove|reencrypt|luksClose|luksSuspend
         debugfs -w
-        tune2fs|xfs_admin|e2label
+        tune2fs !-l|-h
+        xfs_admin !-l|-u|-V
+        e2label * *
         dmsetup remove|remove_all|wipe_table|suspend|load
         scrub|wipe|srm|sdelete|nwipe|dban|secure-delete|sfill|sswap
         sg_format|sg_sanitize|sg_write_same
         badblocks -w|-n
         losetup -D
-        flash_erase|flashcp|nandwrite|mtd_debug|flashrom|fwupdmgr
+        flash_erase|flashcp|nandwrite|mtd_debug|flashrom
+        fwupdmgr install|update|upgrade|downgrade|reinstall|activate|clear-*|switch-branch|modify-*
         xfs_repair -L
         fsck*|e2fsck -y|-f|-p|-a
         btrfs subvolume|device|filesystem|balance|quota|qgroup delete|remove|resize
@@ -278,10 +281,16 @@ BOOT_AND_POWER = (
         """
         grub-install|grub2-install|grub-mkconfig
         grub2-mkconfig|update-grub|update-grub2|grub-set-default
-        grub-reboot|grub-editenv|grubby|grub2-set-default
-        grub2-editenv|lilo|syslinux|extlinux
-        update-initramfs|dracut|mkinitcpio|mkinitrd|bootctl|efibootmgr !--list|status|-v
-        systemd-firstboot|kernel-install|installkernel|bcdedit|bootsect|efivar|mokutil !--list|status|-v
+        grub-reboot|grub2-reboot|grub2-set-default|lilo|syslinux|extlinux
+        grub-editenv|grub2-editenv @set|unset|create
+        grubby --remove-kernel|--remove-kernel=*|--set-default|--set-default=*|--args|--args=*|--update-kernel
+        grubby --update-kernel=*|--remove-args|--remove-args=*|--add-kernel|--add-kernel=*|--set-default-index
+        update-initramfs|dracut|mkinitcpio|mkinitrd !--list-modules|--version|-v
+        dracut|mkinitcpio -f|--force|-P|--regenerate-all|-p
+        bootctl install|update|remove|set-default|set-oneshot|set-timeout|kernel-add|unlink|cleanup|random-seed
+        efibootmgr -b|-B|-o|-n|-t|-c|-A|-a|-D|-N|-O|-T|--delete-bootnum|--bootorder|--bootnext|--create|--bootnum
+        systemd-firstboot|kernel-install|installkernel|bcdedit|bootsect|efivar !list|inspect|-l|-p
+        mokutil --import|-i|--delete|--reset|--disable-validation|--enable-validation|--password|--set-*|--revoke-*
         dpkg-divert|dpkg-statoverride
         update-rc.d @remove|disable|defaults-disabled
         chkconfig @off|--del
@@ -305,8 +314,10 @@ BOOT_AND_POWER = (
         crash
         systemctl set-environment|import-environment|unset-environment|log-level|service-watchdogs
         systemctl set-property @*.slice|init.scope|ssh*|systemd-*
-        setenforce|semodule|setsebool|load_policy
-        aa-disable|aa-teardown|aa-complain|apparmor_parser|restorecon
+        setenforce|setsebool|load_policy|aa-disable|aa-teardown|aa-complain
+        semodule !-l|--list*|--list-modules
+        apparmor_parser !-N|--names|-p|--preprocess|-Q
+        restorecon !-n
         auditctl -e|-D|-d|-W
         ntpdate|rdate
         hwclock -w|-s|--set|--systohc|--hctosys|-u
@@ -385,12 +396,12 @@ NETWORK = (
         firewall-cmd !--state|--list-all|--list*|--get*|--query*|--info* !--version|--check-config
         ipset flush|destroy|del|x|f|swap|add|create|restore
         pfctl !-s|-sr|-sa|-si
-        ipfw @*
+        ipfw !list|show|-a
         shorewall|ferm|csf stop|clear|-x|-f|restart|-d
         conntrack -F|--flush|-D|--delete
         fail2ban-client @stop|unban|set|reload|unload|--unban
         tcpkill|arpspoof|ettercap|hping3|bettercap|macof|slowloris|ddosify
-        semanage @*
+        semanage !-l|--list|-E|export
         nft -f
         ebtables|arptables -F|--flush
         """,
@@ -405,19 +416,23 @@ USERS = (
         userdel|deluser|groupdel|delgroup|passwd|chpasswd|newusers|chsh|chfn|vipw|vigr \
             !--help|-S|--status|--user
         visudo|pwconv|grpconv|pwunconv|gpasswd|faillock !--help|-S|--status|--user
-        pam-auth-update|authconfig|authselect|chgpasswd|groupmems|grpunconv !--help|-S|--status|--user
+        authselect @* !current|list|check|show|list-features|test
+        pam-auth-update|authconfig|chgpasswd|groupmems|grpunconv !--help|-S|--status|--user
         usermod|groupmod|useradd|adduser|addgroup|groupadd|lchage|luseradd|luserdel|lusermod
         chage !-l|--list
         ssh-copy-id
         ssh-keygen -R|-f|-A|-t|-p !-l|-F|-y
         ssh-add -D|-d
         pam_tally2|faillog -r|--reset
-        htpasswd|samba-tool|smbpasswd|pdbedit|ldapdelete|ldapmodify|ldapadd
-        ldappasswd|ldapmodrdn|net|dsdel|dscl|dseditgroup|sysadminctl
-        kadmin|kadmin.local|ipa @*
+        samba-tool|net @* !list|show|info|ads|status|testjoin|lookup|time|getdomainsid
+        pdbedit !-L|--list
+        dscl @* !-read|read|-list|list|ls
+        htpasswd|smbpasswd|ldapdelete|ldapmodify|ldapadd|ldappasswd|ldapmodrdn|dsdel|dseditgroup|sysadminctl
+        kadmin|kadmin.local @* !getprinc*|listprincs*
+        ipa @* !*-find|*-show|ping|env|*-find-*
         kdestroy|ktutil|realm leave
         skill|slay|loginctl disable-linger
-        realm|adcli leave|delete-*
+        realm|adcli leave|delete-*|deny|permit|join
         sacctmgr @delete|remove
         setcap|capsh !--print
         """,
@@ -473,7 +488,7 @@ PACKAGES = (
         npm|yarn|pnpm|gem|cargo|conda|composer uninstall|remove|rm|un|unpublish|prune
         do-release-upgrade|unattended-upgrade|unattended-upgrades
         apt-mark|tasksel remove|hold|unhold|auto|manual
-        apt-key|apt-add-repository|add-apt-repository|yum-config-manager @*
+        apt-key|apt-add-repository|add-apt-repository|yum-config-manager @* !list|--list|finger|-l
         alternatives|update-alternatives --remove|--remove-all|--set|--config|--remove-all
         emerge|nix-env|guix|port|swupd|eopkg -C|--unmerge|-e|--uninstall|uninstall|remove|-c|--depclean|rmf
         npm publish
@@ -526,6 +541,9 @@ CONTAINERS = (
         virsh suspend|detach-disk|detach-device|vol-wipe|domblkerror|save|blockpull|blockcommit|qemu-monitor-command
         qemu-img resize --shrink
         xl|xm destroy|shutdown|reboot|pause
+        calicoctl|cilium apply|create|replace|delete|patch
+        pcs stonith|fence fence|confirm|delete
+        stonith_admin|fence_node
         govc vm.power|host.shutdown|host.maintenance.enter -off|-reset|-s|-r|-suspend
         pvesm|pvecm|ha-manager|zpool-pve free|delnode|remove|migrate
         pvesh delete
@@ -579,6 +597,10 @@ CONTAINERS = (
         helm upgrade|install --force|--reset-values
         helm rollback --force
         helmfile destroy|delete|sync
+        oc adm policy|prune add-*|remove-*
+        oc policy add-*|remove-*
+        helm install|upgrade --set=*privileged=true*|--set=*hostNetwork=true*|--set=*hostPID=true*
+        helm install|upgrade --set=*cluster-admin*|--set=*replicaCount=0*|--set=*replicas=0*
         helm3 uninstall|delete
         k9s|kops|eksctl|kubespray delete|reset|drain
         kops|eksctl @delete|drain
@@ -706,6 +728,10 @@ CLOUD = (
         az @reimage|failover|batch-delete|delete-batch|clear
         az @disable|power-off|simulate-eviction|reset-password|uninstall|delete-deployments
         azcopy remove|rm|sync
+        az role|ad @create|update|reset|add
+        az keyvault set-policy|update|network-rule
+        az network @rule|create|update --access|--access=*
+        az vm|vmss run-command|extension|user
         doctl @delete|d|rm|remove|power-off|shutdown
         doctl @destroy|reboot|power-cycle|delete-*|purge|rebuild|restore
         linode-cli @delete|rm|shutdown|rebuild|*-delete|reboot
@@ -759,7 +785,8 @@ DATABASES = (
         """
         dropdb|dropuser|pg_resetwal|pg_resetxlog|pg_dropcluster|initdb
         pg_rewind|pg_upgrade|mysql_install_db
-        mysqld_safe|myisamchk|pg_surgery|pg_archivecleanup
+        mysqld_safe|pg_surgery|pg_archivecleanup
+        myisamchk -r|-o|-q|-f|-B|--recover|--force|--safe-recover|--quick|--backup|--unpack
         pg_ctl stop|kill|promote|restart|initdb|init
         pg_ctlcluster @stop|promote
         mysqladmin @drop|shutdown|kill|flush-*|password|stop-slave|reload|refresh|debug

@@ -1077,8 +1077,8 @@ def _printed(argv: tuple[str, ...], feed: Feed, env: Env) -> str | None:
             return TOKEN
         case "id" if rest in (["-u"], ["-un"], ["-nu"], ["-g"], ["-gn"], ["-u", "-n"]):
             return TOKEN
-        case "date" if rest and rest[-1].startswith("+") and not set(rest[-1]) & set("/ ;&|$`'\"cDxXn"):
-            return TOKEN
+        case "date" if rest and rest[-1].startswith("+"):
+            return _dated(rest[-1][1:])
         case "basename" if len(rest) == 1 and is_plain(rest[0]):
             return rest[0].rstrip("/").rsplit("/", 1)[-1]
         case "dirname" if len(rest) == 1 and is_plain(rest[0]) and "/" in rest[0].strip("/"):
@@ -1087,6 +1087,13 @@ def _printed(argv: tuple[str, ...], feed: Feed, env: Env) -> str | None:
             first, last = (1, int(rest[0])) if len(rest) == 1 else (int(rest[0]), int(rest[1]))
             return "".join(f"{n}\n" for n in range(first, last + 1))
     return None
+
+
+def _dated(form: str) -> str | None:
+    """What `date` prints: a token for every field, and what stands between them."""
+    printed = re.sub(r"%D", f"{TOKEN}/{TOKEN}/{TOKEN}", form)
+    printed = re.sub(r"%[-_0^#+]?\d*:{0,3}[A-BF-WYZa-bd-mp-su-wyz]", TOKEN, printed)
+    return printed if re.fullmatch(rf"[\w./:+ {TOKEN}-]*", printed) else None
 
 
 def _echo(rest: list[str]) -> str:

@@ -408,6 +408,12 @@ def _aws_run(argv: Argv) -> list[Inner]:
     return [Inner(text=text.replace('","', ";")) for text in found] or [Inner(argv=(UNKNOWN,))]
 
 
+def _debugged(argv: Argv) -> list[Inner]:
+    words = [as_typed(word) for word in argv]
+    mark = next((word for word in ("--args", "-args", "--") if word in words), None)
+    return [Inner(argv=argv[words.index(mark) + 1 :])] if mark else []
+
+
 def _hooks(argv: Argv) -> list[Inner]:
     """`certbot … --deploy-hook CMD`."""
     words = [as_typed(word) for word in argv]
@@ -519,7 +525,7 @@ def _alias(argv: Argv) -> list[Inner]:
 
 
 SPECIAL: dict[str, Callable[[Argv], list[Inner]]] = {
-    **dict.fromkeys(_RUNNERS, _runner), "npx": _npx, "certbot": _hooks, "bunx": _npx, "pnpx": _npx, "uvx": _npx, "perf": _perf,
+    **dict.fromkeys(_RUNNERS, _runner), "npx": _npx, "certbot": _hooks, "gdb": _debugged, "lldb": _debugged, "bunx": _npx, "pnpx": _npx, "uvx": _npx, "perf": _perf,
     "env": _env, "sudo": _sudo, "su": _su, "runuser": _su, "ssh": _ssh, "eval": _joined(""), "docker": _container, "podman": _container,
     "nerdctl": _container, "docker-compose": _container, "podman-compose": _container, "crictl": _container, "kubectl": _kubectl, "oc": _kubectl, "k": _kubectl,
     "lxc-attach": _dashes, "machinectl": _dashes, "nomad": _runner, "aws": _aws_run, "microk8s": _dashes,
