@@ -83,6 +83,7 @@ VALUES = _values(
     borg: --remote-path --rsh --lock-wait --repo -r
     patronictl: -c --config-file -d --dcs
     xfs_quota: -c -D
+    pg_ctl: -D --pgdata -m --mode -l -o -t -p
     needrestart: -r -m -u
     snmpset: -v -c
     heroku: -a --app -r -n --num

@@ -58,7 +58,7 @@ REFUSED = {
         "echo 'TRUNCATE t' | psql",
     ],
     "containers": ["docker system prune -af", "docker rm -f web", "docker compose down -v"],
-    "clusters": ["kubectl -n prod delete pod web", "helm uninstall web", "terraform destroy", "kubectl drain node-1"],
+    "clusters": ["kubectl -n prod delete deploy web", "helm uninstall web", "terraform destroy", "kubectl drain node-1"],
     "clouds": [
         "aws s3 rm s3://b --recursive",
         "aws ec2 terminate-instances --instance-ids i",
@@ -175,10 +175,12 @@ ALLOWED = [
 ]
 
 ASKED = [
-    "apt-get install -y htop",
+    "apt-get install -y nginx",
     "somethingnew --now",
     "bash /opt/app/deploy.sh",
-    "docker stop web",
+    "docker stop postgres",
+    "kubectl -n prod delete pod web-0",
+    "docker rm old-web",
     "kubectl apply -f app.yml",
     "psql -c 'delete from sessions where id = 5'",
     "rm /opt/app/releases/41/app.jar",
@@ -242,10 +244,10 @@ def test_the_span_counts_characters_not_bytes() -> None:
 
 
 def test_the_strictest_finding_wins_wherever_it_stands() -> None:
-    assert verdict("docker stop web; ls; reboot; ls") is Severity.REFUSE
+    assert verdict("docker stop postgres; ls; reboot; ls") is Severity.REFUSE
 
 
-@pytest.mark.parametrize("command", ["ls", "reboot", "docker stop web", "'"])
+@pytest.mark.parametrize("command", ["ls", "reboot", "docker stop postgres", "'"])
 def test_every_reason_is_a_sentence(command: str) -> None:
     judgement: Judgement = GUARD.judge(command)
     assert judgement.reason.endswith(".")
