@@ -22,6 +22,7 @@ from runbooks import catalog as catalogs
 from runbooks.catalog import Catalog, Override
 from runbooks.inventory import Inventory
 from runbooks.remote import Host
+from safety.command_guard import ExtraRule, GuardException, GuardPolicy, Severity
 from safety.review import Policy
 from safety.roles import PERMISSIONS, Directory, NoGroups, People, Permission, Role
 from safety.token_bucket import Rate, parse_rate
@@ -109,6 +110,7 @@ Length = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_positi
 RateText = Annotated[Any, BeforeValidator(_rate)]
 PersonId = Annotated[str, Field(pattern=r"^([UWS][A-Z0-9]{1,20}|cli:[A-Za-z0-9._-]{1,60})$")]
 ChannelId = Annotated[str, Field(pattern=r"^[CGD][A-Z0-9]{1,20}$")]
+GuardName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,59}$")]
 HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$")]
 
 
@@ -185,6 +187,41 @@ class RetentionPart(_Part):
     outbox: Length = timedelta(days=30)
 
 
+class GuardRulePart(_Part):
+    """One more rule of the command guard; see `docs/guard.md`."""
+
+    name: GuardName
+    program: str = Field(min_length=1, max_length=60)
+    verdict: Annotated[Severity, BeforeValidator(_lower)]
+    reason: str = Field(min_length=1, max_length=300)
+    options: tuple[str, ...] = ()
+    operands: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+class GuardExceptionPart(_Part):
+    """A command the team has looked at and allows."""
+
+    name: GuardName
+    command: str = Field(min_length=1, max_length=4000)
+    pattern: bool = False
+    tags: tuple[str, ...] = ()
+
+
+class GuardPart(_Part):
+    """What the team adds to the command guard."""
+
+    rules: tuple[GuardRulePart, ...] = ()
+    exceptions: tuple[GuardExceptionPart, ...] = ()
+
+    def policy(self) -> GuardPolicy:
+        """As the guard takes it."""
+        return GuardPolicy(
+            rules=tuple(ExtraRule(**{**dict(one), "tags": frozenset(one.tags)}) for one in self.rules),
+            exceptions=tuple(GuardException(**{**dict(one), "tags": frozenset(one.tags)}) for one in self.exceptions),
+        )
+
+
 class File(_Part):
     """`handrail.yml`."""
 
@@ -201,6 +238,7 @@ class File(_Part):
     library: tuple[Path, ...] = ()
     calls: tuple[HostName, ...] = ()
     retention: RetentionPart = RetentionPart()
+    guard: GuardPart = GuardPart()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,6 +326,7 @@ def load(*, slack: bool = True, environment: Mapping[str, str] | None = None, ho
     _database(env, complaints)
     file = _file(env.HANDRAIL_CONFIG, complaints, needed=hosts)
     folder = env.HANDRAIL_CONFIG.absolute().parent
+    complaints += file.guard.policy().complaints(frozenset(tag for host in file.hosts.values() for tag in host.tags))
     inventory, known = _hosts(file, folder, complaints) if hosts else (Inventory(), b"")
     catalog = _catalog(file, folder, complaints) if hosts else Catalog(entries={})
     if complaints:
@@ -332,6 +371,22 @@ def load_for_switch(environment: Mapping[str, str] | None = None) -> tuple[Setti
         secret_key=env.HANDRAIL_SECRET_KEY,
     )
     return settings, tuple(passed_over)
+
+
+def load_guard(environment: Mapping[str, str] | None = None) -> GuardPolicy:
+    """The team's rules and exceptions, where a `handrail.yml` is found; the keys of hosts need not be there.
+
+    Raises ConfigurationError when that file is wrong.
+    """
+    complaints: list[str] = []
+    env = _environment(dict(os.environ if environment is None else environment), complaints)
+    usual = Environment.model_fields["HANDRAIL_CONFIG"].default
+    file = _file(env.HANDRAIL_CONFIG, complaints, needed=usual != env.HANDRAIL_CONFIG)
+    policy = file.guard.policy()
+    complaints += policy.complaints(frozenset(tag for host in file.hosts.values() for tag in host.tags) or None)
+    if complaints:
+        raise ConfigurationError(complaints)
+    return policy
 
 
 def held_secrets(environment: Mapping[str, str] | None = None) -> list[str]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from safety.command_guard.paths import Zone, is_backup, is_secret, zone
+from safety.command_guard.places import names
 from safety.command_guard.programs import DATABASE, Case, Examiner, arriving, precious_unit, reading
 from safety.command_guard.values import as_typed, has_glob, has_unknown, shown
 from safety.command_guard.verdicts import Finding, allow, ask, refuse
@@ -237,7 +238,27 @@ def _aws(case: Case) -> Iterator[Finding]:
 
 # Ansible and Salt
 
-_ANSIBLE_READS = frozenset(["ping", "setup", "debug", "stat", "gather_facts", "service_facts", "package_facts", "slurp", "wait_for", "win_ping"])  # fmt: skip
+_ANSIBLE_READS = names("ping setup debug stat gather_facts service_facts package_facts slurp wait_for win_ping")
+_ANSIBLE_DESTROYS = names(
+    """
+    reboot shutdown win_reboot parted filesystem lvol lvg mount iptables ufw firewalld nmcli selinux sysctl
+    authorized_key cron pam_limits sefcontext modprobe hostname
+    """
+)
+_PLAYBOOK_DESTROYS = re.compile(
+    r"destroy|teardown|tear-down|wipe|purge|nuke|delete|decommission|uninstall|remove|reset|shutdown|reboot|poweroff|"
+    r"clean-?up"
+)
+_SALT_READS = re.compile(
+    r"(test|grains|status|disk|network|pillar|sys)\.\w+|service\.(status|get_all)|pkg\.(list_\w+|version)|"
+    r"saltutil\.running|ps\.(top|get_\w+)"
+)
+_SALT_DESTROYS = re.compile(
+    r"system\.|power\.|docker\.|dockercompose\.|"
+    r"(service|pkg|file|user|group|cron|mount|partition|lvm|firewall\w*|iptables|ssh|ps)\."
+    r"(stop|disable|remove|purge|delete|absent|rm\w*|mask|write|append|kill\w*|pkill|unmount|umount|mkfs|flush|"
+    r"set_\w+|chown|chmod|truncate|rename|move|symlink|add|chpasswd)"
+)
 
 
 def _ansible(case: Case) -> Iterator[Finding]:
@@ -249,7 +270,7 @@ def _ansible(case: Case) -> Iterator[Finding]:
         yield (
             allow("shell.wrapper") if module not in ("script",) else ask("code.file", "A script the guard cannot see.")
         )
-    elif module in ("reboot", "shutdown", "win_reboot", "parted", "filesystem", "lvol", "lvg", "mount", "iptables", "ufw", "firewalld", "nmcli", "selinux", "sysctl", "authorized_key", "cron", "pam_limits", "sefcontext", "modprobe", "hostname"):  # fmt: skip
+    elif module in _ANSIBLE_DESTROYS:
         yield refuse(
             "ansible.destroy", f"The module `{shown(module)}` changes how hosts start, are reached or keep data."
         )
@@ -275,7 +296,7 @@ def _ansible(case: Case) -> Iterator[Finding]:
 
 def _playbook(case: Case) -> Iterator[Finding]:
     for operand in case.arguments.operands:
-        found = re.search(r"destroy|teardown|tear-down|wipe|purge|nuke|delete|decommission|uninstall|remove|reset|shutdown|reboot|poweroff|clean-?up", as_typed(operand))  # fmt: skip
+        found = _PLAYBOOK_DESTROYS.search(as_typed(operand))
         if found:
             yield refuse(
                 "ansible.destroy", f"A playbook called `{shown(operand)}` sounds like something nobody can undo."
@@ -287,11 +308,11 @@ def _salt(case: Case) -> Iterator[Finding]:
     name = as_typed(case.arguments.operands[-1]) if case.arguments.operands else ""
     if function.startswith("cmd."):
         yield allow("shell.wrapper")
-    elif re.fullmatch(r"(test|grains|status|disk|network|pillar|sys)\.\w+|service\.(status|get_all)|pkg\.(list_\w+|version)|saltutil\.running|ps\.(top|get_\w+)", function):  # fmt: skip
+    elif _SALT_READS.fullmatch(function):
         yield allow("salt.read")
     elif function in ("service.restart", "service.reload", "service.start") and not precious_unit(name):
         yield allow("salt.restart")
-    elif re.match(r"system\.|power\.|(service|pkg|file|user|group|cron|mount|partition|lvm|firewall\w*|iptables|ssh|ps)\.(stop|disable|remove|purge|delete|absent|rm\w*|mask|write|append|kill\w*|pkill|unmount|umount|mkfs|flush|set_\w+|chown|chmod|truncate|rename|move|symlink|add|chpasswd)|docker\.|dockercompose\.", function):  # fmt: skip
+    elif _SALT_DESTROYS.match(function):
         yield refuse("salt.destroy", f"`{shown(function)}` stops, removes or changes something on every minion named.")
 
 

@@ -857,7 +857,7 @@ class _Judge:
 def _says_nothing(invocation: Invocation) -> bool:
     """Whether it prints nothing that was not typed here: a redirection of it only opens the port."""
     argv = tuple(as_typed(word) for word in invocation.argv)
-    fed = {p for p in invocation.feed.producers} <= {("cat", "/dev/null")}
+    fed = set(invocation.feed.producers) <= {("cat", "/dev/null")}
     return fed and (argv in ((), ("echo",), (":",), ("true",), ("cat",), ("echo", "-n"), ("printf", "")))
 
 
@@ -911,12 +911,78 @@ _ANSWERING = CLUSTER_EXAMINERS.keys() | {
 }
 """Programs whose examiner answers better than the tables that ask."""
 _RUNS_CODE = frozenset(
-    """
-    go npx bunx pnpx uvx pipx deno bun node python python3 perl ruby php npm yarn pnpm cargo gem bundle helm kubectl oc k docker podman
-    ansible-pull ansible-galaxy terraform tofu pulumi curl-sh bash sh source rscript nix nix-shell nix-run brew snap flatpak rpm dpkg yum dnf
-    apt apt-get zypper apk pip pip3 conda composer luarocks cpan cpanm opam stack vagrant packer chef-client puppet salt-call jshell java
-    insmod modprobe helmfile kustomize
-    """.split()
+    [
+        "go",
+        "npx",
+        "bunx",
+        "pnpx",
+        "uvx",
+        "pipx",
+        "deno",
+        "bun",
+        "node",
+        "python",
+        "python3",
+        "perl",
+        "ruby",
+        "php",
+        "npm",
+        "yarn",
+        "pnpm",
+        "cargo",
+        "gem",
+        "bundle",
+        "helm",
+        "kubectl",
+        "oc",
+        "k",
+        "docker",
+        "podman",
+        "ansible-pull",
+        "ansible-galaxy",
+        "terraform",
+        "tofu",
+        "pulumi",
+        "curl-sh",
+        "bash",
+        "sh",
+        "source",
+        "rscript",
+        "nix",
+        "nix-shell",
+        "nix-run",
+        "brew",
+        "snap",
+        "flatpak",
+        "rpm",
+        "dpkg",
+        "yum",
+        "dnf",
+        "apt",
+        "apt-get",
+        "zypper",
+        "apk",
+        "pip",
+        "pip3",
+        "conda",
+        "composer",
+        "luarocks",
+        "cpan",
+        "cpanm",
+        "opam",
+        "stack",
+        "vagrant",
+        "packer",
+        "chef-client",
+        "puppet",
+        "salt-call",
+        "jshell",
+        "java",
+        "insmod",
+        "modprobe",
+        "helmfile",
+        "kustomize",
+    ]
 )
 """Programs that run or install what they are pointed at."""
 _FOREIGN = re.compile(

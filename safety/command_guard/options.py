@@ -11,26 +11,29 @@ def _values(text: str) -> dict[str, str]:
 
 VALUES = _values(
     """
-    kubectl: --min --max --kustomize -k --subresource --field-manager -n --namespace --context --kubeconfig -l --selector -c --container -o --output --field-selector \
-        --as -f --filename --cluster --user --server -s --tail --since --token --request-timeout --sort-by \
-        --replicas --timeout --grace-period --patch --type --image --as-group -p
+    kubectl: --min --max --kustomize -k --subresource --field-manager -n --namespace --context --kubeconfig -l \
+        --selector -c --container -o --output --field-selector --as -f --filename --cluster --user --server -s \
+        --tail --since --token --request-timeout --sort-by --replicas --timeout --grace-period --patch --type \
+        --image --as-group -p
     oc: -n --namespace --context --kubeconfig -l --selector -c --container -o --output --tail --since
     helm: -n --namespace --kube-context --kubeconfig -f --values --set --version -o --output
-    docker: -v --volume --mount --pid --cap-add --device --userns --net --security-opt --availability --replicas --limit-memory -m --memory --update-delay --restart --platform --label --ulimit -H --host --context -c --config -l --log-level --filter -f --format --tail -n --since --until \
-        --name -u --user -w --workdir -e --env --network --time -t -s --signal --tlscacert --tlscert --tlskey
-    podman: -H --host --context --filter -f --format --tail --since --name -u --user -w --workdir -e --env -t \
-        --time
-    docker-compose: -f --file -p --project-name --env-file --profile --tail --project-directory -t --timeout \
-        --context
-    git: -S -G -L -C -c --git-dir --work-tree --namespace --exec-path -m --message --author -n --since --until --format \
-        --max-count
-    aws: --desired-count --desired-capacity --min-size --max-size --cluster --service --profile --region --output --query --endpoint-url --filters --cli-input-json --ca-bundle --color
+    docker: -v --volume --mount --pid --cap-add --device --userns --net --security-opt --availability \
+        --replicas --limit-memory -m --memory --update-delay --restart --platform --label --ulimit -H --host \
+        --context -c --config -l --log-level --filter -f --format --tail -n --since --until --name -u --user -w \
+        --workdir -e --env --network --time -t -s --signal --tlscacert --tlscert --tlskey
+    podman: -H --host --context --filter -f --format --tail --since --name -u --user -w --workdir -e --env -t --time
+    docker-compose: -f --file -p --project-name --env-file --profile --tail --project-directory -t --timeout --context
+    git: -S -G -L -C -c --git-dir --work-tree --namespace --exec-path -m --message --author -n --since --until \
+        --format --max-count
+    aws: --desired-count --desired-capacity --min-size --max-size --cluster --service --profile --region \
+        --output --query --endpoint-url --filters --cli-input-json --ca-bundle --color
     gcloud: --project --zone --region --format --filter --account --configuration --limit
     az: --subscription -g --resource-group -n --name -o --output --query
     systemctl: -t --type -p --property -n --lines -o --output -H --host -M --machine -s --signal --state \
         --kill-who --job-mode --root --kill-whom --what
-    journalctl: --vacuum-time --vacuum-size --vacuum-files -u --unit -n --lines -S --since -U --until -p --priority -o --output -t --identifier -g --grep \
-        -b -D --directory -M --machine --user-unit -F --field --file -c --cursor --output-fields --root
+    journalctl: --vacuum-time --vacuum-size --vacuum-files -u --unit -n --lines -S --since -U --until -p \
+        --priority -o --output -t --identifier -g --grep -b -D --directory -M --machine --user-unit -F --field \
+        --file -c --cursor --output-fields --root
     find: -name -iname -path -ipath -regex -iregex -type -size -mtime -mmin -atime -amin -ctime -cmin -newer \
         -user -group -perm -maxdepth -mindepth -printf -uid -gid -inum -links -samefile -fstype -wholename \
         -newermt -used -lname
@@ -52,8 +55,7 @@ VALUES = _values(
     wget: -O --output-document -o --output-file -P --directory-prefix -T --timeout -t --tries -U --user-agent \
         --header --post-data --post-file --method --body-data --body-file -e --execute -i --user --password -w \
         --wait -Q -a
-    psql: -U --username -h --host -p --port -d --dbname -c --command -f --file -v --set -P -F -o --output -L \
-        -R -T
+    psql: -U --username -h --host -p --port -d --dbname -c --command -f --file -v --set -P -F -o --output -L -R -T
     mysql: -u --user -h --host -P --port -D --database -e --execute -S --socket --default-character-set
     mariadb: -u --user -h --host -P --port -D --database -e --execute -S --socket
     redis-cli: -h -p -a -n -s -u -r -i --user --pass --eval
@@ -138,8 +140,7 @@ VALUES = _values(
     nc: -w -p -s -X -x -i -q -e -c
     ncat: -w -p -s -i -e -c --exec --sh-exec
     netcat: -w -p -s -i -q -e -c
-    openssl: -in -out -connect -servername -subj -days -key -keyout -cert -CAfile -nameopt -checkhost \
-        -checkend
+    openssl: -in -out -connect -servername -subj -days -key -keyout -cert -CAfile -nameopt -checkhost -checkend
     ansible: -m --module-name -a --args -i --inventory -u --user -f --forks -l --limit
     apt: -o -c -t
     apt-get: -o -c -t

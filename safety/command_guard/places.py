@@ -48,7 +48,8 @@ CRITICAL = names(
     /var/lib/rpm/** /var/lib/mysql/** /var/lib/postgresql/** /var/lib/mongodb/** /var/lib/redis/**
     /var/lib/docker/** /var/lib/kubelet/** /var/lib/containerd/** /var/lib/elasticsearch/** /var/lib/ceph/**
     /var/lib/cassandra/** /var/lib/pgsql/** /var/lib/mongo/** /var/cache/debconf/** /run/nologin
-    /var/run/nologin /etc/nologin /var/lib/rabbitmq/** /var/lib/zookeeper/** /var/lib/kafka/** /var/lib/libvirt/images/**
+    /var/run/nologin /etc/nologin /var/lib/rabbitmq/** /var/lib/zookeeper/** /var/lib/kafka/**
+    /var/lib/libvirt/images/**
     /var/lib/vault/** /var/lib/consul/** /var/lib/prometheus/** /var/lib/grafana/** /var/lib/influxdb/**
     /var/lib/clickhouse/** /var/lib/jenkins/jobs/** /var/lib/ldap/** /var/lib/named/** /var/lib/samba/**
     /etc/environment.d/** /etc/polkit-1/** /etc/dbus-1/** /etc/udev/** /etc/initramfs-tools/** /etc/dracut*

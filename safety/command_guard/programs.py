@@ -1076,18 +1076,18 @@ def _mknod(case: Case) -> Iterator[Finding]:
     yield from _touch(case)
 
 
+_PACKAGE_OPTION = re.compile(
+    r"Invoke|Pre-|Post-|Dir|Command|Proxy|Sandbox|dpkg::options|trusted|AllowUnauth|AllowInsecure", re.IGNORECASE
+)
+
+
 def _exec_free(case: Case) -> Iterator[Finding]:
     """apt and friends: an option may name a command to run."""
     for name, value in case.arguments.options:
-        if name in ("-o", "--option") and re.search(
-            r"Invoke|Pre-|Post-|Dir|Command|Proxy|Sandbox|dpkg::options|trusted|AllowUnauth|AllowInsecure",
-            value or "",
-            re.IGNORECASE,
-        ):
-            if not re.fullmatch(r"dpkg::options::=--force-conf(old|def|new|miss)", value or "", re.IGNORECASE):
-                yield refuse(
-                    "packages.option", f"`-o {shown(value or '')}` changes what {case.program} runs or trusts."
-                )
+        setting = value or ""
+        risky = name in ("-o", "--option") and _PACKAGE_OPTION.search(setting)
+        if risky and not re.fullmatch(r"dpkg::options::=--force-conf(old|def|new|miss)", setting, re.IGNORECASE):
+            yield refuse("packages.option", f"`-o {shown(setting)}` changes what {case.program} runs or trusts.")
     for word in case.arguments.operands:
         typed = as_typed(word)
         if any(("<(",) in case.sources(chr(0xE100 + n)) for n in origins(word)):

@@ -186,7 +186,8 @@ READ_ONLY = rows(
     esxcli * * get|list
     esxcli * * * get|list
     esxtop|esxcfg-vswitch|esxcfg-nics|esxcfg-vmknic|esxcfg-scsidevs -b|-l|-c
-    vim-cmd vmsvc/get*|vmsvc/power.getstate|hostsvc/hostsummary|hostsvc/net/info|vimsvc/task_list|vmsvc/device.getdevices
+    vim-cmd vmsvc/get*|vmsvc/power.getstate|hostsvc/hostsummary
+    vim-cmd hostsvc/net/info|vimsvc/task_list|vmsvc/device.getdevices
     govc ls|find|about|events|tasks|*.info|datastore.ls|*.ls|metric.*|logs
     racadm get*|help
     omreport|perccli64|dmsetup-info *
@@ -204,7 +205,8 @@ READ_ONLY = rows(
     py-spy|rbspy|phpspy|pyflame|austin|memray dump|top|record|snapshot|stats
     gcore
     *-bpfcc|*.bt|execsnoop|opensnoop|biolatency|biosnoop|tcpconnect|tcplife|tcptop|runqlat|profile|offcputime
-    funccount|trace-cmd|funclatency|ext4slower|xfsslower|cachestat|cachetop|filetop|tcpretrans|tcpaccept|gethostlatency
+    funccount|trace-cmd|funclatency|ext4slower|xfsslower
+    cachestat|cachetop|filetop|tcpretrans|tcpaccept|gethostlatency
     multitail|lnav|goaccess|angle-grinder|agrind|fx|jless|visidata|vd|mlr|csvstat|csvgrep|csvsort|xsv|q|datamash !-o
     screen -l
     tmux ls|list-sessions|list-windows|list-panes|info|show-options|capture-pane|has-session
@@ -242,7 +244,8 @@ READ_ONLY = rows(
     nvmecontrol|camcontrol|geom|gpart devlist|list|status|show
     zdb
     drbdadm|drbdsetup status|cstate|dstate|role|dump|events2|show
-    ceph osd|mon|mgr|pg|auth|crash|log|device|orch|fs|rbd|config ls|dump|stat|status|tree|df|get|list|ps|host|last|show|perf|metadata|map|find
+    ceph osd|mon|mgr|pg|auth|crash|log|device|orch|fs|rbd|config \
+        ls|dump|stat|status|tree|df|get|list|ps|host|last|show|perf|metadata|map|find
     cephadm|rados|radosgw-admin ls|df|lspools|bucket|user|shell-help
     radosgw-admin bucket|user|quota stats|list|info|limit
     gluster volume|peer|pool|snapshot status|info|list|heal|profile|top
@@ -258,8 +261,7 @@ READ_ONLY = rows(
     drill|delv|kdig|whois|ipcalc|sipcalc|netcalc
     geoiplookup|speedtest|tcptraceroute|lft|lldpctl|lldpcli|iwgetid
     ip addr|address|a|link|l|route|r|ro|rule|neigh|neighbor show|list|ls|get|lst|sh|identify|pids
-    ip n|maddr|mroute|tunnel|netns|xfrm|tcp_metrics|token|vrf|nexthop|mptcp \
-        show|list|ls|get|lst|sh|identify|pids
+    ip n|maddr|mroute|tunnel|netns|xfrm|tcp_metrics|token|vrf|nexthop|mptcp show|list|ls|get|lst|sh|identify|pids
     ip addr|address|a|link|l|route|r|ro|rule ''
     ip neigh|neighbor|n|maddr|netns|monitor|m|mon|tunnel|vrf ''
     ip -V|-Version
@@ -338,8 +340,7 @@ READ_ONLY = rows(
     dpkg -l|-L|-s|-S|--list|--listfiles|--status|--search|-V|--verify
     dpkg -C|--audit|--get-selections|--print-architecture|-p
     dpkg -I|-c|--info|--contents|--compare-versions|--version
-    yum|dnf|microdnf|tdnf|zypper \
-        list|info|search|check-update|repolist|provides|whatprovides|repoquery|deplist|lu|se
+    yum|dnf|microdnf|tdnf|zypper list|info|search|check-update|repolist|provides|whatprovides|repoquery|deplist|lu|se
     yum|dnf|microdnf|tdnf|zypper if|lr|packages|patch-check|updateinfo|check
     yum|dnf|microdnf|tdnf|zypper se|needs-restarting|list-updates|repos|search|ps
     dnf|yum history list|info
@@ -454,8 +455,7 @@ READ_ONLY = rows(
     git merge-base|for-each-ref|show-ref|count-objects|fsck|version|help|var \
         !--output|--output=*|--ext-diff|-O|--open-files-in-pager
     git check-ignore|cherry|range-diff|verify-commit !--output|--output=*|--ext-diff|-O|--open-files-in-pager
-    git verify-tag|diff-tree|show-branch|annotate|check-attr \
-        !--output|--output=*|--ext-diff|-O|--open-files-in-pager
+    git verify-tag|diff-tree|show-branch|annotate|check-attr !--output|--output=*|--ext-diff|-O|--open-files-in-pager
     git --version
     git branch !-D|-d|-M|-m|-C|-c|-f|--delete|--force|-u|--unset-upstream \
         !--edit-description|--set-upstream-to|--move|--copy
@@ -522,8 +522,7 @@ READ_ONLY = rows(
     pgbackrest info|check|verify|version
     rabbitmqctl status|list_*|cluster_status|environment|node_health_check|ping|version|report
     rabbitmq-diagnostics|rabbitmq-plugins list|status|check_*|ping|memory_breakdown
-    rabbitmq-diagnostics|rabbitmq-plugins \
-        listeners|cluster_status|alarms|environment|node_health_check|is_running
+    rabbitmq-diagnostics|rabbitmq-plugins listeners|cluster_status|alarms|environment|node_health_check|is_running
     rabbitmqadmin list|show|-V
     kafka-topics*|kafka-topics.sh --list|--describe|-list|-describe
     kafka-consumer-groups*|kafka-configs*|kafka-acls*|kafka-log-dirs* \

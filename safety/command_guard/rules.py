@@ -85,9 +85,12 @@ def _ask(id: str, reason: str, patterns: str) -> Rule:
 DESTRUCTIVE_VERBS = frozenset(
     names(
         """
-        delete del destroy drop purge wipe erase nuke terminate uninstall format truncate flushall flushdb remove rm rmi
-        unlink decommission shutdown poweroff powerdown reboot halt drain evict reset undefine unregister deregister zap
-        killall kill revoke obliterate expunge teardown rebuild reimage reinstall forceoff leave demolish annihilate empty
+        delete del destroy drop purge wipe erase nuke terminate uninstall format truncate flushall flushdb
+        remove rm rmi
+        unlink decommission shutdown poweroff powerdown reboot halt drain evict reset undefine unregister
+        deregister zap
+        killall kill revoke obliterate expunge teardown rebuild reimage reinstall forceoff leave demolish
+        annihilate empty
         dropdb rmdir clearconfig initialize factory
         """
     )
@@ -265,9 +268,11 @@ BOOT_AND_POWER = (
         systemctl rescue|emergency|isolate|default|set-default|exit|switch-root|soft-reboot|sleep
         loginctl poweroff|reboot|halt|suspend|hibernate
         loginctl kill-user|terminate-user|terminate-session|kill-session|terminate-seat
-        ipmitool|ipmi-power|ipmiutil @off|cycle|reset|soft|diag|clear|raw|user|activate|set|bootdev|bootparam|cold|warm
+        ipmitool|ipmi-power|ipmiutil \
+            @off|cycle|reset|soft|diag|clear|raw|user|activate|set|bootdev|bootparam|cold|warm
         ipmi-power|ipmi-chassis -f|-r|-c|--off|--reset|--cycle|--soft
-        redfishtool|ilorest|hponcfg|omconfig|cimcli|smcipmitool|isrest @*[Rr]eset*|*[Oo]ff*|*[Pp]ower*|*[Cc]lear*|*shutdown*
+        redfishtool|ilorest|hponcfg|omconfig|cimcli|smcipmitool|isrest \
+            @*[Rr]eset*|*[Oo]ff*|*[Pp]ower*|*[Cc]lear*|*shutdown*
         ipmi-chassis-config|ipmi-power|fence_*|stonith_admin|racadm
         busctl|dbus-send|gdbus @*Reboot*|*PowerOff*|*Halt*|org.freedesktop.login1*|*Suspend*|*.login1
         openrc-shutdown|runit-init
@@ -413,8 +418,7 @@ USERS = (
         "users.change",
         "changes who may log in, or as whom",
         """
-        userdel|deluser|groupdel|delgroup|passwd|chpasswd|newusers|chsh|chfn|vipw|vigr \
-            !--help|-S|--status|--user
+        userdel|deluser|groupdel|delgroup|passwd|chpasswd|newusers|chsh|chfn|vipw|vigr !--help|-S|--status|--user
         visudo|pwconv|grpconv|pwunconv|gpasswd|faillock !--help|-S|--status|--user
         authselect @* !current|list|check|show|list-features|test
         pam-auth-update|authconfig|chgpasswd|groupmems|grpunconv !--help|-S|--status|--user
@@ -462,8 +466,7 @@ PACKAGES = (
         "packages.remove",
         "removes or replaces software, perhaps what keeps the host going",
         """
-        apt|apt-get|aptitude \
-            remove|purge|autoremove|auto-remove|autopurge|dist-upgrade|full-upgrade|downgrade
+        apt|apt-get|aptitude remove|purge|autoremove|auto-remove|autopurge|dist-upgrade|full-upgrade|downgrade
         apt|apt-get|aptitude @*- !-s|--simulate|--dry-run
         apt|apt-get --allow-remove-essential|--force-yes|--purge|--allow-downgrades
         dpkg -r|-P|--remove|--purge|--force-*|--unpack|--clear-selections|--set-selections
@@ -586,8 +589,7 @@ CONTAINERS = (
         k3s|microk8s|minikube @delete|drain|cordon|reset|uninstall
         kubectl|oc|k replace --force
         kubectl|oc|k scale --replicas=0
-        kubectl|oc|k patch|edit|replace|set|apply \
-            --prune|-p=*finalizers*|--patch=*finalizers*|--replicas=0|--force
+        kubectl|oc|k patch|edit|replace|set|apply --prune|-p=*finalizers*|--patch=*finalizers*|--replicas=0|--force
         oc adm drain|prune|cordon
         oc adm|project|delete-* prune|delete|drain
         kubectl|oc|k apply --prune|--force
@@ -710,8 +712,7 @@ CLOUD = (
         aws * update-*-policy|update-security-*|update-trail|update-stack|update-function-code|update-table
         aws * authorize-*|put-role-*|put-user-*|change-*|replace-*
         aws * set-*-policy|set-security-*|set-subnets|set-identity*|set-alarm-state|set-stack*|set-repository-*
-        aws autoscaling|ecs|rds|lambda|eks update-*|set-*|modify-* \
-            --desired-capacity=0|--desired-count=0|--min-size=0
+        aws autoscaling|ecs|rds|lambda|eks update-*|set-*|modify-* --desired-capacity=0|--desired-count=0|--min-size=0
         aws * put-retention-policy
         aws --no-verify-ssl * delete-*
         gcloud @delete|destroy|remove-iam-policy-binding|reset|stop
@@ -847,11 +848,9 @@ DATABASES = (
         sequelize|knex|alembic|flyway|liquibase|typeorm|sqitch \
             @db:drop|db:reset|flush|migrate:fresh|migrate:reset|migrate:rollback|reset_db|clean
         artisan|rails|rake|manage.py|django-admin|mix|prisma @dropAll|drop-all|downgrade|schema:drop
-        artisan|rails|rake|manage.py|django-admin|mix|prisma \
-            @db:drop:all|db:migrate:reset|db:schema:load|ecto.drop
+        artisan|rails|rake|manage.py|django-admin|mix|prisma @db:drop:all|db:migrate:reset|db:schema:load|ecto.drop
         sequelize|knex|alembic|flyway|liquibase|typeorm|sqitch @dropAll|drop-all|downgrade|schema:drop
-        sequelize|knex|alembic|flyway|liquibase|typeorm|sqitch \
-            @db:drop:all|db:migrate:reset|db:schema:load|ecto.drop
+        sequelize|knex|alembic|flyway|liquibase|typeorm|sqitch @db:drop:all|db:migrate:reset|db:schema:load|ecto.drop
         artisan|rails|rake|manage.py|django-admin|mix|prisma \
             @ecto.reset|reset|db:purge|revert|undo|rollback|db:wipe|db:truncate_all
         sequelize|knex|alembic|flyway|liquibase|typeorm|sqitch \

@@ -10,6 +10,7 @@ argument list or text for a shell.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from safety.command_guard.values import BRACKET, QUESTION, STAR, UNKNOWN, as_typed, has_unknown
 
@@ -335,7 +336,7 @@ def is_old(argv: Argv) -> bool:
     return any(
         (word in ("-mtime", "-atime", "-ctime") and re.fullmatch(r"\+[1-9]\d*", value))
         or (word in ("-mmin", "-amin", "-cmin") and re.fullmatch(r"\+\d{2,}", value))
-        for word, value in zip(words, words[1:], strict=False)
+        for word, value in pairwise(words)
     )
 
 

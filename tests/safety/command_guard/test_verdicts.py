@@ -58,7 +58,12 @@ REFUSED = {
         "echo 'TRUNCATE t' | psql",
     ],
     "containers": ["docker system prune -af", "docker rm -f web", "docker compose down -v"],
-    "clusters": ["kubectl -n prod delete deploy web", "helm uninstall web", "terraform destroy", "kubectl drain node-1"],
+    "clusters": [
+        "kubectl -n prod delete deploy web",
+        "helm uninstall web",
+        "terraform destroy",
+        "kubectl drain node-1",
+    ],
     "clouds": [
         "aws s3 rm s3://b --recursive",
         "aws ec2 terminate-instances --instance-ids i",
