@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
-from safety.command_guard.options import SAME, SINGLE_DASH_LONG, VALUES
+from safety.command_guard.options import SAME, SINGLE_DASH_LONG, SPLITTING, VALUES
 from safety.command_guard.values import as_typed
 
 
@@ -47,6 +47,8 @@ def _value_options(program: str) -> frozenset[str]:
 def parse(program: str, words: tuple[str, ...]) -> Arguments:
     """Take the words after the program apart. Words a glob may replace stay operands."""
     takes = _value_options(program)
+    if program in SPLITTING:
+        words = tuple(part for word in words for part in word.split())
     options: list[tuple[str, str | None]] = []
     operands: list[str] = []
     at = 0

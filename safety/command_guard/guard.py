@@ -460,6 +460,16 @@ class _Judge:
 
     def _stranger(self, reader: ShellReader, invocation: Invocation, name: str) -> Iterator[Finding]:
         """A program in no table: a person must look, unless one of its words makes a command that is refused."""
+        for operand in invocation.argv[1:12]:
+            typed = as_typed(operand).rpartition("=")[2]
+            if re.match(
+                r"/dev/(sd|hd|vd|xvd|nvme|mmcblk|md|dm-|mapper/|disk/|loop|nbd|sg|mtd|zd|ram|rbd|bcache|drbd|ada|da\d|[\w-]*vg[\w-]*/)",
+                typed,
+            ):
+                yield refuse(
+                    "paths.device",
+                    f"`{shown(name)}` on the disk `{shown(typed)}`: the guard does not know what it does there.",
+                )
         yield ask(
             "guard.unknown-program",
             f"The guard does not know what `{shown(name)}` does with these words. A person must look at it.",
@@ -638,7 +648,7 @@ class _Judge:
 
     def _fed_words(self, reader: ShellReader, invocation: Invocation, argv: tuple[str, ...]) -> tuple[str, ...]:
         """What `xargs` appends, or puts in the place of its mark."""
-        words = [as_typed(word) for word in invocation.argv]
+        words = [as_typed(word) for word in invocation.argv[: len(invocation.argv) - len(argv)]]
         text = invocation.feed.text
         paths = printed_paths(invocation.feed.producers) if text is None else None
         if paths is not None:

@@ -129,9 +129,9 @@ VALUES = _values(
     shred: -n -s --iterations --size --random-source
     crontab: -u
     ip: -f -n -netns -b -batch
-    iptables: -t -p -s -d -j -m -i -o -A -D -I -R -P -N -E -w -W --dport --sport --comment --table --source \
+    iptables: -t -p -s -d -j -m -i -o -A -D -I -R -P -N -E --dport --sport --comment --table --source \
         --destination --jump --protocol --append --delete --insert --policy --new-chain
-    ip6tables: -t -p -s -d -j -m -i -o -A -D -I -R -P -N -E -w -W --dport --sport --comment --table --jump
+    ip6tables: -t -p -s -d -j -m -i -o -A -D -I -R -P -N -E --dport --sport --comment --table --jump
     ping: -c -i -W -w -s -I -t -M
     ping6: -c -i -W -w -s -I
     traceroute: -m -q -w -p -i -s
@@ -166,7 +166,7 @@ VALUES = _values(
     consul: -http-addr -token
     useradd: -s -g -G -d -u -c -p
     usermod: -s -g -G -d -u -c -p -l -e
-    fuser: -n -s
+    fuser: -n
     gdb: -p -ex -x
     loginctl: -p -s --signal
     mysqladmin: -u -h -P -S --user --host --port
@@ -265,3 +265,10 @@ SAME = _values(
     """
 )
 """Programs that take their options as another one does."""
+
+SPLITTING = names(
+    """
+    nft chronyc virsh gluster crm lvm chronyd ip-batch asterisk fs_cli crmsh vim-cmd
+    """
+)
+"""Programs that read a quoted word with blanks as several."""

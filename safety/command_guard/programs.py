@@ -1177,6 +1177,7 @@ _GENTLE = ("0", "HUP", "1", "USR1", "USR2", "10", "12", "CONT", "WINCH", "QUIT",
 _LOOKING = ("status", "is-active", "is-enabled", "is-failed", "show", "cat", "list-dependencies", "help", "list-units")
 _STOPPING = ("stop", "kill", "disable", "mask", "clean", "revert", "freeze", "condstop")
 _STARTING = (
+    "link",
     "start",
     "restart",
     "reload",
@@ -1270,14 +1271,16 @@ def _service_verb(case: Case, verb: str, units: tuple[str, ...]) -> Iterator[Fin
                     _unit(unit),
                 ):
                     yield ask("services.precious", f"Restarting {shown(unit)} may cut us off.")
-            elif verb in ("enable", "unmask") and case.program == "systemctl" and "/" in unit:
+            elif verb in ("enable", "unmask", "link") and case.program == "systemctl" and "/" in unit:
+                if zone(unit, case.cwd) not in (Zone.APP, Zone.PLAIN):
+                    yield refuse("services.foreign", f"`{shown(unit)}` is no place for a unit the host is to run.")
                 yield ask("services.enable", "It enables a unit from a file.")
         yield allow("services.start")
 
 
 def _precious_process(name: str) -> bool:
     plain = as_typed(name).strip("^$").rsplit("/", 1)[-1]
-    return any(fnmatchcase(plain, pattern) for pattern in PRECIOUS_PROCESSES)
+    return any(fnmatchcase(word, pattern) for word in {plain, plain.lower()} for pattern in PRECIOUS_PROCESSES)
 
 
 def _kill(case: Case) -> Iterator[Finding]:
@@ -1396,6 +1399,8 @@ def _killing_found(sources: list[tuple[str, ...]], *, gentle: bool) -> Finding:
         if source[:1] in (("lsof",), ("fuser",), ("ss",), ("netstat",))
         for word in map(as_typed, source[1:])
     ):
+        return nobody
+    if any(re.search(r":(22|2222|ssh)\b", text) for text in texts):
         return nobody
     if {"lsof"} & finders and not any(re.search(r":\d{2,5}\b", text) for text in texts):
         return nobody

@@ -73,7 +73,7 @@ READ_ONLY = rows(
     env
     date
     hostname !-b|-F|--file|--boot
-    domainname|dnsdomainname|nisdomainname|ypdomainname
+    domainname|dnsdomainname|nisdomainname|ypdomainname ''
     uname|arch
     taskset|chrt|ionice -p|-P|--pid
     dmesg !-C|-c|--clear|--read-clear|-D|-E|-n|--console-off !--console-on|--console-level
@@ -123,7 +123,7 @@ READ_ONLY = rows(
     exim -bp|-bpc|-bV
     lpstat|lpq
     doveadm who|log|stats
-    smartctl !-s|-t|-o|-S|-X|--smart|--test|--abort
+    smartctl !-s|--set|--set=*|-o|-S|-X|--smart|--smart=*|--offlineauto|--saveauto|--offlineauto=*
     nvme list|smart-log|id-ctrl|id-ns|list-subsys|error-log|show-regs|fw-log
     hdparm -i|-I|-g|-t|-T
     fdisk -l|--list
@@ -265,7 +265,9 @@ READ_ONLY = rows(
     ip addr|address|a|link|l|route|r|ro|rule ''
     ip neigh|neighbor|n|maddr|netns|monitor|m|mon|tunnel|vrf ''
     ip -V|-Version
-    ifconfig
+    ifconfig ''
+    ifconfig -a|-s
+    ifconfig eth*|en*|bond*|wl*|lo*|br*|docker*|veth*|tun*|wg*
     arp -a|-n|-an|-e
     arp ''
     route -n|-e|''
@@ -691,7 +693,7 @@ READ_ONLY = rows(
     namei|lsof|lslogins
     sealert|audit2why
     pscap|netcap|filecap
-    sginfo|sg_inq|sg_logs|lsluns
+    sg_inq|sg_logs|lsluns
     storcli|storcli64|perccli|megacli|MegaCli64|MegaCli @show|-AdpAllInfo|-LDInfo|-PDList|-LdPdInfo \
         !@del|delete|-CfgClr|set|init|erase
     ssacli|hpssacli ctrl @show|status !@delete|create|modify

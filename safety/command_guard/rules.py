@@ -28,7 +28,7 @@ def rows(text: str) -> tuple[str, ...]:
 PRECIOUS_UNITS = names(
     """
     ssh sshd ssh@* sshd@* dropbear systemd-* dbus dbus-* network networking NetworkManager network-manager
-    wpa_supplicant init.scope session-* user@* *.slice *.target firewalld ufw iptables ip6tables nftables
+    wpa_supplicant init.scope net.* session-* user@* *.slice *.target firewalld ufw iptables ip6tables nftables
     fail2ban auditd apparmor rsyslog rsyslogd polkit polkitd getty@* kubelet containerd etcd lvm2*
     multipathd iscsid open-iscsi crond cron sssd netplan* dhcpcd dhclient resolvconf cloud-init* syslog
     syslog-ng falcon-sensor osqueryd ossec* wazuh* crowdsec clamav* vpn* wg-quick@* openvpn*
@@ -172,6 +172,17 @@ FILE_SYSTEMS = (
         flash_erase|flashcp|nandwrite|mtd_debug|flashrom
         fwupdmgr install|update|upgrade|downgrade|reinstall|activate|clear-*|switch-branch|modify-*
         xfs_repair -L
+        xfs_io|xfs_db -x|-c=*write*|-c=*truncate*|-c=*punch*|-c=*zero*
+        btrfs @--repair|rescue|zero-log|chunk-recover|super-recover
+        btrfs rescue|replace|restore
+        btrfs check --repair
+        btrfs balance start --full-balance
+        smartctl -s|--set|--set=*|-o|-S
+        blockdev --setro|--setrw|--rereadpt|--setra|--setbsz
+        setquota|edquota
+        veracrypt|truecrypt
+        dmsetup create|message|rename|setgeometry|reload
+        umount @/dev/*
         fsck*|e2fsck -y|-f|-p|-a
         btrfs subvolume|device|filesystem|balance|quota|qgroup delete|remove|resize
         resize2fs|xfs_growfs -M
@@ -231,7 +242,14 @@ FILE_SYSTEMS = (
         gluster volume delete|stop|remove-brick|reset
         multipath -F|-f
         iscsiadm -u|--logout
-        vgck|pvresize|vgsplit|vgmerge
+        vgck|pvresize|vgsplit|vgmerge|vgrename|lvrename|vgimportclone|pvchange
+        lvchange -p=r|--permission=r|--permission=r*
+        zpool add -f
+        multipath -w|-W
+        drbdadm @--discard-my-data|--force|--overwrite-data-of-peer|primary|disconnect|connect|resize
+        rados|ceph rmpool|purge|cppool
+        gluster peer detach
+        lfs|lctl @setstripe|set_param|deactivate|abort_recovery
         make-bcache
         """,
     ),
@@ -331,7 +349,14 @@ BOOT_AND_POWER = (
         prlimit --*=*
         localectl set-*
         chrony|chronyc makestep|settime|offline|shutdown
-        cpupower|tuned-adm|x86_energy* set|frequency-set|off|profile
+        cpupower|tuned-adm set|frequency-set|idle-set|off|profile
+        x86_energy_perf_policy|choom|cgset
+        systemd-halt|systemd-poweroff|systemd-reboot|systemd-shutdown|systemd-kexec
+        systemctl preset-all|daemon-reexec
+        s6-rc -d
+        dinitctl stop|shutdown|unload
+        sss_override|sss_seed
+        loginctl lock-session*|lock-sessions
         """,
     ),
 )
@@ -341,14 +366,11 @@ NETWORK = (
         "network.lock-out",
         "may cut the host, and us, off the network",
         """
-        ip link|l set|delete|del|add|down
-        ip addr|address|a flush|del|delete|f|d
-        ip route|r|ro flush|del|delete|f|d|replace|change
-        ip rule flush|del|delete|add
-        ip neigh|neighbor|n flush|del
+        ip l|li|lin|link s|se|set|a|ad|add|d|de|del*|prop*|af_stats-reset
+        ip a|ad|add*|r|ro*|ru*|n|ne|nei* a|ad|add|d|de|del*|f|fl*|c|ch*|rep*|ap*|pre*|restore
+        ip mad*|ma*|tun*|tuntap|x|xf*|nexthop|token|mptcp @a|ad|add|del*|de|fl*|flush|set|rep*|deleteall
         ip netns del|delete
         ip xfrm|tunnel|maddr|tuntap @flush|del|delete|deleteall
-        ip link|l s|se
         bridge link|fdb|vlan|mdb set|add|del|delete|replace|append|change
         ss -K|--kill
         vconfig|teamdctl @rem|remove|set
@@ -365,6 +387,14 @@ NETWORK = (
         ip route add @default|blackhole|prohibit|unreachable|0.0.0.0/0
         ip addr|address|a add|replace|change
         ip route|r add @*
+        ifconfig * *
+        domainname|nisdomainname|ypdomainname *
+        resolvconf -d|-u|-a
+        nscd -K|--shutdown
+        sshd -D|-p|-o|-f|-d|-e !-t|-T|-G
+        nmcli device|dev|d set|reapply|delete|connect|modify
+        ethtool --set-*|-U|-X|--per-queue|-W|-f|--flash|-Q
+        ovs-vsctl @set-*|set|add-*|del-*|remove|clear|destroy|emer-reset
         ifconfig @down|up|netmask|add|del|mtu|hw|promisc|0.0.0.0|0
         ifdown|ifquery|ifup|dhclient|dhcpcd|pump|udhcpc|wicked
         route @add|del|delete|flush|change

@@ -78,7 +78,7 @@ WRAPPERS: dict[str, Wrapper] = {
     "dumb-init": _PLAIN, "tini": _PLAIN, "retry": Wrapper(takes="-t -d"), "chronic": _PLAIN, "sg": Wrapper(skip=1), "capsh": Wrapper(), "busybox": _PLAIN,
     "toybox": _PLAIN, "ld.so": _PLAIN, "coproc": _PLAIN, "noglob": _PLAIN, "nocorrect": _PLAIN, "viddy": _PLAIN, "hyperfine": _PLAIN, "logsave": Wrapper(skip=1),
     "sshpass": Wrapper(takes="-p -f -d -P"), "cronitor": _PLAIN, "dsh": Wrapper(takes="-g -m"), "xargs": Wrapper(takes="-n -I -P -L -d -a -s -E --max-args --max-procs --arg-file --delimiter --max-lines --max-chars"),
-    "sem": Wrapper(takes="-j --id"), "ts-run": _PLAIN, "setlock": Wrapper(skip=1), "lckdo": Wrapper(skip=1), "run-one": _PLAIN, "sudoedit": _PLAIN, "entr": _PLAIN, "ifne": _PLAIN, "pee": _PLAIN,
+    "sem": Wrapper(takes="-j --id"), "ts-run": _PLAIN, "setlock": Wrapper(skip=1), "lckdo": Wrapper(skip=1), "run-one": _PLAIN, "entr": _PLAIN, "ifne": _PLAIN, "pee": _PLAIN,
 }  # fmt: skip
 """Wrappers that precede the command they run."""
 
@@ -409,6 +409,10 @@ def _aws_run(argv: Argv) -> list[Inner]:
     return [Inner(text=text.replace('","', ";")) for text in found] or [Inner(argv=(UNKNOWN,))]
 
 
+def _edited(argv: Argv) -> list[Inner]:
+    return [Inner(argv=("tee", path)) for path in after_options(argv, "-u -g -p -C")]
+
+
 def _debugged(argv: Argv) -> list[Inner]:
     words = [as_typed(word) for word in argv]
     mark = next((word for word in ("--args", "-args", "--") if word in words), None)
@@ -526,7 +530,7 @@ def _alias(argv: Argv) -> list[Inner]:
 
 
 SPECIAL: dict[str, Callable[[Argv], list[Inner]]] = {
-    **dict.fromkeys(_RUNNERS, _runner), "npx": _npx, "certbot": _hooks, "gdb": _debugged, "lldb": _debugged, "bunx": _npx, "pnpx": _npx, "uvx": _npx, "perf": _perf,
+    **dict.fromkeys(_RUNNERS, _runner), "npx": _npx, "certbot": _hooks, "sudoedit": _edited,  "gdb": _debugged, "lldb": _debugged, "bunx": _npx, "pnpx": _npx, "uvx": _npx, "perf": _perf,
     "env": _env, "sudo": _sudo, "su": _su, "runuser": _su, "ssh": _ssh, "eval": _joined(""), "docker": _container, "podman": _container,
     "nerdctl": _container, "docker-compose": _container, "podman-compose": _container, "crictl": _container, "kubectl": _kubectl, "oc": _kubectl, "k": _kubectl,
     "lxc-attach": _dashes, "machinectl": _dashes, "nomad": _runner, "aws": _aws_run, "microk8s": _dashes,
