@@ -209,7 +209,7 @@ def _aws(case: Case) -> Iterator[Finding]:
     match operands[:2]:
         case ["s3", "cp" | "sync"] if len(operands) >= 4:
             source, target = case.arguments.operands[2:4]
-            if is_backup(source, case.cwd):
+            if is_backup(source, case.cwd) or (as_typed(source) == "-" and case.invocation.feed.given):
                 yield from (
                     [allow("paths.backup")] if re.match(r"s3://[\w.-]*(backup|archive|dump)", as_typed(target)) else []
                 )

@@ -244,6 +244,12 @@ def judge_sql(text: str) -> Finding:
         return ask("databases.unknown", "A statement of which a part is not known.")
     plain = re.sub(r"/\*!\d*(.*?)\*/", r" \1 ", text, flags=re.DOTALL)
     plain = re.sub(r"/\*.*?\*/", " ", plain, flags=re.DOTALL)
+    if re.fullmatch(
+        r"\s*\\copy\s+(\(.*\)|[\w.\"]+)\s+to\s+('?/(tmp|var/tmp|backups?)/[\w./-]+'?|stdout)[\w ,()\"]*",
+        plain,
+        re.I | re.S,
+    ):
+        return allow("databases.read")
     if _SQL_SHELL.search(plain):
         return refuse("databases.shell", "The database client would run a shell command or read or write a file.")
     plain = re.sub(r"--[^\n]*", " ", plain)
@@ -418,6 +424,8 @@ def judge_redis(words: list[str]) -> Finding:
     name, sub = words[0].lower(), words[1].lower() if len(words) > 1 else ""
     if has_unknown(name):
         return refuse("databases.unknown", "The Redis command itself is not known.")
+    if name in ("slowlog", "latency") and sub == "reset":
+        return ask("databases.write", f"`{name} reset` forgets what was slow.")
     if name in REDIS_SUBREADS:
         if sub in REDIS_SUBREADS[name]:
             return allow("databases.read")

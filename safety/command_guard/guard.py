@@ -611,7 +611,7 @@ class _Judge:
                         old=one.old or invocation.old or (name in ("xargs", "parallel") and _fed_old(invocation.feed)),
                     ),
                 )
-        if unwrapped or name in ("env", "sudo", "find", "trap"):
+        if unwrapped or name in ("env", "sudo", "find", "trap") or (name == "exec" and len(invocation.argv) == 1):
             yield from self._wrapped(name, unwrapped)
         if name == "su" and not unwrapped:
             yield from self._fed_shell(reader, invocation, name)
@@ -629,7 +629,7 @@ class _Judge:
 
     def _wrapped(self, name: str, unwrapped: list[Inner]) -> Iterator[Finding]:
         """A wrapper is as good as what it runs, except where it starts something that stays."""
-        if name in ("env", "find", "sudo", "trap") or unwrapped:
+        if name in ("env", "find", "sudo", "trap", "exec") or unwrapped:
             yield allow("shell.wrapper")
 
     def _text(
@@ -894,8 +894,12 @@ def _piped_to_host(invocation: Invocation, unwrapped: list[Inner]) -> Iterator[F
     """Data that goes to another host: to its backups it may, elsewhere a person must look."""
     sources = {p[0].rsplit("/", 1)[-1] for p in invocation.feed.producers if p}
     text = unwrapped[0].text or ""
-    if sources <= _QUIET_SOURCES or re.search(
-        r">\s*/(backups?|var/backups|srv/backups?|mnt/backups?|data/backups?)/", text
+    plain = len(invocation.feed.producers) == 1 and invocation.feed.producers[0][:1] == ("cat",)
+    if (
+        plain
+        or "-n" in [as_typed(word) for word in invocation.argv[1:6]]
+        or sources <= _QUIET_SOURCES
+        or re.search(r">\s*/(backups?|var/backups|srv/backups?|mnt/backups?|data/backups?)/", text)
     ):
         return
     yield ask("exfiltration.pipe", "`ssh` carries what is piped into it to another host.")

@@ -68,7 +68,7 @@ VALUES = _values(
     ss: -f -A --family --query -D --diag -F -N
     lsof: -p -u -c -d -g -s
     vgchange: -a --activate
-    lvchange: -a --activate
+    lvchange: -a --activate -p --permission
     lvresize: -L -l --size --extents
     lvextend: -L -l --size --extents
     lvreduce: -L -l --size --extents
@@ -86,6 +86,8 @@ VALUES = _values(
     patronictl: -c --config-file -d --dcs
     xfs_quota: -c -D
     pg_ctl: -D --pgdata -m --mode -l -o -t -p
+    nodetool: -h -p -u -pw -pwf
+    mail: -s -r -c -b -a -A -S
     needrestart: -r -m -u
     snmpset: -v -c
     heroku: -a --app -r -n --num
@@ -253,6 +255,9 @@ SAME = _values(
     valkey-cli: redis-cli
     keydb-cli: redis-cli
     mongoexport: mongodump
+    mailx: mail
+    mutt: mail
+    s-nail: mail
     nodejs: node
     ncat.openbsd: nc
     nc.openbsd: nc
@@ -268,7 +273,7 @@ SAME = _values(
 
 SPLITTING = names(
     """
-    nft chronyc virsh gluster crm lvm chronyd ip-batch asterisk fs_cli crmsh vim-cmd
+    nft chronyc virsh gluster crm lvm chronyd ip-batch asterisk fs_cli crmsh vim-cmd varnishadm
     """
 )
 """Programs that read a quoted word with blanks as several."""

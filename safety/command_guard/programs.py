@@ -28,7 +28,7 @@ from safety.command_guard.paths import (
 from safety.command_guard.places import BROAD_LOGS, SCRATCH
 from safety.command_guard.rules import PRECIOUS_PROCESSES, PRECIOUS_UNITS
 from safety.command_guard.shell import Invocation
-from safety.command_guard.values import TOKEN, as_typed, has_glob, has_unknown, is_plain, origins, shown
+from safety.command_guard.values import TOKEN, UNKNOWN, as_typed, has_glob, has_unknown, is_plain, origins, shown
 from safety.command_guard.verdicts import Finding, Severity, allow, ask, refuse
 from safety.command_guard.wrappers import found_paths, is_old
 
@@ -67,6 +67,8 @@ _BACKUP = re.compile(
 def removing(case: Case, path: str, *, recursive: bool, old: bool = False) -> Finding:
     """A path goes away, with everything below it if `recursive`. `old`: only what is older than some days."""
     where, name = zone(path, case.cwd), shown(path)
+    if where is Zone.UNKNOWN and re.fullmatch(rf"/(var/)?tmp/[\w.-]{{2,}}{UNKNOWN}[\w.-]*", path):
+        return ask("paths.scratch-unknown", f"`{case.program}` on `{name}`, of which a part is not known.")
     how = f"`{case.program}{' -r' if recursive and case.program == 'rm' else ''}` on `{name}`"
     match where:
         case Zone.UNKNOWN:
@@ -212,7 +214,11 @@ def writing(case: Case, path: str, *, append: bool = False, what: str = "overwri
             if has_glob(path):
                 return ask("paths.relative", f"{how} in a folder the text does not name. Give the full path.")
             return allow("paths.relative")
-    if append or _BACKUP.search(path) or (where is Zone.APP and _named_log(path)):
+    if (
+        append
+        or _BACKUP.search(path)
+        or (where is Zone.APP and (_named_log(path) or is_throwaway(path) or _throwaway_file(path)))
+    ):
         return allow("paths.plain")
     if case.program == ">" and what == "fills" and where is Zone.APP and depth(path, case.cwd) >= 3:
         return allow("paths.output")
@@ -764,7 +770,9 @@ def _tar(case: Case) -> Iterator[Finding]:
     archive = a.value("-f", "--file")
     if archive is None and "f" in letters and not first.startswith("-") and len(words) > 1:
         archive = case.words[1]
-    if mode == "x":
+    if mode == "x" and (a.has("-O", "--to-stdout") or "O" in letters):
+        yield allow("paths.tar")
+    elif mode == "x":
         folder = a.value("-C", "--directory") or (case.cwd if case.cwd else None)
         if "-P" in words or "--absolute-names" in words or letters.count("P"):
             yield refuse("paths.tar", "`tar -P` unpacks to wherever the archive says.")
@@ -1024,7 +1032,7 @@ _PROBES = re.compile(
 )
 """What may be said to a port or a control socket: questions."""
 _SPOKEN_DANGER = re.compile(
-    r"\b(flush_?all|flushdb|shutdown|kill|delete|del|set|config|slaveof|replicaof|eval|drop|truncate|stop|quit_qemu|system_reset|system_powerdown|"
+    r"\b(flush_?all|flushdb|shutdown|kill|delete|del|config|slaveof|replicaof|eval|drop|truncate|stop|quit_qemu|system_reset|system_powerdown|"
     r"device_del|clear (table|counters all)|disable (agent|frontend)|halt|restart|reset|purge|erase|debug|script|migrate|restore|exec|sh|bash|import|EXPN|VRFY)\b",
     re.IGNORECASE,
 )
@@ -1055,6 +1063,20 @@ def _network_out(case: Case) -> Iterator[Finding]:
         yield refuse("databases.destroy", f"`{case.program}` tells another program `{shown(text.strip())}`.")
     else:
         yield ask("exfiltration.pipe", f"`{case.program}` sends text to another host.")
+
+
+def _mail(case: Case) -> Iterator[Finding]:
+    """A few typed words may go out by mail; files may not unseen."""
+    feed = case.invocation.feed
+    files = [p[-1] for p in feed.producers if p and p[0] == "cat"]
+    if any(is_secret(path, case.cwd) or zone(path, case.cwd) in (Zone.TOP, Zone.CRITICAL) for path in files) or (
+        case.arguments.has("-a", "-A", "--attach") and case.program != "sendmail"
+    ):
+        yield refuse("exfiltration.mail", f"`{case.program}` mails files away.")
+    elif feed.text is not None and len(feed.text) < 2000:
+        yield allow("network.mail")
+    else:
+        yield ask("exfiltration.mail", f"`{case.program}` mails what the guard cannot see.")
 
 
 def _tcpdump(case: Case) -> Iterator[Finding]:
@@ -1347,7 +1369,7 @@ def _killing(case: Case, pid: str, *, gentle: bool) -> Finding:
         return allow("process.job")
     if pid == "$$":
         return refuse("process.suicide", "It ends our own session before it can write down what it did.")
-    sources = [p for n in origins(pid) for p in case.sources(chr(0xE100 + n))]
+    sources = [_without_sudo(p) for n in origins(pid) for p in case.sources(chr(0xE100 + n))]
     if not sources:
         if TOKEN in typed:
             return ask("process.unknown", "Which process ends stands only in a variable.")
@@ -1421,6 +1443,14 @@ def _killing_found(sources: list[tuple[str, ...]], *, gentle: bool) -> Finding:
     if wanted and all(_one_of_ours(name) for name in wanted):
         return allow("process.named")
     return ask("process.found", "Which process ends is decided when it runs.")
+
+
+def _without_sudo(source: tuple[str, ...]) -> tuple[str, ...]:
+    while source and source[0] == "sudo":
+        source = source[1:]
+        while source and source[0].startswith("-"):
+            source = source[2:] if source[0] in ("-u", "-g") else source[1:]
+    return source or ("sudo",)
 
 
 def _looked_for(source: tuple[str, ...]) -> list[str]:
@@ -1522,11 +1552,15 @@ def _pkill(case: Case) -> Iterator[Finding]:
 
 
 def _fuser(case: Case) -> Iterator[Finding]:
-    if not case.arguments.has("-k", "--kill", "-K"):
+    letters = "".join(
+        as_typed(w)[1:] for w in case.words if re.match(r"-[a-z]", as_typed(w)) or as_typed(w) in ("-M", "-K")
+    )
+    if "k" not in letters and "K" not in letters and not case.arguments.has("--kill"):
         return
     typed = [as_typed(o) for o in case.arguments.operands]
     if (
-        case.arguments.has("-m", "-M", "--mount", "-c")
+        {"m", "M", "c"} & set(letters)
+        or case.arguments.has("--mount")
         or any(
             _GUARDED_PORT.search(t) or (t.startswith("/") and zone(t) not in (Zone.SCRATCH, Zone.APP)) for t in typed
         )
@@ -1591,6 +1625,8 @@ def _supervised(case: Case) -> Iterator[Finding]:
         else:
             yield ask("services.supervised", f"`{case.program}` changes a supervised service.")
     if not stops:
+        if verb in ("restart", "start", "reload", "status", "up", "hup", "cont") and case.program == "sv":
+            yield allow("services.start")
         return
     if not names or any(name in ("all", "*") or "*" in name or precious_unit(name) for name in names):
         yield refuse(
@@ -1653,6 +1689,11 @@ def _logrotate(case: Case) -> Iterator[Finding]:
             )
         else:
             yield ask("code.file", "A configuration of logrotate runs commands, and the guard cannot see it.")
+
+
+def _umount(case: Case) -> Iterator[Finding]:
+    if any(has_unknown(operand) or has_glob(operand) for operand in case.arguments.operands):
+        yield refuse("fs.unmount", "It takes away file systems nobody has named.")
 
 
 def _mount(case: Case) -> Iterator[Finding]:
@@ -1824,7 +1865,7 @@ def _uniq(case: Case) -> Iterator[Finding]:
 def _split(case: Case) -> Iterator[Finding]:
     if any(as_typed(w).startswith("--filter") for w in case.words):
         yield refuse("code.split", "`split --filter` runs a command.")
-    yield writing(case, case.arguments.operands[1] if len(case.arguments.operands) > 1 else "xaa")
+    yield arriving(case, ["parts"], case.arguments.operands[1] if len(case.arguments.operands) > 1 else "xaa")
 
 
 def _mkdir(case: Case) -> Iterator[Finding]:
@@ -1846,9 +1887,9 @@ EXAMINERS: dict[str, Examiner] = {
     "grep": _cat, "strings": _cat, "base64": _cat, "xxd": _cat, "od": _cat, "cut": _cat, "sort": _output_option, "curl": _curl,
     "wget": _output_option, "pg_dump": _output_option, "mysqldump": _output_option, "pg_dumpall": _output_option, "nc": _network_out,
     "ncat": _network_out, "netcat": _network_out, "nc.openbsd": _network_out, "nc.traditional": _network_out, "socat": _network_out,
-    "telnet": _network_out, "tcpdump": _tcpdump, "apt": _packages, "apt-get": _packages, "aptitude": _packages, "yum": _packages, "dnf": _packages, "microdnf": _packages, "zypper": _packages, "apk": _packages, "rpm": _exec_free, "dpkg": _exec_free, "pip": _exec_free, "pip3": _exec_free, "openssl": _network_out, "systemctl": _systemctl, "service": _service, "rc-service": _service,
+    "telnet": _network_out, "tcpdump": _tcpdump, **dict.fromkeys(("mail", "mailx", "mutt", "s-nail", "sendmail"), _mail), "apt": _packages, "apt-get": _packages, "aptitude": _packages, "yum": _packages, "dnf": _packages, "microdnf": _packages, "zypper": _packages, "apk": _packages, "rpm": _exec_free, "dpkg": _exec_free, "pip": _exec_free, "pip3": _exec_free, "openssl": _network_out, "systemctl": _systemctl, "service": _service, "rc-service": _service,
     "invoke-rc.d": _service, "sv": _supervised, "supervisorctl": _supervised, "monit": _supervised, "pm2": _supervised, "circusctl": _supervised, "svc": _supervised, "s6-svc": _supervised, "initctl": _systemctl, "renice": _renice, "taskset": _running, "chrt": _running, "ionice": _running, "kill": _kill, "pkill": _pkill, "killall": _pkill, "skill": _pkill, "fuser": _fuser, "crontab": _crontab,
     "cd": _cd, "pushd": _cd, "popd": _cd, "hostname": _hostname, "date": _date, "test": _test, "[": _test, "let": _test, "printf": _test,
-    "read": _test, "declare": _test, "unset": _test, "typeset": _test, "local": _test, "uniq": _uniq, "journalctl": _journalctl, "logrotate": _logrotate, "mount": _mount, "rename": _rename, "prename": _rename, "perl-rename": _rename, "mmv": _rename, "gio": _gio, "mongodump": _dump, "pg_basebackup": _dump, "xtrabackup": _dump, "mariabackup": _dump, "influxd": _dump, "etcdctl": _etcdctl, "dpkg-deb": _dpkg_deb, "vtysh": _network_gear, "birdc": _network_gear, "gobgp": _network_gear, "cli": _network_gear, "clish": _network_gear, "fs_cli": _network_gear, "strace": _strace, "ltrace": _strace, "bpftrace": _bpftrace, "gdb": _gdb, "sar": _output_file, "iconv": _output_file, "tree": _output_file, "shuf": _output_file, "ncdu": _output_file, "dmidecode": _output_file, "ss": _output_file, "scp": _scp, "split": _split, "csplit": _split,
+    "read": _test, "declare": _test, "unset": _test, "typeset": _test, "local": _test, "uniq": _uniq, "journalctl": _journalctl, "logrotate": _logrotate, "mount": _mount, "umount": _umount, "rename": _rename, "prename": _rename, "perl-rename": _rename, "mmv": _rename, "gio": _gio, "mongodump": _dump, "pg_basebackup": _dump, "xtrabackup": _dump, "mariabackup": _dump, "influxd": _dump, "etcdctl": _etcdctl, "dpkg-deb": _dpkg_deb, "vtysh": _network_gear, "birdc": _network_gear, "gobgp": _network_gear, "cli": _network_gear, "clish": _network_gear, "fs_cli": _network_gear, "strace": _strace, "ltrace": _strace, "bpftrace": _bpftrace, "gdb": _gdb, "sar": _output_file, "iconv": _output_file, "tree": _output_file, "shuf": _output_file, "ncdu": _output_file, "dmidecode": _output_file, "ss": _output_file, "scp": _scp, "split": _split, "csplit": _split,
 }  # fmt: skip
 """Who looks at which program."""

@@ -260,6 +260,7 @@ READ_ONLY = rows(
     traceroute|traceroute6|tracepath|mtr|dig|host|nslookup
     drill|delv|kdig|whois|ipcalc|sipcalc|netcalc
     geoiplookup|speedtest|tcptraceroute|lft|lldpctl|lldpcli|iwgetid
+    ip a|ad*|r|ro|route|ru*|n|ne*|neigh s|sh
     ip addr|address|a|link|l|route|r|ro|rule|neigh|neighbor show|list|ls|get|lst|sh|identify|pids
     ip n|maddr|mroute|tunnel|netns|xfrm|tcp_metrics|token|vrf|nexthop|mptcp show|list|ls|get|lst|sh|identify|pids
     ip addr|address|a|link|l|route|r|ro|rule ''
@@ -712,6 +713,9 @@ READ_ONLY = rows(
 
 ROUTINE = rows(
     """
+    wall|write|mesg|banner
+    postqueue -f
+    yum|dnf history ''
     journalctl --rotate|--flush|--sync
     nomad alloc|job restart
     consul reload

@@ -158,7 +158,7 @@ FILE_SYSTEMS = (
         blkdiscard
         nvme format|sanitize|delete-ns|write*|detach-ns|reset|fw-*
         hdparm --security*|--trim*|--write-sector|--make-bad*|-Y|-y
-        cryptsetup luksFormat|luksErase|erase|luksKillSlot|luksRemoveKey
+        cryptsetup luksFormat|luksErase|luksChangeKey|luksHeaderRestore|erase|luksKillSlot|luksRemoveKey
         cryptsetup close|remove|reencrypt|luksClose|luksSuspend
         debugfs -w
         tune2fs !-l|-h
@@ -1033,10 +1033,10 @@ EXFILTRATION = (
         curl|wget --post-file=*|--body-file|-K|--config|--body-file=*|--form-string
         wget -e=*|--execute=*|--use-askpass|--use-askpass=*|--post-file=*
         curl|wget @file:///etc/*|file:///root/*
-        curl @gopher*|dict*|ldap*|telnet*|tftp*
+        curl @gopher*|dict*|ldap*|tftp*
         script -c
         tftp|ftp|lftp|ncftp|ncftpput|smbclient|rpcclient|wormhole|croc|magic-wormhole
-        transfer|ffsend|sendmail|mutt|mail|mailx|swaks|uuencode|s-nail|pastebinit|gist
+        transfer|ffsend|swaks|uuencode|pastebinit|gist
         dsniff|mitmproxy|mitmdump|wireshark|dumpcap -w|-z
         dsniff|mitmproxy|mitmdump|sslstrip|responder
         sshuttle|autossh|stunnel|proxychains|tor|torsocks
@@ -1087,7 +1087,6 @@ MAIL_AND_QUEUES = (
         exim|exim4 @*
         cancel -a
         lprm @*
-        postqueue -f
         qmHandle|pfdel|exiqgrep -D|-x
         """,
     ),

@@ -476,13 +476,20 @@ class _Walk:
             feed = output.as_feed()
         return output
 
-    def sequence(self, node: tree_sitter.Node, env: Env, feed: Feed) -> Output:
-        """`a && b || c`: the first always runs, the others may."""
+    def sequence(
+        self,
+        node: tree_sitter.Node,
+        env: Env,
+        feed: Feed,
+        last: Callable[[tree_sitter.Node, Env], Output] | None = None,
+    ) -> Output:
+        """`a && b || c`: the first always runs, the others may. `last` reads the last one in its own way."""
         left, right = node.named_children[0], node.named_children[1:]
         outputs = [self.walk(left, env, feed)]
         for child in right:
             branch = env.copy()
-            outputs.append(self.walk(child, branch, feed))
+            own = last is not None and child.id == right[-1].id
+            outputs.append(last(child, branch) if own and last is not None else self.walk(child, branch, feed))
             if any(c.type == "||" for c in node.children):
                 env.join(branch)
             else:
@@ -615,15 +622,31 @@ class _Walk:
         return SILENT
 
     def redirected(self, node: tree_sitter.Node, env: Env, feed: Feed) -> Output:
-        opened: list[tuple[str, str]] = []
         body = node.child_by_field_name("body")
-        extra: list[str] = []
+        rest = [child for child in node.children if body is None or child.id != body.id]
+        at = body.end_byte if body is not None else node.start_byte
+        dashes = rest and self.source[at : rest[0].start_byte].strip() == b"-"
+        return self.redirecting(body, rest, node, env, feed, ("-",) if dashes else ())
+
+    def redirecting(
+        self,
+        body: tree_sitter.Node | None,
+        redirects: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+        env: Env,
+        feed: Feed,
+        extra_words: tuple[str, ...] = (),
+    ) -> Output:
+        """A statement with its redirections; `extra_words` are those the tree leaves out in front of them."""
+        if body is not None and body.type == "list":
+            # The tree puts the redirection around `a && b > x`; the shell gives it to `b` alone.
+            return self.sequence(
+                body, env, feed, lambda last, inner: self.redirecting(last, redirects, node, inner, feed)
+            )
+        opened: list[tuple[str, str]] = []
+        extra: list[str] = [*extra_words]
         after: list[tree_sitter.Node] = []
-        at = node.start_byte
-        for child in node.children:
-            if self.source[at : child.start_byte].strip() == b"-":
-                extra.append("-")  # the tree leaves a lone dash in front of a here-document out
-            at = child.end_byte
+        for child in redirects:
             if child.type == "file_redirect":
                 feed = self.file_redirect(child, env, feed, opened)
             elif child.type == "herestring_redirect":
