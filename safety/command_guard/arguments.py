@@ -7,6 +7,9 @@ from functools import lru_cache
 from safety.command_guard.options import SAME, SINGLE_DASH_LONG, SPLITTING, VALUES
 from safety.command_guard.values import as_typed
 
+MAX_CLUSTER = 200
+"""Letters of `-abc` that are taken for options of their own."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
@@ -81,7 +84,8 @@ def _cluster(
     for index, letter in enumerate(word[1:], start=1):
         name = f"-{letter}"
         if name not in takes:
-            options.append((name, None))
+            if index <= MAX_CLUSTER:
+                options.append((name, None))
             continue
         rest = word[index + 1 :]
         if rest or at >= len(words):

@@ -282,7 +282,9 @@ class _Judge:
                     refuse("process.endless", f"`> {shown(target)}` of a source that never ends fills the disk."),
                     invocation.span,
                 )
-            fills = bool(invocation.argv) and as_typed(invocation.argv[0]) not in _EMPTY_HANDED
+            program = as_typed(invocation.argv[0]) if invocation.argv else ":"
+            passes_on = program == "cat" and set(invocation.feed.producers) - {("cat", "/dev/null"), ("?",)}
+            fills = program not in _EMPTY_HANDED or bool(passes_on)
             findings = [writing(case, target, append=">>" in operator, what="fills" if fills else "overwrites")]
             if self.read_only and where is not Zone.SINK:
                 findings = [
@@ -1131,7 +1133,7 @@ def _by_rules(case: Case) -> list[Finding]:
 
 
 def _language(name: str) -> tuple[Language, tuple[str, ...]] | None:
-    plain = re.sub(r"[\d.]+\Z", "", name)
+    plain = name.rstrip("0123456789.")
     return LANGUAGES.get(plain)
 
 
@@ -1292,6 +1294,18 @@ _CALLS = re.compile(
 def _editor(reader: ShellReader, judge: "_Judge", invocation: Invocation, name: str) -> Iterator[Finding]:
     """Programs that may run a command from within: what is given to them in words is judged where it can be."""
     words = [as_typed(word) for word in invocation.argv[1:]]
+    if words in (
+        ["-v"],
+        ["-V"],
+        ["version"],
+        ["--version"],
+        ["-version"],
+        ["-T"],
+        ["env"],
+        ["--info"],
+    ) and name not in ("vi", "vim"):
+        yield allow("code.version")
+        return
     for word in words:
         bang = re.search(r"(?:^|[:+ ])!\s*(.+)|\bsystem\((.*)|\bshell\s+(.+)", word)
         if bang:

@@ -231,7 +231,7 @@ VALUES = _values(
 
 SINGLE_DASH_LONG = names(
     """
-    consul convert govc esxcli exim exim4 ffmpeg find gdb hadoop hdfs influx ip java javac jcmd
+    consul convert govc esxcli yarn exim exim4 ffmpeg find gdb hadoop hdfs influx ip java javac jcmd
     jmap jstack jstat kafka-topics.sh megacli nomad openssl packer sqlite3 storcli tc terraform tofu
     vault
     """

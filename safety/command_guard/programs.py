@@ -784,7 +784,7 @@ def _tar(case: Case) -> Iterator[Finding]:
         if archive not in (None, "-") and archive is not None:
             yield arriving(case, ["archive"], archive)
         yield from reading(case, a.operands)
-        if archive in (None, "-") and any(zone(o, case.cwd) is Zone.TOP for o in a.operands):
+        if archive in (None, "-") and any(zone(o, case.cwd) is Zone.TOP and o[:1] == "/" for o in a.operands):
             yield ask("exfiltration.archive", "`tar` packs a whole top folder onto a pipe.")
     yield allow("paths.tar")
 
@@ -902,7 +902,7 @@ def _output_option(case: Case) -> Iterator[Finding]:
     if path is not None and path != "-":
         found = arriving(case, ["output"], path)
         yield found
-        if case.program in ("wget", "sort") and zone(path, case.cwd) not in (Zone.SINK, Zone.SCRATCH):
+        if case.program in ("wget", "sort") and zone(path, case.cwd) not in (Zone.SINK, Zone.SCRATCH, Zone.RELATIVE):
             yield ask("paths.write", f"`{case.program}` writes `{shown(path)}`.")
 
 

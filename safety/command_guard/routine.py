@@ -714,6 +714,10 @@ READ_ONLY = rows(
 ROUTINE = rows(
     """
     wall|write|mesg|banner
+    apt|apt-get|aptitude clean|autoclean
+    yum|dnf|microdnf|zypper clean
+    apk update
+    gcloud compute ssh --command|--command=*
     postqueue -f
     yum|dnf history ''
     journalctl --rotate|--flush|--sync

@@ -1117,8 +1117,24 @@ SHELL = (
 )
 
 
-RULES: tuple[Rule, ...] = (
-    *FILE_SYSTEMS, *BOOT_AND_POWER, *NETWORK, *USERS, *PROCESSES, *PACKAGES, *CONTAINERS, *CLOUD, *DATABASES, *GIT,
-    *WITNESSES, *SCHEDULES, *EXFILTRATION, *HTTP_WRITES, *MAIL_AND_QUEUES, *SHELL,
-)  # fmt: skip
-"""Every rule, in groups. Programs that need a look at their paths, code or units are judged in `programs.py`."""
+GROUPS: tuple[tuple[str, tuple[Rule, ...]], ...] = (
+    ("File systems and devices", FILE_SYSTEMS),
+    ("Boot and power", BOOT_AND_POWER),
+    ("Network lock-out", NETWORK),
+    ("Users and authentication", USERS),
+    ("Processes", PROCESSES),
+    ("Packages", PACKAGES),
+    ("Containers, clusters and infrastructure", CONTAINERS),
+    ("Clouds", CLOUD),
+    ("Databases", DATABASES),
+    ("Git", GIT),
+    ("History and logs", WITNESSES),
+    ("Scheduled work", SCHEDULES),
+    ("Ways in and out", EXFILTRATION),
+    ("Other services over HTTP", HTTP_WRITES),
+    ("Mail and print queues", MAIL_AND_QUEUES),
+    ("Tricks of the shell", SHELL),
+)
+"""Every rule, in groups. Paths, code, units and pids are judged by what they mean, in `programs.py`."""
+
+RULES: tuple[Rule, ...] = tuple(rule for _, rules in GROUPS for rule in rules)

@@ -42,19 +42,26 @@ from safety.command_guard.values import (
 from safety.command_guard.verdicts import Finding, refuse
 from safety.command_guard.wrappers import found_paths
 
-MAX_LENGTH = 8192
+MAX_LENGTH = 4096
 """Characters of the whole command; nobody approves more than that by reading it."""
 MAX_NESTED = 2 * MAX_LENGTH
 """Characters of all text inside text together."""
 MAX_TREE_DEPTH = 80
 MAX_NODES = 4000
+MAX_OPERATORS = 250
+"""`|`, `;`, `&`, `<` and `>` in one text, wherever they stand: the parser is slow on heaps of them."""
+MAX_BRACKETS = 500
+"""Brackets of any kind in one text, for the same reason."""
 MAX_TEXTS = 5
 """How deep text may hold text: a shell in a shell in a shell."""
-MAX_WORDS = 12_000
+MAX_ARGUMENTS = 300
+"""Words of one command; nobody reads more."""
+MAX_WORDS = 6_000
 """Words of commands judged in one go, counted again for every wrapper around them."""
-MAX_COMMANDS = 400
+MAX_COMMANDS = 120
 """Commands judged in one go, loops and nested text included."""
 
+_RUN = re.compile(r"([^\w\s])\1{199}")
 _SCRATCH = "/tmp"  # noqa: S108 - where mktemp puts what it makes
 _LANGUAGE = tree_sitter.Language(tree_sitter_bash.language())
 _EXPANSIONS = frozenset({"command_substitution", "expansion", "process_substitution", "arithmetic_expansion"})
@@ -225,6 +232,13 @@ class ShellReader:
         self._nested += len(text) if span is not None else 0
         if len(text) > MAX_LENGTH or self._nested > MAX_NESTED:
             raise Unreadable(refuse("guard.too-long", f"A command may have {MAX_LENGTH} characters, this has more."))
+        for marks, limit in (("|;&<>", MAX_OPERATORS), ("()[]{}", MAX_BRACKETS)):
+            if sum(text.count(mark) for mark in marks) > limit:
+                reason = f"More than {limit} of the characters {' '.join(marks)}. Split it."
+                raise Unreadable(replace(refuse("guard.too-many", reason), span=span or (0, 0)))
+        if _RUN.search(text):
+            reason = "One character over and over. Leave that out."
+            raise Unreadable(replace(refuse("guard.too-many", reason), span=span or (0, 0)))
         source = text.encode()
         root = self._parser.parse(source).root_node
         _check_tree(root, text, source, span)
@@ -235,6 +249,9 @@ class ShellReader:
         """One more command of so many words. Raises Unreadable when there are too many to read."""
         self._commands += 1
         self._words += words
+        if words > MAX_ARGUMENTS:
+            reason = f"A command of more than {MAX_ARGUMENTS} words. Split it."
+            raise Unreadable(replace(refuse("guard.too-many", reason), span=span))
         if self._commands > MAX_COMMANDS or self._words > MAX_WORDS:
             reason = f"More than {MAX_COMMANDS} commands in one text. Split it."
             raise Unreadable(replace(refuse("guard.too-many", reason), span=span))
