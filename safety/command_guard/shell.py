@@ -52,6 +52,8 @@ MAX_OPERATORS = 250
 """`|`, `;`, `&`, `<` and `>` in one text, wherever they stand: the parser is slow on heaps of them."""
 MAX_BRACKETS = 500
 """Brackets of any kind in one text, for the same reason."""
+MAX_EXPANSIONS = 300
+"""`$` and backticks in one text, likewise."""
 MAX_TEXTS = 5
 """How deep text may hold text: a shell in a shell in a shell."""
 MAX_ARGUMENTS = 300
@@ -232,7 +234,7 @@ class ShellReader:
         self._nested += len(text) if span is not None else 0
         if len(text) > MAX_LENGTH or self._nested > MAX_NESTED:
             raise Unreadable(refuse("guard.too-long", f"A command may have {MAX_LENGTH} characters, this has more."))
-        for marks, limit in (("|;&<>", MAX_OPERATORS), ("()[]{}", MAX_BRACKETS)):
+        for marks, limit in (("|;&<>", MAX_OPERATORS), ("()[]{}", MAX_BRACKETS), ("$`", MAX_EXPANSIONS)):
             if sum(text.count(mark) for mark in marks) > limit:
                 reason = f"More than {limit} of the characters {' '.join(marks)}. Split it."
                 raise Unreadable(replace(refuse("guard.too-many", reason), span=span or (0, 0)))
