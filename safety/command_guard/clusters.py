@@ -12,7 +12,7 @@ from safety.command_guard.programs import DATABASE, Case, Examiner, arriving, pr
 from safety.command_guard.values import as_typed, has_glob, has_unknown, shown
 from safety.command_guard.verdicts import Finding, allow, ask, refuse
 
-_RUNTIMES = ("docker", "podman", "nerdctl")
+_RUNTIMES = ("docker", "podman", "nerdctl", "crictl")
 
 
 def _docker(case: Case) -> Iterator[Finding]:
@@ -78,6 +78,8 @@ def _copying(case: Case, operands: list[str]) -> Iterator[Finding]:
     source, target = as_typed(operands[0]), operands[1]
     if re.match(r"/dev/", source):
         yield refuse("containers.overwrite", "It empties a file in a container.")
+    elif re.search(r":/(usr|etc|bin|sbin|lib|lib64|boot|root|var/lib)(/|\Z)", as_typed(target)):
+        yield refuse("containers.overwrite", f"It replaces `{shown(target)}` in a running container.")
     elif ":" in as_typed(target):
         yield ask("containers.copy", "It replaces files in a running container.")
     else:

@@ -227,7 +227,7 @@ _SQL_REFUSED = re.compile(
     r"disable|delete\s+from\s+(pg_|mysql\.)|update\s+(pg_|mysql\.)|handler|install\s+(plugin|component)|uninstall|load\s+data|"
     r"into\s+(out|dump)file|copy\s+.*\b(program|from)\b|copy\s+.*\bto\s+'|do\s+\$|execute\s+immediate|prepare|delimiter|exec|execute|"
     r"attach\s+database|writable_schema|restore\s+database|dbcc|merge\s+into|replace\s+into|cluster|security\s+label|"
-    r"lock\s+(instance|tables?)|shrinkdatabase|kill\s+(?!(query|connection)?\s*'?\d+'?\s*$)\S+|optimize\s+table\s+\*)\b",
+    r"lock\s+(instance|tables?)|shrinkdatabase|vacuum\s*\(?\s*full|kill\s+(?!(query|connection)?\s*'?\d+'?\s*$)\S+|optimize\s+table\s+\*)\b",
     re.IGNORECASE | re.DOTALL,
 )
 _SQL_SHELL = re.compile(
@@ -467,7 +467,7 @@ def judge_mongo(text: str) -> Finding:
         "",
         text,
     )
-    if re.search(r"update(Many|One)?\s*\(\s*\{\s*\}", text):
+    if re.search(r"(update(Many|One)?|replaceOne|findAndModify)\s*\(\s*\{\s*\}", text):
         return refuse("databases.destroy", "An update of every document. Name the documents.")
     if _MONGO_ASKED.search(harmless) or "killOp" in harmless:
         return ask("databases.write", "A Mongo command that changes data.")

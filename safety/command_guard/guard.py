@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
+from itertools import pairwise
 
 from safety.command_guard import code
 from safety.command_guard.arguments import parse
@@ -295,7 +296,9 @@ class _Judge:
 
     def assign(self, reader: ShellReader, name: str, value: str, invocation: Invocation) -> None:
         """A variable is set."""
-        if any(fnmatchcase(name, pattern) for pattern in DANGEROUS_SETTINGS) and as_typed(value) not in HARMLESS_PAGERS:
+        if any(fnmatchcase(name, pattern) for pattern in DANGEROUS_SETTINGS) and (
+            name.startswith("HIST") or as_typed(value) not in HARMLESS_PAGERS
+        ):
             reason = f"`{shown(name)}` makes later programs run something else, or hides what ran."
             reader.report(refuse("shell.setting", reason), invocation.span)
         elif name == "PATH" and not _plain_path(value):
@@ -375,10 +378,11 @@ class _Judge:
                 findings.append(
                     refuse("verbs.destructive", f"`{shown(name)} {shown(verb)}` sounds like something nobody can undo.")
                 )
+        findings += _said_anywhere(case)
         yield from findings
         if name in _RUNS_CODE:
             for operand in case.arguments.operands[:4]:
-                if _FOREIGN.match(as_typed(operand)):
+                if _FOREIGN.search(as_typed(operand)):
                     yield refuse(
                         "code.foreign", f"`{shown(name)}` would run `{shown(operand)}`, which comes from the network."
                     )
@@ -498,6 +502,11 @@ class _Judge:
                 return
         texts = [as_typed(word) for word in invocation.argv[1:20] if not has_unknown(word)]
         texts += [invocation.feed.text] if invocation.feed.text else []
+        for text in texts:
+            called = re.search(r"[\w)\]](\.|::|->)(delete|destroy|truncate|drop|purge|remove)\w*", text)
+            if called:
+                yield refuse("verbs.destructive", f"`{shown(name)}` is handed code that calls `{shown(called[0])}`.")
+                return
         inside = [piece for text in texts for found in _QUOTED.findall(text) for piece in found if piece][:20]
         for text in [t for t in texts if re.search(r"\s", t.strip()) or t.startswith("!")] + inside:
             plain = text.strip().lstrip("!").removeprefix("RUN ")
@@ -581,6 +590,8 @@ class _Judge:
                 yield from self._text(reader, invocation, one.text, own=not one.remote and name in ("eval",))
             elif one.argv:
                 argv = one.argv
+                if name in ("xargs", "parallel") and any(p[:1] == ("yes",) for p in invocation.feed.producers):
+                    yield refuse("process.fork-bomb", f"`{name}` that is fed for ever starts ever more.")
                 if name in ("xargs", "parallel", "pee"):
                     argv = self._fed_words(reader, invocation, argv)
                 if (
@@ -904,6 +915,12 @@ def _piped_to_host(invocation: Invocation, unwrapped: list[Inner]) -> Iterator[F
         or re.search(r">\s*/(backups?|var/backups|srv/backups?|mnt/backups?|data/backups?)/", text)
     ):
         return
+    packed = [word for p in invocation.feed.producers if p and p[0] in ("tar", "cat", "dd", "cpio") for word in p[1:]]
+    if any(
+        zone(word) in (Zone.TOP, Zone.DEVICE) and word.startswith("/")
+        for word in (w.removeprefix("if=") for w in packed)
+    ):
+        yield refuse("exfiltration.pipe", "`ssh` carries a whole folder of the system, or a disk, to another host.")
     yield ask("exfiltration.pipe", "`ssh` carries what is piped into it to another host.")
 
 
@@ -1084,6 +1101,94 @@ def _dry(case: Case) -> bool:
     return any(matches(pattern, case.arguments, cautious=True) for _, pattern in dry.about(case.program))
 
 
+_ZERO = re.compile(
+    r"--?[\w-]*(size|capacity|count|replicas|nodes|instances|concurren\w*|retention[\w-]*|scale)[\w-]*=0|(min|desired|max)Size=0|replicas[=:]0",
+    re.IGNORECASE,
+)
+_UNPROTECTED = re.compile(
+    r"--(no-backup|disabled|no-deletion-protection\S*|deletion-protection=false|skip-final-snapshot|force-reset|force-new-cluster|"
+    r"allowerasing|yes-i-really\S*|i-know-what\S*|yes-i-know\S*|no-deletion-protection-enabled|nodeps|skip-grant-tables|initialize\S*|no-preserve-root|overrides=.*host(PID|Network|IPC).*|remove-all-storage)",
+    re.IGNORECASE | re.DOTALL,
+)
+_MINER = re.compile(r"xmrig|minerd|stratum\+|cryptonight|kdevtmpfsi|nanopool|minexmr", re.IGNORECASE)
+
+
+def _said_anywhere(case: Case) -> list[Finding]:
+    """Words that mean the same to many programs: nothing at all of something, without its protection, a miner."""
+    program, words = case.program, [as_typed(word) for word in case.words[:60]]
+    if program in _TEXT_TOOLS:
+        return []
+    joined = [f"{a}={b}" for a, b in pairwise(words) if a.startswith("-") and b == "0"]
+    found = []
+    if program in _SCALED and any(_ZERO.search(word) for word in (*words, *joined)):
+        found.append(refuse("verbs.zero", f"`{shown(program)}` is told to keep nothing of it."))
+    if any(_UNPROTECTED.fullmatch(word) for word in words) and "--help" not in words:
+        found.append(refuse("verbs.unprotected", f"`{shown(program)}` is told to go without what protects it."))
+    if any(_MINER.search(word) for word in (program, *words)):
+        found.append(refuse("code.miner", "It mines."))
+    return found
+
+
+_SCALED = frozenset(
+    [
+        "aws",
+        "gcloud",
+        "az",
+        "docker",
+        "kubectl",
+        "oc",
+        "k",
+        "heroku",
+        "fly",
+        "flyctl",
+        "doctl",
+        "oci",
+        "nomad",
+        "cf",
+        "eksctl",
+        "kops",
+        "hcloud",
+        "linode-cli",
+    ]
+)
+_TEXT_TOOLS = frozenset(
+    [
+        "grep",
+        "egrep",
+        "fgrep",
+        "zgrep",
+        "rg",
+        "echo",
+        "printf",
+        "man",
+        "awk",
+        "sed",
+        "jq",
+        "cat",
+        "ls",
+        "find",
+        "less",
+        "tail",
+        "head",
+        "psql",
+        "mysql",
+        "curl",
+        "history",
+        "which",
+        "type",
+        "journalctl",
+        "git",
+        "ps",
+        "pgrep",
+        "logger",
+        "wall",
+        "mail",
+        "test",
+        "[",
+    ]
+)
+
+
 def _verb(case: Case) -> str | None:
     """A sub-command or option of this program that means harm."""
     for operand in case.arguments.operands[:4]:
@@ -1230,6 +1335,8 @@ def _database(reader: ShellReader, invocation: Invocation, name: str) -> Iterato
         ]
     else:
         texts = _option_values(words, _SQL[name])
+    if name == "db2" and not texts:
+        texts = [" ".join(as_typed(o) for o in arguments.operands)] if arguments.operands else []
     raw = [word for word in words if has_unknown(word)]
     for word in raw:
         if any(("<(",) in reader.sources[n] for n in origins(word) if n < len(reader.sources)):

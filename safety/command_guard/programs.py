@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from safety.command_guard.arguments import Arguments
+from safety.command_guard.arguments import Arguments, parse
 from safety.command_guard.paths import (
     Zone,
     depth,
@@ -804,8 +804,12 @@ def _rsync(case: Case) -> Iterator[Finding]:
         return
     target = a.operands[-1]
     if ":" in as_typed(target).split("/")[0]:
-        if any(is_secret(o, case.cwd) for o in a.operands):
-            yield refuse("exfiltration.secrets", "It carries passwords or keys to another host.")
+        if any(
+            is_secret(o, case.cwd) or zone(o, case.cwd) in (Zone.TOP, Zone.DEVICE) for o in a.operands[:-1]
+        ) and not _to_backup(a.operands):
+            yield refuse(
+                "exfiltration.secrets", "It carries passwords, keys or a folder of the system to another host."
+            )
         elif _to_backup(a.operands):
             yield allow("paths.backup")
         else:
@@ -911,7 +915,7 @@ _HTTP_DESTROYS = re.compile(
     r"(\b|_)(delete|destroy|drop|truncate|purge|wipe|erase|terminate|shut_?down|stop|quit|quitquitquit|exit|abort|kill|reboot|"
     r"restart|leave|force-leave|deregister|seal|step-?down|evict|drain|decommission|deactivate|reset|flush\w*|clear|close|"
     r"forget|unmount|poweroff|power|halt|rekey|remove|delete_series|clean_tombstones|failover|fence|disable|unregister|"
-    r"delete_by_query|forcemerge|_settings|settings|maintenance)(\b|_)",
+    r"delete_by_query|forcemerge|_settings|settings|maintenance|voting_config_exclusions)(\b|_)",
     re.IGNORECASE,
 )
 _HTTP_HARMLESS = re.compile(
@@ -1003,7 +1007,9 @@ def _curl(case: Case) -> Iterator[Finding]:
                 yield ask("exfiltration.unknown", "It sends something that is not known.")
             if (
                 value is not None
-                and re.search(r"_delete_by_query|\"?delete\"?|drop|truncate|\bkill\b|shutdown", value, re.IGNORECASE)
+                and re.search(
+                    r"_delete_by_query|remove_index|\"?delete\"?|drop|truncate|\bkill\b|shutdown", value, re.IGNORECASE
+                )
                 and name.startswith(("-d", "--data", "--json"))
             ):
                 yield refuse("http.delete", "It asks another service to delete something.")
@@ -1491,8 +1497,8 @@ _SIGNAL_WORD = re.compile(r"-(\d{1,2}|SIG[A-Z0-9]+|[A-Z]{3,}[A-Z0-9]*)")
 def _pkill(case: Case) -> Iterator[Finding]:
     words = list(case.words)
     gentle = any(re.fullmatch(r"-(SIG)?(HUP|USR1|USR2|WINCH|CONT|0|1|10|12)", as_typed(w)) for w in words)
-    a = case.arguments
     named = [w for w in words if not _SIGNAL_WORD.fullmatch(as_typed(w))]
+    a = parse(case.program, tuple(named))
     if a.value("-s", "--signal") and case.program == "killall":
         gentle = gentle or (a.value("-s", "--signal") or "").upper().removeprefix("SIG") in (
             "HUP",

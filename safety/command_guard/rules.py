@@ -85,7 +85,7 @@ def _ask(id: str, reason: str, patterns: str) -> Rule:
 DESTRUCTIVE_VERBS = frozenset(
     names(
         """
-        delete del destroy drop purge wipe erase nuke terminate uninstall format truncate flushall flushdb
+        delete del destroy drop purge wipe erase nuke terminate downgrade uninstall format truncate flushall flushdb
         remove rm rmi
         unlink decommission shutdown poweroff powerdown reboot halt drain evict reset undefine unregister
         deregister zap
@@ -380,6 +380,8 @@ NETWORK = (
         iscsiadm --logoutall=*|--logout|-u|-U|-o=delete
         arping -U|-A
         request|commit|erase|configure @*
+        delete|undo|no|unset @*
+        commit|zeroize
         write erase|memory|network
         reload|reset @*
         ip -b|-batch|--batch
@@ -505,6 +507,7 @@ PACKAGES = (
         yum|dnf|microdnf|zypper|tdnf|urpme distro-sync|groupremove|dup|module|dist-upgrade|system-upgrade|re
         yum|dnf history undo|rollback|redo
         rpm -e|--erase|--nodeps|--force|--rebuilddb|--initdb
+        pacman --overwrite|--overwrite=*|--nodeps|-d
         pacman -R|--remove|-Rns|-Rs|-Syu|-Rdd|-Sc|-Scc
         apk del|fix
         snap remove|disable|revert
@@ -574,6 +577,13 @@ CONTAINERS = (
         virsh suspend|detach-disk|detach-device|vol-wipe|domblkerror|save|blockpull|blockcommit|qemu-monitor-command
         qemu-img resize --shrink
         xl|xm destroy|shutdown|reboot|pause
+        virsh setmem|setvcpus|setmaxmem|blkdeviotune|numatune|migrate|change-media
+        pvecm expected|delnode|add
+        vmrun stop|reset|suspend|deleteVM|revertToSnapshot|killProcessInGuest
+        esxcli @unmount|unload|remove|reset|set|poweroff|kill|delete|uninstall|disable
+        vim-cmd *maintenance*|*destroy*|*power*off*|*power*reset*|*shutdown*|*unregister*
+        crm node fence|standby|delete|clearstate
+        kubectl|oc|k proxy --address=0.0.0.0|--accept-hosts=*|--disable-filter
         calicoctl|cilium apply|create|replace|delete|patch
         pcs stonith|fence fence|confirm|delete
         stonith_admin|fence_node
@@ -743,12 +753,17 @@ CLOUD = (
         aws * authorize-*|put-role-*|put-user-*|change-*|replace-*
         aws * set-*-policy|set-security-*|set-subnets|set-identity*|set-alarm-state|set-stack*|set-repository-*
         aws autoscaling|ecs|rds|lambda|eks update-*|set-*|modify-* --desired-capacity=0|--desired-count=0|--min-size=0
-        aws * put-retention-policy
+        aws * put-retention-policy|put-function-concurrency|update-distribution|create-network-acl-*|create-route
         aws --no-verify-ssl * delete-*
         gcloud @delete|destroy|remove-iam-policy-binding|reset|stop
         gcloud @suspend|delete-instances|abandon|disable|rm
         gcloud @delete-*|remove-*|set-iam-policy|failover|undelete
         gcloud @purge|rollback|abandon-instances|add-iam-policy-binding|drain|revoke
+        gcloud compute|iam|container|sql @resize|set-iam-policy
+        gcloud compute firewall-rules create|update
+        gcloud iam service-accounts keys create
+        az @firewall-rule|nsg create|update|delete --start-ip-address|--access|--destination-port-ranges
+        az sql|postgres|mysql @firewall-rule
         gsutil rm|rb|mv|rsync|acl|iam|defacl|versioning|lifecycle
         gcloud storage rm|mv|buckets|rsync
         bq rm|cp|truncate|mk
@@ -820,6 +835,14 @@ DATABASES = (
         myisamchk -r|-o|-q|-f|-B|--recover|--force|--safe-recover|--quick|--backup|--unpack
         pg_ctl stop|kill|promote|restart|initdb|init
         pg_ctlcluster @stop|promote
+        pg_upgradecluster|pg_renamecluster|mysql_upgrade
+        pgbench -i|--initialize
+        pgbackrest expire|stanza-delete|restore|stop
+        barman|wal-g delete
+        manage.py|django-admin migrate * zero
+        drush site:install|si|sql-drop|sql-cli
+        rabbitmqctl set_policy|set_vhost_limits|set_user_limits|set_permissions|set_user_tags
+        kafka-topics* --config=*|--delete-config
         mysqladmin @drop|shutdown|kill|flush-*|password|stop-slave|reload|refresh|debug
         pg_restore -c|--clean|-C|--create
         vacuumdb -f|--full
@@ -1004,6 +1027,7 @@ SCHEDULES = (
         at|batch|atq|atrm -r|-d
         atrm
         at -r|-d
+        at|batch -f|--file
         systemd-tmpfiles --remove|--clean|--purge
         systemd-run --on-calendar|--on-active|--on-boot|--timer-property|--on-calendar=*|--on-active=*
         tmpwatch|tmpreaper|stmpclean
