@@ -255,6 +255,10 @@ def judge_sql(text: str) -> Finding:
     plain = re.sub(r"--[^\n]*", " ", plain)
     bare = re.sub(r"'(?:[^']|'')*'", "''", plain)
     worst = allow("databases.read")
+    if re.search(
+        r"\b(pg_authid|pg_shadow|rolpassword|authentication_string|mysql\.user|password_hash)\b", bare, re.IGNORECASE
+    ):
+        worst = ask("secrets.read", "A statement that prints passwords, if only their hashes.")
     for statement in bare.split(";"):
         finding = _statement(statement.strip())
         if finding.severity.rank > worst.severity.rank:

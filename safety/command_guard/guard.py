@@ -350,6 +350,8 @@ class _Judge:
         name, standard = _program_name(typed, invocation.env.cwd)
         if not standard and zone(typed, invocation.env.cwd) in (Zone.SCRATCH, Zone.DEVICE):
             yield refuse("code.scratch", f"`{shown(typed)}` lies where everybody may write. Put it in its place first.")
+        if standard and typed.startswith("/opt/") and name in _GENERIC_NAMES:
+            standard = False  # a team's own program that happens to be called like a known one
         if name == "service" and "/init.d/" in typed:
             argv = ("service", typed.rsplit("/", 1)[-1], *invocation.argv[1:])
             yield from self._named(reader, replace(invocation, argv=argv), name, standard=True)
@@ -378,7 +380,7 @@ class _Judge:
                 findings.append(
                     refuse("verbs.destructive", f"`{shown(name)} {shown(verb)}` sounds like something nobody can undo.")
                 )
-        findings += _said_anywhere(case)
+        findings += [*_said_anywhere(case), *_files_of_options(case)]
         yield from findings
         if name in _RUNS_CODE:
             for operand in case.arguments.operands[:4]:
@@ -1129,6 +1131,114 @@ def _said_anywhere(case: Case) -> list[Finding]:
     return found
 
 
+def _files_of_options(case: Case) -> Iterator[Finding]:
+    """Secrets that any program is pointed at, and files that an output option would write."""
+    if case.program in _NAMES_ONLY:
+        return
+    words = case.words[:80]
+    paths = [part for word in words for part in (word, word.partition("=")[2], word[2:] if word[:1] == "-" else "")]
+    yield from reading(case, [path for path in dict.fromkeys(paths) if path[:1] in ("/", "~", ".")])
+    for option, value in [*pairwise(words), *(word.partition("=")[::2] for word in words)]:
+        name = as_typed(option)
+        if value[:1] == "/" and (_WRITES.fullmatch(name) or re.search(r"(\A|[:,])(file|filename|path)\Z", name)):
+            found = writing(case, value, what="fills")
+            if found.severity is Severity.REFUSE:
+                yield found
+
+
+_WRITES = re.compile(
+    r"-o|-w|-O|-out|--out(put)?([-_]\w+)*|--log-?file|--LOG-FILE|--(dump|write)[\w-]*|--pidfile|--state"
+)
+_NAMES_ONLY = frozenset(
+    [
+        "ls",
+        "stat",
+        "test",
+        "[",
+        "echo",
+        "printf",
+        "chmod",
+        "chown",
+        "chgrp",
+        "touch",
+        "find",
+        "mkdir",
+        "namei",
+        "dirname",
+        "basename",
+        "readlink",
+        "realpath",
+        "logrotate",
+        "cd",
+        "getfacl",
+        "lsattr",
+        "du",
+        "sshd",
+        "ssh",
+        "ssh-add",
+        "history",
+        "grep-h",
+        "kubectl-h",
+        "mysql",
+        "psql",
+        "git",
+        "scp",
+        "rsync",
+        "visudo",
+        "nginx",
+        "id",
+        "rm",
+        "mv",
+        "ln",
+        "tar",
+        "cp",
+    ]
+)
+
+
+_GENERIC_NAMES = frozenset(
+    [
+        "reset",
+        "clear",
+        "sync",
+        "show",
+        "display",
+        "include",
+        "exclude",
+        "begin",
+        "section",
+        "utility",
+        "write",
+        "wall",
+        "info",
+        "help",
+        "test",
+        "look",
+        "units",
+        "size",
+        "services",
+        "top",
+        "w",
+        "id",
+        "last",
+        "host",
+        "file",
+        "stat",
+        "profile",
+        "status",
+        "sleep",
+        "watch",
+        "yes",
+        "free",
+        "time",
+        "date",
+        "report",
+        "check",
+        "info",
+        "service",
+        "env",
+    ]
+)
 _SCALED = frozenset(
     [
         "aws",
@@ -1233,7 +1343,8 @@ def _by_rules(case: Case) -> list[Finding]:
     ):
         _, reads, changes, _ = _tables()
         if any(matches(p, case.arguments, cautious=False) for t in (reads, changes) for _, p in t.about(case.program)):
-            return [allow("routine.known")]
+            # What prints secrets is a question although it only reads.
+            return [finding for finding in found if finding.rule == "secrets.read"] or [allow("routine.known")]
     return found
 
 

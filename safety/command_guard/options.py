@@ -107,7 +107,7 @@ VALUES = _values(
         --password-file
     scp: -P -i -o -F -l -c -S -J
     sftp: -P -i -o -F -b -c -S
-    ssh-keygen: -f -t -b -C -N -P -R -F -E
+    ssh-keygen: -D -f -t -b -C -N -P -R -F -E
     kill: -s -n -q --signal
     pkill: -s -u -U -g -G -P -t -F --signal --uid --euid --pgroup --parent
     pgrep: -s -u -U -g -G -P -t -F -d --uid --parent

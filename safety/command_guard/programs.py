@@ -1630,6 +1630,17 @@ def _supervised(case: Case) -> Iterator[Finding]:
             names, stops = operands, True
         else:
             yield ask("services.supervised", f"`{case.program}` changes a supervised service.")
+    if (
+        verb in ("start", "restart")
+        and case.program == "pm2"
+        and any("/" in name or name.endswith((".js", ".sh", ".py")) for name in names)
+    ):
+        unsafe = any(zone(name, case.cwd) in (Zone.SCRATCH, Zone.UNKNOWN) for name in names)
+        yield (
+            refuse("code.scratch", "It runs a file from where everybody may write.")
+            if unsafe
+            else ask("code.file", "It runs a file the guard cannot see.")
+        )
     if not stops:
         if verb in ("restart", "start", "reload", "status", "up", "hup", "cont") and case.program == "sv":
             yield allow("services.start")
@@ -1683,6 +1694,9 @@ def _kept(amount: int, fine: int, little: int) -> Finding:
 
 def _logrotate(case: Case) -> Iterator[Finding]:
     forced = case.arguments.has("-f", "--force")
+    state = case.arguments.value("-s", "--state", "-l", "--log")
+    if state is not None:
+        yield writing(case, state, what="fills")
     for path in case.arguments.operands:
         where = normalised(path, case.cwd)
         if re.fullmatch(r"/etc/logrotate\.d/[\w.@-]+", where):
@@ -1890,12 +1904,12 @@ EXAMINERS: dict[str, Examiner] = {
     "setfacl": _setfacl, "find": _find, "sed": _sed, "gsed": _sed, "tar": _tar, "gtar": _tar, "bsdtar": _tar, "rsync": _rsync,
     "unzip": _unpack, "zip": _unpack, "cpio": _unpack, "unrar": _unpack, "7z": _unpack, "7za": _unpack, "7zr": _unpack, "gzip": _compress, "gunzip": _compress, "bzip2": _compress,
     "xz": _compress, "zstd": _compress, "pigz": _compress, "cat": _cat, "head": _cat, "tail": _cat, "less": _cat, "more": _cat,
-    "grep": _cat, "strings": _cat, "base64": _cat, "xxd": _cat, "od": _cat, "cut": _cat, "sort": _output_option, "curl": _curl,
+    "grep": _cat, "strings": _cat, "base64": _cat,  "od": _cat, "cut": _cat, "sort": _output_option, "curl": _curl,
     "wget": _output_option, "pg_dump": _output_option, "mysqldump": _output_option, "pg_dumpall": _output_option, "nc": _network_out,
     "ncat": _network_out, "netcat": _network_out, "nc.openbsd": _network_out, "nc.traditional": _network_out, "socat": _network_out,
     "telnet": _network_out, "tcpdump": _tcpdump, **dict.fromkeys(("mail", "mailx", "mutt", "s-nail", "sendmail"), _mail), "apt": _packages, "apt-get": _packages, "aptitude": _packages, "yum": _packages, "dnf": _packages, "microdnf": _packages, "zypper": _packages, "apk": _packages, "rpm": _exec_free, "dpkg": _exec_free, "pip": _exec_free, "pip3": _exec_free, "openssl": _network_out, "systemctl": _systemctl, "service": _service, "rc-service": _service,
     "invoke-rc.d": _service, "sv": _supervised, "supervisorctl": _supervised, "monit": _supervised, "pm2": _supervised, "circusctl": _supervised, "svc": _supervised, "s6-svc": _supervised, "initctl": _systemctl, "renice": _renice, "taskset": _running, "chrt": _running, "ionice": _running, "kill": _kill, "pkill": _pkill, "killall": _pkill, "skill": _pkill, "fuser": _fuser, "crontab": _crontab,
     "cd": _cd, "pushd": _cd, "popd": _cd, "hostname": _hostname, "date": _date, "test": _test, "[": _test, "let": _test, "printf": _test,
-    "read": _test, "declare": _test, "unset": _test, "typeset": _test, "local": _test, "uniq": _uniq, "journalctl": _journalctl, "logrotate": _logrotate, "mount": _mount, "umount": _umount, "rename": _rename, "prename": _rename, "perl-rename": _rename, "mmv": _rename, "gio": _gio, "mongodump": _dump, "pg_basebackup": _dump, "xtrabackup": _dump, "mariabackup": _dump, "influxd": _dump, "etcdctl": _etcdctl, "dpkg-deb": _dpkg_deb, "vtysh": _network_gear, "birdc": _network_gear, "gobgp": _network_gear, "cli": _network_gear, "clish": _network_gear, "fs_cli": _network_gear, "strace": _strace, "ltrace": _strace, "bpftrace": _bpftrace, "gdb": _gdb, "sar": _output_file, "iconv": _output_file, "tree": _output_file, "shuf": _output_file, "ncdu": _output_file, "dmidecode": _output_file, "ss": _output_file, "scp": _scp, "split": _split, "csplit": _split,
+    "read": _test, "declare": _test, "unset": _test, "typeset": _test, "local": _test, "uniq": _uniq, "xxd": _uniq, "journalctl": _journalctl, "logrotate": _logrotate, "mount": _mount, "umount": _umount, "rename": _rename, "prename": _rename, "perl-rename": _rename, "mmv": _rename, "gio": _gio, "mongodump": _dump, "pg_basebackup": _dump, "xtrabackup": _dump, "mariabackup": _dump, "influxd": _dump, "etcdctl": _etcdctl, "dpkg-deb": _dpkg_deb, "vtysh": _network_gear, "birdc": _network_gear, "gobgp": _network_gear, "cli": _network_gear, "clish": _network_gear, "fs_cli": _network_gear, "strace": _strace, "ltrace": _strace, "bpftrace": _bpftrace, "gdb": _gdb, "sar": _output_file, "iconv": _output_file, "tree": _output_file, "shuf": _output_file, "ncdu": _output_file, "dmidecode": _output_file, "ss": _output_file, "scp": _scp, "split": _split, "csplit": _split,
 }  # fmt: skip
 """Who looks at which program."""

@@ -19,17 +19,19 @@ READ_ONLY = rows(
     umask|ulimit|jobs|history|shopt|dirs|fc !-c|-d|-w|-s|-e
     # files
     ls|ll|dir|vdir|stat|wc|head|tail|cat|tac
-    nl|od|hexdump|strings|file|realpath|readlink|basename|dirname|namei|pathchk
+    nl|od|hexdump|strings|realpath|readlink|basename|dirname|namei|pathchk
     md5sum|sha1sum|sha224sum|sha256sum|sha384sum|sha512sum|b2sum|cksum
     sum|crc32|cmp|comm|diff|diff3|sdiff|colordiff
     grep|egrep|fgrep|zgrep|zegrep|zfgrep|bzgrep|xzgrep|zstdgrep|pcregrep|ugrep|ack|look
     rg !--pre
-    zcat|bzcat|xzcat|zstdcat|lz4cat|gzcat|zless|zmore|less|more|bat|most
+    zcat|bzcat|xzcat|zstdcat|lz4cat|gzcat|zless|zmore|less|more|most
     cut|tr|paste|join|fold|fmt|expand|unexpand
     rev|column|pr|tsort|numfmt|seq|factor|expr|bc
     dc|jq|csvcut|csvlook|ts|cal|ncal|units
     json_pp|jsonlint|datamash|gron|wdiff|nproc|arch|locale|zdump
     uniq
+    bat|batcat !--pager|--pager=*|cache
+    file !-C|--compile
     shuf|iconv|aspell !-o|--output|-a|-c
     sort !-o|--output|--compress-program
     xxd !-r
@@ -55,13 +57,13 @@ READ_ONLY = rows(
     unrar l|lb|v|t
     # processes and the host
     ps|pstree|pgrep|pidof|top|htop|atop|btop
-    glances|uptime|w|who|whoami|id|groups|users|logname
+    uptime|w|who|whoami|id|groups|users|logname
     tty|last|lastb|lslogins|finger|pinky|getent|lastlog|tload
-    slabtop|iotop|iftop|nethogs|nload|bmon|vnstat|dstat|dool
+    slabtop|iotop|iftop|nethogs|nload|bmon|dstat|dool
     free|vmstat|mpstat|iostat|pidstat|sar|sadf|nfsstat
     nfsiostat|cifsiostat|numastat|lscpu|lspci|lsusb|lsmem|lsmod|lsipc
     lsns|lsscsi|lshw|lsdev|modinfo|dmidecode|biosdecode|inxi|hwinfo
-    sensors|acpi|turbostat|ipcs|prtstat|pmap|pwdx|lsfd|systool
+    sensors|acpi|ipcs|prtstat|pmap|pwdx|lsfd|systool
     uname|hostid|lsb_release|screenfetch|neofetch|runlevel|getconf|printenv|nvidia-smi
     rocm-smi|lslocks|lsns|cgls
     systemd-cgls|systemd-cgtop|systemd-analyze|systemd-detect-virt|systemd-path
@@ -82,6 +84,7 @@ READ_ONLY = rows(
     getenforce|sestatus|aa-status|apparmor_status|getsebool|seinfo|sesearch|matchpathcon
     journalctl !--vacuum-*|--rotate|--flush|--sync|--relinquish-var \
         !--smart-relinquish-var|--setup-keys|--update-catalog !--cursor-file|--cursor-file=*
+    glances !-w|-s|--export|--webserver|--server
     man !-P|--pager|-H|--html
     coredumpctl list|info|''
     timedatectl status|show|list-timezones|timesync-status|show-timesync
@@ -197,17 +200,21 @@ READ_ONLY = rows(
     openstack * list|show
     openstack * * list|show
     openstack catalog|token|versions|quota list|show
-    perf top|list|report|script|annotate|diff|buildid-list|version|bench
+    perf script !-s|--script|-g|--gen-script
+    perf top|list|report|annotate|diff|buildid-list|version|bench
     numactl -H|--hardware|-s|--show
     jmap|jinfo|jhsdb|jfr|jdeps -heap|-histo|-histo:live|-flags|-sysprops|-clstats|-finalizerinfo
     jmap -dump:*
-    jcmd * Thread.*|GC.class_*|GC.heap_*|VM.*|JFR.*|Compiler.*|PerfCounter.*|help
+    jcmd * Thread.*|GC.class_*|GC.heap_*|VM.version|VM.flags|VM.uptime|VM.system_properties|VM.command_line|VM.native_memory|VM.info|JFR.*|Compiler.*|PerfCounter.*|help
     py-spy|rbspy|phpspy|pyflame|austin|memray dump|top|record|snapshot|stats
     gcore
     *-bpfcc|*.bt|execsnoop|opensnoop|biolatency|biosnoop|tcpconnect|tcplife|tcptop|runqlat|profile|offcputime
-    funccount|trace-cmd|funclatency|ext4slower|xfsslower
+    trace-cmd report|list|stat
+    funccount|funclatency|ext4slower|xfsslower
     cachestat|cachetop|filetop|tcpretrans|tcpaccept|gethostlatency
-    multitail|lnav|goaccess|angle-grinder|agrind|fx|jless|visidata|vd|mlr|csvstat|csvgrep|csvsort|xsv|q|datamash !-o
+    multitail !-l|-L|-r|-R|-ex|-e
+    lnav !-c|-f|-e|-n|-x
+    goaccess|angle-grinder|agrind|fx|jless|csvstat|csvgrep|csvsort|xsv|datamash !-o
     screen -l
     tmux ls|list-sessions|list-windows|list-panes|info|show-options|capture-pane|has-session
     run-parts --test|--list
@@ -226,7 +233,7 @@ READ_ONLY = rows(
     mvn|gradle|go|cargo|rustc|javac|gcc|make|cmake|dotnet -v|-V|--version|version|-version|env|--info
     java -jar @*--help|*--version
     perf stat
-    smem|smemstat|ps_mem|cpuid|turbostat --version|-t|-k|-p|''
+    smem|smemstat|ps_mem|cpuid --version|-t|-k|-p|''
     doveconf|postmulti|postalias|doveadm -n|-q|-l|who
     exiqgrep|exinext|exiwhat|qshape|mailstats|pflogsumm !-D|-x
     ansible-vault view
@@ -310,7 +317,7 @@ READ_ONLY = rows(
     http|https|xh GET|HEAD
     httping|grpc_health_probe
     ssh-keyscan
-    ssh-keygen -l|-F !-R
+    ssh-keygen -l|-F !-R|-D
     ssh-add -l|-L
     sshd -t|-T
     ssh -V|-G
@@ -408,7 +415,7 @@ READ_ONLY = rows(
     kubeadm version
     terraform|tofu|terragrunt plan !-destroy
     terraform|tofu fmt -check
-    terraform|tofu get|test|metadata
+    terraform|tofu get|metadata
     kubectx|kubens ''
     vault token lookup
     vault kv|secrets|auth|policy|audit list
@@ -668,7 +675,7 @@ READ_ONLY = rows(
     lldpcli show
     mtr|nping|paris-traceroute|dublin-traceroute
     nmap !--script|--script=*|-oN|-oX|-oG|-oA|-iL
-    tshark !-w|-F
+    tshark !-w|-F|-X
     iperf|iperf3|qperf -c|--client !-s|--server
     dnsmasq --test|--version
     keepalived -v|-t|--config-test|--version
@@ -796,7 +803,7 @@ ROUTINE = rows(
     wp cache|core|plugin|option|cron flush|version|list|get|is-installed|event|status
     artisan cache:clear|config:cache|config:clear|route:cache
     artisan route:clear|view:clear|view:cache|optimize
-    artisan optimize:clear|queue:restart|up|down
+    artisan optimize:clear|queue:restart|up
     artisan schedule:run|queue:retry|event:cache|horizon:terminate|horizon:status
     rails|rake assets:precompile|cache:clear|tmp:clear|tmp:cache:clear
     manage.py collectstatic|clearsessions|clear_cache

@@ -457,6 +457,9 @@ USERS = (
         usermod|groupmod|useradd|adduser|addgroup|groupadd|lchage|luseradd|luserdel|lusermod
         chage !-l|--list
         ssh-copy-id
+        ssh-keygen|ssh-add|ssh -D=*.so*|-I=*.so*
+        nvidia-smi -r|--gpu-reset|-pl|--power-limit|-pm|-lgc|-ac|-mig|-e|--power-limit=*|--gpu-reset=*
+        vnstat --remove|--delete|--rename
         ssh-keygen -R|-f|-A|-t|-p !-l|-F|-y
         ssh-add -D|-d
         pam_tally2|faillog -r|--reset
@@ -813,6 +816,23 @@ CLOUD = (
         """,
     ),
     _ask(
+        "secrets.read",
+        "prints passwords or keys",
+        """
+        aws secretsmanager get-secret-value|batch-get-secret-value
+        aws ssm get-parameter*|get-parameters* --with-decryption
+        gcloud secrets versions access
+        az keyvault secret show|download
+        kubectl|oc|k get secret|secrets|secret/* -o=yaml|-o=json|--output=yaml|--output=json
+        kubectl|oc|k config view --raw
+        vault kv get
+        vault read|unwrap
+        redis-cli @requirepass|masterauth
+        gh auth token
+        docker|podman secret inspect
+        """,
+    ),
+    _ask(
         "cloud.change",
         "changes something in the cloud",
         """
@@ -963,7 +983,7 @@ GIT = (
         git -c=alias.*|-c=core.fsmonitor*|-c=core.editor*
         git -c=diff.external*|--exec-path=*|-c=protocol.*
         git -c=credential.*|-c=core.hooksPath*|-c=core.askpass*|-c=sequence.editor*
-        git clone @ext::*
+        git clone|fetch|pull|ls-remote|remote @ext::*
         git config @alias.*|core.pager|core.sshcommand|core.sshCommand|core.fsmonitor|core.hooksPath|core.editor
         git config @diff.external|credential.*|filter.*|core.askpass|sequence.editor|include.path|core.gitproxy
         scp|sftp -S|-D

@@ -74,7 +74,7 @@ WRAPPERS: dict[str, Wrapper] = {
     "setarch": Wrapper(skip=1), "linux32": _PLAIN, "linux64": _PLAIN, "i386": _PLAIN, "x86_64": _PLAIN, "catchsegv": _PLAIN, "rlwrap": _PLAIN, "dbus-run-session": _PLAIN,
     "xvfb-run": _PLAIN, "aa-exec": Wrapper(takes="-p -n"), "runcon": Wrapper(takes="-u -r -t -l"), "cgexec": Wrapper(takes="-g"),
     "faketime": Wrapper(skip=1), "torify": _PLAIN, "torsocks": _PLAIN, "proxychains": _PLAIN, "proxychains4": _PLAIN, "tsocks": _PLAIN, "scl": Wrapper(skip=1), "trickle": Wrapper(takes="-u -d"),
-    "cpulimit": Wrapper(takes="-l -p -e --limit"), "valgrind": _PLAIN, "daemonize": Wrapper(takes="-p -l -o -e -c -u"), "daemon": _PLAIN,
+    "cpulimit": Wrapper(takes="-l -p -e --limit"), "turbostat": Wrapper(takes="-i -n -o -s -c --interval --out --show --num_iterations"), "valgrind": _PLAIN, "daemonize": Wrapper(takes="-p -l -o -e -c -u"), "daemon": _PLAIN,
     "dumb-init": _PLAIN, "tini": _PLAIN, "retry": Wrapper(takes="-t -d"), "chronic": _PLAIN, "sg": Wrapper(skip=1), "capsh": Wrapper(), "busybox": _PLAIN,
     "toybox": _PLAIN, "ld.so": _PLAIN, "coproc": _PLAIN, "noglob": _PLAIN, "nocorrect": _PLAIN, "viddy": _PLAIN, "hyperfine": _PLAIN, "logsave": Wrapper(skip=1),
     "sshpass": Wrapper(takes="-p -f -d -P"), "cronitor": _PLAIN, "dsh": Wrapper(takes="-g -m"), "xargs": Wrapper(takes="-n -I -P -L -d -a -s -E --max-args --max-procs --arg-file --delimiter --max-lines --max-chars"),
@@ -530,7 +530,7 @@ def _alias(argv: Argv) -> list[Inner]:
 
 
 SPECIAL: dict[str, Callable[[Argv], list[Inner]]] = {
-    **dict.fromkeys(_RUNNERS, _runner), "npx": _npx, "certbot": _hooks, "sudoedit": _edited,  "gdb": _debugged, "lldb": _debugged, "bunx": _npx, "pnpx": _npx, "uvx": _npx, "perf": _perf,
+    **dict.fromkeys(_RUNNERS, _runner), "npx": _npx, "certbot": _hooks, "sudoedit": _edited,  "gdb": _debugged, "lldb": _debugged, "bunx": _npx, "pnpx": _npx, "uvx": _npx, "perf": _perf, "py-spy": _dashes, "rbspy": _dashes,
     "env": _env, "sudo": _sudo, "su": _su, "runuser": _su, "ssh": _ssh, "eval": _joined(""), "docker": _container, "podman": _container,
     "nerdctl": _container, "docker-compose": _container, "podman-compose": _container, "crictl": _container, "kubectl": _kubectl, "oc": _kubectl, "k": _kubectl,
     "lxc-attach": _dashes, "machinectl": _dashes, "nomad": _runner, "aws": _aws_run, "microk8s": _dashes,
