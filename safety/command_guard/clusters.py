@@ -100,12 +100,15 @@ _SMALL = re.compile(r"(pods?|po|jobs?|replicasets?|rs)(/[\w.-]+)?")
 _MANIFEST = re.compile(
     r"privileged:\s*true|hostPath|hostNetwork:\s*true|hostPID:\s*true|cluster-admin|replicas:\s*0|"
     r"kind:\s*(NetworkPolicy|ClusterRole|ClusterRoleBinding|ValidatingWebhook\w*|MutatingWebhook\w*|PersistentVolume|"
-    r"CustomResourceDefinition|PodDisruptionBudget|ResourceQuota|LimitRange|APIService|CertificateSigningRequest|Node)\b",
+    r"CustomResourceDefinition|PodDisruptionBudget|ResourceQuota|LimitRange|APIService|"
+    r"CertificateSigningRequest|Node)\b",
     re.IGNORECASE,
 )
 _PATCH = re.compile(
-    r"finalizers|\"?replicas\"?:\s*0|\"op\":\s*\"(remove|replace)\"|unschedulable|\$patch|hostPath|privileged|hostNetwork|"
-    r"\"(data|stringData|spec|subsets|selector|rules|subjects|users)\":\s*null|NoExecute|NoSchedule|reclaimPolicy|\"drain\"",
+    r"finalizers|\"?replicas\"?:\s*0|\"op\":\s*\"(remove|replace)\"|unschedulable|\$patch|hostPath|"
+    r"privileged|hostNetwork|"
+    r"\"(data|stringData|spec|subsets|selector|rules|subjects|users)\":\s*null|NoExecute|NoSchedule|"
+    r"reclaimPolicy|\"drain\"",
     re.IGNORECASE,
 )
 

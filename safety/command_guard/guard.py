@@ -5,7 +5,6 @@ team's rules, the examiners of `programs`, the tables of `rules` and, if nothing
 The strictest finding is the answer. What cannot be understood is refused; a program nobody knows needs approval.
 """
 
-# ruff: noqa: E501
 # Reasons stay whole sentences, tables whole rows.
 
 import re
@@ -21,6 +20,7 @@ from safety.command_guard.clusters import EXAMINERS as CLUSTER_EXAMINERS
 from safety.command_guard.code import Language
 from safety.command_guard.paths import Zone, normalised, zone
 from safety.command_guard.patterns import matches, programs, takes_subcommand
+from safety.command_guard.places import names
 from safety.command_guard.policy import DEFAULT_POLICY, GuardPolicy
 from safety.command_guard.programs import ENDLESS, EXAMINERS, Case, reading, writing
 from safety.command_guard.routine import READ_ONLY, ROUTINE
@@ -58,66 +58,94 @@ _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
 _BIN = re.compile(
-    r"/(usr/)?(local/)?s?bin|/usr/lib(exec)?(/\S*)?|/snap/bin|/opt/\S+/s?bin|/usr/games|/usr/local/\S+/s?bin|/lib(64)?|/usr/lib64"
+    r"/(usr/)?(local/)?s?bin|/usr/lib(exec)?(/\S*)?|/snap/bin|/opt/\S+/s?bin|/usr/games|"
+    r"/usr/local/\S+/s?bin|/lib(64)?|/usr/lib64"
 )
 _NETWORK = frozenset(
-    [
-        "curl",
-        "wget",
-        "fetch",
-        "nc",
-        "ncat",
-        "netcat",
-        "socat",
-        "aria2c",
-        "lynx",
-        "w3m",
-        "links",
-        "http",
-        "https",
-        "xh",
-        "ftp",
-        "tftp",
-        "scp",
-        "ssh",
-        "dig",
-        "openssl",
-        "telnet",
-        "nslookup",
-        "host",
-    ]
+    names(
+        """
+    curl wget fetch nc ncat netcat socat aria2c lynx w3m links http https xh ftp tftp scp ssh dig openssl
+    telnet nslookup host
+    """
+    )
 )
 _DECODERS = frozenset(
-    [
-        "base64",
-        "base32",
-        "basenc",
-        "xxd",
-        "openssl",
-        "gpg",
-        "uudecode",
-        "rev",
-        "tr",
-        "gunzip",
-        "zcat",
-        "gzip",
-        "bzcat",
-        "xzcat",
-        "od",
-        "hexdump",
-    ]
+    names(
+        """
+    base64 base32 basenc xxd openssl gpg uudecode rev tr gunzip zcat gzip bzcat xzcat od hexdump
+    """
+    )
 )
 
 LANGUAGES: dict[str, tuple[Language, tuple[str, ...]]] = {
-    "python": (code.PYTHON, ("-c",)), "pypy": (code.PYTHON, ("-c",)), "ipython": (code.PYTHON, ("-c",)), "perl": (code.PERL, ("-e", "-E")),
-    "ruby": (code.RUBY, ("-e",)), "jruby": (code.RUBY, ("-e",)), "node": (code.NODE, ("-e", "-p", "--eval", "--print", "-pe")), "nodejs": (code.NODE, ("-e", "-p", "--eval", "--print", "-pe")),
-    "deno": (code.NODE, ("eval",)), "bun": (code.NODE, ("-e", "--eval")), "php": (code.PHP, ("-r", "-B", "-R", "-E")), "lua": (code.LUA, ("-e",)), "luajit": (code.LUA, ("-e",)), "tclsh": (code.TCL, ("-c",)), "expect": (code.TCL, ("-c",)),
-}  # fmt: skip
+    "python": (code.PYTHON, ("-c",)),
+    "pypy": (code.PYTHON, ("-c",)),
+    "ipython": (code.PYTHON, ("-c",)),
+    "perl": (code.PERL, ("-e", "-E")),
+    "ruby": (code.RUBY, ("-e",)),
+    "jruby": (code.RUBY, ("-e",)),
+    "node": (code.NODE, ("-e", "-p", "--eval", "--print", "-pe")),
+    "nodejs": (code.NODE, ("-e", "-p", "--eval", "--print", "-pe")),
+    "deno": (code.NODE, ("eval",)),
+    "bun": (code.NODE, ("-e", "--eval")),
+    "php": (code.PHP, ("-r", "-B", "-R", "-E")),
+    "lua": (code.LUA, ("-e",)),
+    "luajit": (code.LUA, ("-e",)),
+    "tclsh": (code.TCL, ("-c",)),
+    "expect": (code.TCL, ("-c",)),
+}
 """Interpreters, and the options after which code stands."""
 
 _AWKS = frozenset({"awk", "gawk", "mawk", "nawk", "original-awk"})
-_EDITORS = frozenset(["vi", "vim", "nvim", "view", "ex", "ed", "red", "emacs", "nano", "pico", "joe", "mcedit", "rvim", "vimdiff", "less", "more", "man", "info", "ftp", "lldb", "dc", "bc", "irb", "iex", "ghci", "scala", "groovy", "jshell", "R", "Rscript", "julia", "octave", "gnuplot", "m4", "guile", "racket", "sbcl", "clisp", "erl", "elixir", "swift", "kotlin", "dotnet", "go", "rustc", "gcc", "cc", "make", "cmake", "gmake", "ninja", "ant", "mvn", "gradle", "rake", "scons", "just", "task", "csc", "tcc", "xcodebuild"])  # fmt: skip
-_SQL = {"psql": ("-c", "--command"), "mysql": ("-e", "--execute"), "mariadb": ("-e", "--execute"), "clickhouse-client": ("-q", "--query"), "cqlsh": ("-e", "--execute"), "sqlcmd": ("-Q", "-q"), "duckdb": ("-c",), "cockroach": ("-e", "--execute"), "pgcli": ("-c",), "mycli": ("-e",), "isql": (), "vsql": ("-c",), "trino": ("--execute",), "presto": ("--execute",), "snowsql": ("-q",), "hive": ("-e",), "impala-shell": ("-q",), "beeline": ("-e",), "influx": ("-execute", "--execute"), "spark-sql": ("-e",), "sqlplus": (), "rman": (), "db2": (), "hbase": (), "bteq": (), "mclient": ("-s",), "osql": ("-Q", "-q"), "usql": ("-c",), "litecli": ("-e",), "mssql-cli": ("-Q",), "q": (), "yugabyte": (), "ysqlsh": ("-c",), "ycqlsh": ("-e",), "taos": ("-s",), "ksql": ("-e",), "drill-localhost": ()}  # fmt: skip
+_EDITORS = frozenset(
+    names(
+        """
+    vi vim nvim view ex ed red emacs nano pico joe mcedit rvim vimdiff less more man info ftp lldb dc bc irb
+    iex ghci scala groovy jshell R Rscript julia octave gnuplot m4 guile racket sbcl clisp erl elixir swift
+    kotlin dotnet go rustc gcc cc make cmake gmake ninja ant mvn gradle rake scons just task csc tcc
+    xcodebuild
+    """
+    )
+)
+_SQL = {
+    "psql": ("-c", "--command"),
+    "mysql": ("-e", "--execute"),
+    "mariadb": ("-e", "--execute"),
+    "clickhouse-client": ("-q", "--query"),
+    "cqlsh": ("-e", "--execute"),
+    "sqlcmd": ("-Q", "-q"),
+    "duckdb": ("-c",),
+    "cockroach": ("-e", "--execute"),
+    "pgcli": ("-c",),
+    "mycli": ("-e",),
+    "isql": (),
+    "vsql": ("-c",),
+    "trino": ("--execute",),
+    "presto": ("--execute",),
+    "snowsql": ("-q",),
+    "hive": ("-e",),
+    "impala-shell": ("-q",),
+    "beeline": ("-e",),
+    "influx": ("-execute", "--execute"),
+    "spark-sql": ("-e",),
+    "sqlplus": (),
+    "rman": (),
+    "db2": (),
+    "hbase": (),
+    "bteq": (),
+    "mclient": ("-s",),
+    "osql": ("-Q", "-q"),
+    "usql": ("-c",),
+    "litecli": ("-e",),
+    "mssql-cli": ("-Q",),
+    "q": (),
+    "yugabyte": (),
+    "ysqlsh": ("-c",),
+    "ycqlsh": ("-e",),
+    "taos": ("-s",),
+    "ksql": ("-e",),
+    "drill-localhost": (),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +222,7 @@ class CommandGuard:
         if door is not None:
             return _judgement(command, [door])
         if _HIDDEN_START.search(command):
-            said = "A line starts with a backslash, and what follows would not be read as the shell reads it. Leave it out."
+            said = "A line starts with a backslash, and what follows would be read in two ways. Leave that out."
             return _judgement(command, [refuse("guard.hidden-start", said)])
         reader = ShellReader(judge)
         try:
@@ -431,7 +459,7 @@ class _Judge:
         )
 
     def _may_mean_harm(self, case: Case, spoken: list[Finding]) -> bool:
-        """Whether a destructive verb among its words is a sub-command: not in the text, the names or the help it reads."""
+        """Whether a destructive verb among its words is a sub-command: not text, names or help that it reads."""
         if any(f.rule in ("packages.install", "routine.dry-run") for f in spoken) or _asks_for_help(case):
             return False
         if {"can-i", "help", "explain", "man", "plan"} & {as_typed(o) for o in case.arguments.operands[:2]}:
@@ -471,7 +499,8 @@ class _Judge:
         for operand in invocation.argv[1:12]:
             typed = as_typed(operand).rpartition("=")[2]
             if re.match(
-                r"/dev/(sd|hd|vd|xvd|nvme|mmcblk|md|dm-|mapper/|disk/|loop|nbd|sg|mtd|zd|ram|rbd|bcache|drbd|ada|da\d|[\w-]*vg[\w-]*/)",
+                r"/dev/(sd|hd|vd|xvd|nvme|mmcblk|md|dm-|mapper/|disk/|loop|nbd|sg|mtd|zd|ram|rbd|bcache|drbd|ada|"
+                r"da\d|[\w-]*vg[\w-]*/)",
                 typed,
             ):
                 yield refuse(
@@ -901,7 +930,11 @@ _EMPTY_HANDED = frozenset([":", "true", "false", "echo", "printf", "cat", "cd", 
 
 
 _QUIET_SOURCES = frozenset(
-    ["<", "<<", "<<<", "?", "echo", "printf", "yes", "seq", "ls", "find", "grep", "cut", "sort", "awk", "sed", "head"]
+    names(
+        """
+    < << <<< ? echo printf yes seq ls find grep cut sort awk sed head
+    """
+    )
 )
 
 
@@ -946,78 +979,15 @@ _ANSWERING = CLUSTER_EXAMINERS.keys() | {
 }
 """Programs whose examiner answers better than the tables that ask."""
 _RUNS_CODE = frozenset(
-    [
-        "go",
-        "npx",
-        "bunx",
-        "pnpx",
-        "uvx",
-        "pipx",
-        "deno",
-        "bun",
-        "node",
-        "python",
-        "python3",
-        "perl",
-        "ruby",
-        "php",
-        "npm",
-        "yarn",
-        "pnpm",
-        "cargo",
-        "gem",
-        "bundle",
-        "helm",
-        "kubectl",
-        "oc",
-        "k",
-        "docker",
-        "podman",
-        "ansible-pull",
-        "ansible-galaxy",
-        "terraform",
-        "tofu",
-        "pulumi",
-        "curl-sh",
-        "bash",
-        "sh",
-        "source",
-        "rscript",
-        "nix",
-        "nix-shell",
-        "nix-run",
-        "brew",
-        "snap",
-        "flatpak",
-        "rpm",
-        "dpkg",
-        "yum",
-        "dnf",
-        "apt",
-        "apt-get",
-        "zypper",
-        "apk",
-        "pip",
-        "pip3",
-        "conda",
-        "composer",
-        "luarocks",
-        "cpan",
-        "cpanm",
-        "opam",
-        "stack",
-        "vagrant",
-        "packer",
-        "chef-client",
-        "puppet",
-        "salt-call",
-        "jshell",
-        "java",
-        "insmod",
-        "modprobe",
-        "helmfile",
-        "kustomize",
-    ]
+    names(
+        """
+    go npx bunx pnpx uvx pipx deno bun node python python3 perl ruby php npm yarn pnpm cargo gem bundle helm
+    kubectl oc k docker podman ansible-pull ansible-galaxy terraform tofu pulumi curl-sh bash sh source
+    rscript nix nix-shell nix-run brew snap flatpak rpm dpkg yum dnf apt apt-get zypper apk pip pip3 conda
+    composer luarocks cpan cpanm opam stack vagrant packer chef-client puppet salt-call jshell java insmod
+    modprobe helmfile kustomize
+    """
+    )
 )
 """Programs that run or install what they are pointed at."""
 _FOREIGN = re.compile(
@@ -1026,7 +996,108 @@ _FOREIGN = re.compile(
 )
 _MAY_HIDE = ("guard.unknown-program", "code.editor", "containers.change", "code.module", "cloud.change", "code.file")
 _QUOTED = re.compile(r"\"([^\"\\]{3,200})\"|'([^'\\]{3,200})'|`([^`]{3,200})`|\((\w[^()\"']{3,200})\)")
-_DELEGATED = SHELLS | frozenset(["rm", "dd", "mkfs", "mkfs.ext4", "mkfs.xfs", "shred", "wipefs", "shutdown", "reboot", "poweroff", "halt", "init", "telinit", "chmod", "chown", "mv", "cp", "find", "kill", "pkill", "killall", "systemctl", "iptables", "userdel", "passwd", "docker", "kubectl", "git", "sudo", "env", "xargs", "eval", "nc", "curl", "wget", "python", "python3", "perl", "ruby", "truncate", "fdisk", "parted", "crontab", "tee", "ip", "ufw", "apt", "apt-get", "yum", "dnf", "service", "usermod", "groupdel", "deluser", "lvremove", "vgremove", "zpool", "zfs", "mdadm", "blkdiscard", "umount", "swapoff", "modprobe", "rmmod", "sysctl", "setenforce", "iptables-restore", "nft", "nmcli", "ifdown", "ifconfig", "route", "killall5", "dropdb", "psql", "mysql", "redis-cli", "mongosh", "helm", "terraform", "aws", "gcloud", "virsh", "chattr", "setfacl", "history", "journalctl", "rsync", "mkfs.btrfs", "mkswap", "kexec", "grub-install", "dpkg", "rpm", "nohup", "timeout", "chroot", "nsenter"])  # fmt: skip
+_DELEGATED = SHELLS | frozenset(
+    [
+        "rm",
+        "dd",
+        "mkfs",
+        "mkfs.ext4",
+        "mkfs.xfs",
+        "shred",
+        "wipefs",
+        "shutdown",
+        "reboot",
+        "poweroff",
+        "halt",
+        "init",
+        "telinit",
+        "chmod",
+        "chown",
+        "mv",
+        "cp",
+        "find",
+        "kill",
+        "pkill",
+        "killall",
+        "systemctl",
+        "iptables",
+        "userdel",
+        "passwd",
+        "docker",
+        "kubectl",
+        "git",
+        "sudo",
+        "env",
+        "xargs",
+        "eval",
+        "nc",
+        "curl",
+        "wget",
+        "python",
+        "python3",
+        "perl",
+        "ruby",
+        "truncate",
+        "fdisk",
+        "parted",
+        "crontab",
+        "tee",
+        "ip",
+        "ufw",
+        "apt",
+        "apt-get",
+        "yum",
+        "dnf",
+        "service",
+        "usermod",
+        "groupdel",
+        "deluser",
+        "lvremove",
+        "vgremove",
+        "zpool",
+        "zfs",
+        "mdadm",
+        "blkdiscard",
+        "umount",
+        "swapoff",
+        "modprobe",
+        "rmmod",
+        "sysctl",
+        "setenforce",
+        "iptables-restore",
+        "nft",
+        "nmcli",
+        "ifdown",
+        "ifconfig",
+        "route",
+        "killall5",
+        "dropdb",
+        "psql",
+        "mysql",
+        "redis-cli",
+        "mongosh",
+        "helm",
+        "terraform",
+        "aws",
+        "gcloud",
+        "virsh",
+        "chattr",
+        "setfacl",
+        "history",
+        "journalctl",
+        "rsync",
+        "mkfs.btrfs",
+        "mkswap",
+        "kexec",
+        "grub-install",
+        "dpkg",
+        "rpm",
+        "nohup",
+        "timeout",
+        "chroot",
+        "nsenter",
+    ]
+)
 
 
 def _program_name(typed: str, cwd: str | None) -> tuple[str, bool]:
@@ -1104,12 +1175,16 @@ def _dry(case: Case) -> bool:
 
 
 _ZERO = re.compile(
-    r"--?[\w-]*(size|capacity|count|replicas|nodes|instances|concurren\w*|retention[\w-]*|scale)[\w-]*=0|(min|desired|max)Size=0|replicas[=:]0",
+    r"--?[\w-]*(size|capacity|count|replicas|nodes|instances|concurren\w*|retention[\w-]*|"
+    r"scale)[\w-]*=0|(min|desired|max)Size=0|replicas[=:]0",
     re.IGNORECASE,
 )
 _UNPROTECTED = re.compile(
-    r"--(no-backup|disabled|no-deletion-protection\S*|deletion-protection=false|skip-final-snapshot|force-reset|force-new-cluster|"
-    r"allowerasing|yes-i-really\S*|i-know-what\S*|yes-i-know\S*|no-deletion-protection-enabled|nodeps|skip-grant-tables|initialize\S*|no-preserve-root|overrides=.*host(PID|Network|IPC).*|remove-all-storage)",
+    r"--(no-backup|disabled|no-deletion-protection\S*|deletion-protection=false|skip-final-snapshot|"
+    r"force-reset|force-new-cluster|"
+    r"allowerasing|yes-i-really\S*|i-know-what\S*|yes-i-know\S*|no-deletion-protection-enabled|nodeps|"
+    r"skip-grant-tables|initialize\S*|no-preserve-root|overrides=.*host(PID|Network|IPC).*|"
+    r"remove-all-storage)",
     re.IGNORECASE | re.DOTALL,
 )
 _MINER = re.compile(r"xmrig|minerd|stratum\+|cryptonight|kdevtmpfsi|nanopool|minexmr", re.IGNORECASE)
@@ -1150,152 +1225,39 @@ _WRITES = re.compile(
     r"-o|-w|-O|-out|--out(put)?([-_]\w+)*|--log-?file|--LOG-FILE|--(dump|write)[\w-]*|--pidfile|--state"
 )
 _NAMES_ONLY = frozenset(
-    [
-        "ls",
-        "stat",
-        "test",
-        "[",
-        "echo",
-        "printf",
-        "chmod",
-        "chown",
-        "chgrp",
-        "touch",
-        "find",
-        "mkdir",
-        "namei",
-        "dirname",
-        "basename",
-        "readlink",
-        "realpath",
-        "logrotate",
-        "cd",
-        "getfacl",
-        "lsattr",
-        "du",
-        "sshd",
-        "ssh",
-        "ssh-add",
-        "history",
-        "grep-h",
-        "kubectl-h",
-        "mysql",
-        "psql",
-        "git",
-        "scp",
-        "rsync",
-        "visudo",
-        "nginx",
-        "id",
-        "rm",
-        "mv",
-        "ln",
-        "tar",
-        "cp",
-    ]
+    names(
+        """
+    ls stat test [ echo printf chmod chown chgrp touch find mkdir namei dirname basename readlink realpath
+    logrotate cd getfacl lsattr du sshd ssh ssh-add history grep-h kubectl-h mysql psql git scp rsync visudo
+    nginx id rm mv ln tar cp
+    """
+    )
 )
 
 
 _GENERIC_NAMES = frozenset(
-    [
-        "reset",
-        "clear",
-        "sync",
-        "show",
-        "display",
-        "include",
-        "exclude",
-        "begin",
-        "section",
-        "utility",
-        "write",
-        "wall",
-        "info",
-        "help",
-        "test",
-        "look",
-        "units",
-        "size",
-        "services",
-        "top",
-        "w",
-        "id",
-        "last",
-        "host",
-        "file",
-        "stat",
-        "profile",
-        "status",
-        "sleep",
-        "watch",
-        "yes",
-        "free",
-        "time",
-        "date",
-        "report",
-        "check",
-        "info",
-        "service",
-        "env",
-    ]
+    names(
+        """
+    reset clear sync show display include exclude begin section utility write wall info help test look units
+    size services top w id last host file stat profile status sleep watch yes free time date report check
+    info service env
+    """
+    )
 )
 _SCALED = frozenset(
-    [
-        "aws",
-        "gcloud",
-        "az",
-        "docker",
-        "kubectl",
-        "oc",
-        "k",
-        "heroku",
-        "fly",
-        "flyctl",
-        "doctl",
-        "oci",
-        "nomad",
-        "cf",
-        "eksctl",
-        "kops",
-        "hcloud",
-        "linode-cli",
-    ]
+    names(
+        """
+    aws gcloud az docker kubectl oc k heroku fly flyctl doctl oci nomad cf eksctl kops hcloud linode-cli
+    """
+    )
 )
 _TEXT_TOOLS = frozenset(
-    [
-        "grep",
-        "egrep",
-        "fgrep",
-        "zgrep",
-        "rg",
-        "echo",
-        "printf",
-        "man",
-        "awk",
-        "sed",
-        "jq",
-        "cat",
-        "ls",
-        "find",
-        "less",
-        "tail",
-        "head",
-        "psql",
-        "mysql",
-        "curl",
-        "history",
-        "which",
-        "type",
-        "journalctl",
-        "git",
-        "ps",
-        "pgrep",
-        "logger",
-        "wall",
-        "mail",
-        "test",
-        "[",
-    ]
+    names(
+        """
+    grep egrep fgrep zgrep rg echo printf man awk sed jq cat ls find less tail head psql mysql curl history
+    which type journalctl git ps pgrep logger wall mail test [
+    """
+    )
 )
 
 
@@ -1324,7 +1286,11 @@ _FILE = re.compile(
     r"\.(py|sh|ya?ml|json|sql|txt|log|js|conf|cfg|gz|csv|tf|rb|pl|service|target|timer|md|toml|ini|xml|html)\Z"
 )
 _HARMFUL_OPTIONS = frozenset(
-    ["delete", "destroy", "purge", "wipe", "erase", "drop", "uninstall", "nuke", "zap", "terminate"]
+    names(
+        """
+    delete destroy purge wipe erase drop uninstall nuke zap terminate
+    """
+    )
 )
 
 
@@ -1501,9 +1467,16 @@ def _option_values(words: tuple[str, ...], flags: tuple[str, ...]) -> list[str]:
     return values
 
 
-_INLINE = frozenset(["-e", "-c", "-E", "-s", "-x", "--eval", "-eval", "--execute", "-r", "-l"])
+_INLINE = frozenset(
+    names(
+        """
+    -e -c -E -s -x --eval -eval --execute -r -l
+    """
+    )
+)
 _CALLS = re.compile(
-    r"\b(system\w*|exec\w*|spawn|popen|fork|cmd|run|runtime|process\w*|shell\w*|delete|remove|unlink|rmdir|rm_rf|write\w*|"
+    r"\b(system\w*|exec\w*|spawn|popen|fork|cmd|run|runtime|process\w*|shell\w*|delete|remove|unlink|"
+    r"rmdir|rm_rf|write\w*|"
     r"execute|syscmd|esyscmd|open|createProcess|callCommand|kill|reboot|halt|file\.\w+|chmod|truncate|rename)\b",
     re.IGNORECASE,
 )

@@ -4,7 +4,7 @@
 strictest answer counts.
 """
 
-# ruff: noqa: E501, S108
+# ruff: noqa: S108
 # Reasons stay whole sentences, patterns whole patterns. The scratch folders are named to be judged, not used.
 
 import re
@@ -25,7 +25,7 @@ from safety.command_guard.paths import (
     whole_folder,
     zone,
 )
-from safety.command_guard.places import BROAD_LOGS, SCRATCH
+from safety.command_guard.places import BROAD_LOGS, SCRATCH, names
 from safety.command_guard.rules import PRECIOUS_PROCESSES, PRECIOUS_UNITS
 from safety.command_guard.shell import Invocation
 from safety.command_guard.values import TOKEN, UNKNOWN, as_typed, has_glob, has_unknown, is_plain, origins, shown
@@ -57,7 +57,9 @@ Examiner = Callable[[Case], Iterable[Finding]]
 
 _NEXT = "Name a folder below /tmp or /var/tmp, or ask for approval."
 _BACKUP = re.compile(
-    rf"([._-](bak|old|orig|save|saved|backup|bkp|copy|prev|before|org|dist|rpmsave|dpkg-old|ok)[\w.{TOKEN}-]*|~|[._-]\d{{6,}}\S*|[._-]\d{{4}}[._-]\d\d[._-]?\d\d\S*|[._-][\d_-]*{TOKEN}\S*)\Z"
+    rf"([._-](bak|old|orig|save|saved|backup|bkp|copy|prev|before|org|dist|rpmsave|dpkg-old|"
+    rf"ok)[\w.{TOKEN}-]*|~|[._-]\d{{6,}}\S*|[._-]\d{{4}}[._-]\d\d[._-]?\d\d\S*|"
+    rf"[._-][\d_-]*{TOKEN}\S*)\Z"
 )
 
 
@@ -583,22 +585,10 @@ def _chmod(case: Case) -> Iterator[Finding]:
     yield allow("permissions.none")
 
 
-_STRICT = (
-    "600",
-    "0600",
-    "400",
-    "0400",
-    "700",
-    "0700",
-    "640",
-    "0640",
-    "644",
-    "0644",
-    "755",
-    "0755",
-    "go-rwx",
-    "og-rwx",
-    "go=",
+_STRICT = names(
+    """
+    600 0600 400 0400 700 0700 640 0640 644 0644 755 0755 go-rwx og-rwx go=
+    """
 )
 """Modes that open nothing to everybody's pen."""
 
@@ -910,17 +900,25 @@ def _output_option(case: Case) -> Iterator[Finding]:
             yield ask("paths.write", f"`{case.program}` writes `{shown(path)}`.")
 
 
-_BODIES = ("-d", "--data", "--data-raw", "--data-binary", "--data-urlencode", "--data-ascii", "--json", "-F", "--form")
+_BODIES = names(
+    """
+    -d --data --data-raw --data-binary --data-urlencode --data-ascii --json -F --form
+    """
+)
 _HTTP_DESTROYS = re.compile(
-    r"(\b|_)(delete|destroy|drop|truncate|purge|wipe|erase|terminate|shut_?down|stop|quit|quitquitquit|exit|abort|kill|reboot|"
-    r"restart|leave|force-leave|deregister|seal|step-?down|evict|drain|decommission|deactivate|reset|flush\w*|clear|close|"
+    r"(\b|_)(delete|destroy|drop|truncate|purge|wipe|erase|terminate|shut_?down|stop|quit|"
+    r"quitquitquit|exit|abort|kill|reboot|"
+    r"restart|leave|force-leave|deregister|seal|step-?down|evict|drain|decommission|deactivate|reset|"
+    r"flush\w*|clear|close|"
     r"forget|unmount|poweroff|power|halt|rekey|remove|delete_series|clean_tombstones|failover|fence|disable|unregister|"
     r"delete_by_query|forcemerge|_settings|settings|maintenance|voting_config_exclusions)(\b|_)",
     re.IGNORECASE,
 )
 _HTTP_HARMLESS = re.compile(
-    r"/-/reload\b|/reload\b|/actuator/refresh\b|/_(search|msearch|count|analyze|field_caps|validate/query|sql|cat)\b|retry_failed"
-    r"|/api/v1/(query|query_range|labels|series)\b|/graphql\?query|/health\w*\b|/ping\b|/_refresh\b|/_flush/synced\b|/select/"
+    r"/-/reload\b|/reload\b|/actuator/refresh\b|/_(search|msearch|count|analyze|field_caps|"
+    r"validate/query|sql|cat)\b|retry_failed"
+    r"|/api/v1/(query|query_range|labels|series)\b|/graphql\?query|/health\w*\b|/ping\b|/_refresh\b|"
+    r"/_flush/synced\b|/select/"
 )
 
 
@@ -1016,7 +1014,8 @@ def _curl(case: Case) -> Iterator[Finding]:
     for url in a.operands:
         typed = as_typed(url)
         if re.search(
-            r"_delete_by_query|_shutdown|/_flushall|/shutdown|/quitquitquit|[?&/](delete|destroy|drop|truncate|terminate|kill|reboot)\b|_close\b",
+            r"_delete_by_query|_shutdown|/_flushall|/shutdown|/quitquitquit|[?&/](delete|destroy|drop|"
+            r"truncate|terminate|kill|reboot)\b|_close\b",
             typed,
             re.IGNORECASE,
         ):
@@ -1032,14 +1031,18 @@ def _curl(case: Case) -> Iterator[Finding]:
 
 
 _PROBES = re.compile(
-    r"\s*(ruok|stat|mntr|srvr|conf|cons|envi|isro|dump|wchs|stats?( \w+)?|version|quit|ping|info( \w+)?|role|hello|helo \S+|ehlo \S+|noop|get /\S*( http/1\.[01])?|"
-    r"head /\S*( http/1\.[01])?|host: \S+|connection: close|show [\w .-]+|help|status|q|x|\d{0,3}|get \S+|list|uptime)\s*",
+    r"\s*(ruok|stat|mntr|srvr|conf|cons|envi|isro|dump|wchs|stats?( \w+)?|version|quit|ping|"
+    r"info( \w+)?|role|hello|helo \S+|ehlo \S+|noop|get /\S*( http/1\.[01])?|"
+    r"head /\S*( http/1\.[01])?|host: \S+|connection: close|show [\w .-]+|help|status|q|x|\d{0,3}|"
+    r"get \S+|list|uptime)\s*",
     re.IGNORECASE,
 )
 """What may be said to a port or a control socket: questions."""
 _SPOKEN_DANGER = re.compile(
-    r"\b(flush_?all|flushdb|shutdown|kill|delete|del|config|slaveof|replicaof|eval|drop|truncate|stop|quit_qemu|system_reset|system_powerdown|"
-    r"device_del|clear (table|counters all)|disable (agent|frontend)|halt|restart|reset|purge|erase|debug|script|migrate|restore|exec|sh|bash|import|EXPN|VRFY)\b",
+    r"\b(flush_?all|flushdb|shutdown|kill|delete|del|config|slaveof|replicaof|eval|drop|truncate|stop|"
+    r"quit_qemu|system_reset|system_powerdown|"
+    r"device_del|clear (table|counters all)|disable (agent|frontend)|halt|restart|reset|purge|erase|"
+    r"debug|script|migrate|restore|exec|sh|bash|import|EXPN|VRFY)\b",
     re.IGNORECASE,
 )
 
@@ -1127,15 +1130,19 @@ def _exec_free(case: Case) -> Iterator[Finding]:
 
 
 _DIAGNOSTICS = frozenset(
-    """
-    htop iotop iotop-c atop btop sysstat strace ltrace lsof tcpdump jq tree ncdu tmux screen vim vim-tiny nano less curl wget
-    dnsutils bind-utils bind9-dnsutils bind9-host net-tools telnet traceroute mtr mtr-tiny iputils-ping iproute2 iperf3
-    ethtool nload iftop nethogs dstat dool smartmontools nvme-cli hdparm pciutils usbutils lshw procps psmisc unzip zip
-    rsync git file bc pv parallel moreutils multitail lnav ripgrep fd-find silversearcher-ag yq gdb linux-perf perf bpftrace
-    bpfcc-tools bcc-tools sysbench fio stress-ng xz-utils zstd pigz lz4 man-db whois ca-certificates logrotate chrony
-    postgresql-client default-mysql-client mysql-client redis-tools numactl hwloc ipcalc conntrack debugfs-tools
-    """.split()  # noqa: SIM905
-) - {"bpftrace", "stress-ng", "sysbench", "fio"}
+    names(
+        """
+        htop iotop iotop-c atop btop sysstat strace ltrace lsof tcpdump jq tree ncdu tmux screen vim
+        vim-tiny nano less curl wget dnsutils bind-utils bind9-dnsutils bind9-host net-tools telnet
+        traceroute mtr mtr-tiny iputils-ping iproute2 iperf3 ethtool nload iftop nethogs dstat dool
+        smartmontools nvme-cli hdparm pciutils usbutils lshw procps psmisc unzip zip rsync git file bc pv
+        parallel moreutils multitail lnav ripgrep fd-find silversearcher-ag yq gdb linux-perf perf
+        bpfcc-tools bcc-tools xz-utils zstd pigz lz4 man-db whois ca-certificates logrotate chrony
+        postgresql-client default-mysql-client mysql-client redis-tools numactl hwloc ipcalc conntrack
+        debugfs-tools
+        """
+    )
+)
 """Packages that only bring tools to look with."""
 
 
@@ -1200,32 +1207,24 @@ def precious_unit(word: str) -> bool:
     )
 
 
-_GENTLE = ("0", "HUP", "1", "USR1", "USR2", "10", "12", "CONT", "WINCH", "QUIT", "3")
+_GENTLE = names(
+    """
+    0 HUP 1 USR1 USR2 10 12 CONT WINCH QUIT 3
+    """
+)
 """Signals programs handle: they look, reload, or write a dump."""
-_LOOKING = ("status", "is-active", "is-enabled", "is-failed", "show", "cat", "list-dependencies", "help", "list-units")
+_LOOKING = names(
+    """
+    status is-active is-enabled is-failed show cat list-dependencies help list-units
+    """
+)
 _STOPPING = ("stop", "kill", "disable", "mask", "clean", "revert", "freeze", "condstop")
-_STARTING = (
-    "link",
-    "start",
-    "restart",
-    "reload",
-    "try-restart",
-    "reload-or-restart",
-    "try-reload-or-restart",
-    "force-reload",
-    "condrestart",
-    "enable",
-    "unmask",
-    "reenable",
-    "preset",
-    "thaw",
-    "reload-or-try-restart",
-    "graceful",
-    "rotate",
-    "configtest",
-    "test",
-    "checkconfig",
-    "force-restart",
+_STARTING = names(
+    """
+    link start restart reload try-restart reload-or-restart try-reload-or-restart force-reload condrestart
+    enable unmask reenable preset thaw reload-or-try-restart graceful rotate configtest test checkconfig
+    force-restart
+    """
 )
 
 
@@ -1264,7 +1263,9 @@ def _service_verb(case: Case, verb: str, units: tuple[str, ...]) -> Iterator[Fin
             elif verb in ("mask", "disable", "kill", "clean", "revert"):
                 yield ask("services.stop", f"`{verb} {shown(unit)}` lasts, or is abrupt.")
             elif re.match(
-                r"(docker|mysql|mariadb|postgres|mongo|redis|kafka|elasticsearch|etcd|rabbitmq|cassandra|haproxy|keepalived|corosync|pacemaker|libvirt|nfs|k3s|rke2|crio|cri-o|zookeeper|consul|vault|chrony|ntp|prometheus|node_exporter|bind|named|slapd)",
+                r"(docker|mysql|mariadb|postgres|mongo|redis|kafka|elasticsearch|etcd|rabbitmq|cassandra|haproxy|"
+                r"keepalived|corosync|pacemaker|libvirt|nfs|k3s|rke2|crio|cri-o|zookeeper|consul|vault|chrony|ntp|"
+                r"prometheus|node_exporter|bind|named|slapd)",
                 _unit(unit),
             ):
                 yield ask("services.stop", f"Stopping {shown(unit)} takes others along.")
@@ -1277,7 +1278,8 @@ def _service_verb(case: Case, verb: str, units: tuple[str, ...]) -> Iterator[Fin
                 (has_glob(unit) and not re.match(r"[a-z][\w.-]{2,}(@|-)", unit))
                 or _unit(unit).endswith((".target", ".mount", ".swap", ".slice"))
                 or re.match(
-                    r"(emergency|rescue|poweroff|reboot|halt|systemd-(poweroff|reboot|halt|suspend|hibernate)|kexec|ctrl-alt-del|debug-shell)",
+                    r"(emergency|rescue|poweroff|reboot|halt|systemd-(poweroff|reboot|halt|suspend|hibernate)|kexec|"
+                    r"ctrl-alt-del|debug-shell)",
                     _unit(unit),
                 )
             ):
@@ -1290,12 +1292,14 @@ def _service_verb(case: Case, verb: str, units: tuple[str, ...]) -> Iterator[Fin
                 "reload-or-restart",
             ) and precious_unit(unit.rstrip("\ue002*")):
                 if re.fullmatch(
-                    r"dbus|dbus-broker|systemd-logind|network|networking|NetworkManager|network-manager|systemd-networkd|firewalld|iptables|nftables|ufw",
+                    r"dbus|dbus-broker|systemd-logind|network|networking|NetworkManager|network-manager|"
+                    r"systemd-networkd|firewalld|iptables|nftables|ufw",
                     _unit(unit),
                 ):
                     yield refuse("services.precious", f"Restarting {shown(unit)} may cut us off.")
                 elif not re.fullmatch(
-                    r"cron|crond|rsyslog|syslog-ng|systemd-journald|systemd-resolved|systemd-timesyncd|sssd|rsyslogd|fail2ban",
+                    r"cron|crond|rsyslog|syslog-ng|systemd-journald|systemd-resolved|systemd-timesyncd|sssd|"
+                    r"rsyslogd|fail2ban",
                     _unit(unit),
                 ):
                     yield ask("services.precious", f"Restarting {shown(unit)} may cut us off.")
@@ -1384,26 +1388,15 @@ def _killing(case: Case, pid: str, *, gentle: bool) -> Finding:
 
 
 _FINDERS = frozenset(
-    [
-        "pidof",
-        "pgrep",
-        "cat",
-        "lsof",
-        "fuser",
-        "systemctl",
-        "grep",
-        "egrep",
-        "awk",
-        "head",
-        "supervisorctl",
-        "docker",
-        "sed",
-        "ss",
-        "netstat",
-    ]
+    names(
+        """
+    pidof pgrep cat lsof fuser systemctl grep egrep awk head supervisorctl docker sed ss netstat
+    """
+    )
 )
 _GUARDED_PORT = re.compile(
-    r"\b(22|2222|53|111|443|80|2375|2376|2379|2380|6443|8443|8472|9345|10250|10255|10257|10259|10256|179|500|3260|2049)\b|ssh"
+    r"\b(22|2222|53|111|443|80|2375|2376|2379|2380|6443|8443|8472|9345|10250|10255|10257|10259|10256|"
+    r"179|500|3260|2049)\b|ssh"
 )
 
 
@@ -1483,10 +1476,13 @@ def _one_of_ours(name: str) -> bool:
 
 
 _GENERAL_PROCESS = re.compile(
-    r"(python|perl|ruby|node|nodejs|java|php|php-fpm|bash|docker|sh|root|user|http|sleep|main|worker|server|service|kworker|usr|bin|lib|app|run|opt|proc|daemon|agent|manager|process)[\d.]*"
+    r"(python|perl|ruby|node|nodejs|java|php|php-fpm|bash|docker|sh|root|user|http|sleep|main|worker|"
+    r"server|service|kworker|usr|bin|lib|app|run|opt|proc|daemon|agent|manager|process)[\d.]*"
 )
 DATABASE = re.compile(
-    r"\b(mysql|mysqld|mariadb|mariadbd|postgres|postgresql|postmaster|mongo|mongod|redis-server|redis|kafka|elasticsearch|opensearch|etcd|rabbitmq\S*|beam\.smp|cassandra|influxd?|clickhouse\S*|vault|consul|zookeeper|oracle|pmon|slapd|ceph\S*|minio|qemu\S*|kvm|libvirtd)\b"
+    r"\b(mysql|mysqld|mariadb|mariadbd|postgres|postgresql|postmaster|mongo|mongod|redis-server|redis|"
+    r"kafka|elasticsearch|opensearch|etcd|rabbitmq\S*|beam\.smp|cassandra|influxd?|clickhouse\S*|"
+    r"vault|consul|zookeeper|oracle|pmon|slapd|ceph\S*|minio|qemu\S*|kvm|libvirtd)\b"
 )
 """Programs whose sudden end may cost data."""
 
@@ -1786,7 +1782,8 @@ def _network_gear(case: Case) -> Iterator[Finding]:
     ):
         yield allow("network.show")
     elif re.search(
-        r"\b(clear|conf\w*|no|write|wr|reload|shutdown|erase|delete|copy|undo|reset|request|commit|disable|restart|down|set|del|graceful)\b",
+        r"\b(clear|conf\w*|no|write|wr|reload|shutdown|erase|delete|copy|undo|reset|request|commit|"
+        r"disable|restart|down|set|del|graceful)\b",
         " ".join(said),
     ):
         yield refuse("network.lock-out", "It changes how the network finds its way.")
@@ -1867,7 +1864,8 @@ def _gdb(case: Case) -> Iterator[Finding]:
         commands[i + 1] for i, word in enumerate(commands[:-1]) if word in ("-ex", "--ex", "-eval-command")
     )
     if re.search(
-        r"call|print\s*\(?\s*\(?(int|void)|kill|shell|\bset\b|!|source|python|detach_and|return|jump|\bp\s+\w+\(|compile|system|signal",
+        r"call|print\s*\(?\s*\(?(int|void)|kill|shell|\bset\b|!|source|python|detach_and|return|jump|"
+        r"\bp\s+\w+\(|compile|system|signal",
         said,
     ):
         yield refuse("code.editor", "`gdb` that acts on a running process.")
@@ -1898,18 +1896,163 @@ def _mkdir(case: Case) -> Iterator[Finding]:
 
 
 EXAMINERS: dict[str, Examiner] = {
-    "rm": _rm, "unlink": _rm, "shred": _rm, "trash": _rm, "trash-put": _rm, "rmdir": _rmdir, "mv": _mv, "cp": _cp, "install": _cp,
-    "ln": _ln, "link": _ln, "tee": _tee, "truncate": _truncate, "fallocate": _fallocate, "touch": _touch, "mkdir": _mkdir, "mkfifo": _mkdir,
-    "mknod": _mknod, "dd": _dd, "dcfldd": _dd, "dc3dd": _dd, "chmod": _chmod, "chown": _chown, "chgrp": _chown, "chattr": _chattr,
-    "setfacl": _setfacl, "find": _find, "sed": _sed, "gsed": _sed, "tar": _tar, "gtar": _tar, "bsdtar": _tar, "rsync": _rsync,
-    "unzip": _unpack, "zip": _unpack, "cpio": _unpack, "unrar": _unpack, "7z": _unpack, "7za": _unpack, "7zr": _unpack, "gzip": _compress, "gunzip": _compress, "bzip2": _compress,
-    "xz": _compress, "zstd": _compress, "pigz": _compress, "cat": _cat, "head": _cat, "tail": _cat, "less": _cat, "more": _cat,
-    "grep": _cat, "strings": _cat, "base64": _cat,  "od": _cat, "cut": _cat, "sort": _output_option, "curl": _curl,
-    "wget": _output_option, "pg_dump": _output_option, "mysqldump": _output_option, "pg_dumpall": _output_option, "nc": _network_out,
-    "ncat": _network_out, "netcat": _network_out, "nc.openbsd": _network_out, "nc.traditional": _network_out, "socat": _network_out,
-    "telnet": _network_out, "tcpdump": _tcpdump, **dict.fromkeys(("mail", "mailx", "mutt", "s-nail", "sendmail"), _mail), "apt": _packages, "apt-get": _packages, "aptitude": _packages, "yum": _packages, "dnf": _packages, "microdnf": _packages, "zypper": _packages, "apk": _packages, "rpm": _exec_free, "dpkg": _exec_free, "pip": _exec_free, "pip3": _exec_free, "openssl": _network_out, "systemctl": _systemctl, "service": _service, "rc-service": _service,
-    "invoke-rc.d": _service, "sv": _supervised, "supervisorctl": _supervised, "monit": _supervised, "pm2": _supervised, "circusctl": _supervised, "svc": _supervised, "s6-svc": _supervised, "initctl": _systemctl, "renice": _renice, "taskset": _running, "chrt": _running, "ionice": _running, "kill": _kill, "pkill": _pkill, "killall": _pkill, "skill": _pkill, "fuser": _fuser, "crontab": _crontab,
-    "cd": _cd, "pushd": _cd, "popd": _cd, "hostname": _hostname, "date": _date, "test": _test, "[": _test, "let": _test, "printf": _test,
-    "read": _test, "declare": _test, "unset": _test, "typeset": _test, "local": _test, "uniq": _uniq, "xxd": _uniq, "journalctl": _journalctl, "logrotate": _logrotate, "mount": _mount, "umount": _umount, "rename": _rename, "prename": _rename, "perl-rename": _rename, "mmv": _rename, "gio": _gio, "mongodump": _dump, "pg_basebackup": _dump, "xtrabackup": _dump, "mariabackup": _dump, "influxd": _dump, "etcdctl": _etcdctl, "dpkg-deb": _dpkg_deb, "vtysh": _network_gear, "birdc": _network_gear, "gobgp": _network_gear, "cli": _network_gear, "clish": _network_gear, "fs_cli": _network_gear, "strace": _strace, "ltrace": _strace, "bpftrace": _bpftrace, "gdb": _gdb, "sar": _output_file, "iconv": _output_file, "tree": _output_file, "shuf": _output_file, "ncdu": _output_file, "dmidecode": _output_file, "ss": _output_file, "scp": _scp, "split": _split, "csplit": _split,
-}  # fmt: skip
+    "rm": _rm,
+    "unlink": _rm,
+    "shred": _rm,
+    "trash": _rm,
+    "trash-put": _rm,
+    "rmdir": _rmdir,
+    "mv": _mv,
+    "cp": _cp,
+    "install": _cp,
+    "ln": _ln,
+    "link": _ln,
+    "tee": _tee,
+    "truncate": _truncate,
+    "fallocate": _fallocate,
+    "touch": _touch,
+    "mkdir": _mkdir,
+    "mkfifo": _mkdir,
+    "mknod": _mknod,
+    "dd": _dd,
+    "dcfldd": _dd,
+    "dc3dd": _dd,
+    "chmod": _chmod,
+    "chown": _chown,
+    "chgrp": _chown,
+    "chattr": _chattr,
+    "setfacl": _setfacl,
+    "find": _find,
+    "sed": _sed,
+    "gsed": _sed,
+    "tar": _tar,
+    "gtar": _tar,
+    "bsdtar": _tar,
+    "rsync": _rsync,
+    "unzip": _unpack,
+    "zip": _unpack,
+    "cpio": _unpack,
+    "unrar": _unpack,
+    "7z": _unpack,
+    "7za": _unpack,
+    "7zr": _unpack,
+    "gzip": _compress,
+    "gunzip": _compress,
+    "bzip2": _compress,
+    "xz": _compress,
+    "zstd": _compress,
+    "pigz": _compress,
+    "cat": _cat,
+    "head": _cat,
+    "tail": _cat,
+    "less": _cat,
+    "more": _cat,
+    "grep": _cat,
+    "strings": _cat,
+    "base64": _cat,
+    "od": _cat,
+    "cut": _cat,
+    "sort": _output_option,
+    "curl": _curl,
+    "wget": _output_option,
+    "pg_dump": _output_option,
+    "mysqldump": _output_option,
+    "pg_dumpall": _output_option,
+    "nc": _network_out,
+    "ncat": _network_out,
+    "netcat": _network_out,
+    "nc.openbsd": _network_out,
+    "nc.traditional": _network_out,
+    "socat": _network_out,
+    "telnet": _network_out,
+    "tcpdump": _tcpdump,
+    **dict.fromkeys(("mail", "mailx", "mutt", "s-nail", "sendmail"), _mail),
+    "apt": _packages,
+    "apt-get": _packages,
+    "aptitude": _packages,
+    "yum": _packages,
+    "dnf": _packages,
+    "microdnf": _packages,
+    "zypper": _packages,
+    "apk": _packages,
+    "rpm": _exec_free,
+    "dpkg": _exec_free,
+    "pip": _exec_free,
+    "pip3": _exec_free,
+    "openssl": _network_out,
+    "systemctl": _systemctl,
+    "service": _service,
+    "rc-service": _service,
+    "invoke-rc.d": _service,
+    "sv": _supervised,
+    "supervisorctl": _supervised,
+    "monit": _supervised,
+    "pm2": _supervised,
+    "circusctl": _supervised,
+    "svc": _supervised,
+    "s6-svc": _supervised,
+    "initctl": _systemctl,
+    "renice": _renice,
+    "taskset": _running,
+    "chrt": _running,
+    "ionice": _running,
+    "kill": _kill,
+    "pkill": _pkill,
+    "killall": _pkill,
+    "skill": _pkill,
+    "fuser": _fuser,
+    "crontab": _crontab,
+    "cd": _cd,
+    "pushd": _cd,
+    "popd": _cd,
+    "hostname": _hostname,
+    "date": _date,
+    "test": _test,
+    "[": _test,
+    "let": _test,
+    "printf": _test,
+    "read": _test,
+    "declare": _test,
+    "unset": _test,
+    "typeset": _test,
+    "local": _test,
+    "uniq": _uniq,
+    "xxd": _uniq,
+    "journalctl": _journalctl,
+    "logrotate": _logrotate,
+    "mount": _mount,
+    "umount": _umount,
+    "rename": _rename,
+    "prename": _rename,
+    "perl-rename": _rename,
+    "mmv": _rename,
+    "gio": _gio,
+    "mongodump": _dump,
+    "pg_basebackup": _dump,
+    "xtrabackup": _dump,
+    "mariabackup": _dump,
+    "influxd": _dump,
+    "etcdctl": _etcdctl,
+    "dpkg-deb": _dpkg_deb,
+    "vtysh": _network_gear,
+    "birdc": _network_gear,
+    "gobgp": _network_gear,
+    "cli": _network_gear,
+    "clish": _network_gear,
+    "fs_cli": _network_gear,
+    "strace": _strace,
+    "ltrace": _strace,
+    "bpftrace": _bpftrace,
+    "gdb": _gdb,
+    "sar": _output_file,
+    "iconv": _output_file,
+    "tree": _output_file,
+    "shuf": _output_file,
+    "ncdu": _output_file,
+    "dmidecode": _output_file,
+    "ss": _output_file,
+    "scp": _scp,
+    "split": _split,
+    "csplit": _split,
+}
 """Who looks at which program."""

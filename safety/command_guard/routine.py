@@ -205,7 +205,8 @@ READ_ONLY = rows(
     numactl -H|--hardware|-s|--show
     jmap|jinfo|jhsdb|jfr|jdeps -heap|-histo|-histo:live|-flags|-sysprops|-clstats|-finalizerinfo
     jmap -dump:*
-    jcmd * Thread.*|GC.class_*|GC.heap_*|VM.version|VM.flags|VM.uptime|VM.system_properties|VM.command_line|VM.native_memory|VM.info|JFR.*|Compiler.*|PerfCounter.*|help
+    jcmd * Thread.*|GC.class_*|GC.heap_*|VM.version|VM.flags|VM.uptime|VM.system_properties
+    jcmd * VM.command_line|VM.native_memory|VM.info|JFR.*|Compiler.*|PerfCounter.*|help
     py-spy|rbspy|phpspy|pyflame|austin|memray dump|top|record|snapshot|stats
     gcore
     *-bpfcc|*.bt|execsnoop|opensnoop|biolatency|biosnoop|tcpconnect|tcplife|tcptop|runqlat|profile|offcputime

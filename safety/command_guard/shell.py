@@ -17,6 +17,7 @@ from typing import Protocol
 import tree_sitter
 import tree_sitter_bash
 
+from safety.command_guard.places import names
 from safety.command_guard.scanner import expansion_starts
 from safety.command_guard.values import (
     BRACKET,
@@ -72,20 +73,11 @@ _TEXTS = frozenset(
 )
 """Nodes between whose parts plain text may stand."""
 _TOKENS = frozenset(
-    [
-        "USER",
-        "LOGNAME",
-        "HOSTNAME",
-        "UID",
-        "EUID",
-        "RANDOM",
-        "SECONDS",
-        "EPOCHSECONDS",
-        "BASHPID",
-        "LINENO",
-        "HOSTTYPE",
-        "OSTYPE",
-    ]
+    names(
+        """
+    USER LOGNAME HOSTNAME UID EUID RANDOM SECONDS EPOCHSECONDS BASHPID LINENO HOSTTYPE OSTYPE
+    """
+    )
 )
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "e": "\x1b", "E": "\x1b"}
 _ESCAPE = re.compile(

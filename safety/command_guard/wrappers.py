@@ -4,7 +4,6 @@
 argument list or text for a shell.
 """
 
-# ruff: noqa: E501
 # Tables are read by the line: a wrapper stays on one.
 
 import re
@@ -12,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
+from safety.command_guard.places import names
 from safety.command_guard.values import BRACKET, QUESTION, STAR, UNKNOWN, as_typed, has_unknown
 
 Argv = tuple[str, ...]
@@ -39,7 +39,10 @@ class Wrapper:
 
 _PLAIN = Wrapper()
 WRAPPERS: dict[str, Wrapper] = {
-    "sudo": Wrapper(takes="-u -g -h -p -C -r -t -T -U -D -R --user --group --host --prompt --chdir --chroot --role --type", assigns=True),
+    "sudo": Wrapper(
+        takes="-u -g -h -p -C -r -t -T -U -D -R --user --group --host --prompt --chdir --chroot --role --type",
+        assigns=True,
+    ),
     "doas": Wrapper(takes="-u -C"),
     "env": Wrapper(takes="-u -C --unset --chdir", assigns=True),
     "pkexec": Wrapper(takes="--user -u"),
@@ -65,48 +68,91 @@ WRAPPERS: dict[str, Wrapper] = {
     "chpst": Wrapper(takes="-u -U -b -e -/ -n -l -L -m -d -o -p -f -c"),
     "setuidgid": Wrapper(skip=1),
     "softlimit": Wrapper(takes="-m -d -s -l -a -o -p -f -c -r -t"),
-    "systemd-run": Wrapper(takes="-u -p -M -H -E -d --unit --property --uid --gid --machine --slice --description --setenv --nice --working-directory"),
+    "systemd-run": Wrapper(
+        takes="-u -p -M -H -E -d --unit --property --uid --gid --machine --slice --description --setenv --nice "
+        "--working-directory"
+    ),
     "systemd-inhibit": Wrapper(takes="--what --who --why --mode"),
     "systemd-nspawn": Wrapper(takes="-D -M -u -i --directory --machine --user --image --bind"),
-    "start-stop-daemon": Wrapper(takes="-p -x -a -n -u -c -g -r -d -N -P -I -k -s --pidfile --user --name --chuid --chdir --group --signal --retry --exec --startas"),
-    "firejail": _PLAIN, "bwrap": _PLAIN, "fakeroot": _PLAIN, "proot": Wrapper(takes="-r -b -w -q"), "eatmydata": _PLAIN,
-    "nohup": _PLAIN, "setsid": _PLAIN, "command": _PLAIN, "builtin": _PLAIN, "exec": Wrapper(takes="-a"), "unbuffer": _PLAIN,
-    "setarch": Wrapper(skip=1), "linux32": _PLAIN, "linux64": _PLAIN, "i386": _PLAIN, "x86_64": _PLAIN, "catchsegv": _PLAIN, "rlwrap": _PLAIN, "dbus-run-session": _PLAIN,
-    "xvfb-run": _PLAIN, "aa-exec": Wrapper(takes="-p -n"), "runcon": Wrapper(takes="-u -r -t -l"), "cgexec": Wrapper(takes="-g"),
-    "faketime": Wrapper(skip=1), "torify": _PLAIN, "torsocks": _PLAIN, "proxychains": _PLAIN, "proxychains4": _PLAIN, "tsocks": _PLAIN, "scl": Wrapper(skip=1), "trickle": Wrapper(takes="-u -d"),
-    "cpulimit": Wrapper(takes="-l -p -e --limit"), "turbostat": Wrapper(takes="-i -n -o -s -c --interval --out --show --num_iterations"), "valgrind": _PLAIN, "daemonize": Wrapper(takes="-p -l -o -e -c -u"), "daemon": _PLAIN,
-    "dumb-init": _PLAIN, "tini": _PLAIN, "retry": Wrapper(takes="-t -d"), "chronic": _PLAIN, "sg": Wrapper(skip=1), "capsh": Wrapper(), "busybox": _PLAIN,
-    "toybox": _PLAIN, "ld.so": _PLAIN, "coproc": _PLAIN, "noglob": _PLAIN, "nocorrect": _PLAIN, "viddy": _PLAIN, "hyperfine": _PLAIN, "logsave": Wrapper(skip=1),
-    "sshpass": Wrapper(takes="-p -f -d -P"), "cronitor": _PLAIN, "dsh": Wrapper(takes="-g -m"), "xargs": Wrapper(takes="-n -I -P -L -d -a -s -E --max-args --max-procs --arg-file --delimiter --max-lines --max-chars"),
-    "sem": Wrapper(takes="-j --id"), "ts-run": _PLAIN, "setlock": Wrapper(skip=1), "lckdo": Wrapper(skip=1), "run-one": _PLAIN, "entr": _PLAIN, "ifne": _PLAIN, "pee": _PLAIN,
-}  # fmt: skip
+    "start-stop-daemon": Wrapper(
+        takes="-p -x -a -n -u -c -g -r -d -N -P -I -k -s --pidfile --user --name --chuid --chdir --group "
+        "--signal --retry --exec --startas"
+    ),
+    "firejail": _PLAIN,
+    "bwrap": _PLAIN,
+    "fakeroot": _PLAIN,
+    "proot": Wrapper(takes="-r -b -w -q"),
+    "eatmydata": _PLAIN,
+    "nohup": _PLAIN,
+    "setsid": _PLAIN,
+    "command": _PLAIN,
+    "builtin": _PLAIN,
+    "exec": Wrapper(takes="-a"),
+    "unbuffer": _PLAIN,
+    "setarch": Wrapper(skip=1),
+    "linux32": _PLAIN,
+    "linux64": _PLAIN,
+    "i386": _PLAIN,
+    "x86_64": _PLAIN,
+    "catchsegv": _PLAIN,
+    "rlwrap": _PLAIN,
+    "dbus-run-session": _PLAIN,
+    "xvfb-run": _PLAIN,
+    "aa-exec": Wrapper(takes="-p -n"),
+    "runcon": Wrapper(takes="-u -r -t -l"),
+    "cgexec": Wrapper(takes="-g"),
+    "faketime": Wrapper(skip=1),
+    "torify": _PLAIN,
+    "torsocks": _PLAIN,
+    "proxychains": _PLAIN,
+    "proxychains4": _PLAIN,
+    "tsocks": _PLAIN,
+    "scl": Wrapper(skip=1),
+    "trickle": Wrapper(takes="-u -d"),
+    "cpulimit": Wrapper(takes="-l -p -e --limit"),
+    "turbostat": Wrapper(takes="-i -n -o -s -c --interval --out --show --num_iterations"),
+    "valgrind": _PLAIN,
+    "daemonize": Wrapper(takes="-p -l -o -e -c -u"),
+    "daemon": _PLAIN,
+    "dumb-init": _PLAIN,
+    "tini": _PLAIN,
+    "retry": Wrapper(takes="-t -d"),
+    "chronic": _PLAIN,
+    "sg": Wrapper(skip=1),
+    "capsh": Wrapper(),
+    "busybox": _PLAIN,
+    "toybox": _PLAIN,
+    "ld.so": _PLAIN,
+    "coproc": _PLAIN,
+    "noglob": _PLAIN,
+    "nocorrect": _PLAIN,
+    "viddy": _PLAIN,
+    "hyperfine": _PLAIN,
+    "logsave": Wrapper(skip=1),
+    "sshpass": Wrapper(takes="-p -f -d -P"),
+    "cronitor": _PLAIN,
+    "dsh": Wrapper(takes="-g -m"),
+    "xargs": Wrapper(
+        takes="-n -I -P -L -d -a -s -E --max-args --max-procs --arg-file --delimiter --max-lines --max-chars"
+    ),
+    "sem": Wrapper(takes="-j --id"),
+    "ts-run": _PLAIN,
+    "setlock": Wrapper(skip=1),
+    "lckdo": Wrapper(skip=1),
+    "run-one": _PLAIN,
+    "entr": _PLAIN,
+    "ifne": _PLAIN,
+    "pee": _PLAIN,
+}
 """Wrappers that precede the command they run."""
 
 SHELLS = frozenset(
-    [
-        "sh",
-        "bash",
-        "dash",
-        "zsh",
-        "ksh",
-        "ksh93",
-        "mksh",
-        "ash",
-        "fish",
-        "csh",
-        "tcsh",
-        "rbash",
-        "posh",
-        "yash",
-        "busybox-sh",
-        "pwsh",
-        "rksh",
-        "lksh",
-        "elvish",
-        "nu",
-        "xonsh",
-        "oksh",
-    ]
+    names(
+        """
+    sh bash dash zsh ksh ksh93 mksh ash fish csh tcsh rbash posh yash busybox-sh pwsh rksh lksh elvish nu
+    xonsh oksh
+    """
+    )
 )
 """Programs that read shell text; also where `-c` is followed by it."""
 
@@ -220,10 +266,19 @@ def _joined(takes: str, skip: int = 0) -> Callable[[Argv], list[Inner]]:
     return unwrap
 
 
+_CONTAINER_TAKES = """
+-u -e -w --user --env --workdir --env-file -n --name -v --volume -p --publish --network --net -h --hostname -l
+--label -m --memory --cpus --entrypoint --restart --index -H --host --context -f --file --project-name
+--log-driver --log-opt --ip --add-host --link --mount --shm-size --ulimit --platform --pid --ipc --cap-add
+--cap-drop --device --security-opt --dns --tmpfs
+"""
+"""Options of `docker run` and `docker exec` that take a value."""
+
+
 def _container(argv: Argv) -> list[Inner]:
     """`docker exec web rm …`, `docker run image rm …`, also behind `compose` and `container`."""
     words = [as_typed(word) for word in argv]
-    takes = "-u -e -w --user --env --workdir --env-file -n --name -v --volume -p --publish --network --net -h --hostname -l --label -m --memory --cpus --entrypoint --restart --index -H --host --context -f --file --project-name --log-driver --log-opt --ip --add-host --link --mount --shm-size --ulimit --platform --pid --ipc --cap-add --cap-drop --device --security-opt --dns --tmpfs"
+    takes = _CONTAINER_TAKES
     for verb in ("exec", "run", "create"):
         if verb in words[1:4] or (len(words) > 4 and verb in words[4:7] and words[1].startswith("-")):
             at = words.index(verb)
@@ -341,14 +396,55 @@ def is_old(argv: Argv) -> bool:
 
 
 _RUNNERS = {
-    "bundle": ("exec",), "poetry": ("run",), "pipenv": ("run",), "uv": ("run",), "pdm": ("run",), "hatch": ("run",), "rye": ("run",),
-    "npm": ("exec", "x"), "pnpm": ("exec", "dlx"), "yarn": ("exec", "dlx"), "rbenv": ("exec",), "pyenv": ("exec",), "nodenv": ("exec",),
-    "asdf": ("exec",), "mise": ("exec", "x"), "rvm": ("do",), "conda": ("run",), "mamba": ("run",), "direnv": ("exec",), "doppler": ("run",),
-    "aws-vault": ("exec",), "op": ("run",), "chamber": ("exec",), "infisical": ("run",), "heroku": ("run",), "fly": ("ssh",), "flyctl": ("ssh",),
-    "dokku": ("run", "enter"), "tsh": ("ssh",), "teleport": ("ssh",), "kubectx": ("exec",), "lxc": ("exec",), "incus": ("exec",), "multipass": ("exec",),
-    "virsh": ("qemu-agent-command",), "cf": ("ssh",), "oc": ("rsh",), "nomad": ("exec",), "knife": ("ssh",), "pct": ("exec",), "qm": ("guest",),
-    "juju": ("exec", "run", "ssh"), "az": ("vm",), "tmuxinator": ("start",), "distrobox": ("enter",), "toolbox": ("run",), "flatpak": ("run",), "jexec": (),
-}  # fmt: skip
+    "bundle": ("exec",),
+    "poetry": ("run",),
+    "pipenv": ("run",),
+    "uv": ("run",),
+    "pdm": ("run",),
+    "hatch": ("run",),
+    "rye": ("run",),
+    "npm": ("exec", "x"),
+    "pnpm": ("exec", "dlx"),
+    "yarn": ("exec", "dlx"),
+    "rbenv": ("exec",),
+    "pyenv": ("exec",),
+    "nodenv": ("exec",),
+    "asdf": ("exec",),
+    "mise": ("exec", "x"),
+    "rvm": ("do",),
+    "conda": ("run",),
+    "mamba": ("run",),
+    "direnv": ("exec",),
+    "doppler": ("run",),
+    "aws-vault": ("exec",),
+    "op": ("run",),
+    "chamber": ("exec",),
+    "infisical": ("run",),
+    "heroku": ("run",),
+    "fly": ("ssh",),
+    "flyctl": ("ssh",),
+    "dokku": ("run", "enter"),
+    "tsh": ("ssh",),
+    "teleport": ("ssh",),
+    "kubectx": ("exec",),
+    "lxc": ("exec",),
+    "incus": ("exec",),
+    "multipass": ("exec",),
+    "virsh": ("qemu-agent-command",),
+    "cf": ("ssh",),
+    "oc": ("rsh",),
+    "nomad": ("exec",),
+    "knife": ("ssh",),
+    "pct": ("exec",),
+    "qm": ("guest",),
+    "juju": ("exec", "run", "ssh"),
+    "az": ("vm",),
+    "tmuxinator": ("start",),
+    "distrobox": ("enter",),
+    "toolbox": ("run",),
+    "flatpak": ("run",),
+    "jexec": (),
+}
 """Programs with a sub-command that runs another program: what follows it, its options left out, is judged."""
 
 
@@ -391,7 +487,8 @@ def _perf(argv: Argv) -> list[Inner]:
         return [Inner(argv=argv[words.index("--") + 1 :])]
     rest = after_options(
         argv[1:],
-        "-p -t -e -F -o -C -I -G -D -r -i -c -m -s -u -B --pid --tid --event --output --cpu --call-graph --freq --count --repeat",
+        "-p -t -e -F -o -C -I -G -D -r -i -c -m -s -u -B --pid --tid --event --output --cpu --call-graph "
+        "--freq --count --repeat",
     )
     if words[1] in ("mem", "c2c", "kvm", "sched", "lock") and rest and as_typed(rest[0]) == "record":
         rest = rest[1:]
@@ -530,15 +627,69 @@ def _alias(argv: Argv) -> list[Inner]:
 
 
 SPECIAL: dict[str, Callable[[Argv], list[Inner]]] = {
-    **dict.fromkeys(_RUNNERS, _runner), "npx": _npx, "certbot": _hooks, "sudoedit": _edited,  "gdb": _debugged, "lldb": _debugged, "bunx": _npx, "pnpx": _npx, "uvx": _npx, "perf": _perf, "py-spy": _dashes, "rbspy": _dashes,
-    "env": _env, "sudo": _sudo, "su": _su, "runuser": _su, "ssh": _ssh, "eval": _joined(""), "docker": _container, "podman": _container,
-    "nerdctl": _container, "docker-compose": _container, "podman-compose": _container, "crictl": _container, "kubectl": _kubectl, "oc": _kubectl, "k": _kubectl,
-    "lxc-attach": _dashes, "machinectl": _dashes, "nomad": _runner, "aws": _aws_run, "microk8s": _dashes,
-    "flock": _flock, "watch": _watch, "parallel": _parallel, "find": _find, "fd": _find, "fdfind": _find, "script": _script, "scriptreplay": _script,
-    "ansible": _remote_tool, "salt": _remote_tool, "salt-call": _remote_tool, "pdsh": _remote_tool, "clush": _remote_tool, "pssh": _remote_tool,
-    "parallel-ssh": _remote_tool, "ip": _netns, "tmux": _terminal, "screen": _terminal, "trap": _trap, "start-stop-daemon": _daemon, "command": _command, "alias": _alias, "autossh": _ssh, "mosh": _ssh,
-    "gcloud": _cloud_shell, "az": _cloud_shell, "sg": _script, "newgrp": _script, "byobu": _terminal, "dtach": _terminal,
-}  # fmt: skip
+    **dict.fromkeys(_RUNNERS, _runner),
+    "npx": _npx,
+    "certbot": _hooks,
+    "sudoedit": _edited,
+    "gdb": _debugged,
+    "lldb": _debugged,
+    "bunx": _npx,
+    "pnpx": _npx,
+    "uvx": _npx,
+    "perf": _perf,
+    "py-spy": _dashes,
+    "rbspy": _dashes,
+    "env": _env,
+    "sudo": _sudo,
+    "su": _su,
+    "runuser": _su,
+    "ssh": _ssh,
+    "eval": _joined(""),
+    "docker": _container,
+    "podman": _container,
+    "nerdctl": _container,
+    "docker-compose": _container,
+    "podman-compose": _container,
+    "crictl": _container,
+    "kubectl": _kubectl,
+    "oc": _kubectl,
+    "k": _kubectl,
+    "lxc-attach": _dashes,
+    "machinectl": _dashes,
+    "nomad": _runner,
+    "aws": _aws_run,
+    "microk8s": _dashes,
+    "flock": _flock,
+    "watch": _watch,
+    "parallel": _parallel,
+    "find": _find,
+    "fd": _find,
+    "fdfind": _find,
+    "script": _script,
+    "scriptreplay": _script,
+    "ansible": _remote_tool,
+    "salt": _remote_tool,
+    "salt-call": _remote_tool,
+    "pdsh": _remote_tool,
+    "clush": _remote_tool,
+    "pssh": _remote_tool,
+    "parallel-ssh": _remote_tool,
+    "ip": _netns,
+    "tmux": _terminal,
+    "screen": _terminal,
+    "trap": _trap,
+    "start-stop-daemon": _daemon,
+    "command": _command,
+    "alias": _alias,
+    "autossh": _ssh,
+    "mosh": _ssh,
+    "gcloud": _cloud_shell,
+    "az": _cloud_shell,
+    "sg": _script,
+    "newgrp": _script,
+    "byobu": _terminal,
+    "dtach": _terminal,
+}
 """Wrappers whose inner command stands elsewhere."""
 
 
