@@ -502,28 +502,31 @@ def hosts_check(
 @guard_app.command("check")
 def guard_check(
     read_only: Annotated[bool, typer.Option("--read-only", help="Judge by the guard of probes.")] = False,
+    tag: Annotated[list[str] | None, typer.Option(help="Judge as on a host with this tag; may be given again.")] = None,
 ) -> None:
     """Judge commands from standard input, one a line or JSON lines with `cmd`; prints a JSON line each.
 
+    The team's rules and exceptions count where handrail.yml is found, and `exception` names the one that was used.
     Exit 1 when any is refused.
     """
     listen_quietly()
+    from bot import settings
     from safety.command_guard import CommandGuard
 
-    guard, refused = CommandGuard(), False
+    with in_words(2):
+        guard, refused = CommandGuard(settings.load_guard()), False
+    tags = frozenset(tag or ())
     for line in sys.stdin:
         text = line.rstrip("\r\n")
         if not text.strip():
             continue
         command = _command_in(text)
-        judged = guard.judge_read_only(command) if read_only else guard.judge(command)
+        judged = guard.judge_read_only(command, tags=tags) if read_only else guard.judge(command, tags=tags)
         refused = refused or judged.verdict == "refuse"
-        out(
-            json.dumps(
-                {"cmd": command, "verdict": str(judged.verdict), "rule": judged.rule, "reason": judged.reason},
-                ensure_ascii=False,
-            )
-        )
+        line = {"cmd": command, "verdict": str(judged.verdict), "rule": judged.rule, "reason": judged.reason}
+        if judged.exception is not None:
+            line["exception"] = judged.exception
+        out(json.dumps(line, ensure_ascii=False))
     raise typer.Exit(1 if refused else 0)
 
 

@@ -205,6 +205,33 @@ def test_guard_check_judges_each_line_and_fails_when_one_is_refused(tmp_path: Pa
     assert handrail("guard", "check", cwd=tmp_path, stdin="uptime\n").returncode == 0
 
 
+def test_guard_check_knows_the_teams_rules_and_names_the_exception_used(tmp_path: Path) -> None:
+    (tmp_path / "handrail.yml").write_text(
+        """
+        hosts: {web-01: {address: 192.0.2.1, tags: [canary]}}
+        guard:
+          rules: [{name: ours, program: acme-status, verdict: allow, reason: It only reads.}]
+          exceptions: [{name: canary reboots, command: sudo reboot, tags: [canary]}]
+        """
+    )
+    lines = "sudo -n reboot\nacme-status\n"
+    there = handrail("guard", "check", "--tag", "canary", cwd=tmp_path, stdin=lines)
+    reboot, status = (json.loads(line) for line in there.stdout.splitlines())
+    assert (reboot["verdict"], reboot["rule"], reboot["exception"]) == ("allow", "team.exception", "canary reboots")
+    assert status == {"cmd": "acme-status", "verdict": "allow", "rule": "team.ours", "reason": "It only reads."}
+    assert there.returncode == 0
+    elsewhere = handrail("guard", "check", cwd=tmp_path, stdin=lines)
+    assert json.loads(elsewhere.stdout.splitlines()[0])["verdict"] == "refuse"
+
+
+def test_guard_check_says_what_is_wrong_with_the_teams_rules(tmp_path: Path) -> None:
+    (tmp_path / "handrail.yml").write_text("guard: {exceptions: [{name: x, command: 'r* /', pattern: true}]}")
+    done = handrail("guard", "check", cwd=tmp_path, stdin="uptime\n")
+    assert done.returncode == 2
+    assert "guard.exceptions 'x': a pattern must begin with the program's own name" in done.stderr
+    assert done.stdout == ""
+
+
 def test_manifest_prints_what_slack_takes_and_refuses_an_address_it_cannot_reach(tmp_path: Path) -> None:
     done = handrail("manifest", "--url", "https://ops.example.com", cwd=tmp_path)
     assert yaml.safe_load(done.stdout)["settings"]["interactivity"]["request_url"].endswith("/slack/events")
