@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from safety.redaction.blocks import Blocks
-from safety.redaction.forms import FORMS, account_files
+from safety.redaction.documents import account_files
+from safety.redaction.forms import FORMS
 from safety.redaction.known import pattern_of
 from safety.redaction.names import MASK
 from safety.redaction.shapes import LONG_RUN, Span, tokens

@@ -52,7 +52,7 @@ _PREFIXED = (
     r"SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{16,64}",  # SendGrid
     r"npm_[A-Za-z0-9]{30,}|pypi-Ag[A-Za-z0-9_-]{16,}|rubygems_[a-f0-9]{32,}|cio[A-Za-z0-9]{32}(?![A-Za-z0-9])",
     r"do[oprt]_v1_[a-f0-9]{32,}|HRKU-[A-Za-z0-9_-]{20,}",  # DigitalOcean, Heroku
-    r"NR(?:AK|II|JS|BR|RA|IQ|SP)-[A-Za-z0-9_-]{20,}|[a-f0-9]{36}NRAL(?![A-Za-z0-9])",  # New Relic
+    r"NR(?:AK|II|JS|BR|RA|IQ|SP)-[A-Za-z0-9_-]{20,}|[A-Fa-f0-9]{32,36}(?:FFFF)?NRAL(?![A-Za-z0-9])",  # New Relic
     r"hv[sbr]\.[A-Za-z0-9_-]{20,}",  # Vault
     r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_-]{40,}",  # Terraform Cloud
     r"AGE-SECRET-KEY-(?:PQ-)?1[A-Z0-9]{40,}",  # age
@@ -61,12 +61,12 @@ _PREFIXED = (
     r"|ATBB[A-Za-z0-9]{20,}|ATSTT3[A-Za-z0-9_=-]{20,}",  # Atlassian
     r"lin_(?:api|oauth)_[A-Za-z0-9]{20,}|sntry[su]_[A-Za-z0-9_+/=-]{20,}",  # Linear, Sentry
     r"shp(?:at|ca|pa|ss|tka|ua)_[A-Fa-f0-9]{30,}",  # Shopify
-    r"(?:pub)?key-[0-9a-f]{32}(?![0-9a-zA-Z])|[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}(?![0-9a-zA-Z-])",  # Mailgun
+    r"(?:pub)?key-[0-9a-z]{32}(?![0-9a-zA-Z])|[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}(?![0-9a-zA-Z-])",  # Mailgun
     r"[0-9a-f]{32}-us\d{1,2}(?!\w)|xkeysib-[A-Za-z0-9-]{40,}|xsmtpsib-[A-Za-z0-9-]{40,}",  # Mailchimp, Brevo
-    r"\d{8,10}:[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])",  # Telegram
+    r"\d{8,10}:AA[A-Za-z0-9_-]{30,36}(?![A-Za-z0-9_-])|\d{8,10}:[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])",  # Telegram
     r"[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.-]{31,34}|[A-Za-z0-9]{70,80}AZDO[A-Za-z0-9]{4}",  # Azure
     r"gsk_[A-Za-z0-9]{40,}|hf_[A-Za-z]{30,}|r8_[A-Za-z0-9]{36,}|pplx-[A-Za-z0-9]{40,}|xai-[A-Za-z0-9]{60,}",
-    r"glsa_[A-Za-z0-9]{32}_[a-f0-9]{8}|glc_[A-Za-z0-9+/=]{32,}",  # Grafana
+    r"glsa_[A-Za-z0-9]{32}_[a-f0-9]{8}|glc_[A-Za-z0-9+/=_-]{32,}",  # Grafana
     r"dapi[a-f0-9]{32}(?:-\d)?|dp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9._-]{30,}"
     r"|dt0[a-z]\d\d\.[A-Z0-9]{20,}\.[A-Z0-9]{40,}",
     r"figd_[A-Za-z0-9_-]{30,}|fo1_[A-Za-z0-9_-]{40,}|fm[12][ra]?_[A-Za-z0-9+/=]{60,}"

@@ -1,0 +1,267 @@
+"""Secrets behind a name: assignments and calls, also within structures and within what was encoded for an address."""
+
+import re
+from collections.abc import Iterator
+
+from safety.redaction.names import (
+    decodes_to_credentials,
+    has_password_look,
+    is_harmless,
+    is_small_number,
+    is_word_of_prose,
+    looks_random,
+    may_name_secret,
+    names_secret,
+    parts,
+)
+from safety.redaction.shapes import Span
+from safety.redaction.values import ends, unquoted, value_at, without_stop, words_after
+
+# Assignments: `DB_PASSWORD=x`, `"secret": "x"`, `password => 'x'`, `Password=x;`, `?token=x&`.
+
+_ASSIGNMENT = re.compile(
+    r"(?:(?<![\w.])|(?<=%5[Bb]))(?P<name>[A-Za-z_][\w.-]{1,100}+)"
+    r"(?P<close>\\{0,3}[\"'`]?\]?|&quot;|&#3[49];|\\{1,2}u002[27]|%5[Dd])"
+    r"(?P<gap>[ \t]{0,40})(?P<sep>=>|->|:=|={1,3}(?!>)|::(?=[ \t]{0,2}[A-Za-z0-9+/=]{4,}\s*\Z)|:(?![:/]{1,2}[^\s])"
+    r"(?![ \t]{0,4}(?:&?(?:'static )?str|string|String|SecretStr|bytes)[ \t]{0,4}=)"
+    r"|:[ \t]{0,4}(?:&?(?:'static )?str|string|String|SecretStr|bytes)[ \t]{0,4}=|\|)[ \t]{0,40}"
+)
+_SPACED = re.compile(
+    r"(?i)\b(?:(?:api|access|secret|private|unseal|recovery|encryption|master|licen[cs]e|account|auth|signing|client|root|"
+    r"initial|shared|pre-?shared|session|bearer|new|temporary|current|admin|app|application|deploy|webhook|subscription|"
+    r"storage|consumer|integration|bot|device|product|security|wi-?fi)[ -](?:key|token|secret|password|passphrase|"
+    r"credentials?)|key content)(?:[ ]#?\d{1,2})?[ \t]{0,20}(?P<sep>[:=|])[ \t]{0,40}"
+)
+_LONG = 200  # characters of a value, beyond which it is read once
+
+
+def assignments(line: str) -> Iterator[Span]:
+    """Values behind names of secrets."""
+    # The end of the last long value: what stands in it is not read again, or a line of `a=a=a=` takes for ever.
+    seen = 0
+    for match in _ASSIGNMENT.finditer(line):
+        name = match["name"]
+        if match.start() < seen or _is_one_of_many_parts(line, match):
+            continue
+        if not names_secret(name) and not (may_name_secret(name) and match["sep"] != "|"):
+            continue
+        if _closes_a_quote(line, match):
+            continue
+        span, quoted = value_at(line, match.end())
+        if not quoted and line[match.end() : match.end() + 1] in {"{", "["} and names_secret(name):
+            inner = list(_structure(line, match.end()))
+            yield from inner
+            if inner or not _is_braced(line, match):
+                continue
+            span = _in_braces(line, match.end())
+        if not quoted:
+            span = _rest_of_quotes(line, _passphrase(line, span, match), match)
+        elif _is_substitution(line, span, match):
+            continue
+        if _is_assigned_secret(line, span, match, quoted=quoted):
+            if not quoted:
+                span = _rest_of_line(line, span, match)
+            seen = span[1]
+            yield span if quoted else without_stop(line, span)
+        elif span[1] - span[0] > _LONG:
+            seen = span[1]
+    if " " in line:
+        yield from _spaced_assignments(line)
+
+
+def _is_one_of_many_parts(line: str, match: re.Match[str]) -> bool:
+    """As in `arn:…:secret:name`."""
+    before = line[max(0, match.start() - 2) : match.start()]
+    return match["sep"] == ":" and not match["gap"] and before.endswith((":", "//"))
+
+
+def _closes_a_quote(line: str, match: re.Match[str]) -> bool:
+    """`read -p "Password: " PW`: what looks like the value's quote ends the text before it."""
+    quote = line[match.end() : match.end() + 1]
+    if not quote or quote not in "\"'" or match["close"]:
+        return False
+    after = line[match.end() + 1 : match.end() + 2]
+    return (not after or after in " \t),;]}") and line.count(quote, 0, match.end()) % 2 == 1
+
+
+def _is_assigned_secret(line: str, span: Span, match: re.Match[str], *, quoted: bool) -> bool:
+    name, value = match["name"], line[span[0] : span[1]]
+    if is_harmless(value, name=name, quoted=quoted):
+        return False
+    if not names_secret(name):
+        random = looks_random(value, length=16) and not value.startswith(("http", "/"))
+        return (random and not _is_an_id(value, name)) or decodes_to_credentials(value)
+    if parts(name)[-1] == "secret" and NAME_OF_A_SECRET.fullmatch(value):
+        return False
+    if not quoted and _is_prose(line, span, match, name):
+        return False
+    in_table = match["sep"] == "|"
+    return not in_table or looks_random(value, length=12) or (value.islower() and has_password_look(value))
+
+
+def _is_an_id(value: str, name: str) -> bool:
+    """A fingerprint or an address behind a name that only may be a secret's."""
+    return parts(name)[-1] == "key" and (":" in value or "/" in value or value.startswith(("SHA256", "AAAA", "pk_")))
+
+
+def _begins_the_line(line: str, match: re.Match[str]) -> bool:
+    return match.start() <= 40 and not line[: match.start()].strip(" \t-")
+
+
+def _passphrase(line: str, span: Span, match: re.Match[str]) -> Span:
+    """A passphrase has spaces: if the line begins with its name, it goes on to the end."""
+    if parts(match["name"])[-1] == "passphrase" and _begins_the_line(line, match):
+        return span[0], max(span[1], len(line.rstrip()))
+    return span
+
+
+def _is_substitution(line: str, span: Span, match: re.Match[str]) -> bool:
+    """``TOKEN=`cat x` ``: a shell runs it."""
+    if line[span[0] - 1] != "`" or match["sep"] != "=" or match["gap"] or line[match.end() - 1] != "=":
+        return False
+    value = line[span[0] : span[1]]
+    return " " in value or value.isalpha()
+
+
+# What may follow the first word of a bare value and still belong to it.
+_MORE_WORDS = re.compile(r"(?:[ \t]{1,3}[^\s#;=:(\[{|<>\"',&][^\s=:(\[{|<>\"',]{0,60}){1,8}[ \t]*\r?\Z")
+
+
+def _rest_of_line(line: str, span: Span, match: re.Match[str]) -> Span:
+    """Bare words of a configuration's line belong to one value, if the line begins with its name."""
+    if not _begins_the_line(line, match) or match["sep"] not in {"=", ":"}:
+        return span
+    if match["sep"] == "=" and not match["gap"]:
+        return span
+    more = _MORE_WORDS.match(line, span[1])
+    if more and not is_word_of_prose(more[0].split()[0]) and not line[span[1] - 1 : span[1]] in {",", ";"}:
+        return span[0], len(line.rstrip())
+    return span
+
+
+def _rest_of_quotes(line: str, span: Span, match: re.Match[str]) -> Span:
+    """In `-e 'DB_PASSWORD=two words'` the quotes hold the assignment, and the value goes on to the last of them."""
+    quote = line[match.start() - 1 : match.start()]
+    if not quote or quote not in "\"'" or match["sep"] != "=" or match["close"] or match["gap"]:
+        return span
+    end = line.find(quote, match.end(), match.end() + 2 * _LONG)
+    return (span[0], end) if end > span[1] and "=" not in line[span[1] : end] else span
+
+
+_INNER_VALUE = re.compile(
+    r"[\"']?\b(?:value|default|plaintext|plain|current|raw|secret_?value)\b[\"']?[ \t]{0,4}(?:=>|[:=])[ \t]{0,4}(?=[\"'])"
+)
+_LIST_ITEM = re.compile(r"[\[,][ \t]{0,4}(?=[\"'])")
+
+
+def _structure(line: str, start: int) -> Iterator[Span]:
+    """`"password": {"value": "x"}` and `"password": ["x"]`."""
+    if line[start] == "{":
+        stop = line.find("}", start, start + 4 * _LONG)
+        found = _INNER_VALUE.search(line, start, stop if stop >= 0 else min(len(line), start + 4 * _LONG))
+        places = [found.end()] if found else []
+    else:
+        stop = line.find("]", start, start + 4 * _LONG)
+        places = [match.end() for match in _LIST_ITEM.finditer(line, start, max(start, stop))]
+    for place in places:
+        span, _ = value_at(line, place)
+        if not is_harmless(line[span[0] : span[1]], quoted=True):
+            yield span
+
+
+_BRACED = re.compile(r"\{[^{}\s\"':]{1,200}\}?|\[[^\[\]\s\"':,]{1,200}\]?")
+
+
+def _is_braced(line: str, match: re.Match[str]) -> bool:
+    """`PWD={a;b};` as ODBC has it, or a password that happens to begin with a bracket."""
+    return match["sep"] == "=" and _BRACED.match(line, match.end()) is not None
+
+
+def _in_braces(line: str, start: int) -> Span:
+    found = _BRACED.match(line, start)
+    return (start, found.end()) if found else (start, start)
+
+
+def _spaced_assignments(line: str) -> Iterator[Span]:
+    for match in _SPACED.finditer(line):
+        span, quoted = value_at(line, match.end())
+        value = line[span[0] : min(span[1], span[0] + 4 * _LONG)]
+        if not is_harmless(value, quoted=quoted) and (quoted or has_password_look(value)):
+            yield without_stop(line, span)
+
+
+NAME_OF_A_SECRET = re.compile(
+    r"[a-z0-9]+(?:[-/_.][a-z0-9]+)*-(?:tls|certs?|secrets?|creds|config|token|keys?|auth|credentials|ssl|ca|password|env)"
+    r"|[a-z]+(?:-[a-z]+)*(?:/[a-z]+(?:-[a-z]+)*)+"
+)
+_PROGRAMS = frozenset(
+    {"passwd", "sshpass", "htpasswd", "chpasswd", "smbpasswd", "gpasswd", "systemd-ask-password", "mkpasswd"}
+)
+_STATES = frozenset(
+    {"invalid", "expired", "missing", "unexpected", "bad", "wrong", "unknown", "incorrect", "malformed"}
+)
+
+
+def _is_prose(line: str, span: Span, match: re.Match[str], name: str) -> bool:
+    """`passwd: all tokens updated`, `tests pass: 12`, `unexpected token: end`, `PWD=/home/Ops`, `InvalidToken: too old`."""
+    value, words = line[span[0] : span[1]], parts(name)
+    last = words[-1]
+    colon = match["sep"] == ":"
+    if last == "credential" and "aws4_request" in value:
+        return True  # the key's id in it has a shape of its own
+    if words == ("pwd",) and value.startswith(("/", "~")):
+        return True
+    if last in {"token", "secret", "credentials", "jwt"} or words == ("pass",):
+        if is_small_number(value):
+            return True
+        lone = colon and len(words) == 1 and last != "secret"
+        if lone and value.isalpha() and value[1:].islower() and len(value) < 20:
+            return True
+    if words == ("pass",) and colon and (name == "PASS" or line[: match.start()].rstrip().endswith("):")):
+        return True
+    if colon and value.isdigit() and line[span[1] : span[1] + 6].startswith((" byte", " char")):
+        return True
+    if value == name.rpartition(".")[2] and not name.isupper():
+        return True  # `self.token = token`
+    if last == "key" and value in {"password", "token", "secret"}:
+        return True  # the key under which it is kept
+    if colon and value.isalpha() and line[span[1] : span[1] + 1] not in {",", ";", "}"}:
+        following = words_after(line, span[1])
+        if len(following) >= 1 and (name in _PROGRAMS or _STATES.intersection(words)):
+            return True
+        return len(following) >= 3 or (name in _PROGRAMS and ends(line, span[1]))
+    return False
+
+
+_ENCODED = re.compile(
+    r"(?i)%(?:3f|26|5b|22|7b|2c|20|3b)(?P<name>[a-z_][\w.-]{1,60}?)(?:%5d|%22|\+|%20)?%3[ad](?:%22|\+|%20){0,2}"
+    r"(?P<value>(?:(?!%(?:26|22|7d|2c|20|0a|3b))[^\s&\"'<>+]){1,500})"
+)
+
+
+def encoded_assignments(line: str) -> Iterator[Span]:
+    """`next=%2Fcb%3Ftoken%3Dx%26a%3Db`: an assignment that was encoded as a whole."""
+    for match in _ENCODED.finditer(line):
+        if names_secret(match["name"]) and not is_harmless(match["value"], quoted=True):
+            yield match.span("value")
+
+
+_CALL = re.compile(
+    r"\([ \t]{0,4}(?P<quote>[\"'])(?P<name>[\w.-]{2,80}+)(?P=quote),[ \t]{0,20}(?=[\"'])"
+    r"|(?:\b(?:set|with|Set|With)_?(?=[A-Za-z])|(?<=[\w)]\.))(?P<setter>[A-Za-z]\w{2,60}+)\((?=[\"'])"
+)
+_GETTERS = re.compile(
+    r"get|read|fetch|load|is|has|check|find|create|delete|prompt|ask|input|describe|verify|validate|mask"
+)
+
+
+def calls(line: str) -> Iterator[Span]:
+    """`define('DB_PASSWORD', 'x')`, `config.setPassword("x")`."""
+    for match in _CALL.finditer(line):
+        name = match["name"] or match["setter"]
+        sure = names_secret(name) and not _GETTERS.match(name.lower())
+        if sure or (match["name"] and may_name_secret(name)):
+            span, _ = value_at(line, match.end())
+            value = line[span[0] : span[1]]
+            if not is_harmless(value, quoted=True) and (sure or looks_random(value, length=16)):
+                yield span
