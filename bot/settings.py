@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import durationpy
@@ -338,10 +339,17 @@ def held_secrets(environment: Mapping[str, str] | None = None) -> list[str]:
     """The secret values that are set, whether or not they are right: for logs made before `load`."""
     variables = os.environ if environment is None else environment
     secret = [name for name, field in Environment.model_fields.items() if "SecretStr" in str(field.annotation)]
-    return [variables[name].strip() for name in secret if name != _URL and variables.get(name, "").strip()]
+    held = [variables[name].strip() for name in secret if name != _URL and variables.get(name, "").strip()]
+    try:
+        password = urlsplit(variables.get(_URL, "")).password
+    except ValueError:
+        password = None
+    if password:
+        held += [variables[_URL].strip(), password, unquote(password)]
+    return held
 
 
-_URL = "HANDRAIL_DATABASE_URL"  # its password is known once it was read
+_URL = "HANDRAIL_DATABASE_URL"  # no secret as a whole, unless a password is in it
 
 
 def _environment(variables: Mapping[str, str], complaints: list[str]) -> Environment:

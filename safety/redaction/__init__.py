@@ -1,8 +1,9 @@
 """The one boundary where text enters: what is secret becomes a mask, everything else stays byte for byte.
 
 Three layers, each with its own file: values we hold, in every form a program may print them (`known`); tokens with a
-shape of their own (`shapes`); and secrets named by what stands around them, on one line (`forms`, with the names and
-harmless values in `names`) or over several (`blocks`). A bare word without any form can't be seen.
+shape of their own (`shapes`); and secrets named by what stands around them, on one line (`forms` lists the ways, with
+names and harmless values in `names`) or over several (`blocks`, `keys`, `tables`). A bare word without any form can't
+be seen.
 
 Every line goes through `_Lines`: unless one of a few dozen words occurs, or a block is open, it is left at once.
 """
@@ -10,15 +11,16 @@ Every line goes through `_Lines`: unless one of a few dozen words occurs, or a b
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from safety.redaction.blocks import Blocks
 from safety.redaction.documents import account_files
 from safety.redaction.forms import FORMS
 from safety.redaction.known import pattern_of
 from safety.redaction.names import MASK
-from safety.redaction.shapes import LONG_RUN, Span, tokens
+from safety.redaction.shapes import Span, has_long_run, tokens
 
-__all__ = ["MASK", "Redacted", "RedactingStream", "Redactor"]
+__all__ = ["MASK", "Redacted", "RedactingFilter", "RedactingStream", "Redactor"]
 
 LONGEST_LINE = 32_768  # characters looked at together; longer lines are cut
 OVERLAP = 2_048  # characters looked at again on each side of a cut
@@ -40,84 +42,113 @@ class Redactor:
 
     def redact(self, text: str) -> Redacted:
         """A whole text, with its line ends as they were. Never raises."""
-        lines = _Lines(self._known)
-        result = "".join(piece for line in _LINE.findall(text) for piece in _whole(lines, line))
+        pieces = self.filter()
+        result = pieces.feed(text) + pieces.close()
         return Redacted(text=result, altered=result != text)
 
+    def filter(self) -> "RedactingFilter":
+        """For a text that arrives in chunks and leaves with its line ends, as from a pipe."""
+        return RedactingFilter(_Pieces(self._known))
+
     def stream(self) -> "RedactingStream":
-        """For a text that arrives in chunks."""
-        return RedactingStream(_Lines(self._known))
+        """For a text that arrives in chunks and is kept by the line."""
+        return RedactingStream(_Pieces(self._known))
+
+
+class RedactingFilter:
+    """A text in chunks, cut anywhere. What comes out, put together, is the whole text redacted at once."""
+
+    def __init__(self, pieces: "_Pieces") -> None:
+        self._pieces = pieces
+
+    def feed(self, text: str) -> str:
+        """What can be passed on by now: complete lines, and pieces of a line that is too long to wait for."""
+        return "".join(piece.text + piece.end for piece in self._pieces.feed(text))
+
+    def close(self) -> str:
+        """The last line, if it had no line end."""
+        return "".join(piece.text + piece.end for piece in self._pieces.close())
 
 
 class RedactingStream:
-    """Complete lines of a text that arrives in chunks, cut anywhere. Keeps at most `LONGEST_LINE` + one chunk."""
+    """Lines of a text that arrives in chunks, cut anywhere. Keeps at most `LONGEST_LINE` and one chunk."""
 
-    def __init__(self, lines: "_Lines") -> None:
-        self._lines = lines
-        self._rest = ""
-        self._cut: _LongLine | None = None
+    def __init__(self, pieces: "_Pieces") -> None:
+        self._pieces = pieces
 
     def feed(self, text: str) -> list[Redacted]:
         """The lines that are complete by now, without their line ends. A very long line comes in altered pieces."""
-        if "\n" not in text:
-            self._rest += text
-            return list(self._pieces()) if len(self._rest) > LONGEST_LINE else []
-        first, *others = (self._rest + text).split("\n")
-        done: list[Redacted] = []
-        for line in (first, *others[:-1]):
-            self._rest = line.removesuffix("\r")
-            if self._cut is None and len(line) <= LONGEST_LINE:
-                done.append(self._line())
-            else:
-                done.extend(self._long_line())
-        self._rest = others[-1]
-        if len(self._rest) > LONGEST_LINE:
-            done.extend(self._pieces())
-        return done
+        return [Redacted(text=piece.text, altered=piece.altered) for piece in self._pieces.feed(text)]
 
     def close(self) -> list[Redacted]:
         """The last line, if it had no line end."""
-        if self._cut is not None or len(self._rest) > LONGEST_LINE:
-            return self._long_line()
-        return [self._line()] if self._rest else []
+        return [Redacted(text=piece.text, altered=piece.altered) for piece in self._pieces.close()]
 
-    def _line(self) -> Redacted:
+
+class _Piece(NamedTuple):
+    """A line, or a part of a very long one, as it may be passed on. `end`: its line end, empty where none stood."""
+
+    text: str
+    end: str
+    altered: bool
+
+
+class _Pieces:
+    """A text that arrives in chunks, as redacted pieces. Where the chunks are cut makes no difference to them."""
+
+    def __init__(self, known: re.Pattern[str] | None) -> None:
+        self._lines = _Lines(known)
+        self._rest = ""
+        self._cut: _LongLine | None = None
+
+    def feed(self, text: str) -> list[_Piece]:
+        """The pieces that are complete by now."""
+        if "\n" not in text:
+            self._rest += text
+            return list(self._long()) if len(self._rest) > LONGEST_LINE else []
+        first, *others = (self._rest + text).split("\n")
+        done: list[_Piece] = []
+        for line in (first, *others[:-1]):
+            if self._cut is None and len(line) <= LONGEST_LINE:
+                done.append(self._line(line, "\n"))
+            else:
+                self._rest = line
+                done.extend(self._last_of_long("\n"))
+        self._rest = others[-1]
+        if len(self._rest) > LONGEST_LINE:
+            done.extend(self._long())
+        return done
+
+    def close(self) -> list[_Piece]:
+        """The last piece, if the text did not end with a line's end."""
         line, self._rest = self._rest, ""
+        if self._cut is not None or len(line) > LONGEST_LINE:
+            self._rest = line
+            return self._last_of_long("")
+        return [self._line(line, "")] if line else []
+
+    def _line(self, line: str, end: str) -> _Piece:
+        if line.endswith("\r"):
+            line, end = line[:-1], "\r" + end
         text = self._lines.redact(line)
-        return Redacted(text=text, altered=text is not line and text != line)
+        return _Piece(text, end, text is not line and text != line)
 
-    def _long_line(self) -> list[Redacted]:
-        """What is left of a line that came, or will come, in pieces."""
-        cut = self._cut = self._cut or _LongLine(self._lines)
-        pieces = list(self._pieces())
-        pieces.append(Redacted(text=cut.end(self._rest), altered=True))
-        self._rest, self._cut = "", None
-        return pieces
-
-    def _pieces(self) -> Iterator[Redacted]:
+    def _long(self) -> Iterator[_Piece]:
         """Pieces of a line that is too long to wait for."""
         cut = self._cut = self._cut or _LongLine(self._lines)
         while len(self._rest) > LONGEST_LINE:
             piece, self._rest = cut.piece(self._rest)
-            yield Redacted(text=piece, altered=True)
+            yield _Piece(piece, "", True)
 
-
-_LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
-
-
-def _whole(lines: "_Lines", line: str) -> Iterator[str]:
-    """One line of a whole text, its end included."""
-    text = line.removesuffix("\n")
-    end = line[len(text) :]
-    if len(text) <= LONGEST_LINE:
-        carriage = "\r" if text.endswith("\r") else ""
-        yield lines.redact(text.removesuffix("\r")) + carriage + end
-        return
-    cut = _LongLine(lines)
-    while len(text) > LONGEST_LINE:
-        piece, text = cut.piece(text)
-        yield piece
-    yield cut.end(text) + end
+    def _last_of_long(self, end: str) -> list[_Piece]:
+        """What is left of a line that came, or will come, in pieces."""
+        cut = self._cut = self._cut or _LongLine(self._lines)
+        pieces = list(self._long())
+        if self._rest.endswith("\r"):
+            self._rest, end = self._rest[:-1], "\r" + end
+        pieces.append(_Piece(cut.end(self._rest), end, True))
+        self._rest, self._cut = "", None
+        return pieces
 
 
 # One line.
@@ -137,12 +168,20 @@ def _fewest(words: Iterable[str]) -> tuple[str, ...]:
 
 # Without one of these, only an open block, a long run or a password file's colons can make a line secret. Words that
 # hold one of the marks are looked for only in lines that have the mark at all.
-_MARKS = (" -", "=", "{", " /", "\x00")
-_NEEDLES = {needle for form in FORMS for needle in form.rare}
-_MARKED = tuple((mark, _fewest(word for word in _NEEDLES if mark in word)) for mark in _MARKS)
-_WORDS = _fewest(
-    [*(word for word in _NEEDLES if not any(mark in word for mark in _MARKS)), "private-", "machine ", "apiversion"]
-)
+_MARKS = (" -", "=", "{", " /", "\x00", '"', "'", "%", "_", "ctl", "sql", "pdp", "crypt", "user")
+_NEEDLES = {*(needle for form in FORMS for needle in form.rare), "private-", "machine ", "apiversion"}
+
+
+def _with_marks() -> Iterator[tuple[str, tuple[str, ...]]]:
+    left = set(_NEEDLES)
+    for mark in _MARKS:
+        words = {word for word in left if mark in word}
+        left -= words
+        yield mark, _fewest(words)
+    yield "", _fewest(left)
+
+
+*_MARKED, (_, _WORDS) = _with_marks()
 
 
 class _Lines:
@@ -186,7 +225,7 @@ class _Lines:
             found.extend(self._blocks.spans(line))
         if line.count(":") > 3:
             found.extend(account_files(line))
-        if LONG_RUN.search(line):
+        if has_long_run(line):
             found.extend(tokens(line))
         if self._known is not None:
             found.extend(self._held(line))

@@ -41,7 +41,8 @@ _NAME_AT_END = re.compile(
     r"[ \t]{0,4}(?P<sign>=>|:=|[=:,\\])?[ \t]{0,4}\\?[ \t\r]*\Z"
 )
 _QUOTED_ALONE = re.compile(
-    r"[ \t]*(?:string\(\d{1,6}\)[ \t])?(?P<quote>[\"'])(?P<value>[^\r\n]{1,2000})(?P=quote)[ \t,;)\\]*\r?\Z"
+    r"[ \t]*(?:string\(\d{1,6}\)[ \t])?(?P<quote>[\"'])(?P<value>(?:(?!(?P=quote))[^\r\n\\]|\\.){1,2000})(?P=quote)"
+    r"[ \t,;)\\]*\r?\Z"
 )
 _ELEMENT_ALONE = re.compile(r"[ \t]*<(?P<kind>string|value|data)>(?P<value>[^<>\r\n]{1,2000})</(?P=kind)>[ \t\r]*\Z")
 _ITEM_ALONE = re.compile(r"[ \t]*-[ \t]+[\"']?(?P<value>[^\s\"']{1,500})[\"']?[ \t\r]*\Z")
@@ -78,10 +79,29 @@ class Blocks:
         self._scope = 0  # lines in which an object named for a secret may still give its value
         self._here = ""  # the word that ends a here-document of passwords
         self._here_pairs = False
+        self._follow = (
+            self._scalar,
+            self._kubernetes,
+            self._pairs,
+            self._login_file,
+            self._next_line,
+            self._scoped,
+            self._here_document,
+            self._table.spans,
+        )
+        self.waiting = False  # whether the next line can hold a secret because of the lines before it
 
-    @property
-    def waiting(self) -> bool:
-        """Whether the next line can hold a secret because of the lines before it."""
+    def spans(self, line: str) -> list[Span]:
+        """The secrets of this line that the lines before it explain, and those that a private key's marks enclose."""
+        inside = self._keys.inside
+        found = list(self._keys.spans(line))
+        if not inside and "PRIVATE KEY" not in line:
+            for follow in self._follow:
+                found.extend(follow(line))
+        self.waiting = self._waits()
+        return found
+
+    def _waits(self) -> bool:
         return (
             self._keys.waiting
             or self._table.waiting
@@ -94,24 +114,6 @@ class Blocks:
             or self._here != ""
             or self._kind in {"Secret", "v1"}
         )
-
-    def spans(self, line: str) -> list[Span]:
-        """The secrets of this line that the lines before it explain, and those that a private key's marks enclose."""
-        inside = self._keys.inside
-        found = list(self._keys.spans(line))
-        if inside or "PRIVATE KEY" in line:
-            return found
-        return [
-            *found,
-            *self._scalar(line),
-            *self._kubernetes(line),
-            *self._pairs(line),
-            *self._login_file(line),
-            *self._next_line(line),
-            *self._scoped(line),
-            *self._here_document(line),
-            *self._table.spans(line),
-        ]
 
     def _scalar(self, line: str) -> Iterator[Span]:
         """`password: |` and the deeper lines that follow it."""

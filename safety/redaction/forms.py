@@ -46,10 +46,6 @@ _NAMES = (
     "signature",
     "hmac",
     "kennwort",
-    "senha",
-    "wachtwoord",
-    "dsn",
-    "webhook",
     "_salt",
 )
 _COMMAND_WORDS = (

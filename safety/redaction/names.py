@@ -23,7 +23,7 @@ _SECRETS = _words(
     "accesskey privatekey authkey encryptionkey signingkey masterkey appkey licensekey sessiontoken psk presharedkey "
     "requirepass masterauth bindpw rootpw olcrootpw credential credentials creds credstring kennwort passwort "
     "pgpassword pgpass mysqlpwd storepass keypass sshpass authpass rediscliauth userpass dbpass rootpass bearer "
-    "accountkey sharedaccesskey sharedaccesssignature sharedkey jwt otp totp passkey keymaterial wachtwoord motdepasse senha"
+    "accountkey sharedaccesskey sharedaccesssignature sharedkey jwt otp totp passkey keymaterial motdepasse"
 )
 # Words that only sound like it: `NOPASSWD: ALL` in sudoers.
 _NO_SECRETS = _words("nopasswd nopass nopassword haspassword usepassword withpassword bypass compass")
@@ -47,7 +47,7 @@ _NEGATIONS = _words(
 )
 _CURSORS = _words("next page continuation continue cancellation sync resume starting marker previous prev pagination")
 _PASS_ALONG = _words("proxy fastcgi uwsgi scgi grpc by")  # nginx's `proxy_pass`
-_RANDOM_ONLY = _words("auth jsessionid phpsessid sessid sid session hmac signature salt pepper pat dsn webhook")
+_RANDOM_ONLY = _words("auth jsessionid phpsessid sessid sid session hmac signature salt pepper pat")
 # Whose key or password it is, where the name ends in it: `PASSWORD_ROOT`, `token_github`.
 _OWNERS = _words(
     "db database root admin user app mysql postgres postgresql pg redis mongo smtp mail ldap api github gitlab slack ftp ssh "

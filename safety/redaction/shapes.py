@@ -1,6 +1,6 @@
 """Tokens that are recognised by their shape alone, wherever they stand.
 
-One entry per family. Every shape has a run of at least twenty characters of `[A-Za-z0-9_-]` (`LONG_RUN`); a line
+One entry per family. Every shape has a run of at least twenty characters of `[A-Za-z0-9_-]` (`has_long_run`); a line
 without one is never looked at. Shapes follow what the providers say about their prefixes, kept a little wider.
 """
 
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from safety.redaction.names import looks_random
 
 Span = tuple[int, int]
-LONG_RUN = re.compile(r"[\w-]{20}", re.ASCII)
+# Runs shorter than twenty are stepped over as wholes, so that each character is looked at once.
+has_long_run = re.compile(r"(?:[\w-]{0,19}+[^\w-])*+[\w-]{20}", re.ASCII).match
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +118,7 @@ SHAPES: tuple[Shape, ...] = (
 
 def tokens(line: str) -> Iterator[Span]:
     """Where tokens stand in the line."""
-    if not LONG_RUN.search(line):
+    if not has_long_run(line):
         return
     for shape in SHAPES:
         for match in shape.pattern.finditer(line):
