@@ -8,6 +8,7 @@ from safety.redaction.names import (
     has_password_look,
     is_harmless,
     is_small_number,
+    is_word,
     is_word_of_prose,
     looks_random,
     may_name_secret,
@@ -15,7 +16,7 @@ from safety.redaction.names import (
     parts,
 )
 from safety.redaction.shapes import Span
-from safety.redaction.values import ends, unquoted, value_at, without_stop, words_after
+from safety.redaction.values import value_at, without_stop, words_after
 
 # Assignments: `DB_PASSWORD=x`, `"secret": "x"`, `password => 'x'`, `Password=x;`, `?token=x&`.
 
@@ -43,12 +44,19 @@ def assignments(line: str) -> Iterator[Span]:
         name = match["name"]
         if match.start() < seen or _is_one_of_many_parts(line, match):
             continue
+        if name == "token" and line[max(0, match.start() - 80) : match.start()].rpartition(" ")[2].startswith(
+            "pkcs11:"
+        ):
+            continue  # the label of a device
+        if name.lower().endswith("passwords") and line[match.end() : match.end() + 1] == "[":
+            yield from _structure(line, match.end())
+            continue
         if not names_secret(name) and not (may_name_secret(name) and match["sep"] != "|"):
             continue
         if _closes_a_quote(line, match):
             continue
         span, quoted = value_at(line, match.end())
-        if not quoted and line[match.end() : match.end() + 1] in {"{", "["} and names_secret(name):
+        if not quoted and line[match.end() : match.end() + 1] in {"{", "["}:
             inner = list(_structure(line, match.end()))
             yield from inner
             if inner or not _is_braced(line, match):
@@ -86,7 +94,7 @@ def _closes_a_quote(line: str, match: re.Match[str]) -> bool:
 
 def _is_assigned_secret(line: str, span: Span, match: re.Match[str], *, quoted: bool) -> bool:
     name, value = match["name"], line[span[0] : span[1]]
-    if is_harmless(value, name=name, quoted=quoted):
+    if is_harmless(value, name=name, quoted=quoted) or _is_known_otherwise(line, value, match):
         return False
     if not names_secret(name):
         random = looks_random(value, length=16) and not value.startswith(("http", "/"))
@@ -95,8 +103,37 @@ def _is_assigned_secret(line: str, span: Span, match: re.Match[str], *, quoted: 
         return False
     if not quoted and _is_prose(line, span, match, name):
         return False
-    in_table = match["sep"] == "|"
-    return not in_table or looks_random(value, length=12) or (value.islower() and has_password_look(value))
+    if match["sep"] != "|" or looks_random(value, length=12):
+        return True
+    return line.lstrip().startswith("|") and value.islower() and has_password_look(value)
+
+
+_MANUAL_PAGE = re.compile(r"\w+\.[1-9]")
+
+
+def _is_known_otherwise(line: str, value: str, match: re.Match[str]) -> bool:
+    """Signs that look like an assignment of a secret: `accesskey="n"`, `PASS: test`, `PWD='/srv'`, `a == b_token`."""
+    name, sign = match["name"], match["sep"]
+    colon = sign == ":"
+    if name.lower() == "accesskey":
+        return len(value) <= 2
+    if name.upper() == "PWD" and value.startswith(("/", "~")):
+        return True
+    if name == "PASS" and colon:
+        return True
+    if name == "PSK" and colon and not match["gap"] and value.startswith("-"):
+        return True  # a list of ciphers
+    if colon and _MANUAL_PAGE.fullmatch(name):
+        return True
+    after = line[match.end() + len(value) : match.end() + len(value) + 1]
+    if sign in {"==", "==="} or (after in {",", ")"} and "(" in line[: match.start()]):
+        return _VARIABLE.fullmatch(value) is not None and line[match.end()] not in "\"'`"
+    return False
+
+
+_VARIABLE = re.compile(
+    r"(?:[a-z]+_)*(?:password|passwd|token|secret|key)|[a-z]+(?:[A-Z][a-z]+)*(?:Password|Token|Secret|Key)"
+)
 
 
 def _is_an_id(value: str, name: str) -> bool:
@@ -108,9 +145,17 @@ def _begins_the_line(line: str, match: re.Match[str]) -> bool:
     return match.start() <= 40 and not line[: match.start()].strip(" \t-")
 
 
+_WORDS_OF_A_PASSPHRASE = re.compile(r"[^\s=:(\[{|<>\"',]+(?:[ \t][^\s#;=:(\[{|<>\"',]+){2,8}[ \t]*\r?\Z")
+_KEYWORDS = ("await ", "new ", "not ", "yield ", "None ", "if ")
+
+
 def _passphrase(line: str, span: Span, match: re.Match[str]) -> Span:
     """A passphrase has spaces: if the line begins with its name, it goes on to the end."""
-    if parts(match["name"])[-1] == "passphrase" and _begins_the_line(line, match):
+    name = parts(match["name"])[-1]
+    if not _begins_the_line(line, match) or name not in {"passphrase", "password", "passwd"}:
+        return span
+    of_words = match["sep"] == "=" and match["gap"] and _WORDS_OF_A_PASSPHRASE.match(line, span[0])
+    if name == "passphrase" or (of_words and not line.startswith(_KEYWORDS, span[0])):
         return span[0], max(span[1], len(line.rstrip()))
     return span
 
@@ -194,8 +239,11 @@ NAME_OF_A_SECRET = re.compile(
     r"[a-z0-9]+(?:[-/_.][a-z0-9]+)*-(?:tls|certs?|secrets?|creds|config|token|keys?|auth|credentials|ssl|ca|password|env)"
     r"|[a-z]+(?:-[a-z]+)*(?:/[a-z]+(?:-[a-z]+)*)+"
 )
-_PROGRAMS = frozenset(
+PROGRAMS = frozenset(
     {"passwd", "sshpass", "htpasswd", "chpasswd", "smbpasswd", "gpasswd", "systemd-ask-password", "mkpasswd"}
+)
+_VERBS = frozenset(
+    {"set", "get", "derive", "allocate", "free", "init", "test", "parse", "load", "read", "check", "null"}
 )
 _STATES = frozenset(
     {"invalid", "expired", "missing", "unexpected", "bad", "wrong", "unknown", "incorrect", "malformed"}
@@ -209,15 +257,15 @@ def _is_prose(line: str, span: Span, match: re.Match[str], name: str) -> bool:
     colon = match["sep"] == ":"
     if last == "credential" and "aws4_request" in value:
         return True  # the key's id in it has a shape of its own
-    if words == ("pwd",) and value.startswith(("/", "~")):
-        return True
+    if words == ("pwd",) and colon and is_word(value) and words_after(line, span[1]):
+        return True  # a list of programs and their authors
     if last in {"token", "secret", "credentials", "jwt"} or words == ("pass",):
         if is_small_number(value):
             return True
         lone = colon and len(words) == 1 and last != "secret"
         if lone and value.isalpha() and value[1:].islower() and len(value) < 20:
             return True
-    if words == ("pass",) and colon and (name == "PASS" or line[: match.start()].rstrip().endswith("):")):
+    if words == ("pass",) and colon and line[: match.start()].rstrip().endswith("):"):
         return True
     if colon and value.isdigit() and line[span[1] : span[1] + 6].startswith((" byte", " char")):
         return True
@@ -225,11 +273,18 @@ def _is_prose(line: str, span: Span, match: re.Match[str], name: str) -> bool:
         return True  # `self.token = token`
     if last == "key" and value in {"password", "token", "secret"}:
         return True  # the key under which it is kept
-    if colon and value.isalpha() and line[span[1] : span[1] + 1] not in {",", ";", "}"}:
-        following = words_after(line, span[1])
-        if len(following) >= 1 and (name in _PROGRAMS or _STATES.intersection(words)):
+    word = is_word(value)
+    following = words_after(line, span[1]) if word else []
+    if match["sep"] == "=" and word:
+        loose = line[match.end() - 1] in " \t"
+        if loose and not match["gap"]:
+            return True  # `Password= sets it`: a sentence that names the setting
+        return loose and len(following) >= 2 and any(mark in line[span[1] - 1 :] for mark in (",", ". ", "; "))
+    if colon and word and line[span[1] : span[1] + 1] not in {",", ";", "}"}:
+        if name in PROGRAMS or _STATES.intersection(words) or (len(words) >= 3 and _VERBS.intersection(words)):
             return True
-        return len(following) >= 3 or (name in _PROGRAMS and ends(line, span[1]))
+        plain = all(is_word(text) for text in following[:2])
+        return len(following) >= (2 if plain and last not in {"password", "passwd"} else 3)
     return False
 
 
@@ -248,7 +303,7 @@ def encoded_assignments(line: str) -> Iterator[Span]:
 
 _CALL = re.compile(
     r"\([ \t]{0,4}(?P<quote>[\"'])(?P<name>[\w.-]{2,80}+)(?P=quote),[ \t]{0,20}(?=[\"'])"
-    r"|(?:\b(?:set|with|Set|With)_?(?=[A-Za-z])|(?<=[\w)]\.))(?P<setter>[A-Za-z]\w{2,60}+)\((?=[\"'])"
+    r"|(?:\b(?:set|with|Set|With)_?(?=[A-Za-z])|(?<=\.))(?P<setter>[A-Za-z]\w{2,60}+)\((?=[\"'])"
 )
 _GETTERS = re.compile(
     r"get|read|fetch|load|is|has|check|find|create|delete|prompt|ask|input|describe|verify|validate|mask"
@@ -263,5 +318,25 @@ def calls(line: str) -> Iterator[Span]:
         if sure or (match["name"] and may_name_secret(name)):
             span, _ = value_at(line, match.end())
             value = line[span[0] : span[1]]
-            if not is_harmless(value, quoted=True) and (sure or looks_random(value, length=16)):
+            if not is_harmless(value, quoted=True) and (sure or (len(value) >= 16 and has_password_look(value))):
+                yield span
+
+
+# A call that logs in: the second of two texts, or the third, is the password.
+_LOGIN_CALL = re.compile(
+    r"(?P<name>[A-Za-z_][\w.]{0,60})(?:=|:[ \t]?)?\([ \t]{0,4}(?:[\w.]{1,60},[ \t]{0,4}|(?P<q>[\"'])[^\"'\r\n]{0,200}(?P=q),[ \t]{0,4}){1,2}(?=[\"'])"
+)
+_LOGS_IN = re.compile(
+    r"(?:\w+\.)*(?:\w*(?:BasicAuth|DigestAuth|basic_auth|BasicCredentials?|PasswordAuthentication|PasswordCredential|"
+    r"UsernamePassword\w*|UserPassword)|auth|login|authenticate|mysqli_connect|mysql_connect|PDO|getConnection)"
+)
+
+
+def login_calls(line: str) -> Iterator[Span]:
+    """`auth=("bob", "x")`, `HTTPBasicAuth("bob", "x")`, `new PDO(dsn, "bob", "x")`."""
+    for match in _LOGIN_CALL.finditer(line):
+        if _LOGS_IN.fullmatch(match["name"]):
+            span, _ = value_at(line, match.end())
+            value = line[span[0] : span[1]]
+            if not is_harmless(value, quoted=True) and (has_password_look(value) or "Basic" in match["name"]):
                 yield span

@@ -11,7 +11,7 @@ from binascii import Error as Base64Error
 from collections.abc import Iterator
 
 from safety.redaction.keys import Keys, inner
-from safety.redaction.names import has_password_look, is_harmless, names_secret
+from safety.redaction.names import is_harmless, names_secret
 from safety.redaction.shapes import Span
 from safety.redaction.tables import Table
 
@@ -44,6 +44,7 @@ _QUOTED_ALONE = re.compile(
     r"[ \t]*(?:string\(\d{1,6}\)[ \t])?(?P<quote>[\"'])(?P<value>(?:(?!(?P=quote))[^\r\n\\]|\\.){1,2000})(?P=quote)"
     r"[ \t,;)\\]*\r?\Z"
 )
+_STATEMENT = re.compile(r"(?i)\b(?:alter|create|set|identified)\b")
 _ELEMENT_ALONE = re.compile(r"[ \t]*<(?P<kind>string|value|data)>(?P<value>[^<>\r\n]{1,2000})</(?P=kind)>[ \t\r]*\Z")
 _ITEM_ALONE = re.compile(r"[ \t]*-[ \t]+[\"']?(?P<value>[^\s\"']{1,500})[\"']?[ \t\r]*\Z")
 _WORD_ALONE = re.compile(r"[ \t]+(?P<value>[^\s:=({\"'][^\s:=({]{0,500})[ \t]*\\?[ \t\r]*\Z")
@@ -223,12 +224,13 @@ def _value_after(before: re.Match[str], line: str) -> re.Match[str] | None:
     option = before["name"].startswith("-")
     if before["item"] and option:
         return _ITEM_ALONE.match(line)
-    if match := _QUOTED_ALONE.match(line):
-        return match
+    if before["sign"] or _STATEMENT.search(before[0]):
+        if match := _QUOTED_ALONE.match(line):
+            return match
     bare = before["sign"] == "\\" and option
     yaml = before["sign"] == ":" and _indent(line) > _indent(before[0])
     match = _WORD_ALONE.match(line) if bare or yaml else None
-    return match if match and (bare or has_password_look(match["value"])) else None
+    return match if match and (bare or any(char.isdigit() for char in match["value"])) else None
 
 
 def _inline_data(line: str) -> Iterator[Span]:

@@ -54,8 +54,8 @@ _PROGRAMS = (
         r"|lugin|rint|rompt|ipe)",
     ),
     _program(
-        "rabbitmqadmin twine psexec doveadm smbmap evil-winrm crackmapexec netexec hydra medusa security",
-        r"rabbitmqadmin|twine|psexec(?:64)?|doveadm[ \t]+\S+|smbmap|evil-winrm|crackmapexec|netexec|hydra|medusa"
+        "rabbitmqadmin twine psexec doveadm smbmap evil-winrm crackmapexec netexec hydra medusa security certutil",
+        r"rabbitmqadmin|twine|psexec(?:64)?|doveadm[ \t]+\S+|smbmap|evil-winrm|crackmapexec|netexec|hydra|medusa|certutil"
         r"|security[ \t]+unlock-keychain",
         r"[ \t\x00]-p(?:[ \t\x00]+|(?=[^\s\x00-]))",
     ),
@@ -74,6 +74,13 @@ _PROGRAMS = (
     _program(
         "mc alias", r"mc[ \t]+(?:alias[ \t]+set|config[ \t]+host[ \t]+add)", r"\A[ \t]+\S+[ \t]+\S+[ \t]+\S+[ \t]+"
     ),
+    _program("rclone", "rclone", r"[ \t](?:pass|password|secret_access_key|token)[ \t=]+"),
+    _program("nuget", r"nuget[ \t]+setapikey", r"\A[ \t]+"),
+    _program("put-parameter", r"ssm[ \t]+put-parameter(?=.{0,400}SecureString)", r"[ \t]--value[ \t=]+"),
+    _program("addauth", r"addauth[ \t]+digest", r"\A[ \t]+", mark=":"),
+    _program("set-", r"(?:neo4j-admin|cypher-shell).{0,40}set-(?:initial|default)-password", r"\A[ \t]+"),
+    _program("virsh", r"virsh[ \t].{0,80}secret-set-value", r"\A[ \t]+(?:--secret[ \t]+)?\S+[ \t]+(?:--base64[ \t]+)?"),
+    _program("signtool", "signtool", r"(?i)[ \t]/p[ \t]+"),
     _program("dscl", r"dscl[ \t].{0,60}-passwd", r"\A[ \t]+\S+[ \t]+"),
     _program("sshpass", "sshpass", r"[ \t\x00]-p[ \t\x00]*(?=[^\s\x00])", once=True),
     _program(
@@ -152,7 +159,7 @@ _PROGRAMS = (
         r"0,12}[ \t]+(?:-[a-zA-Z]+[ \t]+|\d{1,2}[ \t]+){0,6}"
         r"(?:[^\s-]\S{0,256}[ \t]+){1,2}(?=\S+[ \t]*(?:\Z|[|;&>]))",
     ),
-    _program("AUTH", "AUTH", r"\A[ \t]+(?:[\w-]{1,64}[ \t]+)?(?=[^\s]{6,}[ \t]*\Z)"),
+    _program("AUTH", "AUTH", r"\A[ \t]+(?:[\w-]{1,64}[ \t]+)?(?=[^\s/]{0,100}[\d=!@#$%^&*])(?=[^\s]{6,}[ \t]*\Z)"),
 )
 
 # A program nobody listed here: `-u NAME -p VALUE` side by side, and `--auth NAME:VALUE`.
@@ -172,7 +179,7 @@ def _user_and_password(line: str) -> Iterator[Span]:
         span, quoted = value_at(line, match.end(), bare=ARGUMENT)
         value = line[span[0] : span[1]]
         sure = quoted or (has_password_look(value) and not _NOT_A_PASSWORD.fullmatch(value))
-        if sure and " " not in value and not is_harmless(value, quoted=True):
+        if sure and not is_harmless(value, quoted=True):
             yield span
     for match in _PAIR_IN_OPTION.finditer(line):
         if not is_harmless(match["value"], quoted=True) and not _NOT_A_PASSWORD.fullmatch(match["value"]):
@@ -217,21 +224,25 @@ def _arguments(line: str, program: _Program, start: int, end: int) -> Iterator[S
 
 _OPENSSL = re.compile(r"(?<![\w.:-])(?:pass|PASS):(?P<value>\"[^\"]+\"|'[^']+'|[^\s\"']+)")
 _TAKES_A_SECRET = (
-    r"(?:sudo[ \t][^|]{0,40}-[A-Za-z]{0,4}S[A-Za-z]{0,4}\b|--stdin\b|--password-stdin|--passphrase-fd|chpasswd|smbpasswd|cryptsetup"
-    r"|--with-token|passwd\b|kinit\b|su\b|vncpasswd|luksOpen|-stdin\b)"
+    r"(?:sudo[ \t][^|]{0,40}-[A-Za-z]{0,4}S[A-Za-z]{0,4}\b|--?\w{0,20}pass\w{0,10}-stdin|--passphrase-fd|chpasswd|smbpasswd|cryptsetup"
+    r"|--with-token|passwd\b|kinit\b|su\b|vncpasswd|luks\w{1,10}|load-key)"
 )
 _PIPED = re.compile(
-    r"\b(?:echo|printf|yes|cat[ \t]*<<<)[ \t]+(?:-[neE]+[ \t]+|[\"']?%s(?:\\n)?[\"']?[ \t]+)?"
-    r"(?P<value>\"[^\"]*\"|'[^']*'|[^\s|\"']+)[ \t]*\|[ \t]*(?=[^|]{0,120}" + _TAKES_A_SECRET + ")"
+    r"\b(?:echo|printf|yes|cat[ \t]*<<<)[ \t]+(?:-[neE]+[ \t]+|[\"']?(?:%s(?:\\n)?){1,3}[\"']?[ \t]+)?"
+    r"(?P<value>\"[^\"]*\"|'[^']*'|[^\s|\"']+)(?:[ \t]+(?P<again>\"[^\"]*\"|'[^']*'|[^\s|\"']+))?[ \t]*\|[ \t]*(?=[^|]{0,120}"
+    + _TAKES_A_SECRET
+    + ")"
 )
 _HERE_PASSWORD = re.compile(
-    r"(?:chpasswd|smbpasswd|-stdin|--with-token|kinit[^<|]{0,80}|-[A-Za-z]{0,4}S\b[^<|]{0,80})[ \t]*<<<[ \t]*"
+    r"(?:chpasswd|smbpasswd|pass\w{0,10}-stdin|--with-token|kinit|login|luks\w{1,10}|-[A-Za-z]{0,4}S)\b[^<|]{0,80}<<<[ \t]*"
     r"(?P<value>\"[^\"]*\"|'[^']*'|\S+)"
 )
 _WINDOWS = re.compile(r"(?i)[ \t]/(?:p|pass|password|pw|rp|passwd):(?P<value>\"[^\"]+\"|\S+)")
+_PROPERTY = re.compile(r"[A-Z][A-Za-z]{1,40}=\S")  # of msbuild, behind its own `/p:`
 _SECURE_STRING = re.compile(r"(?i)ConvertTo-SecureString[ \t]+(?:-String[ \t]+)?(?P<value>\"[^\"]+\"|'[^']+')")
 _LITERAL = re.compile(
-    r"(?:--from-literal[= ]|secrets[ \t]+set[ \t]+)[\"']?[\w.-]{1,128}=(?P<value>\"[^\"]*\"|'[^']*'|[^\s\"']+)"
+    r"(?:(?:--from-literal[= ]|secrets[ \t]+set[ \t]+)[\"']?[\w.-]{1,128}=|secret[ \t]+set[ \t].{0,80}--body[ =]|--secret-string[ =])"
+    r"(?P<value>\"[^\"]*\"|'[^']*'|[^\s\"']+)"
 )
 
 
@@ -244,6 +255,8 @@ def idioms(line: str) -> Iterator[Span]:
                 yield span
     for pattern in (_PIPED, _HERE_PASSWORD, _WINDOWS, _SECURE_STRING, _LITERAL):
         for match in pattern.finditer(line):
+            if match.re is _PIPED and match["again"] is not None:
+                yield unquoted(line, match.span("again"))
             begin, end = unquoted(line, match.span("value"))
             before, mark, _ = line[begin:end].partition(":")
             if pattern in (_PIPED, _HERE_PASSWORD):
@@ -251,5 +264,7 @@ def idioms(line: str) -> Iterator[Span]:
                     begin += len(before) + 1
                 while line[begin:end].endswith(("\\n", "\\r")):
                     end -= 2
-            if not is_harmless(line[begin:end], quoted=True):
+            if not is_harmless(line[begin:end], quoted=True) and not (
+                pattern is _WINDOWS and _PROPERTY.match(line[begin:end])
+            ):
                 yield begin, end

@@ -16,6 +16,10 @@ _SQL = re.compile(
     r"(?:=[ \t]{0,4})?(?:(?:old_)?password[ \t]{0,4})?\(?[ \t]{0,4}N?"
     r"(?=[\"'])"
 )
+# What comes before `identified by` in a statement; in prose, problems are identified by people.
+_STATEMENT = re.compile(
+    r"(?i)(?:\b(?:alter|create|grant|connect to|user|role)\b.{0,400}?\s|\A[\s\"'`]{0,40})identified\s"
+)
 _INSERT = re.compile(
     r"(?i)\b(?:insert|replace)[ \t]+into[ \t]+\S{1,128}[ \t]*\((?P<columns>[^()]{1,500})\)[ \t]*values[ \t]*"
 )
@@ -43,18 +47,18 @@ _JWK = re.compile(r"\"(?:d|p|q|dp|dq|qi|k)\"[ \t]{0,4}:[ \t]{0,4}\"(?P<value>[A-
 
 def sql(line: str) -> Iterator[Span]:
     """Passwords in statements."""
-    identified = "identified" in line.lower()
+    identified = _STATEMENT.search(line) is not None
     for match in _SQL.finditer(line):
         span, _ = value_at(line, match.end())
         value = line[span[0] : span[1]]
-        if match[0].startswith("secret") or (match[0].lower().startswith("replace") and not identified):
+        if match[0].startswith("secret") or (match[0].lower().startswith(("replace", "identified")) and not identified):
             continue
         if not is_harmless(value, quoted=True) and (
             len(value.split()) == 1 or has_password_look(value) or match[0].isupper()
         ):
             yield span
     yield from (match.span("value") for match in _LOGIN_PROCEDURE.finditer(line))
-    for match in _ORACLE.finditer(line):
+    for match in _ORACLE.finditer(line) if identified else ():
         if not is_harmless(match["value"]):
             yield match.span("value")
     for match in _INSERT.finditer(line):

@@ -7,7 +7,7 @@ the secret itself, never of its name. Every pattern here is linear: repeats are 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from safety.redaction.assignments import assignments, calls, encoded_assignments
+from safety.redaction.assignments import assignments, calls, encoded_assignments, login_calls
 from safety.redaction.commands import commands, idioms
 from safety.redaction.documents import hashes, markup, sql
 from safety.redaction.headers import authorization, cookies, queries, userinfo
@@ -47,6 +47,7 @@ _NAMES = (
     "hmac",
     "kennwort",
     "_salt",
+    "_pat",
 )
 _COMMAND_WORDS = (
     "'-p",
@@ -86,6 +87,14 @@ _COMMAND_WORDS = (
     "net user",
     "htpasswd",
     "htdigest",
+    "alias set",
+    "http-basic",
+    "setapikey",
+    "addauth",
+    "rclone",
+    "encrypt_string",
+    "put-parameter",
+    "-set-value",
 )
 
 FORMS: tuple[Form, ...] = (
@@ -93,8 +102,9 @@ FORMS: tuple[Form, ...] = (
     Form(needles=("%3d", "%3a"), find=encoded_assignments, wakes=("%3d",)),
     Form(
         needles=(
-            "-pass",
-            "-pwd",
+            "pass",
+            "pwd",
+            "psk",
             "token",
             "secret",
             "key",
@@ -104,7 +114,6 @@ FORMS: tuple[Form, ...] = (
             "env ",
             "arg ",
             "-pw",
-            "-psk",
             "jwt",
             "bearer",
             "cred",
@@ -117,6 +126,8 @@ FORMS: tuple[Form, ...] = (
             " login ",
             " setuser ",
             "user default on",
+            "createuser",
+            "psk",
             "pass",
             "secret",
             "auth",
@@ -166,6 +177,12 @@ FORMS: tuple[Form, ...] = (
             "wpa_",
             "net use",
             "htpasswd",
+            "alias set",
+            "http-basic",
+            "setapikey",
+            "rclone",
+            "encrypt_string",
+            "set-",
         ),
         find=commands,
         wakes=_COMMAND_WORDS,
@@ -178,6 +195,14 @@ FORMS: tuple[Form, ...] = (
             "with-token",
             "securestring",
             "from-literal",
+            "secrets set",
+            "secret set",
+            "secret-string",
+            "<<<",
+            "| su",
+            "kinit",
+            "load-key",
+            "luks",
             " /p:",
             " /pw:",
             " /rp:",
@@ -191,6 +216,11 @@ FORMS: tuple[Form, ...] = (
         wakes=("identified", "sp_addlogin"),
     ),
     Form(needles=("('", '("', "( '", '( "', "set"), find=calls, wakes=()),
+    Form(
+        needles=("auth(", "auth=(", "login(", "credential", "password", "_connect(", "pdo(", "getconnection(", "cate("),
+        find=login_calls,
+        wakes=("login(", "_connect(", "pdo(", "getconnection(", "authenticate("),
+    ),
     Form(
         needles=("</", "value", "kty", '"d"', '"k"', '"p"', '"q"', '"dp"', '"dq"', '"qi"'),
         find=markup,

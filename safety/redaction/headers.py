@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from safety.redaction.names import decodes_to_credentials, is_harmless, looks_random, parts
+from safety.redaction.names import decodes_to_credentials, is_harmless, is_word, looks_random, parts
 from safety.redaction.shapes import Span
 
 # Headers.
@@ -16,6 +16,7 @@ _AUTHORIZATION = re.compile(
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9_-]{1,30})[ \t]{1,4}(?P<value>[^\s,;]+)")
 _PAIR_OF_SCHEME = re.compile(r"(?i)\b(?:signature|response|token|key|oauth_\w{1,20})=\"?(?P<value>[^\s,\"'&;]{3,})")
 _SCHEMES_OF_PAIRS = re.compile(r"(?i)digest|aws4|hawk|oauth|sharedaccess|signature")
+_SCHEMES = re.compile(r"(?i)basic|bearer|negotiate|ntlm|aws|\w*token|[\w-]*key")
 _FIRST_PAIR = re.compile(r"(?i)(?:token|key|id|username|credential|signature|apikey)=")
 _ONE_WORD = re.compile(r"[^\s,;\"'}]+")
 _BEARER = re.compile(r"(?i)\b(?:bearer|token)[ \t]{1,4}(?P<value>[A-Za-z0-9._~+/=-]{12,})")
@@ -36,6 +37,9 @@ def authorization(line: str) -> Iterator[Span]:
         ):
             yield from (pair.span("value") for pair in _PAIR_OF_SCHEME.finditer(line, start, start + 800))
         elif scheme:
+            known = _SCHEMES.fullmatch(scheme["scheme"]) is not None
+            if is_word(scheme["value"]) and (not known or scheme["scheme"].lower() == "basic"):
+                continue
             if not is_harmless(scheme["value"], quoted=True) and not _more_words(line, scheme.end(), end):
                 yield scheme.span("value")
         elif (

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from safety.redaction.assignments import NAME_OF_A_SECRET
-from safety.redaction.names import has_password_look, is_harmless, is_small_number, names_secret, parts
+from safety.redaction.assignments import NAME_OF_A_SECRET, PROGRAMS
+from safety.redaction.names import has_password_look, is_harmless, is_small_number, is_word, names_secret, parts
 from safety.redaction.shapes import Span
 from safety.redaction.values import (
     ARGUMENT,
@@ -23,15 +23,20 @@ _OPTION = re.compile(
     r"(?<![\w-])--?(?P<name>[A-Za-z][\w.-]{1,60}+)(?P<gap>[ \t\x00]{1,8}|[\"'],?[ \t]{1,4}(?=[\"'])|[\"'],(?=[\"']))(?!-[-A-Za-z])"
 )
 _SET = re.compile(
-    r"\b(?i:config[ \t]{1,4}set|config:set|setx?|setenv|config|env|arg|credential)[ \t]{1,4}(?:--?[\w-]{1,30}[ \t]{1,4}){0,3}"
+    r"\b(?i:config(?:ure)?[ \t]{1,4}set|config:set|setx?|setenv|config|env|arg|credential)[ \t]{1,4}(?:--?[\w-]{1,30}[ \t]{1,4}){0,3}"
     r"(?P<name>[\w./:@-]{2,120}+)[ \t]{1,4}(?=\S)"
+)
+
+
+_DOTTED = re.compile(
+    r"(?<![\w./-])[\w-]{1,60}(?:\.[\w-]{1,60}){0,5}\.(?:psk|password|passwd|pass)[ \t]{1,4}(?P<value>[^\s=:;,(){}\"']{4,200})"
 )
 
 
 def options(line: str) -> Iterator[Span]:
     """Values behind options named for secrets."""
     for match in _OPTION.finditer(line):
-        if names_secret(match["name"]):
+        if names_secret(match["name"]) and not match["name"].endswith("."):
             span, quoted = value_at(line, match.end(), bare=ARGUMENT)
             value = line[span[0] : span[1]]
             if value.startswith(("pass:", "file:", "env:", "fd:")) and match["name"].startswith("pass"):
@@ -43,21 +48,35 @@ def options(line: str) -> Iterator[Span]:
                     span = span[0] + value.index(":") + 1, span[1]
                 yield span if quoted else without_stop(line, span)
     for match in _SET.finditer(line):
-        if names_secret(match["name"]) and not match["name"].startswith(("set-", "get-", "create-", "delete-")):
+        if names_secret(match["name"]) and line[match.end()] != "-" and not _COMMAND_OF_A_PROGRAM.match(match["name"]):
+            before = line[: match.start()].rstrip()
+            if before and before[-1] not in ";&|$>#({`\"'" and not match[0].lower().startswith("config"):
+                continue  # a sentence about setting something
             span, quoted = value_at(line, match.end(), bare=ARGUMENT)
             value = line[span[0] : span[1]]
-            if not is_harmless(value, quoted=quoted) and (quoted or not goes_on(line, span)):
+            goes_on = is_word(value) and len(words_after(line, span[1])) >= 1
+            if not is_harmless(value, quoted=quoted) and (quoted or not goes_on):
                 yield span
+
+    for match in _DOTTED.finditer(line):
+        if has_password_look(match["value"]) and not is_harmless(match["value"]):
+            yield without_stop(line, match.span("value"))
+
+
+_COMMAND_OF_A_PROGRAM = re.compile(r"(?:set|get|create|delete)-")
 
 
 def _describes(line: str, match: re.Match[str], span: Span, quoted: bool) -> bool:
     """`--token  Token for the registry`: the text of a help page."""
     value = line[span[0] : span[1]]
-    if quoted or not value.strip(".,:;").isalpha():
+    if quoted or not is_word(value):
         return False
-    return len(words_after(line, span[1])) >= 1 and (
-        len(match["gap"]) > 1 or (value[0].isupper() and len(words_after(line, span[1])) >= 2)
-    )
+    if value[-1] in ".,;:" and ends(line, span[1]):
+        return True  # a sentence that names the option
+    following = words_after(line, span[1])
+    if value.islower() and len(following) >= 2 and all(is_word(text) and text[0].islower() for text in following[:2]):
+        return True
+    return len(following) >= 1 and (len(match["gap"]) > 1 or (value[0].isupper() and len(following) >= 2))
 
 
 # Lines of configuration: `requirepass x`, `bindpw x`, `password 7 0822…`, `machine h login u password x`.
@@ -67,23 +86,31 @@ _TWO_WORDS = re.compile(
     r"(?P<value>\"[^\"]{1,200}\"|'[^']{1,200}'|\S+);?[ \t\r]*(?:#[^\n]*)?\Z"
 )
 _TYPED = re.compile(
-    r"(?i)\b(?:password|secret|key|passphrase|psk)[ \t]+(?:\d|encrypted|plaintext|ascii|cleartext|simple|cipher|hashed)"
+    r"(?i)\b(?:password|secret|key|passphrase)[ \t]+(?P<kind>\d|encrypted|plaintext|ascii|cleartext|simple|cipher|hashed)"
     r"(?:[ \t]+\d)?[ \t]+(?P<value>[^\s\"']{4,})"
 )
 _ACCOUNT = re.compile(r"(?i)\b(?:machine|login|default|username|user|connect|enable|neighbor|account)\b")
 _ACCOUNT_PASSWORD = re.compile(r"(?i)(?<![\w-])(?:password|secret)[ \t]+(?P<value>\S+)")
 _DEVICE = re.compile(
-    r"(?i)(?<![\w-])(?:(?:ro|rw|snmp-server )?community6?|stats auth \S{1,64}:|(?:private|preshared)-key"
+    r"(?i)(?<![\w-])(?:r[ow]community6?|snmp-server community|\A[ \t]{0,20}(?:set[ \t]+)?community(?=[ \t]+\S+[ \t]*\Z)|stats auth \S{1,64}:|(?:private|preshared)-key"
     r"|message-digest-key \d{1,3} md5|key-string|authentication-key(?: \d{1,3} md5)?|isakmp key"
     r"|(?:tacacs|radius)(?:-server)?(?: host \S{1,64})? key|wpa-psk ascii|insecure-password|encrypted-password"
     r"|pre-shared-key (?:ascii-text|hexadecimal|address \S{1,64} key|local|remote)|acl setuser [^>\n]{0,80}?>"
-    r"|user \w{1,64} on (?:[^>\s]\S{0,40} ){0,4}>)"
-    r"[ \t]{0,4}[\"']?(?<=[ \t:>\"'])(?P<value>[^\s:=/\"'][^\s\"']{0,200})"
+    r"|user \w{1,64} on (?:[^>\s]\S{0,40} ){0,4}>|set_network \d{1,3} psk)"
+    r"[ \t]{0,4}[\"']{0,2}(?<=[ \t:>\"'])(?P<value>[^\s:=/\"'][^\s\"']{0,200})"
 )
-_LOGIN = re.compile(r"(?:[CS]: ?)?[A-Za-z]?\d{1,6} LOGIN \S{1,100} (?P<value>\S{1,200})[ \t\r]*\Z")
+_SNMP_USER = re.compile(
+    r"(?i)\bcreateUser[ \t]+(?:-e \S{1,100}[ \t]+)?\S{1,64}[ \t]+(?:MD5|SHA[-\d]*)[ \t]+[\"']?(?P<first>[^\s\"']{1,200})[\"']?"
+    r"(?:[ \t]+(?:AES|DES)[-\d]*[ \t]+[\"']?(?P<second>[^\s\"']{1,200}))?"
+)
+_LOGIN = re.compile(r"\A(?:[CS]: ?)?[A-Za-z]?\d{1,6} LOGIN \S{1,100} (?P<value>\S{1,200})[ \t\r]*\Z")
+_PROTOCOL = re.compile(r"(?:-> |>> |\A> |\bC: |[Ss]ending |send: )PASS (?P<value>\S{1,200})[ \t\r]*\Z")
 _PAM_WORDS = re.compile(
     r"(?:requisite|required|sufficient|optional|include|substack|\[\w+=.*|authentication|authenticated|for|is|was)\Z"
 )
+
+
+_CONSTANT = re.compile(r"[A-Z]+(?:_[A-Z]+)+\.?")
 
 
 def config_lines(line: str) -> Iterator[Span]:
@@ -103,26 +130,37 @@ def config_lines(line: str) -> Iterator[Span]:
             "pwd",
         }
         aligned = len(match["gap"]) > 1 or "\t" in match["gap"]
+        word = is_word(value)
+        of_passwords = match["name"].lower().startswith("pass")
         sure = (
-            (not plain and value[0] not in "=:|")
-            or (aligned and (not value.isalpha() or value.islower()))
-            or has_password_look(value)
+            (not plain and value[0] not in "=:|" and not (word and (value[-1] == "." or match["name"].endswith("key"))))
+            or (aligned and of_passwords and (not word or value.islower()))
+            or (has_password_look(value) and not _CONSTANT.fullmatch(value))
         )
         if (
             sure
             and not is_harmless(value)
-            and not value.startswith(("=", ":", "|", "pam_", "-"))
+            and not value.startswith(("=", ":", "|", "pam_", "-", "*", "("))
+            and (match["name"] not in PROGRAMS or match["name"] == "passwd")
             and not value.endswith(":")
             and not (match["name"].lower() == "pass" and "/" in value)
         ):
             yield span
     for match in _DEVICE.finditer(line):
+        if "key" in match[0].lower() and is_word(match["value"]):
+            continue
         if not is_harmless(match["value"]) and (match[0][-1] in ":>" or not goes_on(line, match.span("value"))):
             yield match.span("value")
+    for match in _SNMP_USER.finditer(line):
+        yield match.span("first")
+        if match["second"] is not None:
+            yield match.span("second")
     for match in _TYPED.finditer(line):
-        yield match.span("value")
-    if (login := _LOGIN.match(line)) and not is_harmless(login["value"]):
-        yield unquoted(line, login.span("value"))
+        if not is_word(match["value"]) or match["kind"].isdigit():
+            yield match.span("value")
+    for pattern in (_LOGIN, _PROTOCOL):
+        if (spoken := pattern.search(line)) and not is_harmless(spoken["value"]):
+            yield unquoted(line, spoken.span("value"))
     if "password" in line.lower() or "secret" in line.lower():
         yield from _accounts(line)
 
@@ -163,7 +201,7 @@ _WITH_PASSWORD = re.compile(
 )
 # What sentences about passwords say after a colon: dates, times, sizes, versions, addresses.
 _PLAIN_FACT = re.compile(
-    r"v?\d+(?:[.:,/-]\d+)*(?:[a-z]{1,3}|%|T[\d:.Z+-]+)?|[\w.+-]+@[\w.-]+|(?:[a-z0-9-]+\.)+[a-z]{2,8}(?::\d+)?|#\d+"
+    r"[A-Z]+(?:_[A-Z]+)+|[a-z]+(?:/[a-z_]*)+|v?\d+(?:[.:,/-]\d+)*(?:[a-z]{1,3}|%|T[\d:.Z+-]+)?|[\w.+-]+@[\w.-]+|(?:[a-z0-9-]+\.)+[a-z]{2,8}(?::\d+)?|#\d+"
 )
 
 

@@ -85,7 +85,7 @@ _HARMLESS_WORDS = _words(
     "input file stdin env n/a na tbd todo default auto automatic interactive plain login "
     "keyboard-interactive publickey "
     "created deleted generated rotated refreshed issued present absent mismatch error sent received matches verified "
-    "never await new return lambda function bearer basic digest negotiate mandatory given provided specified stored instead field column header name type "
+    "command commands switch switches description respectively which maybe either both likewise added ditto renamed moved fixed updated deprecated supported unsupported unused internal obsolete never await new return lambda function bearer basic digest negotiate mandatory given provided specified stored instead field column header name type "
     "readonly read write refresh reset unlock unlocked locked sorry policy strength generation generator requisite "
     "sufficient include substack files systemd sss compat bcrypt scrypt argon2 argon2id yescrypt pbkdf2 sha512 sha256 md5 "
     "plaintext cleartext x-oauth-basic secretstr std::string ldap nis request response bucket limit "
@@ -95,16 +95,16 @@ _HARMLESS_WORDS = _words(
 _REFERENCE = re.compile(
     r"\$\{\{.*?\}\}|\$\{(?:(?:env|file|sys|ssm|vault|secrets?):)?[^}:]*(?::(?:[-=+]|\?[^}]*)?)?\}?"
     r"|\$\(.*\)?|\$[A-Z_][A-Z0-9_]*|\$\d|\$env:\w+|`.*`?|\$(?:\w*(?:pass|pw|secret|token|key|cred)\w*)"
-    r"|\{\{.*|\{%.*|\{[A-Za-z_.]*\}|%[A-Z_]{2,}%|%\([\w.]+\)[sd]|%[sdvqr]|<%.*|#\{[\w.]+\}#?|@\w*[A-Za-z]\w*@|__\w+__"
+    r"|\{\{.*|\{%.*|\{[A-Za-z_.]*\}|%[A-Z_]{2,}%|%\([\w.]+\)[sd]|%[sdvqr](?:\\n)?|\$[a-z_]\w*(?:->|\[|\{|::).*|(?:&lt;|&#x3[Cc];).*|<%.*|#\{[\w.]+\}#?|@\w*[A-Za-z]\w*@|__\w+__"
     r"|<[\w ./:,|-]*>?|\[[A-Za-z _-]+\]?|\([a-z ]+\)"
     r"|!(?:vault|Ref|Sub|GetAtt|ImportValue|reference|secret)\b.*|ENC\[.*|ENC\(.*|\{cipher\}.*|@?Microsoft\.KeyVault\(.*"
-    r"|arn:aws.*|op://.*|ref\+.*|sm://.*|fd:\d+|projects/[\w-]+/secrets/.*|\.\.\.|…|:[a-z_]{2,40}|\?"
+    r"|\d{1,5}/(?:tcp|udp|sctp)|arn:aws.*|op://.*|ref\+.*|sm://.*|fd:\d+|projects/[\w-]+/secrets/.*|\.\.\.|…|:[a-z_]{2,40}|\?"
     r"|(?:vault|ssm|file|env|secretsmanager|keyring|awssm|gcpsm|azurekv):[\w/.#:-]*|https?://[^\s@?]*"
 )
 _MASKED = re.compile(r"[*•.\-_#?●…]+|[xX]{3,}|[xX*]{2,}|x{4}[-x ]*|[\w-]{0,8}\*{3,}[\w-]{0,6}")
 _PATH = re.compile(r"(?:~|\.{1,2}|[A-Za-z]:)?(?:[/\\][a-z0-9_.@-]+){1,}[/\\]?|~")
 _CODE = re.compile(
-    r"[A-Za-z_][\w.]{2,}\((?:|[\"'`].*|[A-Za-z_.&*:$@-]+\d{0,4}|\d{1,5})[)\]},;]*"
+    r"[A-Za-z_][\w.]{2,}\((?:|[\"'`].*|[A-Za-z_.&*:$@>()-]+\d{0,4}|\d{1,5})[)\]},;]*"
     r"|[a-z_][\w.]{2,}\[(?:|[\"'`].*|[A-Za-z_.]+|-?\d{1,3})[)\]},;]*|[A-Za-z_][\w.]*\(\)\..*"
     r"|(?:self|this|os|env|config|cfg|settings|params|args|opts|options|request|req|process|ctx|context|data|kwargs|user|conf|"
     r"values?|secrets|vars?|local|module|each)(?:\.[A-Za-z_]\w*)+\)*|[a-z]+(?:_[a-z]+)+(?:\.[a-z_]+)+"
@@ -127,7 +127,7 @@ def names_secret(name: str) -> bool:
     if not words or words[0] in _NEGATIONS or words[-1] in _NO_SECRETS:
         return False
     if "for" in words[1:]:
-        words = words[: words.index("for")]
+        words = words[: words.index("for", 1)]
     if "".join(words) in _WHOLE_NAMES:
         return True
     while len(words) > 1 and (words[-1].isdigit() or words[-1] in _QUALIFIERS):
@@ -185,6 +185,14 @@ def _is_placeholder(value: str, name: str) -> bool:
         or value in {"VALUE", "STRING", "TEXT", "NAME", "KEY"}
         or value.startswith(("YOUR_", "YOUR-"))
     )
+
+
+_WORD = re.compile(r"[A-Za-z]+(?:['’-][A-Za-z]+)*[.,;:!?)]{0,2}")
+
+
+def is_word(value: str) -> bool:
+    """Letters alone, as in prose; also `don't` and `well-known`."""
+    return _WORD.fullmatch(value) is not None
 
 
 def is_small_number(value: str) -> bool:

@@ -102,6 +102,7 @@ SHAPES: tuple[Shape, ...] = (
     _shape(r"(?<![A-Za-z0-9_.-])[sb]\.[A-Za-z0-9]{24,100}(?![A-Za-z0-9_.-])", _mixed),
     _shape(r"(?<![A-Za-z0-9_.-])pat[A-Za-z0-9]{14}\.[a-f0-9]{64}"),
     _shape(r"(?<![\w*])\*[0-9A-F]{40}(?!\w)|(?<!\w)md5[0-9a-f]{32}(?!\w)"),  # password hashes of MySQL and PostgreSQL
+    _shape(r"(?<![0-9a-zA-Z])(?<=AC[0-9a-f]{32}:)[0-9a-f]{32}(?![0-9a-zA-Z])"),
     _shape(r"(?<=/services/)T[A-Z0-9]{6,}/B[A-Z0-9]{6,}/[A-Za-z0-9]{16,}"),
     _shape(r"(?<=/triggers/)[TE][A-Z0-9]{6,}/\d{6,}/[a-z0-9]{16,}"),
     _shape(r"(?<=/workflows/)T[A-Z0-9]{6,}/[A-Z0-9]{6,}/\d+/[A-Za-z0-9]{16,}"),
