@@ -121,10 +121,14 @@ def _is_known_otherwise(line: str, value: str, match: re.Match[str]) -> bool:
         return True
     if name == "PASS" and colon:
         return True
+    if name == "Private-Key" and value.startswith("("):
+        return True  # its size
     if name == "PSK" and colon and not match["gap"] and value.startswith("-"):
         return True  # a list of ciphers
     if colon and _MANUAL_PAGE.fullmatch(name):
         return True
+    if sign == "->" and (line.startswith("l") or not has_password_look(value)):
+        return True  # where a link points to
     after = line[match.end() + len(value) : match.end() + len(value) + 1]
     if sign in {"==", "==="} or (after in {",", ")"} and "(" in line[: match.start()]):
         return _VARIABLE.fullmatch(value) is not None and line[match.end()] not in "\"'`"
@@ -259,7 +263,7 @@ def _is_prose(line: str, span: Span, match: re.Match[str], name: str) -> bool:
         return True  # the key's id in it has a shape of its own
     if words == ("pwd",) and colon and is_word(value) and words_after(line, span[1]):
         return True  # a list of programs and their authors
-    if last in {"token", "secret", "credentials", "jwt"} or words == ("pass",):
+    if last in {"token", "secret", "credentials", "jwt"} or last == "pass":
         if is_small_number(value):
             return True
         lone = colon and len(words) == 1 and last != "secret"

@@ -52,7 +52,7 @@ _SCOPE = re.compile(
     r"(?:[^\n]{0,200}[^\w.-])?(?P<name>[A-Za-z_][\w.-]{1,80}+)[\"']?[ \t]{0,4}[:=]?[ \t]{0,4}\{[ \t\r]*\Z"
 )
 _SCOPED_VALUE = re.compile(
-    r"[ \t]*[\"']?(?:default|value|plaintext|plain|secret_?value)[\"']?[ \t]{0,4}[:=][ \t]{0,4}(?P<quote>[\"'])"
+    r"[ \t]*[\"']?(?:default|value|plaintext|plain|secret_?value)[\"']?[ \t]{0,20}[:=][ \t]{0,4}(?P<quote>[\"'])"
     r"(?P<value>[^\r\n]{0,2000}?)(?P=quote)[ \t,;]*\r?\Z"
 )
 _SCOPE_LINES = 12

@@ -20,6 +20,7 @@ _SQL = re.compile(
 _STATEMENT = re.compile(
     r"(?i)(?:\b(?:alter|create|grant|connect to|user|role)\b.{0,400}?\s|\A[\s\"'`]{0,40})identified\s"
 )
+_CHANGES = re.compile(r"(?i)\b(?:alter|create|grant|connect to)\b")
 _INSERT = re.compile(
     r"(?i)\b(?:insert|replace)[ \t]+into[ \t]+\S{1,128}[ \t]*\((?P<columns>[^()]{1,500})\)[ \t]*values[ \t]*"
 )
@@ -59,7 +60,7 @@ def sql(line: str) -> Iterator[Span]:
             yield span
     yield from (match.span("value") for match in _LOGIN_PROCEDURE.finditer(line))
     for match in _ORACLE.finditer(line) if identified else ():
-        if not is_harmless(match["value"]):
+        if not is_harmless(match["value"]) and _CHANGES.search(line, 0, match.start()):
             yield match.span("value")
     for match in _INSERT.finditer(line):
         yield from _inserted(line, match)

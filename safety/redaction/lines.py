@@ -36,7 +36,7 @@ _DOTTED = re.compile(
 def options(line: str) -> Iterator[Span]:
     """Values behind options named for secrets."""
     for match in _OPTION.finditer(line):
-        if names_secret(match["name"]) and not match["name"].endswith("."):
+        if names_secret(match["name"]) and match["name"] != "Pw" and match["name"][-1] != ".":
             span, quoted = value_at(line, match.end(), bare=ARGUMENT)
             value = line[span[0] : span[1]]
             if value.startswith(("pass:", "file:", "env:", "fd:")) and match["name"].startswith("pass"):

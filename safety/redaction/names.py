@@ -46,6 +46,7 @@ _NEGATIONS = _words(
     "no ask prompt need needs require requires without hide skip clear reset expire change max min n num existing forgot"
 )
 _CURSORS = _words("next page continuation continue cancellation sync resume starting marker previous prev pagination")
+_CREDENTIALS_OF_UNITS = _words("load import condition assert pass")  # systemd's `LoadCredential=name`
 _PASS_ALONG = _words("proxy fastcgi uwsgi scgi grpc by")  # nginx's `proxy_pass`
 _RANDOM_ONLY = _words("auth jsessionid phpsessid sessid sid session hmac signature salt pepper pat")
 # Whose key or password it is, where the name ends in it: `PASSWORD_ROOT`, `token_github`.
@@ -125,6 +126,8 @@ def names_secret(name: str) -> bool:
     """Whether what stands behind this name, as an assignment or an option, is a secret."""
     words = list(parts(name))
     if not words or words[0] in _NEGATIONS or words[-1] in _NO_SECRETS:
+        return False
+    if words[-1] in {"credential", "credentials"} and words[0] in _CREDENTIALS_OF_UNITS:
         return False
     if "for" in words[1:]:
         words = words[: words.index("for", 1)]
