@@ -98,6 +98,7 @@ def _is_assigned_secret(line: str, span: Span, match: re.Match[str], *, quoted: 
         return False
     if not names_secret(name):
         random = looks_random(value, length=16) and not value.startswith(("http", "/"))
+        random = random or (name.lower().endswith("secret_id") and _UUID.fullmatch(value) is not None)
         return (random and not _is_an_id(value, name)) or decodes_to_credentials(value)
     if parts(name)[-1] == "secret" and NAME_OF_A_SECRET.fullmatch(value):
         return False
@@ -108,6 +109,8 @@ def _is_assigned_secret(line: str, span: Span, match: re.Match[str], *, quoted: 
     return line.lstrip().startswith("|") and value.islower() and has_password_look(value)
 
 
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_KEPT_UNDER = re.compile(r"[a-z]+(?:[-_.][a-z]+)*")  # `passwordKey: admin-password`, the key under which it is kept
 _MANUAL_PAGE = re.compile(r"\w+\.[1-9]")
 
 
@@ -115,6 +118,8 @@ def _is_known_otherwise(line: str, value: str, match: re.Match[str]) -> bool:
     """Signs that look like an assignment of a secret: `accesskey="n"`, `PASS: test`, `PWD='/srv'`, `a == b_token`."""
     name, sign = match["name"], match["sep"]
     colon = sign == ":"
+    if parts(name)[-1] == "key" and names_secret(value) and _KEPT_UNDER.fullmatch(value):
+        return True
     if name.lower() == "accesskey":
         return len(value) <= 2
     if name.upper() == "PWD" and value.startswith(("/", "~")):
@@ -214,6 +219,9 @@ def _structure(line: str, start: int) -> Iterator[Span]:
         places = [match.end() for match in _LIST_ITEM.finditer(line, start, max(start, stop))]
     for place in places:
         span, _ = value_at(line, place)
+        words = line[span[0] : span[1]].split()
+        if len(words) > 1 and all(is_word(word) for word in words):
+            continue  # what a form answers: `"password": ["is too short"]`
         if not is_harmless(line[span[0] : span[1]], quoted=True):
             yield span
 
@@ -235,7 +243,7 @@ def _spaced_assignments(line: str) -> Iterator[Span]:
     for match in _SPACED.finditer(line):
         span, quoted = value_at(line, match.end())
         value = line[span[0] : min(span[1], span[0] + 4 * _LONG)]
-        if not is_harmless(value, quoted=quoted) and (quoted or has_password_look(value)):
+        if not is_harmless(value, quoted=quoted) and (quoted or (has_password_look(value) and value[0] != "(")):
             yield without_stop(line, span)
 
 
@@ -275,8 +283,6 @@ def _is_prose(line: str, span: Span, match: re.Match[str], name: str) -> bool:
         return True
     if value == name.rpartition(".")[2] and not name.isupper():
         return True  # `self.token = token`
-    if last == "key" and value in {"password", "token", "secret"}:
-        return True  # the key under which it is kept
     word = is_word(value)
     following = words_after(line, span[1]) if word else []
     if match["sep"] == "=" and word:

@@ -13,7 +13,7 @@ _SQL = re.compile(
     r"(?i)(?<![\w.\"'-])(?:identified[ \t]{1,4}(?:with[ \t]{1,4}\S{1,64}[ \t]{1,4})?"
     r"(?:by|as)(?:[ \t]{1,4}(?:password|values))?|password|secret|replace)"
     r"(?=[ \t=(])(?:[ \t]{1,4}for[ \t]{1,4}\S{1,128}[ \t]{0,4}(?==))?[ \t]{0,4}"
-    r"(?:=[ \t]{0,4})?(?:(?:old_)?password[ \t]{0,4})?\(?[ \t]{0,4}N?"
+    r"(?:=[ \t]{0,4})?(?:(?:old_)?password[ \t]{0,4})?\(?[ \t]{0,4}[NE]?"
     r"(?=[\"'])"
 )
 # What comes before `identified by` in a statement; in prose, problems are identified by people.
@@ -30,7 +30,12 @@ _ORACLE = re.compile(
     r"(?i)\bidentified[ \t]{1,4}by[ \t]{1,4}(?!values\b|password\b"
     r"|externally\b)(?P<value>[^\s\"';]+)"
 )
-_LOGIN_PROCEDURE = re.compile(r"(?i)\bsp_(?:addlogin|password)\b[^,]{0,80},[ \t]{0,4}N?'(?P<value>[^']+)'")
+_LOGIN_PROCEDURE = re.compile(
+    r"(?i)\bsp_(?:addlogin|password|addlinkedsrvlogin\b(?:[^,]{0,80},){3})[^,]{0,80},[ \t]{0,4}N?'(?P<value>[^']+)'"
+)
+_DATABASE_KEY = re.compile(
+    r"(?i)\b(?:pragma[ \t]+(?:re)?key[ \t]*=|attach\b.{1,200}\bkey)[ \t]*'(?P<value>[^']{1,200})'"
+)
 _ELEMENT = re.compile(r"<(?P<name>[A-Za-z_][\w.:-]{1,80}+)(?:[ \t][^<>]{0,200})?>(?P<value>[^<>\r\n]{1,2000})</")
 _ATTRIBUTES = re.compile(
     r"(?i)\b(?:name|key|id|property|parameterkey|variable)\\?[\"']?[ \t]{0,4}[=:][ \t]{0,4"
@@ -52,12 +57,17 @@ def sql(line: str) -> Iterator[Span]:
     for match in _SQL.finditer(line):
         span, _ = value_at(line, match.end())
         value = line[span[0] : span[1]]
-        if match[0].startswith("secret") or (match[0].lower().startswith(("replace", "identified")) and not identified):
+        ends = line[span[1] + 1 : span[1] + 2] == ";"
+        if (match[0].startswith("secret") and not ends and not looks_random(value)) or (
+            match[0].lower().startswith(("replace", "identified")) and not identified
+        ):
             continue
         if not is_harmless(value, quoted=True) and (
             len(value.split()) == 1 or has_password_look(value) or match[0].isupper()
         ):
             yield span
+    for match in _DATABASE_KEY.finditer(line):
+        yield match.span("value")
     yield from (match.span("value") for match in _LOGIN_PROCEDURE.finditer(line))
     for match in _ORACLE.finditer(line) if identified else ():
         if not is_harmless(match["value"]) and _CHANGES.search(line, 0, match.start()):

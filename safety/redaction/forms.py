@@ -46,6 +46,7 @@ _NAMES = (
     "signature",
     "hmac",
     "kennwort",
+    "bearer",
     "_salt",
     "_pat",
 )
@@ -139,8 +140,8 @@ FORMS: tuple[Form, ...] = (
         ),
         find=config_lines,
     ),
-    Form(needles=("password", "passphrase", "token", "secret", "key", "passwort"), find=sentences),
-    Form(needles=("authorization", "bearer", "basic ", "token "), find=authorization),
+    Form(needles=("pass", "token", "secret", "key", "cred"), find=sentences),
+    Form(needles=("authorization", "bearer", "basic ", "token ", "authenticate"), find=authorization),
     Form(needles=("cookie", " -b "), find=cookies),
     Form(needles=("@", "%40"), find=userinfo),
     Form(
@@ -211,9 +212,9 @@ FORMS: tuple[Form, ...] = (
         find=idioms,
     ),
     Form(
-        needles=("identified", "password", "secret", "sp_addlogin", "insert into", "replace into"),
+        needles=("identified", "password", "secret", "sp_add", "insert into", "replace into", "pragma", "attach"),
         find=sql,
-        wakes=("identified", "sp_addlogin"),
+        wakes=("identified", "sp_add"),
     ),
     Form(needles=("('", '("', "( '", '( "', "set"), find=calls, wakes=()),
     Form(

@@ -20,6 +20,7 @@ _SCHEMES = re.compile(r"(?i)basic|bearer|negotiate|ntlm|aws|\w*token|[\w-]*key")
 _FIRST_PAIR = re.compile(r"(?i)(?:token|key|id|username|credential|signature|apikey)=")
 _ONE_WORD = re.compile(r"[^\s,;\"'}]+")
 _BEARER = re.compile(r"(?i)\b(?:bearer|token)[ \t]{1,4}(?P<value>[A-Za-z0-9._~+/=-]{12,})")
+_NEGOTIATED = re.compile(r"\b(?:Negotiate|NTLM)[ \t](?P<value>[A-Za-z0-9+/]{20,}={0,2})")
 _BASIC = re.compile(r"(?i)\bbasic[ \t]{1,4}(?P<value>[A-Za-z0-9+/_-]{6,}={0,2})")
 
 
@@ -27,6 +28,8 @@ def authorization(line: str) -> Iterator[Span]:
     """What stands behind `Authorization`, or alone behind the name of a scheme."""
     for match in _AUTHORIZATION.finditer(line):
         start, end = match.span("rest")
+        if line.startswith("{", start):
+            continue
         scheme = _SCHEME.match(line, start, end)
         if scheme and re.match(r"(?i)realm=", scheme["value"]):
             continue
@@ -48,6 +51,7 @@ def authorization(line: str) -> Iterator[Span]:
             and not word[0].isalpha()
         ):
             yield word.span()
+    yield from (match.span("value") for match in _NEGOTIATED.finditer(line))
     for match in _BEARER.finditer(line):
         if looks_random(match["value"], length=12) or (
             len(match["value"]) >= 16 and any(char.isdigit() for char in match["value"]) and "/" not in match["value"]
@@ -118,6 +122,9 @@ _USERINFO = re.compile(
 _ENCODED_USERINFO = re.compile(
     r"(?i)%3a%2f%2f(?P<user>[^\s/?#:@%]{0,128})%3a(?P<value>(?:(?!%2f|%40)[^\s/?#:@&\"'<>]){1,300})%40"
 )
+_RELAY = re.compile(
+    r"\A\[?[\w.-]{1,253}\]?(?::\d{1,5})?[ \t]+(?P<user>[^\s:@]{1,64}@[^\s:]{1,253}):(?P<value>\S{1,200})[ \t\r]*\Z"
+)
 _GO_ADDRESS = re.compile(r"(?<![\w/@.:-])[\w.-]{1,64}:(?P<value>[^\s@/\"']{1,128})@(?:tcp|unix|udp)\(")
 _LOOSE_USERINFO = re.compile(
     r"(?i)\b(?!http|ws|git|ssh|file)[a-z][a-z0-9+.-]{2,30}://"
@@ -151,7 +158,7 @@ _LOOSE_KEYS = frozenset(
 
 def userinfo(line: str) -> Iterator[Span]:
     """Passwords in front of a host's name, and tokens in the place of a user's."""
-    for pattern in (_USERINFO, _LOOSE_USERINFO, _ORACLE_ADDRESS, _ENCODED_USERINFO, _GO_ADDRESS):
+    for pattern in (_USERINFO, _LOOSE_USERINFO, _ORACLE_ADDRESS, _ENCODED_USERINFO, _GO_ADDRESS, _RELAY):
         for match in pattern.finditer(line):
             if not is_harmless(match["value"], quoted=True):
                 yield match.span("value")

@@ -4,7 +4,15 @@ import re
 from collections.abc import Iterator
 
 from safety.redaction.assignments import NAME_OF_A_SECRET, PROGRAMS
-from safety.redaction.names import has_password_look, is_harmless, is_small_number, is_word, names_secret, parts
+from safety.redaction.names import (
+    has_password_look,
+    is_harmless,
+    is_small_number,
+    is_word,
+    looks_random,
+    names_secret,
+    parts,
+)
 from safety.redaction.shapes import Span
 from safety.redaction.values import (
     ARGUMENT,
@@ -23,7 +31,7 @@ _OPTION = re.compile(
     r"(?<![\w-])--?(?P<name>[A-Za-z][\w.-]{1,60}+)(?P<gap>[ \t\x00]{1,8}|[\"'],?[ \t]{1,4}(?=[\"'])|[\"'],(?=[\"']))(?!-[-A-Za-z])"
 )
 _SET = re.compile(
-    r"\b(?i:config(?:ure)?[ \t]{1,4}set|config:set|setx?|setenv|config|env|arg|credential)[ \t]{1,4}(?:--?[\w-]{1,30}[ \t]{1,4}){0,3}"
+    r"\b(?i:config(?:ure)?[ \t]{1,4}set|config:set|proxy_set_header|add_header|(?:request)?header[ \t]{1,4}set|setx?|setenv|config|env|arg|credential)[ \t]{1,4}(?:--?[\w-]{1,30}[ \t]{1,4}){0,3}"
     r"(?P<name>[\w./:@-]{2,120}+)[ \t]{1,4}(?=\S)"
 )
 
@@ -50,7 +58,12 @@ def options(line: str) -> Iterator[Span]:
     for match in _SET.finditer(line):
         if names_secret(match["name"]) and line[match.end()] != "-" and not _COMMAND_OF_A_PROGRAM.match(match["name"]):
             before = line[: match.start()].rstrip()
-            if before and before[-1] not in ";&|$>#({`\"'" and not match[0].lower().startswith("config"):
+            if (
+                before
+                and not before.endswith(("RequestHeader", "Header"))
+                and before[-1] not in ";&|$>#({`\"'"
+                and not match[0].lower().startswith("config")
+            ):
                 continue  # a sentence about setting something
             span, quoted = value_at(line, match.end(), bare=ARGUMENT)
             value = line[span[0] : span[1]]
@@ -63,7 +76,7 @@ def options(line: str) -> Iterator[Span]:
             yield without_stop(line, match.span("value"))
 
 
-_COMMAND_OF_A_PROGRAM = re.compile(r"(?:set|get|create|delete)-")
+_COMMAND_OF_A_PROGRAM = re.compile(r"(?:set|get|create|delete|rotate|reset|change|update|list|show|generate)-")
 
 
 def _describes(line: str, match: re.Match[str], span: Span, quoted: bool) -> bool:
@@ -96,7 +109,8 @@ _DEVICE = re.compile(
     r"|message-digest-key \d{1,3} md5|key-string|authentication-key(?: \d{1,3} md5)?|isakmp key"
     r"|(?:tacacs|radius)(?:-server)?(?: host \S{1,64})? key|wpa-psk ascii|insecure-password|encrypted-password"
     r"|pre-shared-key (?:ascii-text|hexadecimal|address \S{1,64} key|local|remote)|acl setuser [^>\n]{0,80}?>"
-    r"|user \w{1,64} on (?:[^>\s]\S{0,40} ){0,4}>|set_network \d{1,3} psk)"
+    r"|user \w{1,64} on (?:[^>\s]\S{0,40} ){0,4}>|set_network \d{1,3} psk|sentinel auth[-_]pass \S{1,100}|\bauth (?:md5|sha[-\d]*)(?= \S+ priv)"
+    r"|\bpriv (?:des|3des|aes)(?: \d{1,3})?)"
     r"[ \t]{0,4}[\"']{0,2}(?<=[ \t:>\"'])(?P<value>[^\s:=/\"'][^\s\"']{0,200})"
 )
 _SNMP_USER = re.compile(
@@ -141,6 +155,7 @@ def config_lines(line: str) -> Iterator[Span]:
             sure
             and not is_harmless(value)
             and not value.startswith(("=", ":", "|", "pam_", "-", "*", "("))
+            and not _COMMAND_OF_A_PROGRAM.match(match["name"])
             and (match["name"] not in PROGRAMS or match["name"] == "passwd")
             and not value.endswith(":")
             and not (match["name"].lower() == "pass" and "/" in value)
@@ -196,8 +211,17 @@ _SENTENCE = re.compile(
     r"(?P<value>\S{1,200})(?=[ \t]*\Z|[ \t]+[(\[-])"
 )
 _WITH_PASSWORD = re.compile(
-    r"(?i)\b(?:with|using|and|the|new|initial|temporary|default)[ \t]{1,4}(?:password|passphrase|token|secret|api key)[ \t]{1,4}"
+    r"(?i)\b(?:with|using|and|the|new|initial|temporary|default|(?:user|username|login)[ \t]{1,4}[\w.@-]{1,64})[ \t]{1,4}"
+    r"(?:password|passphrase|pass|token|secret|api key)[ \t]{1,4}"
     r"(?P<value>[^\s\"',;()]{4,200})"
+)
+_CREDENTIALS = re.compile(
+    r"(?i)\b(?:credentials?|creds|login|user(?:name)?/pass(?:word)?)[ \t]{0,4}[:=][ \t]{0,4}[\w.@-]{1,64}(?:[ \t]/[ \t]|[/:])"
+    r"(?P<value>[^\s\"',;()]{4,200})"
+)
+_NAMED_RANDOM = re.compile(
+    r"(?<![\w-])(?P<name>[A-Za-z]\w{0,60}[_-](?:secret|token|key|password)|secret|apikey)[ \t]{1,4}"
+    r"(?P<value>[A-Za-z0-9+/_=-]{16,200})(?![\w.])"
 )
 # What sentences about passwords say after a colon: dates, times, sizes, versions, addresses.
 _PLAIN_FACT = re.compile(
@@ -222,7 +246,10 @@ def sentences(line: str) -> Iterator[Span]:
             and (value.isdigit() or not _PLAIN_FACT.fullmatch(value))
         ):
             yield span
-    for match in _WITH_PASSWORD.finditer(line):
+    for match in _NAMED_RANDOM.finditer(line):
+        if names_secret(match["name"]) and looks_random(match["value"]) and not is_harmless(match["value"]):
+            yield match.span("value")
+    for match in (*_WITH_PASSWORD.finditer(line), *_CREDENTIALS.finditer(line)):
         span = without_stop(line, match.span("value"))
         value = line[span[0] : span[1]]
         sure = any(char.isdigit() for char in value) and has_password_look(value) and not is_harmless(value)

@@ -23,7 +23,7 @@ _SECRETS = _words(
     "accesskey privatekey authkey encryptionkey signingkey masterkey appkey licensekey sessiontoken psk presharedkey "
     "requirepass masterauth bindpw rootpw olcrootpw credential credentials creds credstring kennwort passwort "
     "pgpassword pgpass mysqlpwd storepass keypass sshpass authpass rediscliauth userpass dbpass rootpass bearer "
-    "accountkey sharedaccesskey sharedaccesssignature sharedkey jwt otp totp passkey keymaterial motdepasse"
+    "accountkey sharedaccesskey sharedaccesssignature sharedkey jwt primaryauth authtok otp totp passkey keymaterial motdepasse"
 )
 # Words that only sound like it: `NOPASSWD: ALL` in sudoers.
 _NO_SECRETS = _words("nopasswd nopass nopassword haspassword usepassword withpassword bypass compass")
@@ -54,10 +54,11 @@ _OWNERS = _words(
     "db database root admin user app mysql postgres postgresql pg redis mongo smtp mail ldap api github gitlab slack ftp ssh "
     "sudo vault rabbitmq repl replication web site sql oracle mssql elastic kafka docker registry npm aws gcp azure"
 )
+_PUBLIC = _words("public pub publishable site host id")
 _OWNED = _words("password passwd passwort pw pwd token secret")
 # Services whose bare `…_key` is a secret if it looks random.
 _SERVICES = _words(
-    "stripe openai sendgrid mailgun twilio aws algolia maps azure google gcp anthropic datadog newrelic mailchimp pagerduty "
+    "routing integration stripe openai sendgrid mailgun twilio aws algolia maps azure google gcp anthropic datadog newrelic mailchimp pagerduty "
     "opsgenie github gitlab slack cloudflare cf digitalocean linode vultr hetzner heroku fastly segment mixpanel amplitude "
     "mapbox plaid square paypal braintree razorpay pusher sentry rollbar bugsnag grafana dd nr deepl openrouter mistral groq "
     "cohere huggingface hf pinecone supabase airtable notion asana linear jira hubspot intercom zendesk okta auth0 ssh vault "
@@ -86,7 +87,7 @@ _HARMLESS_WORDS = _words(
     "input file stdin env n/a na tbd todo default auto automatic interactive plain login "
     "keyboard-interactive publickey "
     "created deleted generated rotated refreshed issued present absent mismatch error sent received matches verified "
-    "command commands switch switches description respectively which maybe either both likewise added ditto renamed moved fixed updated deprecated supported unsupported unused internal obsolete never await new return lambda function bearer basic digest negotiate mandatory given provided specified stored instead field column header name type "
+    "0 1 undef last passed skipped &str &'static command commands switch switches description respectively which maybe either both likewise added ditto renamed moved fixed updated deprecated supported unsupported unused internal obsolete never await new return lambda function bearer basic digest negotiate mandatory given provided specified stored instead field column header name type "
     "readonly read write refresh reset unlock unlocked locked sorry policy strength generation generator requisite "
     "sufficient include substack files systemd sss compat bcrypt scrypt argon2 argon2id yescrypt pbkdf2 sha512 sha256 md5 "
     "plaintext cleartext x-oauth-basic secretstr std::string ldap nis request response bucket limit "
@@ -97,16 +98,18 @@ _REFERENCE = re.compile(
     r"\$\{\{.*?\}\}|\$\{(?:(?:env|file|sys|ssm|vault|secrets?):)?[^}:]*(?::(?:[-=+]|\?[^}]*)?)?\}?"
     r"|\$\(.*\)?|\$[A-Z_][A-Z0-9_]*|\$\d|\$env:\w+|`.*`?|\$(?:\w*(?:pass|pw|secret|token|key|cred)\w*)"
     r"|\{\{.*|\{%.*|\{[A-Za-z_.]*\}|%[A-Z_]{2,}%|%\([\w.]+\)[sd]|%[sdvqr](?:\\n)?|\$[a-z_]\w*(?:->|\[|\{|::).*|(?:&lt;|&#x3[Cc];).*|<%.*|#\{[\w.]+\}#?|@\w*[A-Za-z]\w*@|__\w+__"
-    r"|<[\w ./:,|-]*>?|\[[A-Za-z _-]+\]?|\([a-z ]+\)"
+    r"|<[\w ./:,|-]*>?|\[[A-Za-z _-]+\]?|\([a-z ]+\)|\([a-z]{3,12}|@\w*(?:pass|pw|secret|token|key|cred)\w*"
     r"|!(?:vault|Ref|Sub|GetAtt|ImportValue|reference|secret)\b.*|ENC\[.*|ENC\(.*|\{cipher\}.*|@?Microsoft\.KeyVault\(.*"
     r"|\d{1,5}/(?:tcp|udp|sctp)|arn:aws.*|op://.*|ref\+.*|sm://.*|fd:\d+|projects/[\w-]+/secrets/.*|\.\.\.|…|:[a-z_]{2,40}|\?"
     r"|(?:vault|ssm|file|env|secretsmanager|keyring|awssm|gcpsm|azurekv):[\w/.#:-]*|https?://[^\s@?]*"
 )
-_MASKED = re.compile(r"[*•.\-_#?●…]+|[xX]{3,}|[xX*]{2,}|x{4}[-x ]*|[\w-]{0,8}\*{3,}[\w-]{0,6}")
+_MASKED = re.compile(
+    r"[*•.\-_#?●…]+|[xX]{3,}|[xX*]{2,}|x{4}[-x ]*|\*{2,}[A-Z _]+\*{2,}|VALUE_SPECIFIED_IN_NO_LOG_PARAMETER|[\w-]{0,8}\*{3,}[\w-]{0,6}"
+)
 _PATH = re.compile(r"(?:~|\.{1,2}|[A-Za-z]:)?(?:[/\\][a-z0-9_.@-]+){1,}[/\\]?|~")
 _CODE = re.compile(
     r"[A-Za-z_][\w.]{2,}\((?:|[\"'`].*|[A-Za-z_.&*:$@>()-]+\d{0,4}|\d{1,5})[)\]},;]*"
-    r"|[a-z_][\w.]{2,}\[(?:|[\"'`].*|[A-Za-z_.]+|-?\d{1,3})[)\]},;]*|[A-Za-z_][\w.]*\(\)\..*"
+    r"|[A-Z][A-Za-z]+(?:(?:\.|::)[A-Za-z_]+){2,}(?:[\[(].*)?|[A-Za-z_][\w.]{2,}\[(?:|[\"'`].*|[A-Za-z_.]+|-?\d{1,3})[)\]},;]*|[A-Za-z_][\w.]*\(\)\..*"
     r"|(?:self|this|os|env|config|cfg|settings|params|args|opts|options|request|req|process|ctx|context|data|kwargs|user|conf|"
     r"values?|secrets|vars?|local|module|each)(?:\.[A-Za-z_]\w*)+\)*|[a-z]+(?:_[a-z]+)+(?:\.[a-z_]+)+"
     r"|(?:SecretStr|String|std::string|Option<String>|Optional\[\w+\])[,;]?"
@@ -144,6 +147,8 @@ def names_secret(name: str) -> bool:
         return False
     if last == "key":
         return len(words) > 1 and (words[-2] in _KEYS or words[-2] in _SECRETS)
+    if last == "cookie":
+        return words[-2:] == ["erlang", "cookie"]
     if last == "auth":
         return words[-2:] in (["cli", "auth"], ["redis", "auth"], ["master", "auth"])
     return last in _SECRETS or last.endswith(_SECRET_ENDINGS) or "".join(words[-2:]) in _SECRETS
@@ -155,7 +160,11 @@ def may_name_secret(name: str) -> bool:
     words = parts(name)
     if not words:
         return False
+    if words[-2:] == ("secret", "id") or words[-1] == "sessionid":
+        return True  # a login's second half, or the name of a secret: its value tells
     if words[-1] == "key":
+        if _PUBLIC.intersection(words):
+            return False
         return any(word in _SERVICES for word in words[:-1])
     return words[-1] in _RANDOM_ONLY or "".join(words) in _RANDOM_ONLY
 

@@ -42,7 +42,7 @@ def _mixed(found: str) -> bool:
 # Prefixes that nothing else has; what follows is the token. One alternation, because it is tried on every long run.
 _PREFIXED = (
     r"xox[abcdeoprs](?:\.xox[bp])?-[A-Za-z0-9-]{10,}",  # Slack
-    r"xapp-\d-[A-Za-z0-9-]{10,}|xwfp-[A-Za-z0-9-]{10,}",
+    r"xoxd-[A-Za-z0-9%+/=-]{20,}|xapp-\d-[A-Za-z0-9-]{10,}|xwfp-[A-Za-z0-9-]{10,}",
     r"gh[pousr]_[A-Za-z0-9_]{20,}|github_pat_[A-Za-z0-9_]{20,}",  # GitHub
     r"gl(?:pat|ptt|dt|rt|rtr|cbt|soat|ft|imt|agent|oas|ffct"
     r"|wt)-[A-Za-z0-9_.=-]{16,}|GR1348941[A-Za-z0-9_-]{20}",  # GitLab
@@ -53,7 +53,7 @@ _PREFIXED = (
     r"SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{16,64}",  # SendGrid
     r"npm_[A-Za-z0-9]{30,}|pypi-Ag[A-Za-z0-9_-]{16,}|rubygems_[a-f0-9]{32,}|cio[A-Za-z0-9]{32}(?![A-Za-z0-9])",
     r"do[oprt]_v1_[a-f0-9]{32,}|HRKU-[A-Za-z0-9_-]{20,}",  # DigitalOcean, Heroku
-    r"NR(?:AK|II|JS|BR|RA|IQ|SP)-[A-Za-z0-9_-]{20,}|[A-Fa-f0-9]{32,36}(?:FFFF)?NRAL(?![A-Za-z0-9])",  # New Relic
+    r"NR(?:AK|II|JS|BR|RA|IQ|SP)-[A-Za-z0-9_-]{18,}|[A-Fa-f0-9]{32,36}(?:FFFF)?NRAL(?![A-Za-z0-9])",  # New Relic
     r"hv[sbr]\.[A-Za-z0-9_-]{20,}",  # Vault
     r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_-]{40,}",  # Terraform Cloud
     r"AGE-SECRET-KEY-(?:PQ-)?1[A-Z0-9]{40,}",  # age
@@ -65,7 +65,7 @@ _PREFIXED = (
     r"(?:pub)?key-[0-9a-z]{32}(?![0-9a-zA-Z])|[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}(?![0-9a-zA-Z-])",  # Mailgun
     r"[0-9a-f]{32}-us\d{1,2}(?!\w)|xkeysib-[A-Za-z0-9-]{40,}|xsmtpsib-[A-Za-z0-9-]{40,}",  # Mailchimp, Brevo
     r"\d{8,10}:AA[A-Za-z0-9_-]{30,36}(?![A-Za-z0-9_-])|\d{8,10}:[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])",  # Telegram
-    r"[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.-]{31,34}|[A-Za-z0-9]{70,80}AZDO[A-Za-z0-9]{4}",  # Azure
+    r"[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.-]{31,34}|[A-Za-z0-9]{60,90}AZDO[A-Za-z0-9]{4}",  # Azure
     r"gsk_[A-Za-z0-9]{40,}|hf_[A-Za-z]{30,}|r8_[A-Za-z0-9]{36,}|pplx-[A-Za-z0-9]{40,}|xai-[A-Za-z0-9]{60,}",
     r"glsa_[A-Za-z0-9]{32}_[a-f0-9]{8}|glc_[A-Za-z0-9+/=_-]{32,}",  # Grafana
     r"dapi[a-f0-9]{32}(?:-\d)?|dp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9._-]{30,}"
@@ -80,8 +80,13 @@ _PREFIXED = (
     r"|CFPAT-[A-Za-z0-9_-]{40,}|EZ[AT]K[A-Za-z0-9]{54}|nfp_[A-Za-z0-9]{36}",
     r"rdme_[a-z0-9]{60,}|pnu_[A-Za-z0-9]{36}|aio_[A-Za-z0-9]{28}"
     r"|LTAI[A-Za-z0-9]{16,24}(?![A-Za-z0-9])|ico-[A-Za-z0-9]{32}",
-    r"ops_eyJ[A-Za-z0-9_-]{40,}|EAAA[A-Za-z0-9_-]{60}|EAAC[A-Za-z0-9]{60,}"
+    r"ops_eyJ[A-Za-z0-9_-]{40,}|EAAA[A-Za-z0-9_-]{60,}|EAAC[A-Za-z0-9]{60,}"
     r"|rnd_[A-Za-z0-9]{32}|v1\.0-[a-f0-9]{24}-[a-f0-9]{146}",
+    r"rzp_(?:live|test)_[A-Za-z0-9]{14,}|access-(?:production|sandbox|development)-[0-9a-f-]{36}|pcsk_[A-Za-z0-9_]{40,}"
+    r"|access_token\$(?:production|sandbox)\$[0-9a-z]{16}\$[0-9a-f]{32}|pk_\d{6,10}_[A-Z0-9]{32}|napi_[a-z0-9]{50,}",
+    r"eyJrIjoi[A-Za-z0-9+/=]{30,}|lsv2_[a-z]{2}_[0-9a-f]{32}_[0-9a-f]{10}|mfa\.[A-Za-z0-9_-]{60,}|v[1-4]\.local\.[A-Za-z0-9_-]{40,}",
+    r"sl\.[A-Za-z0-9_-]{100,}|\d/\d{16}:[0-9a-f]{32}|A3-(?:[A-Z0-9]{6}-){2}(?:[A-Z0-9]{5}-){3}[A-Z0-9]{5}|hcaik_[a-z0-9]{50,}",
+    r"(?:IQoJb3JpZ2lu|FwoGZXIvYXdz|AQoDYXdz)[A-Za-z0-9+/=]{60,}|sha256~[A-Za-z0-9_-]{40,}|K10[0-9a-f]{64}::[\w:-]{10,}",
     r"(?:sdk|api|mob)-[a-f0-9]{8}-[a-f0-9]{4}-4[a-f0-9]{3}-[a-f0-9]{4}-[a-f0-9]{12}",  # LaunchDarkly
     r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){1,3}",  # JWT, JWE
 )
@@ -106,6 +111,7 @@ SHAPES: tuple[Shape, ...] = (
     _shape(r"(?<=/services/)T[A-Z0-9]{6,}/B[A-Z0-9]{6,}/[A-Za-z0-9]{16,}"),
     _shape(r"(?<=/triggers/)[TE][A-Z0-9]{6,}/\d{6,}/[a-z0-9]{16,}"),
     _shape(r"(?<=/workflows/)T[A-Z0-9]{6,}/[A-Z0-9]{6,}/\d+/[A-Za-z0-9]{16,}"),
+    _shape(r"(?<=/hooks/)[a-z0-9]{26}(?![\w-])"),
     _shape(r"(?<=/webhooks/)\d{15,22}/[A-Za-z0-9_-]{50,}"),
     _shape(r"(?<=/webhookb2/)[a-f0-9-]{36}@[a-f0-9-]{36}/IncomingWebhook/[a-f0-9]{32}/[a-f0-9-]{36}"),
     _shape(r"(?<=/bot)\d{8,10}:[A-Za-z0-9_-]{30,}"),
