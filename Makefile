@@ -47,6 +47,7 @@ check: lint types imports test demo-check ## Everything CI runs
 
 bench-safety: $(DEV) ## Recall and false alarms of the guard and the redaction
 	@$(BIN)/python -m tests.bench_guard
+	@$(BIN)/python -m tests.bench_redaction
 
 clean: ## Take the .venv and caches away
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -9,7 +9,7 @@ Every line goes through `_Lines`: unless one of a few dozen words occurs, or a b
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -214,45 +214,80 @@ class _Lines:
     def redact(self, line: str) -> str:
         """The line with its secrets masked; the very same object if there are none."""
         spans = self.spans(line)
-        return _masked(line, spans) if spans else line
+        if not spans:
+            return line
+        line = _masked(line, spans)
+        # A mask parts what was glued together, and so may show a form that was hidden: redacting twice changes nothing.
+        for _ in range(_ROUNDS):
+            spans = _merged([span for span in self._lone(line) if span[0] < span[1]])
+            if not spans:
+                break
+            line = _masked(line, spans)
+        return line
 
     def spans(self, line: str) -> list[Span]:
         """Where the secrets stand, in order, none touching another."""
         if "\x1b" in line or "\b" in line or "\x9b" in line:
-            found = list(self._through_escapes(line))
+            found = self._through_escapes(line, self._spans)
         else:
             found = self._spans(line)
         return _merged([span for span in found if span[0] < span[1]]) if found else found
 
-    def _through_escapes(self, line: str) -> Iterator[Span]:
+    def _lone(self, line: str) -> list[Span]:
+        """What the line tells by itself, whatever came before it."""
+        if "\x1b" in line or "\b" in line or "\x9b" in line:
+            return self._through_escapes(line, self._lone_spans)
+        return self._lone_spans(line)
+
+    def _through_escapes(self, line: str, spans_of: Callable[[str], list[Span]]) -> list[Span]:
         """Places found in the text as a terminal shows it, as places of the text that was sent."""
         plain, places = _shown(line)
-        for begin, end in self._spans(plain):
-            yield places[begin], places[end - 1] + 1
-        yield from self._held(line)
+        found = [(places[begin], places[end - 1] + 1) for begin, end in spans_of(plain) if begin < end]
+        found.extend(self._held(line))
         # A colour code may be all that parts a token from the word before it.
-        yield from tokens(_ESCAPES.sub(lambda match: " " * len(match[0]), line))
+        spaced = _ESCAPES.sub(lambda match: " " * len(match[0]), line)
+        found.extend(_beside_masks(line, list(tokens(spaced))) if MASK in line else tokens(spaced))
+        return found
 
     def _spans(self, line: str) -> list[Span]:
         found: list[Span] = []
         lower = line.lower()
         if _has_words(lower) or self._blocks.waiting:
-            for form in FORMS:
-                for needle in form.needles:
-                    if needle in lower:
-                        found.extend(form.find(line))
-                        break
+            found.extend(_of_forms(line, lower))
             found.extend(self._blocks.spans(line))
-        if line.count(":") > 3:
-            found.extend(account_files(line))
-        if has_long_run(line):
-            found.extend(tokens(line))
+        found.extend(_of_shapes(line))
         if self._known is not None:
             found.extend(self._held(line))
         return found
 
+    def _lone_spans(self, line: str) -> list[Span]:
+        lower = line.lower()
+        return [*(_of_forms(line, lower) if _has_words(lower) else ()), *_of_shapes(line), *self._held(line)]
+
     def _held(self, line: str) -> list[Span]:
         return [match.span() for match in self._known.finditer(line)] if self._known else []
+
+
+_ROUNDS = 4
+
+
+def _of_forms(line: str, lower: str) -> list[Span]:
+    found: list[Span] = []
+    for form in FORMS:
+        for needle in form.needles:
+            if needle in lower:
+                found.extend(form.find(line))
+                break
+    return _beside_masks(line, found) if MASK in line else found
+
+
+def _of_shapes(line: str) -> list[Span]:
+    found: list[Span] = []
+    if line.count(":") > 3:
+        found.extend(account_files(line))
+    if has_long_run(line):
+        found.extend(tokens(line))
+    return _beside_masks(line, found) if found and MASK in line else found
 
 
 def _has_words(lower: str) -> bool:
@@ -279,6 +314,12 @@ def _shown(line: str) -> tuple[str, list[int]]:
     kept.append(line[position:])
     places.extend(range(position, len(line)))
     return "".join(kept), places
+
+
+def _beside_masks(line: str, spans: list[Span]) -> list[Span]:
+    """The places that no mask in the text touches: what was redacted once stays as it is."""
+    masks = [match.span() for match in re.finditer(re.escape(MASK), line)]
+    return [span for span in spans if not any(span[0] < end and begin < span[1] for begin, end in masks)]
 
 
 def _merged(spans: list[Span]) -> list[Span]:

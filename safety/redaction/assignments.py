@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from safety.redaction.names import (
+    MASK,
     decodes_to_credentials,
     has_password_look,
     is_harmless,
@@ -28,8 +29,10 @@ _ASSIGNMENT = re.compile(
     r"|:[ \t]{0,4}(?:&?(?:'static )?str|string|String|SecretStr|bytes)[ \t]{0,4}=|\|)[ \t]{0,40}"
 )
 _SPACED = re.compile(
-    r"(?i)\b(?:(?:api|access|secret|private|unseal|recovery|encryption|master|licen[cs]e|account|auth|signing|client|root|"
-    r"initial|shared|pre-?shared|session|bearer|new|temporary|current|admin|app|application|deploy|webhook|subscription|"
+    r"(?i)\b(?:(?:api|access|secret|private|unseal|recovery|encryption|master|licen[cs]e|account|auth|signing|client"
+    r"|root|"
+    r"initial|shared|pre-?shared|session|bearer|new|temporary|current|admin|app|application|deploy|webhook"
+    r"|subscription|"
     r"storage|consumer|integration|bot|device|product|security|wi-?fi)[ -](?:key|token|secret|password|passphrase|"
     r"credentials?)|key content)(?:[ ]#?\d{1,2})?[ \t]{0,20}(?P<sep>[:=|])[ \t]{0,40}"
 )
@@ -53,7 +56,7 @@ def assignments(line: str) -> Iterator[Span]:
             continue
         if not names_secret(name) and not (may_name_secret(name) and match["sep"] != "|"):
             continue
-        if _closes_a_quote(line, match):
+        if line.startswith(MASK, match.end()) or _closes_a_quote(line, match):
             continue
         span, quoted = value_at(line, match.end())
         if not quoted and line[match.end() : match.end() + 1] in {"{", "["}:
@@ -188,7 +191,7 @@ def _rest_of_line(line: str, span: Span, match: re.Match[str]) -> Span:
     if match["sep"] == "=" and not match["gap"]:
         return span
     more = _MORE_WORDS.match(line, span[1])
-    if more and not is_word_of_prose(more[0].split()[0]) and not line[span[1] - 1 : span[1]] in {",", ";"}:
+    if more and not is_word_of_prose(more[0].split()[0]) and line[span[1] - 1 : span[1]] not in {",", ";"}:
         return span[0], len(line.rstrip())
     return span
 
@@ -203,8 +206,10 @@ def _rest_of_quotes(line: str, span: Span, match: re.Match[str]) -> Span:
 
 
 _INNER_VALUE = re.compile(
-    r"[\"']?\b(?:value|default|plaintext|plain|current|raw|secret_?value)\b[\"']?[ \t]{0,4}(?:=>|[:=])[ \t]{0,4}(?=[\"'])"
+    r"[\"']?\b(?:value|default|plaintext|plain|current|raw|secret_?value)\b[\"']?[ \t]{0,4}(?:=>"
+    r"|[:=])[ \t]{0,4}(?=[\"'])"
 )
+_LIST_END = re.compile(r"(?<!\[redacted)\]")
 _LIST_ITEM = re.compile(r"[\[,][ \t]{0,4}(?=[\"'])")
 
 
@@ -215,8 +220,9 @@ def _structure(line: str, start: int) -> Iterator[Span]:
         found = _INNER_VALUE.search(line, start, stop if stop >= 0 else min(len(line), start + 4 * _LONG))
         places = [found.end()] if found else []
     else:
-        stop = line.find("]", start, start + 4 * _LONG)
-        places = [match.end() for match in _LIST_ITEM.finditer(line, start, max(start, stop))]
+        end = _LIST_END.search(line, start, start + 4 * _LONG)
+        stop = end.start() if end else start
+        places = [match.end() for match in _LIST_ITEM.finditer(line, start, stop)]
     for place in places:
         span, _ = value_at(line, place)
         words = line[span[0] : span[1]].split()
@@ -248,7 +254,8 @@ def _spaced_assignments(line: str) -> Iterator[Span]:
 
 
 NAME_OF_A_SECRET = re.compile(
-    r"[a-z0-9]+(?:[-/_.][a-z0-9]+)*-(?:tls|certs?|secrets?|creds|config|token|keys?|auth|credentials|ssl|ca|password|env)"
+    r"[a-z0-9]+(?:[-/_.][a-z0-9]+)*-(?:tls|certs?|secrets?|creds|config|token|keys?|auth|credentials|ssl|ca|password"
+    r"|env)"
     r"|[a-z]+(?:-[a-z]+)*(?:/[a-z]+(?:-[a-z]+)*)+"
 )
 PROGRAMS = frozenset(
@@ -263,7 +270,8 @@ _STATES = frozenset(
 
 
 def _is_prose(line: str, span: Span, match: re.Match[str], name: str) -> bool:
-    """`passwd: all tokens updated`, `tests pass: 12`, `unexpected token: end`, `PWD=/home/Ops`, `InvalidToken: too old`."""
+    """`passwd: all tokens updated`, `tests pass: 12`, `unexpected token: end`, `PWD=/home/Ops`, `InvalidToken: too "
+    "old`."""
     value, words = line[span[0] : span[1]], parts(name)
     last = words[-1]
     colon = match["sep"] == ":"
@@ -334,7 +342,8 @@ def calls(line: str) -> Iterator[Span]:
 
 # A call that logs in: the second of two texts, or the third, is the password.
 _LOGIN_CALL = re.compile(
-    r"(?P<name>[A-Za-z_][\w.]{0,60})(?:=|:[ \t]?)?\([ \t]{0,4}(?:[\w.]{1,60},[ \t]{0,4}|(?P<q>[\"'])[^\"'\r\n]{0,200}(?P=q),[ \t]{0,4}){1,2}(?=[\"'])"
+    r"(?P<name>[A-Za-z_][\w.]{0,60})(?:=|:[ \t]?)?\([ \t]{0,4}(?:[\w.]{1,60},[ \t]{0,4}"
+    r"|(?P<q>[\"'])[^\"'\r\n]{0,200}(?P=q),[ \t]{0,4}){1,2}(?=[\"'])"
 )
 _LOGS_IN = re.compile(
     r"(?:\w+\.)*(?:\w*(?:BasicAuth|DigestAuth|basic_auth|BasicCredentials?|PasswordAuthentication|PasswordCredential|"

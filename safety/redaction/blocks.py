@@ -1,8 +1,9 @@
-"""Secrets that run over several lines: YAML and JSON of Kubernetes secrets, block scalars, netrc files, names in one line
+"""Secrets that run over several lines: YAML and JSON of Kubernetes secrets, block scalars, netrc files, names in one "
+"line
 and their values in the next, here-documents, tables. Private keys are in `keys`.
 
 `Blocks` is fed the lines of one text in order and gives, for each, the places owed to lines before it. It keeps a few
-words of state and never a line.
+words of state, of a line at most what is needed to know its value when it comes.
 """
 
 import re
@@ -37,7 +38,8 @@ _NETRC_WORD = re.compile(r"\s*(?:login|account|macdef|port)\s+\S+\s*\Z")
 _NETRC_PASSWORD = re.compile(r"\s*(?:login\s+\S+\s+)?password\s+(?P<value>\S+)\s*\Z")
 # A name at the end of a line, with or without a sign; its value begins the next.
 _NAME_AT_END = re.compile(
-    r"(?P<item>[ \t]*-[ \t]+)?(?:[^\n]{0,200}[^\w.-])?(?P<name>[A-Za-z_-][\w.-]{1,80}+)(?P<close>[\"'\])]{0,3}(?:</(?:key|name)>)?)"
+    r"(?P<item>[ \t]*-[ \t]+)?(?:[^\n]{0,200}[^\w.-])?(?P<name>[A-Za-z_-][\w.-]{1,80}+)"
+    r"(?P<close>[\"'\])]{0,3}(?:</(?:key|name)>)?)"
     r"[ \t]{0,4}(?P<sign>=>|:=|[=:,\\])?[ \t]{0,4}\\?[ \t\r]*\Z"
 )
 _QUOTED_ALONE = re.compile(
@@ -57,7 +59,8 @@ _SCOPED_VALUE = re.compile(
 )
 _SCOPE_LINES = 12
 _HERE_DOCUMENT = re.compile(
-    r"[^\n]{0,400}(?:(?P<pairs>chpasswd)|-stdin|[ \t]-[A-Za-z]{0,4}S)\b[^\n]{0,200}<<-?[ \t]{0,4}[\"']?(?P<mark>\w{1,40})[\"']?"
+    r"[^\n]{0,400}(?:(?P<pairs>chpasswd)|-stdin"
+    r"|[ \t]-[A-Za-z]{0,4}S)\b[^\n]{0,200}<<-?[ \t]{0,4}[\"']?(?P<mark>\w{1,40})[\"']?"
 )
 _PAIR = re.compile(r"[ \t]*[\w.@-]{1,64}:(?P<value>[^\r\n]+?)[ \t\r]*\Z")
 _INLINE_SECRET = re.compile(r"\"kind\": ?\"Secret\"")
@@ -181,7 +184,8 @@ class Blocks:
             self._netrc = True
 
     def _next_line(self, line: str) -> Iterator[Span]:
-        """`"--password",` and then `"x",`; `password =` and then `'x'`; `<key>password</key>` and then `<string>x</string>`."""
+        """`"--password",` and then `"x",`; `password =` and then `'x'`; `<key>password</key>` and then "
+        "`<string>x</string>`."""
         before, self._name_before = self._name_before, None
         if before is not None and (match := _value_after(before, line)):
             if not is_harmless(match["value"], quoted=True):
@@ -224,9 +228,9 @@ def _value_after(before: re.Match[str], line: str) -> re.Match[str] | None:
     option = before["name"].startswith("-")
     if before["item"] and option:
         return _ITEM_ALONE.match(line)
-    if before["sign"] or _STATEMENT.search(before[0]):
-        if match := _QUOTED_ALONE.match(line):
-            return match
+    quoted = _QUOTED_ALONE.match(line)
+    if quoted and (before["sign"] or _STATEMENT.search(before[0])):
+        return quoted
     bare = before["sign"] == "\\" and option
     yaml = before["sign"] == ":" and _indent(line) > _indent(before[0])
     match = _WORD_ALONE.match(line) if bare or yaml else None

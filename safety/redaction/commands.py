@@ -55,7 +55,8 @@ _PROGRAMS = (
     ),
     _program(
         "rabbitmqadmin twine psexec doveadm smbmap evil-winrm crackmapexec netexec hydra medusa security certutil",
-        r"rabbitmqadmin|twine|psexec(?:64)?|doveadm[ \t]+\S+|smbmap|evil-winrm|crackmapexec|netexec|hydra|medusa|certutil"
+        r"rabbitmqadmin|twine|psexec(?:64)?|doveadm[ \t]+\S+|smbmap|evil-winrm|crackmapexec|netexec|hydra|medusa"
+        r"|certutil"
         r"|security[ \t]+unlock-keychain",
         r"[ \t\x00]-p(?:[ \t\x00]+|(?=[^\s\x00-]))",
     ),
@@ -164,12 +165,14 @@ _PROGRAMS = (
 
 # A program nobody listed here: `-u NAME -p VALUE` side by side, and `--auth NAME:VALUE`.
 _PAIR_OF_OPTIONS = re.compile(
-    r"[ \t\x00](?:-u|-U|-user|--user|--username|-l|--login)(?:[ \t=\x00]{1,4}|(?=[A-Za-z]))[\w.@\\-]{1,64}[ \t\x00]{1,4}"
+    r"[ \t\x00](?:-u|-U|-user|--user|--username|-l|--login)(?:[ \t=\x00]{1,4}"
+    r"|(?=[A-Za-z]))[\w.@\\-]{1,64}[ \t\x00]{1,4}"
     r"-(?:p|P|pw)(?:[ \t\x00]{1,4}|(?=[^\s\x00]))(?=[^\s\x00-])"
 )
 _NOT_A_PASSWORD = re.compile(r"[\d:.,-]+|\d+\.\.\w+|[a-z]+\.\.[a-z]+|[./~].*|\w+[./]\w+/.*|\{.*")
 _PAIR_IN_OPTION = re.compile(
-    r"[ \t\x00\"']--?(?:[\w.-]{1,40}-)?(?:auth|credentials?|creds|userpass|user-pass|userpwd|userinfo)[ \t=\x00]{1,4}[\"']?"
+    r"[ \t\x00\"']--?(?:[\w.-]{1,40}-)?(?:auth|credentials?|creds|userpass|user-pass|userpwd"
+    r"|userinfo)[ \t=\x00]{1,4}[\"']?"
     r"[\w.@\\-]{1,64}:(?P<value>[^\s\"'\x00]{1,200})"
 )
 
@@ -223,25 +226,27 @@ def _arguments(line: str, program: _Program, start: int, end: int) -> Iterator[S
 
 
 _OPENSSL = re.compile(r"(?<![\w.:-])(?:pass|PASS):(?P<value>\"[^\"]+\"|'[^']+'|[^\s\"']+)")
-_TAKES_A_SECRET = (
-    r"(?:sudo[ \t][^|]{0,40}-[A-Za-z]{0,4}S[A-Za-z]{0,4}\b|--?\w{0,20}pass\w{0,10}-stdin|--passphrase-fd|chpasswd|smbpasswd|cryptsetup"
+_READS_ONE = (  # programs and options that read a secret from standard input
+    r"(?:sudo[ \t][^|]{0,40}-[A-Za-z]{0,4}S[A-Za-z]{0,4}\b|--?\w{0,20}pass\w{0,10}-stdin|--passphrase-fd|chpasswd"
+    r"|smbpasswd|cryptsetup"
     r"|--with-token|passwd\b|kinit\b|su\b|vncpasswd|luks\w{1,10}|load-key)"
 )
 _PIPED = re.compile(
     r"\b(?:echo|printf|yes|cat[ \t]*<<<)[ \t]+(?:-[neE]+[ \t]+|[\"']?(?:%s(?:\\n)?){1,3}[\"']?[ \t]+)?"
-    r"(?P<value>\"[^\"]*\"|'[^']*'|[^\s|\"']+)(?:[ \t]+(?P<again>\"[^\"]*\"|'[^']*'|[^\s|\"']+))?[ \t]*\|[ \t]*(?=[^|]{0,120}"
-    + _TAKES_A_SECRET
-    + ")"
+    r"(?P<value>\"[^\"]*\"|'[^']*'|[^\s|\"']+)(?:[ \t]+(?P<again>\"[^\"]*\"|'[^']*'"
+    r"|[^\s|\"']+))?[ \t]*\|[ \t]*(?=[^|]{0,120}" + _READS_ONE + ")"
 )
 _HERE_PASSWORD = re.compile(
-    r"(?:chpasswd|smbpasswd|pass\w{0,10}-stdin|--with-token|kinit|login|luks\w{1,10}|-[A-Za-z]{0,4}S)\b[^<|]{0,80}<<<[ \t]*"
+    r"(?:chpasswd|smbpasswd|pass\w{0,10}-stdin|--with-token|kinit|login|luks\w{1,10}"
+    r"|-[A-Za-z]{0,4}S)\b[^<|]{0,80}<<<[ \t]*"
     r"(?P<value>\"[^\"]*\"|'[^']*'|\S+)"
 )
 _WINDOWS = re.compile(r"(?i)[ \t]/(?:p|pass|password|pw|rp|passwd):(?P<value>\"[^\"]+\"|\S+)")
 _PROPERTY = re.compile(r"[A-Z][A-Za-z]{1,40}=\S")  # of msbuild, behind its own `/p:`
 _SECURE_STRING = re.compile(r"(?i)ConvertTo-SecureString[ \t]+(?:-String[ \t]+)?(?P<value>\"[^\"]+\"|'[^']+')")
 _LITERAL = re.compile(
-    r"(?:(?:--from-literal[= ]|secrets[ \t]+set[ \t]+)[\"']?[\w.-]{1,128}=|secret[ \t]+set[ \t].{0,80}--body[ =]|--secret-string[ =])"
+    r"(?:(?:--from-literal[= ]|secrets[ \t]+set[ \t]+)[\"']?[\w.-]{1,128}=|secret[ \t]+set[ \t].{0,80}--body[ =]"
+    r"|--secret-string[ =])"
     r"(?P<value>\"[^\"]*\"|'[^']*'|[^\s\"']+)"
 )
 

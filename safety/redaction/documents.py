@@ -36,7 +36,9 @@ _LOGIN_PROCEDURE = re.compile(
 _DATABASE_KEY = re.compile(
     r"(?i)\b(?:pragma[ \t]+(?:re)?key[ \t]*=|attach\b.{1,200}\bkey)[ \t]*'(?P<value>[^']{1,200})'"
 )
-_ELEMENT = re.compile(r"<(?P<name>[A-Za-z_][\w.:-]{1,80}+)(?:[ \t][^<>]{0,200})?>(?P<value>[^<>\r\n]{1,2000})</")
+_ELEMENT = re.compile(r"<(?P<name>[A-Za-z_][\w.:-]{0,80}+)(?:[ \t][^<>]{0,200})?>")
+_TAG = re.compile(r"</?[A-Za-z][\w:.-]*[^<>]*>|<!")  # in a value: it holds elements of its own
+_PARTS_OF_A_KEY = frozenset({"D", "P", "Q", "DP", "DQ", "InverseQ"})
 _ATTRIBUTES = re.compile(
     r"(?i)\b(?:name|key|id|property|parameterkey|variable)\\?[\"']?[ \t]{0,4}[=:][ \t]{0,4"
     r"}\\?[\"'](?P<name>[\w.-]{1,100}+)\\?[\"'][^<>{}\r\n]{0,80}?\b"
@@ -69,8 +71,9 @@ def sql(line: str) -> Iterator[Span]:
     for match in _DATABASE_KEY.finditer(line):
         yield match.span("value")
     yield from (match.span("value") for match in _LOGIN_PROCEDURE.finditer(line))
-    for match in _ORACLE.finditer(line) if identified else ():
-        if not is_harmless(match["value"]) and _CHANGES.search(line, 0, match.start()):
+    changes = _CHANGES.search(line) if identified else None
+    for match in _ORACLE.finditer(line) if changes else ():
+        if not is_harmless(match["value"]) and changes and changes.end() <= match.start():
             yield match.span("value")
     for match in _INSERT.finditer(line):
         yield from _inserted(line, match)
@@ -93,13 +96,16 @@ def markup(line: str) -> Iterator[Span]:
     for match in _KEY_AND_VALUE.finditer(line):
         if names_secret(match["name"]) and not is_harmless(match["value"], quoted=True):
             yield match.span("value")
-    for pattern in (_ELEMENT, _ENTRY):
-        for match in pattern.finditer(line):
-            if (
-                names_secret(match["name"])
-                or (match["name"] in {"D", "P", "Q", "DP", "DQ", "InverseQ"} and "RSAKeyValue" in line)
-            ) and not is_harmless(match["value"], quoted=True):
-                yield match.span("value")
+    for match in _ELEMENT.finditer(line) if "</" in line else ():
+        name = match["name"]
+        if names_secret(name) or (name in _PARTS_OF_A_KEY and "RSAKeyValue" in line):
+            end = line.find(f"</{name}", match.end(), match.end() + 2_000)
+            value = line[match.end() : end]
+            if end > match.end() and not _TAG.search(value) and not is_harmless(value, quoted=True):
+                yield match.end(), end
+    for match in _ENTRY.finditer(line):
+        if names_secret(match["name"]) and not is_harmless(match["value"], quoted=True):
+            yield match.span("value")
     for match in _ATTRIBUTES.finditer(line):
         if names_secret(match["name"]):
             span, _ = value_at(line, match.end())

@@ -6,6 +6,7 @@
 import re
 from collections.abc import Iterator
 
+from safety.redaction.names import MASK, looks_random
 from safety.redaction.shapes import Span
 
 _BEGIN = re.compile(r"-{4,5} ?BEGIN (?:[A-Z0-9 ]{0,40} )?PRIVATE KEY(?: BLOCK)? ?-{4,5}")
@@ -83,6 +84,11 @@ class Keys:
             if position == 0 and not end and not self._is_body(line):
                 self._key_column = -1
                 return
+            if MASK in line[position:stop] and not _BODY_RUN.search(line, position, stop):
+                if not end:
+                    return  # redacted before
+                self._key_column, position = -1, end.end()
+                continue
             span = self._body(line, position, stop)
             if span[0] < span[1]:
                 yield span
@@ -91,12 +97,17 @@ class Keys:
             self._key_column, position = -1, end.end()
 
     def _is_body(self, line: str) -> bool:
-        """A line of base64, also behind a log's prefix; a shorter one only once, as the last."""
+        """A line of base64, also behind a log's prefix; a very short one only once, as the last."""
+        if MASK in line:
+            self._key_was_long = False  # no line that was left after it is a part of the key
+            place = line.find(MASK)
+            ends = line.rstrip(" \t\"',\\nr").endswith(MASK)
+            return ends and (place == self._key_column or not line[:place].strip())
         rest = line[self._key_column :] if len(line) > self._key_column else line
         text = rest.strip()
         if not line.strip() or _KEY_HEADER.match(text) or _KEY_HEADER.match(line.strip()):
             return True
-        long = _BODY_RUN.search(line) is not None
+        long = _BODY_RUN.search(line) is not None or (_BODY_REST.fullmatch(rest) is not None and looks_random(text))
         if not long and not (self._key_was_long and (_BODY_REST.fullmatch(rest) or _BODY_REST.fullmatch(line))):
             return False
         self._key_was_long = long or text.startswith("=") or len(text) < 2

@@ -28,16 +28,19 @@ from safety.redaction.values import (
 # Options: `--password x`, `"--token", "x"`, `/p:x`.
 
 _OPTION = re.compile(
-    r"(?<![\w-])--?(?P<name>[A-Za-z][\w.-]{1,60}+)(?P<gap>[ \t\x00]{1,8}|[\"'],?[ \t]{1,4}(?=[\"'])|[\"'],(?=[\"']))(?!-[-A-Za-z])"
+    r"(?<![\w-])--?(?P<name>[A-Za-z][\w.-]{1,60}+)(?P<gap>[ \t\x00]{1,8}|[\"'],?[ \t]{1,4}(?=[\"'])"
+    r"|[\"'],(?=[\"']))(?!-[-A-Za-z])"
 )
 _SET = re.compile(
-    r"\b(?i:config(?:ure)?[ \t]{1,4}set|config:set|proxy_set_header|add_header|(?:request)?header[ \t]{1,4}set|setx?|setenv|config|env|arg|credential)[ \t]{1,4}(?:--?[\w-]{1,30}[ \t]{1,4}){0,3}"
+    r"\b(?i:config(?:ure)?[ \t]{1,4}set|config:set|proxy_set_header|add_header|(?:request)?header[ \t]{1,4}set|setx?"
+    r"|setenv|config|env|arg|credential)[ \t]{1,4}(?:--?[\w-]{1,30}[ \t]{1,4}){0,3}"
     r"(?P<name>[\w./:@-]{2,120}+)[ \t]{1,4}(?=\S)"
 )
 
 
 _DOTTED = re.compile(
-    r"(?<![\w./-])[\w-]{1,60}(?:\.[\w-]{1,60}){0,5}\.(?:psk|password|passwd|pass)[ \t]{1,4}(?P<value>[^\s=:;,(){}\"']{4,200})"
+    r"(?<![\w./-])[\w-]{1,60}(?:\.[\w-]{1,60}){0,5}\.(?:psk|password|passwd"
+    r"|pass)[ \t]{1,4}(?P<value>[^\s=:;,(){}\"']{4,200})"
 )
 
 
@@ -99,22 +102,26 @@ _TWO_WORDS = re.compile(
     r"(?P<value>\"[^\"]{1,200}\"|'[^']{1,200}'|\S+);?[ \t\r]*(?:#[^\n]*)?\Z"
 )
 _TYPED = re.compile(
-    r"(?i)\b(?:password|secret|key|passphrase)[ \t]+(?P<kind>\d|encrypted|plaintext|ascii|cleartext|simple|cipher|hashed)"
+    r"(?i)\b(?:password|secret|key|passphrase)[ \t]+(?P<kind>\d|encrypted|plaintext|ascii|cleartext|simple|cipher"
+    r"|hashed)"
     r"(?:[ \t]+\d)?[ \t]+(?P<value>[^\s\"']{4,})"
 )
 _ACCOUNT = re.compile(r"(?i)\b(?:machine|login|default|username|user|connect|enable|neighbor|account)\b")
 _ACCOUNT_PASSWORD = re.compile(r"(?i)(?<![\w-])(?:password|secret)[ \t]+(?P<value>\S+)")
 _DEVICE = re.compile(
-    r"(?i)(?<![\w-])(?:r[ow]community6?|snmp-server community|\A[ \t]{0,20}(?:set[ \t]+)?community(?=[ \t]+\S+[ \t]*\Z)|stats auth \S{1,64}:|(?:private|preshared)-key"
+    r"(?i)(?<![\w-])(?:r[ow]community6?|snmp-server community"
+    r"|\A[ \t]{0,20}(?:set[ \t]+)?community(?=[ \t]+\S+[ \t]*\Z)|stats auth \S{1,64}:|(?:private|preshared)-key"
     r"|message-digest-key \d{1,3} md5|key-string|authentication-key(?: \d{1,3} md5)?|isakmp key"
     r"|(?:tacacs|radius)(?:-server)?(?: host \S{1,64})? key|wpa-psk ascii|insecure-password|encrypted-password"
     r"|pre-shared-key (?:ascii-text|hexadecimal|address \S{1,64} key|local|remote)|acl setuser [^>\n]{0,80}?>"
-    r"|user \w{1,64} on (?:[^>\s]\S{0,40} ){0,4}>|set_network \d{1,3} psk|sentinel auth[-_]pass \S{1,100}|\bauth (?:md5|sha[-\d]*)(?= \S+ priv)"
+    r"|user \w{1,64} on (?:[^>\s]\S{0,40} ){0,4}>|set_network \d{1,3} psk|sentinel auth[-_]pass \S{1,100}"
+    r"|\bauth (?:md5|sha[-\d]*)(?= \S+ priv)"
     r"|\bpriv (?:des|3des|aes)(?: \d{1,3})?)"
     r"[ \t]{0,4}[\"']{0,2}(?<=[ \t:>\"'])(?P<value>[^\s:=/\"'][^\s\"']{0,200})"
 )
 _SNMP_USER = re.compile(
-    r"(?i)\bcreateUser[ \t]+(?:-e \S{1,100}[ \t]+)?\S{1,64}[ \t]+(?:MD5|SHA[-\d]*)[ \t]+[\"']?(?P<first>[^\s\"']{1,200})[\"']?"
+    r"(?i)\bcreateUser[ \t]+(?:-e \S{1,100}[ \t]+)?\S{1,64}[ \t]+(?:MD5"
+    r"|SHA[-\d]*)[ \t]+[\"']?(?P<first>[^\s\"']{1,200})[\"']?"
     r"(?:[ \t]+(?:AES|DES)[-\d]*[ \t]+[\"']?(?P<second>[^\s\"']{1,200}))?"
 )
 _LOGIN = re.compile(r"\A(?:[CS]: ?)?[A-Za-z]?\d{1,6} LOGIN \S{1,100} (?P<value>\S{1,200})[ \t\r]*\Z")
@@ -206,17 +213,20 @@ def _accounts(line: str) -> Iterator[Span]:
 
 _SENTENCE = re.compile(
     r"(?i)\b(?:password|passphrase|passwort|token|secret|api key|access key|secret key)\b[^:=\n]{0,60}?"
-    r"(?:\bis\b:?|\bset to\b:?|\breset to\b:?|\bchanged to\b:?|\bgenerated for \S{1,64}:|\bfor \S{1,64}:|\b(?:of|to) \S{1,64}:"
+    r"(?:\bis\b:?|\bset to\b:?|\breset to\b:?|\bchanged to\b:?|\bgenerated for \S{1,64}:|\bfor \S{1,64}:|\b(?:of"
+    r"|to) \S{1,64}:"
     r"|\b(?:generated|assigned|created|set|reset|changed)\b[^:=\n]{0,40}:|\):|\bbelow:)[ \t]{1,4}"
     r"(?P<value>\S{1,200})(?=[ \t]*\Z|[ \t]+[(\[-])"
 )
 _WITH_PASSWORD = re.compile(
-    r"(?i)\b(?:with|using|and|the|new|initial|temporary|default|(?:user|username|login)[ \t]{1,4}[\w.@-]{1,64})[ \t]{1,4}"
+    r"(?i)\b(?:with|using|and|the|new|initial|temporary|default|(?:user|username"
+    r"|login)[ \t]{1,4}[\w.@-]{1,64})[ \t]{1,4}"
     r"(?:password|passphrase|pass|token|secret|api key)[ \t]{1,4}"
     r"(?P<value>[^\s\"',;()]{4,200})"
 )
 _CREDENTIALS = re.compile(
-    r"(?i)\b(?:credentials?|creds|login|user(?:name)?/pass(?:word)?)[ \t]{0,4}[:=][ \t]{0,4}[\w.@-]{1,64}(?:[ \t]/[ \t]|[/:])"
+    r"(?i)\b(?:credentials?|creds|login"
+    r"|user(?:name)?/pass(?:word)?)[ \t]{0,4}[:=][ \t]{0,4}[\w.@-]{1,64}(?:[ \t]/[ \t]|[/:])"
     r"(?P<value>[^\s\"',;()]{4,200})"
 )
 _NAMED_RANDOM = re.compile(
@@ -225,7 +235,8 @@ _NAMED_RANDOM = re.compile(
 )
 # What sentences about passwords say after a colon: dates, times, sizes, versions, addresses.
 _PLAIN_FACT = re.compile(
-    r"[A-Z]+(?:_[A-Z]+)+|[a-z]+(?:/[a-z_]*)+|v?\d+(?:[.:,/-]\d+)*(?:[a-z]{1,3}|%|T[\d:.Z+-]+)?|[\w.+-]+@[\w.-]+|(?:[a-z0-9-]+\.)+[a-z]{2,8}(?::\d+)?|#\d+"
+    r"[A-Z]+(?:_[A-Z]+)+|[a-z]+(?:/[a-z_]*)+|v?\d+(?:[.:,/-]\d+)*(?:[a-z]{1,3}|%|T[\d:.Z+-]+)?|[\w.+-]+@[\w.-]+"
+    r"|(?:[a-z0-9-]+\.)+[a-z]{2,8}(?::\d+)?|#\d+"
 )
 
 
@@ -253,5 +264,6 @@ def sentences(line: str) -> Iterator[Span]:
         span = without_stop(line, match.span("value"))
         value = line[span[0] : span[1]]
         sure = any(char.isdigit() for char in value) and has_password_look(value) and not is_harmless(value)
+        sure = sure and not value.endswith("aws4_request")  # what follows a key's id, not its secret
         if sure and "=" not in value and ":" not in value and not _PLAIN_FACT.fullmatch(value):
             yield span

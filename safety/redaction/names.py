@@ -23,7 +23,8 @@ _SECRETS = _words(
     "accesskey privatekey authkey encryptionkey signingkey masterkey appkey licensekey sessiontoken psk presharedkey "
     "requirepass masterauth bindpw rootpw olcrootpw credential credentials creds credstring kennwort passwort "
     "pgpassword pgpass mysqlpwd storepass keypass sshpass authpass rediscliauth userpass dbpass rootpass bearer "
-    "accountkey sharedaccesskey sharedaccesssignature sharedkey jwt primaryauth authtok otp totp passkey keymaterial motdepasse"
+    "accountkey sharedaccesskey sharedaccesssignature sharedkey jwt primaryauth authtok otp totp passkey keymaterial "
+    "motdepasse"
 )
 # Words that only sound like it: `NOPASSWD: ALL` in sudoers.
 _NO_SECRETS = _words("nopasswd nopass nopassword haspassword usepassword withpassword bypass compass")
@@ -43,7 +44,8 @@ _QUALIFIERS = _words(
     "rw ro live hash override"
 )
 _NEGATIONS = _words(
-    "no ask prompt need needs require requires without hide skip clear reset expire change max min n num existing forgot"
+    "no ask prompt need needs require requires without hide skip clear reset expire change max min n num existing "
+    "forgot"
 )
 _CURSORS = _words("next page continuation continue cancellation sync resume starting marker previous prev pagination")
 _CREDENTIALS_OF_UNITS = _words("load import condition assert pass")  # systemd's `LoadCredential=name`
@@ -51,18 +53,24 @@ _PASS_ALONG = _words("proxy fastcgi uwsgi scgi grpc by")  # nginx's `proxy_pass`
 _RANDOM_ONLY = _words("auth jsessionid phpsessid sessid sid session hmac signature salt pepper pat")
 # Whose key or password it is, where the name ends in it: `PASSWORD_ROOT`, `token_github`.
 _OWNERS = _words(
-    "db database root admin user app mysql postgres postgresql pg redis mongo smtp mail ldap api github gitlab slack ftp ssh "
+    "db database root admin user app mysql postgres postgresql pg redis mongo smtp mail ldap api github gitlab slack "
+    "ftp ssh "
     "sudo vault rabbitmq repl replication web site sql oracle mssql elastic kafka docker registry npm aws gcp azure"
 )
 _PUBLIC = _words("public pub publishable site host id")
 _OWNED = _words("password passwd passwort pw pwd token secret")
 # Services whose bare `…_key` is a secret if it looks random.
 _SERVICES = _words(
-    "routing integration stripe openai sendgrid mailgun twilio aws algolia maps azure google gcp anthropic datadog newrelic mailchimp pagerduty "
-    "opsgenie github gitlab slack cloudflare cf digitalocean linode vultr hetzner heroku fastly segment mixpanel amplitude "
-    "mapbox plaid square paypal braintree razorpay pusher sentry rollbar bugsnag grafana dd nr deepl openrouter mistral groq "
-    "cohere huggingface hf pinecone supabase airtable notion asana linear jira hubspot intercom zendesk okta auth0 ssh vault "
-    "db database data backup borg restic sops gpg pgp age tls ssl wg wireguard wifi fernet vapid nonce logged nacl user token"
+    "routing integration stripe openai sendgrid mailgun twilio aws algolia maps azure google gcp anthropic datadog "
+    "newrelic mailchimp pagerduty "
+    "opsgenie github gitlab slack cloudflare cf digitalocean linode vultr hetzner heroku fastly segment mixpanel "
+    "amplitude "
+    "mapbox plaid square paypal braintree razorpay pusher sentry rollbar bugsnag grafana dd nr deepl openrouter "
+    "mistral groq "
+    "cohere huggingface hf pinecone supabase airtable notion asana linear jira hubspot intercom zendesk okta auth0 "
+    "ssh vault "
+    "db database data backup borg restic sops gpg pgp age tls ssl wg wireguard wifi fernet vapid nonce logged nacl "
+    "user token"
 )
 _WHOLE_NAMES = frozenset(
     {"clientkeydata", "secretstring", "userkeydata", "tlskey", "sshkeydata", "secretkeybase", "rediscliauth"}
@@ -87,9 +95,13 @@ _HARMLESS_WORDS = _words(
     "input file stdin env n/a na tbd todo default auto automatic interactive plain login "
     "keyboard-interactive publickey "
     "created deleted generated rotated refreshed issued present absent mismatch error sent received matches verified "
-    "0 1 undef last passed skipped &str &'static command commands switch switches description respectively which maybe either both likewise added ditto renamed moved fixed updated deprecated supported unsupported unused internal obsolete never await new return lambda function bearer basic digest negotiate mandatory given provided specified stored instead field column header name type "
+    "0 1 undef last passed skipped &str &'static command commands switch switches description respectively which "
+    "maybe either both likewise added ditto renamed moved fixed updated deprecated supported unsupported unused "
+    "internal obsolete never await new return lambda function bearer basic digest negotiate mandatory given provided "
+    "specified stored instead field column header name type "
     "readonly read write refresh reset unlock unlocked locked sorry policy strength generation generator requisite "
-    "sufficient include substack files systemd sss compat bcrypt scrypt argon2 argon2id yescrypt pbkdf2 sha512 sha256 md5 "
+    "sufficient include substack files systemd sss compat bcrypt scrypt argon2 argon2id yescrypt pbkdf2 sha512 sha256 "
+    "md5 "
     "plaintext cleartext x-oauth-basic secretstr std::string ldap nis request response bucket limit "
     "length rotation manager service server client user about after before while because than then but"
 )
@@ -97,20 +109,26 @@ _HARMLESS_WORDS = _words(
 _REFERENCE = re.compile(
     r"\$\{\{.*?\}\}|\$\{(?:(?:env|file|sys|ssm|vault|secrets?):)?[^}:]*(?::(?:[-=+]|\?[^}]*)?)?\}?"
     r"|\$\(.*\)?|\$[A-Z_][A-Z0-9_]*|\$\d|\$env:\w+|`.*`?|\$(?:\w*(?:pass|pw|secret|token|key|cred)\w*)"
-    r"|\{\{.*|\{%.*|\{[A-Za-z_.]*\}|%[A-Z_]{2,}%|%\([\w.]+\)[sd]|%[sdvqr](?:\\n)?|\$[a-z_]\w*(?:->|\[|\{|::).*|(?:&lt;|&#x3[Cc];).*|<%.*|#\{[\w.]+\}#?|@\w*[A-Za-z]\w*@|__\w+__"
+    r"|\{\{.*|\{%.*|\{[A-Za-z_.]*\}|%[A-Z_]{2,}%|%\([\w.]+\)[sd]|%[sdvqr](?:\\n)?|\$[a-z_]\w*(?:->|\[|\{|::).*"
+    r"|(?:&lt;|&#x3[Cc];).*|<%.*|#\{[\w.]+\}#?|@\w*[A-Za-z]\w*@|__\w+__"
     r"|<[\w ./:,|-]*>?|\[[A-Za-z _-]+\]?|\([a-z ]+\)|\([a-z]{3,12}|@\w*(?:pass|pw|secret|token|key|cred)\w*"
-    r"|!(?:vault|Ref|Sub|GetAtt|ImportValue|reference|secret)\b.*|ENC\[.*|ENC\(.*|\{cipher\}.*|@?Microsoft\.KeyVault\(.*"
-    r"|\d{1,5}/(?:tcp|udp|sctp)|arn:aws.*|op://.*|ref\+.*|sm://.*|fd:\d+|projects/[\w-]+/secrets/.*|\.\.\.|…|:[a-z_]{2,40}|\?"
+    r"|!(?:vault|Ref|Sub|GetAtt|ImportValue|reference|secret)\b.*|ENC\[.*|ENC\(.*|\{cipher\}.*"
+    r"|@?Microsoft\.KeyVault\(.*"
+    r"|\d{1,5}/(?:tcp|udp|sctp)|arn:aws.*|op://.*|ref\+.*|sm://.*|fd:\d+|projects/[\w-]+/secrets/.*|\.\.\.|…"
+    r"|:[a-z_]{2,40}|\?"
     r"|(?:vault|ssm|file|env|secretsmanager|keyring|awssm|gcpsm|azurekv):[\w/.#:-]*|https?://[^\s@?]*"
 )
 _MASKED = re.compile(
-    r"[*•.\-_#?●…]+|[xX]{3,}|[xX*]{2,}|x{4}[-x ]*|\*{2,}[A-Z _]+\*{2,}|VALUE_SPECIFIED_IN_NO_LOG_PARAMETER|[\w-]{0,8}\*{3,}[\w-]{0,6}"
+    r"[*•.\-_#?●…]+|[xX]{3,}|[xX*]{2,}|x{4}[-x ]*|\*{2,}[A-Z _]+\*{2,}|VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+    r"|[\w-]{0,8}\*{3,}[\w-]{0,6}"
 )
 _PATH = re.compile(r"(?:~|\.{1,2}|[A-Za-z]:)?(?:[/\\][a-z0-9_.@-]+){1,}[/\\]?|~")
 _CODE = re.compile(
     r"[A-Za-z_][\w.]{2,}\((?:|[\"'`].*|[A-Za-z_.&*:$@>()-]+\d{0,4}|\d{1,5})[)\]},;]*"
-    r"|[A-Z][A-Za-z]+(?:(?:\.|::)[A-Za-z_]+){2,}(?:[\[(].*)?|[A-Za-z_][\w.]{2,}\[(?:|[\"'`].*|[A-Za-z_.]+|-?\d{1,3})[)\]},;]*|[A-Za-z_][\w.]*\(\)\..*"
-    r"|(?:self|this|os|env|config|cfg|settings|params|args|opts|options|request|req|process|ctx|context|data|kwargs|user|conf|"
+    r"|[A-Z][A-Za-z]+(?:(?:\.|::)[A-Za-z_]+){2,}(?:[\[(].*)?|[A-Za-z_][\w.]{2,}\[(?:|[\"'`].*|[A-Za-z_.]+"
+    r"|-?\d{1,3})[)\]},;]*|[A-Za-z_][\w.]*\(\)\..*"
+    r"|(?:self|this|os|env|config|cfg|settings|params|args|opts|options|request|req|process|ctx|context|data|kwargs"
+    r"|user|conf|"
     r"values?|secrets|vars?|local|module|each)(?:\.[A-Za-z_]\w*)+\)*|[a-z]+(?:_[a-z]+)+(?:\.[a-z_]+)+"
     r"|(?:SecretStr|String|std::string|Option<String>|Optional\[\w+\])[,;]?"
 )
