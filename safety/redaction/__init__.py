@@ -216,9 +216,10 @@ class _Lines:
         spans = self.spans(line)
         if not spans:
             return line
-        line = _masked(line, spans)
         # A mask parts what was glued together, and so may show a form that was hidden: redacting twice changes nothing.
-        for _ in range(_ROUNDS):
+        glued = any(line[begin - 1 : begin].isalnum() or line[end : end + 1].isalnum() for begin, end in spans)
+        line = _masked(line, spans)
+        for _ in range(_ROUNDS if glued else 0):
             spans = _merged([span for span in self._lone(line) if span[0] < span[1]])
             if not spans:
                 break

@@ -51,20 +51,23 @@ def assignments(line: str) -> Iterator[Span]:
             "pkcs11:"
         ):
             continue  # the label of a device
-        if name.lower().endswith("passwords") and line[match.end() : match.end() + 1] == "[":
-            yield from _structure(line, match.end())
+        opens = line[match.end() : match.end() + 1]
+        if name.lower().endswith("passwords") and opens == "[":
+            inner, seen = _structure(line, match.end(), seen)
+            yield from inner
             continue
         if not names_secret(name) and not (may_name_secret(name) and match["sep"] != "|"):
             continue
         if line.startswith(MASK, match.end()) or _closes_a_quote(line, match):
             continue
-        span, quoted = value_at(line, match.end())
-        if not quoted and line[match.end() : match.end() + 1] in {"{", "["}:
-            inner = list(_structure(line, match.end()))
+        if opens in {"{", "["}:
+            inner, seen = _structure(line, match.end(), seen)
             yield from inner
             if inner or not _is_braced(line, match):
                 continue
-            span = _in_braces(line, match.end())
+            span, quoted = _in_braces(line, match.end()), False
+        else:
+            span, quoted = value_at(line, match.end())
         if not quoted:
             span = _rest_of_quotes(line, _passphrase(line, span, match), match)
         elif _is_substitution(line, span, match):
@@ -213,23 +216,28 @@ _LIST_END = re.compile(r"(?<!\[redacted)\]")
 _LIST_ITEM = re.compile(r"[\[,][ \t]{0,4}(?=[\"'])")
 
 
-def _structure(line: str, start: int) -> Iterator[Span]:
-    """`"password": {"value": "x"}` and `"password": ["x"]`."""
+def _structure(line: str, start: int, seen: int) -> tuple[list[Span], int]:
+    """`"password": {"value": "x"}` and `"password": ["x"]`; and up to where the line needs no second look."""
+    limit = start + 4 * _LONG
     if line[start] == "{":
-        stop = line.find("}", start, start + 4 * _LONG)
-        found = _INNER_VALUE.search(line, start, stop if stop >= 0 else min(len(line), start + 4 * _LONG))
+        stop = line.find("}", start, limit)
+        found = _INNER_VALUE.search(line, start, stop) if stop >= 0 else None
         places = [found.end()] if found else []
     else:
-        end = _LIST_END.search(line, start, start + 4 * _LONG)
-        stop = end.start() if end else start
-        places = [match.end() for match in _LIST_ITEM.finditer(line, start, stop)]
+        end = _LIST_END.search(line, start, limit)
+        stop = end.start() if end else -1
+        places = [match.end() for match in _LIST_ITEM.finditer(line, start, stop)] if end else []
+    if stop < 0:
+        return [], max(seen, start if limit < len(line) else len(line))
+    spans: list[Span] = []
     for place in places:
         span, _ = value_at(line, place)
         words = line[span[0] : span[1]].split()
         if len(words) > 1 and all(is_word(word) for word in words):
             continue  # what a form answers: `"password": ["is too short"]`
         if not is_harmless(line[span[0] : span[1]], quoted=True):
-            yield span
+            spans.append(span)
+    return spans, max(seen, stop if spans else start)
 
 
 _BRACED = re.compile(r"\{[^{}\s\"':]{1,200}\}?|\[[^\[\]\s\"':,]{1,200}\]?")

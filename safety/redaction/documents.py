@@ -45,7 +45,9 @@ _ATTRIBUTES = re.compile(
     r"(?:value|val|parametervalue|defaultvalue)\\?[\"']?[ \t]{0,4}[=:][ \t]{0,4}"
     r"(?=\\?[\"'])"
 )
-_ENTRY = re.compile(r"\b(?:key|name)=[\"'](?P<name>[\w.-]{1,100}+)[\"'][^<>]{0,80}>(?P<value>[^<>\r\n]{1,2000})<")
+_ENTRY = re.compile(
+    r"\b(?:key|name)=[\"'](?P<name>[\w.-]{1,100}+)[\"'][^<>]{0,80}>(?P<value>(?:[^<\r\n]|<(?!/)){1,2000})</"
+)
 _KEY_AND_VALUE = re.compile(
     r"<(?P<tag>key|name|string)>(?P<name>[\w .-]{1,100})</(?P=tag)>\s{0,8}<(?P<kind>string|value|data)>"
     r"(?P<value>[^<>\r\n]{1,2000})</(?P=kind)>"
@@ -104,7 +106,8 @@ def markup(line: str) -> Iterator[Span]:
             if end > match.end() and not _TAG.search(value) and not is_harmless(value, quoted=True):
                 yield match.end(), end
     for match in _ENTRY.finditer(line):
-        if names_secret(match["name"]) and not is_harmless(match["value"], quoted=True):
+        secret = names_secret(match["name"]) and not _TAG.search(match["value"])
+        if secret and not is_harmless(match["value"], quoted=True):
             yield match.span("value")
     for match in _ATTRIBUTES.finditer(line):
         if names_secret(match["name"]):

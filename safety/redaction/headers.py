@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from safety.redaction.names import decodes_to_credentials, is_harmless, is_word, looks_random, parts
+from safety.redaction.names import MASK, decodes_to_credentials, is_harmless, is_word, looks_random, parts
 from safety.redaction.shapes import Span
 
 # Headers.
@@ -160,6 +160,8 @@ def userinfo(line: str) -> Iterator[Span]:
     """Passwords in front of a host's name, and tokens in the place of a user's."""
     for pattern in (_USERINFO, _LOOSE_USERINFO, _ORACLE_ADDRESS, _ENCODED_USERINFO, _GO_ADDRESS, _RELAY):
         for match in pattern.finditer(line):
+            if MASK in match["value"]:
+                continue  # redacted before, and its user then too
             if not is_harmless(match["value"], quoted=True):
                 yield match.span("value")
             if pattern is _USERINFO and looks_random(match["user"], length=20) and "." not in match["user"]:
