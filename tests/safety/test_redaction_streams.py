@@ -281,6 +281,22 @@ REPEATED = [
     "password | ",
     "LS0tLS1CRUdJTi",
     "hunter2",
+    "--api-token=['",
+    "password={",
+    "password=[",
+    "'password':['a',",
+    "Password  =  a;",
+    "a | password |\n",
+    "user,password\n",
+    "<password>a<",
+    '(auth("a", ',
+    "login('a', 'b', ",
+    "%26password%3D",
+    "chpasswd <<EOF\n",
+    "Private-Key: (1\n  00:\n",
+    '"password": {\n',
+    "insert into a (password) values ('",
+    "echo a | su",
 ]
 
 
