@@ -11,7 +11,6 @@ Every line goes through `_Lines`: unless one of a few dozen words occurs, or a b
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from safety.redaction.blocks import Blocks
 from safety.redaction.documents import account_files
@@ -42,6 +41,9 @@ class Redactor:
 
     def redact(self, text: str) -> Redacted:
         """A whole text, with its line ends as they were. Never raises."""
+        if "\n" not in text and "\r" not in text and len(text) <= LONGEST_LINE:
+            result = _Lines(self._known).redact(text)
+            return Redacted(text=result, altered=result is not text and result != text)
         pieces = self.filter()
         result = pieces.feed(text) + pieces.close()
         return Redacted(text=result, altered=result != text)
@@ -63,11 +65,11 @@ class RedactingFilter:
 
     def feed(self, text: str) -> str:
         """What can be passed on by now: complete lines, and pieces of a line that is too long to wait for."""
-        return "".join(piece.text + piece.end for piece in self._pieces.feed(text))
+        return "".join(text + end for text, end, _ in self._pieces.feed(text))
 
     def close(self) -> str:
         """The last line, if it had no line end."""
-        return "".join(piece.text + piece.end for piece in self._pieces.close())
+        return "".join(text + end for text, end, _ in self._pieces.close())
 
 
 class RedactingStream:
@@ -78,19 +80,16 @@ class RedactingStream:
 
     def feed(self, text: str) -> list[Redacted]:
         """The lines that are complete by now, without their line ends. A very long line comes in altered pieces."""
-        return [Redacted(text=piece.text, altered=piece.altered) for piece in self._pieces.feed(text)]
+        return [Redacted(text=text, altered=altered) for text, _, altered in self._pieces.feed(text)]
 
     def close(self) -> list[Redacted]:
         """The last line, if it had no line end."""
-        return [Redacted(text=piece.text, altered=piece.altered) for piece in self._pieces.close()]
+        return [Redacted(text=text, altered=altered) for text, _, altered in self._pieces.close()]
 
 
-class _Piece(NamedTuple):
-    """A line, or a part of a very long one, as it may be passed on. `end`: its line end, empty where none stood."""
-
-    text: str
-    end: str
-    altered: bool
+# A line, or a part of a very long one, as it may be passed on; its line end, empty where none stood; and whether it
+# was altered.
+_Piece = tuple[str, str, bool]
 
 
 class _Pieces:
@@ -131,14 +130,14 @@ class _Pieces:
         if line.endswith("\r"):
             line, end = line[:-1], "\r" + end
         text = self._lines.redact(line)
-        return _Piece(text, end, text is not line and text != line)
+        return text, end, text is not line and text != line
 
     def _long(self) -> Iterator[_Piece]:
         """Pieces of a line that is too long to wait for."""
         cut = self._cut = self._cut or _LongLine(self._lines)
         while len(self._rest) > LONGEST_LINE:
             piece, self._rest = cut.piece(self._rest)
-            yield _Piece(piece, "", True)
+            yield piece, "", True
 
     def _last_of_long(self, end: str) -> list[_Piece]:
         """What is left of a line that came, or will come, in pieces."""
@@ -146,7 +145,7 @@ class _Pieces:
         pieces = list(self._long())
         if self._rest.endswith("\r"):
             self._rest, end = self._rest[:-1], "\r" + end
-        pieces.append(_Piece(cut.end(self._rest), end, True))
+        pieces.append((cut.end(self._rest), end, True))
         self._rest, self._cut = "", None
         return pieces
 
@@ -209,7 +208,7 @@ class _Lines:
 
     def __init__(self, known: re.Pattern[str] | None) -> None:
         self._known = known
-        self._blocks = Blocks()
+        self._blocks: Blocks | None = None  # made when a line first needs it: most texts have none
 
     def redact(self, line: str) -> str:
         """The line with its secrets masked; the very same object if there are none."""
@@ -251,12 +250,14 @@ class _Lines:
         return found
 
     def _spans(self, line: str) -> list[Span]:
-        found: list[Span] = []
         lower = line.lower()
-        if _has_words(lower) or self._blocks.waiting:
-            found.extend(_of_forms(line, lower))
-            found.extend(self._blocks.spans(line))
-        found.extend(_of_shapes(line))
+        if (self._blocks is not None and self._blocks.waiting) or _has_words(lower):
+            self._blocks = self._blocks or Blocks()
+            found = [*_of_forms(line, lower), *self._blocks.spans(line)]
+        else:
+            found = []
+        if has_long_run(line) or line.count(":") > 3:
+            found.extend(_of_shapes(line))
         if self._known is not None:
             found.extend(self._held(line))
         return found

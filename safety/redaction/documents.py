@@ -38,6 +38,10 @@ _DATABASE_KEY = re.compile(
 )
 _ELEMENT = re.compile(r"<(?P<name>[A-Za-z_][\w.:-]{0,80}+)(?:[ \t][^<>]{0,200})?>")
 _TAG = re.compile(r"</?[A-Za-z][\w:.-]*[^<>]*>|<!")  # in a value: it holds elements of its own
+_VALUE_FIRST = re.compile(
+    r"(?i)\"(?:value|parametervalue)\"[ \t]{0,4}:[ \t]{0,4}\"(?P<value>(?:[^\"\\]|\\.){1,2000})\"[ \t]{0,4},"
+    r"[^{}\r\n]{0,80}?\"(?:name|key|parameterkey)\"[ \t]{0,4}:[ \t]{0,4}\"(?P<name>[\w.-]{1,100})\""
+)
 _PARTS_OF_A_KEY = frozenset({"D", "P", "Q", "DP", "DQ", "InverseQ"})
 _ATTRIBUTES = re.compile(
     r"(?i)\b(?:name|key|id|property|parameterkey|variable)\\?[\"']?[ \t]{0,4}[=:][ \t]{0,4"
@@ -114,6 +118,9 @@ def markup(line: str) -> Iterator[Span]:
             span, _ = value_at(line, match.end())
             if not is_harmless(line[span[0] : span[1]], quoted=True):
                 yield span
+    for match in _VALUE_FIRST.finditer(line):
+        if names_secret(match["name"]) and not is_harmless(match["value"], quoted=True):
+            yield match.span("value")
     for match in _JWK.finditer(line):
         if '"kty"' in line or (len(match["value"]) >= 40 and looks_random(match["value"])):
             yield match.span("value")
