@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import durationpy
@@ -558,11 +559,18 @@ def held_secrets(environment: Mapping[str, str] | None = None) -> list[str]:
     secret = [name for name, field in Environment.model_fields.items() if "SecretStr" in str(field.annotation)]
     held = [variables[name].strip() for name in secret if name != _URL and variables.get(name, "").strip()]
     keys = re.split(r"[,\s]+", variables.get(_KEY, ""))  # it may hold several
-    return [*held, *(key.rstrip("=") for key in keys if key)]
+    held += [key.rstrip("=") for key in keys if key]
+    try:
+        password = urlsplit(variables.get(_URL, "")).password
+    except ValueError:
+        password = None
+    if password:
+        held += [variables[_URL].strip(), password, unquote(password)]
+    return held
 
 
 _KEY = "HANDRAIL_SECRET_KEY"
-_URL = "HANDRAIL_DATABASE_URL"  # its password is known once it was read
+_URL = "HANDRAIL_DATABASE_URL"  # no secret as a whole, unless a password is in it
 
 
 def _environment(variables: Mapping[str, str], complaints: list[str]) -> Environment:

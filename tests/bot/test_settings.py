@@ -303,6 +303,13 @@ def test_a_login_that_cannot_be_is_said_without_its_value(folder: Path, host: st
     assert "hunter2" not in " ".join(said)
 
 
+def test_what_is_held_before_loading_has_the_password_of_the_database(folder: Path) -> None:
+    url = "postgresql://handrail:p%40ss@db.example/handrail"
+    assert set(settings.held_secrets({"HANDRAIL_DATABASE_URL": url})) == {url, "p%40ss", "p@ss"}
+    assert settings.held_secrets({"HANDRAIL_DATABASE_URL": "sqlite+aiosqlite:///x.db"}) == []
+    assert settings.held_secrets({"HANDRAIL_DATABASE_URL": "postgresql://[broken"}) == []
+
+
 def test_the_name_of_a_sqlite_file_is_no_secret(folder: Path) -> None:
     assert set(loaded(folder, "").secrets()) == set(GOOD.values())
 
