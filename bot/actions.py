@@ -132,11 +132,11 @@ class Actions:
         return await self.commands.resume(actor, execution_id)
 
     async def _again(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
-        await self.engine.resume(execution_id, actor, again=True)
+        await self.engine.resume(execution_id, actor, again=True, mark=mark)
         return None
 
     async def _after(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
-        await self.engine.resume(execution_id, actor, again=False)
+        await self.engine.resume(execution_id, actor, again=False, mark=mark)
         return None
 
     async def _give_up(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:

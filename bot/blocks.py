@@ -267,6 +267,8 @@ LABELS = {
     "plan": "Show plan",
     "release": "Release",
 }
+_BOUND = {"approve", "confirm", "again", "after"}
+"""What is decided about exactly what was shown."""
 _PRIMARY = {"approve", "confirm", "resume"}
 _DANGER = {"deny", "giveup", "rollback"}
 _ASKS_TWICE = {
@@ -277,12 +279,12 @@ _ASKS_TWICE = {
 
 
 def button_value(execution_id: int, fingerprint: str | None = None) -> str:
-    """What a button carries: the execution, and for consent the first 16 characters of the plan's fingerprint."""
+    """What a button carries: the execution, and the first 16 characters of a hash of what is decided about."""
     return f"{execution_id}:{fingerprint[:16]}" if fingerprint else str(execution_id)
 
 
 def parse_value(value: str) -> tuple[int, str | None]:
-    """The execution and the fingerprint's first 16 characters; raises ValueError for anything else."""
+    """The execution and what `button_value` kept of the hash; raises ValueError for anything else."""
     number, _, fingerprint = value.partition(":")
     if not (number.isascii() and number.isdigit()) or len(number) > 18:
         raise ValueError("this is not the value of one of our buttons")
@@ -299,7 +301,7 @@ def actions(execution_id: int, verbs: Sequence[str], *, fingerprint: str | None 
 
 
 def _button(verb: str, execution_id: int, fingerprint: str | None) -> dict[str, Any]:
-    bound = fingerprint if verb in {"approve", "confirm"} else None
+    bound = fingerprint if verb in _BOUND else None
     button: dict[str, Any] = {
         "type": "button",
         "action_id": f"handrail:{verb}",

@@ -652,10 +652,10 @@ def duplicate(execution: Execution) -> Message:
     return message(text, [section(text), *actions(execution.id, ["cancel"], place="duplicate")])
 
 
-def resume_choice(execution: Execution, found: str, *, host: str, place: str) -> Message:
-    """What a look found after an interruption, and the two ways to go on."""
+def resume_choice(execution: Execution, found: str, *, host: str, place: str, mark: str) -> Message:
+    """What a look found after an interruption, and the two ways to go on, which are about this `mark` alone."""
     words = f"*{subject(execution)}* stopped at step {inline(place)} on {inline(host)}. {ours(found, 2_000)}"
-    row = actions(execution.id, ["again", "after", "giveup"], place="resume")
+    row = actions(execution.id, ["again", "after", "giveup"], fingerprint=mark, place="resume")
     for button, label in zip(
         row[0]["elements"], (f"Run step {place} again", f"Continue after step {place}"), strict=False
     ):

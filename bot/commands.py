@@ -351,8 +351,8 @@ class Commands:
 
     async def resume(self, actor: Actor, execution_id: int) -> Message:
         """Look, show what was found, and ask how to go on."""
-        execution, found, host, place = await self.engine.look_before_resuming(execution_id, actor)
-        return cards.resume_choice(execution, found, host=host, place=place)
+        execution, found, stopped = await self.engine.look_before_resuming(execution_id, actor)
+        return cards.resume_choice(execution, found, host=stopped.host, place=stopped.place, mark=stopped.mark)
 
     async def _dead_letters(self, actor: Actor, typed: Sequence[str], origin: Origin) -> Message:
         """What could not be delivered: to list, to look at, to have said again, to take away."""

@@ -4,12 +4,14 @@ A listener commits what came and acknowledges; the work goes on in `inbox.py`. N
 token is not checked by a call before a command is heard, so commands are taken while Slack's API is away.
 """
 
+import asyncio
 import hashlib
 import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
+import aiohttp
 import structlog
 from aiohttp import web
 from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
@@ -19,6 +21,7 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from bot import modals
 from bot.actions import PREFIX
@@ -103,9 +106,10 @@ class _Click:
             },
             origin=Origin.BUTTON,
         )
-        await ack()
-        if said:
+        if said:  # an acknowledgement of a click carries no words, so they go before it, while Slack waits
             log.warning("click_not_stored", verb=verb)
+            await _tell(str(body.get("response_url") or ""), said)
+        await ack()
 
 
 class _Submission:
@@ -131,6 +135,18 @@ class _Submission:
         await ack()
         if said:
             log.warning("submission_not_stored", verb=verb)
+
+
+async def _tell(response_url: str, text: str) -> None:
+    """Say it to the one who clicked, if that can be done within a second."""
+    if not response_url:
+        return
+    webhook = AsyncWebhookClient(response_url, timeout=1, retry_handlers=[])
+    try:
+        async with asyncio.timeout(1):
+            await webhook.send(text=text, response_type="ephemeral", replace_original=False)
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        log.warning("click_not_answered", error=type(error).__name__)
 
 
 def _key(body: Mapping[str, Any], *parts: str) -> str:

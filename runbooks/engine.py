@@ -10,7 +10,7 @@ whose message is safe to say. What happens inside those transactions is in `admi
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -25,7 +25,7 @@ from runbooks.answer import Answer, said
 from runbooks.catalog import Catalog, Entry, bind
 from runbooks.consent import Consents, half_time
 from runbooks.execution import Stop, Tools, Walk, cancel_words, cancelled, end_execution, witness
-from runbooks.interruption import Interruptions, where_it_stopped
+from runbooks.interruption import Interruptions, Stopped, where_it_stopped
 from runbooks.parameters import Parameters
 from runbooks.plans import StoredPlan, from_json, numbered, secrets_of
 from runbooks.progress import BreakerMoved, LookRetried, SwitchStopped
@@ -368,12 +368,17 @@ class Engine:
             )
         )
 
-    async def look_before_resuming(self, execution_id: int, actor: Actor) -> tuple[Execution, str, str, str]:
-        """What *Resume* shows first: the execution, what was found on the host, and the step, host in question.
+    async def look_before_resuming(self, execution_id: int, actor: Actor) -> tuple[Execution, str, Stopped]:
+        """What *Resume* shows first: the execution, what was found on the host, and where it stopped.
 
         Raises TooLate when it is not interrupted, NotPermitted, or HostError when the host can't be asked.
         """
-        execution, plan, host, place = await self._interrupted_at(execution_id, actor)
+        execution = await self._read(executions.get, execution_id)
+        await self.require(actor, Permission.EXECUTE, f"resume #{execution_id}", Origin.BUTTON, about=execution)
+        stopped = await self._read(where_it_stopped, execution)
+        host, place = stopped.host, stopped.place
+        raw = await self._read(executions.plan_of, execution_id)
+        plan = from_json(raw or {})
         steps = await self._read(executions.steps_of, execution_id)
         earlier = [s for s in steps if s.host == host and s.step.split(".")[0] == place]
         title = dict(numbered(plan.of(host).steps)).get(place)
@@ -396,25 +401,24 @@ class Engine:
             said.append(f"The probe finds: {shown[:1_000] or 'nothing to say'}.")
         except OperatorError as error:
             said.append(f"The probe finds no facts: {error.message}")
-        return execution, " ".join(said), host, place
+        return execution, " ".join(said), stopped
 
-    async def _interrupted_at(self, execution_id: int, actor: Actor) -> tuple[Execution, StoredPlan, str, str]:
+    async def resume(
+        self,
+        execution_id: int,
+        actor: Actor,
+        *,
+        again: bool,
+        mark: str | None = None,
+        origin: Origin = Origin.BUTTON,
+    ) -> Answer:
+        """Go on after an interruption, through a new review: run the step in question again, or continue after it.
+
+        `mark`: of what the person was shown; TooLate when it has stopped elsewhere, or once more, since then.
+        """
         execution = await self._read(executions.get, execution_id)
-        await self.require(actor, Permission.EXECUTE, f"resume #{execution_id}", Origin.BUTTON, about=execution)
-        if execution.state is not State.INTERRUPTED:
-            raise TooLate(f"#{execution_id} is {execution.state.words}, not interrupted.")
-        raw = await self._read(executions.plan_of, execution_id)
-        if raw is None:
-            raise TooLate(f"#{execution_id} has no plan to resume. Give it up and ask again.")
-        plan = from_json(raw)
-        host, place = await self._read(where_it_stopped, execution_id, plan)
-        return execution, plan, host, place
-
-    async def resume(self, execution_id: int, actor: Actor, *, again: bool, origin: Origin = Origin.BUTTON) -> Answer:
-        """Go on after an interruption, through a new review: run the step in question again, or continue after it."""
-        _, _, host, place = await self._interrupted_at(execution_id, actor)
-        first = place if again else str(int(place) + 1)
-        answer = await self._write(self._interruptions.resume, execution_id, actor, host, first, again, origin)
+        await self.require(actor, Permission.EXECUTE, f"resume #{execution_id}", origin, about=execution)
+        answer = await self._write(self._interruptions.resume, execution_id, actor, again, mark, origin)
         self.wake.set()
         return said(answer)
 
@@ -640,15 +644,20 @@ class Engine:
 
     # --- what a dead owner left behind --------------------------------------------------------------------------------
 
-    async def reap(self, *, owners: Sequence[str] | None = None) -> int:
-        """Running executions without a living owner: continued if that is safe, else interrupted for a person."""
+    async def reap(self, *, owners: Sequence[str] | None = None, sparing: Collection[int] = ()) -> int:
+        """Running executions without a living owner: continued if that is safe, else interrupted for a person.
+
+        `sparing`: what is being carried right here, whatever its lease says.
+        """
         now = self.tools.clock.now()
-        left = await self._read(executions.ownerless, now=now, owners=owners)
+        found = await self._read(executions.ownerless, now=now, owners=owners)
+        left = [execution for execution in found if execution.id not in sparing]
         for execution in left:
             try:
-                await self._write(self._interruptions.reap, execution)
+                # Tried once: what is read before an outage says nothing of who lives after it.
+                await self.tools.database.write(self._interruptions.reap, execution, found_at=now)
             except (TooLate, LeaseLost):
-                continue  # another process was faster
+                continue  # another process was faster, or its owner lives
         if left:
             self.wake.set()
         return len(left)

@@ -986,6 +986,8 @@ def end_execution(
         )
         reporter.report(connection, event, now)
         return ended
+    if execution.rolls_back is not None and to is not State.SUCCEEDED:
+        _give_hosts_back(connection, execution)
     controls.free_locks(connection, execution.id)
     _return_cooldowns(connection, ended, steps)
     _breakers_of(connection, reporter, ended, hosts, reached or {}, now)
@@ -1009,6 +1011,13 @@ def end_execution(
         now,
     )
     return ended
+
+
+def _give_hosts_back(connection: Connection, rollback: Execution) -> None:
+    """What was to be taken back is as unknown as before: it keeps its hosts until somebody decides."""
+    original = executions.get(connection, rollback.rolls_back or 0)
+    if original.state is State.INTERRUPTED:
+        controls.hand_over_locks(connection, rollback.id, to=original.id)
 
 
 def _rolled_back(connection: Connection, reporter: Reporter, rollback: Execution, now: datetime) -> None:

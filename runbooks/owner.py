@@ -114,7 +114,12 @@ class Owner:
         if self._closing or free <= 0:
             return
         claimed = await self.engine.tools.database.write(
-            executions.claim, owner=self.id, now=self.engine.tools.clock.now(), lease=LEASE, limit=free
+            executions.claim,
+            owner=self.id,
+            now=self.engine.tools.clock.now(),
+            lease=LEASE,
+            limit=free,
+            carried=tuple(self._carried),
         )
         for execution in claimed:
             task = asyncio.create_task(self._carry(execution), name=f"execution-{execution.id}")
@@ -148,7 +153,7 @@ class Owner:
         # After an outage every lease looks expired: nobody is reaped before their owners had a full lease to renew.
         seen = self._seen_since
         if seen is not None and self.engine.tools.clock.monotonic() - seen >= LEASE.total_seconds():
-            await self.engine.reap()
+            await self.engine.reap(sparing=self._carried)
 
     async def _watch(self) -> None:
         await self.engine.record_switches()

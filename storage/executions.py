@@ -327,9 +327,18 @@ def _hash_of(steps: Iterable[StepRun]) -> str:
 
 
 def claim(
-    connection: Connection, *, owner: str, now: datetime, lease: timedelta, limit: int, held: bool = True
+    connection: Connection,
+    *,
+    owner: str,
+    now: datetime,
+    lease: timedelta,
+    limit: int,
+    carried: Collection[int] = (),
 ) -> list[Execution]:
-    """Take pending executions for this owner, highest priority first; those that wait for a host's lock stay."""
+    """Take pending executions for this owner, highest priority first; those that wait for a host's lock stay.
+
+    So do those that it carries already, whose lease may have run out while the database was away.
+    """
     if limit <= 0:
         return []
     rows = connection.execute(
@@ -337,6 +346,7 @@ def claim(
         .where(
             t.executions.c.state == State.PENDING.value,
             or_(t.executions.c.owner.is_(None), t.executions.c.lease_until < now),
+            t.executions.c.id.not_in(list(carried)),
             ~and_(t.executions.c.phase == Phase.APPLY.value, _waits_for_a_lock()),
         )
         .order_by(t.executions.c.priority_rank, t.executions.c.queued_at, t.executions.c.id)
@@ -416,10 +426,17 @@ def disown(connection: Connection, *, owner: str) -> None:
 
 
 def seize(connection: Connection, execution: Execution) -> None:
-    """Fence the owner that died: whatever it still writes carries an old epoch. Raises TooLate."""
+    """Fence the owner that died: whatever it still writes carries an old epoch.
+
+    Raises TooLate when it has another owner since `execution` was read, or its own has renewed the lease: it lives.
+    """
     row = connection.execute(
         update(t.executions)
-        .where(t.executions.c.id == execution.id, t.executions.c.epoch == execution.epoch)
+        .where(
+            t.executions.c.id == execution.id,
+            t.executions.c.epoch == execution.epoch,
+            t.executions.c.lease_until.is_not_distinct_from(execution.lease_until),
+        )
         .values(epoch=execution.epoch + 1, owner=None, lease_until=None)
         .returning(t.executions.c.id)
     ).first()

@@ -305,7 +305,9 @@ BUILDERS: dict[str, st.SearchStrategy[Any]] = {
         execution=executions,
     ).map(cards.breaker_moved),
     "duplicate": executions.map(cards.duplicate),
-    "resume": st.builds(cards.resume_choice, executions, texts, host=texts, place=st.sampled_from(["1", "3.1"])),
+    "resume": st.builds(
+        cards.resume_choice, executions, texts, host=texts, place=st.sampled_from(["1", "3.1"]), mark=texts
+    ),
     "spoken": texts.map(blocks.spoken),
     "moved": st.builds(
         cards.moved_elsewhere, st.integers(1, 99), texts, st.one_of(maybe, st.just("https://a.example/p1"))
