@@ -423,6 +423,8 @@ class _Judge:
             yield from self._hidden(reader, invocation, name)
         if self.read_only:
             yield from self._only_reads(case, wrapped=bool(inner) or name in ("sudo",))
+            if any(finding.rule == "databases.care" for finding in findings):
+                yield refuse("read-only.care", "It keeps a database healthy, and this must only read.")
         if not standard:
             yield ask(
                 "guard.unknown-program",
