@@ -607,6 +607,8 @@ class _Judge:
         if name in _EDITORS:
             yield from _editor(reader, self, invocation, name)
             return
+        if name == "at" and {"-l", "-c", "-V"} & {as_typed(word) for word in invocation.argv[1:3]}:
+            return
         if name in ("at", "batch"):
             yield from self._fed_shell(reader, invocation, "at")
             return
