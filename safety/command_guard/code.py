@@ -297,7 +297,8 @@ def judge_sql(text: str) -> Finding:
         worst = ask("secrets.read", "A statement that prints passwords, if only their hashes.")
     for statement in bare.split(";"):
         finding = _statement(statement.strip())
-        if finding.severity.rank > worst.severity.rank:
+        cares = finding.rule == "databases.care" and worst.rule == "databases.read"
+        if finding.severity.rank > worst.severity.rank or cares:
             worst = finding
     return worst
 
@@ -333,8 +334,10 @@ def _statement(statement: str) -> Finding:
         re.IGNORECASE,
     ):
         return ask("databases.write", "A statement that changes data or disturbs other sessions.")
-    if reads or re.fullmatch(_SQL_CARE, statement, re.IGNORECASE | re.DOTALL):
+    if reads:
         return allow("databases.read")
+    if re.fullmatch(_SQL_CARE, statement, re.IGNORECASE | re.DOTALL):
+        return allow("databases.read" if re.match("copy", statement, re.IGNORECASE) else "databases.care")
     return ask("databases.unknown", f"A statement the guard does not know (`{shown(statement)}`).")
 
 
@@ -359,7 +362,7 @@ REDIS_READS = frozenset(
     get mget strlen exists ttl pttl type keys scan sscan hscan zscan hget hgetall hmget hkeys hvals hlen
     hexists lrange llen lindex smembers scard sismember srandmember zrange zrevrange zcard zscore zrank
     zcount zrangebyscore info ping echo dbsize time lastsave role command object memory slowlog latency
-    getrange bitcount randomkey xlen xrange xinfo pfcount getbit dump readonly hello wait lolwut bgsave
+    getrange bitcount randomkey xlen xrange xinfo pfcount getbit dump readonly hello wait lolwut
     """
     )
 )
@@ -403,6 +406,8 @@ def judge_redis(words: list[str]) -> Finding:
         if sub in REDIS_SUBREADS[name]:
             return allow("databases.read")
         return refuse("databases.destroy", f"`{shown(name)} {shown(sub)}` changes the Redis server.")
+    if name == "bgsave":
+        return allow("databases.care")
     if name in REDIS_READS:
         return allow("databases.read")
     if name in ("del", "unlink") and any(has_unknown(word) for word in words):

@@ -423,6 +423,8 @@ class _Judge:
             yield from self._hidden(reader, invocation, name)
         if self.read_only:
             yield from self._only_reads(case, wrapped=bool(inner) or name in ("sudo",))
+            if any(finding.rule == "databases.care" for finding in findings):
+                yield refuse("read-only.care", "It keeps a database healthy, and this must only read.")
         if not standard:
             yield ask(
                 "guard.unknown-program",
@@ -604,6 +606,8 @@ class _Judge:
             return
         if name in _EDITORS:
             yield from _editor(reader, self, invocation, name)
+            return
+        if name == "at" and {"-l", "-c", "-V"} & {as_typed(word) for word in invocation.argv[1:3]}:
             return
         if name in ("at", "batch"):
             yield from self._fed_shell(reader, invocation, "at")

@@ -100,6 +100,8 @@ def _removing_protected(how: str, path: str, case: Case, *, recursive: bool) -> 
         precious = where.rsplit("/", 1)[-1].partition(".")[0]
         if not any(fnmatchcase(precious, pattern) for pattern in PRECIOUS_PROCESSES):
             return allow("paths.pid-file")
+    if re.match(r"/var/(lib|spool|opt)/[^/]+/", where) and is_throwaway(path.rpartition("/")[0]):
+        return ask("paths.throwaway", f"{how} deletes a cache.") if recursive else allow("paths.throwaway")
     system = where.startswith(("/etc", "/usr", "/boot", "/lib", "/var/lib"))
     if not recursive and not has_glob(path) and ((depth(path, case.cwd) >= 4 and not system) or _rotated(path)):
         return ask("paths.protected", f"{how} deletes a file in a protected folder.")

@@ -175,7 +175,7 @@ READ_ONLY = rows(
     qm|pct list|status|config
     pvesh get
     pvecm|pveversion|pvesm|ha-manager|pveperf status|nodes|list|config|''
-    qm|pct start|resume|showcmd|pending|listsnapshot|agent
+    qm|pct showcmd|pending|listsnapshot
     virsh domstats|domblkstat|domifstat|domifaddr|domuuid|domid|dominfo|domdisplay|pool-info|vol-info|vol-path
     virsh capabilities|sysinfo|nodecpustats|nodememstats|net-info|net-dumpxml|net-dhcp-leases|iface-list
     virsh snapshot-info|snapshot-current|domjobinfo|freecell|cpu-stats|schedinfo|uri|hostname|domcapabilities
@@ -201,14 +201,12 @@ READ_ONLY = rows(
     openstack * * list|show
     openstack catalog|token|versions|quota list|show
     perf script !-s|--script|-g|--gen-script
-    perf top|list|report|annotate|diff|buildid-list|version|bench
+    perf top|list|report|annotate|diff|buildid-list|version
     numactl -H|--hardware|-s|--show
     jmap|jinfo|jhsdb|jfr|jdeps -heap|-histo|-histo:live|-flags|-sysprops|-clstats|-finalizerinfo
-    jmap -dump:*
     jcmd * Thread.*|GC.class_*|GC.heap_*|VM.version|VM.flags|VM.uptime|VM.system_properties
-    jcmd * VM.command_line|VM.native_memory|VM.info|JFR.*|Compiler.*|PerfCounter.*|help
-    py-spy|rbspy|phpspy|pyflame|austin|memray dump|top|record|snapshot|stats
-    gcore
+    jcmd * VM.command_line|VM.native_memory|VM.info|PerfCounter.*|help
+    py-spy|rbspy|phpspy|pyflame|austin|memray dump|top|stats
     *-bpfcc|*.bt|execsnoop|opensnoop|biolatency|biosnoop|tcpconnect|tcplife|tcptop|runqlat|profile|offcputime
     trace-cmd report|list|stat
     funccount|funclatency|ext4slower|xfsslower
@@ -232,7 +230,6 @@ READ_ONLY = rows(
     sw_vers|system_profiler|vm_stat|launchctl list|print
     getfattr|lsattr|lsof|lsns|lsipc|prlimit -p|--pid !--*=*
     mvn|gradle|go|cargo|rustc|javac|gcc|make|cmake|dotnet -v|-V|--version|version|-version|env|--info
-    java -jar @*--help|*--version
     perf stat
     smem|smemstat|ps_mem|cpuid --version|-t|-k|-p|''
     doveconf|postmulti|postalias|doveadm -n|-q|-l|who
@@ -407,16 +404,14 @@ READ_ONLY = rows(
     kubectl|oc|k diff
     kubectl tree|neat|who-can
     oc adm top
-    helm repo update
     helm list|ls|status|history|get|show|search
     helm version|template|lint|env|diff|inspect|verify|hist
     helm repo|plugin|dependency list|ls
     stern|kubetail|kubeval|kubeconform|kube-score|popeye|kubent|pluto
     kubeadm version|certs|token|config|upgrade check-expiration|list|view|plan|images
     kubeadm version
-    terraform|tofu|terragrunt plan !-destroy
     terraform|tofu fmt -check
-    terraform|tofu get|metadata
+    terraform|tofu metadata
     kubectx|kubens ''
     vault token lookup
     vault kv|secrets|auth|policy|audit list
@@ -506,12 +501,10 @@ READ_ONLY = rows(
     mc ls|stat|du|version|cat|head|tree|ping|diff
     rclone ls|lsl|lsd|lsf|lsjson|size|about
     rclone listremotes|version|check|cat|md5sum|hashsum|tree|ncdu
-    restic backup|check
-    borg create|check
-    pgbackrest * backup|info|check|verify|version
-    pgbackrest backup
-    velero backup create
-    duplicity|kopia collection-status|snapshot|status|list-current-files
+    restic check
+    borg check
+    pgbackrest * info|check|verify|version
+    duplicity|kopia collection-status|status|list-current-files
     restic|borg snapshots|list|ls|stats|check|info|version|diff|find|cat
     restic --version
     kopia snapshot|repository|policy list|status|show
@@ -547,7 +540,7 @@ READ_ONLY = rows(
         !--delete|--reset-offsets|--alter|--execute|--add|--remove
     kcat|kafkacat -L|-Q
     kcat|kafkacat -C !-P
-    kafka-console-consumer*|kafka-broker-api-versions*|kafka-get-offsets*|kafka-dump-log*
+    kafka-broker-api-versions*|kafka-get-offsets*|kafka-dump-log*
     yarn application|node|app|logs|queue -list|-status|-applicationId
     nats server|stream|consumer|account ping|info|ls|list|report|check|view
     nats rtt|--version
@@ -555,10 +548,9 @@ READ_ONLY = rows(
     cockroach node|debug|statement-diag status|ls|list
     cockroach sql|version|status
     pg_restore -l|--list
-    mysqlcheck -c|--check|-a|--analyze !-r|--repair|--auto-repair|-o|--optimize
+    mysqlcheck -c|--check !-r|--repair|--auto-repair|-o|--optimize
     pgbadger|pgmetrics|pg_activity|pgcenter|pg_top|mytop|innotop|mongotop|mongostat|redis-stat !-o|--outfile
-    vacuumdb -Z|--analyze-only
-    nodetool snapshot|listsnapshots|repair
+    nodetool listsnapshots
     proxysql-status|maxctrl|mycli --version|list|show
     pt-query-digest|pt-summary|pt-mysql-summary|pt-show-grants|pt-duplicate-key-checker|pt-stalk !--execute
     redis-check-rdb|redis-check-aof !--fix
@@ -674,10 +666,9 @@ READ_ONLY = rows(
     ipsec|strongswan status|statusall|listcerts|version
     ovs-appctl|ovs-dpctl|ovs-ofctl|ovs-vsctl|ovn-nbctl|ovn-sbctl *show*|list*|dump-*|get|find
     lldpcli show
-    mtr|nping|paris-traceroute|dublin-traceroute
+    mtr|paris-traceroute|dublin-traceroute
     nmap !--script|--script=*|-oN|-oX|-oG|-oA|-iL
     tshark !-w|-F|-X
-    iperf|iperf3|qperf -c|--client !-s|--server
     dnsmasq --test|--version
     keepalived -v|-t|--config-test|--version
     acme.sh --list|--version|-v
@@ -721,6 +712,27 @@ READ_ONLY = rows(
 
 ROUTINE = rows(
     """
+    qm|pct start|resume
+    perf bench
+    jmap -dump:*
+    jcmd * JFR.*|Compiler.*
+    py-spy|rbspy|phpspy|pyflame|memray record|snapshot
+    gcore
+    helm repo update
+    terraform|tofu|terragrunt plan !-destroy
+    terraform|tofu get
+    restic backup
+    borg create
+    pgbackrest * backup
+    pgbackrest backup
+    velero backup create
+    kopia snapshot create
+    kafka-console-consumer*
+    mysqlcheck -a|--analyze !-r|--repair|--auto-repair|-o|--optimize
+    nodetool snapshot|repair
+    iperf|iperf3|qperf -c|--client !-s|--server
+    nping
+    vacuumdb -Z|--analyze-only
     wall|write|mesg|banner
     apt|apt-get|aptitude clean|autoclean
     yum|dnf|microdnf|zypper clean
