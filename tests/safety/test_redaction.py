@@ -11,24 +11,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from safety.redaction import MASK, Redacted, Redactor
+from safety.redaction import MASK, Redactor
 from tests import redaction_corpora as corpora
-from tests.redaction_corpora import Template
 
 FUZZ = settings(max_examples=int(os.environ.get("HANDRAIL_FUZZ_EXAMPLES", "200")), deadline=None)
 
 
-@pytest.mark.parametrize("template", corpora.secrets(), ids=lambda template: template.text[:80])
-def test_the_secret_is_masked_and_the_rest_stays(template: Template) -> None:
+FORMS = sorted({template.form for template in corpora.secrets()})
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_secrets_of_a_form_are_masked_and_the_rest_stays(form: str) -> None:
     redactor = Redactor()
-    for seed in range(1 if template.is_fixed else 6):
-        text, expected, _ = template.filled(seed)
-        assert redactor.redact(text) == Redacted(text=expected, altered=True)
+    templates = [template for template in corpora.secrets() if template.form == form]
+    made = [template.filled(seed) for template in templates for seed in range(1 if template.is_fixed else 6)]
+    became = [(text, redactor.redact(text), expected) for text, expected, _ in made]
+    assert [(text, redacted.text) for text, redacted, expected in became if redacted.text != expected] == []
+    assert all(redacted.altered for _, redacted, _ in became)
 
 
-@pytest.mark.parametrize("text", corpora.harmless(), ids=lambda text: text[:80])
-def test_what_only_looks_like_a_secret_stays(text: str) -> None:
-    assert Redactor().redact(text) == Redacted(text=text, altered=False)
+def test_what_only_looks_like_a_secret_stays() -> None:
+    became = [(text, Redactor().redact(text)) for text in corpora.harmless()]
+    assert [(text, redacted.text) for text, redacted in became if redacted.altered or redacted.text != text] == []
 
 
 def test_the_corpora_are_as_large_as_promised() -> None:

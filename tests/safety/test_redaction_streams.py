@@ -34,7 +34,8 @@ def chunks(text: str, cuts: list[int]) -> list[str]:
     return [text[begin:end] for begin, end in zip([0, *places], [*places, len(text)], strict=True)]
 
 
-EVERYTHING = "\n".join([*(template.filled(1)[0] for template in corpora.secrets()), *corpora.harmless()])
+MANY = [template for number, template in enumerate(corpora.secrets()) if number % 9 == 0 or "\n" in template.text]
+EVERYTHING = "\n".join([*(template.filled(1)[0] for template in MANY), *corpora.harmless()[::12]])
 EVERYTHING_MASKED = Redactor(["swordfish"]).redact(EVERYTHING).text
 KEY = next(template for template in corpora.secrets() if template.text.startswith("-----BEGIN RSA PRIVATE KEY"))
 LONG_LINE = (
