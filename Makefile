@@ -47,6 +47,7 @@ check: lint types imports test demo-check ## Everything CI runs
 
 bench-safety: $(DEV) ## Recall and false alarms of the guard and the redaction
 	@$(BIN)/python -m tests.bench_guard
+	@$(BIN)/python -m tests.bench_redaction
 
 bench-audit: $(DEV) ## How long a million audit entries take to verify
 	@$(BIN)/python -m tests.bench_audit

@@ -502,28 +502,31 @@ def hosts_check(
 @guard_app.command("check")
 def guard_check(
     read_only: Annotated[bool, typer.Option("--read-only", help="Judge by the guard of probes.")] = False,
+    tag: Annotated[list[str] | None, typer.Option(help="Judge as on a host with this tag; may be given again.")] = None,
 ) -> None:
     """Judge commands from standard input, one a line or JSON lines with `cmd`; prints a JSON line each.
 
+    The team's rules and exceptions count where handrail.yml is found, and `exception` names the one that was used.
     Exit 1 when any is refused.
     """
     listen_quietly()
+    from bot import settings
     from safety.command_guard import CommandGuard
 
-    guard, refused = CommandGuard(), False
+    with in_words(2):
+        guard, refused = CommandGuard(settings.load_guard()), False
+    tags = frozenset(tag or ())
     for line in sys.stdin:
         text = line.rstrip("\r\n")
         if not text.strip():
             continue
         command = _command_in(text)
-        judged = guard.judge_read_only(command) if read_only else guard.judge(command)
+        judged = guard.judge_read_only(command, tags=tags) if read_only else guard.judge(command, tags=tags)
         refused = refused or judged.verdict == "refuse"
-        out(
-            json.dumps(
-                {"cmd": command, "verdict": str(judged.verdict), "rule": judged.rule, "reason": judged.reason},
-                ensure_ascii=False,
-            )
-        )
+        line = {"cmd": command, "verdict": str(judged.verdict), "rule": judged.rule, "reason": judged.reason}
+        if judged.exception is not None:
+            line["exception"] = judged.exception
+        out(json.dumps(line, ensure_ascii=False))
     raise typer.Exit(1 if refused else 0)
 
 
@@ -540,25 +543,19 @@ def _command_in(text: str) -> str:
 
 @app.command(short_help="Filter secrets out of standard input.")
 def redact(as_json: Json = False) -> None:
-    """Filter secrets from standard input to standard output. With --json: JSON lines with `text`."""
+    """Filter secrets from standard input to standard output, line by line. With --json: JSON lines with `text`.
+
+    The values of the secrets in our environment are masked wherever they occur. Everything else stays byte for byte.
+    """
+    from bot.filter import redact_json, redact_text
     from safety.redaction import Redactor
 
-    redactor = Redactor()
-    sys.stdin.reconfigure(errors="surrogateescape", newline="")  # type: ignore[union-attr]
-    sys.stdout.reconfigure(errors="surrogateescape", newline="")  # type: ignore[union-attr]
-    if as_json:
-        for line in sys.stdin:
-            if line.strip():
-                try:
-                    item = json.loads(line)
-                except ValueError:
-                    item = None
-                if not isinstance(item, dict):
-                    fail("Not a JSON line that holds an object; nothing of it is shown, since it may hold a secret.")
-                item["text"] = redactor.redact(str(item.get("text", ""))).text
-                sys.stdout.write(json.dumps(item, ensure_ascii=False) + "\n")
-        return
-    sys.stdout.write(redactor.redact(sys.stdin.read()).text)
+    filtered = redact_json if as_json else redact_text
+    with in_words(2):
+        try:
+            filtered(sys.stdin.buffer, sys.stdout.buffer, Redactor(_tokens()))
+        except BrokenPipeError:  # nobody reads any more; Python would complain once more on its way out
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @app.command(short_help="Print the Slack app's manifest.")

@@ -86,7 +86,7 @@ def build(settings: Settings, slack: Slack, *, clock: Clock | None = None, remot
         database=database,
         remote=remote,
         inventory=settings.inventory,
-        planner=Planner(remote=remote, guard=CommandGuard()),
+        planner=Planner(remote=remote, guard=CommandGuard(settings.file.guard.policy())),
         reporter=reporter,
         clock=clock,
         call_hosts=frozenset(settings.file.calls),

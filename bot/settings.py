@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import durationpy
@@ -33,6 +34,7 @@ from runbooks.catalog import Catalog, Override
 from runbooks.inventory import Inventory
 from runbooks.remote import Host
 from safety.approval import Demand, Demands, parse_demand
+from safety.command_guard import ExtraRule, GuardException, GuardPolicy, Severity
 from safety.review import Policy
 from safety.roles import PERMISSIONS, Can, Directory, NoGroups, People, Permission, Place, Role
 from safety.sealing import Keyring, checked_name, parse_keyring
@@ -139,6 +141,7 @@ Demanded = Annotated[Any, BeforeValidator(parse_demand)]
 """none, confirm, approve, 2, or 2 of S0DBA."""
 Pattern = Annotated[str, Field(pattern=r"^([A-Za-z]{3}:)?[A-Za-z0-9*?][A-Za-z0-9._@*?-]{0,252}$")]
 """A name, or one with `*` and `?` for any characters; with `tag:` or `env:` before it where hosts are named."""
+GuardName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,59}$")]
 HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$")]
 
 
@@ -291,6 +294,41 @@ class RetentionPart(_Part):
     outbox: Length = timedelta(days=30)
 
 
+class GuardRulePart(_Part):
+    """One more rule of the command guard; see `docs/guard.md`."""
+
+    name: GuardName
+    program: str = Field(min_length=1, max_length=60)
+    verdict: Annotated[Severity, BeforeValidator(_lower)]
+    reason: str = Field(min_length=1, max_length=300)
+    options: tuple[str, ...] = ()
+    operands: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+class GuardExceptionPart(_Part):
+    """A command the team has looked at and allows."""
+
+    name: GuardName
+    command: str = Field(min_length=1, max_length=4000)
+    pattern: bool = False
+    tags: tuple[str, ...] = ()
+
+
+class GuardPart(_Part):
+    """What the team adds to the command guard."""
+
+    rules: tuple[GuardRulePart, ...] = ()
+    exceptions: tuple[GuardExceptionPart, ...] = ()
+
+    def policy(self) -> GuardPolicy:
+        """As the guard takes it."""
+        return GuardPolicy(
+            rules=tuple(ExtraRule(**{**dict(one), "tags": frozenset(one.tags)}) for one in self.rules),
+            exceptions=tuple(GuardException(**{**dict(one), "tags": frozenset(one.tags)}) for one in self.exceptions),
+        )
+
+
 class File(_Part):
     """`handrail.yml`."""
 
@@ -308,6 +346,7 @@ class File(_Part):
     library: tuple[Path, ...] = ()
     calls: tuple[HostName, ...] = ()
     retention: RetentionPart = RetentionPart()
+    guard: GuardPart = GuardPart()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -440,6 +479,7 @@ def load(*, slack: bool = True, environment: Mapping[str, str] | None = None, ho
     keyring = _keyring(env, complaints)
     file = _file(env.HANDRAIL_CONFIG, complaints, needed=hosts)
     folder = env.HANDRAIL_CONFIG.absolute().parent
+    complaints += file.guard.policy().complaints(frozenset(tag for host in file.hosts.values() for tag in host.tags))
     inventory, known = _hosts(file, folder, complaints) if hosts else (Inventory(), b"")
     catalog = _catalog(file, folder, complaints) if hosts else Catalog(entries={})
     if hosts and catalog.entries:
@@ -497,17 +537,40 @@ def load_for_switch(environment: Mapping[str, str] | None = None) -> tuple[Setti
     return settings, tuple(passed_over)
 
 
+def load_guard(environment: Mapping[str, str] | None = None) -> GuardPolicy:
+    """The team's rules and exceptions, where a `handrail.yml` is found; the keys of hosts need not be there.
+
+    Raises ConfigurationError when that file is wrong.
+    """
+    complaints: list[str] = []
+    env = _environment(dict(os.environ if environment is None else environment), complaints)
+    usual = Environment.model_fields["HANDRAIL_CONFIG"].default
+    file = _file(env.HANDRAIL_CONFIG, complaints, needed=usual != env.HANDRAIL_CONFIG)
+    policy = file.guard.policy()
+    complaints += policy.complaints(frozenset(tag for host in file.hosts.values() for tag in host.tags) or None)
+    if complaints:
+        raise ConfigurationError(complaints)
+    return policy
+
+
 def held_secrets(environment: Mapping[str, str] | None = None) -> list[str]:
     """The secret values that are set, whether or not they are right: for logs made before `load`."""
     variables = os.environ if environment is None else environment
     secret = [name for name, field in Environment.model_fields.items() if "SecretStr" in str(field.annotation)]
     held = [variables[name].strip() for name in secret if name != _URL and variables.get(name, "").strip()]
     keys = re.split(r"[,\s]+", variables.get(_KEY, ""))  # it may hold several
-    return [*held, *(key.rstrip("=") for key in keys if key)]
+    held += [key.rstrip("=") for key in keys if key]
+    try:
+        password = urlsplit(variables.get(_URL, "")).password
+    except ValueError:
+        password = None
+    if password:
+        held += [variables[_URL].strip(), password, unquote(password)]
+    return held
 
 
 _KEY = "HANDRAIL_SECRET_KEY"
-_URL = "HANDRAIL_DATABASE_URL"  # its password is known once it was read
+_URL = "HANDRAIL_DATABASE_URL"  # no secret as a whole, unless a password is in it
 
 
 def _environment(variables: Mapping[str, str], complaints: list[str]) -> Environment:

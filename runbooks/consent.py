@@ -34,9 +34,7 @@ class Consents:
         execution = executions.get(connection, execution_id)
         waiting = approvals.find_waiting(connection, execution_id)
         if waiting is None or execution.state is not State.AWAITING_APPROVAL:
-            return TooLate(
-                f"#{execution_id} waits for nobody: it is {execution.state.words}.{_decided(connection, execution_id)}"
-            )
+            return self._waits_for_nobody(connection, execution, actor, origin, now)
         wrong = self._may_not_consent(connection, execution, waiting, actor)
         if wrong is None and mark is not None and not waiting.fingerprint.startswith(mark):
             wrong = TooLate(f"#{execution_id} has a new plan since you looked. Read it, then decide about that one.")
@@ -71,6 +69,18 @@ class Consents:
         self.tools.reporter.report(connection, ApprovalDecided(execution=moved, approval=given, actor=actor), now)
         verb = "approved" if given.kind is Consent.APPROVE else "confirmed"
         return Answer(message=f"You {verb} #{execution_id}.", execution=moved)
+
+    def _waits_for_nobody(
+        self, connection: Connection, execution: Execution, actor: Actor, origin: Origin, now: datetime
+    ) -> OperatorError:
+        """What became of it; who could not have decided is not told."""
+        right = self.policy.decide(actor.id, Permission.APPROVE)
+        if right.allowed or actor.id == execution.actor.id:
+            what = _decided(connection, execution.id)
+            return TooLate(f"#{execution.id} waits for nobody: it is {execution.state.words}.{what}")
+        wrong = NotPermitted(f"You may not decide about #{execution.id}: {right.reason} ({right.rule})")
+        witness(connection, "approval.refused", execution, actor, origin, now, wrong.message)
+        return wrong
 
     def _voted(
         self,
@@ -153,9 +163,7 @@ class Consents:
         now = self.tools.clock.now()
         execution = executions.get(connection, execution_id)
         if execution.state is not State.AWAITING_APPROVAL:
-            return TooLate(
-                f"#{execution_id} waits for nobody: it is {execution.state.words}.{_decided(connection, execution_id)}"
-            )
+            return self._waits_for_nobody(connection, execution, actor, origin, now)
         if not self._may_say_no(execution, actor):
             right = self.policy.decide(actor.id, Permission.APPROVE)
             wrong = NotPermitted(f"You may not deny #{execution_id}: {right.reason} ({right.rule})")

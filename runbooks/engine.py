@@ -454,9 +454,7 @@ class Engine:
 
         `patience`: how many seconds SQL gets to answer.
         """
-        # Whoever can open the database from a shell could do anything to it; the audit says that it was them.
-        if origin is not Origin.CLI:
-            await self.require(actor, Permission.ENGAGE, "engage a kill switch", origin)
+        await self.require(actor, Permission.ENGAGE, "engage a kill switch", origin)
         switch = KillSwitch(
             scope=scope,
             subject=kill_switch.subject_of(scope, subject),
@@ -523,8 +521,7 @@ class Engine:
         channel: str | None = None,
     ) -> Answer:
         """Let things run again; needs a reason, and the right to."""
-        if origin is not Origin.CLI:
-            await self.require(actor, Permission.RELEASE, "release a kill switch", origin)
+        await self.require(actor, Permission.RELEASE, "release a kill switch", origin)
         if not (reason or "").strip():
             what = "global" if scope is Scope.GLOBAL else f"{scope.value} {subject}"
             raise Invalid(f"Why is it safe again? Try `/killswitch {what} off all clear`.")

@@ -51,6 +51,11 @@ class Proposal:
     commands: tuple[Judgement, ...] | None = None
     continues: int | None = None  # the execution whose cooldown does not count
 
+    @property
+    def exceptions(self) -> tuple[str, ...]:
+        """The names of the team's exceptions from the command guard that its commands use."""
+        return tuple(dict.fromkeys(one.exception for one in self.commands or () if one.exception is not None))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bucket:
@@ -152,7 +157,13 @@ def command_guard(proposal: Proposal, facts: Facts) -> Verdict:
             demands=(Demand(consent=Consent.APPROVE, rule=f"guard:{asks.rule}"),),
             rule=asks.rule,
         )
-    return _allow("command guard", f"{len(proposal.commands)} commands understood")
+    used = proposal.exceptions
+    allowed = f"; allowed by the team's exception {', '.join(repr(name) for name in used)}" if used else ""
+    return _allow(
+        "command guard",
+        f"{len(proposal.commands)} commands understood{allowed}",
+        "team.exception" if used else None,
+    )
 
 
 def blast_radius(proposal: Proposal, facts: Facts) -> Verdict:

@@ -174,6 +174,21 @@ def review(
         fingerprint=proposal.fingerprint,
         verdicts=decision.as_data(),
     )
+    for name in proposal.exceptions:
+        audit.append(
+            connection,
+            at=now,
+            kind="guard.exception_used",
+            actor=actor,
+            origin=origin,
+            execution_id=proposal.execution_id,
+            exception=name,
+            commands=sorted({one.command for one in proposal.commands or () if one.exception == name}),
+            runbook=proposal.runbook,
+            hosts=list(proposal.hosts),
+            fingerprint=proposal.fingerprint,
+            decision=decision.outcome.name.lower(),
+        )
     return decision
 
 

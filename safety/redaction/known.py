@@ -47,7 +47,8 @@ def forms(secret: str) -> frozenset[str]:
 def _written(value: str) -> Iterator[str]:
     yield value
     yield from _base64_forms(value.encode("utf-8", "surrogatepass"))
-    yield value.encode("utf-8", "surrogatepass").hex()
+    digits = value.encode("utf-8", "surrogatepass").hex()
+    yield from (digits, digits.upper())
     yield from _url_forms(value)
     for ascii_only in (True, False):
         text = json.dumps(value, ensure_ascii=ascii_only)[1:-1]
@@ -56,6 +57,7 @@ def _written(value: str) -> Iterator[str]:
     yield escape(value, {'"': "&quot;", "'": "&apos;"})
     yield escape(value, {'"': "&#34;", "'": "&#39;"})
     yield repr(value)[1:-1]
+    yield from (value.replace("'", "''"), value.replace('"', '""'))  # SQL and YAML
 
 
 def _base64_forms(raw: bytes) -> Iterator[str]:

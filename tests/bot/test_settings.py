@@ -12,6 +12,7 @@ import pytest
 from bot import settings
 from bot.settings import Settings
 from safety.approval import Demand
+from safety.command_guard import Severity
 from safety.roles import PERMISSIONS, Can, Permission, Role
 from safety.sealing import new_key, parse_key
 from storage.errors import ConfigurationError
@@ -93,6 +94,21 @@ def test_the_example_file_is_complete_and_right(folder: Path) -> None:
     assert found.inventory.hosts
     assert found.file.model_fields_set == set(settings.File.model_fields)
     assert all(f"{name}:" in text for name in (*settings.File.model_fields, *settings.HostPart.model_fields))
+
+
+def test_the_teams_guard_rules_are_read_and_a_tag_nobody_has_is_said(folder: Path) -> None:
+    text = """
+        hosts: {web-01: {address: 192.0.2.1, tags: [web]}}
+        ssh: {key_file: id_ed25519}
+        guard:
+          rules: [{name: a, program: reboot, verdict: REFUSE, reason: No., tags: [web]}]
+          exceptions: [{name: b, command: "rm /srv/x", tags: [web]}]
+        """
+    policy = loaded(folder, text).file.guard.policy()
+    assert policy.rules[0].verdict is Severity.REFUSE
+    assert policy.exceptions[0].tags == {"web"}
+    said = complaints(folder, text.replace("tags: [web]}]", "tags: [wbe]}]"))
+    assert "guard.exceptions 'b': no host has the tag 'wbe'." in said
 
 
 def test_everything_wrong_is_said_at_once(folder: Path) -> None:
@@ -285,6 +301,13 @@ def test_a_login_that_cannot_be_is_said_without_its_value(folder: Path, host: st
     said = complaints(folder, f"hosts: {{a: {{address: 192.0.2.1, {host}}}}}")
     assert any(part in complaint for complaint in said), said
     assert "hunter2" not in " ".join(said)
+
+
+def test_what_is_held_before_loading_has_the_password_of_the_database(folder: Path) -> None:
+    url = "postgresql://handrail:p%40ss@db.example/handrail"
+    assert set(settings.held_secrets({"HANDRAIL_DATABASE_URL": url})) == {url, "p%40ss", "p@ss"}
+    assert settings.held_secrets({"HANDRAIL_DATABASE_URL": "sqlite+aiosqlite:///x.db"}) == []
+    assert settings.held_secrets({"HANDRAIL_DATABASE_URL": "postgresql://[broken"}) == []
 
 
 def test_the_name_of_a_sqlite_file_is_no_secret(folder: Path) -> None:
