@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 
-.PHONY: help setup demo demo-check test check lint types imports bench-safety clean
+.PHONY: help setup demo demo-check test check lint types imports bench-safety bench-audit chaos clean
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -47,6 +47,13 @@ check: lint types imports test demo-check ## Everything CI runs
 
 bench-safety: $(DEV) ## Recall and false alarms of the guard and the redaction
 	@$(BIN)/python -m tests.bench_guard
+	@$(BIN)/python -m tests.bench_redaction
+
+bench-audit: $(DEV) ## How long a million audit entries take to verify
+	@$(BIN)/python -m tests.bench_audit
+
+chaos: $(DEV) ## A hundred kill -9 under load, on SQLite (docs/chaos.md; about 20 minutes)
+	@$(BIN)/python -m tests.chaos.kills $(if $(SEED),--seed $(SEED))
 
 clean: ## Take the .venv and caches away
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -10,11 +10,15 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
+    from storage.audit import Verification, Wanted
+    from storage.export import FileVerification
     from storage.records import Actor
 
 app = typer.Typer(
@@ -29,11 +33,13 @@ audit_app = typer.Typer(help="The append-only record of who did what.", no_args_
 db_app = typer.Typer(help="The database.", no_args_is_help=True)
 hosts_app = typer.Typer(help="The hosts of handrail.yml.", no_args_is_help=True)
 guard_app = typer.Typer(help="The command guard.", no_args_is_help=True)
+secrets_app = typer.Typer(help="Passwords, keys and tokens, sealed in the database.", no_args_is_help=True)
 letters_app = typer.Typer(help="Messages that Slack would not take.", no_args_is_help=True)
 for name, sub in (
     ("hosts", hosts_app),
     ("guard", guard_app),
     ("audit", audit_app),
+    ("secrets", secrets_app),
     ("dead-letters", letters_app),
     ("db", db_app),
 ):
@@ -245,9 +251,15 @@ def killswitch(
         raise typer.Exit(asyncio.run(thrown))
 
 
+Against = Annotated[
+    str | None, typer.Option(help="A head noted earlier (HASH or SEQ:HASH): it must still be in the chain.")
+]
+
+
 @audit_app.command("verify")
 def audit_verify(
-    against: Annotated[str | None, typer.Option(help="A head noted earlier: it must still be in the chain.")] = None,
+    against: Against = None,
+    file: Annotated[Path | None, typer.Option(help="Check this export instead, without any database.")] = None,
     as_json: Json = False,
 ) -> None:
     """Check the whole chain; name every entry that was changed or is missing. Exit 1 if any."""
@@ -255,16 +267,153 @@ def audit_verify(
         from bot import shell
 
         listen_quietly()
-        found = asyncio.run(shell.verify(against))
+        if file is not None:
+            _verified(shell.verify_file(file, against), f"The export {file}", as_json=as_json)
+        _verified(asyncio.run(shell.verify(against)), "The audit", as_json=as_json)
+
+
+def _verified(found: "Verification | FileVerification", what: str, *, as_json: bool) -> NoReturn:
+    if as_json:
+        out(json.dumps({"ok": found.ok, **asdict(found)}))
+    elif found.ok:
+        out(f"{colour(f'{what} verifies.', 'green')} {found.words}")
+    else:
+        out(colour(f"{what} does NOT verify:", "red"))
+        for problem in found.problems:
+            out(f"  - {problem}")
+    raise typer.Exit(0 if found.ok else 1)
+
+
+@audit_app.command("export")
+def audit_export(
+    since: Annotated[str | None, typer.Option(help="From when on: 2026-11-20, 2026-11-20T10:00 (UTC), or 24h.")] = None,
+    until: Annotated[str | None, typer.Option(help="Up to when, that moment not included.")] = None,
+    execution: Annotated[int | None, typer.Option(help="Only those of this execution.")] = None,
+    incident: Annotated[str | None, typer.Option(help="Only those that belong to this channel (an id).")] = None,
+    actor_id: Annotated[str | None, typer.Option("--actor", help="Only this person's: UALICE, or cli:LOGIN.")] = None,
+    runbook: Annotated[str | None, typer.Option(help="Only those about this runbook.")] = None,
+    host: Annotated[str | None, typer.Option(help="Only those about this host.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only this kind, and the kinds below it.")] = None,
+    text: Annotated[list[str] | None, typer.Option(help="Only those that hold this; may be repeated.")] = None,
+    output: Annotated[Path | None, typer.Option(help="A file that only you can read, written whole.")] = None,
+) -> None:
+    """Write audit entries as JSON lines, oldest first, with a checksum on the last line. The export is audited.
+
+    `handrail audit verify --file FILE` checks one without a database.
+    """
+    with in_words(2):
+        from bot import shell
+        from bot.request import moment
+        from safety.clock import SystemClock
+
+        listen_quietly()
+        now = SystemClock().now()
+        wanted: Wanted = {
+            "since": moment(since, now) if since else None,
+            "until": moment(until, now) if until else None,
+            "execution_id": execution,
+            "incident": incident,
+            "actor": actor_id,
+            "runbook": runbook,
+            "host": host,
+            "kind": kind,
+            "words": tuple(text or ()),
+        }
+        made = asyncio.run(shell.export_audit(wanted, actor(), output=output, to=sys.stdout.buffer))
+        note(f"{made.entries} entries, {output or 'here'}; checksum {made.sha256}")
+
+
+# --- secrets ----------------------------------------------------------------------------------------------------------
+
+
+@secrets_app.command("key")
+def secrets_key() -> None:
+    """Print a new random key, for HANDRAIL_SECRET_KEY or a file that HANDRAIL_SECRET_KEY_FILE names.
+
+    Keep a copy apart from the database's backups: without it nothing sealed can be opened.
+    """
+    from safety.sealing import new_key
+
+    out(new_key())
+
+
+SecretName = Annotated[str, typer.Argument(help="Like host/web-01/password.")]
+
+
+@secrets_app.command("set")
+def secrets_set(name: SecretName) -> None:
+    """Store a secret: its value is read from standard input, or asked for without being shown. Never an argument.
+
+    One line end at the end is not part of it.
+    """
+    with in_words(2):
+        from bot import vault
+
+        listen_quietly()
+        out(asyncio.run(vault.store(name, lambda: _value(name), actor())))
+
+
+def _value(name: str) -> str:
+    from storage.errors import Invalid
+
+    if sys.stdin.isatty():
+        first = getpass.getpass(f"Value for {name} (not shown): ")
+        if first != getpass.getpass("The same again: "):
+            raise Invalid("The two are not the same; nothing was stored.")
+        return first
+    try:
+        text = sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError:
+        raise Invalid(f"The value for '{name}' is not UTF-8 text; nothing was stored.") from None
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+@secrets_app.command("list")
+def secrets_list(as_json: Json = False) -> None:
+    """List names, key ids and dates; never a value."""
+    with in_words():
+        from bot import vault
+
+        listen_quietly()
+        asyncio.run(vault.show(as_json=as_json, out=out))
+
+
+@secrets_app.command("remove")
+def secrets_remove(name: SecretName) -> None:
+    """Forget one; the audit remembers that it was there."""
+    with in_words():
+        from bot import vault
+
+        listen_quietly()
+        out(asyncio.run(vault.remove(name, actor())))
+
+
+@secrets_app.command("rotate")
+def secrets_rotate() -> None:
+    """Seal every secret with the first key of several, all or none. Afterwards the others can be taken away."""
+    with in_words():
+        from bot import vault
+
+        listen_quietly()
+        out(asyncio.run(vault.rotate(actor())))
+
+
+@secrets_app.command("check")
+def secrets_check(as_json: Json = False) -> None:
+    """Open every secret that is stored, or named in handrail.yml, and show none. Exit 1 if any does not open."""
+    with in_words(2):
+        from bot import vault
+
+        listen_quietly()
+        found = asyncio.run(vault.check())
+        wrong = [one for one in found if one.wrong is not None]
         if as_json:
-            out(json.dumps({"ok": found.ok, "entries": found.entries, "head": found.head, "problems": found.problems}))
-        elif found.ok:
-            out(f"{colour('The audit verifies.', 'green')} {found.entries} entries, head {found.head}")
+            out(json.dumps({"ok": not wrong, "secrets": [asdict(one) for one in found]}, ensure_ascii=False))
         else:
-            out(colour("The audit does NOT verify:", "red"))
-            for problem in found.problems:
-                out(f"  - {problem}")
-        raise typer.Exit(0 if found.ok else 1)
+            for one in wrong:
+                out(f"{colour('fail', 'red')}  {one.wrong}")
+            out(f"{len(found) - len(wrong)} of {len(found)} open.")
+        raise typer.Exit(1 if wrong else 0)
 
 
 @letters_app.command("list")
@@ -353,28 +502,31 @@ def hosts_check(
 @guard_app.command("check")
 def guard_check(
     read_only: Annotated[bool, typer.Option("--read-only", help="Judge by the guard of probes.")] = False,
+    tag: Annotated[list[str] | None, typer.Option(help="Judge as on a host with this tag; may be given again.")] = None,
 ) -> None:
     """Judge commands from standard input, one a line or JSON lines with `cmd`; prints a JSON line each.
 
+    The team's rules and exceptions count where handrail.yml is found, and `exception` names the one that was used.
     Exit 1 when any is refused.
     """
     listen_quietly()
+    from bot import settings
     from safety.command_guard import CommandGuard
 
-    guard, refused = CommandGuard(), False
+    with in_words(2):
+        guard, refused = CommandGuard(settings.load_guard()), False
+    tags = frozenset(tag or ())
     for line in sys.stdin:
         text = line.rstrip("\r\n")
         if not text.strip():
             continue
         command = _command_in(text)
-        judged = guard.judge_read_only(command) if read_only else guard.judge(command)
+        judged = guard.judge_read_only(command, tags=tags) if read_only else guard.judge(command, tags=tags)
         refused = refused or judged.verdict == "refuse"
-        out(
-            json.dumps(
-                {"cmd": command, "verdict": str(judged.verdict), "rule": judged.rule, "reason": judged.reason},
-                ensure_ascii=False,
-            )
-        )
+        line = {"cmd": command, "verdict": str(judged.verdict), "rule": judged.rule, "reason": judged.reason}
+        if judged.exception is not None:
+            line["exception"] = judged.exception
+        out(json.dumps(line, ensure_ascii=False))
     raise typer.Exit(1 if refused else 0)
 
 
@@ -391,25 +543,19 @@ def _command_in(text: str) -> str:
 
 @app.command(short_help="Filter secrets out of standard input.")
 def redact(as_json: Json = False) -> None:
-    """Filter secrets from standard input to standard output. With --json: JSON lines with `text`."""
+    """Filter secrets from standard input to standard output, line by line. With --json: JSON lines with `text`.
+
+    The values of the secrets in our environment are masked wherever they occur. Everything else stays byte for byte.
+    """
+    from bot.filter import redact_json, redact_text
     from safety.redaction import Redactor
 
-    redactor = Redactor()
-    sys.stdin.reconfigure(errors="surrogateescape", newline="")  # type: ignore[union-attr]
-    sys.stdout.reconfigure(errors="surrogateescape", newline="")  # type: ignore[union-attr]
-    if as_json:
-        for line in sys.stdin:
-            if line.strip():
-                try:
-                    item = json.loads(line)
-                except ValueError:
-                    item = None
-                if not isinstance(item, dict):
-                    fail("Not a JSON line that holds an object; nothing of it is shown, since it may hold a secret.")
-                item["text"] = redactor.redact(str(item.get("text", ""))).text
-                sys.stdout.write(json.dumps(item, ensure_ascii=False) + "\n")
-        return
-    sys.stdout.write(redactor.redact(sys.stdin.read()).text)
+    filtered = redact_json if as_json else redact_text
+    with in_words(2):
+        try:
+            filtered(sys.stdin.buffer, sys.stdout.buffer, Redactor(_tokens()))
+        except BrokenPipeError:  # nobody reads any more; Python would complain once more on its way out
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @app.command(short_help="Print the Slack app's manifest.")

@@ -1,16 +1,17 @@
-"""What clicks mean: the verb of a button to one call of the engine."""
+"""What clicks and filled-in modals mean: the verb to one call of the engine."""
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from bot import blocks, cards
+from bot import blocks, cards, modals
 from bot.blocks import Message, parse_value
 from bot.commands import Commands
+from bot.modals import OpensViews
 from runbooks.answer import Answer
 from runbooks.engine import Engine
 from safety.roles import Permission
-from storage import executions
-from storage.errors import Invalid, NotFound
-from storage.records import Actor, Origin, Received
+from storage import controls, executions
+from storage.errors import Invalid, NotFound, TooLate
+from storage.records import Actor, Origin, Received, Scope
 
 PREFIX = "handrail:"
 
@@ -18,8 +19,8 @@ PREFIX = "handrail:"
 class Actions:
     """Answers one click at a time. What changed is shown by the thread; only the rest is said to the person."""
 
-    def __init__(self, engine: Engine, commands: Commands) -> None:
-        self.engine, self.commands = engine, commands
+    def __init__(self, engine: Engine, commands: Commands, views: OpensViews) -> None:
+        self.engine, self.commands, self.views = engine, commands, views
         self.verbs: Mapping[str, Callable[[int, str | None, Actor], Awaitable[Message | None]]] = {
             "approve": self._approve,
             "confirm": self._approve,
@@ -34,16 +35,77 @@ class Actions:
             "plan": self._plan,
         }
 
+        self.submissions: Mapping[str, Callable[[int, str | None, Actor], Awaitable[Message | None]]] = {
+            "deny": self._denied
+        }
+        # These are about a kill switch: their value is its kind and name.
+        self.switches: Mapping[str, Callable[[Scope, str, Received], Awaitable[Message | None]]] = {
+            "release": self._ask_to_release
+        }
+        self.switch_submissions: Mapping[str, Callable[[Scope, str, Received], Awaitable[Message | None]]] = {
+            "release": self._release
+        }
+
     async def answer(self, received: Received) -> Message | None:
         """Carry it out; what to say privately, or None. Raises OperatorError."""
+        if received.kind == "view":
+            return await self._submitted(received)
         verb = received.text.removeprefix(PREFIX)
+        if verb in self.switches:
+            return await self.switches[verb](*_switch_of(received), received)
         if verb not in self.verbs:
             raise NotFound("This button is of another version of Handrail. Use the slash command instead.")
         try:
             execution_id, mark = parse_value(str(received.payload.get("value", "")))
         except ValueError as error:
             raise Invalid("This button does not say which execution it is about. Use the slash command.") from error
+        if verb == "deny" and await self._asks_why(execution_id, received):
+            return None
         return await self.verbs[verb](execution_id, mark, received.actor)
+
+    async def _submitted(self, received: Received) -> Message | None:
+        verb = str(received.payload.get("verb", "")).removeprefix(PREFIX)
+        if verb in self.switch_submissions:
+            return await self.switch_submissions[verb](*_switch_of(received), received)
+        if verb not in self.submissions:
+            raise NotFound("This form is of another version of Handrail. Use the slash command instead.")
+        try:
+            execution_id, _ = parse_value(str(received.payload.get("value", "")))
+        except ValueError as error:
+            raise Invalid("This form does not say which execution it is about. Use the slash command.") from error
+        return await self.submissions[verb](execution_id, received.text.strip() or None, received.actor)
+
+    async def _asks_why(self, execution_id: int, received: Received) -> bool:
+        """Whether a modal asks for a reason now. Where it can't be shown, the click itself decides."""
+        trigger = received.payload.get("trigger_id")
+        execution = await self.engine.tools.database.read(executions.find, execution_id)
+        if not trigger or execution is None or not self.engine.may_deny(execution, received.actor):
+            return False
+        return await self.views.open(str(trigger), modals.deny(execution, received.channel))
+
+    async def _ask_to_release(self, scope: Scope, subject: str, received: Received) -> Message | None:
+        """A modal asks for the reason, which a release needs; where it can't be shown, the slash command is named."""
+        await self.engine.require(received.actor, Permission.RELEASE, "release a kill switch", Origin.BUTTON)
+        engaged = await self.engine.tools.database.read(controls.engaged)
+        switch = next((one for one in engaged if (one.scope, one.subject) == (scope, subject)), None)
+        if switch is None:
+            raise TooLate("That kill switch is not engaged any more. `/killswitch status` lists those that are.")
+        trigger = str(received.payload.get("trigger_id") or "")
+        if trigger and await self.views.open(trigger, modals.release(switch, received.channel)):
+            return None
+        return blocks.spoken(f"Why is it safe again? Say `/killswitch {switch.words} off REASON`.")
+
+    async def _release(self, scope: Scope, subject: str, received: Received) -> Message | None:
+        return _private(
+            await self.engine.release(
+                scope=scope,
+                subject=subject,
+                actor=received.actor,
+                reason=received.text.strip() or None,
+                origin=Origin.MODAL,
+                channel=received.channel,
+            )
+        )
 
     async def _approve(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
         await self.engine.approve(execution_id, actor, mark=mark)
@@ -51,6 +113,10 @@ class Actions:
 
     async def _deny(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
         await self.engine.deny(execution_id, actor)
+        return None
+
+    async def _denied(self, execution_id: int, reason: str | None, actor: Actor) -> Message | None:
+        await self.engine.deny(execution_id, actor, reason=reason, origin=Origin.MODAL)
         return None
 
     async def _cancel(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
@@ -66,11 +132,11 @@ class Actions:
         return await self.commands.resume(actor, execution_id)
 
     async def _again(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
-        await self.engine.resume(execution_id, actor, again=True)
+        await self.engine.resume(execution_id, actor, again=True, mark=mark)
         return None
 
     async def _after(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
-        await self.engine.resume(execution_id, actor, again=False)
+        await self.engine.resume(execution_id, actor, again=False, mark=mark)
         return None
 
     async def _give_up(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
@@ -84,6 +150,14 @@ class Actions:
         if plan is None:
             return blocks.spoken(f"#{execution_id} has no plan: it is {execution.state.words}.")
         return cards.plan_messages(execution, plan)[0]
+
+
+def _switch_of(received: Received) -> tuple[Scope, str]:
+    """Kind and name of the switch that a button or form is about; raises Invalid."""
+    kind, _, subject = str(received.payload.get("value", "")).partition(" ")
+    if kind not in set(Scope) or bool(subject) == (kind == Scope.GLOBAL):
+        raise Invalid("This button does not say which kill switch it is about. Use `/killswitch`.")
+    return Scope(kind), subject
 
 
 def _private(answer: Answer) -> Message:

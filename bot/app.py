@@ -17,11 +17,13 @@ import structlog
 from aiohttp import web
 from sqlalchemy import Connection
 
-from bot import blocks
+from bot import blocks, logs
 from bot.actions import Actions
 from bot.commands import Commands
 from bot.identity import SlackDirectory
 from bot.inbox import Inbox
+from bot.ledger import DAILY, HeadPoster, witness_settings
+from bot.modals import Modals
 from bot.outbox import Outbox
 from bot.replies import words_of
 from bot.settings import Settings, Slack
@@ -36,9 +38,10 @@ from runbooks.ssh import SshRemote
 from safety.clock import Clock, SystemClock
 from safety.command_guard import CommandGuard
 from safety.redaction import Redactor
+from safety.vault import Vault
 from storage import executions, outbox
 from storage import inbox as requests
-from storage.database import Database, OwnerLock
+from storage.database import Database, OwnerLock, surely
 from storage.errors import ConfigurationError, OperatorError, StorageUnavailable
 from storage.records import Origin, OutboxKind, Received
 
@@ -71,9 +74,10 @@ def build(settings: Settings, slack: Slack, *, clock: Clock | None = None, remot
     database = Database(settings.database_url.get_secret_value())
     redactor = Redactor(settings.secrets())
     client = client_for(slack)
-    directory = SlackDirectory(client, settings.groups, clock)
+    directory = SlackDirectory(client, settings.groups, clock, database)
+    vault = Vault(database, settings.keyring, hold=lambda value: _hold(redactor, value))
     remote = remote or SshRemote(
-        known_hosts=settings.known_hosts, redactor=redactor, random=random.random, sleep=clock.sleep
+        known_hosts=settings.known_hosts, redactor=redactor, random=random.random, vault=vault, sleep=clock.sleep
     )
     alerts = settings.file.channels.alerts
     sender = Outbox(database=database, client=client, clock=clock, alerts=alerts, is_alone=database.is_sqlite)
@@ -82,15 +86,16 @@ def build(settings: Settings, slack: Slack, *, clock: Clock | None = None, remot
         database=database,
         remote=remote,
         inventory=settings.inventory,
-        planner=Planner(remote=remote, guard=CommandGuard()),
+        planner=Planner(remote=remote, guard=CommandGuard(settings.file.guard.policy())),
         reporter=reporter,
         clock=clock,
         call_hosts=frozenset(settings.file.calls),
+        vault=vault,
     )
     engine = Engine(tools=tools, catalog=settings.catalog, policy=settings.policy(directory))
     commands = Commands(engine)
-    actions = Actions(engine, commands)
-    desk = Desk(engine, commands, actions, sender)
+    actions = Actions(engine, commands, Modals(client))
+    desk = Desk(engine, commands, actions, sender, directory)
     inbox = Inbox(database, clock, redactor, desk.work, desk.at_once)
     bolt = bolt_app(slack, inbox)
     app = App(
@@ -116,14 +121,27 @@ def build(settings: Settings, slack: Slack, *, clock: Clock | None = None, remot
     return app
 
 
+def _hold(redactor: Redactor, value: str) -> None:
+    """Neither what is stored and posted nor the logs may show it."""
+    redactor.hold(value)
+    logs.hold(value)
+
+
 class Desk:
     """Works on one received thing at a time: carries it out, and writes down what to say with the mark `handled`."""
 
-    def __init__(self, engine: Engine, commands: Commands, actions: Actions, sender: Outbox) -> None:
+    def __init__(
+        self, engine: Engine, commands: Commands, actions: Actions, sender: Outbox, directory: SlackDirectory
+    ) -> None:
         self._engine, self._commands, self._actions, self._sender = engine, commands, actions, sender
+        self._directory = directory
 
     async def work(self, received: Received) -> None:
         """Once each: a second attempt at something already handled says nothing."""
+        if received.actor.id not in self._engine.policy.people.roles:
+            await (
+                self._directory.settled()
+            )  # whoever is named need not wait for the groups, least of all to stop things
         marked: list[str] = []
         said = await self._answer(received, marked)
         await self._engine.tools.database.write(self._say, received, said, marked=bool(marked))
@@ -145,9 +163,10 @@ class Desk:
                 raise _AlreadyHandledError
             marked.append(received.id)
 
-        origin = {"command": Origin.COMMAND, "say": Origin.CLI}.get(received.kind, Origin.BUTTON)
+        origins = {"command": Origin.COMMAND, "say": Origin.CLI, "view": Origin.MODAL}
+        origin = origins.get(received.kind, Origin.BUTTON)
         try:
-            if received.kind == "click":
+            if received.kind in {"click", "view"}:
                 return await self._actions.answer(received)
             return await self._commands.answer(received, origin=origin, handled=handled)
         except _AlreadyHandledError:
@@ -249,6 +268,7 @@ async def _work(app: App) -> None:
         except StorageUnavailable as error:
             log.warning("storage_unavailable", loop="start", message=error.message)
             await asyncio.sleep(1)
+    await surely(lambda: app.database.write(witness_settings, app.settings, app.clock.now()))
     app.started.set()
     log.info("started", database=app.database.shown_url, owner=app.owner.id)
     async with asyncio.TaskGroup() as group:
@@ -258,6 +278,17 @@ async def _work(app: App) -> None:
         group.create_task(app.directory.run(), name="directory")
         group.create_task(_keep_connected(app), name="socket")
         group.create_task(_prune(app), name="prune")
+        group.create_task(_head_poster(app).run(), name="audit head")
+
+
+def _head_poster(app: App) -> HeadPoster:
+    file = app.settings.file
+    return HeadPoster(
+        database=app.database,
+        clock=app.clock,
+        channel=file.channels.digest or file.channels.alerts,
+        digest=file.digest or DAILY,
+    )
 
 
 async def _prune(app: App) -> None:

@@ -31,6 +31,7 @@ MOST_BLOCKS = 48  # Slack takes 50; two are left for what the sender may add
 MOST_TEXT = 11_500  # Slack takes some 13,000 over all blocks of a message
 LONGEST_TEXT = 3_900  # Slack takes 4,000 when a message is edited
 LONGEST_SECTION = 2_900  # Slack takes 3,000
+LONGEST_VALUE = 2_000  # of a button
 LONGEST_INLINE = 300
 LONGEST_LINE = 400
 LONGEST_COMMAND = 10_000
@@ -264,7 +265,10 @@ LABELS = {
     "again": "Run it again",
     "after": "Continue after it",
     "plan": "Show plan",
+    "release": "Release",
 }
+_BOUND = {"approve", "confirm", "again", "after"}
+"""What is decided about exactly what was shown."""
 _PRIMARY = {"approve", "confirm", "resume"}
 _DANGER = {"deny", "giveup", "rollback"}
 _ASKS_TWICE = {
@@ -275,12 +279,12 @@ _ASKS_TWICE = {
 
 
 def button_value(execution_id: int, fingerprint: str | None = None) -> str:
-    """What a button carries: the execution, and for consent the first 16 characters of the plan's fingerprint."""
+    """What a button carries: the execution, and the first 16 characters of a hash of what is decided about."""
     return f"{execution_id}:{fingerprint[:16]}" if fingerprint else str(execution_id)
 
 
 def parse_value(value: str) -> tuple[int, str | None]:
-    """The execution and the fingerprint's first 16 characters; raises ValueError for anything else."""
+    """The execution and what `button_value` kept of the hash; raises ValueError for anything else."""
     number, _, fingerprint = value.partition(":")
     if not (number.isascii() and number.isdigit()) or len(number) > 18:
         raise ValueError("this is not the value of one of our buttons")
@@ -297,7 +301,7 @@ def actions(execution_id: int, verbs: Sequence[str], *, fingerprint: str | None 
 
 
 def _button(verb: str, execution_id: int, fingerprint: str | None) -> dict[str, Any]:
-    bound = fingerprint if verb in {"approve", "confirm"} else None
+    bound = fingerprint if verb in _BOUND else None
     button: dict[str, Any] = {
         "type": "button",
         "action_id": f"handrail:{verb}",
@@ -317,6 +321,23 @@ def _button(verb: str, execution_id: int, fingerprint: str | None) -> dict[str, 
             "deny": {"type": "plain_text", "text": "Not now"},
         }
     return button
+
+
+def release_button(switch: KillSwitch, place: int = 0) -> list[Block]:
+    """A row with the one button of an engaged kill switch; who may not release it is told so by the click.
+
+    `place` tells several rows of one message apart.
+    """
+    if units(switch.words) > LONGEST_VALUE:
+        return []
+    button = {
+        "type": "button",
+        "action_id": "handrail:release",
+        "text": {"type": "plain_text", "text": LABELS["release"]},
+        "value": switch.words,
+        "accessibility_label": clip(f"Release the kill switch {switch.words}", 75),
+    }
+    return [{"type": "actions", "block_id": f"handrail:switch:{place}", "elements": [button]}]
 
 
 # --- answers to questions ---------------------------------------------------------------------------------------------
@@ -380,7 +401,10 @@ def switch_list(switches: Sequence[KillSwitch]) -> Message:
     if not switches:
         return plain("No kill switch is engaged.")
     lines = [switch_line(switch) for switch in switches]
-    return message(_plain_lines(lines), paragraphs(lines))
+    rows: list[Block] = []
+    for place, switch in enumerate(switches[:20]):
+        rows += [section(switch_line(switch)), *release_button(switch, place)]
+    return message(_plain_lines(lines), [*rows, *paragraphs(lines[20:])])
 
 
 def switch_line(switch: KillSwitch) -> str:
@@ -411,12 +435,14 @@ def _breaker_line(breaker: Breaker, now: datetime) -> str:
     return f":electric_plug: {name} is closed: {counted(breaker.failures, 'failure')} in a row"
 
 
-def audit_lines(entries: Sequence[AuditEntry]) -> Message:
-    """Audit entries, a line each, with the start of each hash."""
+def audit_lines(entries: Sequence[AuditEntry], *, older: str | None = None) -> Message:
+    """Audit entries, a line each, with the id by which each is found again. `older`: what shows those before them."""
     if not entries:
         return plain("No audit entry matches.")
     lines = [_audit_line(entry) for entry in entries]
-    return message(_plain_lines(lines), paragraphs(lines))
+    hint = f"Older: `{inline(older, 1_000)}`" if older is not None else None
+    said = _plain_lines([*lines, hint] if hint is not None else lines)
+    return message(said, [*paragraphs(lines), context(hint)] if hint is not None else paragraphs(lines))
 
 
 def _audit_line(entry: AuditEntry) -> str:
@@ -424,9 +450,7 @@ def _audit_line(entry: AuditEntry) -> str:
     data = ", ".join(f"{key}: {value}" for key, value in entry.data.items() if value not in (None, "", [], {}))
     detail = f" {inline(data, 200)}" if data else ""
     actor = who(Actor(id=entry.actor))
-    return (
-        f"`{entry.seq}` {moment(entry.at)} {actor} *{inline(entry.kind, 60)}*{about}{detail} `{inline(entry.hash[:8])}`"
-    )
+    return f"`{entry.seq}` {moment(entry.at)} {actor} *{inline(entry.kind, 60)}*{about}{detail} `{inline(entry.id)}`"
 
 
 def logs(lines: Sequence[OutputLine]) -> Message:

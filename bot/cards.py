@@ -32,12 +32,14 @@ from bot.blocks import (
     newest,
     ours,
     paragraphs,
+    release_button,
     section,
     units,
     who,
 )
 from runbooks.progress import (
     ApprovalAsked,
+    ApprovalReminded,
     BreakerMoved,
     EmergencyUsed,
     ExecutionEnded,
@@ -184,7 +186,8 @@ def _details(execution: Execution, state: str, situation: Situation, now: dateti
         yield inline(execution.note, 400)
     yield from lock_lines(situation.locks, situation.holders)
     if situation.approval is not None and execution.state is State.AWAITING_APPROVAL:
-        yield f"Good until {moment(situation.approval.expires_at)}"
+        given = _given_so_far(situation.approval, ())
+        yield f"{f'{given}. ' if given else ''}Good until {moment(situation.approval.expires_at)}"
     if execution.cancel_at is not None and not execution.state.is_final:
         yield f":octagonal_sign: being cancelled ({inline(execution.cancel_reason or 'asked to stop')})"
 
@@ -376,6 +379,7 @@ def _step_notes(step: Mapping[str, Any]) -> str:
             notes = ["can be undone" if step.get("undo") else "*cannot be undone*"]
             notes += ["may be run twice"] if step.get("idempotent") else []
             notes += [f"not if: {inline(step['unless']['title'], 100)}"] if step.get("unless") else []
+            notes += [f"gets the secret `{inline(step['secret'], 200)}` on its input"] if step.get("secret") else []
         case "require":
             notes = ["required: must hold right before the change", *_expected(step)]
         case "expect":
@@ -429,34 +433,90 @@ def _text_of(block: Block) -> int:
 # --- consent ----------------------------------------------------------------------------------------------------------
 
 
-def approval_message(asked: ApprovalAsked) -> Message:
-    """Who asks, what exactly would run where, why consent is needed, until when, and who may give it."""
+def approval_message(asked: ApprovalAsked, missing: Sequence[str] = ()) -> Message:
+    """Who asks, what exactly would run where, why consent is needed, until when, who may give it, and how it went last.
+
+    `missing` is what is still to be given once somebody said yes and it was not enough.
+    """
     execution, approval = asked.execution, asked.approval
     confirm = approval.kind is Consent.CONFIRM
     head = "needs your confirmation" if confirm else "needs an approval"
     verbs = ["confirm"] if confirm else ["approve", "deny"]
+    given = _given_so_far(approval, missing)
     lines = [
         f":raised_hand: *{subject(execution)}* {head}",
         f"{who(execution.actor)} asks. {inline(asked.why, 600)}",
         *([f"Reason: {inline(execution.reason)}"] if execution.reason else []),
-        f"Until {moment(approval.expires_at)}. {_who_may(asked.approvers, asked.notify, execution, confirm=confirm)}",
+        f"Until {moment(approval.expires_at)}. {_who_may(asked, confirm=confirm)}",
+        *([f"*{given}*"] if given else []),
+        _blast(execution, asked.plan),
     ]
     return message(
-        f"{subject(execution)} {head}: {inline(asked.why)}",
+        f"{subject(execution)} {head}: {given or inline(asked.why)}",
         [
             section("\n".join(lines)),
             *_what_would_run(asked.plan),
+            *([context("\n".join(_last(asked)))] if not confirm or asked.last else []),
             *actions(execution.id, [*verbs, "cancel", "plan"], fingerprint=approval.fingerprint),
         ],
     )
 
 
-def _who_may(approvers: Sequence[str], notify: str | None, execution: Execution, *, confirm: bool) -> str:
+def _given_so_far(approval: Approval, missing: Sequence[str]) -> str:
+    """ "1 of 2 given by @carol; still needed: 1 of @dba"."""
+    if not approval.votes:
+        return ""
+    names = " and ".join(_named(person) for person in approval.votes)
+    count = f"{len(approval.votes)} of {approval.quorum} given by {names}"
+    return f"{count}; still needed: {_needs(missing)}" if missing else count
+
+
+def _named(person: str) -> str:
+    return mention(person) or inline(person, 80)
+
+
+def _needs(needs: Sequence[str]) -> str:
+    """What is asked for, its groups as Slack shows them."""
+    return " and ".join(
+        re.sub(r"\bS[A-Z0-9]{1,20}\b", lambda found: mention(found[0]), inline(need, 80)) for need in needs
+    )
+
+
+def _blast(execution: Execution, plan: Mapping[str, Any]) -> str:
+    """How much it touches: hosts, services, changing steps and those that can't be taken back."""
+    steps = [step for part in plan["hosts"] for _, step in numbered_json(part["steps"])]
+    changing = [step for step in steps if step["kind"] in {"run", "call"}]
+    final = sum(1 for step in changing if not step.get("undo"))
+    services = f", services {listed(execution.services)}" if execution.services else ""
+    where = f"{counted(len(execution.hosts), 'host')} ({listed(execution.hosts)}){services}"
+    return f"Blast radius: {where}; {counted(len(changing), 'changing step')}, {final} of them cannot be undone."
+
+
+def _last(asked: ApprovalAsked) -> list[str]:
+    """How this runbook went on these hosts lately."""
+    if not asked.last:
+        return [f"{inline(asked.execution.runbook, 100)} has not run on {listed(asked.execution.hosts)} before."]
+    return ["Last results here:", *(_result(execution) for execution in asked.last)]
+
+
+def _result(execution: Execution) -> str:
+    when = f", {moment(execution.ended_at)}" if execution.ended_at is not None else ""
+    why = f" ({inline(execution.ending, 150)})" if execution.ending else ""
+    how = f"#{execution.id} on {listed(execution.hosts)} {execution.state.words}{why}{when}"
+    return f"{EMOJI[execution.state]} {how}, by {who(execution.actor)}"
+
+
+def _who_may(asked: ApprovalAsked | ApprovalReminded, *, confirm: bool) -> str:
     if confirm:
-        return f"Only {who(execution.actor)} can confirm."
-    named = list(dict.fromkeys(filter(None, [mention(notify), *map(mention, approvers[:10])])))
+        return f"Only {who(asked.execution.actor)} can confirm."
+    approvers = asked.approvers
+    named = list(dict.fromkeys(filter(None, [mention(asked.notify), *map(mention, approvers[:10])])))
     more = f" and {len(approvers) - 10} more" if len(approvers) > 10 else ""
-    return f"May approve: {', '.join(named)}{more}." if named else "Somebody else who may approve has to consent."
+    needs = asked.needs if isinstance(asked, ApprovalAsked) else ()
+    wanted = f"Needed: {_needs(needs)}. " if needs and tuple(needs) != ("somebody else",) else ""
+    if not named:
+        return f"{wanted}Somebody else who may approve has to consent."
+    return f"{wanted}May approve: {', '.join(named)}{more}."
 
 
 def _what_would_run(plan: Mapping[str, Any]) -> list[Block]:
@@ -485,21 +545,24 @@ def _command(command: str, most: int) -> str:
     return code(command, most) if command else ""
 
 
-def reminder(execution: Execution, approval: Approval, notify: str | None, approvers: Sequence[str]) -> Message:
-    """Half of the time is over; it names those who may decide once more."""
+def reminder(event: ApprovalReminded, now: datetime) -> Message:
+    """Half of the time is over; it names those who may decide once more, and how long it has waited."""
+    execution, approval = event.execution, event.approval
     confirm = approval.kind is Consent.CONFIRM
-    waits = f"{subject(execution)} still waits for {'a confirmation' if confirm else 'an approval'}"
-    may = _who_may(approvers, notify, execution, confirm=confirm)
-    return message(
-        waits,
-        [section(f":bell: {waits}, until {moment(approval.expires_at)}. {may}\nThe buttons are in the headline.")],
-    )
+    waited = duration((now - approval.requested_at).total_seconds())
+    waits = f"{subject(execution)} has waited {waited} for {'a confirmation' if confirm else 'an approval'}"
+    given = _given_so_far(approval, event.missing)
+    may = f"{f'{given}. ' if given else ''}{_who_may(event, confirm=confirm)}"
+    until = f"It waits until {moment(approval.expires_at)}."
+    return message(waits, [section(f":bell: {waits}. {until} {may}\nThe buttons are in the headline.")])
 
 
 def decided(execution: Execution, approval: Approval) -> Message:
-    """What became of an approval; it takes the place of the request and its buttons."""
+    """What became of an approval, who decided, and how long it waited; it takes the place of the request."""
     what = "Confirmation" if approval.kind is Consent.CONFIRM else "Approval"
-    by = f" by {mention(approval.decided_by) or inline(approval.decided_by, 80)}" if approval.decided_by else ""
+    said_yes = approval.votes if approval.state is ApprovalState.GIVEN else ()
+    names = said_yes or ((approval.decided_by,) if approval.decided_by else ())
+    by = f" by {' and '.join(map(_named, names))}" if names else ""
     words = {
         ApprovalState.GIVEN: f":white_check_mark: {what} given{by}",
         ApprovalState.DENIED: f":no_entry_sign: {what} denied{by}",
@@ -507,13 +570,21 @@ def decided(execution: Execution, approval: Approval) -> Message:
         ApprovalState.WITHDRAWN: f":octagonal_sign: {what} no longer needed: it ended before anybody decided",
         ApprovalState.WAITING: f":raised_hand: {what} is waited for",
     }[approval.state]
+    if approval.state is ApprovalState.EXPIRED and approval.votes:
+        words = f":hourglass: {what} expired: {_given_so_far(approval, ())}, which was not enough in time"
     why = f"\n{inline(approval.reason, 600)}" if approval.reason else ""
     good = f"\nGood until {moment(approval.good_until)}" if approval.good_until else ""
-    bound = f"Plan `{inline(approval.fingerprint[:16])}`"
+    bound = f"Plan `{inline(approval.fingerprint[:16])}`{_waited(approval)}"
     return message(
         f"{subject(execution)}: {words.split(': ', 1)[-1]}",
         [section(f"*{subject(execution)}*\n{words}{why}{good}"), context(bound)],
     )
+
+
+def _waited(approval: Approval) -> str:
+    if approval.decided_at is None:
+        return ""
+    return f" · waited {duration((approval.decided_at - approval.requested_at).total_seconds())}"
 
 
 # --- steps ------------------------------------------------------------------------------------------------------------
@@ -581,10 +652,10 @@ def duplicate(execution: Execution) -> Message:
     return message(text, [section(text), *actions(execution.id, ["cancel"], place="duplicate")])
 
 
-def resume_choice(execution: Execution, found: str, *, host: str, place: str) -> Message:
-    """What a look found after an interruption, and the two ways to go on."""
+def resume_choice(execution: Execution, found: str, *, host: str, place: str, mark: str) -> Message:
+    """What a look found after an interruption, and the two ways to go on, which are about this `mark` alone."""
     words = f"*{subject(execution)}* stopped at step {inline(place)} on {inline(host)}. {ours(found, 2_000)}"
-    row = actions(execution.id, ["again", "after", "giveup"], place="resume")
+    row = actions(execution.id, ["again", "after", "giveup"], fingerprint=mark, place="resume")
     for button, label in zip(
         row[0]["elements"], (f"Run step {place} again", f"Continue after step {place}"), strict=False
     ):
@@ -686,9 +757,8 @@ def switch_engaged(event: SwitchEngaged) -> Message:
         *_affected("Waiting", event.waiting),
         f"Release it with `/killswitch {name} off REASON`.",
     ]
-    return message(
-        f"Kill switch engaged: {name} by {inline(event.actor.name or event.actor.id, 80)}", paragraphs(lines)
-    )
+    head = f"Kill switch engaged: {name} by {inline(event.actor.name or event.actor.id, 80)}"
+    return message(head, [*paragraphs(lines), *release_button(switch)])
 
 
 def _affected(what: str, executions: Sequence[Execution]) -> list[str]:
@@ -765,7 +835,8 @@ def switch_reminded(switch: KillSwitch, now: datetime) -> Message:
     since = duration((now - switch.engaged_at).total_seconds())
     head = f"The kill switch ({inline(switch.words, 200)}) is still engaged, since {since}"
     why = inline(switch.reason, 300) if switch.reason else "no reason given"
-    return message(head, [section(f":octagonal_sign: *{head}*"), section(f"By {who(switch.engaged_by)}: {why}")])
+    said = section(f"By {who(switch.engaged_by)}: {why}")
+    return message(head, [section(f":octagonal_sign: *{head}*"), said, *release_button(switch)])
 
 
 def moved_elsewhere(execution_id: int, asked_in: str, link: str | None) -> Message:

@@ -4,7 +4,10 @@
 engine's and the policy's.
 """
 
+import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import assert_never
 
 from sqlalchemy import Connection
@@ -20,6 +23,7 @@ from bot.request import (
     SwitchStatus,
     Unclear,
     Verb,
+    moment,
     parse_audit,
     parse_killswitch,
     parse_runbook,
@@ -28,21 +32,54 @@ from runbooks.catalog import Entry, usage
 from runbooks.engine import Engine
 from runbooks.parameters import is_positional
 from safety.clock import words
+from safety.decision import Decision
 from safety.roles import Permission
 from storage import audit, controls, executions
-from storage.errors import Invalid, NotFound
-from storage.records import Actor, Execution, Origin, Priority, Received, RunRequest, Scope, State
+from storage.errors import Invalid, NotFound, NotPermitted
+from storage.records import (
+    HANDRAIL,
+    Actor,
+    Execution,
+    Origin,
+    Priority,
+    Received,
+    RunRequest,
+    Scope,
+    State,
+)
 
-HELP = """*Handrail* shows what it would run, asks where it is dangerous, runs it, and can be stopped.
-`/runbook restart nginx on web-01` runs a runbook; add `--dry-run` to see the plan only
-`/runbook list` all runbooks · `/runbook show NAME` one of them, with its parameters
-`/runbook status [ID]` what runs and ran · `/runbook logs ID` output · `/runbook why ID` what was judged
-`/runbook cancel ID` · `/runbook retry ID` · `/runbook resume ID` · `/runbook rollback ID`
-`/runbook history [RUNBOOK]` the newest executions · `/runbook can` what you may do
-`/killswitch global on` stops everything, `service|runbook|host|tag NAME on` a part of it; `--now` ends what runs
-`/killswitch status` what is engaged · `/runbook breaker` what failed too often; `breaker reset NAME` closes it
-`/audit [words]` who did what · `/runbook dead-letters` what Slack would not take"""
+HELP: tuple[tuple[Permission | None, str], ...] = (
+    (None, "*Handrail* shows what it would run, asks where it is dangerous, runs it, and can be stopped."),
+    (Permission.EXECUTE, "`/runbook restart nginx on web-01` runs a runbook; add `--dry-run` to see the plan only"),
+    (Permission.READ, "`/runbook list` the runbooks · `/runbook show NAME` one of them, with its parameters"),
+    (Permission.EXECUTIONS_READ, "`/runbook status [ID]` what runs and ran · `/runbook logs ID` output"),
+    (
+        Permission.EXECUTIONS_READ,
+        "`/runbook history [RUNBOOK]` the newest executions · `/runbook why ID` what was judged",
+    ),
+    (Permission.CANCEL, "`/runbook cancel ID` stops one"),
+    (Permission.EXECUTE, "`/runbook retry ID` · `/runbook resume ID` · `/runbook rollback ID`"),
+    (Permission.APPROVE, "`/runbook approve ID` · `/runbook deny ID [reason]` what waits for somebody else"),
+    (None, "`/runbook can` what you may do · `/runbook can restart nginx on web-01` whether it would run"),
+    (Permission.AUDIT, "`/runbook can @someone [restart nginx on web-01]` the same of somebody else"),
+    (
+        Permission.ENGAGE,
+        "`/killswitch global on` stops everything, `service|runbook|host|tag NAME on` a part of it; "
+        "`--now` ends what runs",
+    ),
+    (Permission.RELEASE, "`/killswitch … off REASON` lets it run again"),
+    (Permission.EXECUTIONS_READ, "`/killswitch status` what is engaged · `/runbook breaker` what failed too often"),
+    (Permission.RELEASE, "`/runbook breaker reset NAME [on HOST]` closes a circuit breaker"),
+    (Permission.EXECUTIONS_READ, "`/runbook dead-letters` what Slack would not take"),
+    (
+        Permission.AUDIT,
+        "`/audit [words] [who=@someone] [runbook=NAME] [host=NAME] [kind=KIND] [since=2h]` who did what",
+    ),
+)
+"""What help says, and what it takes to do it."""
 
+_CHANNEL = re.compile(r"[CDG][A-Z0-9]{1,30}")
+_PERSON = re.compile(r"[UW][A-Z0-9]{1,30}|cli:[A-Za-z0-9._-]{1,60}")
 Handled = Callable[[Connection], object]
 
 
@@ -112,14 +149,16 @@ class Commands:
     async def _query(self, query: Query, received: Received, origin: Origin) -> Message | None:
         actor = received.actor
         asks: Mapping[Verb, Callable[[], Awaitable[Message | None]]] = {
-            Verb.HELP: self._help,
+            Verb.HELP: lambda: self._help(actor),
             Verb.LIST: lambda: self._list(actor),
             Verb.SHOW: lambda: self._show(actor, query.words),
             Verb.STATUS: lambda: self._status(actor, query.words),
             Verb.HISTORY: lambda: self._history(actor, query.words),
             Verb.LOGS: lambda: self._logs(actor, query.words),
             Verb.WHY: lambda: self._why(actor, query.words),
-            Verb.CAN: lambda: self._can(actor, query.person or actor.id),
+            Verb.CAN: lambda: self._can(actor, query, received, origin),
+            Verb.APPROVE: lambda: self._approve(actor, query, origin),
+            Verb.DENY: lambda: self._deny(actor, query, origin),
             Verb.CANCEL: lambda: self._cancel(actor, query, origin),
             Verb.RETRY: lambda: self._retry(actor, query, received, origin),
             Verb.ROLLBACK: lambda: self._rollback(actor, query, origin),
@@ -131,19 +170,38 @@ class Commands:
             raise NotFound(f"`/runbook {query.verb}` is not in this version. `/runbook help` lists what is.")
         return await asks[query.verb]()
 
-    async def _help(self) -> Message:
-        return blocks.markdown(HELP)
+    async def _help(self, actor: Actor) -> Message:
+        """What this person may do, and nothing else."""
+        policy = self.engine.policy
+        said = [line for needed, line in HELP if needed is None or policy.may(actor.id, needed)]
+        if not any(policy.may(actor.id, permission) for permission in Permission):
+            said.append("You have no role here yet: ask an admin for one in handrail.yml.")
+        return blocks.markdown("\n".join(said))
 
     async def _list(self, actor: Actor) -> Message:
         await self.engine.require(actor, Permission.READ, "see that", Origin.COMMAND)
-        entries = sorted(self.engine.catalog.entries.values(), key=lambda e: (e.runbook.category, e.name))
+        shown = self.engine.catalog.only(lambda name: self.engine.policy.sees(actor.id, Permission.READ, name))
+        entries = sorted(shown.entries.values(), key=lambda e: (e.runbook.category, e.name))
         return blocks.catalog_list([(e.name, e.runbook.summary(), str(e.runbook.category), e.danger) for e in entries])
 
     async def _show(self, actor: Actor, named: Sequence[str]) -> Message:
         await self.engine.require(actor, Permission.READ, "see that", Origin.COMMAND)
         if not named:
             raise Invalid("Which runbook? Try `/runbook show restart-service`; `/runbook list` shows all.")
-        return blocks.markdown(_about(self.engine.catalog.get(named[0])))
+        return blocks.markdown(_about(self._seen(actor, named[0], Permission.READ)))
+
+    def _seen(self, actor: Actor, name: str, permission: Permission) -> Entry:
+        """A runbook by name, if lists show it to this person. Raises NotFound, NotPermitted."""
+        entry = self.engine.runbook(name, actor)
+        if not self.engine.policy.sees(actor.id, permission, entry.name):
+            raise NotPermitted(f"{entry.name} is not among your runbooks. `/runbook list` shows those that are.")
+        return entry
+
+    def _among(self, actor: Actor) -> list[str] | None:
+        """The runbooks whose executions lists show to this person; None for all, also those that are gone by now."""
+        policy, known = self.engine.policy, self.engine.catalog.entries
+        mine = [name for name in known if policy.sees(actor.id, Permission.EXECUTIONS_READ, name)]
+        return None if len(mine) == len(known) else mine
 
     async def _status(self, actor: Actor, named: Sequence[str]) -> Message:
         await self.engine.require(actor, Permission.EXECUTIONS_READ, "see that", Origin.COMMAND)
@@ -153,9 +211,11 @@ class Commands:
             hosts = await database.read(executions.hosts_of, execution.id)
             return cards.card(execution, now, cards.Situation(hosts=tuple(hosts)))
         unfinished = (State.RUNNING, State.AWAITING_APPROVAL, State.PENDING, State.INTERRUPTED)
+        among = self._among(actor)
         shown = await database.read(executions.in_states, unfinished)
+        shown = [execution for execution in shown if among is None or execution.runbook in among]
         if not shown:
-            newest = await database.read(executions.newest, 5)
+            newest = await database.read(executions.newest, 5, among=among)
             if not newest:
                 return blocks.spoken("Nothing runs and nothing ran yet. Try `/runbook list`.")
             shown = newest
@@ -163,8 +223,9 @@ class Commands:
 
     async def _history(self, actor: Actor, named: Sequence[str]) -> Message:
         await self.engine.require(actor, Permission.EXECUTIONS_READ, "see that", Origin.COMMAND)
-        runbook = self.engine.catalog.get(named[0]).name if named else None
-        shown = await self.engine.tools.database.read(executions.newest, 20, runbook=runbook)
+        runbook = self._seen(actor, named[0], Permission.EXECUTIONS_READ).name if named else None
+        among = self._among(actor)
+        shown = await self.engine.tools.database.read(executions.newest, 20, runbook=runbook, among=among)
         if not shown:
             return blocks.spoken(f"{runbook or 'Nothing'} has not run yet.")
         return blocks.execution_lines(shown, self.engine.tools.clock.now())
@@ -185,21 +246,84 @@ class Commands:
         entries = await database.read(audit.search, execution_id=execution.id, limit=50)
         said = [_headline(execution)]
         for entry in reversed(entries):
-            verdicts = entry.data.get("verdicts")
-            if not verdicts:
-                continue
-            said.append(f"*{entry.at:%H:%M:%S} UTC: {entry.kind.removeprefix('decision.')}*")
-            said += [f"• {v['gate']}: {v['outcome']} ({blocks.ours(str(v['reason']), 600)})" for v in verdicts]
+            when, reason = f"{entry.at:%H:%M:%S} UTC", entry.data.get("reason")
+            if entry.data.get("verdicts"):
+                said.append(f"*{when}: {entry.kind.removeprefix('decision.')}*")
+                said += [_verdict_line(verdict) for verdict in entry.data["verdicts"]]
+            elif entry.kind.startswith(("approval.", "emergency.", "cancel.")):
+                what = entry.kind.replace(".", " ")
+                why = f": {blocks.inline(reason, 300)}" if reason else ""
+                said.append(f"*{when}: {what}* by {blocks.who(Actor(id=entry.actor))}{why}")
         return blocks.markdown("\n".join(said))
 
-    async def _can(self, actor: Actor, wanted: str) -> Message:
-        policy = self.engine.policy
+    async def _can(self, actor: Actor, query: Query, received: Received, origin: Origin) -> Message:
+        """What somebody may do; with the words of a run, what every gate would say to it now. Nothing is run."""
+        wanted = query.person or actor.id
+        if not _PERSON.fullmatch(wanted):
+            raise Invalid(f"Who is '{wanted}'? Mention them: `/runbook can @someone`.")
         if wanted != actor.id:
-            await self.engine.require(actor, Permission.AUDIT, "see that", Origin.COMMAND)
-        roles = ", ".join(sorted(policy.people.roles_of(wanted, policy.directory))) or "no role"
-        given = sorted(p.value for p in Permission if policy.may(wanted, p)) or ["nothing"]
-        person = "You have" if wanted == actor.id else f"<@{wanted}> has"
-        return blocks.spoken(f"{person} {roles}, which allows: {', '.join(given)}.")
+            await self.engine.require(actor, Permission.AUDIT, "see what others may do", origin)
+        if wanted != actor.id or query.words:
+            await self.engine.witness_view(actor, "can", origin, about=wanted, text=received.text)
+        if not query.words:
+            # Every runbook with every host: in a large inventory that is too much for the event loop.
+            said = await asyncio.to_thread(self._rights, wanted, is_other=wanted != actor.id)
+            return blocks.markdown("\n".join(said))
+        name, *values = query.words
+        request = RunRequest(
+            actor=Actor(id=wanted),
+            origin=origin,
+            runbook=name,
+            values=tuple(values),
+            named=query.named,
+            targets=query.targets,
+            channel=received.channel,
+            text=received.text,
+        )
+        decision = await self.engine.preview(request)
+        return blocks.markdown("\n".join(_preview(request, decision)))
+
+    def _rights(self, person: str, *, is_other: bool) -> list[str]:
+        """A person's roles, permissions, and the runbooks they may run on which hosts."""
+        policy, who = self.engine.policy, blocks.who(Actor(id=person))
+        roles = ", ".join(sorted(policy.people.roles_of(person, policy.directory))) or "no role"
+        lines = ", ".join(f"`{r}`" for r in policy.people.rules_of(person, policy.directory))
+        given = ", ".join(sorted(p.value for p in Permission if policy.may(person, p))) or "nothing"
+        said = [
+            f"{f'{who} has' if is_other else 'You have'} {roles}{f' ({lines})' if lines else ''}.",
+            f"Allowed: {given}.",
+        ]
+        for permission, verb in ((Permission.EXECUTE, "Runs"), (Permission.APPROVE, "Approves")):
+            if policy.may(person, permission):
+                said += [f"{verb}:", *(self._reach(person, permission) or ["• nothing on any host"])]
+        return said
+
+    def _reach(self, person: str, permission: Permission) -> list[str]:
+        """Runbooks with the same hosts in one line."""
+        found: dict[tuple[tuple[str, ...], int | None], list[str]] = {}
+        names = [host.name for host in self.engine.tools.inventory.hosts]
+        for runbook in sorted(self.engine.catalog.entries):
+            rights = {n: self.engine.policy.decide(person, permission, runbook=runbook, hosts=(n,)) for n in names}
+            allowed = {name: right for name, right in rights.items() if right.allowed}
+            most = [right.max_hosts for right in allowed.values()]
+            if allowed:
+                bound = None if None in most else max(m for m in most if m is not None)
+                found.setdefault((tuple(allowed), bound), []).append(runbook)
+        return [
+            f"• {blocks.listed(runbooks, 10)} on {'every host' if list(hosts) == names else blocks.listed(hosts, 10)}"
+            + (f", at most {blocks.counted(most, 'host')} at once" if most is not None else "")
+            for (hosts, most), runbooks in found.items()
+        ]
+
+    async def _approve(self, actor: Actor, query: Query, origin: Origin) -> Message:
+        answer = await self.engine.approve(_id(query.words, query.verb), actor, origin=origin)
+        mark = answer.execution.fingerprint if answer.execution is not None else None
+        return blocks.spoken(f"{answer.message} The plan was `{mark[:16]}`." if mark else answer.message)
+
+    async def _deny(self, actor: Actor, query: Query, origin: Origin) -> Message:
+        reason = query.reason or " ".join(query.words[1:]) or None
+        answer = await self.engine.deny(_id(query.words, query.verb), actor, reason=reason, origin=origin)
+        return blocks.spoken(answer.message)
 
     async def _cancel(self, actor: Actor, query: Query, origin: Origin) -> Message:
         reason = query.reason or " ".join(query.words[1:]) or None
@@ -227,8 +351,8 @@ class Commands:
 
     async def resume(self, actor: Actor, execution_id: int) -> Message:
         """Look, show what was found, and ask how to go on."""
-        execution, found, host, place = await self.engine.look_before_resuming(execution_id, actor)
-        return cards.resume_choice(execution, found, host=host, place=place)
+        execution, found, stopped = await self.engine.look_before_resuming(execution_id, actor)
+        return cards.resume_choice(execution, found, host=stopped.host, place=stopped.place, mark=stopped.mark)
 
     async def _dead_letters(self, actor: Actor, typed: Sequence[str], origin: Origin) -> Message:
         """What could not be delivered: to list, to look at, to have said again, to take away."""
@@ -313,16 +437,47 @@ class Commands:
             case Unclear():
                 return _unclear(parsed)
             case AuditSearch():
-                if parsed != AuditSearch(words=parsed.words, execution_id=parsed.execution_id, before=parsed.before):
-                    raise NotFound("This version filters the audit by `id=` and `page=` only; words find the rest.")
-                found = await self.engine.tools.database.read(
-                    audit.search, words=parsed.words, execution_id=parsed.execution_id, before=parsed.before
-                )
-                if not found:
-                    return blocks.spoken("No audit entry holds all these words. Try fewer.")
-                return blocks.audit_lines(found)
+                return await self._audit_page(parsed, received.text)
             case _:
                 assert_never(parsed)
+
+    async def _audit_page(self, parsed: AuditSearch, typed: str) -> Message:
+        """The newest that match, and how to see those before them. The request's own entry says who looked."""
+        found = await self.engine.tools.database.read(
+            audit.search,
+            before=parsed.before,
+            limit=AUDIT_PAGE + 1,
+            **_wanted(parsed, self.engine.tools.clock.now()),
+        )
+        if not found:
+            return blocks.spoken("No audit entry is like that. Leave a word or a filter out.")
+        page = found[:AUDIT_PAGE]
+        rest = " ".join(word for word in typed.split() if not word.lower().startswith("page="))
+        older = " ".join(filter(None, ("/audit", rest, f"page={page[-1].seq}")))
+        return blocks.audit_lines(page, older=older if len(found) > AUDIT_PAGE else None)
+
+
+AUDIT_PAGE = 20
+"""Entries shown at once."""
+
+
+def _wanted(parsed: AuditSearch, now: datetime) -> audit.Wanted:
+    """The filters as the audit takes them; raises Invalid for a person or a channel that is only a name."""
+    if parsed.actor is not None and not (_PERSON.fullmatch(parsed.actor) or parsed.actor == HANDRAIL.id):
+        raise Invalid(f"Who is '{parsed.actor}'? Mention them: `/audit who=@someone`.")
+    if parsed.incident is not None and not _CHANNEL.fullmatch(parsed.incident):
+        raise Invalid(f"Which channel is '{parsed.incident}'? Let Slack complete it: `/audit incident=#channel`.")
+    return audit.Wanted(
+        words=parsed.words,
+        execution_id=parsed.execution_id,
+        incident=parsed.incident,
+        actor=parsed.actor,
+        runbook=parsed.runbook,
+        host=parsed.host,
+        kind=parsed.kind,
+        since=moment(parsed.since, now) if parsed.since else None,
+        until=moment(parsed.until, now) if parsed.until else None,
+    )
 
 
 def _unclear(parsed: Unclear) -> Message:
@@ -338,7 +493,29 @@ def _id(named: Sequence[str], verb: Verb) -> int:
 
 
 def _headline(execution: Execution) -> str:
-    return f"*#{execution.id}* {cards.subject(execution)}: {execution.state.words}"
+    return f"*{cards.subject(execution)}*: {execution.state.words}"
+
+
+def _verdict_line(verdict: Mapping[str, object]) -> str:
+    """One gate's answer as the audit keeps it, with the lines of the settings that decided."""
+    rule = f" `{blocks.inline(verdict['rule'], 200)}`" if verdict.get("rule") else ""
+    return f"• {verdict['gate']}: {verdict['outcome']} ({blocks.ours(str(verdict['reason']), 600)}){rule}"
+
+
+def _preview(request: RunRequest, decision: Decision) -> list[str]:
+    """The whole decision: its outcome first, then gate by gate."""
+    where = f" on {blocks.inline(', '.join(request.targets), 200)}" if request.targets else ""
+    refusal, demands = decision.refusal, decision.demands
+    if refusal is not None:
+        outcome = f"would be *refused* by the {refusal.gate} gate"
+    elif demands:
+        needed = " and ".join(demand.words for demand in demands)
+        outcome = f"would *wait for the consent* of {needed}"
+    else:
+        outcome = "would *run*"
+    head = f"{blocks.who(request.actor)}: {blocks.inline(request.runbook, 100)}{where} {outcome}."
+    lines = [_verdict_line(verdict) for verdict in decision.as_data()]
+    return [head, *lines, "_Judged now, without a plan: nothing was looked at, run or kept._"]
 
 
 def _about(entry: Entry) -> str:

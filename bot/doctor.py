@@ -1,10 +1,11 @@
 """Looks whether everything Handrail needs is there, and says what to do about what isn't.
 
-In this order: the settings, the database with its audit and its outbox, Slack, the hosts. Each part is looked at
-although another one is broken. Nothing is changed anywhere, no message is posted, and no token is ever shown.
+In this order: the settings, the database with its audit, its outbox and its secrets, Slack, the hosts. Each part is
+looked at although another one is broken. Nothing is changed anywhere, no message is posted, and no token is ever shown.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -25,7 +26,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from sqlalchemy import Connection, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot import dead_letters, settings
+from bot import dead_letters, settings, vault
 from bot.manifest import SCOPES
 from bot.settings import Settings, Slack
 from bot.shell import opened, owner_lives
@@ -36,6 +37,7 @@ from runbooks.ssh import SshRemote
 from safety.clock import Clock, SystemClock
 from safety.clock import words as duration
 from safety.redaction import Redactor
+from safety.vault import NoVault, Opens, Vault
 from storage import audit, controls
 from storage import tables as t
 from storage.canonical import canonical
@@ -68,7 +70,7 @@ class Outcome(StrEnum):
 class Check:
     """One thing that was looked at: how it is, in a sentence, and the next move where it isn't well."""
 
-    part: str  # settings, database, audit, outbox, slack or hosts
+    part: str  # settings, database, audit, outbox, secrets, slack or hosts
     outcome: Outcome
     message: str
     advice: str = ""
@@ -143,6 +145,8 @@ async def _all(
     progress("… the database")
     for check in await _database(environment):
         yield check
+    for check in await _secrets(environment):
+        yield check
     slack = _loaded(environment, slack=True, hosts=False)
     if slack is not None and slack.slack is not None:
         progress("… Slack")
@@ -179,7 +183,8 @@ def _settings(environment: Mapping[str, str] | None) -> list[Check]:
     if not file.emergency:
         advice = "Name one or two people under `emergency:`; only they may override an engaged kill switch."
         found.append(_warn("settings", "Nobody may override a kill switch in an emergency.", advice))
-    found += [_open_key(path) for path in sorted(_keys(loaded.inventory)) if path.stat().st_mode & 0o077]
+    keys = _keys(loaded.inventory) | ({loaded.key_file} if loaded.key_file is not None else set())
+    found += [_open_key(path) for path in sorted(keys) if path.stat().st_mode & 0o077]
     return found
 
 
@@ -304,6 +309,36 @@ def _newest_entries(connection: Connection) -> tuple[str | None, int]:
     if expected == number and number > 0:
         return "the newest entries are missing", number
     return None, number
+
+
+# --- secrets ----------------------------------------------------------------------------------------------------------
+
+
+async def _secrets(environment: Mapping[str, str] | None) -> list[Check]:
+    """Whether every secret that is stored or named opens; nothing where there is none."""
+    try:
+        found = await vault.check(environment)
+    except OperatorError:
+        return _cannot_be_there(environment)  # the database is not there, or wrong: said by its own check
+    except SQLAlchemyError:
+        return []  # its schema is an older one, which was said
+    wrong = [_fail("secrets", one.wrong, "") for one in found if one.wrong is not None]
+    if wrong or not found:
+        return wrong
+    older = [one for one in found if one.older]
+    if older:
+        said = f"Sealed with a key that is to go: {len(older)} of {len(found)} secrets."
+        return [_warn("secrets", said, "Run `handrail secrets rotate`.")]
+    return [_ok("secrets", f"Every secret that is stored or named in handrail.yml opens ({len(found)}).")]
+
+
+def _cannot_be_there(environment: Mapping[str, str] | None) -> list[Check]:
+    loaded = _loaded(environment, slack=False, hosts=False)
+    names = sorted(loaded.secret_names()) if loaded is not None else []
+    advice = "Store each with `handrail secrets set NAME`, once there is a database."
+    return [_fail("secrets", f"handrail.yml names secrets that cannot be read: {', '.join(names)}.", advice)] * bool(
+        names
+    )
 
 
 # --- Slack ------------------------------------------------------------------------------------------------------------
@@ -525,24 +560,36 @@ def _check_of(report: HostReport) -> Check:
 
 async def _reports(loaded: Settings, hosts: Iterable[Host], remote: Remote | None) -> list[HostReport]:
     """Every host's report, in the order given; a host that takes too long is one that failed."""
-    mine = remote or SshRemote(
-        known_hosts=loaded.known_hosts,
-        redactor=Redactor(loaded.secrets()),
-        random=random.random,
-        sleep=asyncio.sleep,
+    hosts = tuple(hosts)
+    async with contextlib.AsyncExitStack() as stack:
+        mine = remote or await _ssh(loaded, hosts, stack)
+        return await _asked(mine, hosts)
+
+
+async def _ssh(loaded: Settings, hosts: Sequence[Host], stack: contextlib.AsyncExitStack) -> SshRemote:
+    """A way to the hosts, and to the secrets in the database where any host needs one; closed with the stack."""
+    redactor = Redactor(loaded.secrets())
+    opens: Opens = NoVault()
+    if any(host.secrets for host in hosts):
+        with contextlib.suppress(OperatorError):  # said by the database's own check; these hosts then have no login
+            database = await stack.enter_async_context(opened(loaded.database_url.get_secret_value()))
+            opens = Vault(database, loaded.keyring, redactor.hold)
+    remote = SshRemote(
+        known_hosts=loaded.known_hosts, redactor=redactor, random=random.random, vault=opens, sleep=asyncio.sleep
     )
+    stack.push_async_callback(remote.close)
+    return remote
+
+
+async def _asked(remote: Remote, hosts: Sequence[Host]) -> list[HostReport]:
     room = asyncio.Semaphore(HOSTS_AT_ONCE)
 
     async def ask(host: Host) -> HostReport:
         async with room:
             try:
-                return await asyncio.wait_for(mine.check(host), HOST_PATIENCE)
+                return await asyncio.wait_for(remote.check(host), HOST_PATIENCE)
             except TimeoutError:
                 said = f"'{host.name}' did not answer within {duration(HOST_PATIENCE)}. Is it up, and reachable?"
                 return HostReport(host=host.name, ok=False, message=said)
 
-    try:
-        return list(await asyncio.gather(*(ask(host) for host in hosts)))
-    finally:
-        if remote is None:
-            await mine.close()
+    return list(await asyncio.gather(*(ask(host) for host in hosts)))

@@ -72,7 +72,7 @@ class Inbox:
             },
             received_at=self._clock.now(),
         )
-        storing = asyncio.ensure_future(self._database.write(keep, received, origin))
+        storing = asyncio.ensure_future(self._database.write_first(keep, received, origin))
         try:
             patience = URGENT if payload.get("command") == "/killswitch" else PATIENCE
             fresh = await asyncio.wait_for(asyncio.shield(storing), patience)
@@ -93,7 +93,7 @@ class Inbox:
             except StorageUnavailable:
                 await self._clock.sleep(pause)
                 pause = min(pause * 2, 5.0)
-                storing = asyncio.ensure_future(self._database.write(keep, received, origin))
+                storing = asyncio.ensure_future(self._database.write_first(keep, received, origin))
         self._wake.set()
 
     def _later(self, work: Awaitable[None]) -> None:

@@ -17,8 +17,19 @@ TALKATIVE = ("asyncssh", "slack_bolt", "slack_sdk", "aiohttp.access", "aiosqlite
 """Libraries that are heard from WARNING on only."""
 
 
+_redactor = Redactor()
+"""One for the process, as logging is: what is once known to be secret stays out of its logs."""
+
+
+def hold(secret: str) -> None:
+    """Mask this value, too, in every log from now on."""
+    _redactor.hold(secret)
+
+
 def configure(*, secrets: Iterable[str], verbose: bool = False, quiet: bool = False) -> None:
     """Once, at start. `secrets` are exact values to mask; `quiet` keeps warnings and worse only."""
+    for secret in secrets:
+        _redactor.hold(secret)
     level = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -40,7 +51,7 @@ def configure(*, secrets: Iterable[str], verbose: bool = False, quiet: bool = Fa
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                _Mask(Redactor(secrets)),
+                _Mask(_redactor),
                 _renderer(is_terminal=sys.stderr.isatty()),
             ],
         )

@@ -26,12 +26,13 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import Literal, get_args
 
 from safety.redaction import MASK
+from storage.errors import Invalid
 from storage.records import Priority
 
 TEXT_LIMIT = 4_000  # characters of one slash command
@@ -162,6 +163,34 @@ def parse_audit(text: str) -> AuditSearch | Unclear:
         return _audit(_words(text, command="/audit"))
     except _Puzzle as puzzle:
         return puzzle.answer
+
+
+def moment(text: str, now: datetime) -> datetime:
+    """A time as typed: 2026-11-20, 2026-11-20T10:00 (UTC unless it says otherwise), or 24h for so long before now.
+
+    Raises Invalid.
+    """
+    typed = text.strip()
+    ago = re.fullmatch(r"(?:[0-9]{1,6}[wdhms])+", typed.lower())
+    try:
+        if ago is not None:
+            parts = re.findall(r"([0-9]+)([wdhms])", ago[0])
+            return now - sum((int(number) * _UNITS[unit] for number, unit in parts), timedelta())
+        found = datetime.fromisoformat(typed)
+    except (ValueError, OverflowError):
+        raise Invalid(
+            f"'{text}' is no time. Write a day (2026-11-20), a time in UTC (2026-11-20T10:00), or how long ago (24h)."
+        ) from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+_UNITS = {
+    "w": timedelta(weeks=1),
+    "d": timedelta(days=1),
+    "h": timedelta(hours=1),
+    "m": timedelta(minutes=1),
+    "s": timedelta(seconds=1),
+}
 
 
 def parse_incident(text: str) -> IncidentCommand | Unclear:

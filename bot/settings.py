@@ -4,30 +4,44 @@
 understand (`Policy`, `Inventory`, `Catalog`).
 """
 
+import hashlib
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import durationpy
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runbooks import catalog as catalogs
 from runbooks.catalog import Catalog, Override
 from runbooks.inventory import Inventory
 from runbooks.remote import Host
+from safety.approval import Demand, Demands, parse_demand
+from safety.command_guard import ExtraRule, GuardException, GuardPolicy, Severity
 from safety.review import Policy
-from safety.roles import PERMISSIONS, Directory, NoGroups, People, Permission, Role
+from safety.roles import PERMISSIONS, Can, Directory, NoGroups, People, Permission, Place, Role
+from safety.sealing import Keyring, checked_name, parse_keyring
 from safety.token_bucket import Limits, Rate, parse_rate
 from storage.database import parse_url
-from storage.errors import ConfigurationError
-from storage.records import Consent, Danger, Platform
+from storage.errors import ConfigurationError, Invalid
+from storage.records import Danger, Platform
 
 DEFAULT_DATABASE = "sqlite+aiosqlite:///handrail.db"
 SLACK = "https://slack.com/api/"
@@ -46,6 +60,7 @@ class Environment(BaseSettings):
     HANDRAIL_DATABASE_URL: SecretStr = SecretStr(DEFAULT_DATABASE)
     HANDRAIL_LISTEN: str = "127.0.0.1:3000"
     HANDRAIL_SECRET_KEY: SecretStr | None = None
+    HANDRAIL_SECRET_KEY_FILE: Path | None = None
 
 
 KNOWN = frozenset(Environment.model_fields)
@@ -65,6 +80,15 @@ def _duration(value: Any) -> Any:
             raise ValueError(f"{value!r} is negative")
         return length
     raise ValueError(f"{value!r} is not a duration: write 90s, 10m, 2h or 30d")
+
+
+def duration(text: str) -> timedelta | None:
+    """A duration as it is written in `handrail.yml`; None for what is none."""
+    try:
+        length: timedelta = _duration(text)
+    except ValueError:
+        return None
+    return length
 
 
 def _rates(value: Any) -> Any:
@@ -113,6 +137,11 @@ Length = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_positi
 RateTexts = Annotated[Any, BeforeValidator(_rates)]
 PersonId = Annotated[str, Field(pattern=r"^([UWS][A-Z0-9]{1,20}|cli:[A-Za-z0-9._-]{1,60})$")]
 ChannelId = Annotated[str, Field(pattern=r"^[CGD][A-Z0-9]{1,20}$")]
+Demanded = Annotated[Any, BeforeValidator(parse_demand)]
+"""none, confirm, approve, 2, or 2 of S0DBA."""
+Pattern = Annotated[str, Field(pattern=r"^([A-Za-z]{3}:)?[A-Za-z0-9*?][A-Za-z0-9._@*?-]{0,252}$")]
+"""A name, or one with `*` and `?` for any characters; with `tag:` or `env:` before it where hosts are named."""
+GuardName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,59}$")]
 HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$")]
 
 
@@ -134,32 +163,104 @@ class DigestPart(_Part):
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
 
 
-class ApprovalsPart(_Part):
-    """What HIGH and DANGEROUS runbooks ask for, for how long, and who is told."""
+def _alternatives(value: Any) -> Any:
+    """One `can`, or a list of them."""
+    if isinstance(value, Mapping):
+        return (value,)
+    if isinstance(value, list) and not value:
+        raise ValueError("it is an empty list: leave it out, or say what it limits")
+    return value
 
-    high: Annotated[Consent, BeforeValidator(_lower)] = Consent.CONFIRM
-    dangerous: Annotated[Consent, BeforeValidator(_lower)] = Consent.APPROVE
+
+class CanPart(_Part):
+    """Where a role holds. What is left out is no limit; an empty value is a mistake, not a limit that is gone."""
+
+    runbooks: tuple[Pattern, ...] | None = None
+    hosts: tuple[Pattern, ...] | None = None
+    max_hosts: int | None = Field(default=None, ge=1, le=1000)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _says_something(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            empty = [str(name) for name, given in value.items() if given is None]
+            if empty:
+                raise ValueError(f"{', '.join(empty)} is empty: say what it limits, or leave the line out")
+            if not value:
+                raise ValueError("it limits nothing: name runbooks, hosts or max_hosts, or leave it out")
+        return value
+
+
+Alternatives = Annotated[tuple[CanPart, ...], BeforeValidator(_alternatives)]
+
+
+class RolePart(_Part):
+    """An entry under `roles:`: a role, and where it holds for this person or group."""
+
+    role: Annotated[Role, BeforeValidator(_upper)]
+    can: Alternatives = ()
+
+
+def _role(value: Any) -> Any:
+    return {"role": value} if isinstance(value, str) else value
+
+
+class ApprovalsPart(_Part):
+    """Who must consent, by danger, by runbook, and by tag of a host; for how long, and who is told."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    high: Demanded = parse_demand("confirm")
+    dangerous: Demanded = parse_demand("approve")
+    runbooks: dict[str, Demanded] = Field(default_factory=dict)
+    tags: dict[str, Demanded] = Field(default_factory=dict)
     expire: Length = timedelta(minutes=15)
     notify: PersonId | None = None
 
 
-class SshPart(_Part):
+def _secret_name(value: str) -> str:
+    try:
+        return checked_name(value)
+    except Invalid as error:
+        raise ValueError(error.message) from None
+
+
+class SecretPart(_Part):
+    """A stored secret, by its name; its value never stands in the file."""
+
+    secret: Annotated[str, AfterValidator(_secret_name)]
+
+
+class LoginPart(_Part):
+    """What we log in with: a key (from a file, or stored) with its passphrase, or a password."""
+
+    key_file: Path | None = None
+    key: SecretPart | None = None
+    passphrase: SecretPart | None = None
+    password: SecretPart | None = None
+
+    @property
+    def names_one(self) -> bool:
+        """Whether it says how to log in at all."""
+        return self.key_file is not None or self.key is not None or self.password is not None
+
+
+class SshPart(LoginPart):
     """How hosts are reached."""
 
     known_hosts: Path = Path("known_hosts")
     user: str = Field(default="ops", pattern=r"^[a-z_][a-z0-9_.-]{0,31}$")
-    key_file: Path | None = None
 
 
-class HostPart(_Part):
-    """One host."""
+class HostPart(LoginPart):
+    """One host. A login of its own stands in place of that of `ssh`, in whole."""
 
     address: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.:_-]{0,252}$")
     port: int = Field(default=22, ge=1, le=65535)
     user: str | None = Field(default=None, pattern=r"^[a-z_][a-z0-9_.-]{0,31}$")
-    key_file: Path | None = None
     platform: Annotated[Platform, BeforeValidator(_upper)] = Platform.LINUX
     tags: tuple[str, ...] = ()
+    environment: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
     services: tuple[str, ...] = ()
 
 
@@ -193,12 +294,48 @@ class RetentionPart(_Part):
     outbox: Length = timedelta(days=30)
 
 
+class GuardRulePart(_Part):
+    """One more rule of the command guard; see `docs/guard.md`."""
+
+    name: GuardName
+    program: str = Field(min_length=1, max_length=60)
+    verdict: Annotated[Severity, BeforeValidator(_lower)]
+    reason: str = Field(min_length=1, max_length=300)
+    options: tuple[str, ...] = ()
+    operands: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+class GuardExceptionPart(_Part):
+    """A command the team has looked at and allows."""
+
+    name: GuardName
+    command: str = Field(min_length=1, max_length=4000)
+    pattern: bool = False
+    tags: tuple[str, ...] = ()
+
+
+class GuardPart(_Part):
+    """What the team adds to the command guard."""
+
+    rules: tuple[GuardRulePart, ...] = ()
+    exceptions: tuple[GuardExceptionPart, ...] = ()
+
+    def policy(self) -> GuardPolicy:
+        """As the guard takes it."""
+        return GuardPolicy(
+            rules=tuple(ExtraRule(**{**dict(one), "tags": frozenset(one.tags)}) for one in self.rules),
+            exceptions=tuple(GuardException(**{**dict(one), "tags": frozenset(one.tags)}) for one in self.exceptions),
+        )
+
+
 class File(_Part):
     """`handrail.yml`."""
 
     channels: ChannelsPart = ChannelsPart()
     digest: DigestPart | None = None
-    roles: dict[PersonId, Annotated[Role, BeforeValidator(_upper)]] = Field(default_factory=dict)
+    roles: dict[PersonId, Annotated[RolePart, BeforeValidator(_role)]] = Field(default_factory=dict)
+    can: dict[Annotated[Role, BeforeValidator(_upper)], Alternatives] = Field(default_factory=dict)
     permissions: dict[Annotated[Role, BeforeValidator(_upper)], tuple[Permission, ...]] = Field(default_factory=dict)
     emergency: tuple[PersonId, ...] = ()
     approvals: ApprovalsPart = ApprovalsPart()
@@ -209,6 +346,7 @@ class File(_Part):
     library: tuple[Path, ...] = ()
     calls: tuple[HostName, ...] = ()
     retention: RetentionPart = RetentionPart()
+    guard: GuardPart = GuardPart()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,25 +372,17 @@ class Settings:
     inventory: Inventory
     catalog: Catalog
     known_hosts: bytes
-    secret_key: SecretStr | None = None
+    keyring: Keyring = field(default_factory=Keyring)
+    key_file: Path | None = None  # where the keyring came from, if from a file
+    file_hash: str | None = None  # SHA-256 of handrail.yml; None where there is none
 
     def policy(self, directory: Directory | None = None) -> Policy:
         """What `safety` judges by."""
-        consents = {
-            Danger.READ: Consent.NONE,
-            Danger.LOW: Consent.NONE,
-            Danger.HIGH: self.file.approvals.high,
-            Danger.DANGEROUS: self.file.approvals.dangerous,
-        }
-        overrides = {role: frozenset(given) for role, given in self.file.permissions.items()}
         return Policy(
-            people=People(
-                roles=self.file.roles,
-                permissions={**PERMISSIONS, **overrides},
-                emergency=frozenset(self.file.emergency),
-            ),
+            people=self._people(),
             directory=directory or NoGroups(),
-            consents=consents,
+            demands=self._demands(),
+            places=self.inventory.places(),
             expire=self.file.approvals.expire,
             notify=self.file.approvals.notify,
             limits=Limits(
@@ -264,6 +394,43 @@ class Settings:
             ),
         )
 
+    def _people(self) -> People:
+        overrides = {role: frozenset(given) for role, given in self.file.permissions.items()}
+        return People(
+            roles={name: part.role for name, part in self.file.roles.items()},
+            permissions={**PERMISSIONS, **overrides},
+            emergency=frozenset(self.file.emergency),
+            can={n: self._cans(f"roles:{n} can", part.can) for n, part in self.file.roles.items() if part.can},
+            role_can={role: self._cans(f"can:{role.value}", parts) for role, parts in self.file.can.items()},
+        )
+
+    def _cans(self, rule: str, parts: Sequence[CanPart]) -> tuple[Can, ...]:
+        return tuple(
+            Can(
+                rule=rule if len(parts) == 1 else f"{rule}[{number}]",
+                runbooks=tuple(self._runbook(name) for name in part.runbooks) if part.runbooks is not None else None,
+                hosts=part.hosts,
+                max_hosts=part.max_hosts,
+            )
+            for number, part in enumerate(parts, 1)
+        )
+
+    def _runbook(self, name: str) -> str:
+        """An alias means its runbook."""
+        return self.catalog.aliases.get(name.lower(), name.lower())
+
+    def _demands(self) -> Demands:
+        part = self.file.approvals
+
+        def named(demand: Demand, rule: str) -> Demand:
+            return replace(demand, rule=f"approvals.{rule}")
+
+        return Demands(
+            dangers={Danger.HIGH: named(part.high, "high"), Danger.DANGEROUS: named(part.dangerous, "dangerous")},
+            runbooks={self._runbook(n): named(d, f"runbooks.{n}") for n, d in part.runbooks.items()},
+            tags={name.lower().removeprefix("tag:"): named(d, f"tags.{name}") for name, d in part.tags.items()},
+        )
+
     def secrets(self) -> list[str]:
         """The exact values that must never be posted or stored."""
         held: list[str] = []
@@ -271,18 +438,29 @@ class Settings:
         password = parse_url(url).password
         if password:
             held += [url, str(password)]
-        if self.secret_key is not None:
-            held.append(self.secret_key.get_secret_value())
+        held += self.keyring.held()
         if self.slack is not None:
             for secret in (self.slack.bot_token, self.slack.signing_secret, self.slack.app_token):
                 if secret is not None:
                     held.append(secret.get_secret_value())
         return held
 
+    def secret_names(self) -> dict[str, list[str]]:
+        """The stored secrets that the file names, each with the places where it does."""
+        found: dict[str, list[str]] = {}
+        logins: dict[str, LoginPart] = {"ssh": self.file.ssh}
+        logins |= {f"hosts.{name}": part for name, part in self.file.hosts.items()}
+        for place, login in logins.items():
+            for what in ("key", "passphrase", "password"):
+                part: SecretPart | None = getattr(login, what)
+                if part is not None:
+                    found.setdefault(part.secret, []).append(f"{place}.{what}")
+        return found
+
     @property
     def groups(self) -> frozenset[str]:
         """The Slack user groups that the settings name."""
-        named = {*self.file.roles, *self.file.emergency, self.file.approvals.notify or ""}
+        named = {*self.file.roles, *self.file.emergency, self.file.approvals.notify or "", *self._demands().groups}
         return frozenset(name for name in named if name.startswith("S"))
 
 
@@ -298,10 +476,14 @@ def load(*, slack: bool = True, environment: Mapping[str, str] | None = None, ho
     tokens = _slack(env, complaints) if slack else None
     host, port = _listen(env.HANDRAIL_LISTEN, complaints)
     _database(env, complaints)
+    keyring = _keyring(env, complaints)
     file = _file(env.HANDRAIL_CONFIG, complaints, needed=hosts)
     folder = env.HANDRAIL_CONFIG.absolute().parent
+    complaints += file.guard.policy().complaints(frozenset(tag for host in file.hosts.values() for tag in host.tags))
     inventory, known = _hosts(file, folder, complaints) if hosts else (Inventory(), b"")
     catalog = _catalog(file, folder, complaints) if hosts else Catalog(entries={})
+    if hosts and catalog.entries:
+        complaints += _unknown_names(env.HANDRAIL_CONFIG, file, inventory, catalog)
     if complaints:
         raise ConfigurationError(complaints)
     return Settings(
@@ -314,8 +496,17 @@ def load(*, slack: bool = True, environment: Mapping[str, str] | None = None, ho
         inventory=inventory,
         catalog=catalog,
         known_hosts=known,
-        secret_key=env.HANDRAIL_SECRET_KEY,
+        keyring=keyring,
+        key_file=env.HANDRAIL_SECRET_KEY_FILE,
+        file_hash=_hash_of(env.HANDRAIL_CONFIG),
     )
+
+
+def _hash_of(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def load_for_switch(environment: Mapping[str, str] | None = None) -> tuple[Settings, tuple[str, ...]]:
@@ -341,19 +532,45 @@ def load_for_switch(environment: Mapping[str, str] | None = None) -> tuple[Setti
         inventory=Inventory(),
         catalog=Catalog(entries={}),
         known_hosts=b"",
-        secret_key=env.HANDRAIL_SECRET_KEY,
+        keyring=_keyring(env, passed_over),
     )
     return settings, tuple(passed_over)
+
+
+def load_guard(environment: Mapping[str, str] | None = None) -> GuardPolicy:
+    """The team's rules and exceptions, where a `handrail.yml` is found; the keys of hosts need not be there.
+
+    Raises ConfigurationError when that file is wrong.
+    """
+    complaints: list[str] = []
+    env = _environment(dict(os.environ if environment is None else environment), complaints)
+    usual = Environment.model_fields["HANDRAIL_CONFIG"].default
+    file = _file(env.HANDRAIL_CONFIG, complaints, needed=usual != env.HANDRAIL_CONFIG)
+    policy = file.guard.policy()
+    complaints += policy.complaints(frozenset(tag for host in file.hosts.values() for tag in host.tags) or None)
+    if complaints:
+        raise ConfigurationError(complaints)
+    return policy
 
 
 def held_secrets(environment: Mapping[str, str] | None = None) -> list[str]:
     """The secret values that are set, whether or not they are right: for logs made before `load`."""
     variables = os.environ if environment is None else environment
     secret = [name for name, field in Environment.model_fields.items() if "SecretStr" in str(field.annotation)]
-    return [variables[name].strip() for name in secret if name != _URL and variables.get(name, "").strip()]
+    held = [variables[name].strip() for name in secret if name != _URL and variables.get(name, "").strip()]
+    keys = re.split(r"[,\s]+", variables.get(_KEY, ""))  # it may hold several
+    held += [key.rstrip("=") for key in keys if key]
+    try:
+        password = urlsplit(variables.get(_URL, "")).password
+    except ValueError:
+        password = None
+    if password:
+        held += [variables[_URL].strip(), password, unquote(password)]
+    return held
 
 
-_URL = "HANDRAIL_DATABASE_URL"  # its password is known once it was read
+_KEY = "HANDRAIL_SECRET_KEY"
+_URL = "HANDRAIL_DATABASE_URL"  # no secret as a whole, unless a password is in it
 
 
 def _environment(variables: Mapping[str, str], complaints: list[str]) -> Environment:
@@ -430,6 +647,25 @@ def _database(env: Environment, complaints: list[str]) -> None:
             complaints.append(f"HANDRAIL_DATABASE_URL: the folder {folder} does not exist. Make it, or name another.")
 
 
+def _keyring(env: Environment, complaints: list[str]) -> Keyring:
+    given, file = env.HANDRAIL_SECRET_KEY, env.HANDRAIL_SECRET_KEY_FILE
+    if given is not None and file is not None:
+        complaints.append("HANDRAIL_SECRET_KEY and HANDRAIL_SECRET_KEY_FILE are both set: which counts? Unset one.")
+        return Keyring()
+    if given is None and file is None:
+        return Keyring()
+    try:
+        if given is not None:
+            return parse_keyring(given.get_secret_value(), _KEY)
+        return parse_keyring((file or Path()).read_text(encoding="ascii"), f"HANDRAIL_SECRET_KEY_FILE ({file})")
+    except ConfigurationError as error:
+        complaints.extend(error.complaints)
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        complaints.append(f"HANDRAIL_SECRET_KEY_FILE: {file} cannot be read: {why}.")
+    return Keyring()
+
+
 def _file(path: Path, complaints: list[str], *, needed: bool) -> File:
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - it is a SafeLoader
@@ -484,6 +720,8 @@ def _complaint(path: Path, item: Any) -> str:
         return f"{path}: {where} is not a setting."
     if kind == "missing":
         return f"{path}: {where} is missing."
+    if kind == "model_type" and item["loc"][-1] in {"password", "key", "passphrase"}:
+        return f"{path}: {where}: name a stored secret, like {{secret: host/web-01}}; its value never stands here."
     if kind == "string_pattern_mismatch":
         return f"{path}: {where}: {item['input']!r} is not allowed here ({_meaning(item)})."
     return f"{path}: {where}: {message[:1].lower()}{message[1:]}."
@@ -495,6 +733,8 @@ def _meaning(item: Any) -> str:
         return "a Slack user id like U024BE7LH, a user-group id like S0614TZR7, or cli:LOGIN"
     if "CGD" in pattern:
         return "a Slack channel id like C024BE91L; it is at the bottom of the channel's details"
+    if "*?" in pattern:
+        return "a name, with * for any characters; for hosts also tag:NAME and env:NAME"
     if "_][a-z0-9" in pattern:
         return "a login name"
     return "letters, digits, dots, dashes and underscores"
@@ -502,14 +742,18 @@ def _meaning(item: Any) -> str:
 
 def _hosts(file: File, folder: Path, complaints: list[str]) -> tuple[Inventory, bytes]:
     known = _known_hosts(file, folder, complaints)
-    default_key = file.ssh.key_file
     hosts: list[Host] = []
     for name, part in file.hosts.items():
-        key = part.key_file or default_key
+        login: LoginPart = part if part.names_one else file.ssh
+        key = login.key_file
         if key is not None and not (folder / key).is_file():
             complaints.append(f"hosts.{name}: the key file {folder / key} does not exist.")
-        if key is None:
-            complaints.append(f"hosts.{name}: no key. Set ssh.key_file, or key_file for this host.")
+        if key is not None and login.key is not None:
+            complaints.append(f"hosts.{name}: key_file and key are both set: which counts? Leave one out.")
+        if not login.names_one:
+            complaints.append(
+                f"hosts.{name}: no key and no password. Set key_file, key or password, for this host or under ssh."
+            )
         hosts.append(
             Host(
                 name=name,
@@ -518,8 +762,12 @@ def _hosts(file: File, folder: Path, complaints: list[str]) -> tuple[Inventory, 
                 user=part.user or file.ssh.user,
                 platform=part.platform,
                 tags=frozenset(part.tags),
+                environment=part.environment,
                 services=frozenset(part.services),
                 key_file=folder / key if key is not None else None,
+                key=_named(login.key),
+                passphrase=_named(login.passphrase),
+                password=_named(login.password),
             )
         )
     lower = [host.name.lower() for host in hosts]
@@ -527,6 +775,10 @@ def _hosts(file: File, folder: Path, complaints: list[str]) -> tuple[Inventory, 
         f"hosts: '{name}' is there twice, in another case." for name in {n for n in lower if lower.count(n) > 1}
     ]
     return Inventory(hosts=tuple(hosts)), known
+
+
+def _named(part: SecretPart | None) -> str | None:
+    return part.secret if part is not None else None
 
 
 def _known_hosts(file: File, folder: Path, complaints: list[str]) -> bytes:
@@ -552,3 +804,58 @@ def _catalog(file: File, folder: Path, complaints: list[str]) -> Catalog:
     except ConfigurationError as error:
         complaints.extend(error.complaints)
         return Catalog(entries={})
+
+
+def _unknown_names(path: Path, file: File, inventory: Inventory, catalog: Catalog) -> Iterable[str]:
+    """Names in rights and approvals that mean nothing here. A pattern may wait for what it will match."""
+    places = list(inventory.places().values())
+    for rule, parts in _all_cans(file):
+        for part in parts:
+            for name in part.runbooks or ():
+                if not _is_open(name) and name.lower() not in {*catalog.entries, *catalog.aliases}:
+                    yield f"{path}: {rule}.runbooks: there is no runbook '{name}'.{_meant(name, catalog.entries)}"
+            for name in part.hosts or ():
+                complaint = _host_complaint(name, places)
+                if complaint:
+                    yield f"{path}: {rule}.hosts: {complaint}"
+    for name in file.approvals.runbooks:
+        if name.lower() not in {*catalog.entries, *catalog.aliases}:
+            yield f"{path}: approvals.runbooks: there is no runbook '{name}'.{_meant(name, catalog.entries)}"
+    for name in file.approvals.tags:
+        if _is_open(name):
+            yield f"{path}: approvals.tags: '{name}' is a pattern; name one tag, or env:NAME."
+        complaint = _host_complaint(name if ":" in name else f"tag:{name}", places)
+        if complaint:
+            yield f"{path}: approvals.tags: {complaint}"
+
+
+def _all_cans(file: File) -> Iterable[tuple[str, Sequence[CanPart]]]:
+    for name, part in file.roles.items():
+        yield f"roles.{name}.can", part.can
+    for role, parts in file.can.items():
+        yield f"can.{role.value}", parts
+
+
+def _is_open(name: str) -> bool:
+    return "*" in name or "?" in name
+
+
+def _host_complaint(pattern: str, places: Sequence[Place]) -> str:
+    kind, colon, name = pattern.partition(":")
+    if colon and kind.lower() not in {"tag", "env"}:
+        return f"'{pattern}' is no target: name a host, tag:NAME or env:NAME."
+    if _is_open(pattern) or any(place.is_named_by(pattern) for place in places):
+        return ""
+    if not colon:
+        return f"there is no host '{pattern}'.{_meant(pattern, [place.name for place in places])}"
+    tags = {tag for place in places for tag in place.tags}
+    environments = {place.environment for place in places if place.environment is not None}
+    what, known = ("tag", tags) if kind.lower() == "tag" else ("environment", environments)
+    return f"no host has the {what} '{name}'.{_meant(name, known)}"
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name.lower(), sorted(known), n=1)
+    return f" Did you mean '{near[0]}'?" if near else ""

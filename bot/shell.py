@@ -9,12 +9,14 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
+import tempfile
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any, BinaryIO, assert_never
 
 from sqlalchemy import Connection, inspect, select, text
 from sqlalchemy.exc import DatabaseError
@@ -37,11 +39,12 @@ from safety import kill_switch
 from safety.clock import Clock, SystemClock
 from safety.clock import words as duration
 from safety.redaction import Redactor
-from storage import audit, controls, executions, inbox
+from storage import audit, controls, executions, export, inbox
 from storage import tables as t
-from storage.audit import Verification
+from storage.audit import Verification, Wanted
 from storage.database import Database, OwnerLock, is_gone
 from storage.errors import ConfigurationError, Invalid, NotFound, OperatorError
+from storage.export import Checksum, FileVerification
 from storage.records import (
     Actor,
     Death,
@@ -158,11 +161,82 @@ async def _upgrade(database: Database) -> str:
     return f"The schema of {database.shown_url} went from {before or 'nothing'} to revision {after}."
 
 
+# --- the audit --------------------------------------------------------------------------------------------------------
+
+
 async def verify(against: str | None, environment: Mapping[str, str] | None = None) -> Verification:
-    """Walk the whole audit, writing nothing. Raises NotFound when there is no database."""
+    """Walk the whole audit, writing nothing. Raises NotFound when there is no database, Invalid for no head."""
     loaded, _ = settings.load_for_switch(environment)
     async with opened(loaded.database_url.get_secret_value()) as database:
         return await database.read(audit.verify, against=against)
+
+
+def verify_file(path: Path, against: str | None) -> FileVerification:
+    """Check an export by itself. Raises NotFound when it cannot be read, Invalid for no head."""
+    try:
+        with path.open("rb") as lines:
+            return export.verify(lines, against=against)
+    except OSError as error:
+        raise NotFound(f"{path} cannot be read: {error.strerror}.") from error
+
+
+async def export_audit(
+    wanted: Wanted,
+    actor: Actor,
+    *,
+    output: Path | None,
+    to: BinaryIO,
+    environment: Mapping[str, str] | None = None,
+    clock: Clock | None = None,
+) -> Checksum:
+    """Write the wanted entries into a file that only its owner reads, whole or not at all; or to `to`.
+
+    The export is witnessed before anybody has it. Raises NotFound, Invalid, StorageUnavailable.
+    """
+    loaded, _ = settings.load_for_switch(environment)
+    now = (clock or SystemClock()).now()
+    async with opened(loaded.database_url.get_secret_value()) as database:
+        with _draft(output) as draft:
+            made = await database.read(export.write, draft, wanted)
+            name = output.name if output is not None else None
+            await database.write(_witness_export, made, actor, name, now)
+            _hand_over(draft, output, to)
+    return made
+
+
+def _hand_over(draft: Any, output: Path | None, to: BinaryIO) -> None:
+    draft.flush()
+    if output is None:
+        draft.seek(0)
+        shutil.copyfileobj(draft, to)
+        return
+    os.fsync(draft.fileno())
+    Path(draft.name).replace(output)
+
+
+@contextlib.contextmanager
+def _draft(output: Path | None) -> Iterator[Any]:
+    """A file for what is not to be seen yet: only its owner reads it, and it is gone unless it is moved."""
+    if output is None:
+        with tempfile.TemporaryFile() as unnamed:
+            yield unnamed
+        return
+    if output.is_dir():
+        raise Invalid(f"{output} is a folder. Name a file in it.")
+    try:
+        folder = output.absolute().parent
+        draft = tempfile.NamedTemporaryFile(prefix=f".{output.name}.", dir=folder, delete=False)  # noqa: SIM115
+    except OSError as error:
+        raise Invalid(f"{output} cannot be written: {error.strerror}.") from error
+    try:
+        with draft:
+            yield draft
+    finally:
+        Path(draft.name).unlink(missing_ok=True)
+
+
+def _witness_export(connection: Connection, made: Checksum, actor: Actor, name: str | None, now: datetime) -> None:
+    audit.append(connection, at=now, kind="audit.exported", actor=actor, origin=Origin.CLI, file=name, **made.as_data())
 
 
 # --- kill switches ----------------------------------------------------------------------------------------------------

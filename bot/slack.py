@@ -4,12 +4,14 @@ A listener commits what came and acknowledges; the work goes on in `inbox.py`. N
 token is not checked by a call before a command is heard, so commands are taken while Slack's API is away.
 """
 
+import asyncio
 import hashlib
 import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
+import aiohttp
 import structlog
 from aiohttp import web
 from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
@@ -19,7 +21,9 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.webhook.async_client import AsyncWebhookClient
 
+from bot import modals
 from bot.actions import PREFIX
 from bot.identity import actor_of
 from bot.inbox import Inbox
@@ -55,6 +59,7 @@ def bolt_app(slack: Slack, inbox: Inbox) -> AsyncApp:
     )
     app.command(re.compile(r".*"))(_Command(inbox).hear)
     app.action(re.compile(r".*"))(_Click(inbox).hear)
+    app.view(re.compile(r".*"))(_Submission(inbox).hear)
     return app
 
 
@@ -94,12 +99,54 @@ class _Click:
             actor=actor_of(body),
             channel=str(channel.get("id") or channel.get("channel_id") or "")[:40] or None,
             text=verb,
-            payload={"value": action.get("value"), "response_url": body.get("response_url")},
+            payload={
+                "value": action.get("value"),
+                "response_url": body.get("response_url"),
+                "trigger_id": body.get("trigger_id"),
+            },
             origin=Origin.BUTTON,
+        )
+        if said:  # an acknowledgement of a click carries no words, so they go before it, while Slack waits
+            log.warning("click_not_stored", verb=verb)
+            await _tell(str(body.get("response_url") or ""), said)
+        await ack()
+
+
+class _Submission:
+    def __init__(self, inbox: Inbox) -> None:
+        self.inbox = inbox
+
+    async def hear(self, ack: AsyncAck, body: dict[str, Any]) -> None:
+        """Commit what was filled into a modal, then acknowledge it, which closes the modal."""
+        view = body.get("view") or {}
+        verb, value, channel, reason = modals.submitted(view)
+        if not verb.startswith(PREFIX):
+            await ack()
+            return
+        said = await self.inbox.receive(
+            key=str(view.get("id") or _key(body, "view", "user")),
+            kind="view",
+            actor=actor_of(body),
+            channel=channel,
+            text=reason,
+            payload={"verb": verb, "value": value},
+            origin=Origin.MODAL,
         )
         await ack()
         if said:
-            log.warning("click_not_stored", verb=verb)
+            log.warning("submission_not_stored", verb=verb)
+
+
+async def _tell(response_url: str, text: str) -> None:
+    """Say it to the one who clicked, if that can be done within a second."""
+    if not response_url:
+        return
+    webhook = AsyncWebhookClient(response_url, timeout=1, retry_handlers=[])
+    try:
+        async with asyncio.timeout(1):
+            await webhook.send(text=text, response_type="ephemeral", replace_original=False)
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        log.warning("click_not_answered", error=type(error).__name__)
 
 
 def _key(body: Mapping[str, Any], *parts: str) -> str:

@@ -25,6 +25,7 @@ from runbooks.progress import (
     ApprovalAsked,
     ApprovalDecided,
     ApprovalReminded,
+    ApprovalVoted,
     BreakerMoved,
     EmergencyUsed,
     Event,
@@ -52,7 +53,7 @@ from safety.clock import words as duration
 from storage import approvals, executions, outbox
 from storage.database import Database
 from storage.errors import StorageUnavailable
-from storage.records import ApprovalState, Execution, HostRun, OutboxKind, OutboxState, StepRun, StepState
+from storage.records import Approval, ApprovalState, Execution, HostRun, OutboxKind, OutboxState, StepRun, StepState
 
 log = structlog.get_logger(__name__)
 
@@ -156,13 +157,12 @@ class ThreadReporter:
         while len(self._commands) > COMMANDS_REMEMBERED:
             self._commands.popitem(last=False)
 
-    def _withdrawn(self, connection: Connection, execution: Execution) -> tuple[str, Message] | None:
+    def _withdrawn(self, connection: Connection, execution: Execution) -> Approval | None:
         """A request that nobody decided before the execution ended still has its buttons: they must go."""
         approval = approvals.latest(connection, execution.id)
         if approval is None or approval.state not in {ApprovalState.WAITING, ApprovalState.WITHDRAWN}:
             return None
-        withdrawn = replace(approval, state=ApprovalState.WITHDRAWN)
-        return _approval_key(execution, approval.id), cards.decided(execution, withdrawn)
+        return replace(approval, state=ApprovalState.WITHDRAWN)
 
     # --- what is said -------------------------------------------------------------------------------------------------
 
@@ -180,12 +180,16 @@ class ThreadReporter:
                 key = _approval_key(execution, approval.id)
                 yield from self._in_thread(execution, OutboxKind.APPROVAL, cards.approval_message(event), key)
                 yield from self._card(execution, now, Situation(approval=approval), kind=OutboxKind.APPROVAL)
+            case ApprovalVoted(asked=asked):
+                execution, approval = asked.execution, asked.approval
+                said = cards.approval_message(asked, event.missing)
+                yield from self._in_thread(execution, OutboxKind.APPROVAL, said, _approval_key(execution, approval.id))
+                yield from self._card(execution, now, Situation(approval=approval), kind=OutboxKind.APPROVAL)
             case ApprovalReminded(execution=execution, approval=approval):
-                said = cards.reminder(execution, approval, event.notify, event.approvers)
-                yield from self._in_thread(execution, OutboxKind.APPROVAL, said)
+                said = cards.reminder(event, now)
+                yield from self._in_thread(execution, OutboxKind.APPROVAL, said, _reminder_key(execution, approval.id))
             case ApprovalDecided(execution=execution, approval=approval):
-                key = _approval_key(execution, approval.id)
-                yield from self._in_thread(execution, OutboxKind.APPROVAL, cards.decided(execution, approval), key)
+                yield from self._approval_over(execution, approval)
                 yield from self._card(execution, now, Situation(approval=approval), kind=OutboxKind.APPROVAL)
             case ExecutionWaiting(execution=execution, locks=locks, holders=holders):
                 yield from self._card(execution, now, Situation(locks=locks, holders=holders))
@@ -246,6 +250,13 @@ class ThreadReporter:
             case _:
                 assert_never(event)
 
+    def _approval_over(self, execution: Execution, approval: Approval) -> Iterator[Said]:
+        """The request and its reminder, if there was one, become what came of it: nobody is called any more."""
+        said = cards.decided(execution, approval)
+        yield from self._in_thread(execution, OutboxKind.APPROVAL, said, _approval_key(execution, approval.id))
+        if approval.reminded_at is not None:
+            yield from self._in_thread(execution, OutboxKind.APPROVAL, said, _reminder_key(execution, approval.id))
+
     def _headline(self, execution: Execution, now: datetime) -> Iterator[Said]:
         channel = self._channel(execution)
         if channel is not None:
@@ -301,8 +312,7 @@ class ThreadReporter:
         situation = Situation(hosts=event.hosts, undoable=event.undoable, retriable=event.retriable)
         yield from self._card(execution, now, situation, kind=OutboxKind.ENDING)
         if known.withdrawn is not None:
-            key, message = known.withdrawn
-            yield from self._in_thread(execution, OutboxKind.APPROVAL, message, key)
+            yield from self._approval_over(execution, known.withdrawn)
 
     def _alert(self, message: Message, asked_in: str | None) -> Iterator[Said]:
         for channel in dict.fromkeys(filter(None, (self._alerts, asked_in))):
@@ -331,7 +341,7 @@ class _Known:
 
     hosts: tuple[HostRun, ...] = ()
     command: str | None = None
-    withdrawn: tuple[str, Message] | None = None
+    withdrawn: Approval | None = None
 
 
 def _card_key(execution: Execution) -> str:
@@ -340,6 +350,10 @@ def _card_key(execution: Execution) -> str:
 
 def _approval_key(execution: Execution, approval_id: int) -> str:
     return f"approval:{execution.id}:{approval_id}"
+
+
+def _reminder_key(execution: Execution, approval_id: int) -> str:
+    return f"reminder:{execution.id}:{approval_id}"
 
 
 def _step_key(execution: Execution, step: StepRun) -> str:

@@ -5,18 +5,18 @@ are committed together.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from runbooks.answer import Answer, refused
 from runbooks.catalog import Entry, services_named
+from runbooks.consent import request_for
 from runbooks.execution import Tools, cancelled, end_execution, replay_breakers
 from runbooks.parameters import Parameters
 from runbooks.plans import StoredPlan, fingerprint, to_json
 from runbooks.progress import (
-    ApprovalAsked,
     EmergencyUsed,
     ExecutionStarted,
     ExecutionSubmitted,
@@ -28,15 +28,14 @@ from runbooks.remote import Host
 from safety import kill_switch
 from safety.command_guard import Judgement
 from safety.decision import Decision, Outcome, Verdict
-from safety.gates import BEFORE_PLANNING, Proposal
-from safety.review import LIMITING, Policy, begin_look, refused_too_often, review, take_budgets
+from safety.gates import BEFORE_PLANNING, GATES, Proposal, judge
+from safety.review import LIMITING, Policy, begin_look, gather, refused_too_often, review, take_budgets
 from storage import approvals, audit, controls, executions
 from storage.canonical import sha256
 from storage.errors import LeaseLost
 from storage.records import (
     HANDRAIL,
     TRANSPORT,
-    Consent,
     Danger,
     Execution,
     KillSwitch,
@@ -60,20 +59,9 @@ class Admission:
         """Who may run nothing learns nothing else either."""
         if also is not None:
             also(connection)
-        proposal = Proposal(
-            execution_id=None,
-            actor=request.actor.id,
-            runbook=request.runbook,
-            danger=Danger.DANGEROUS,
-            hosts=(),
-            services=(),
-            tags=(),
-            cooldown=timedelta(0),
-            max_hosts=0,
-        )
         decision = review(
             connection,
-            proposal,
+            _of_a_stranger(request),
             self.policy,
             now=now,
             actor=request.actor,
@@ -105,40 +93,14 @@ class Admission:
         if duplicate is not None:
             message = f"You asked for exactly this already: #{duplicate.id} is {duplicate.state.words}."
             return Answer(message=message, execution=duplicate, duplicate=True)
-        services = kill_switch.all_service_names(services_named(params))
-        tags = kill_switch.tag_names(tag for host in hosts for tag in host.tags)
-        proposal = Proposal(
-            execution_id=None,
-            actor=request.actor.id,
-            runbook=entry.name,
-            danger=entry.danger,
-            hosts=names,
-            services=services,
-            tags=tags,
-            cooldown=entry.cooldown,
-            max_hosts=entry.max_hosts,
-            dry_run=request.dry_run,
-            emergency_at=now if request.emergency else None,
-            emergency_reason=request.reason,
-            continues=request.retry_of,
-        )
-        decision = review(
-            connection,
-            proposal,
-            self.policy,
-            now=now,
-            actor=request.actor,
-            origin=request.origin,
-            only=BEFORE_PLANNING,
-        )
-        refusal = decision.refusal
+        proposal = _requested(request, entry, params, hosts, now)
         execution = executions.create(
             connection,
             runbook=entry.name,
             params=values,
             hosts=names,
-            services=services,
-            tags=tags,
+            services=proposal.services,
+            tags=proposal.tags,
             danger=entry.danger,
             actor=request.actor,
             origin=request.origin,
@@ -155,6 +117,16 @@ class Admission:
             retry_of=request.retry_of,
             request_id=request.request_id,
         )
+        decision = review(
+            connection,
+            replace(proposal, execution_id=execution.id),  # so that `why` finds what was decided at the door
+            self.policy,
+            now=now,
+            actor=request.actor,
+            origin=request.origin,
+            only=BEFORE_PLANNING,
+        )
+        refusal = decision.refusal
         audit.append(
             connection,
             at=now,
@@ -162,6 +134,7 @@ class Admission:
             actor=request.actor,
             origin=request.origin,
             execution_id=execution.id,
+            request=request.request_id,
             runbook=entry.name,
             params=values,
             hosts=list(names),
@@ -190,6 +163,26 @@ class Admission:
                 reason=request.reason,
             )
         return Answer(message=f"#{execution.id} {entry.name} is on its way.", execution=execution, decision=decision)
+
+    def judge_stranger(self, connection: Connection, request: RunRequest, now: datetime) -> Decision:
+        """What the permission gate says to somebody who may run nothing; nothing is written."""
+        proposal = _of_a_stranger(request)
+        return judge(proposal, gather(connection, proposal, self.policy, now), only=("permission",))
+
+    def preview(
+        self,
+        connection: Connection,
+        request: RunRequest,
+        entry: Entry,
+        params: Parameters,
+        hosts: Sequence[Host],
+        now: datetime,
+    ) -> Decision:
+        """Every gate's answer, also after a refusal, as far as no plan is needed; nothing is written."""
+        # An empty fingerprint lets the approval gate say what it would ask for: no approval is bound to it.
+        proposal = replace(_requested(request, entry, params, hosts, now), fingerprint="")
+        facts = gather(connection, proposal, self.policy, now)
+        return Decision(verdicts=tuple(v for name, _ in GATES for v in judge(proposal, facts, only=(name,)).verdicts))
 
     def _refuse(
         self, connection: Connection, execution: Execution, decision: Decision, now: datetime, epoch: int | None = None
@@ -338,13 +331,18 @@ class Admission:
         ask = decision.ask
         if ask is None or execution.fingerprint is None:
             raise AssertionError("only a planned execution that needs consent asks for it")
+        demands = decision.demands
+        rules = ", ".join(dict.fromkeys(demand.rule for demand in demands if demand.rule))
+        why = f"{ask.reason} ({rules})" if rules else ask.reason
         approval = approvals.ask(
             connection,
             execution.id,
             fingerprint=execution.fingerprint,
-            kind=ask.consent,
+            kind=demands[0].consent,
             now=now,
             expire=self.policy.expire,
+            quorum=demands[0].quorum,
+            group=demands[0].group,
         )
         waiting = executions.move(
             connection,
@@ -353,17 +351,10 @@ class Admission:
             to=State.AWAITING_APPROVAL,
             now=now,
             epoch=execution.epoch,
-            reason=ask.reason,
-            note=None,
+            reason=why,
+            note=why,
         )
-        event = ApprovalAsked(
-            execution=waiting,
-            approval=approval,
-            plan=to_json(plan),
-            why=ask.reason,
-            notify=self.policy.notify if ask.consent is Consent.APPROVE else None,
-            approvers=self.policy.approvers() if ask.consent is Consent.APPROVE else (),
-        )
+        event = request_for(connection, self.policy, waiting, approval, to_json(plan), why, demands)
         self.tools.reporter.report(connection, event, now)
 
     def _admit(
@@ -408,6 +399,38 @@ class Admission:
         if waiting.note != execution.note:
             event = ExecutionWaiting(execution=waiting, locks=locks, holders=holders)
             self.tools.reporter.report(connection, event, now)
+
+
+def _of_a_stranger(request: RunRequest) -> Proposal:
+    return Proposal(
+        execution_id=None,
+        actor=request.actor.id,
+        runbook=request.runbook,
+        danger=Danger.DANGEROUS,
+        hosts=(),
+        services=(),
+        tags=(),
+        cooldown=timedelta(0),
+        max_hosts=0,
+    )
+
+
+def _requested(request: RunRequest, entry: Entry, params: Parameters, hosts: Sequence[Host], now: datetime) -> Proposal:
+    return Proposal(
+        execution_id=None,
+        actor=request.actor.id,
+        runbook=entry.name,
+        danger=entry.danger,
+        hosts=tuple(host.name for host in hosts),
+        services=kill_switch.all_service_names(services_named(params)),
+        tags=kill_switch.tag_names(tag for host in hosts for tag in host.tags),
+        cooldown=entry.cooldown,
+        max_hosts=entry.max_hosts,
+        dry_run=request.dry_run,
+        emergency_at=now if request.emergency else None,
+        emergency_reason=request.reason,
+        continues=request.retry_of,
+    )
 
 
 def _covers(switch: KillSwitch, proposal: Proposal) -> bool:

@@ -5,7 +5,7 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from difflib import get_close_matches
@@ -72,6 +72,11 @@ class Catalog:
         near = self.near(wanted)
         hint = f"Did you mean {' or '.join(f'`{n}`' for n in near)}?" if near else "`/runbook list` shows all."
         raise NotFound(f"There is no runbook {shown(name)}. {hint}")
+
+    def only(self, shown: Callable[[str], bool]) -> "Catalog":
+        """What somebody may know of: lists and near misses name nothing else."""
+        entries = {name: entry for name, entry in self.entries.items() if shown(name)}
+        return Catalog(entries=entries, aliases={a: name for a, name in self.aliases.items() if name in entries})
 
     def near(self, name: str) -> list[str]:
         """Names and aliases that look like this one."""

@@ -1,21 +1,23 @@
 """Consent: who may give it, and what giving, denying and letting it expire does, each inside one transaction."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection
 
 from runbooks.answer import Answer, mention
 from runbooks.execution import Tools, end_execution, witness
-from runbooks.progress import ApprovalDecided, ApprovalReminded
+from runbooks.progress import ApprovalAsked, ApprovalDecided, ApprovalReminded, ApprovalVoted
 from safety import kill_switch
+from safety.approval import Demand, together
 from safety.clock import words
 from safety.review import Policy
 from safety.roles import Permission
 from storage import approvals, controls, executions
 from storage.errors import NotPermitted, OperatorError, TooLate
-from storage.records import Actor, ApprovalState, Consent, Execution, Origin, Phase, State
+from storage.records import Actor, Approval, ApprovalState, Consent, Execution, Origin, Phase, State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,18 +34,24 @@ class Consents:
         execution = executions.get(connection, execution_id)
         waiting = approvals.find_waiting(connection, execution_id)
         if waiting is None or execution.state is not State.AWAITING_APPROVAL:
-            return TooLate(
-                f"#{execution_id} waits for nobody: it is {execution.state.words}.{_decided(connection, execution_id)}"
-            )
-        wrong = self._may_not_consent(connection, execution, waiting.kind, actor)
+            return self._waits_for_nobody(connection, execution, actor, origin, now)
+        wrong = self._may_not_consent(connection, execution, waiting, actor)
         if wrong is None and mark is not None and not waiting.fingerprint.startswith(mark):
             wrong = TooLate(f"#{execution_id} has a new plan since you looked. Read it, then decide about that one.")
         if wrong is not None:
             witness(connection, "approval.refused", execution, actor, origin, now, wrong.message)
             return wrong
+        late = TooLate(f"The time to approve #{execution_id} is over. Ask for it again.")
+        if waiting.kind is Consent.APPROVE:
+            if not approvals.vote(connection, waiting.id, by=actor.id, now=now):
+                return late
+            voted = replace(waiting, votes=(*waiting.votes, actor.id))
+            missing = self._missing(execution, voted)
+            if missing:
+                return self._voted(connection, execution, voted, missing, actor, origin, now)
         given = approvals.decide(connection, execution_id, to=ApprovalState.GIVEN, by=actor.id, now=now)
         if given is None:
-            return TooLate(f"The time to approve #{execution_id} is over. Ask for it again.")
+            return late
         moved = executions.move(
             connection,
             execution_id,
@@ -55,14 +63,69 @@ class Consents:
             reason="approved",
             phase=Phase.APPLY.value,
             queued_at=now,
+            note=None,
         )
-        witness(connection, "approval.given", moved, actor, origin, now, None)
+        witness(connection, "approval.given", moved, actor, origin, now, self._rule(execution, waiting, actor))
         self.tools.reporter.report(connection, ApprovalDecided(execution=moved, approval=given, actor=actor), now)
         verb = "approved" if given.kind is Consent.APPROVE else "confirmed"
         return Answer(message=f"You {verb} #{execution_id}.", execution=moved)
 
+    def _waits_for_nobody(
+        self, connection: Connection, execution: Execution, actor: Actor, origin: Origin, now: datetime
+    ) -> OperatorError:
+        """What became of it; who could not have decided is not told."""
+        right = self.policy.decide(actor.id, Permission.APPROVE)
+        if right.allowed or actor.id == execution.actor.id:
+            what = _decided(connection, execution.id)
+            return TooLate(f"#{execution.id} waits for nobody: it is {execution.state.words}.{what}")
+        wrong = NotPermitted(f"You may not decide about #{execution.id}: {right.reason} ({right.rule})")
+        witness(connection, "approval.refused", execution, actor, origin, now, wrong.message)
+        return wrong
+
+    def _voted(
+        self,
+        connection: Connection,
+        execution: Execution,
+        voted: Approval,
+        missing: Sequence[Demand],
+        actor: Actor,
+        origin: Origin,
+        now: datetime,
+    ) -> Answer:
+        """A yes that is not enough yet."""
+        still = _words(missing)
+        witness(connection, "approval.vote", execution, actor, origin, now, f"still to be given: {still}")
+        plan = executions.plan_of(connection, execution.id) or {"hosts": []}
+        asked = request_for(
+            connection, self.policy, execution, voted, plan, execution.note or "", self._demands(voted, execution)
+        )
+        event = ApprovalVoted(asked=asked, actor=actor, missing=tuple(demand.words for demand in missing))
+        self.tools.reporter.report(connection, event, now)
+        return Answer(message=f"You approved #{execution.id}. Still needed: {still}.", execution=execution)
+
+    def _rule(self, execution: Execution, waiting: Approval, actor: Actor) -> str | None:
+        """The line of the settings that lets this person approve, for the audit."""
+        if waiting.kind is not Consent.APPROVE:
+            return None
+        return self.policy.decide(actor.id, Permission.APPROVE, runbook=execution.runbook, hosts=execution.hosts).rule
+
+    def _demands(self, waiting: Approval, execution: Execution) -> tuple[Demand, ...]:
+        """What was asked for when it began to wait, and what the settings ask for now."""
+        if waiting.kind is not Consent.APPROVE:
+            return ()
+        asked = Demand(consent=Consent.APPROVE, quorum=waiting.quorum, group=waiting.group)
+        return together((*self.policy.demanded(execution.danger, execution.runbook, execution.hosts), asked))
+
+    def _missing(self, execution: Execution, waiting: Approval) -> tuple[Demand, ...]:
+        """What is still to be given. A yes of somebody who may no longer approve does not count."""
+        demands = self._demands(waiting, execution)
+        electorate = self.policy.electorate(
+            execution.runbook, execution.hosts, besides=execution.actor.id, demands=demands
+        )
+        return electorate.lacking(demands, waiting.votes)
+
     def _may_not_consent(
-        self, connection: Connection, execution: Execution, kind: Consent, actor: Actor
+        self, connection: Connection, execution: Execution, waiting: Approval, actor: Actor
     ) -> OperatorError | None:
         for switch in controls.engaged(connection):
             if kill_switch.holds(switch, execution):
@@ -70,15 +133,29 @@ class Consents:
                     f"The kill switch ({switch.words}) is engaged: #{execution.id} keeps waiting, but nobody can "
                     "approve it until the switch is released."
                 )
-        if kind is Consent.CONFIRM:
+        if waiting.kind is Consent.CONFIRM:
             if actor.id != execution.actor.id:
                 return NotPermitted(f"Only <@{execution.actor.id}>, who asked for it, can confirm #{execution.id}.")
             return None
         if actor.id == execution.actor.id:
             return NotPermitted(f"You asked for #{execution.id} yourself: somebody else must approve it.")
-        if not self.policy.may(actor.id, Permission.APPROVE):
-            return NotPermitted(f"You may not approve: that takes a role with {Permission.APPROVE.value}.")
-        return None
+        right = self.policy.decide(actor.id, Permission.APPROVE, runbook=execution.runbook, hosts=execution.hosts)
+        if not right.allowed:
+            return NotPermitted(f"You may not approve #{execution.id}: {right.reason} ({right.rule})")
+        if actor.id in waiting.votes:
+            missing = _words(self._missing(execution, waiting))
+            return NotPermitted(f"You have approved #{execution.id} already. Still needed: {missing}.")
+        return self._is_not_asked(execution, waiting, actor)
+
+    def _is_not_asked(self, execution: Execution, waiting: Approval, actor: Actor) -> NotPermitted | None:
+        """Somebody who may approve, but whose yes counts for nothing that is asked for."""
+        demands = self._demands(waiting, execution)
+        electorate = self.policy.electorate(
+            execution.runbook, execution.hosts, besides=execution.actor.id, demands=demands
+        )
+        if any(actor.id in electorate.fitting(demand) for demand in demands):
+            return None
+        return NotPermitted(f"#{execution.id} needs the approval of {_words(demands)}, and you are not one of them.")
 
     def deny(
         self, connection: Connection, execution_id: int, actor: Actor, reason: str | None, origin: Origin
@@ -86,11 +163,10 @@ class Consents:
         now = self.tools.clock.now()
         execution = executions.get(connection, execution_id)
         if execution.state is not State.AWAITING_APPROVAL:
-            return TooLate(
-                f"#{execution_id} waits for nobody: it is {execution.state.words}.{_decided(connection, execution_id)}"
-            )
-        if actor.id != execution.actor.id and not self.policy.may(actor.id, Permission.APPROVE):
-            wrong = NotPermitted(f"You may not deny: that takes a role with {Permission.APPROVE.value}.")
+            return self._waits_for_nobody(connection, execution, actor, origin, now)
+        if not self._may_say_no(execution, actor):
+            right = self.policy.decide(actor.id, Permission.APPROVE)
+            wrong = NotPermitted(f"You may not deny #{execution_id}: {right.reason} ({right.rule})")
             witness(connection, "approval.refused", execution, actor, origin, now, wrong.message)
             return wrong
         denied = approvals.decide(
@@ -112,6 +188,14 @@ class Consents:
         )
         self.tools.reporter.report(connection, ApprovalDecided(execution=ended, approval=denied, actor=actor), now)
         return Answer(message=f"You denied #{execution_id}.", execution=ended)
+
+    def may_deny(self, execution: Execution, actor: Actor) -> bool:
+        """Whether it waits, and this person may say no to it."""
+        return execution.state is State.AWAITING_APPROVAL and self._may_say_no(execution, actor)
+
+    def _may_say_no(self, execution: Execution, actor: Actor) -> bool:
+        """The requester, and whoever may approve anywhere: like every way of stopping, `can` does not limit it."""
+        return actor.id == execution.actor.id or self.policy.may(actor.id, Permission.APPROVE)
 
     def expire(self, connection: Connection, late: Sequence[int], half: Sequence[int]) -> None:
         now = self.tools.clock.now()
@@ -136,20 +220,59 @@ class Consents:
             if waiting is None or waiting.reminded_at is not None or waiting.kind is not Consent.APPROVE:
                 continue
             approvals.mark_reminded(connection, [waiting.id], now)
+            execution = executions.get(connection, execution_id)
+            missing = self._missing(execution, waiting)
+            able = self.policy.approvers(
+                execution.runbook,
+                execution.hosts,
+                besides=execution.actor.id,
+                demands=self._demands(waiting, execution),
+            )
             event = ApprovalReminded(
-                execution=executions.get(connection, execution_id),
-                approval=waiting,
+                execution=execution,
+                approval=replace(waiting, reminded_at=now),
                 notify=self.policy.notify,
-                approvers=self.policy.approvers(),
+                approvers=tuple(name for name in able if name not in waiting.votes),
+                missing=tuple(demand.words for demand in missing),
             )
             self.tools.reporter.report(connection, event, now)
+
+
+def request_for(
+    connection: Connection,
+    policy: Policy,
+    execution: Execution,
+    approval: Approval,
+    plan: Mapping[str, Any],
+    why: str,
+    demands: Sequence[Demand],
+) -> ApprovalAsked:
+    """The request as those who decide see it: the plan, why, from whom, and how it went there lately."""
+    others = approval.kind is Consent.APPROVE
+    return ApprovalAsked(
+        execution=execution,
+        approval=approval,
+        plan=plan,
+        why=why,
+        notify=policy.notify if others else None,
+        approvers=policy.approvers(execution.runbook, execution.hosts, besides=execution.actor.id, demands=demands)
+        if others
+        else (),
+        needs=tuple(demand.words for demand in demands) if others else (),
+        last=tuple(executions.last_on(connection, execution.runbook, execution.hosts, before=execution.id)),
+    )
+
+
+def _words(demands: Sequence[Demand]) -> str:
+    return " and ".join(demand.words for demand in demands) or "nothing more"
 
 
 def _decided(connection: Connection, execution_id: int) -> str:
     found = approvals.latest(connection, execution_id)
     if found is None or found.decided_by is None or found.state is ApprovalState.WAITING:
         return ""
-    by = f"<@{found.decided_by}>" if found.decided_by.startswith(("U", "W")) else found.decided_by
+    names = found.votes if found.state is ApprovalState.GIVEN and found.votes else (found.decided_by,)
+    by = " and ".join(f"<@{name}>" if name.startswith(("U", "W")) else name for name in names)
     return f" It was {found.state.value} by {by}."
 
 

@@ -14,7 +14,8 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 
 from runbooks.commands import fault_of
 from runbooks.parameters import Parameters
-from storage.errors import DefinitionError
+from safety.sealing import checked_name
+from storage.errors import DefinitionError, Invalid
 from storage.records import Danger, Platform
 
 Duration: TypeAlias = timedelta | float | int
@@ -118,6 +119,13 @@ def _argv(title: str, argv: tuple[str, ...]) -> tuple[str, ...]:
     if fault is not None:
         raise DefinitionError(f"The step {title!r} {fault}.")
     return words
+
+
+def _secret_name(title: str, name: str) -> str:
+    try:
+        return checked_name(name)
+    except Invalid as error:
+        raise DefinitionError(f"The step {title!r} asks for a secret, but {error.message}") from None
 
 
 def _seconds_of(value: Duration) -> float:
@@ -237,7 +245,8 @@ class Run:
     `idempotent`: running it twice does no more than once, so it may be retried and goes on after a crash.
     `retries`: how often again after a failure (idempotent ones only, at most 3). `undo`: what takes it back.
     `look`: read-only words that say what became of it after a stop or timeout, when a daemon does the work.
-    `unless`: a check that, when met, makes the step unnecessary.
+    `unless`: a check that, when met, makes the step unnecessary. `secret`: the name of a stored secret, which the
+    command gets as a line on its standard input; the plan holds the name, and nothing ever holds the value.
     """
 
     title: str
@@ -250,6 +259,7 @@ class Run:
     undo: "Run | None"
     look: tuple[str, ...] | None
     unless: Expect | Require | None
+    secret: str | None
 
     changing: ClassVar[bool] = True
 
@@ -265,6 +275,7 @@ class Run:
         undo: "Run | None" = None,
         look: Collection[str] | None = None,
         unless: Expect | Require | None = None,
+        secret: str | None = None,
     ) -> None:
         if retries and not idempotent:
             raise DefinitionError(f"The step {title!r} may only be retried if it is idempotent.")
@@ -281,6 +292,7 @@ class Run:
             "undo": undo,
             "look": _argv(title, tuple(look)) if look is not None else None,
             "unless": unless,
+            "secret": _secret_name(title, secret) if secret is not None else None,
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)

@@ -10,7 +10,7 @@ whose message is safe to say. What happens inside those transactions is in `admi
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -25,17 +25,28 @@ from runbooks.answer import Answer, said
 from runbooks.catalog import Catalog, Entry, bind
 from runbooks.consent import Consents, half_time
 from runbooks.execution import Stop, Tools, Walk, cancel_words, cancelled, end_execution, witness
-from runbooks.interruption import Interruptions, where_it_stopped
+from runbooks.interruption import Interruptions, Stopped, where_it_stopped
 from runbooks.parameters import Parameters
-from runbooks.plans import StoredPlan, from_json, numbered
+from runbooks.plans import StoredPlan, from_json, numbered, secrets_of
 from runbooks.progress import BreakerMoved, LookRetried, SwitchStopped
 from runbooks.remote import Finished, Host, StillRunning, StopCord, Unreached
 from safety import circuit_breaker, kill_switch
+from safety.decision import Decision
 from safety.review import Policy
-from safety.roles import Permission
-from storage import approvals, audit, controls, executions
+from safety.roles import Lack, Permission
+from storage import approvals, audit, controls, credentials, executions
 from storage.database import surely
-from storage.errors import HostError, Invalid, LeaseLost, NotPermitted, OperatorError, StorageUnavailable, TooLate
+from storage.errors import (
+    HostError,
+    Invalid,
+    LeaseLost,
+    NotFound,
+    NotPermitted,
+    OperatorError,
+    PlanningFailed,
+    StorageUnavailable,
+    TooLate,
+)
 from storage.records import (
     HANDRAIL,
     TRANSPORT,
@@ -74,8 +85,8 @@ class Engine:
         self._unrecorded: list[KillSwitch] = []  # engaged here while SQL did not answer
 
     def govern(self, policy: Policy) -> None:
-        """Judge by this policy from now on."""
-        self.policy = policy
+        """Judge by this policy from now on, on the hosts of the inventory."""
+        policy = self.policy = replace(policy, places=self.tools.inventory.places())
         self._admission = Admission(tools=self.tools, policy=policy)
         self._consents = Consents(tools=self.tools, policy=policy)
         self._interruptions = Interruptions(tools=self.tools, catalog=self.catalog, policy=policy)
@@ -91,12 +102,52 @@ class Engine:
         now = self.tools.clock.now()
         if not self.policy.may(request.actor.id, Permission.EXECUTE):
             return await self._write(self._admission.refuse_stranger, request, now, also)
-        entry = self.catalog.get(request.runbook)
-        hosts = self._supported(entry, self.tools.inventory.resolve(request.targets))
+        entry = self.runbook(request.runbook, request.actor)
+        hosts = self._supported(entry, self._hosts(request.targets, request.actor, entry))
         params = bind(entry, request.values, request.named)
         answer = await self._write(self._admission.accept, request, entry, params, hosts, now, also)
         self.wake.set()
         return answer
+
+    def runbook(self, name: str, actor: Actor) -> Entry:
+        """A runbook by name; raises NotFound, with near misses this person may know of."""
+        try:
+            return self.catalog.get(name)
+        except NotFound:
+            return self.catalog.only(lambda known: self._knows(actor, known)).get(name)
+
+    def _knows(self, actor: Actor, runbook: str) -> bool:
+        return any(self.policy.sees(actor.id, p, runbook) for p in (Permission.READ, Permission.EXECUTE))
+
+    def _hosts(self, targets: Sequence[str], actor: Actor, entry: Entry) -> Sequence[Host]:
+        """The hosts that were meant; raises NotFound or Invalid, naming only hosts where this person may run it."""
+        try:
+            return self.tools.inventory.resolve(targets)
+        except (NotFound, Invalid):
+            mine = self.tools.inventory.only(
+                lambda host: (
+                    self.policy.decide(actor.id, Permission.EXECUTE, runbook=entry.name, hosts=(host.name,)).allowed
+                )
+            )
+            return mine.resolve([target for target in targets if not self._is_target(target)])
+
+    def _is_target(self, target: str) -> bool:
+        try:
+            return bool(self.tools.inventory.resolve([target]))
+        except (NotFound, Invalid):
+            return False
+
+    async def preview(self, request: RunRequest) -> Decision:
+        """What every gate that needs no plan says to this request now, and what would have to be approved.
+
+        Nothing is run or kept. Who may run nothing learns nothing else. Raises OperatorError when it makes no sense.
+        """
+        if not self.policy.may(request.actor.id, Permission.EXECUTE):
+            return await self._read(self._admission.judge_stranger, request, self.tools.clock.now())
+        entry = self.runbook(request.runbook, request.actor)
+        hosts = self._supported(entry, self._hosts(request.targets, request.actor, entry))
+        params = bind(entry, request.values, request.named)
+        return await self._read(self._admission.preview, request, entry, params, hosts, self.tools.clock.now())
 
     def _supported(self, entry: Entry, hosts: Sequence[Host]) -> Sequence[Host]:
         for host in hosts:
@@ -131,6 +182,7 @@ class Engine:
             hosts = [self.tools.inventory.host(name) for name in execution.hosts]
             tell = partial(self._tell_retry, execution)
             plan = await self._look(execution, self.tools.planner.make_plan(entry, params, hosts, tell))
+            await self._require_secrets(plan)
         except (OperatorError, ValueError) as error:
             if isinstance(error, StorageUnavailable):
                 raise
@@ -147,6 +199,16 @@ class Engine:
             return
         stored = await self._write(self._admission.store_plan, execution, plan)
         await self._review(stored, plan, entry, params, hosts)
+
+    async def _require_secrets(self, plan: StoredPlan | None) -> None:
+        """Raises PlanningFailed rather than let a run end half way, at the first step whose secret isn't there."""
+        wanted = secrets_of(plan) if plan is not None else set[str]()
+        gone = await self._read(credentials.missing, wanted) if wanted else []
+        if gone:
+            names = ", ".join(f"'{name}'" for name in gone)
+            raise PlanningFailed(
+                f"The plan needs secrets that are not stored: {names}. Try `handrail secrets set NAME`."
+            )
 
     def _tell_retry(self, execution: Execution, unreached: Unreached) -> None:
         """The headline says why planning takes so long."""
@@ -263,6 +325,10 @@ class Engine:
         """Say no to what waits for approval. The requester's own no is a cancel."""
         return said(await self._write(self._consents.deny, execution_id, actor, reason, origin))
 
+    def may_deny(self, execution: Execution, actor: Actor) -> bool:
+        """Whether this person could say no to it now; `deny` judges again."""
+        return self._consents.may_deny(execution, actor)
+
     async def expire_approvals(self) -> None:
         """End what nobody approved in time, and remind once at half time."""
         now = self.tools.clock.now()
@@ -316,7 +382,8 @@ class Engine:
     ) -> Answer:
         """The same again as a new execution, linked, from fresh facts."""
         execution = await self._read(executions.get, execution_id)
-        if not execution.state.is_final:
+        # Who may run nothing is refused by the gate below, and learns nothing else.
+        if self.policy.may(actor.id, Permission.EXECUTE) and not execution.state.is_final:
             raise TooLate(f"#{execution_id} is {execution.state.words}: it can be retried once it has ended.")
         return await self.submit(
             RunRequest(
@@ -334,12 +401,17 @@ class Engine:
             )
         )
 
-    async def look_before_resuming(self, execution_id: int, actor: Actor) -> tuple[Execution, str, str, str]:
-        """What *Resume* shows first: the execution, what was found on the host, and the step, host in question.
+    async def look_before_resuming(self, execution_id: int, actor: Actor) -> tuple[Execution, str, Stopped]:
+        """What *Resume* shows first: the execution, what was found on the host, and where it stopped.
 
         Raises TooLate when it is not interrupted, NotPermitted, or HostError when the host can't be asked.
         """
-        execution, plan, host, place = await self._interrupted_at(execution_id, actor)
+        execution = await self._read(executions.get, execution_id)
+        await self.require(actor, Permission.EXECUTE, f"resume #{execution_id}", Origin.BUTTON, about=execution)
+        stopped = await self._read(where_it_stopped, execution)
+        host, place = stopped.host, stopped.place
+        raw = await self._read(executions.plan_of, execution_id)
+        plan = from_json(raw or {})
         steps = await self._read(executions.steps_of, execution_id)
         earlier = [s for s in steps if s.host == host and s.step.split(".")[0] == place]
         title = dict(numbered(plan.of(host).steps)).get(place)
@@ -370,25 +442,24 @@ class Engine:
             said.append(f"The probe finds: {shown[:1_000] or 'nothing to say'}.")
         except OperatorError as error:
             said.append(f"The probe finds no facts: {error.message}")
-        return execution, " ".join(said), host, place
+        return execution, " ".join(said), stopped
 
-    async def _interrupted_at(self, execution_id: int, actor: Actor) -> tuple[Execution, StoredPlan, str, str]:
+    async def resume(
+        self,
+        execution_id: int,
+        actor: Actor,
+        *,
+        again: bool,
+        mark: str | None = None,
+        origin: Origin = Origin.BUTTON,
+    ) -> Answer:
+        """Go on after an interruption, through a new review: run the step in question again, or continue after it.
+
+        `mark`: of what the person was shown; TooLate when it has stopped elsewhere, or once more, since then.
+        """
         execution = await self._read(executions.get, execution_id)
-        if execution.state is not State.INTERRUPTED:
-            raise TooLate(f"#{execution_id} is {execution.state.words}, not interrupted.")
-        await self.require(actor, Permission.EXECUTE, f"resume #{execution_id}", Origin.BUTTON)
-        raw = await self._read(executions.plan_of, execution_id)
-        if raw is None:
-            raise TooLate(f"#{execution_id} has no plan to resume. Give it up and ask again.")
-        plan = from_json(raw)
-        host, place = await self._read(where_it_stopped, execution_id, plan)
-        return execution, plan, host, place
-
-    async def resume(self, execution_id: int, actor: Actor, *, again: bool, origin: Origin = Origin.BUTTON) -> Answer:
-        """Go on after an interruption, through a new review: run the step in question again, or continue after it."""
-        _, _, host, place = await self._interrupted_at(execution_id, actor)
-        first = place if again else str(int(place) + 1)
-        answer = await self._write(self._interruptions.resume, execution_id, actor, host, first, again, origin)
+        await self.require(actor, Permission.EXECUTE, f"resume #{execution_id}", origin, about=execution)
+        answer = await self._write(self._interruptions.resume, execution_id, actor, again, mark, origin)
         self.wake.set()
         return said(answer)
 
@@ -400,7 +471,8 @@ class Engine:
 
     async def roll_back(self, execution_id: int, actor: Actor, *, origin: Origin = Origin.BUTTON) -> Answer:
         """Take back the applied steps, last one first, as an execution of its own with its own review."""
-        await self.require(actor, Permission.EXECUTE, f"roll back #{execution_id}", origin)
+        execution = await self._read(executions.get, execution_id)
+        await self.require(actor, Permission.EXECUTE, f"roll back #{execution_id}", origin, about=execution)
         answer = await self._write(self._interruptions.roll_back, execution_id, actor, origin)
         self.wake.set()
         return said(answer)
@@ -423,9 +495,7 @@ class Engine:
 
         `patience`: how many seconds SQL gets to answer.
         """
-        # Whoever can open the database from a shell could do anything to it; the audit says that it was them.
-        if origin is not Origin.CLI:
-            await self.require(actor, Permission.ENGAGE, "engage a kill switch", origin)
+        await self.require(actor, Permission.ENGAGE, "engage a kill switch", origin)
         switch = KillSwitch(
             scope=scope,
             subject=kill_switch.subject_of(scope, subject),
@@ -436,7 +506,7 @@ class Engine:
         )
         try:
             answer = await asyncio.wait_for(
-                self.tools.database.write(self.engage_in, switch, origin, channel), timeout=patience
+                self.tools.database.write_first(self.engage_in, switch, origin, channel), timeout=patience
             )
         except (StorageUnavailable, TimeoutError):
             return self._engage_without_storage(switch)
@@ -492,8 +562,7 @@ class Engine:
         channel: str | None = None,
     ) -> Answer:
         """Let things run again; needs a reason, and the right to."""
-        if origin is not Origin.CLI:
-            await self.require(actor, Permission.RELEASE, "release a kill switch", origin)
+        await self.require(actor, Permission.RELEASE, "release a kill switch", origin)
         if not (reason or "").strip():
             what = "global" if scope is Scope.GLOBAL else f"{scope.value} {subject}"
             raise Invalid(f"Why is it safe again? Try `/killswitch {what} off all clear`.")
@@ -616,40 +685,74 @@ class Engine:
 
     # --- what a dead owner left behind --------------------------------------------------------------------------------
 
-    async def reap(self, *, owner: str, lease: timedelta, owners: Sequence[str] | None = None) -> list[Execution]:
+    async def reap(
+        self, *, owner: str, lease: timedelta, owners: Sequence[str] | None = None, sparing: Collection[int] = ()
+    ) -> list[Execution]:
         """Running executions without a living owner: continued if that is safe, else interrupted for a person.
 
-        Returns those that are `owner`'s from now on: it is to `carry` them, which asks their hosts what became of them.
+        `sparing`: what is being carried right here, whatever its lease says. Returns those that are `owner`'s from now
+        on: it is to `carry` them, which asks their hosts what became of them.
         """
         now = self.tools.clock.now()
-        left = await self._read(executions.ownerless, now=now, owners=owners)
+        found = await self._read(executions.ownerless, now=now, owners=owners)
+        left = [execution for execution in found if execution.id not in sparing]
+        reap = self._interruptions.reap
+        # Tried once: what was read before an outage says nothing of who lives after it.
+        tries = (
+            self.tools.database.write_first(reap, execution, found_at=now, owner=owner, lease=lease)
+            for execution in left
+        )
         taken: list[Execution] = []
-        for execution in left:
-            try:
-                mine = await self._write(self._interruptions.reap, execution, owner=owner, lease=lease)
-            except (TooLate, LeaseLost):
-                continue  # another process was faster
-            if mine is not None:
-                taken.append(mine)
+        for outcome in await asyncio.gather(*tries, return_exceptions=True):
+            if isinstance(outcome, Execution):
+                taken.append(outcome)
+            elif isinstance(outcome, BaseException) and not isinstance(outcome, TooLate | LeaseLost):
+                raise outcome  # those two: another process was faster, or its owner lives
         if left:
             self.wake.set()
         return taken
 
-    async def require(self, actor: Actor, permission: Permission, what: str, origin: Origin) -> None:
-        """Raises NotPermitted, after the denial is in the audit (if the database answers)."""
-        if self.policy.may(actor.id, permission):
+    async def require(
+        self, actor: Actor, permission: Permission, what: str, origin: Origin, *, about: Execution | None = None
+    ) -> None:
+        """Raises NotPermitted, after the denial is in the audit (if the database answers).
+
+        With `about`, the right must cover that runbook on those hosts.
+        """
+        runbook, hosts = (about.runbook, about.hosts) if about is not None else (None, ())
+        right = self.policy.decide(actor.id, permission, runbook=runbook, hosts=hosts)
+        if right.allowed:
             return
         with contextlib.suppress(StorageUnavailable, TimeoutError):
-            await asyncio.wait_for(self._witness_denial(actor, permission, what, origin), timeout=1.0)
-        raise NotPermitted(f"You may not {what}: that takes a role with {permission.value}. Ask an admin for one.")
+            await asyncio.wait_for(self._witness_denial(actor, permission, what, origin, right.rule), timeout=1.0)
+        if right.lacks is Lack.PERMISSION:
+            reason = right.reason[:1].lower() + right.reason[1:]
+            raise NotPermitted(f"You may not {what}: {reason} Ask an admin for one.")
+        raise NotPermitted(f"You may not {what}: {right.reason} ({right.rule})")
 
-    async def _witness_denial(self, actor: Actor, permission: Permission, what: str, origin: Origin) -> None:
-        """Somebody asked for what their roles do not allow; the audit has denials too."""
+    async def witness_view(self, actor: Actor, what: str, origin: Origin, **data: Any) -> None:
+        """Somebody looked at what is not everybody's to see."""
+        at = self.tools.clock.now()
+        await self._write(
+            lambda connection: audit.append(
+                connection, at=at, kind="view", actor=actor, origin=origin, what=what, **data
+            )
+        )
+
+    async def _witness_denial(self, actor: Actor, permission: Permission, what: str, origin: Origin, rule: str) -> None:
+        """Somebody asked for what their rights do not allow; the audit has denials too."""
         at = self.tools.clock.now()
 
         def witness(connection: Connection) -> None:
             audit.append(
-                connection, at=at, kind="denied", actor=actor, origin=origin, permission=permission.value, what=what
+                connection,
+                at=at,
+                kind="denied",
+                actor=actor,
+                origin=origin,
+                permission=permission.value,
+                what=what,
+                rule=rule,
             )
 
         await self.tools.database.write(witness)

@@ -64,9 +64,18 @@ from runbooks.remote import (
 )
 from safety import circuit_breaker, kill_switch
 from safety.clock import Clock, words
+from safety.vault import NoVault, Opens
 from storage import approvals, audit, controls, executions
 from storage.database import Database, surely
-from storage.errors import ConnectionLost, HostError, HostUnreachable, LeaseLost, OperatorError, TooLate
+from storage.errors import (
+    ConnectionLost,
+    HostError,
+    HostUnreachable,
+    LeaseLost,
+    OperatorError,
+    SecretUnavailable,
+    TooLate,
+)
 from storage.records import (
     HANDRAIL,
     TRANSPORT,
@@ -122,6 +131,7 @@ class Tools:
     reporter: Reporter
     clock: Clock
     call_hosts: frozenset[str] = frozenset()
+    vault: Opens = field(default_factory=NoVault)
     closed: Callable[[Execution], str | None] = field(default=lambda execution: None)  # admission closed without SQL
 
 
@@ -673,10 +683,24 @@ class Walk:
                 return Result(state=StepState.SKIPPED, reason=f"not needed: {unless.title}", sent=False)
             if result.state is not StepState.FAILED or result.blind:
                 return result
-        finished = await self._remote(host, step.argv, step.sudo, step.timeout, cord, log_of, deadline, token=run.token)
+        try:
+            stdin = await self._input(step)
+        except SecretUnavailable as error:
+            return Result(state=StepState.FAILED, reason=error.message, sent=False)
+        finished = await self._remote(
+            host, step.argv, step.sudo, step.timeout, cord, log_of, deadline, stdin=stdin, token=run.token
+        )
         if finished.ended is Ended.LOST:
             return await self._attend(host, step, run, LOST, cord, log_of, deadline)
         return self._judge_run(finished, step.allow_exit, cord)
+
+    async def _input(self, step: Run) -> bytes | None:
+        """The secret the step names, looked up now, as a line."""
+        name = step.secret
+        if name is None:
+            return None
+        secret = await surely(lambda: self.tools.vault.open(name), sleep=self.tools.clock.sleep)
+        return f"{secret.reveal()}\n".encode("utf-8", "surrogatepass")
 
     def _judge_run(self, finished: Finished, allow_exit: Sequence[int], cord: StopCord) -> Result:
         match finished.ended:
@@ -770,6 +794,7 @@ class Walk:
         log_of: "StepLog",
         deadline: float,
         printed: list[Line] | None = None,
+        stdin: bytes | None = None,
         token: str | None = None,
     ) -> Finished:
         left = max(0.1, deadline - self.tools.clock.monotonic())
@@ -779,12 +804,14 @@ class Walk:
             if printed is not None and line.stream is Stream.OUT:
                 printed.append(line)
 
+        line = shell_line(argv, sudo=sudo)
         return await self.tools.remote.run(
             host,
             RemoteCommand(
-                line=shell_line(argv, sudo=sudo),
+                line=line,
                 timeout=min(timeout, left),
                 max_lines=MOST_LINES,
+                stdin=stdin,
                 patient=False,
                 token=token,
             ),
@@ -1073,6 +1100,8 @@ def end_execution(
         )
         reporter.report(connection, event, now)
         return ended
+    if execution.rolls_back is not None and to is not State.SUCCEEDED:
+        _give_hosts_back(connection, execution)
     controls.free_locks(connection, execution.id)
     _return_cooldowns(connection, ended, steps)
     _breakers_of(connection, reporter, ended, hosts, reached or {}, now)
@@ -1096,6 +1125,13 @@ def end_execution(
         now,
     )
     return ended
+
+
+def _give_hosts_back(connection: Connection, rollback: Execution) -> None:
+    """What was to be taken back is as unknown as before: it keeps its hosts until somebody decides."""
+    original = executions.get(connection, rollback.rolls_back or 0)
+    if original.state is State.INTERRUPTED:
+        controls.hand_over_locks(connection, rollback.id, to=original.id)
 
 
 def _rolled_back(connection: Connection, reporter: Reporter, rollback: Execution, now: datetime) -> None:

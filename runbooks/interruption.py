@@ -21,6 +21,9 @@ from storage.canonical import sha256
 from storage.errors import NotPermitted, OperatorError, TooLate
 from storage.records import Actor, Execution, Origin, Phase, State, StepState
 
+STALE = timedelta(seconds=2)
+"""For so long a look at leases says who lives."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Interruptions:
@@ -30,9 +33,16 @@ class Interruptions:
     catalog: Catalog
     policy: Policy
 
-    def reap(self, connection: Connection, execution: Execution, *, owner: str, lease: timedelta) -> Execution | None:
-        """Take what a dead owner left. The execution, now `owner`'s, where hosts can be asked what became of it."""
+    def reap(
+        self, connection: Connection, execution: Execution, *, found_at: datetime, owner: str, lease: timedelta
+    ) -> Execution | None:
+        """Take what a dead owner left. The execution, now `owner`'s, where hosts can be asked what became of it.
+
+        Raises TooLate when it was found too long ago: where this had to wait, its owner could not renew either.
+        """
         now = self.tools.clock.now()
+        if now - found_at > STALE:
+            raise TooLate(f"#{execution.id} was found without an owner before the database could be written.")
         started = [s for s in executions.steps_of(connection, execution.id) if s.state is StepState.STARTED]
         asked = [step for step in started if step.token is not None]
         if not asked or executions.plan_of(connection, execution.id) is None:
@@ -90,16 +100,26 @@ class Interruptions:
         connection: Connection,
         execution_id: int,
         actor: Actor,
-        host: str,
-        first: str,
         again: bool,
+        mark: str | None,
         origin: Origin,
     ) -> Answer | OperatorError:
         now = self.tools.clock.now()
         former = executions.get(connection, execution_id)
+        stopped = where_it_stopped(connection, former)
+        back = _way_back(connection, execution_id)
+        if back is not None:
+            return TooLate(f"#{execution_id} is being rolled back by #{back.id}, which is {back.state.words}.")
+        if mark is not None and mark != stopped.mark:
+            return TooLate(
+                f"#{execution_id} went on since you looked, and stopped again at step {stopped.place} on "
+                f"{stopped.host}. Press *Resume* and decide about that."
+            )
+        first = stopped.place if again else str(int(stopped.place) + 1)
         if again:
-            executions.order_again(connection, execution_id, host=host, place=first, now=now)
-        words_ = f"{mention(actor)} resumes it: " + (f"step {first} again" if again else f"after step {int(first) - 1}")
+            executions.order_again(connection, execution_id, host=stopped.host, place=first, now=now)
+        how = f"step {stopped.place} again" if again else f"after step {stopped.place}"
+        words_ = f"{mention(actor)} resumes it: {how}"
         moved = executions.move(
             connection,
             execution_id,
@@ -113,7 +133,7 @@ class Interruptions:
             queued_at=now,
             ended_at=None,
             ending=None,
-            resume={**(former.resume or {}), host: first},
+            resume={**(former.resume or {}), stopped.host: first},
             cancel_at=None,
             cancel_by=None,
             cancel_reason=None,
@@ -155,12 +175,14 @@ class Interruptions:
         raw = executions.plan_of(connection, execution_id)
         if raw is None or not (execution.state.is_final or execution.state is State.INTERRUPTED):
             return TooLate(f"#{execution_id} is {execution.state.words}: there is nothing to roll back.")
+        back = _way_back(connection, execution_id)
+        if back is not None or execution.state is State.ROLLED_BACK:
+            by = f"#{back.id} does that, it is {back.state.words}" if back else "it was rolled back already"
+            return TooLate(f"#{execution_id} is not rolled back twice: {by}.")
         undo = undo_steps(from_json(raw), executions.steps_of(connection, execution_id))
         if not undo:
             return TooLate(f"Nothing to roll back: no applied step of #{execution_id} can be undone.")
         plan = StoredPlan(hosts=tuple(HostPlan(host=h, steps=tuple(s), facts={}) for h, s in undo.items()))
-        if execution.state is State.INTERRUPTED:  # its locks go over to the rollback, within this transaction
-            controls.free_locks(connection, execution_id)
         entry = self.catalog.get(execution.runbook)
         new = executions.create(
             connection,
@@ -174,7 +196,7 @@ class Interruptions:
             origin=origin,
             channel=execution.channel,
             text=f"roll back #{execution_id}",
-            normalised=sha256(["roll back", execution_id]),
+            normalised=_back(execution_id),
             reason=f"roll back #{execution_id}",
             dry_run=False,
             priority=execution.priority,
@@ -193,8 +215,8 @@ class Interruptions:
             steps_total=plan.steps_total,
             rolls_back=execution_id,
         )
-        if execution.state is State.INTERRUPTED:
-            controls.take_locks(connection, new.id, tuple(undo), now)
+        if execution.state is State.INTERRUPTED:  # and back again, unless the rollback succeeds
+            controls.hand_over_locks(connection, execution_id, to=new.id)
         witness(connection, "execution.pending", stored, actor, origin, now, f"roll back #{execution_id}")
         self.tools.reporter.report(connection, ExecutionSubmitted(execution=stored), now)
         self.tools.reporter.report(connection, PlanMade(execution=stored, plan=to_json(plan)), now)
@@ -224,9 +246,36 @@ def _next_place(connection: Connection, execution_id: int, part: HostPlan) -> st
     return str(len(part.steps) + 1)
 
 
-def where_it_stopped(connection: Connection, execution_id: int, plan: StoredPlan) -> tuple[str, str]:
-    for part in plan.hosts:
-        place = _next_place(connection, execution_id, part)
+@dataclass(frozen=True, kw_only=True)
+class Stopped:
+    """Where an interrupted execution stopped. `mark`: 16 characters that change as soon as it stops anywhere else, or
+    there once more; a decision is about one mark."""
+
+    host: str
+    place: str
+    mark: str
+
+
+def where_it_stopped(connection: Connection, execution: Execution) -> Stopped:
+    """Raises TooLate when it is not interrupted, or nothing is left of it to run."""
+    if execution.state is not State.INTERRUPTED:
+        raise TooLate(f"#{execution.id} is {execution.state.words}, not interrupted.")
+    raw = executions.plan_of(connection, execution.id)
+    if raw is None:
+        raise TooLate(f"#{execution.id} has no plan to resume. Give it up and ask again.")
+    for part in from_json(raw).hosts:
+        place = _next_place(connection, execution.id, part)
         if int(place) <= len(part.steps):
-            return part.host, place
-    raise TooLate(f"#{execution_id} has no step left to run. *Give up* ends it.")
+            tries = len(executions.steps_of(connection, execution.id))
+            mark = sha256([execution.id, part.host, place, tries])[:16]
+            return Stopped(host=part.host, place=place, mark=mark)
+    raise TooLate(f"#{execution.id} has no step left to run. *Give up* ends it.")
+
+
+def _back(execution_id: int) -> str:
+    return sha256(["roll back", execution_id])
+
+
+def _way_back(connection: Connection, execution_id: int) -> Execution | None:
+    """What is rolling it back and has not ended."""
+    return executions.duplicate_of(connection, _back(execution_id))

@@ -1,10 +1,11 @@
 """All known hosts, and what a typed target means."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from runbooks.remote import Host
+from safety.roles import Place
 from storage.errors import Invalid, NotFound
 
 
@@ -25,7 +26,7 @@ class Inventory:
         raise NotFound(f"No host matches '{name}'. {known}")
 
     def resolve(self, targets: Sequence[str]) -> tuple[Host, ...]:
-        """The hosts that were meant, in the order typed, each once: names and `tag:NAME`.
+        """The hosts that were meant, in the order typed, each once: names, `tag:NAME` and `env:NAME`.
 
         Raises NotFound for a target that matches nothing, Invalid when none was typed.
         """
@@ -38,16 +39,32 @@ class Inventory:
         return tuple(found.values())
 
     def _matching(self, target: str) -> Iterable[Host]:
-        kind, colon, tag = target.partition(":")
+        kind, colon, name = target.partition(":")
         if not colon:
             return (self.host(target),)
-        if kind.lower() != "tag":
-            raise Invalid(f"'{target}' is no target. Name a host, or tag:NAME.")
-        tagged = [h for h in self.hosts if tag.lower() in {t.lower() for t in h.tags}]
-        if not tagged:
-            tags = sorted({t for h in self.hosts for t in h.tags})
-            raise NotFound(f"No host has the tag '{tag}'. Known tags: {', '.join(tags) or 'none'}.")
-        return tagged
+        match kind.lower():
+            case "tag":
+                what, of = "tag", {host.name: host.tags for host in self.hosts}
+            case "env":
+                what, of = (
+                    "environment",
+                    {host.name: frozenset(filter(None, [host.environment])) for host in self.hosts},
+                )
+            case _:
+                raise Invalid(f"'{target}' is no target. Name a host, tag:NAME or env:NAME.")
+        found = [host for host in self.hosts if name.lower() in {known.lower() for known in of[host.name]}]
+        if not found:
+            known = sorted({one for names in of.values() for one in names})
+            raise NotFound(f"No host has the {what} '{name}'. Known {what}s: {', '.join(known) or 'none'}.")
+        return found
+
+    def places(self) -> dict[str, Place]:
+        """The hosts as rights see them."""
+        return {h.name: Place(name=h.name, tags=h.tags, environment=h.environment) for h in self.hosts}
+
+    def only(self, shown: Callable[[Host], bool]) -> "Inventory":
+        """What somebody may know of."""
+        return Inventory(hosts=tuple(host for host in self.hosts if shown(host)))
 
     def running(self, service: str) -> tuple[Host, ...]:
         """The hosts whose inventory entry lists this service."""

@@ -114,7 +114,12 @@ class Owner:
         if self._closing or free <= 0:
             return
         claimed = await self.engine.tools.database.write(
-            executions.claim, owner=self.id, now=self.engine.tools.clock.now(), lease=LEASE, limit=free
+            executions.claim,
+            owner=self.id,
+            now=self.engine.tools.clock.now(),
+            lease=LEASE,
+            limit=free,
+            carried=tuple(self._carried),
         )
         for execution in claimed:
             self._start(execution)
@@ -140,7 +145,7 @@ class Owner:
         clock = self.engine.tools.clock
         epochs = {execution_id: epoch for execution_id, (epoch, _) in self._carried.items()}
         if epochs:
-            await self.engine.tools.database.write(
+            await self.engine.tools.database.write_first(
                 executions.renew, owner=self.id, epochs=epochs, now=clock.now(), lease=LEASE
             )
         else:
@@ -151,15 +156,14 @@ class Owner:
     async def _reap(self) -> None:
         # After an outage every lease looks expired: nobody is reaped before their owners had a full lease to renew.
         seen = self._seen_since
-        if (
-            not self._closing
-            and seen is not None
-            and self.engine.tools.clock.monotonic() - seen >= LEASE.total_seconds()
-        ):
+        if self._closing or seen is None:
+            return
+        if self.engine.tools.clock.monotonic() - seen >= LEASE.total_seconds():
             await self._take()
 
     async def _take(self, owners: Sequence[str] | None = None) -> None:
-        for execution in await self.engine.reap(owner=self.id, lease=LEASE, owners=owners):
+        taken = await self.engine.reap(owner=self.id, lease=LEASE, owners=owners, sparing=self._carried)
+        for execution in taken:
             self._start(execution)
 
     async def _watch(self) -> None:

@@ -6,7 +6,7 @@ Probes pass the read-only guard before they reach a host; what they print become
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from runbooks.catalog import Entry
@@ -135,6 +135,14 @@ def _refuse_typed_patterns(check: Check, typed: frozenset[str]) -> None:
             )
 
 
+def _unseen(step: Run, judged: Judgement) -> Judgement:
+    """A shell or interpreter that waits for its program may have a person's approval, but not a program in a secret."""
+    if step.secret is None or not judged.rule.endswith(".session"):
+        return judged
+    reason = f"It would run what stands in the secret '{step.secret}', which nobody can judge."
+    return replace(judged, verdict=Severity.REFUSE, rule="secrets.program", reason=reason)
+
+
 def _status(status: int | None) -> str:
     return "a signal" if status is None or status < 0 else f"status {status}"
 
@@ -234,7 +242,7 @@ class Planner:
     def _judge(self, step: Step, tags: frozenset[str]) -> Iterator[Judgement]:
         match step:
             case Run():
-                yield self.guard.judge(shell_line(step.argv, sudo=step.sudo), tags=tags)
+                yield _unseen(step, self.guard.judge(shell_line(step.argv, sudo=step.sudo), tags=tags))
                 if step.undo is not None:
                     yield from self._judge(step.undo, tags)
                 if step.look is not None:

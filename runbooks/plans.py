@@ -46,6 +46,13 @@ def numbered(steps: Sequence[Step]) -> Iterator[tuple[str, Single]]:
             yield str(place), step
 
 
+def secrets_of(plan: StoredPlan) -> set[str]:
+    """The names of all stored secrets that its commands get, undo included."""
+    steps = [step for part in plan.hosts for _, step in numbered(part.steps) if isinstance(step, Run)]
+    wanted = [*steps, *(step.undo for step in steps if step.undo is not None)]
+    return {step.secret for step in wanted if step.secret is not None}
+
+
 def fingerprint(*, runbook: str, params: Mapping[str, Any], plan: StoredPlan) -> str:
     """SHA-256 over what would run: runbook, parameters, ordered hosts, and per step all but its title."""
     return sha256(
@@ -116,6 +123,8 @@ def step_to_json(step: Step) -> dict[str, Any]:
                 "undo": step_to_json(step.undo) if step.undo else None,
                 "look": list(step.look) if step.look else None,
                 "unless": step_to_json(step.unless) if step.unless else None,
+                # Only where there is one, so that plans without keep the fingerprints under which they were approved.
+                **({"secret": step.secret} if step.secret is not None else {}),
             }
         case Expect():
             return {
@@ -175,6 +184,7 @@ def step_from_json(value: Mapping[str, Any]) -> Step:
             undo=_expected(step_from_json(undo), Run) if undo else None,
             look=value["look"],
             unless=_expected(step_from_json(unless), Expect | Require) if unless else None,
+            secret=value.get("secret"),
         )
     if kind in {"expect", "require"}:
         check = {k: value[k] for k in ("sudo", "timeout", "output", "pattern", "allow_exit")}

@@ -57,16 +57,28 @@ class ApprovalAsked:
     why: str
     notify: str | None
     approvers: tuple[str, ...]  # Slack user and group ids that may approve; empty for `confirm`
+    needs: tuple[str, ...] = ()  # what must be given, all of it: "2 of S0DBA"
+    last: tuple[Execution, ...] = ()  # the newest that this runbook ran on these hosts, newest first
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApprovalVoted:
+    """One more person said yes, and it is not enough yet. `asked` is the request as it stands now."""
+
+    asked: ApprovalAsked
+    actor: Actor
+    missing: tuple[str, ...]  # what is still to be given: "1 of S0DBA"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ApprovalReminded:
-    """Half of its time is over and nobody has decided."""
+    """Half of its time is over and it is not decided."""
 
     execution: Execution
     approval: Approval
     notify: str | None
-    approvers: tuple[str, ...]
+    approvers: tuple[str, ...]  # those who have said yes are not among them
+    missing: tuple[str, ...] = ()  # what is still to be given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,6 +261,7 @@ Event: TypeAlias = (
     | PlanMade
     | LookRetried
     | ApprovalAsked
+    | ApprovalVoted
     | ApprovalReminded
     | ApprovalDecided
     | ExecutionWaiting

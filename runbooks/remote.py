@@ -17,7 +17,7 @@ from storage.records import Death, Platform
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """One machine of the inventory. `keys` are its lines of the known_hosts file's format, read once at start."""
+    """One machine of the inventory. `key`, `passphrase` and `password` are names of stored secrets."""
 
     name: str
     address: str
@@ -25,8 +25,17 @@ class Host:
     user: str
     platform: Platform = Platform.LINUX
     tags: frozenset[str] = frozenset()
+    environment: str | None = None
     services: frozenset[str] = frozenset()
     key_file: Path | None = None
+    key: str | None = None
+    passphrase: str | None = None
+    password: str | None = None
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The stored secrets that a login takes."""
+        return frozenset(name for name in (self.key, self.passphrase, self.password) if name is not None)
 
 
 class Stream(StrEnum):
@@ -57,7 +66,7 @@ class RemoteCommand:
     line: str
     timeout: float = 60.0
     grace: float = 5.0  # between TERM and KILL
-    stdin: bytes | None = None
+    stdin: bytes | None = field(default=None, repr=False)  # it may be a secret
     max_lines: int = 10_000
     max_line: int = 4_000
     patient: bool = True

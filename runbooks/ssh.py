@@ -42,6 +42,8 @@ from runbooks.remote import (
     Stream,
     Unreached,
 )
+from safety.sealing import Secret
+from safety.vault import NoVault, Opens
 from storage.errors import (
     ConfigurationError,
     ConnectionLost,
@@ -49,6 +51,8 @@ from storage.errors import (
     HostKeyRefused,
     HostUnreachable,
     LoginRefused,
+    SecretUnavailable,
+    StorageUnavailable,
 )
 from storage.records import Death
 
@@ -110,6 +114,7 @@ class Patience:
 class SshRemote(Remote):
     """Hosts over SSH. `random` gives numbers from 0 to 1 for the jitter; `sleep` waits between two tries to connect.
 
+    `vault` opens the keys and passwords that hosts name; what it gives out, the redactor knows by then.
     Raises ConfigurationError when the known_hosts text or the default key can't be read.
     """
 
@@ -120,7 +125,7 @@ class SshRemote(Remote):
         redactor: Redacts,
         random: Callable[[], float],
         key_file: Path | None = None,
-        passphrase: str | None = None,
+        vault: Opens | None = None,
         patience: Patience | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -128,7 +133,7 @@ class SshRemote(Remote):
         self._redactor = redactor
         self._random = random
         self._sleep = sleep
-        self._keys = _Keys(key_file, passphrase)
+        self._logins = _Logins(key_file, vault or NoVault())
         self._known = _read_known_hosts(known_hosts)
         self._pools: dict[Host, _Pool] = {}
         self._closed = False
@@ -235,7 +240,7 @@ class SshRemote(Remote):
         if self._closed:
             raise HostUnreachable(host.name, f"Nothing is sent to '{host.name}' any more: Handrail is shutting down.")
         if host not in self._pools:
-            self._pools[host] = _Pool(host, self._patience, self._keys, self._known)
+            self._pools[host] = _Pool(host, self._patience, self._logins, self._known)
         return self._pools[host]
 
     async def _send(
@@ -372,11 +377,11 @@ async def _unless_pulled(work: Awaitable[T], cord: StopCord, undo: Callable[[T],
 class _Pool:
     """The connections of one host. Commands take their seats in the order in which they came."""
 
-    def __init__(self, host: Host, patience: Patience, keys: "_Keys", known: asyncssh.SSHKnownHosts) -> None:
+    def __init__(self, host: Host, patience: Patience, logins: "_Logins", known: asyncssh.SSHKnownHosts) -> None:
         self.host = host
         self.patience = patience
         self.ender = _Ender(self.ask, patience)
-        self._keys = keys
+        self._logins = logins
         self._known = known
         self._connections: list[_Connection] = []
         self._opening = 0
@@ -468,7 +473,7 @@ class _Pool:
             self._folder = None  # the host may have been restarted
         self._opening += 1
         try:
-            connection = await _connect(self, self._keys, self._known)
+            connection = await _connect(self, self._logins, self._known)
         except HostError as error:
             self._failures += 1
             self._failure = error
@@ -715,6 +720,7 @@ class _Session(asyncssh.SSHClientSession[bytes]):
         if self._channel is not None:
             if self._stdin:
                 self._channel.write(self._stdin)
+                self._stdin = None  # it may be a secret, and a session lives long
             self._channel.write_eof()
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
@@ -976,34 +982,104 @@ _CHECK = (
 _SUDO = {True: "works for any command", False: "is limited to listed commands, or missing"}
 
 
-class _Keys:
-    """Private keys, each read once."""
+@dataclass(frozen=True, kw_only=True)
+class _Login:
+    """What one connection shows to be let in. `words`: what that is, for whom it was refused."""
 
-    def __init__(self, key_file: Path | None, passphrase: str | None) -> None:
+    key: asyncssh.SSHKey | None
+    password: Secret | None
+    words: str
+
+    @property
+    def methods(self) -> str:
+        """In the order in which they are tried; some servers ask for a password only in the form of questions."""
+        wanted = [("publickey", self.key), ("password", self.password), ("keyboard-interactive", self.password)]
+        return ",".join(name for name, given in wanted if given is not None)
+
+
+class _Logins:
+    """Keys of files, each read once; stored keys and passwords, opened for each connection."""
+
+    def __init__(self, key_file: Path | None, vault: Opens) -> None:
         self._default = key_file
-        self._passphrase = passphrase
+        self._vault = vault
         self._loaded: dict[Path, asyncssh.SSHKey] = {}
         if key_file is not None:
             try:
-                self._load(key_file)
+                self._load(key_file, None)
             except (OSError, asyncssh.KeyImportError) as error:
                 raise ConfigurationError([f"The SSH key {key_file} can't be read: {error}."]) from error
 
-    def of(self, host: Host) -> asyncssh.SSHKey:
-        """The host's own key, or the default. Raises LoginRefused when there is none to be had."""
-        path = host.key_file or self._default
-        if path is None:
-            raise LoginRefused(host.name, f"There is no SSH key for '{host.name}'. Set `ssh.key_file` in handrail.yml.")
+    async def of(self, host: Host) -> _Login:
+        """The host's own, or the default key. Raises LoginRefused when there is none to be had, HostUnreachable."""
         try:
-            return self._load(path)
+            key = await self._key(host)
+            password = await self._vault.open(host.password) if host.password is not None else None
+        except SecretUnavailable as error:
+            raise LoginRefused(host.name, f"There is no login for '{host.name}'. {error.message}") from error
+        except StorageUnavailable as error:
+            message = f"The login for '{host.name}' can't be looked up; nothing was sent. {error.message}"
+            raise HostUnreachable(host.name, message) from error
+        if key is None and password is None:
+            raise LoginRefused(host.name, f"There is no SSH key for '{host.name}'. Set `ssh.key_file` in handrail.yml.")
+        return _Login(key=key, password=password, words=_login_words(host, key))
+
+    async def _key(self, host: Host) -> asyncssh.SSHKey | None:
+        if host.key is not None:
+            return await self._stored_key(host, host.key)
+        path = host.key_file or (self._default if host.password is None else None)
+        if path is None or path in self._loaded:
+            return self._loaded.get(path) if path is not None else None
+        passphrase = await self._passphrase(host)
+        try:
+            return self._load(path, passphrase)
         except (OSError, asyncssh.KeyImportError) as error:
             raise LoginRefused(host.name, f"The SSH key {path} for '{host.name}' can't be read: {error}.") from error
 
-    def _load(self, path: Path) -> asyncssh.SSHKey:
+    async def _stored_key(self, host: Host, name: str) -> asyncssh.SSHKey:
+        secret, passphrase = await self._vault.open(name), await self._passphrase(host)
+        # Decrypting takes a tenth of a second, in which other hosts' output should not have to wait.
+        key = await asyncio.to_thread(_imported, secret, passphrase)
+        if key is None:
+            raise LoginRefused(
+                host.name,
+                f"The secret '{name}' is no private key that can be read{_about_passphrase(host)}. Store it again: "
+                f"`handrail secrets set {name} < KEYFILE`.",
+            )
+        return key
+
+    async def _passphrase(self, host: Host) -> Secret | None:
+        return await self._vault.open(host.passphrase) if host.passphrase is not None else None
+
+    def _load(self, path: Path, passphrase: Secret | None) -> asyncssh.SSHKey:
         if path not in self._loaded:
             # Decrypting takes a tenth of a second, hence once; an error to be raised names the file but never its text.
-            self._loaded[path] = asyncssh.import_private_key(path.read_bytes(), self._passphrase)
+            words = passphrase.reveal() if passphrase is not None else None
+            self._loaded[path] = asyncssh.import_private_key(path.read_bytes(), words)
         return self._loaded[path]
+
+
+def _imported(secret: Secret, passphrase: Secret | None) -> asyncssh.SSHKey | None:
+    """The key; None when it can't be read. No error leaves here: what a parser says of a key may quote it."""
+    try:
+        # A pasted key may have lost its last line end, without which it is none.
+        return asyncssh.import_private_key(
+            secret.reveal().rstrip("\n") + "\n", passphrase.reveal() if passphrase is not None else None
+        )
+    except ValueError:
+        return None
+
+
+def _about_passphrase(host: Host) -> str:
+    if host.passphrase is None:
+        return ", or it has a passphrase and `passphrase` is not set for this host"
+    return f", or '{host.passphrase}' is not its passphrase"
+
+
+def _login_words(host: Host, key: asyncssh.SSHKey | None) -> str:
+    shown = [f"our key {key.get_fingerprint()}"] if key is not None else []
+    shown += [f"the password '{host.password}'"] if host.password is not None else []
+    return " or ".join(shown)
 
 
 def _read_known_hosts(known_hosts: bytes | Path) -> asyncssh.SSHKnownHosts:
@@ -1033,11 +1109,11 @@ class _Client(asyncssh.SSHClient):
         self.on_lost()
 
 
-async def _connect(pool: _Pool, keys: _Keys, known: asyncssh.SSHKnownHosts) -> _Connection:
+async def _connect(pool: _Pool, logins: _Logins, known: asyncssh.SSHKnownHosts) -> _Connection:
     """A connection that is logged in; raises HostKeyRefused, LoginRefused or HostUnreachable."""
     host, patience = pool.host, pool.patience
     client = _Client()
-    key = keys.of(host)
+    login = await logins.of(host)
     try:
         async with asyncio.timeout(patience.connect + patience.login):
             ssh = await asyncssh.connect(
@@ -1047,9 +1123,10 @@ async def _connect(pool: _Pool, keys: _Keys, known: asyncssh.SSHKnownHosts) -> _
                 client_factory=lambda: client,
                 config=None,
                 known_hosts=known,
-                client_keys=[key],
-                preferred_auth="publickey",
-                password=None,
+                client_keys=[login.key] if login.key is not None else None,
+                preferred_auth=login.methods,
+                # Asked for when it is needed: the options live as long as the connection.
+                password=login.password.reveal if login.password is not None else None,
                 agent_path=None,
                 agent_forwarding=False,
                 gss_host=None,
@@ -1062,27 +1139,28 @@ async def _connect(pool: _Pool, keys: _Keys, known: asyncssh.SSHKnownHosts) -> _
                 keepalive_count_max=3,
             )
     except (OSError, TimeoutError, asyncssh.Error) as error:
-        raise _refusal(host, client, key, known, error) from error
+        raise _refusal(host, client, login, known, error) from error
     connection = _Connection(pool, ssh)
     client.on_lost = connection.gone
     return connection
 
 
-def _refusal(
-    host: Host, client: _Client, key: asyncssh.SSHKey, known: asyncssh.SSHKnownHosts, error: Exception
-) -> HostError:
+def _refusal(host: Host, client: _Client, login: _Login, known: asyncssh.SSHKnownHosts, error: Exception) -> HostError:
     """The error in words, with the next move."""
     where = f"'{host.name}' ({host.address} port {host.port})"
     if isinstance(error, asyncssh.HostKeyNotVerifiable) or "host key algorithm" in str(error):
         return HostKeyRefused(host.name, _about_host_key(where, host, client.shown, known))
     if isinstance(error, asyncssh.PermissionDenied | asyncssh.IllegalUserName):
-        fingerprint = key.get_fingerprint()
         return LoginRefused(
-            host.name,
-            f"{where} does not let '{host.user}' in with our key {fingerprint}. "
-            f"Put its public half into the authorized_keys of '{host.user}' there.",
+            host.name, f"{where} does not let '{host.user}' in with {login.words}. {_about_login(host, login)}"
         )
     return HostUnreachable(host.name, _about_no_connection(where, host, error))
+
+
+def _about_login(host: Host, login: _Login) -> str:
+    if login.key is not None:
+        return f"Put its public half into the authorized_keys of '{host.user}' there."
+    return f"Store the right one with `handrail secrets set {host.password}`; does its sshd allow passwords?"
 
 
 def _about_host_key(where: str, host: Host, shown: asyncssh.SSHKey | None, known: asyncssh.SSHKnownHosts) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
+from safety.approval import Demand, together
 from storage.records import Consent
 
 
@@ -17,14 +18,19 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """One gate's answer. `until` is when a refusal may end by itself; `consent` what an ASK asks for."""
+    """One gate's answer. `until` is when a refusal may end by itself; `demands` what an ASK asks for."""
 
     gate: str
     outcome: Outcome
     reason: str
     until: datetime | None = None
-    consent: Consent = Consent.NONE
+    demands: tuple[Demand, ...] = ()
     rule: str | None = None
+
+    @property
+    def consent(self) -> Consent:
+        """The kind of consent that is asked for."""
+        return max((d.consent for d in self.demands), key=list(Consent).index, default=Consent.NONE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +54,11 @@ class Decision:
         """The strictest consent that is asked for."""
         asks = [v for v in self.verdicts if v.outcome is Outcome.ASK]
         return max(asks, key=lambda v: list(Consent).index(v.consent), default=None)
+
+    @property
+    def demands(self) -> tuple[Demand, ...]:
+        """Everything that must be consented to, by all gates together."""
+        return together(d for v in self.verdicts if v.outcome is Outcome.ASK for d in v.demands)
 
     def as_data(self) -> list[dict[str, str | None]]:
         """For the audit."""

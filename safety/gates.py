@@ -5,15 +5,17 @@ wants what where) and `Facts` (what SQL, the guard and the settings said, gather
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from safety import circuit_breaker
+from safety.approval import Demand, Electorate, together
 from safety.clock import words
 from safety.command_guard import Judgement, Severity
 from safety.decision import Decision, Outcome, Verdict
+from safety.roles import Lack, Right
 from safety.token_bucket import Rate, shown, wait
 from storage.records import (
     TRANSPORT,
@@ -49,6 +51,11 @@ class Proposal:
     commands: tuple[Judgement, ...] | None = None
     continues: int | None = None  # the execution whose cooldown does not count
 
+    @property
+    def exceptions(self) -> tuple[str, ...]:
+        """The names of the team's exceptions from the command guard that its commands use."""
+        return tuple(dict.fromkeys(one.exception for one in self.commands or () if one.exception is not None))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bucket:
@@ -65,17 +72,16 @@ class Facts:
     """What the gates are told."""
 
     now: datetime
-    may_execute: bool
-    may_override: bool
-    someone_may_approve: bool
+    right: Right  # to run this runbook on these hosts
+    override: Right  # to run it in spite of kill switches
     roles: tuple[str, ...]
     switches: tuple[KillSwitch, ...]  # engaged and covering, whether overridden or not
     buckets: tuple[Bucket, ...] = ()
     cooldowns: Mapping[str, datetime] = field(default_factory=dict)  # host -> until
     breakers: tuple[Breaker, ...] = ()
     approval: Approval | None = None
-    approver_may: bool = False  # whether who gave it still may
-    consents: Mapping[Danger, Consent] = field(default_factory=dict)
+    demands: tuple[Demand, ...] = ()  # what the settings ask for of this runbook on these hosts
+    electorate: Electorate = field(default_factory=Electorate)  # who may approve it now
     admitted: bool = False  # it took its budgets before and is continued
 
 
@@ -91,24 +97,27 @@ def _refuse(gate: str, reason: str, *, until: datetime | None = None, rule: str 
 
 
 def permission(proposal: Proposal, facts: Facts) -> Verdict:
-    """May this person run runbooks at all, and override a switch if they ask to?"""
-    roles = ", ".join(facts.roles) or "no role"
-    if not facts.may_execute:
+    """May this person run this runbook on these hosts, and override a switch if they ask to?"""
+    right = facts.right
+    if right.lacks is Lack.PERMISSION:
         return _refuse(
             "permission",
-            f"You have {roles}, which does not allow running runbooks. Ask an admin for a role in handrail.yml.",
-            rule="runbooks.execute",
+            f"You have {_roles(facts)}, which does not allow running runbooks. {right.reason} "
+            "Ask an admin for a role in handrail.yml.",
+            rule=right.rule,
         )
+    if not right.allowed and right.lacks is not Lack.SIZE:
+        return _refuse("permission", right.reason, rule=right.rule)
     if proposal.emergency_at is not None:
-        if not facts.may_override:
-            return _refuse(
-                "permission",
-                "--emergency is only for the people under emergency: in handrail.yml.",
-                rule="emergency.override",
-            )
+        if not facts.override.allowed:
+            return _refuse("permission", facts.override.reason, rule=facts.override.rule)
         if not (proposal.emergency_reason or "").strip():
-            return _refuse("permission", 'An emergency needs its reason: add --reason "…".', rule="emergency.override")
-    return _allow("permission", roles, "runbooks.execute")
+            return _refuse("permission", 'An emergency needs its reason: add --reason "…".', rule=facts.override.rule)
+    return _allow("permission", _roles(facts), right.rule)
+
+
+def _roles(facts: Facts) -> str:
+    return ", ".join(facts.roles) or "no role"
 
 
 def kill_switch(proposal: Proposal, facts: Facts) -> Verdict:
@@ -145,21 +154,31 @@ def command_guard(proposal: Proposal, facts: Facts) -> Verdict:
             gate="command guard",
             outcome=Outcome.ASK,
             reason=f"`{asks.command}`: {asks.reason}",
-            consent=Consent.APPROVE,
+            demands=(Demand(consent=Consent.APPROVE, rule=f"guard:{asks.rule}"),),
             rule=asks.rule,
         )
-    return _allow("command guard", f"{len(proposal.commands)} commands understood")
+    used = proposal.exceptions
+    allowed = f"; allowed by the team's exception {', '.join(repr(name) for name in used)}" if used else ""
+    return _allow(
+        "command guard",
+        f"{len(proposal.commands)} commands understood{allowed}",
+        "team.exception" if used else None,
+    )
 
 
 def blast_radius(proposal: Proposal, facts: Facts) -> Verdict:
-    """Is it few enough hosts at once?"""
-    if len(proposal.hosts) > proposal.max_hosts:
+    """Is it few enough hosts at once, for this runbook and for this person?"""
+    hosts = len(proposal.hosts)
+    if hosts > proposal.max_hosts:
         return _refuse(
             "blast radius",
-            f"{len(proposal.hosts)} hosts at once; {proposal.runbook} may touch {proposal.max_hosts}. "
-            "Name fewer hosts.",
+            f"{hosts} hosts at once; {proposal.runbook} may touch {proposal.max_hosts}. Name fewer hosts.",
+            rule=f"runbooks:{proposal.runbook} max_hosts",
         )
-    return _allow("blast radius", f"{len(proposal.hosts)} of at most {proposal.max_hosts} hosts")
+    if facts.right.lacks is Lack.SIZE:
+        return _refuse("blast radius", facts.right.reason, rule=facts.right.rule)
+    most = min(proposal.max_hosts, facts.right.max_hosts or proposal.max_hosts)
+    return _allow("blast radius", f"{hosts} of at most {most} {'host' if most == 1 else 'hosts'}")
 
 
 def rate_limit(proposal: Proposal, facts: Facts) -> Verdict:
@@ -233,33 +252,55 @@ def breaker_refusal(one: Breaker, now: datetime) -> Verdict:
 
 def approval(proposal: Proposal, facts: Facts) -> Verdict:
     """Has whoever must consent done so, to exactly this plan, and is it still good?"""
-    if proposal.dry_run or proposal.fingerprint is None:
+    if proposal.dry_run:
         return _allow("approval", "not needed to look")
-    needed = facts.consents.get(proposal.danger, Consent.APPROVE)
-    return _consent(needed, proposal, facts)
+    if proposal.fingerprint is None:
+        missed = facts.electorate.unreachable(facts.demands)
+        if missed is not None:
+            return _refuse("approval", _unreachable(missed, proposal, facts), rule=missed.rule)
+        return _allow("approval", "asked for once there is a plan" if facts.demands else "not needed")
+    return _consent(facts.demands, proposal, facts)
 
 
-def _consent(needed: Consent, proposal: Proposal, facts: Facts) -> Verdict:
-    if needed is Consent.NONE:
+def _consent(demands: tuple[Demand, ...], proposal: Proposal, facts: Facts) -> Verdict:
+    if not demands:
         return _allow("approval", "not needed")
-    given = _given(needed, proposal, facts)
+    given = _given(demands, proposal, facts)
     if given is not None:
-        return _allow("approval", f"given by {given.decided_by}", f"approval:{given.id}")
-    if needed is Consent.APPROVE and not facts.someone_may_approve:
-        return _refuse(
-            "approval",
-            f"{proposal.runbook} needs somebody else's approval, and nobody but you may approve. "
-            "Give somebody a role with runbooks.approve in handrail.yml.",
-        )
-    reason = (
-        f"{proposal.runbook} is {proposal.danger.value}: somebody else must approve it."
-        if needed is Consent.APPROVE
-        else f"{proposal.runbook} can do harm: confirm that this is what you want."
+        return _allow("approval", f"given by {', '.join(voters(given))}", f"approval:{given.id}")
+    rules = ", ".join(d.rule for d in demands if d.rule)
+    if demands[0].consent is Consent.CONFIRM:
+        reason = f"{proposal.runbook} can do harm: confirm that this is what you want."
+        return Verdict(gate="approval", outcome=Outcome.ASK, reason=reason, demands=demands, rule=rules)
+    missed = facts.electorate.unreachable(demands)
+    if missed is not None:
+        return _refuse("approval", _unreachable(missed, proposal, facts), rule=missed.rule)
+    reason = f"{proposal.runbook} is {proposal.danger.value}: {_needed(demands)} must approve it."
+    return Verdict(gate="approval", outcome=Outcome.ASK, reason=reason, demands=demands, rule=rules)
+
+
+def _needed(demands: tuple[Demand, ...]) -> str:
+    return " and ".join(demand.words for demand in demands)
+
+
+def _unreachable(demand: Demand, proposal: Proposal, facts: Facts) -> str:
+    able = len(facts.electorate.fitting(demand))
+    where = ", ".join(proposal.hosts[:5]) + (" …" if len(proposal.hosts) > 5 else "")
+    others = "nobody but you" if able == 0 else f"only {able} {'person' if able == 1 else 'people'} besides you"
+    asked = "somebody else's approval" if demand.words == "somebody else" else f"the approval of {demand.words}"
+    group = f" in {demand.group}" if demand.group is not None else ""
+    return (
+        f"{proposal.runbook} needs {asked}, and {others}{group} may approve it on {where}. "
+        "Give more people a role with runbooks.approve that covers it in handrail.yml."
     )
-    return Verdict(gate="approval", outcome=Outcome.ASK, reason=reason, consent=needed)
 
 
-def _given(needed: Consent, proposal: Proposal, facts: Facts) -> Approval | None:
+def voters(approval: Approval) -> tuple[str, ...]:
+    """Who said yes; one that was given before votes were kept names who decided."""
+    return approval.votes or ((approval.decided_by,) if approval.decided_by is not None else ())
+
+
+def _given(demands: tuple[Demand, ...], proposal: Proposal, facts: Facts) -> Approval | None:
     found = facts.approval
     if (
         found is None
@@ -269,8 +310,8 @@ def _given(needed: Consent, proposal: Proposal, facts: Facts) -> Approval | None
         or found.good_until <= facts.now
     ):
         return None
-    if needed is Consent.APPROVE and (
-        found.kind is not Consent.APPROVE or found.decided_by == proposal.actor or not facts.approver_may
+    if demands[0].consent is Consent.APPROVE and (
+        found.kind is not Consent.APPROVE or facts.electorate.lacking(demands, voters(found))
     ):
         return None
     return found
@@ -288,8 +329,8 @@ GATES: tuple[tuple[str, Gate], ...] = (
 )
 """Every review asks these, in this order."""
 
-BEFORE_PLANNING = ("permission", "kill switch", "circuit breaker")
-"""Asked before a host is touched at all."""
+BEFORE_PLANNING = ("permission", "kill switch", "blast radius", "circuit breaker", "approval")
+"""Asked before a host is touched at all; of the approval, whether it could ever be given."""
 
 
 def judge(proposal: Proposal, facts: Facts, *, only: Collection[str] | None = None) -> Decision:
@@ -319,7 +360,8 @@ def _answered(verdict: Verdict, proposal: Proposal, facts: Facts) -> Verdict:
     """A gate that asks for consent finds it, or finds that nobody could give it."""
     if proposal.dry_run:
         return verdict
-    answer = _consent(verdict.consent, proposal, facts)
+    demands = together((*verdict.demands, *facts.demands))
+    answer = _consent(demands, proposal, facts)
     if answer.outcome is Outcome.ALLOW:
         return _allow(verdict.gate, f"{verdict.reason} ({answer.reason})", verdict.rule)
-    return answer if answer.outcome is Outcome.REFUSE else verdict
+    return answer if answer.outcome is Outcome.REFUSE else replace(verdict, demands=demands)

@@ -3,8 +3,11 @@
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
+from storage.errors import Invalid
 from storage.records import Execution, KillSwitch, Scope
 
+LONGEST = 255
+"""Characters of a subject."""
 REMIND = timedelta(hours=1)
 """How often people are reminded of an engaged switch."""
 
@@ -27,7 +30,9 @@ def tag_names(tags: Iterable[str]) -> tuple[str, ...]:
 
 
 def subject_of(scope: Scope, typed: str) -> str:
-    """A switch's subject as it is kept and compared."""
+    """A switch's subject as it is kept and compared; raises Invalid for a name no service or host can have."""
+    if len(typed) > LONGEST:
+        raise Invalid(f"A name of {len(typed)} characters is none that a kill switch knows; at most {LONGEST}.")
     if scope is Scope.GLOBAL:
         return ""
     if scope is Scope.SERVICE:

@@ -10,10 +10,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from safety import circuit_breaker, kill_switch
+from safety.approval import Demand, Demands, Electorate
 from safety.clock import words
+from safety.command_guard import Severity
 from safety.decision import Decision, Outcome, Verdict
 from safety.gates import Bucket, Facts, Proposal, breaker_refusal, judge
-from safety.roles import Directory, NoGroups, People, Permission
+from safety.roles import Directory, NoGroups, People, Permission, Place, Right
 from safety.token_bucket import Limits, Rate, Rates, take, wait
 from storage import approvals, audit, controls
 from storage.records import TRANSPORT, Actor, Consent, Danger, Origin
@@ -34,25 +36,54 @@ class Policy:
 
     people: People
     directory: Directory = field(default_factory=NoGroups)
-    consents: Mapping[Danger, Consent] = field(
-        default_factory=lambda: {
-            Danger.READ: Consent.NONE,
-            Danger.LOW: Consent.NONE,
-            Danger.HIGH: Consent.CONFIRM,
-            Danger.DANGEROUS: Consent.APPROVE,
-        }
-    )
+    demands: Demands = field(default_factory=Demands)
+    places: Mapping[str, Place] = field(default_factory=dict)  # the hosts, by name; the engine fills it in
     expire: timedelta = timedelta(minutes=15)
     notify: str | None = None
     limits: Limits = field(default_factory=Limits)
 
     def may(self, person: str, permission: Permission) -> bool:
-        """Whether this person's roles allow it now."""
-        return self.people.may(person, permission, self.directory)
+        """Whether this person's roles allow it now, somewhere."""
+        return self.decide(person, permission).allowed
 
-    def approvers(self) -> tuple[str, ...]:
-        """Those Slack can mention."""
-        return tuple(name for name in self.people.holders(Permission.APPROVE) if name[:1] in {"U", "W", "S"})
+    def decide(
+        self, person: str, permission: Permission, *, runbook: str | None = None, hosts: Sequence[str] = ()
+    ) -> Right:
+        """Whether this person may do it now, there; a host that is not known has neither tags nor environment."""
+        return self.people.decide(person, permission, self.directory, runbook=runbook, hosts=self._places(hosts))
+
+    def sees(self, person: str, permission: Permission, runbook: str) -> bool:
+        """Whether lists show this runbook to this person."""
+        return self.people.sees(person, permission, runbook, self.directory)
+
+    def demanded(self, danger: Danger, runbook: str, hosts: Sequence[str]) -> tuple[Demand, ...]:
+        """What the settings ask for before this runbook runs there."""
+        names = [name for place in self._places(hosts) for name in place.tags]
+        names += [f"env:{place.environment}" for place in self._places(hosts) if place.environment is not None]
+        return self.demands.of(danger, runbook, names)
+
+    def electorate(self, runbook: str, hosts: Sequence[str], *, besides: str, demands: Sequence[Demand]) -> Electorate:
+        """Who may approve this runbook there now, the requester left out."""
+        if not any(demand.consent is Consent.APPROVE for demand in demands):
+            return Electorate()
+        people, complete = self.people.everybody(
+            Permission.APPROVE, self.directory, runbook=runbook, hosts=self._places(hosts)
+        )
+        groups = {d.group: self.directory.members_of(d.group) for d in demands if d.group is not None}
+        return Electorate(people=people - {besides}, groups=groups, complete=complete)
+
+    def approvers(
+        self, runbook: str, hosts: Sequence[str], *, besides: str, demands: Sequence[Demand] = ()
+    ) -> tuple[str, ...]:
+        """Those Slack can mention whose yes is asked for: the groups that are named, else all who may."""
+        groups = [demand.group for demand in demands if demand.group is not None]
+        if groups and len(groups) == len(demands):
+            return tuple(dict.fromkeys(groups))
+        able = self.people.holders(Permission.APPROVE, self.directory, runbook=runbook, hosts=self._places(hosts))
+        return tuple(dict.fromkeys([*groups, *(n for n in able if n[:1] in {"U", "W", "S"} and n != besides)]))
+
+    def _places(self, hosts: Sequence[str]) -> list[Place]:
+        return [self.places.get(name) or Place(name=name) for name in hosts]
 
 
 def gather(connection: Connection, proposal: Proposal, policy: Policy, now: datetime) -> Facts:
@@ -61,11 +92,11 @@ def gather(connection: Connection, proposal: Proposal, policy: Policy, now: date
     continued = proposal.execution_id is not None and controls.was_admitted(connection, proposal.execution_id)
     cooldowns = controls.cooldowns(connection, proposal.runbook, proposal.hosts, now)
     own = {proposal.execution_id, proposal.continues}
+    demands = policy.demanded(proposal.danger, proposal.runbook, proposal.hosts)
     return Facts(
         now=now,
-        may_execute=policy.may(proposal.actor, Permission.EXECUTE),
-        may_override=policy.may(proposal.actor, Permission.EMERGENCY),
-        someone_may_approve=policy.people.someone_else_may(Permission.APPROVE, proposal.actor, policy.directory),
+        right=policy.decide(proposal.actor, Permission.EXECUTE, runbook=proposal.runbook, hosts=proposal.hosts),
+        override=policy.decide(proposal.actor, Permission.EMERGENCY),
         roles=tuple(sorted(policy.people.roles_of(proposal.actor, policy.directory))),
         switches=tuple(
             switch
@@ -85,12 +116,20 @@ def gather(connection: Connection, proposal: Proposal, policy: Policy, now: date
             *controls.breakers(connection, proposal.runbook, proposal.hosts),
         ),
         approval=given,
-        approver_may=given is not None
-        and given.decided_by is not None
-        and policy.may(given.decided_by, Permission.APPROVE),
-        consents=policy.consents,
+        demands=demands,
+        electorate=policy.electorate(
+            proposal.runbook,
+            proposal.hosts,
+            besides=proposal.actor,
+            demands=(*demands, Demand(consent=Consent.APPROVE)) if _guard_asks(proposal) else demands,
+        ),
         admitted=continued,
     )
+
+
+def _guard_asks(proposal: Proposal) -> bool:
+    """The guard may ask for somebody's approval where the settings do not."""
+    return any(judgement.verdict is Severity.APPROVE for judgement in proposal.commands or ())
 
 
 def _buckets(connection: Connection, proposal: Proposal, policy: Policy) -> tuple[Bucket, ...]:
@@ -135,6 +174,21 @@ def review(
         fingerprint=proposal.fingerprint,
         verdicts=decision.as_data(),
     )
+    for name in proposal.exceptions:
+        audit.append(
+            connection,
+            at=now,
+            kind="guard.exception_used",
+            actor=actor,
+            origin=origin,
+            execution_id=proposal.execution_id,
+            exception=name,
+            commands=sorted({one.command for one in proposal.commands or () if one.exception == name}),
+            runbook=proposal.runbook,
+            hosts=list(proposal.hosts),
+            fingerprint=proposal.fingerprint,
+            decision=decision.outcome.name.lower(),
+        )
     return decision
 
 

@@ -1,19 +1,31 @@
-"""Approvals: one waiting at most per execution; a decision is a single conditional statement, so only one counts."""
+"""Approvals: one waiting at most per execution; a decision is a single conditional statement, so only one counts.
 
-from collections.abc import Collection
+A yes is a row of its own, one a person; how many are enough is decided by who reads them, in the same transaction.
+"""
+
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, exists, insert, literal, select, update
+from sqlalchemy.exc import IntegrityError
 
 from storage import tables as t
 from storage.records import Approval, ApprovalState, Consent
 
 
 def ask(
-    connection: Connection, execution_id: int, *, fingerprint: str, kind: Consent, now: datetime, expire: timedelta
+    connection: Connection,
+    execution_id: int,
+    *,
+    fingerprint: str,
+    kind: Consent,
+    now: datetime,
+    expire: timedelta,
+    quorum: int = 1,
+    group: str | None = None,
 ) -> Approval:
-    """A new waiting approval, bound to a plan."""
+    """A new waiting approval, bound to a plan; `quorum` and `group` say what was asked for."""
     row = connection.execute(
         insert(t.approvals)
         .values(
@@ -23,10 +35,41 @@ def ask(
             state=ApprovalState.WAITING.value,
             requested_at=now,
             expires_at=now + expire,
+            quorum=quorum,
+            group=group,
         )
         .returning(t.approvals)
     ).one()
-    return _approval(row)
+    return _approval(row, ())
+
+
+def vote(connection: Connection, approval_id: int, *, by: str, now: datetime) -> bool:
+    """Keep one person's yes. False when they said it before, or when it waits no more."""
+    waits = exists(
+        select(literal(1))
+        .select_from(t.approvals)
+        .where(
+            t.approvals.c.id == approval_id,
+            t.approvals.c.state == ApprovalState.WAITING.value,
+            t.approvals.c.expires_at > now,
+        )
+    )
+    columns = t.approval_votes.c
+    values = (
+        literal(approval_id, columns.approval_id.type).label("approval_id"),
+        literal(by, columns.person.type).label("person"),
+        literal(now, columns.at.type).label("at"),
+    )
+    try:
+        with connection.begin_nested():
+            row = connection.execute(
+                insert(t.approval_votes)
+                .from_select(["approval_id", "person", "at"], select(*values).where(waits))
+                .returning(columns.person)
+            ).first()
+    except IntegrityError:
+        return False
+    return row is not None
 
 
 def decide(
@@ -52,7 +95,7 @@ def decide(
         .values(state=to.value, decided_by=by, decided_at=now, good_until=good, reason=reason)
         .returning(t.approvals)
     ).first()
-    return None if row is None else _approval(row)
+    return None if row is None else _approval(row, _votes(connection, [row.id]).get(row.id, ()))
 
 
 def find_waiting(connection: Connection, execution_id: int) -> Approval | None:
@@ -71,8 +114,9 @@ def waiting(connection: Connection) -> list[Approval]:
     """Everything that waits, soonest to expire first."""
     rows = connection.execute(
         select(t.approvals).where(t.approvals.c.state == ApprovalState.WAITING.value).order_by(t.approvals.c.expires_at)
-    )
-    return [_approval(row) for row in rows]
+    ).all()
+    votes = _votes(connection, [row.id for row in rows])
+    return [_approval(row, votes.get(row.id, ())) for row in rows]
 
 
 def mark_reminded(connection: Connection, ids: Collection[int], now: datetime) -> None:
@@ -82,8 +126,22 @@ def mark_reminded(connection: Connection, ids: Collection[int], now: datetime) -
 
 def _first(connection: Connection, *conditions: Any) -> Approval | None:
     row = connection.execute(select(t.approvals).where(*conditions).order_by(t.approvals.c.id.desc()).limit(1)).first()
-    return None if row is None else _approval(row)
+    return None if row is None else _approval(row, _votes(connection, [row.id]).get(row.id, ()))
 
 
-def _approval(row: Row[Any]) -> Approval:
-    return Approval(**{**row._mapping, "kind": Consent(row.kind), "state": ApprovalState(row.state)})
+def _votes(connection: Connection, ids: Collection[int]) -> dict[int, tuple[str, ...]]:
+    """Who said yes to each, in that order."""
+    rows = connection.execute(
+        select(t.approval_votes.c.approval_id, t.approval_votes.c.person)
+        .where(t.approval_votes.c.approval_id.in_(list(ids)))
+        .order_by(t.approval_votes.c.at, t.approval_votes.c.person)
+    )
+    found: dict[int, tuple[str, ...]] = {}
+    for row in rows:
+        found[row.approval_id] = (*found.get(row.approval_id, ()), row.person)
+    return found
+
+
+def _approval(row: Row[Any], votes: Iterable[str]) -> Approval:
+    values = {**row._mapping, "kind": Consent(row.kind), "state": ApprovalState(row.state), "votes": tuple(votes)}
+    return Approval(**values)

@@ -1,23 +1,30 @@
 """The audit: append-only, hash-chained, written in the transaction of what it witnesses.
 
 Each entry's hash covers the whole entry and the hash before it. The head row remembers the newest hash, so that
-entries cut off at the end are noticed too. The database's own triggers refuse changes (see the migrations).
+entries cut off at the end are noticed too. The database's own triggers refuse changes (see the migrations). `export.py`
+writes entries into a file that proves itself.
 """
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from hashlib import sha256
+from json.encoder import encode_basestring
+from typing import Any, NamedTuple, TypeAlias, TypedDict, Unpack
 
-from sqlalchemy import Connection, Row, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, String, and_, func, insert, or_, select, type_coerce, update
 
 from storage import tables as t
-from storage.canonical import canonical, sha256
+from storage.canonical import canonical
+from storage.errors import Invalid
 from storage.records import Actor, AuditEntry, Origin
 
 FIRST = "0" * 64
 """What the first entry calls its predecessor."""
+PAGE = 5_000
+"""Rows read at once by what walks over all of them."""
 
 
 def append(
@@ -34,50 +41,97 @@ def append(
     head = connection.execute(select(t.audit_head.c.seq, t.audit_head.c.hash).with_for_update()).one()
     at = at.astimezone(UTC)
     text = canonical(data)
-    entry = AuditEntry(
-        seq=head.seq + 1,
-        at=at,
-        kind=kind,
-        actor=actor.id,
-        origin=origin.value,
-        execution_id=execution_id,
-        data=json.loads(text),
-        previous=head.hash,
-        hash=digest(head.seq + 1, at, kind, actor.id, origin.value, execution_id, text, head.hash),
+    seq = head.seq + 1
+    mark = digest(seq, at, kind, actor.id, origin.value, execution_id, text, head.hash)
+    values = {
+        "seq": seq,
+        "at": at,
+        "kind": kind,
+        "actor": actor.id,
+        "origin": origin.value,
+        "execution_id": execution_id,
+        "data": text,
+        "previous": head.hash,
+        "hash": mark,
+    }
+    connection.execute(insert(t.audit).values(**values))
+    connection.execute(update(t.audit_head).values(seq=seq, hash=mark))
+    return AuditEntry(**{**values, "data": json.loads(text)})
+
+
+# --- what is hashed ---------------------------------------------------------------------------------------------------
+
+
+def hashed_text(
+    seq: int, at: datetime | str, kind: str, actor: str, origin: str, execution_id: int | None, data: str, previous: str
+) -> str:
+    """The text whose SHA-256 is an entry's hash: canonical JSON, made by hand because a long chain has millions.
+
+    `data` is the canonical JSON text that is stored; `at` in UTC, as a datetime or as SQLite keeps it.
+    """
+    text = encode_basestring
+    moment = f"{at[:10]}T{at[11:]}+00:00" if isinstance(at, str) else at.astimezone(UTC).isoformat(timespec=_MICRO)
+    return (
+        f'{{"actor":{text(actor)},"at":{text(moment)},"data":{text(data)},'
+        f'"execution_id":{"null" if execution_id is None else execution_id},"kind":{text(kind)},'
+        f'"origin":{text(origin)},"previous":{text(previous)},"seq":{seq}}}'
     )
-    connection.execute(
-        insert(t.audit).values(
-            seq=entry.seq,
-            at=at,
-            kind=kind,
-            actor=actor.id,
-            origin=origin.value,
-            execution_id=execution_id,
-            data=text,
-            previous=head.hash,
-            hash=entry.hash,
-        )
-    )
-    connection.execute(update(t.audit_head).values(seq=entry.seq, hash=entry.hash))
-    return entry
+
+
+_MICRO = "microseconds"
+
+
+def hash_of(text: str) -> str:
+    """SHA-256 in hex; half a surrogate pair, which has no UTF-8, still hashes to something stable."""
+    return sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 
 
 def digest(
     seq: int, at: datetime, kind: str, actor: str, origin: str, execution_id: int | None, data: str, previous: str
 ) -> str:
     """The hash of one entry; `data` is its canonical JSON text."""
-    return sha256(
-        {
-            "seq": seq,
-            "at": at.astimezone(UTC).isoformat(timespec="microseconds"),
-            "kind": kind,
-            "actor": actor,
-            "origin": origin,
-            "execution_id": execution_id,
-            "data": data,
-            "previous": previous,
-        }
-    )
+    return hash_of(hashed_text(seq, at, kind, actor, origin, execution_id, data, previous))
+
+
+# --- the chain --------------------------------------------------------------------------------------------------------
+
+
+class Stored(NamedTuple):
+    """One row as the database keeps it. `at`: a datetime on PostgreSQL, text on SQLite."""
+
+    seq: int
+    at: datetime | str
+    kind: str
+    actor: str
+    origin: str
+    execution_id: int | None
+    data: str
+    previous: str
+    hash: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """The newest entry at some time: its hash, and its number where it was noted."""
+
+    hash: str
+    seq: int | None = None
+
+    def __str__(self) -> str:
+        return self.hash if self.seq is None else f"{self.seq}:{self.hash}"
+
+
+_HEAD = re.compile(r"#?(?:([0-9]{1,18})[\s:]+)?`?([0-9a-f]{64})`?", re.IGNORECASE)
+
+
+def parse_head(text: str) -> Head:
+    """A head as `audit verify` prints it or as it was posted: HASH, SEQ:HASH or #SEQ HASH. Raises Invalid."""
+    found = _HEAD.fullmatch(text.strip())
+    if found is None:
+        raise Invalid(
+            f"'{text[:100]}' is no head of the audit. Write its 64 hexadecimal digits, or SEQ:HASH as it was posted."
+        )
+    return Head(hash=found[2].lower(), seq=int(found[1]) if found[1] else None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,74 +141,232 @@ class Verification:
     entries: int
     head: str
     problems: tuple[str, ...]
+    last: int = 0
 
     @property
     def ok(self) -> bool:
         """Whether the chain is whole."""
         return not self.problems
 
+    @property
+    def words(self) -> str:
+        """What to note down when it is."""
+        return f"{self.entries} entries, head {self.head}"
+
+
+class Chain:
+    """Entries shown one after the other, by number: what is wrong with each, and with the links between them.
+
+    `first` is the number that the first one must have, None for any. Keeps at most `most` problems.
+    """
+
+    def __init__(self, *, first: int | None, most: int, against: Head | None = None) -> None:
+        self.problems: list[str] = []
+        self.entries = 0
+        self.last: int | None = None
+        self.hash = FIRST
+        # The head of a chain that has no entry yet.
+        self.seen_head = against is not None and against.hash == FIRST and against.seq in (None, 0)
+        self.gaps = 0
+        self._first, self._most, self._against = first, most, against
+
+    def take(self, seq: int, previous: str, mark: str, *, honest: bool) -> None:
+        """The next entry; `honest`: its hash is that of its content."""
+        self.entries += 1
+        follows = self._first if self.last is None else self.last + 1
+        if follows is not None and seq != follows:
+            self.gaps += 1
+            self._gap(follows, seq)
+        elif previous != self.hash and follows is not None:
+            self.add(f"entry {seq} does not follow entry {seq - 1}: its link was changed")
+        if not honest:
+            self.add(f"entry {seq} was changed")
+        if self._against is not None and mark == self._against.hash:
+            self.seen_head = True
+            if self._against.seq not in (None, seq):
+                self.add(f"the given head is that of entry {seq}, not of entry {self._against.seq}")
+        self.last, self.hash = seq, mark
+
+    def add(self, problem: str) -> None:
+        """One more thing that is wrong."""
+        if len(self.problems) < self._most:
+            self.problems.append(problem)
+
+    def _gap(self, follows: int, seq: int) -> None:
+        if self._first is None and seq > follows:
+            return  # a filtered export leaves out what was not asked for
+        if seq < follows:
+            self.add(f"entry {seq} stands where entry {follows} should: the order was changed")
+        else:
+            self.add(
+                f"entry {follows} is missing" if seq == follows + 1 else f"entries {follows} to {seq - 1} are missing"
+            )
+
 
 def verify(connection: Connection, *, against: str | None = None, most: int = 20) -> Verification:
-    """Walk the chain. `against` is a head noted earlier: it must still be one of the entries' hashes."""
-    problems: list[str] = []
-    previous, expected, count, seen = FIRST, 1, 0, against is None
-    for row in _all(connection):
-        count += 1
-        if row.seq != expected:
-            missing = f"entry {expected} is" if row.seq == expected + 1 else f"entries {expected} to {row.seq - 1} are"
-            problems.append(f"{missing} missing")
-        elif row.previous != previous:
-            problems.append(f"entry {row.seq} does not follow entry {row.seq - 1}: its link was changed")
-        if row.hash != digest(
-            row.seq, row.at, row.kind, row.actor, row.origin, row.execution_id, row.data, row.previous
-        ):
-            problems.append(f"entry {row.seq} ({row.kind}, {row.at:%Y-%m-%d %H:%M:%S} UTC) was changed")
-        seen = seen or row.hash == against
-        previous, expected = row.hash, row.seq + 1
-    head = connection.execute(select(t.audit_head.c.seq, t.audit_head.c.hash)).one_or_none()
-    if head is None:
-        problems.append("the head of the audit is missing")
-    elif (head.seq, head.hash) != (expected - 1, previous):
-        problems.append(
-            f"the newest entries are missing: the head names entry {head.seq}, the last one is {expected - 1}"
+    """Walk the chain. `against` is a head noted earlier: it must still be one of the entries'. Raises Invalid for none.
+
+    Entries that are appended meanwhile do no harm.
+    """
+    noted = parse_head(against) if against is not None else None
+    before = _head(connection)
+    chain = Chain(first=1, most=most, against=noted)
+    at_head: str | None = FIRST
+    for row in stored(connection):
+        try:
+            honest = hash_of(hashed_text(*row[:8])) == row.hash
+        except (TypeError, AttributeError):  # SQLite keeps any type in any column
+            honest = False
+        chain.take(row.seq, row.previous, row.hash, honest=honest)
+        if before is not None and row.seq == before.seq:
+            at_head = row.hash
+    last = chain.last or 0
+    _check_head(chain, before, _head(connection), last, at_head)
+    if noted is not None and not chain.seen_head:
+        chain.add(_not_there(noted, last))
+    return Verification(entries=chain.entries, head=chain.hash, last=last, problems=tuple(chain.problems))
+
+
+def _check_head(chain: Chain, before: Any, after: Any, last: int, at_head: str | None) -> None:
+    if before is None or after is None:
+        chain.add("the head of the audit is missing")
+    elif before.seq > last:
+        chain.add(_cut_off("the head names", before.seq, last))
+    elif before.hash != at_head:
+        chain.add(f"the head of the audit was changed: it is not the hash of entry {before.seq}")
+    elif last > after.seq:
+        chain.add(f"the head of the audit was set back: it names entry {after.seq}, the last one is {last}")
+
+
+def _not_there(noted: Head, last: int) -> str:
+    if noted.seq is None:
+        return (
+            f"no entry has the given head {noted.hash}: history was rewritten, the newest entries were cut off, or it "
+            "is another database"
         )
-    if not seen:
-        problems.append(f"no entry has the given head {against}: history was rewritten, or it is another database")
-    return Verification(entries=count, head=previous, problems=tuple(problems[:most]))
+    if noted.seq > last:
+        return f"{_cut_off('the given head is that of', noted.seq, last)}, or it is another database"
+    return f"entry {noted.seq} is not the one of the given head: history was rewritten, or it is another database"
 
 
-def _all(connection: Connection, page: int = 5_000) -> Iterator[Any]:
+def _cut_off(how: str, named: int, last: int) -> str:
+    missing = "newest entry is" if named == last + 1 else f"newest {named - last} entries are"
+    return f"the {missing} missing: {how} entry {named}, the last one is {last}"
+
+
+def _head(connection: Connection) -> Any:
+    return connection.execute(select(t.audit_head.c.seq, t.audit_head.c.hash)).one_or_none()
+
+
+# As text where the database keeps text: parsing and printing it again would take as long as the hash.
+_COLUMNS = (t.audit.c.seq, type_coerce(t.audit.c.at, String).label("at"), *list(t.audit.c)[2:])
+
+
+def stored(connection: Connection, *wanted: ColumnElement[bool], upto: int | None = None) -> Iterator[Stored]:
+    """Rows in order, as they are kept, a page at a time: any number of them takes the memory of one page."""
     after = -1
     while True:
-        rows = connection.execute(
-            select(t.audit).where(t.audit.c.seq > after).order_by(t.audit.c.seq).limit(page)
-        ).all()
-        yield from rows
-        if len(rows) < page:
+        query = select(*_COLUMNS).where(t.audit.c.seq > after, *wanted).order_by(t.audit.c.seq).limit(PAGE)
+        if upto is not None:
+            query = query.where(t.audit.c.seq <= upto)
+        rows = connection.execute(query).all()
+        yield from map(Stored._make, rows)
+        if len(rows) < PAGE:
             return
         after = rows[-1].seq
 
 
+# --- search -----------------------------------------------------------------------------------------------------------
+
+
+class Wanted(TypedDict, total=False):
+    """Which entries; what is left out does not matter.
+
+    `kind` also finds the kinds below it (`decision` finds `decision.refuse`); `incident` is a channel id; `since` and
+    `until` are aware, the second not included; each of `words` must stand in the kind, the actor or the data. A word
+    that is an entry's id, or 8 digits of its beginning, finds that entry.
+    """
+
+    words: tuple[str, ...]
+    execution_id: int | None
+    incident: str | None
+    actor: str | None
+    runbook: str | None
+    host: str | None
+    kind: str | None
+    since: datetime | None
+    until: datetime | None
+
+
 def search(
-    connection: Connection,
-    *,
-    words: tuple[str, ...] = (),
-    execution_id: int | None = None,
-    before: int | None = None,
-    limit: int = 20,
+    connection: Connection, *, before: int | None = None, limit: int = 20, **wanted: Unpack[Wanted]
 ) -> list[AuditEntry]:
-    """The newest entries that hold all the words (in kind, actor or data), newest first; page on with `before`."""
-    query = select(t.audit).order_by(t.audit.c.seq.desc()).limit(limit)
-    if execution_id is not None:
-        query = query.where(t.audit.c.execution_id == execution_id)
+    """The newest entries that are wanted, newest first; page on with `before`, the number of the last one seen."""
+    query = select(t.audit).where(*conditions(connection, wanted)).order_by(t.audit.c.seq.desc()).limit(limit)
     if before is not None:
         query = query.where(t.audit.c.seq < before)
-    for word in words:
-        like = f"%{_escaped(word)}%"
-        query = query.where(
-            or_(*(column.ilike(like, escape="!") for column in (t.audit.c.kind, t.audit.c.actor, t.audit.c.data)))
-        )
     return [_entry(row) for row in connection.execute(query)]
+
+
+def conditions(connection: Connection, wanted: Wanted) -> list[ColumnElement[bool]]:
+    """`wanted` in SQL. Whatever was typed is a value, never a pattern."""
+    a, e = t.audit.c, t.executions.c
+    # SQLite's LIKE does not mind the case; its ILIKE would be spelled with lower() around every text.
+    like = _LIKE[connection.dialect.name]
+    found: list[ColumnElement[bool]] = []
+    if (execution_id := wanted.get("execution_id")) is not None:
+        found.append(a.execution_id == execution_id)
+    if actor := wanted.get("actor"):
+        found.append(a.actor == actor)
+    if kind := wanted.get("kind"):
+        found.append(or_(a.kind == kind, a.kind.like(f"{_escaped(kind)}.%", escape="!")))
+    if since := wanted.get("since"):
+        found.append(a.at >= since)
+    if until := wanted.get("until"):
+        found.append(a.at < until)
+    if incident := wanted.get("incident"):
+        here = select(e.id).where(e.channel == incident)
+        found.append(or_(a.execution_id.in_(here), _holds("channel", incident)))
+    if runbook := wanted.get("runbook"):
+        of_it = select(e.id).where(e.runbook == runbook)
+        found.append(or_(a.execution_id.in_(of_it), _holds("runbook", runbook), _is_subject("runbook", runbook)))
+    if host := wanted.get("host"):
+        on_it = select(t.host_runs.c.execution_id).where(func.lower(t.host_runs.c.host) == host.lower())
+        # Any value that is this name: under `host`, among `hosts`, as a switch's subject. Three patterns take seconds.
+        found.append(or_(a.execution_id.in_(on_it), like(a.data, f"%{_escaped(_json(host))}%")))
+    return [*found, *(_says(word, like) for word in wanted.get("words", ()))]
+
+
+Like: TypeAlias = Callable[[ColumnElement[str], str], ColumnElement[bool]]
+_LIKE: dict[str, Like] = {
+    "sqlite": lambda column, pattern: column.like(pattern, escape="!"),
+    "postgresql": lambda column, pattern: column.ilike(pattern, escape="!"),
+}
+ENTRY_ID = re.compile(r"a-([0-9a-f]{8,16})", re.IGNORECASE)
+
+
+def _says(word: str, like: Like) -> ColumnElement[bool]:
+    number = ENTRY_ID.fullmatch(word)
+    if number is None:
+        text = f"%{_escaped(word)}%"
+        return or_(*(like(column, text) for column in (t.audit.c.kind, t.audit.c.actor, t.audit.c.data)))
+    beginning = number[1].lower()
+    # A range, because neither database uses the index of `hash` for LIKE as it stands; g follows every digit.
+    return and_(t.audit.c.hash >= beginning, t.audit.c.hash < f"{beginning}g")
+
+
+def _holds(name: str, value: str) -> ColumnElement[bool]:
+    """Data with this value under this name. Quotes inside of strings are escaped in JSON, so no text looks like it."""
+    return t.audit.c.data.like(f'%"{name}":{_escaped(_json(value))}%', escape="!")
+
+
+def _is_subject(scope: str, value: str) -> ColumnElement[bool]:
+    """Data of a kill switch over it; canonical JSON puts these two side by side."""
+    return t.audit.c.data.like(f'%"scope":"{scope}","subject":{_escaped(_json(value))}%', escape="!")
+
+
+def _json(value: str) -> str:
+    return encode_basestring(value)
 
 
 def _escaped(word: str) -> str:

@@ -110,6 +110,11 @@ def take_locks(connection: Connection, execution_id: int, hosts: Collection[str]
     return []
 
 
+def hand_over_locks(connection: Connection, execution_id: int, *, to: int) -> None:
+    """Let another execution hold what this one holds, without a moment between in which nobody does."""
+    connection.execute(update(t.host_locks).where(t.host_locks.c.execution_id == execution_id).values(execution_id=to))
+
+
 def free_locks(connection: Connection, execution_id: int) -> None:
     """Let the next execution have its hosts."""
     connection.execute(delete(t.host_locks).where(t.host_locks.c.execution_id == execution_id))

@@ -8,15 +8,16 @@ no deadlock, and every check-then-write is exact.
 """
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -33,6 +34,7 @@ T = TypeVar("T")
 WRITER_LOCK = 0x48414E44  # the advisory lock all writers share on PostgreSQL
 MIGRATION_LOCK = 0x4D494752
 MOST_IN_ONE_COMMIT = 200
+LONGEST_COMMIT = 0.25  # seconds that one transaction goes on taking functions, so that nobody waits long for its commit
 SQLITE_BUSY_MS = 5_000
 
 
@@ -45,6 +47,30 @@ class _Task:
     run: Callable[[Connection], Any]
     answer: "asyncio.Future[Any]"
     loop: asyncio.AbstractEventLoop
+    urgent: bool = False
+
+
+class _Waiting:
+    """What waits for the writer: what is urgent first, the rest in its order. Safe between threads."""
+
+    def __init__(self) -> None:
+        self._urgent: deque[_Task] = deque()
+        self._others: deque[_Task] = deque()
+
+    def __len__(self) -> int:
+        return len(self._urgent) + len(self._others)
+
+    def put(self, task: _Task) -> None:
+        (self._urgent if task.urgent else self._others).append(task)
+
+    def take(self) -> _Task | None:
+        for lane in (self._urgent, self._others):
+            with contextlib.suppress(IndexError):
+                return lane.popleft()
+        return None
+
+    def drain(self, most: int) -> list[_Task]:
+        return [task for task in (self.take() for _ in range(most)) if task is not None]
 
 
 def parse_url(url: str) -> URL:
@@ -149,11 +175,20 @@ class Database:
         Raises what the function raised (its own part is rolled back then), or StorageUnavailable, after which it is
         not known whether the transaction was committed.
         """
+        return await self._write(lambda connection: function(connection, *args, **kwargs), urgent=False)
+
+    async def write_first(
+        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As `write`, before all that waits to be written: for leases, switches, and what must be acknowledged."""
+        return await self._write(lambda connection: function(connection, *args, **kwargs), urgent=True)
+
+    async def _write(self, run: Callable[[Connection], T], *, urgent: bool) -> T:
         if self._writer is None:
             raise StorageUnavailable("The database is closed.")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
-        self._writer.put(_Task(lambda connection: function(connection, *args, **kwargs), answer, loop))
+        self._writer.put(_Task(run, answer, loop, urgent))
         return await answer
 
     async def migrate(self) -> None:
@@ -174,10 +209,17 @@ class Database:
         return not await self.read(pending)
 
 
-def _run_batch(connection: Connection, tasks: Sequence[_Task]) -> list[tuple[_Task, Any, BaseException | None]]:
-    """Each function in its own savepoint; a failed one takes only its own work back."""
+def _run_batch(
+    connection: Connection, waiting: _Waiting, taken: list[_Task]
+) -> list[tuple[_Task, Any, BaseException | None]]:
+    """Each function in its own savepoint; a failed one takes only its own work back. `taken` grows with each."""
+    began = time.monotonic()
     answers: list[tuple[_Task, Any, BaseException | None]] = []
-    for task in tasks:
+    while not taken or (len(taken) < MOST_IN_ONE_COMMIT and time.monotonic() - began < LONGEST_COMMIT):
+        task = waiting.take()
+        if task is None:
+            break
+        taken.append(task)
         if task.answer.cancelled():
             continue
         savepoint = connection.begin_nested()
@@ -224,52 +266,44 @@ class _ThreadWriter:
 
     def __init__(self, url: URL) -> None:
         self._engine = writer_engine(url)
-        self._queue: SimpleQueue[_Task | None] = SimpleQueue()
+        self._waiting = _Waiting()
+        self._woken = threading.Event()
+        self._closing = False
         self._thread = threading.Thread(target=self._run, name="handrail-writer", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def put(self, task: _Task) -> None:
-        self._queue.put(task)
+        self._waiting.put(task)
+        self._woken.set()
 
     async def close(self) -> None:
-        self._queue.put(None)
+        self._closing = True
+        self._woken.set()
         await asyncio.to_thread(self._thread.join)
         self._engine.dispose()
 
     def _run(self) -> None:
-        while True:
-            tasks, last = self._collect()
-            if tasks:
-                self._commit(tasks)
-            if last:
-                return
+        while self._waiting or not self._closing:
+            self._woken.wait()
+            if not self._closing:
+                self._woken.clear()
+            while self._waiting:
+                self._commit()
 
-    def _collect(self) -> tuple[list[_Task], bool]:
-        tasks: list[_Task] = []
-        item = self._queue.get()
-        while item is not None:
-            tasks.append(item)
-            if len(tasks) >= MOST_IN_ONE_COMMIT or self._queue.empty():
-                return tasks, False
-            item = self._queue.get()
-        return tasks, True
-
-    def _commit(self, tasks: list[_Task]) -> None:
-        by_loop: dict[asyncio.AbstractEventLoop, list[_Task]] = {}
-        for task in tasks:
-            by_loop.setdefault(task.loop, []).append(task)
+    def _commit(self) -> None:
+        taken, before = list[_Task](), len(self._waiting)
         try:
             with self._engine.begin() as connection:
-                answers = _run_batch(connection, tasks)
+                answers = _run_batch(connection, self._waiting, taken)
         except Exception as error:  # whatever broke the transaction, its callers must hear of it and the thread goes on
             cause = error.__cause__ if isinstance(error, _AbandonError) and error.__cause__ else error
-            for loop, mine in by_loop.items():
-                _call(loop, _fail, mine, cause)
+            for task in [*taken, *self._waiting.drain(before - len(taken))]:
+                _call(task.loop, _fail, [task], cause)
             return
-        for loop in by_loop:
-            _call(loop, _answer, [a for a in answers if a[0].loop is loop])
+        for loop in {answer[0].loop for answer in answers}:
+            _call(loop, _answer, [answer for answer in answers if answer[0].loop is loop])
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: Any) -> None:
@@ -282,42 +316,42 @@ class _TaskWriter:
 
     def __init__(self, url: URL) -> None:
         self._engine = create_async_engine(url, pool_size=1, max_overflow=0, pool_pre_ping=True, connect_args=_PG)
-        self._queue: asyncio.Queue[_Task | None] = asyncio.Queue()
+        self._waiting = _Waiting()
+        self._woken = asyncio.Event()
+        self._closing = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="handrail-writer")
 
     def put(self, task: _Task) -> None:
-        self._queue.put_nowait(task)
+        self._waiting.put(task)
+        self._woken.set()
 
     async def close(self) -> None:
-        self._queue.put_nowait(None)
+        self._closing = True
+        self._woken.set()
         if self._task is not None:
             await self._task
         await self._engine.dispose()
 
     async def _run(self) -> None:
-        while True:
-            tasks: list[_Task] = []
-            item = await self._queue.get()
-            while item is not None:
-                tasks.append(item)
-                if len(tasks) >= MOST_IN_ONE_COMMIT or self._queue.empty():
-                    break
-                item = self._queue.get_nowait()
-            if tasks:
-                await self._commit(tasks)
-            if item is None:
-                return
+        while self._waiting or not self._closing:
+            await self._woken.wait()
+            if not self._closing:
+                self._woken.clear()
+            while self._waiting:
+                await self._commit()
 
-    async def _commit(self, tasks: list[_Task]) -> None:
+    async def _commit(self) -> None:
+        taken, before = list[_Task](), len(self._waiting)
         try:
             async with asyncio.timeout(30), self._engine.begin() as connection:
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITER_LOCK})
-                answers = await connection.run_sync(_run_batch, tasks)
+                answers = await connection.run_sync(_run_batch, self._waiting, taken)
         except Exception as error:  # as in the thread: the callers hear of it and the writer goes on
-            _fail(tasks, error.__cause__ if isinstance(error, _AbandonError) and error.__cause__ else error)
+            cause = error.__cause__ if isinstance(error, _AbandonError) and error.__cause__ else error
+            _fail([*taken, *self._waiting.drain(before - len(taken))], cause)
             return
         _answer(answers)
 

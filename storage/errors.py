@@ -9,6 +9,7 @@ OperatorError                  its message is a full sentence, safe to post
   ConfigurationError           a setting is missing or wrong; knows every complaint at once
   DefinitionError              a runbook's class or plan is not usable
   PlanningFailed               a probe could not be read, or the plan made of it
+  SecretUnavailable            a stored secret that isn't there or doesn't open
   HostError                    something about one host
     HostUnreachable            nothing was sent: may be tried again
     HostKeyRefused             unknown or changed host key: never tried again
@@ -63,6 +64,10 @@ class DefinitionError(OperatorError):
 
 class PlanningFailed(OperatorError):
     """No plan could be made; nothing was changed."""
+
+
+class SecretUnavailable(OperatorError):
+    """A stored secret that isn't there, or that no key of ours opens. Names it, never shows it."""
 
 
 class HostError(OperatorError):

@@ -70,12 +70,43 @@ def in_states(connection: Connection, states: Collection[State], limit: int = 50
     return [_execution(row) for row in rows]
 
 
-def newest(connection: Connection, limit: int = 10, *, runbook: str | None = None) -> list[Execution]:
-    """The newest executions, newest first."""
+def newest(
+    connection: Connection, limit: int = 10, *, runbook: str | None = None, among: Collection[str] | None = None
+) -> list[Execution]:
+    """The newest executions, newest first; `among`: of these runbooks only."""
     query = select(*_COLUMNS).order_by(t.executions.c.id.desc()).limit(limit)
+    if among is not None:
+        query = query.where(t.executions.c.runbook.in_(sorted(among)))
     if runbook is not None:
         query = query.where(t.executions.c.runbook == runbook)
     return [_execution(row) for row in connection.execute(query)]
+
+
+_RAN = (State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.CANCELLED, State.INTERRUPTED, State.ROLLED_BACK)
+
+
+def last_on(
+    connection: Connection, runbook: str, hosts: Collection[str], *, before: int, limit: int = 3
+) -> list[Execution]:
+    """The newest that really ran this runbook on any of these hosts, before this one, newest first."""
+    here = exists(
+        select(literal(1))
+        .select_from(t.host_runs)
+        .where(t.host_runs.c.execution_id == t.executions.c.id, t.host_runs.c.host.in_(list(hosts)))
+    )
+    rows = connection.execute(
+        select(*_COLUMNS)
+        .where(
+            t.executions.c.runbook == runbook,
+            t.executions.c.id < before,
+            t.executions.c.state.in_([state.value for state in _RAN]),
+            t.executions.c.started_at.is_not(None),
+            here,
+        )
+        .order_by(t.executions.c.id.desc())
+        .limit(limit)
+    )
+    return [_execution(row) for row in rows]
 
 
 def duplicate_of(connection: Connection, normalised: str) -> Execution | None:
@@ -218,6 +249,7 @@ def move(
 
     An ending releases owner and lease; its audit entry carries a hash over the step runs.
     """
+    before = _left_state(connection, execution_id, leaving)
     statement = (
         update(t.executions)
         .where(t.executions.c.id == execution_id, t.executions.c.state.in_([s.value for s in leaving]))
@@ -245,6 +277,7 @@ def move(
         actor=actor,
         origin=origin,
         execution_id=execution_id,
+        before=before,
         runbook=execution.runbook,
         hosts=list(execution.hosts),
         fingerprint=execution.fingerprint,
@@ -252,6 +285,14 @@ def move(
         **proof,
     )
     return execution
+
+
+def _left_state(connection: Connection, execution_id: int, leaving: Collection[State]) -> str | None:
+    """The state it is about to leave; asked only where it may be one of several."""
+    if len(leaving) == 1:
+        return next(iter(leaving)).value
+    found: str | None = connection.scalar(select(t.executions.c.state).where(t.executions.c.id == execution_id))
+    return found
 
 
 def steps_hash(connection: Connection, execution_id: int) -> str:
@@ -286,9 +327,18 @@ def _hash_of(steps: Iterable[StepRun]) -> str:
 
 
 def claim(
-    connection: Connection, *, owner: str, now: datetime, lease: timedelta, limit: int, held: bool = True
+    connection: Connection,
+    *,
+    owner: str,
+    now: datetime,
+    lease: timedelta,
+    limit: int,
+    carried: Collection[int] = (),
 ) -> list[Execution]:
-    """Take pending executions for this owner, highest priority first; those that wait for a host's lock stay."""
+    """Take pending executions for this owner, highest priority first; those that wait for a host's lock stay.
+
+    So do those that it carries already, whose lease may have run out while the database was away.
+    """
     if limit <= 0:
         return []
     rows = connection.execute(
@@ -296,6 +346,7 @@ def claim(
         .where(
             t.executions.c.state == State.PENDING.value,
             or_(t.executions.c.owner.is_(None), t.executions.c.lease_until < now),
+            t.executions.c.id.not_in(list(carried)),
             ~and_(t.executions.c.phase == Phase.APPLY.value, _waits_for_a_lock()),
         )
         .order_by(t.executions.c.priority_rank, t.executions.c.queued_at, t.executions.c.id)
@@ -375,10 +426,17 @@ def disown(connection: Connection, *, owner: str) -> None:
 
 
 def seize(connection: Connection, execution: Execution) -> None:
-    """Fence the owner that died: whatever it still writes carries an old epoch. Raises TooLate."""
+    """Fence the owner that died: whatever it still writes carries an old epoch.
+
+    Raises TooLate when it has another owner since `execution` was read, or its own has renewed the lease: it lives.
+    """
     row = connection.execute(
         update(t.executions)
-        .where(t.executions.c.id == execution.id, t.executions.c.epoch == execution.epoch)
+        .where(
+            t.executions.c.id == execution.id,
+            t.executions.c.epoch == execution.epoch,
+            t.executions.c.lease_until.is_not_distinct_from(execution.lease_until),
+        )
         .values(epoch=execution.epoch + 1, owner=None, lease_until=None)
         .returning(t.executions.c.id)
     ).first()

@@ -394,6 +394,11 @@ class AuditEntry:
     previous: str
     hash: str
 
+    @property
+    def id(self) -> str:
+        """Made of its content alone, so it is the same wherever the entry is shown, and in every export."""
+        return f"a-{self.hash[:16]}"
+
 
 class InboxState(StrEnum):
     """What became of something Slack sent us."""

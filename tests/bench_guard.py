@@ -1,7 +1,7 @@
 """How well the command guard tells destructive from ordinary commands, by kind and by trick.
 
-Run it as a module: `python -m tests.bench_guard [dangerous.jsonl ordinary.jsonl]`, with `--misses` to see each miss.
-A corpus is JSON lines of `cmd`, `kind` and, where a disguise is used, `trick`.
+Run it as a module: `python -m tests.bench_guard`, or with two files, the destructive and the ordinary; `--misses` shows
+each miss, `--short` only the sums. A corpus is JSON lines of `cmd`, `kind` and, where a disguise is used, `trick`.
 """
 
 import json
@@ -57,7 +57,7 @@ def _table(title: str, results: list[tuple[Entry, Judgement]], key: str) -> None
         )
 
 
-def _report(path: Path, *, wanted: frozenset[Severity], misses: bool) -> None:
+def _report(path: Path, *, wanted: Severity, misses: bool, short: bool) -> None:
     entries = load(path)
     begin = time.perf_counter()
     results = judged(entries)
@@ -66,21 +66,33 @@ def _report(path: Path, *, wanted: frozenset[Severity], misses: bool) -> None:
     print(
         f"{path.name}: {len(results)} commands, {took:.2f} ms each; " + ", ".join(f"{s} {of[s]:.2%}" for s in Severity)
     )
-    _table(path.stem, results, "kind")
-    _table(path.stem, results, "trick")
+    if not short:
+        _table(path.stem, results, "kind")
+        _table(path.stem, results, "trick")
     if misses:
         for entry, judgement in results:
-            if judgement.verdict not in wanted:
+            if judgement.verdict is not wanted:
                 print(f"  {judgement.verdict:8}{judgement.rule:28}{entry.cmd!r}  {judgement.reason}")
 
 
+DESTRUCTIVE = ("dangerous", "dangerous_second", "dangerous_third", "disguised")
+ORDINARY = ("ordinary", "ordinary_second", "ordinary_third")
+CHANGES = ("changes",)
+"""The repository's corpora, by what the guard is to say: refuse, allow, approve."""
+
+
 def main(arguments: list[str]) -> None:
-    """Print both tables."""
-    paths = [Path(argument) for argument in arguments if not argument.startswith("-")]
-    dangerous, ordinary = paths or [CORPORA / "dangerous.jsonl", CORPORA / "ordinary.jsonl"]
-    misses = "--misses" in arguments
-    _report(dangerous, wanted=frozenset({Severity.REFUSE}), misses=misses)
-    _report(ordinary, wanted=frozenset({Severity.ALLOW}), misses=misses)
+    """Print the tables."""
+    misses, short = "--misses" in arguments, "--short" in arguments
+    given = [Path(argument) for argument in arguments if not argument.startswith("-")]
+    wanted = {
+        Severity.REFUSE: given[:1] or [CORPORA / f"{name}.jsonl" for name in DESTRUCTIVE],
+        Severity.ALLOW: given[1:2] or [CORPORA / f"{name}.jsonl" for name in ORDINARY],
+        Severity.APPROVE: [] if given else [CORPORA / f"{name}.jsonl" for name in CHANGES],
+    }
+    for severity, paths in wanted.items():
+        for path in paths:
+            _report(path, wanted=severity, misses=misses, short=short)
 
 
 if __name__ == "__main__":

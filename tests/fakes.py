@@ -23,6 +23,8 @@ from runbooks.remote import (
     Stream,
     Unreached,
 )
+from safety.sealing import Secret
+from storage.errors import SecretUnavailable, StorageUnavailable
 from storage.records import Death, Execution
 
 START = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
@@ -252,6 +254,24 @@ class FakeRemote:
 
     async def close(self) -> None:
         """Nothing to do."""
+
+
+@dataclass
+class FakeVault:
+    """Secrets from a table; `opened` lists the names in the order in which they were asked for."""
+
+    secrets: dict[str, str] = field(default_factory=dict)
+    opened: list[str] = field(default_factory=list)
+    away: bool = False
+
+    async def open(self, name: str) -> Secret:
+        """As the table says."""
+        if self.away:
+            raise StorageUnavailable("The database does not answer (test).")
+        self.opened.append(name)
+        if name not in self.secrets:
+            raise SecretUnavailable(f"There is no secret '{name}'.")
+        return Secret(self.secrets[name])
 
 
 @dataclass

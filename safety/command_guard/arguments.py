@@ -4,8 +4,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
-from safety.command_guard.rules import SINGLE_DASH_LONG, VALUES
+from safety.command_guard.options import SAME, SINGLE_DASH_LONG, SPLITTING, VALUES
 from safety.command_guard.values import as_typed
+
+MAX_CLUSTER = 200
+"""Letters of `-abc` that are taken for options of their own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +44,14 @@ def _is_option(given: str, value: str | None, name: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _value_options(program: str) -> frozenset[str]:
-    return frozenset(VALUES.get(program, "").split())
+    return frozenset((VALUES.get(program) or VALUES.get(SAME.get(program, ""), "")).split())
 
 
 def parse(program: str, words: tuple[str, ...]) -> Arguments:
     """Take the words after the program apart. Words a glob may replace stay operands."""
     takes = _value_options(program)
+    if program in SPLITTING:
+        words = tuple(part for word in words for part in word.split())
     options: list[tuple[str, str | None]] = []
     operands: list[str] = []
     at = 0
@@ -79,7 +84,8 @@ def _cluster(
     for index, letter in enumerate(word[1:], start=1):
         name = f"-{letter}"
         if name not in takes:
-            options.append((name, None))
+            if index <= MAX_CLUSTER:
+                options.append((name, None))
             continue
         rest = word[index + 1 :]
         if rest or at >= len(words):

@@ -5,7 +5,6 @@ team's rules, the examiners of `programs`, the tables of `rules` and, if nothing
 The strictest finding is the answer. What cannot be understood is refused; a program nobody knows needs approval.
 """
 
-# ruff: noqa: E501
 # Reasons stay whole sentences, tables whole rows.
 
 import re
@@ -13,17 +12,35 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
+from itertools import pairwise
 
 from safety.command_guard import code
 from safety.command_guard.arguments import parse
+from safety.command_guard.clusters import EXAMINERS as CLUSTER_EXAMINERS
 from safety.command_guard.code import Language
 from safety.command_guard.paths import Zone, normalised, zone
-from safety.command_guard.patterns import matches, programs
+from safety.command_guard.patterns import matches, programs, takes_subcommand
+from safety.command_guard.places import names
 from safety.command_guard.policy import DEFAULT_POLICY, GuardPolicy
-from safety.command_guard.programs import EXAMINERS, Case, reading, writing
+from safety.command_guard.programs import ENDLESS, EXAMINERS, Case, reading, writing
 from safety.command_guard.routine import READ_ONLY, ROUTINE
-from safety.command_guard.rules import DANGEROUS_SETTINGS, HARMLESS_PAGERS, RULES, Rule
-from safety.command_guard.shell import MAX_LENGTH, Env, Feed, Invocation, ShellReader, Unreadable
+from safety.command_guard.rules import (
+    DANGEROUS_SETTINGS,
+    DESTRUCTIVE_VERBS,
+    DRY_RUNS,
+    HARMLESS_PAGERS,
+    RULES,
+    Rule,
+)
+from safety.command_guard.shell import (
+    MAX_LENGTH,
+    Env,
+    Feed,
+    Invocation,
+    ShellReader,
+    Unreadable,
+    printed_paths,
+)
 from safety.command_guard.values import (
     FIRST_ORIGIN,
     UNKNOWN,
@@ -31,75 +48,104 @@ from safety.command_guard.values import (
     has_glob,
     has_unknown,
     is_private,
+    origins,
     shown,
 )
 from safety.command_guard.verdicts import Finding, Judgement, Severity, allow, ask, refuse
-from safety.command_guard.wrappers import SHELLS, Inner, after_options, unwrap
+from safety.command_guard.wrappers import SHELLS, Inner, after_options, is_old, unwrap
 
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
 _BIN = re.compile(
-    r"/(usr/)?(local/)?s?bin|/usr/lib(exec)?(/\S*)?|/snap/bin|/opt/\S+/s?bin|/usr/games|/usr/local/\S+/s?bin|/lib(64)?|/usr/lib64"
+    r"/(usr/)?(local/)?s?bin|/usr/lib(exec)?(/\S*)?|/snap/bin|/opt/\S+/s?bin|/usr/games|"
+    r"/usr/local/\S+/s?bin|/lib(64)?|/usr/lib64"
 )
 _NETWORK = frozenset(
-    [
-        "curl",
-        "wget",
-        "fetch",
-        "nc",
-        "ncat",
-        "netcat",
-        "socat",
-        "aria2c",
-        "lynx",
-        "w3m",
-        "links",
-        "http",
-        "https",
-        "xh",
-        "ftp",
-        "tftp",
-        "scp",
-        "ssh",
-        "dig",
-        "openssl",
-        "telnet",
-        "nslookup",
-        "host",
-    ]
+    names(
+        """
+    curl wget fetch nc ncat netcat socat aria2c lynx w3m links http https xh ftp tftp scp ssh dig openssl
+    telnet nslookup host
+    """
+    )
 )
 _DECODERS = frozenset(
-    [
-        "base64",
-        "base32",
-        "basenc",
-        "xxd",
-        "openssl",
-        "gpg",
-        "uudecode",
-        "rev",
-        "tr",
-        "gunzip",
-        "zcat",
-        "gzip",
-        "bzcat",
-        "xzcat",
-        "od",
-        "hexdump",
-    ]
+    names(
+        """
+    base64 base32 basenc xxd openssl gpg uudecode rev tr gunzip zcat gzip bzcat xzcat od hexdump
+    """
+    )
 )
 
 LANGUAGES: dict[str, tuple[Language, tuple[str, ...]]] = {
-    "python": (code.PYTHON, ("-c",)), "pypy": (code.PYTHON, ("-c",)), "ipython": (code.PYTHON, ("-c",)), "perl": (code.PERL, ("-e", "-E")),
-    "ruby": (code.RUBY, ("-e",)), "jruby": (code.RUBY, ("-e",)), "node": (code.NODE, ("-e", "-p", "--eval", "--print", "-pe")), "nodejs": (code.NODE, ("-e", "-p", "--eval", "--print", "-pe")),
-    "deno": (code.NODE, ("eval",)), "bun": (code.NODE, ("-e", "--eval")), "php": (code.PHP, ("-r", "-B", "-R", "-E")), "lua": (code.LUA, ("-e",)), "luajit": (code.LUA, ("-e",)), "tclsh": (code.TCL, ("-c",)), "expect": (code.TCL, ("-c",)),
-}  # fmt: skip
+    "python": (code.PYTHON, ("-c",)),
+    "pypy": (code.PYTHON, ("-c",)),
+    "ipython": (code.PYTHON, ("-c",)),
+    "perl": (code.PERL, ("-e", "-E")),
+    "ruby": (code.RUBY, ("-e",)),
+    "jruby": (code.RUBY, ("-e",)),
+    "node": (code.NODE, ("-e", "-p", "--eval", "--print", "-pe")),
+    "nodejs": (code.NODE, ("-e", "-p", "--eval", "--print", "-pe")),
+    "deno": (code.NODE, ("eval",)),
+    "bun": (code.NODE, ("-e", "--eval")),
+    "php": (code.PHP, ("-r", "-B", "-R", "-E")),
+    "lua": (code.LUA, ("-e",)),
+    "luajit": (code.LUA, ("-e",)),
+    "tclsh": (code.TCL, ("-c",)),
+    "expect": (code.TCL, ("-c",)),
+}
 """Interpreters, and the options after which code stands."""
 
 _AWKS = frozenset({"awk", "gawk", "mawk", "nawk", "original-awk"})
-_EDITORS = frozenset(["vi", "vim", "nvim", "view", "ex", "ed", "red", "emacs", "nano", "pico", "joe", "mcedit", "rvim", "vimdiff", "less", "more", "man", "info", "ftp", "gdb", "lldb", "dc", "bc", "irb", "iex", "ghci", "scala", "groovy", "jshell", "R", "Rscript", "julia", "octave", "gnuplot", "m4", "sqlplus", "guile", "racket", "sbcl", "clisp", "erl", "elixir", "swift", "kotlin", "dotnet", "go", "rustc", "gcc", "cc", "make", "cmake", "gmake", "ninja", "ant", "mvn", "gradle", "rake", "scons", "just", "task", "csc", "tcc", "xcodebuild"])  # fmt: skip
-_SQL = {"psql": ("-c", "--command"), "mysql": ("-e", "--execute"), "mariadb": ("-e", "--execute"), "clickhouse-client": ("-q", "--query"), "cqlsh": ("-e", "--execute"), "sqlcmd": ("-Q", "-q"), "duckdb": ("-c",), "cockroach": ("-e", "--execute"), "pgcli": ("-c",), "mycli": ("-e",), "isql": (), "vsql": ("-c",), "trino": ("--execute",), "presto": ("--execute",), "snowsql": ("-q",), "hive": ("-e",), "impala-shell": ("-q",), "beeline": ("-e",), "influx": ("-execute", "--execute"), "spark-sql": ("-e",)}  # fmt: skip
+_EDITORS = frozenset(
+    names(
+        """
+    vi vim nvim view ex ed red emacs nano pico joe mcedit rvim vimdiff less more man info ftp lldb dc bc irb
+    iex ghci scala groovy jshell R Rscript julia octave gnuplot m4 guile racket sbcl clisp erl elixir swift
+    kotlin dotnet go rustc gcc cc make cmake gmake ninja ant mvn gradle rake scons just task csc tcc
+    xcodebuild
+    """
+    )
+)
+_SQL = {
+    "psql": ("-c", "--command"),
+    "mysql": ("-e", "--execute"),
+    "mariadb": ("-e", "--execute"),
+    "clickhouse-client": ("-q", "--query"),
+    "cqlsh": ("-e", "--execute"),
+    "sqlcmd": ("-Q", "-q"),
+    "duckdb": ("-c",),
+    "cockroach": ("-e", "--execute"),
+    "pgcli": ("-c",),
+    "mycli": ("-e",),
+    "isql": (),
+    "vsql": ("-c",),
+    "trino": ("--execute",),
+    "presto": ("--execute",),
+    "snowsql": ("-q",),
+    "hive": ("-e",),
+    "impala-shell": ("-q",),
+    "beeline": ("-e",),
+    "influx": ("-execute", "--execute"),
+    "spark-sql": ("-e",),
+    "sqlplus": (),
+    "rman": (),
+    "db2": (),
+    "hbase": (),
+    "bteq": (),
+    "mclient": ("-s",),
+    "osql": ("-Q", "-q"),
+    "usql": ("-c",),
+    "litecli": ("-e",),
+    "mssql-cli": ("-Q",),
+    "q": (),
+    "yugabyte": (),
+    "ysqlsh": ("-c",),
+    "ycqlsh": ("-e",),
+    "taos": ("-s",),
+    "ksql": ("-e",),
+    "drill-localhost": (),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,11 +181,12 @@ def _allowing(id: str, patterns: tuple[str, ...]) -> Rule:
 
 
 @cache
-def _tables() -> tuple[_Rules, _Rules, _Rules]:
+def _tables() -> tuple[_Rules, _Rules, _Rules, _Rules]:
     return (
         _indexed(RULES),
         _indexed([_allowing("routine.read", READ_ONLY)]),
         _indexed([_allowing("routine.change", ROUTINE)]),
+        _indexed([_allowing("routine.dry-run", DRY_RUNS)]),
     )
 
 
@@ -175,7 +222,7 @@ class CommandGuard:
         if door is not None:
             return _judgement(command, [door])
         if _HIDDEN_START.search(command):
-            said = "A line starts with a backslash, and what follows would not be read as the shell reads it. Leave it out."
+            said = "A line starts with a backslash, and what follows would be read in two ways. Leave that out."
             return _judgement(command, [refuse("guard.hidden-start", said)])
         reader = ShellReader(judge)
         try:
@@ -240,14 +287,34 @@ class _Judge:
         where = zone(target, invocation.env.cwd)
         if ">" not in operator:
             findings: list[Finding] = list(reading(case, [target]))
-            if where is Zone.DEVICE:
+            if (
+                re.fullmatch(r"/dev/(tcp|udp)/[\w.-]+/\d+", as_typed(target))
+                and not invocation.argv
+                and operator == "<"
+            ):
+                findings.append(allow("network.probe"))
+            elif where is Zone.DEVICE:
                 findings.append(
                     refuse("exfiltration.socket", f"`< {shown(target)}` reads from a device or the network.")
                 )
+        elif (
+            re.fullmatch(r"/dev/(tcp|udp)/[\w.-]+/\d+", as_typed(target))
+            and operator == ">"
+            and _says_nothing(invocation)
+        ):
+            findings = [allow("network.probe")]
         elif has_glob(target):
             findings = [refuse("paths.unknown", "A redirection to whatever a pattern finds. Write the path.")]
         else:
-            findings = [writing(case, target, append=">>" in operator)]
+            if where is not Zone.SINK and _never_ends(invocation):
+                reader.report(
+                    refuse("process.endless", f"`> {shown(target)}` of a source that never ends fills the disk."),
+                    invocation.span,
+                )
+            program = as_typed(invocation.argv[0]) if invocation.argv else ":"
+            passes_on = program == "cat" and set(invocation.feed.producers) - {("cat", "/dev/null"), ("?",)}
+            fills = program not in _EMPTY_HANDED or bool(passes_on)
+            findings = [writing(case, target, append=">>" in operator, what="fills" if fills else "overwrites")]
             if self.read_only and where is not Zone.SINK:
                 findings = [
                     refuse("read-only.redirect", f"`> {shown(target)}` writes a file, and this must only read.")
@@ -257,7 +324,9 @@ class _Judge:
 
     def assign(self, reader: ShellReader, name: str, value: str, invocation: Invocation) -> None:
         """A variable is set."""
-        if any(fnmatchcase(name, pattern) for pattern in DANGEROUS_SETTINGS) and as_typed(value) not in HARMLESS_PAGERS:
+        if any(fnmatchcase(name, pattern) for pattern in DANGEROUS_SETTINGS) and (
+            name.startswith("HIST") or as_typed(value) not in HARMLESS_PAGERS
+        ):
             reason = f"`{shown(name)}` makes later programs run something else, or hides what ran."
             reader.report(refuse("shell.setting", reason), invocation.span)
         elif name == "PATH" and not _plain_path(value):
@@ -309,6 +378,8 @@ class _Judge:
         name, standard = _program_name(typed, invocation.env.cwd)
         if not standard and zone(typed, invocation.env.cwd) in (Zone.SCRATCH, Zone.DEVICE):
             yield refuse("code.scratch", f"`{shown(typed)}` lies where everybody may write. Put it in its place first.")
+        if standard and typed.startswith("/opt/") and name in _GENERIC_NAMES:
+            standard = False  # a team's own program that happens to be called like a known one
         if name == "service" and "/init.d/" in typed:
             argv = ("service", typed.rsplit("/", 1)[-1], *invocation.argv[1:])
             yield from self._named(reader, replace(invocation, argv=argv), name, standard=True)
@@ -323,15 +394,37 @@ class _Judge:
         findings = list(self._team(case))
         inner = list(self._inner(reader, invocation, name))
         findings += inner
-        examiner = EXAMINERS.get(name)
-        if examiner is not None:
-            findings += examiner(case)
-        findings += _by_rules(case)
+        examiner = EXAMINERS.get(name) or CLUSTER_EXAMINERS.get(name)
+        helps = _asks_for_help(case)
+        examined = list(examiner(case)) if examiner is not None and not helps else []
+        spoken = _by_rules(case)
+        if name in _ANSWERING and examined and all(f.severity is Severity.ALLOW for f in examined):
+            # The examiner has looked at what it is told; the table only knows that it changes something.
+            spoken = [f for f in spoken if f.severity is not Severity.APPROVE]
+        findings += examined + spoken
+        if examiner is None and not inner and not any(f.severity is Severity.REFUSE for f in findings):
+            verb = _verb(case) if self._may_mean_harm(case, spoken) else None
+            if verb is not None:
+                findings.append(
+                    refuse("verbs.destructive", f"`{shown(name)} {shown(verb)}` sounds like something nobody can undo.")
+                )
+        findings += [*_said_anywhere(case), *_files_of_options(case)]
         yield from findings
+        if name in _RUNS_CODE:
+            for operand in case.arguments.operands[:4]:
+                if _FOREIGN.search(as_typed(operand)):
+                    yield refuse(
+                        "code.foreign", f"`{shown(name)}` would run `{shown(operand)}`, which comes from the network."
+                    )
         self._shell_state(invocation, name)
         known = bool(findings) or self._routine(case)
+        worst = max((f.severity.rank for f in findings), default=0)
+        if not known or (worst == Severity.APPROVE.rank and any(f.rule in _MAY_HIDE for f in findings)):
+            yield from self._hidden(reader, invocation, name)
         if self.read_only:
             yield from self._only_reads(case, wrapped=bool(inner) or name in ("sudo",))
+            if any(finding.rule == "databases.care" for finding in findings):
+                yield refuse("read-only.care", "It keeps a database healthy, and this must only read.")
         if not standard:
             yield ask(
                 "guard.unknown-program",
@@ -360,15 +453,33 @@ class _Judge:
                 yield Finding(severity=rule.verdict, rule=f"team.{rule.name}", reason=rule.reason)
 
     def _routine(self, case: Case) -> bool:
-        _, reads, changes = _tables()
+        _, reads, changes, _ = _tables()
         return any(
             matches(pattern, case.arguments, cautious=False)
             for table in (reads, changes)
             for _, pattern in table.about(case.program)
         )
 
+    def _may_mean_harm(self, case: Case, spoken: list[Finding]) -> bool:
+        """Whether a destructive verb among its words is a sub-command: not text, names or help that it reads."""
+        if any(f.rule in ("packages.install", "routine.dry-run") for f in spoken) or _asks_for_help(case):
+            return False
+        if {"can-i", "help", "explain", "man", "plan"} & {as_typed(o) for o in case.arguments.operands[:2]}:
+            return False
+        if any(finding.severity is Severity.APPROVE for finding in spoken):
+            return True
+        _, reads, changes, _ = _tables()
+        rows = [
+            pattern
+            for table in (reads, changes)
+            for _, pattern in table.about(case.program)
+            if matches(pattern, case.arguments, cautious=False)
+        ]
+        # A row that names no sub-command is about a program whose operands are files, names or text.
+        return all(takes_subcommand(row) for row in rows)
+
     def _only_reads(self, case: Case, *, wrapped: bool) -> Iterator[Finding]:
-        _, reads, _ = _tables()
+        _, reads, _, _ = _tables()
         writes = case.program == "curl" and any(
             value is None or zone(value, case.cwd) is not Zone.SINK
             for name, value in case.arguments.options
@@ -387,6 +498,17 @@ class _Judge:
 
     def _stranger(self, reader: ShellReader, invocation: Invocation, name: str) -> Iterator[Finding]:
         """A program in no table: a person must look, unless one of its words makes a command that is refused."""
+        for operand in invocation.argv[1:12]:
+            typed = as_typed(operand).rpartition("=")[2]
+            if re.match(
+                r"/dev/(sd|hd|vd|xvd|nvme|mmcblk|md|dm-|mapper/|disk/|loop|nbd|sg|mtd|zd|ram|rbd|bcache|drbd|ada|"
+                r"da\d|[\w-]*vg[\w-]*/)",
+                typed,
+            ):
+                yield refuse(
+                    "paths.device",
+                    f"`{shown(name)}` on the disk `{shown(typed)}`: the guard does not know what it does there.",
+                )
         yield ask(
             "guard.unknown-program",
             f"The guard does not know what `{shown(name)}` does with these words. A person must look at it.",
@@ -401,6 +523,41 @@ class _Judge:
             for finding in self._findings(reader, tail):
                 if finding.severity is Severity.REFUSE:
                     yield refuse(finding.rule, f"`{shown(name)}` would be handed a command. {finding.reason}")
+
+    def _hidden(self, reader: ShellReader, invocation: Invocation, name: str) -> Iterator[Finding]:
+        """A program nobody can vouch for is handed text: if that begins like a command that is refused, so is this."""
+        if self.nesting > 4 or name in ("git", "curl", "logger"):
+            return
+        for line in (invocation.feed.text or "").splitlines()[:200]:
+            said = line.split()
+            if said and said[0].lower().strip(";") in DESTRUCTIVE_VERBS and "<<<" not in said:
+                yield refuse("verbs.destructive", f"`{shown(name)}` is told to `{shown(line.strip())}`.")
+                return
+        texts = [as_typed(word) for word in invocation.argv[1:20] if not has_unknown(word)]
+        texts += [invocation.feed.text] if invocation.feed.text else []
+        for text in texts:
+            called = re.search(r"[\w)\]](\.|::|->)(delete|destroy|truncate|drop|purge|remove)\w*", text)
+            if called:
+                yield refuse("verbs.destructive", f"`{shown(name)}` is handed code that calls `{shown(called[0])}`.")
+                return
+        inside = [piece for text in texts for found in _QUOTED.findall(text) for piece in found if piece][:20]
+        for text in [t for t in texts if re.search(r"\s", t.strip()) or t.startswith("!")] + inside:
+            plain = text.strip().lstrip("!").removeprefix("RUN ")
+            first = re.match(r"(?:sudo\s+|nohup\s+|exec\s+)*([\w./-]+)", plain)
+            if first is None or _program_name(first[1], None)[0] not in _DELEGATED or len(plain) > 1000:
+                continue
+            trial = ShellReader(replace(self, nesting=self.nesting + 5))
+            trial.adopt(reader)
+            try:
+                trial.read(plain, Env(), texts=invocation.texts + 1, span=invocation.span)
+            except Unreadable:
+                continue
+            finally:
+                reader.adopt(trial)
+            for finding in trial.findings:
+                if finding.severity is Severity.REFUSE and not finding.rule.startswith(("guard.", "code.")):
+                    yield refuse(finding.rule, f"`{shown(name)}` would be handed a command. {finding.reason}")
+                    return
 
     def _shell_state(self, invocation: Invocation, name: str) -> None:
         env, operands = invocation.env, [w for w in invocation.argv[1:] if not as_typed(w).startswith("-") or w == "-"]
@@ -445,10 +602,12 @@ class _Judge:
             yield from self._interpreter(reader, invocation, *language)
             return
         if name in _SQL or name in ("redis-cli", "valkey-cli", "keydb-cli", "mongosh", "mongo", "sqlite3"):
-            yield from _database(invocation, name)
+            yield from _database(reader, invocation, name)
             return
         if name in _EDITORS:
             yield from _editor(reader, self, invocation, name)
+            return
+        if name == "at" and {"-l", "-c", "-V"} & {as_typed(word) for word in invocation.argv[1:3]}:
             return
         if name in ("at", "batch"):
             yield from self._fed_shell(reader, invocation, "at")
@@ -466,6 +625,8 @@ class _Judge:
                 yield from self._text(reader, invocation, one.text, own=not one.remote and name in ("eval",))
             elif one.argv:
                 argv = one.argv
+                if name in ("xargs", "parallel") and any(p[:1] == ("yes",) for p in invocation.feed.producers):
+                    yield refuse("process.fork-bomb", f"`{name}` that is fed for ever starts ever more.")
                 if name in ("xargs", "parallel", "pee"):
                     argv = self._fed_words(reader, invocation, argv)
                 if (
@@ -490,24 +651,33 @@ class _Judge:
                 reader.count(invocation.span)
                 yield from self._findings(
                     reader,
-                    replace(invocation, argv=argv, env=invocation.env.copy() if name != "command" else invocation.env),
+                    replace(
+                        invocation,
+                        argv=argv,
+                        env=invocation.env.copy() if name != "command" else invocation.env,
+                        contained=invocation.contained or name in _CONTAINERS,
+                        old=one.old or invocation.old or (name in ("xargs", "parallel") and _fed_old(invocation.feed)),
+                    ),
                 )
-        if unwrapped or name in ("env", "sudo", "find", "trap"):
+        if unwrapped or name in ("env", "sudo", "find", "trap") or (name == "exec" and len(invocation.argv) == 1):
             yield from self._wrapped(name, unwrapped)
         if name == "su" and not unwrapped:
             yield from self._fed_shell(reader, invocation, name)
             yield ask("users.switch", "`su` opens a session as somebody else.")
+        if name == "ssh" and unwrapped and invocation.feed.producers and invocation.feed.text is None:
+            yield from _piped_to_host(invocation, unwrapped)
         if name == "ssh" and not unwrapped:
             yield from self._fed_shell(reader, invocation, name)
             if (
                 len(after_options(invocation.argv, "-p -i -o -l -F -J -L -R -D -E -b -c -m -O -S -W -w -e -I -Q -B"))
                 and not invocation.feed.given
+                and not parse("ssh", invocation.argv[1:]).has("-G", "-V", "-Q", "-O")
             ):
                 yield ask("shell.remote-session", "`ssh` without a command opens a session nobody watches.")
 
     def _wrapped(self, name: str, unwrapped: list[Inner]) -> Iterator[Finding]:
         """A wrapper is as good as what it runs, except where it starts something that stays."""
-        if name in ("env", "find", "sudo", "trap") or unwrapped:
+        if name in ("env", "find", "sudo", "trap", "exec") or unwrapped:
             yield allow("shell.wrapper")
 
     def _text(
@@ -526,15 +696,18 @@ class _Judge:
 
     def _fed_words(self, reader: ShellReader, invocation: Invocation, argv: tuple[str, ...]) -> tuple[str, ...]:
         """What `xargs` appends, or puts in the place of its mark."""
-        words = [as_typed(word) for word in invocation.argv]
+        words = [as_typed(word) for word in invocation.argv[: len(invocation.argv) - len(argv)]]
         text = invocation.feed.text
-        if (
+        paths = printed_paths(invocation.feed.producers) if text is None else None
+        if paths is not None:
+            fed: tuple[str, ...] = paths
+        elif (
             any(re.match(r"-[a-zA-Z0-9]*[0dI]|--(null|delimiter|replace)", word) for word in words[1:])
             and text is not None
         ):
             # These read whole lines or more, not words.
             whole = text.strip()
-            fed: tuple[str, ...] = (whole,) if whole.count("\n") == 0 else (reader.origin(invocation.feed.producers),)
+            fed = (whole,) if whole.count("\n") == 0 else (reader.origin(invocation.feed.producers),)
         elif text is not None and len(text) < 4000:
             fed = tuple(text.split())
         else:
@@ -542,7 +715,7 @@ class _Judge:
         mark = next((words[i + 1] for i, w in enumerate(words[:-1]) if w in ("-I", "--replace")), None)
         joined = next((w[2:] for w in words if re.fullmatch(r"-[Ii].+", w)), None)
         mark = mark or joined or ("{}" if "-i" in words else None)
-        if mark is None:
+        if mark is None or (paths is not None and not any(mark in as_typed(word) for word in argv)):
             return (*argv, *fed)
         value = fed[0] if len(fed) == 1 else reader.origin(invocation.feed.producers)
         return tuple(word.replace(mark, value) if mark in as_typed(word) else word for word in argv)
@@ -623,7 +796,11 @@ class _Judge:
             ):
                 yield ask("code.file", "An awk program from a file.")
                 if typed in ("-i", "--include") and at + 1 < len(words) and as_typed(words[at + 1]) == "inplace":
-                    yield ask("paths.write", "`awk -i inplace` rewrites files.")
+                    case = Case(
+                        arguments=parse("gawk", tuple(words)), words=(), invocation=invocation, sources=lambda _: ()
+                    )
+                    for path in case.arguments.operands[1:]:
+                        yield writing(case, path, what="rewrites")
                 return
             elif typed in ("-e", "--source"):
                 program = words[at + 1] if at + 1 < len(words) else None
@@ -735,6 +912,57 @@ class _Judge:
         yield ask("code.session", f"{language.name} without a program waits for one nobody has seen.")
 
 
+def _says_nothing(invocation: Invocation) -> bool:
+    """Whether it prints nothing that was not typed here: a redirection of it only opens the port."""
+    argv = tuple(as_typed(word) for word in invocation.argv)
+    fed = set(invocation.feed.producers) <= {("cat", "/dev/null")}
+    return fed and (argv in ((), ("echo",), (":",), ("true",), ("cat",), ("echo", "-n"), ("printf", "")))
+
+
+def _never_ends(invocation: Invocation) -> bool:
+    """Whether what runs here prints for ever: `yes`, `cat /dev/zero`, and what only passes that on."""
+    lines = [tuple(as_typed(word) for word in p) for p in (*invocation.feed.producers, invocation.argv)]
+    ends = ("head", "dd", "timeout", "grep", "sed", "awk")
+    return any(
+        line[:1] == ("yes",) or (line[:1] == ("cat",) and set(ENDLESS) & set(line)) for line in lines
+    ) and not any(line[:1] == (name,) for line in lines for name in ends)
+
+
+_CONTAINERS = frozenset(["docker", "podman", "nerdctl", "crictl", "docker-compose", "kubectl", "oc", "k"])
+_EMPTY_HANDED = frozenset([":", "true", "false", "echo", "printf", "cat", "cd", "test"])
+"""Programs whose output is nothing, or no more than what was typed."""
+
+
+_QUIET_SOURCES = frozenset(
+    names(
+        """
+    < << <<< ? echo printf yes seq ls find grep cut sort awk sed head
+    """
+    )
+)
+
+
+def _piped_to_host(invocation: Invocation, unwrapped: list[Inner]) -> Iterator[Finding]:
+    """Data that goes to another host: to its backups it may, elsewhere a person must look."""
+    sources = {p[0].rsplit("/", 1)[-1] for p in invocation.feed.producers if p}
+    text = unwrapped[0].text or ""
+    plain = len(invocation.feed.producers) == 1 and invocation.feed.producers[0][:1] == ("cat",)
+    if (
+        plain
+        or "-n" in [as_typed(word) for word in invocation.argv[1:6]]
+        or sources <= _QUIET_SOURCES
+        or re.search(r">\s*/(backups?|var/backups|srv/backups?|mnt/backups?|data/backups?)/", text)
+    ):
+        return
+    packed = [word for p in invocation.feed.producers if p and p[0] in ("tar", "cat", "dd", "cpio") for word in p[1:]]
+    if any(
+        zone(word) in (Zone.TOP, Zone.DEVICE) and word.startswith("/")
+        for word in (w.removeprefix("if=") for w in packed)
+    ):
+        yield refuse("exfiltration.pipe", "`ssh` carries a whole folder of the system, or a disk, to another host.")
+    yield ask("exfiltration.pipe", "`ssh` carries what is piped into it to another host.")
+
+
 def _wraps_reading(case: Case) -> bool:
     """Whether a program that ran another one changes nothing by itself."""
     words = [as_typed(word) for word in case.words]
@@ -749,7 +977,131 @@ _READ_ONLY_WRAPPERS = SHELLS | frozenset(
     ["sudo", "env", "timeout", "nice", "ionice", "stdbuf", "command", "time", "nohup", "builtin"]
 )
 _CODE_READERS = _AWKS | {"psql", "mysql", "mariadb", "redis-cli", "mongosh", "mongo", "sqlite3", "valkey-cli"}
-_DELEGATED = SHELLS | frozenset(["rm", "dd", "mkfs", "mkfs.ext4", "mkfs.xfs", "shred", "wipefs", "shutdown", "reboot", "poweroff", "halt", "init", "telinit", "chmod", "chown", "mv", "cp", "find", "kill", "pkill", "killall", "systemctl", "iptables", "userdel", "passwd", "docker", "kubectl", "git", "sudo", "env", "xargs", "eval", "nc", "curl", "wget", "python", "python3", "perl", "ruby", "truncate", "fdisk", "parted", "crontab", "tee", "ip", "ufw", "apt", "apt-get", "yum", "dnf"])  # fmt: skip
+_ANSWERING = CLUSTER_EXAMINERS.keys() | {
+    *("apt", "apt-get", "aptitude", "yum", "dnf", "microdnf", "zypper", "apk", "mount", "mongodump", "pg_basebackup"),
+    *("xtrabackup", "mariabackup", "etcdctl", "wget", "scp", "rsync", "vtysh", "birdc", "gobgp", "pip", "pip3"),
+}
+"""Programs whose examiner answers better than the tables that ask."""
+_RUNS_CODE = frozenset(
+    names(
+        """
+    go npx bunx pnpx uvx pipx deno bun node python python3 perl ruby php npm yarn pnpm cargo gem bundle helm
+    kubectl oc k docker podman ansible-pull ansible-galaxy terraform tofu pulumi curl-sh bash sh source
+    rscript nix nix-shell nix-run brew snap flatpak rpm dpkg yum dnf apt apt-get zypper apk pip pip3 conda
+    composer luarocks cpan cpanm opam stack vagrant packer chef-client puppet salt-call jshell java insmod
+    modprobe helmfile kustomize
+    """
+    )
+)
+"""Programs that run or install what they are pointed at."""
+_FOREIGN = re.compile(
+    r"(https?|ftp|oci|git|git\+\w+|ssh)://|git@|git\+|github\.com/|[\w.-]+\.[a-z]{2,}/\S+@\w+\Z|npm:|gist:",
+    re.IGNORECASE,
+)
+_MAY_HIDE = ("guard.unknown-program", "code.editor", "containers.change", "code.module", "cloud.change", "code.file")
+_QUOTED = re.compile(r"\"([^\"\\]{3,200})\"|'([^'\\]{3,200})'|`([^`]{3,200})`|\((\w[^()\"']{3,200})\)")
+_DELEGATED = SHELLS | frozenset(
+    [
+        "rm",
+        "dd",
+        "mkfs",
+        "mkfs.ext4",
+        "mkfs.xfs",
+        "shred",
+        "wipefs",
+        "shutdown",
+        "reboot",
+        "poweroff",
+        "halt",
+        "init",
+        "telinit",
+        "chmod",
+        "chown",
+        "mv",
+        "cp",
+        "find",
+        "kill",
+        "pkill",
+        "killall",
+        "systemctl",
+        "iptables",
+        "userdel",
+        "passwd",
+        "docker",
+        "kubectl",
+        "git",
+        "sudo",
+        "env",
+        "xargs",
+        "eval",
+        "nc",
+        "curl",
+        "wget",
+        "python",
+        "python3",
+        "perl",
+        "ruby",
+        "truncate",
+        "fdisk",
+        "parted",
+        "crontab",
+        "tee",
+        "ip",
+        "ufw",
+        "apt",
+        "apt-get",
+        "yum",
+        "dnf",
+        "service",
+        "usermod",
+        "groupdel",
+        "deluser",
+        "lvremove",
+        "vgremove",
+        "zpool",
+        "zfs",
+        "mdadm",
+        "blkdiscard",
+        "umount",
+        "swapoff",
+        "modprobe",
+        "rmmod",
+        "sysctl",
+        "setenforce",
+        "iptables-restore",
+        "nft",
+        "nmcli",
+        "ifdown",
+        "ifconfig",
+        "route",
+        "killall5",
+        "dropdb",
+        "psql",
+        "mysql",
+        "redis-cli",
+        "mongosh",
+        "helm",
+        "terraform",
+        "aws",
+        "gcloud",
+        "virsh",
+        "chattr",
+        "setfacl",
+        "history",
+        "journalctl",
+        "rsync",
+        "mkfs.btrfs",
+        "mkswap",
+        "kexec",
+        "grub-install",
+        "dpkg",
+        "rpm",
+        "nohup",
+        "timeout",
+        "chroot",
+        "nsenter",
+    ]
+)
 
 
 def _program_name(typed: str, cwd: str | None) -> tuple[str, bool]:
@@ -795,15 +1147,162 @@ def _positional(env: Env, values: tuple[str, ...]) -> None:
     env.variables["*"] = " ".join(values)
 
 
+def _fed_old(feed: Feed) -> bool:
+    return bool(feed.producers) and feed.producers[0][:1] == ("find",) and is_old(feed.producers[0])
+
+
 def _first_line(feed: Feed) -> str:
+    paths = printed_paths(feed.producers) if feed.text is None else None
+    if paths is not None and len(paths) == 1:
+        return paths[0]
     if feed.text is None or feed.text.count("\n") > 1:
         return UNKNOWN
     return feed.text.strip()
 
 
+_HELP = re.compile(r"[a-z][\w-]*")
+
+
+def _asks_for_help(case: Case) -> bool:
+    """`x --help`, `x sub --help`, `x --version` and nothing else: it prints, whatever it is."""
+    words = [as_typed(word) for word in case.words]
+    if words == ["--version"] or (case.program == "aws" and words[-1:] == ["help"]):
+        return True
+    return (
+        bool(words) and words[-1] == "--help" and len(words) < 4 and all(_HELP.fullmatch(word) for word in words[:-1])
+    )
+
+
+def _dry(case: Case) -> bool:
+    _, _, _, dry = _tables()
+    return any(matches(pattern, case.arguments, cautious=True) for _, pattern in dry.about(case.program))
+
+
+_ZERO = re.compile(
+    r"--?[\w-]*(size|capacity|count|replicas|nodes|instances|concurren\w*|retention[\w-]*|"
+    r"scale)[\w-]*=0|(min|desired|max)Size=0|replicas[=:]0",
+    re.IGNORECASE,
+)
+_UNPROTECTED = re.compile(
+    r"--(no-backup|disabled|no-deletion-protection\S*|deletion-protection=false|skip-final-snapshot|"
+    r"force-reset|force-new-cluster|"
+    r"allowerasing|yes-i-really\S*|i-know-what\S*|yes-i-know\S*|no-deletion-protection-enabled|nodeps|"
+    r"skip-grant-tables|initialize\S*|no-preserve-root|overrides=.*host(PID|Network|IPC).*|"
+    r"remove-all-storage)",
+    re.IGNORECASE | re.DOTALL,
+)
+_MINER = re.compile(r"xmrig|minerd|stratum\+|cryptonight|kdevtmpfsi|nanopool|minexmr", re.IGNORECASE)
+
+
+def _said_anywhere(case: Case) -> list[Finding]:
+    """Words that mean the same to many programs: nothing at all of something, without its protection, a miner."""
+    program, words = case.program, [as_typed(word) for word in case.words[:60]]
+    if program in _TEXT_TOOLS:
+        return []
+    joined = [f"{a}={b}" for a, b in pairwise(words) if a.startswith("-") and b == "0"]
+    found = []
+    if program in _SCALED and any(_ZERO.search(word) for word in (*words, *joined)):
+        found.append(refuse("verbs.zero", f"`{shown(program)}` is told to keep nothing of it."))
+    if any(_UNPROTECTED.fullmatch(word) for word in words) and "--help" not in words:
+        found.append(refuse("verbs.unprotected", f"`{shown(program)}` is told to go without what protects it."))
+    if any(_MINER.search(word) for word in (program, *words)):
+        found.append(refuse("code.miner", "It mines."))
+    return found
+
+
+def _files_of_options(case: Case) -> Iterator[Finding]:
+    """Secrets that any program is pointed at, and files that an output option would write."""
+    if case.program in _NAMES_ONLY:
+        return
+    words = case.words[:80]
+    paths = [part for word in words for part in (word, word.partition("=")[2], word[2:] if word[:1] == "-" else "")]
+    yield from reading(case, [path for path in dict.fromkeys(paths) if path[:1] in ("/", "~", ".")])
+    for option, value in [*pairwise(words), *(word.partition("=")[::2] for word in words)]:
+        name = as_typed(option)
+        if value[:1] == "/" and (_WRITES.fullmatch(name) or re.search(r"(\A|[:,])(file|filename|path)\Z", name)):
+            found = writing(case, value, what="fills")
+            if found.severity is Severity.REFUSE:
+                yield found
+
+
+_WRITES = re.compile(
+    r"-o|-w|-O|-out|--out(put)?([-_]\w+)*|--log-?file|--LOG-FILE|--(dump|write)[\w-]*|--pidfile|--state"
+)
+_NAMES_ONLY = frozenset(
+    names(
+        """
+    ls stat test [ echo printf chmod chown chgrp touch find mkdir namei dirname basename readlink realpath
+    logrotate cd getfacl lsattr du sshd ssh ssh-add history grep-h kubectl-h mysql psql git scp rsync visudo
+    nginx id rm mv ln tar cp
+    """
+    )
+)
+
+
+_GENERIC_NAMES = frozenset(
+    names(
+        """
+    reset clear sync show display include exclude begin section utility write wall info help test look units
+    size services top w id last host file stat profile status sleep watch yes free time date report check
+    info service env
+    """
+    )
+)
+_SCALED = frozenset(
+    names(
+        """
+    aws gcloud az docker kubectl oc k heroku fly flyctl doctl oci nomad cf eksctl kops hcloud linode-cli
+    """
+    )
+)
+_TEXT_TOOLS = frozenset(
+    names(
+        """
+    grep egrep fgrep zgrep rg echo printf man awk sed jq cat ls find less tail head psql mysql curl history
+    which type journalctl git ps pgrep logger wall mail test [
+    """
+    )
+)
+
+
+def _verb(case: Case) -> str | None:
+    """A sub-command or option of this program that means harm."""
+    for operand in case.arguments.operands[:4]:
+        word = as_typed(operand)
+        if (
+            not has_unknown(operand)
+            and len(word) <= 40
+            and re.fullmatch(r"[A-Za-z][\w.:-]*", word)
+            and not _FILE.search(word)
+        ):
+            parts = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", word)
+            if parts and {parts[0].lower(), parts[-1].lower(), word.lower()} & DESTRUCTIVE_VERBS:
+                return word
+    for name, _ in case.arguments.options:
+        if name.startswith("--") or len(name) > 3:
+            parts = name.strip("-").lower().split("-")
+            if parts[0] in _HARMFUL_OPTIONS:
+                return name
+    return None
+
+
+_FILE = re.compile(
+    r"\.(py|sh|ya?ml|json|sql|txt|log|js|conf|cfg|gz|csv|tf|rb|pl|service|target|timer|md|toml|ini|xml|html)\Z"
+)
+_HARMFUL_OPTIONS = frozenset(
+    names(
+        """
+    delete destroy purge wipe erase drop uninstall nuke zap terminate
+    """
+    )
+)
+
+
 def _by_rules(case: Case) -> list[Finding]:
     """What the tables say; a rule that refuses hides those that ask."""
-    rules, _, _ = _tables()
+    rules, _, _, _ = _tables()
+    if _asks_for_help(case) or _dry(case):
+        return [allow("routine.dry-run", "It only says what it would do.")]
     found: list[Finding] = []
     for rule, pattern in rules.about(case.program):
         if matches(pattern, case.arguments, cautious=rule.severity is Severity.REFUSE):
@@ -812,14 +1311,15 @@ def _by_rules(case: Case) -> list[Finding]:
     if any(finding.severity is Severity.APPROVE for finding in found) and not any(
         f.severity is Severity.REFUSE for f in found
     ):
-        _, reads, changes = _tables()
+        _, reads, changes, _ = _tables()
         if any(matches(p, case.arguments, cautious=False) for t in (reads, changes) for _, p in t.about(case.program)):
-            return [allow("routine.known")]
+            # What prints secrets is a question although it only reads.
+            return [finding for finding in found if finding.rule == "secrets.read"] or [allow("routine.known")]
     return found
 
 
 def _language(name: str) -> tuple[Language, tuple[str, ...]] | None:
-    plain = re.sub(r"[\d.]+\Z", "", name)
+    plain = name.rstrip("0123456789.")
     return LANGUAGES.get(plain)
 
 
@@ -838,6 +1338,11 @@ def _script_file(invocation: Invocation) -> Iterator[Finding]:
 
 def _python_module(words: tuple[str, ...], invocation: Invocation) -> Iterator[Finding]:
     module = as_typed(words[0]) if words else ""
+    if module in ("timeit", "cProfile", "profile", "pdb", "trace", "runpy", "code", "doctest", "IPython"):
+        for word in words[1:]:
+            found = code.judge_code(code.PYTHON, word)
+            if found.severity is Severity.REFUSE:
+                yield found
     if module in ("json.tool", "site", "platform", "sysconfig", "this", "calendar"):
         operands = [w for w in words[1:] if not as_typed(w).startswith("-")]
         yield allow("code.module") if len(operands) < 2 else ask("paths.write", "`json.tool` writes its second file.")
@@ -853,7 +1358,7 @@ def _python_module(words: tuple[str, ...], invocation: Invocation) -> Iterator[F
         yield ask("code.module", f"`python -m {shown(module)}` is a program the guard does not know.")
 
 
-def _database(invocation: Invocation, name: str) -> Iterator[Finding]:
+def _database(reader: ShellReader, invocation: Invocation, name: str) -> Iterator[Finding]:
     words = invocation.argv[1:]
     arguments = parse(name, words)
     if name in ("redis-cli", "valkey-cli", "keydb-cli"):
@@ -911,7 +1416,12 @@ def _database(invocation: Invocation, name: str) -> Iterator[Finding]:
         ]
     else:
         texts = _option_values(words, _SQL[name])
+    if name == "db2" and not texts:
+        texts = [" ".join(as_typed(o) for o in arguments.operands)] if arguments.operands else []
     raw = [word for word in words if has_unknown(word)]
+    for word in raw:
+        if any(("<(",) in reader.sources[n] for n in origins(word) if n < len(reader.sources)):
+            yield refuse("databases.unknown", "Statements from another command, which the guard cannot see.")
     if arguments.has("-f", "--file"):
         yield ask("code.file", "A file of statements the guard cannot see.")
     if arguments.has("-l", "--list", "--version", "-V", "--help") and not texts:
@@ -923,6 +1433,9 @@ def _database(invocation: Invocation, name: str) -> Iterator[Finding]:
     if not texts and invocation.feed.given:
         if invocation.feed.text is None:
             origin = {p[0].rsplit("/", 1)[-1] for p in invocation.feed.producers if p}
+            said = " ".join(as_typed(word) for p in invocation.feed.producers for word in p)
+            if re.search(r"\b(drop|truncate|delete|kill|alter|grant|revoke)\b", said, re.IGNORECASE):
+                yield refuse("databases.destroy", "Statements made by another statement, which drop, empty or kill.")
             if origin & (_NETWORK | {"base64", "xxd", "openssl"}):
                 yield refuse(
                     "databases.unknown", "Statements from the network or decoded text, which the guard cannot see."
@@ -931,10 +1444,14 @@ def _database(invocation: Invocation, name: str) -> Iterator[Finding]:
             return
         texts = [invocation.feed.text]
     for text in texts:
-        yield code.judge_sql(text)
+        yield code.judge_sql(text if has_unknown(text) else as_typed(text))
     if raw and not texts:
         yield ask("databases.unknown", "A statement of which a part is not known.")
-    if not texts and not arguments.has("-f", "--file"):
+    if (
+        not texts
+        and not arguments.has("-f", "--file")
+        and not (name in ("influx", "cockroach", "db2", "clickhouse-client") and arguments.operands)
+    ):
         yield ask("databases.session", f"`{name}` without a statement opens a session nobody watches.")
 
 
@@ -954,9 +1471,36 @@ def _option_values(words: tuple[str, ...], flags: tuple[str, ...]) -> list[str]:
     return values
 
 
+_INLINE = frozenset(
+    names(
+        """
+    -e -c -E -s -x --eval -eval --execute -r -l
+    """
+    )
+)
+_CALLS = re.compile(
+    r"\b(system\w*|exec\w*|spawn|popen|fork|cmd|run|runtime|process\w*|shell\w*|delete|remove|unlink|"
+    r"rmdir|rm_rf|write\w*|"
+    r"execute|syscmd|esyscmd|open|createProcess|callCommand|kill|reboot|halt|file\.\w+|chmod|truncate|rename)\b",
+    re.IGNORECASE,
+)
+
+
 def _editor(reader: ShellReader, judge: "_Judge", invocation: Invocation, name: str) -> Iterator[Finding]:
     """Programs that may run a command from within: what is given to them in words is judged where it can be."""
     words = [as_typed(word) for word in invocation.argv[1:]]
+    if words in (
+        ["-v"],
+        ["-V"],
+        ["version"],
+        ["--version"],
+        ["-version"],
+        ["-T"],
+        ["env"],
+        ["--info"],
+    ) and name not in ("vi", "vim"):
+        yield allow("code.version")
+        return
     for word in words:
         bang = re.search(r"(?:^|[:+ ])!\s*(.+)|\bsystem\((.*)|\bshell\s+(.+)", word)
         if bang:
@@ -981,6 +1525,10 @@ def _editor(reader: ShellReader, judge: "_Judge", invocation: Invocation, name: 
         w.startswith(("-c", "+", "--cmd", "--eval", "-s", "-es", "--batch")) for w in words
     ):
         yield refuse("code.editor", f"`{name}` with commands from its arguments.")
+    if any(word in _INLINE for word in words) and any(_CALLS.search(word) for word in words):
+        yield refuse("code.editor", f"`{name}` with code that can run, delete or write.")
+    if invocation.feed.text and _CALLS.search(invocation.feed.text):
+        yield refuse("code.editor", f"`{name}` with code that can run, delete or write.")
     if name == "gdb" and any("call" in w or "kill" in w for w in words):
         yield refuse("code.editor", "`gdb` that acts on a running process.")
     yield ask("code.editor", f"`{name}` runs what the guard cannot see.")

@@ -1,17 +1,23 @@
 """Where a path leads, and how much harm is done there. Nothing here looks at a disk."""
 
 import re
+from collections.abc import Iterable
 from enum import Enum
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
-from safety.command_guard.rules import (
+from safety.command_guard.places import (
+    APPS,
+    BACKUPS,
     CRITICAL,
+    DATA_FOLDERS,
     DEVICES,
     HARMLESS_DEVICES,
     LOGINS,
     PROTECTED,
     SCRATCH,
     SECRETS,
+    THROWAWAY_FOLDERS,
     TOP,
     WITNESS_LOGS,
 )
@@ -32,6 +38,7 @@ class Zone(Enum):
     SINK = "a harmless device"
     SCRATCH = "a scratch folder"
     LOG = "a log"
+    APP = "a place below an application's or a person's own folder"
     PLAIN = "an ordinary place"
     RELATIVE = "a place relative to an unknown folder"
     PROTECTED = "a protected place"
@@ -73,6 +80,7 @@ def _relative(path: str) -> str:
     return "/".join(parts) or "."
 
 
+@lru_cache(maxsize=4096)
 def zone(path: str, cwd: str | None = None) -> Zone:
     """The zone of a path; of a glob, the worst it may reach."""
     if has_unknown(path):
@@ -89,35 +97,83 @@ def _relative_zone(where: str) -> Zone:
     first = where.split("/", 1)[0]
     if first in (".", "..") or all(char in GLOBS or char in "." for char in first):
         return Zone.TOP
-    if any(_matches(f"/home/x/{where}", pattern) for pattern in LOGINS):
+    if _LOGINS.hold(f"/home/x/{where}"):
         return Zone.CRITICAL
     return Zone.RELATIVE
+
+
+class _Places:
+    """A table of places, by the first name of each, so that few have to be compared."""
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self._by_first: dict[str, list[list[str]]] = {}
+        for pattern in patterns:
+            wanted = pattern.split("/")
+            self._by_first.setdefault(wanted[1], []).append(wanted)
+
+    def hold(self, where: str) -> bool:
+        """Whether an absolute path, which may hold globs itself, may be one of them."""
+        names = where.split("/")
+        return any(_matches(names, wanted) for first in {names[1], "*"} for wanted in self._by_first.get(first, ()))
+
+
+_LOGINS = _Places(LOGINS)
+_CRITICAL = _Places((*CRITICAL, *LOGINS, *WITNESS_LOGS))
+_TOP = _Places(TOP)
+_DEVICES = _Places(DEVICES)
+_SCRATCH = _Places(f"{folder}/**" for folder in SCRATCH)
+_LOGS = _Places(("/var/log/**",))
+_APPS = _Places(f"{folder}/**" for folder in APPS)
+_PROTECTED = _Places(place for folder in PROTECTED for place in (folder, f"{folder}/**"))
+_BACKUPS = _Places(place for folder in BACKUPS for place in (folder, f"{folder}/**"))
+_SECRETS = _Places(SECRETS)
 
 
 def _absolute_zone(where: str) -> Zone:
     if where in HARMLESS_DEVICES:
         return Zone.SINK
-    if any(_matches(where, pattern) for pattern in (*CRITICAL, *LOGINS, *WITNESS_LOGS)):
+    if _CRITICAL.hold(where):
         return Zone.CRITICAL
-    if any(_matches(where, pattern) for pattern in TOP):
+    if _TOP.hold(where):
         return Zone.TOP
-    if any(_matches(where, pattern) for pattern in DEVICES):
+    if _DEVICES.hold(where):
         return Zone.DEVICE
-    if any(_below(where, folder) for folder in SCRATCH):
+    if _SCRATCH.hold(where):
         return Zone.SCRATCH
-    if _below(where, "/var/log"):
+    if _LOGS.hold(where):
         return Zone.LOG
-    if any(where == folder or _below(where, folder) for folder in PROTECTED):
+    if _APPS.hold(where) and not is_backup(where):
+        return Zone.APP
+    if _PROTECTED.hold(where):
         return Zone.PROTECTED
     return Zone.PLAIN
 
 
+def is_backup(path: str, cwd: str | None = None) -> bool:
+    """Whether it is a folder of backups, or below one."""
+    where = normalised(path, cwd)
+    return where.startswith("/") and _BACKUPS.hold(where)
+
+
+def folders(path: str) -> list[str]:
+    """The names on the way, the last one included."""
+    return [part for part in normalised(path).split("/") if part not in ("", ".")]
+
+
+def is_throwaway(path: str) -> bool:
+    """Whether a folder on the way is one that programs fill again by themselves."""
+    return any(fnmatchcase(name, pattern) for name in folders(path) for pattern in THROWAWAY_FOLDERS)
+
+
+def holds_data(path: str) -> bool:
+    """Whether the last names speak of what cannot be made again."""
+    return any(fnmatchcase(name, pattern) for name in folders(path)[-2:] for pattern in DATA_FOLDERS)
+
+
+@lru_cache(maxsize=4096)
 def is_secret(path: str, cwd: str | None = None) -> bool:
     """Whether reading it gives away passwords or keys."""
-    if has_unknown(path):
-        return False
-    where = normalised(path, cwd or "/home/x")
-    return any(_matches(where, pattern) for pattern in SECRETS)
+    return not has_unknown(path) and _SECRETS.hold(normalised(path, cwd or "/home/x"))
 
 
 def depth(path: str, cwd: str | None = None) -> int:
@@ -131,28 +187,26 @@ def whole_folder(path: str) -> bool:
     return has_glob(last) and all(char in GLOBS or char in ".-]!^" for char in last)
 
 
-def _below(where: str, folder: str) -> bool:
-    return where.startswith(folder + "/") and where != folder + "/"
-
-
-def _matches(where: str, pattern: str) -> bool:
-    """Whether a path, which may hold globs itself, may be one the pattern means. `*` does not cross a slash."""
-    names, wanted = where.split("/"), pattern.split("/")
+def _matches(names: list[str], wanted: list[str]) -> bool:
+    """`*` is one name, and does not cross a slash; `**` at the end is everything below."""
     if wanted[-1] == "**":
-        wanted = wanted[:-1]
-        if len(names) <= len(wanted):
+        if len(names) < len(wanted):
             return False
-        names = names[: len(wanted)]
-    return len(names) == len(wanted) and all(_meets(n, w) for n, w in zip(names, wanted, strict=True))
+    elif len(names) != len(wanted):
+        return False
+    return all(part == "**" or name == part or _meets(name, part) for name, part in zip(names, wanted, strict=False))
 
 
 def _meets(name: str, wanted: str) -> bool:
     if has_glob(name):
-        return bool(re.fullmatch(_as_pattern(name), wanted)) or wanted == "*"
+        return wanted == "*" or bool(_as_pattern(name).fullmatch(wanted))
+    if not any(char in wanted for char in "*?["):
+        return False
     return fnmatchcase(name.replace(TOKEN, "x"), wanted)
 
 
-def _as_pattern(name: str) -> str:
+@lru_cache(maxsize=1024)
+def _as_pattern(name: str) -> re.Pattern[str]:
     out, at = [], 0
     while at < len(name):
         char = name[at]
@@ -167,4 +221,4 @@ def _as_pattern(name: str) -> str:
         else:
             out.append(re.escape(char))
         at += 1
-    return "".join(out)
+    return re.compile("".join(out))

@@ -33,6 +33,11 @@ def programs(pattern: str) -> tuple[str, ...]:
     return _compiled(pattern)[0]
 
 
+def takes_subcommand(pattern: str) -> bool:
+    """Whether the pattern wants the operands in an order, so that the first ones are sub-commands."""
+    return any(token.kind == "next" for token in _compiled(pattern)[1])
+
+
 def matches(pattern: str, arguments: Arguments, *, cautious: bool) -> bool:
     """Whether the pattern means these arguments, whose program is already known to be one of its programs.
 

@@ -17,6 +17,7 @@ from typing import Protocol
 import tree_sitter
 import tree_sitter_bash
 
+from safety.command_guard.places import names
 from safety.command_guard.scanner import expansion_starts
 from safety.command_guard.values import (
     BRACKET,
@@ -40,38 +41,43 @@ from safety.command_guard.values import (
     shown,
 )
 from safety.command_guard.verdicts import Finding, refuse
+from safety.command_guard.wrappers import found_paths
 
-MAX_LENGTH = 8192
+MAX_LENGTH = 4096
 """Characters of the whole command; nobody approves more than that by reading it."""
 MAX_NESTED = 2 * MAX_LENGTH
 """Characters of all text inside text together."""
 MAX_TREE_DEPTH = 80
 MAX_NODES = 4000
+MAX_OPERATORS = 250
+"""`|`, `;`, `&`, `<` and `>` in one text, wherever they stand: the parser is slow on heaps of them."""
+MAX_BRACKETS = 500
+"""Brackets of any kind in one text, for the same reason."""
+MAX_EXPANSIONS = 300
+"""`$` and backticks in one text, likewise."""
 MAX_TEXTS = 5
 """How deep text may hold text: a shell in a shell in a shell."""
-MAX_WORDS = 12_000
+MAX_ARGUMENTS = 300
+"""Words of one command; nobody reads more."""
+MAX_WORDS = 6_000
 """Words of commands judged in one go, counted again for every wrapper around them."""
-MAX_COMMANDS = 400
+MAX_COMMANDS = 120
 """Commands judged in one go, loops and nested text included."""
 
+_RUN = re.compile(r"([^\w\s])\1{199}")
 _SCRATCH = "/tmp"  # noqa: S108 - where mktemp puts what it makes
 _LANGUAGE = tree_sitter.Language(tree_sitter_bash.language())
 _EXPANSIONS = frozenset({"command_substitution", "expansion", "process_substitution", "arithmetic_expansion"})
+_TEXTS = frozenset(
+    {"string", "concatenation", "heredoc_body", "expansion", "regex", "string_content", "heredoc_content"}
+)
+"""Nodes between whose parts plain text may stand."""
 _TOKENS = frozenset(
-    [
-        "USER",
-        "LOGNAME",
-        "HOSTNAME",
-        "UID",
-        "EUID",
-        "RANDOM",
-        "SECONDS",
-        "EPOCHSECONDS",
-        "BASHPID",
-        "LINENO",
-        "HOSTTYPE",
-        "OSTYPE",
-    ]
+    names(
+        """
+    USER LOGNAME HOSTNAME UID EUID RANDOM SECONDS EPOCHSECONDS BASHPID LINENO HOSTTYPE OSTYPE
+    """
+    )
 )
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "e": "\x1b", "E": "\x1b"}
 _ESCAPE = re.compile(
@@ -135,7 +141,11 @@ class Env:
 
 @dataclass(frozen=True, kw_only=True)
 class Invocation:
-    """One command with its words resolved, as it would be started. `assigned` are the assignments in front of it."""
+    """One command with its words resolved, as it would be started.
+
+    `assigned` are the assignments in front of it; `old` says that its paths are only those older than a day,
+    `contained` that it runs in a container.
+    """
 
     argv: tuple[str, ...]
     span: tuple[int, int]
@@ -143,6 +153,8 @@ class Invocation:
     env: Env = field(default_factory=Env)
     assigned: tuple[tuple[str, str], ...] = ()
     texts: int = 0
+    old: bool = False
+    contained: bool = False
 
 
 class Judge(Protocol):
@@ -181,6 +193,10 @@ class ShellReader:
         self._nested = 0
         self._parser = tree_sitter.Parser(_LANGUAGE)
 
+    def adopt(self, other: "ShellReader") -> None:
+        """Count on from where another reader is: a look at the side costs as much as any."""
+        self._commands, self._words, self._nested = other._commands, other._words, other._nested
+
     def report(self, finding: Finding, span: tuple[int, int]) -> None:
         """Keep a finding about these bytes."""
         self.findings.append(replace(finding, span=span))
@@ -210,6 +226,13 @@ class ShellReader:
         self._nested += len(text) if span is not None else 0
         if len(text) > MAX_LENGTH or self._nested > MAX_NESTED:
             raise Unreadable(refuse("guard.too-long", f"A command may have {MAX_LENGTH} characters, this has more."))
+        for marks, limit in (("|;&<>", MAX_OPERATORS), ("()[]{}", MAX_BRACKETS), ("$`", MAX_EXPANSIONS)):
+            if sum(text.count(mark) for mark in marks) > limit:
+                reason = f"More than {limit} of the characters {' '.join(marks)}. Split it."
+                raise Unreadable(replace(refuse("guard.too-many", reason), span=span or (0, 0)))
+        if _RUN.search(text):
+            reason = "One character over and over. Leave that out."
+            raise Unreadable(replace(refuse("guard.too-many", reason), span=span or (0, 0)))
         source = text.encode()
         root = self._parser.parse(source).root_node
         _check_tree(root, text, source, span)
@@ -220,6 +243,9 @@ class ShellReader:
         """One more command of so many words. Raises Unreadable when there are too many to read."""
         self._commands += 1
         self._words += words
+        if words > MAX_ARGUMENTS:
+            reason = f"A command of more than {MAX_ARGUMENTS} words. Split it."
+            raise Unreadable(replace(refuse("guard.too-many", reason), span=span))
         if self._commands > MAX_COMMANDS or self._words > MAX_WORDS:
             reason = f"More than {MAX_COMMANDS} commands in one text. Split it."
             raise Unreadable(replace(refuse("guard.too-many", reason), span=span))
@@ -231,6 +257,8 @@ def _check_tree(root: tree_sitter.Node, text: str, source: bytes, span: tuple[in
     nodes = 0
     cursor = root.walk()
     depth = 0
+    covered = 0
+    inside: list[str] = []
     while True:
         nodes += 1
         node = cursor.node
@@ -244,15 +272,45 @@ def _check_tree(root: tree_sitter.Node, text: str, source: bytes, span: tuple[in
             reason = "It does not read as shell text here. Quote the words, or write it more plainly."
             raise Unreadable(replace(refuse("guard.unparsed", reason), span=span or (node.start_byte, node.end_byte)))
         if node.type in _EXPANSIONS:
-            seen.add(node.start_byte)
+            seen.add(node.start_byte + _blanks(source, node.start_byte))
+        if node.start_byte > covered:
+            _check_gap(source[covered : node.start_byte], inside, (covered, node.start_byte), span)
         if cursor.goto_first_child():
+            covered = max(covered, node.start_byte)
+            inside.append(node.type)
             depth += 1
             continue
+        covered = max(covered, node.end_byte)
         while not cursor.goto_next_sibling():
             if not cursor.goto_parent():
+                _check_gap(source[covered:], [], (covered, len(source)), span)
                 _check_agreement(text, seen, span)
                 return
+            inside.pop()
             depth -= 1
+            parent = cursor.node
+            if parent is not None and parent.end_byte > covered:
+                _check_gap(source[covered : parent.end_byte], [*inside, parent.type], (covered, parent.end_byte), span)
+                covered = parent.end_byte
+
+
+def _blanks(source: bytes, at: int) -> int:
+    """How many blanks stand there: in a string the tree counts those before an expansion to the expansion."""
+    return len(source[at : at + 200]) - len(source[at : at + 200].lstrip())
+
+
+def _check_gap(gap: bytes, inside: list[str], place: tuple[int, int], span: tuple[int, int] | None) -> None:
+    """Raises Unreadable if a part that is in no node of the tree holds more than blanks.
+
+    Inside strings, words and here-documents such parts are text, and are read as text.
+    """
+    if not gap.strip() or (inside and inside[-1] in _TEXTS):
+        return
+    if gap.strip() == b"-" and inside[-1:] == ["redirected_statement"]:
+        return  # `cat - <<E`: `_Walk.redirected` knows of it
+    if gap.replace(b"\\\r\n", b"").replace(b"\\\n", b"").strip():
+        reason = "A part of this text is in no command the guard can see. Write it more plainly."
+        raise Unreadable(replace(refuse("guard.dropped", reason), span=span or place))
 
 
 def _check_agreement(text: str, seen: set[int], span: tuple[int, int] | None) -> None:
@@ -316,10 +374,17 @@ class _Walk:
     def comment(self, node: tree_sitter.Node, env: Env, feed: Feed) -> Output:
         return SILENT
 
-    def command(self, node: tree_sitter.Node, env: Env, feed: Feed, extra: tuple[str, ...] = ()) -> Output:
+    def command(
+        self,
+        node: tree_sitter.Node,
+        env: Env,
+        feed: Feed,
+        extra: tuple[str, ...] = (),
+        opened_around: list[tuple[str, str]] | None = None,
+    ) -> Output:
         assigned: list[tuple[str, str]] = []
         argv: list[str] = []
-        opened: list[tuple[str, str]] = []
+        opened: list[tuple[str, str]] = [*(opened_around or ())]
         for child in node.children:
             match child.type:
                 case "variable_assignment":
@@ -422,13 +487,20 @@ class _Walk:
             feed = output.as_feed()
         return output
 
-    def sequence(self, node: tree_sitter.Node, env: Env, feed: Feed) -> Output:
-        """`a && b || c`: the first always runs, the others may."""
+    def sequence(
+        self,
+        node: tree_sitter.Node,
+        env: Env,
+        feed: Feed,
+        last: Callable[[tree_sitter.Node, Env], Output] | None = None,
+    ) -> Output:
+        """`a && b || c`: the first always runs, the others may. `last` reads the last one in its own way."""
         left, right = node.named_children[0], node.named_children[1:]
         outputs = [self.walk(left, env, feed)]
         for child in right:
             branch = env.copy()
-            outputs.append(self.walk(child, branch, feed))
+            own = last is not None and child.id == right[-1].id
+            outputs.append(last(child, branch) if own and last is not None else self.walk(child, branch, feed))
             if any(c.type == "||" for c in node.children):
                 env.join(branch)
             else:
@@ -468,8 +540,21 @@ class _Walk:
             env.join(body)
         return _joined(outputs)
 
+    def endless(self, node: tree_sitter.Node) -> None:
+        """A loop that starts things in the background and never waits is a fork bomb."""
+        parts = list(_descendants(node))
+        words = {self.text(part) for part in parts if part.type in ("command_name", "word")}
+        if any(part.type == "&" for part in parts) and not words & {"sleep", "wait", "read", "break", "exit"}:
+            reason = "A loop without end that starts ever more in the background."
+            self.reader.report(refuse("process.fork-bomb", reason), self.span(node))
+
     def loop(self, node: tree_sitter.Node, env: Env, feed: Feed) -> Output:
         """`while` and `until`: what the body assigns is unknown before it and after it."""
+        condition = node.child_by_field_name("condition")
+        if condition is not None and re.fullmatch(
+            r"(true|:|false|\[ 1 \]|\(\(\s*1\s*\)\));?", self.text(condition).strip()
+        ):
+            self.endless(node)
         self.forget_assigned(node, env)
         outputs = []
         for child in node.named_children:
@@ -501,6 +586,8 @@ class _Walk:
         return _joined(outputs)
 
     def c_loop(self, node: tree_sitter.Node, env: Env, feed: Feed) -> Output:
+        if node.child_by_field_name("condition") is None:
+            self.endless(node)
         self.forget_assigned(node, env)
         body = node.child_by_field_name("body")
         for index, child in enumerate(node.children):
@@ -546,11 +633,31 @@ class _Walk:
         return SILENT
 
     def redirected(self, node: tree_sitter.Node, env: Env, feed: Feed) -> Output:
-        opened: list[tuple[str, str]] = []
         body = node.child_by_field_name("body")
-        extra: list[str] = []
+        rest = [child for child in node.children if body is None or child.id != body.id]
+        at = body.end_byte if body is not None else node.start_byte
+        dashes = rest and self.source[at : rest[0].start_byte].strip() == b"-"
+        return self.redirecting(body, rest, node, env, feed, ("-",) if dashes else ())
+
+    def redirecting(
+        self,
+        body: tree_sitter.Node | None,
+        redirects: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+        env: Env,
+        feed: Feed,
+        extra_words: tuple[str, ...] = (),
+    ) -> Output:
+        """A statement with its redirections; `extra_words` are those the tree leaves out in front of them."""
+        if body is not None and body.type == "list":
+            # The tree puts the redirection around `a && b > x`; the shell gives it to `b` alone.
+            return self.sequence(
+                body, env, feed, lambda last, inner: self.redirecting(last, redirects, node, inner, feed)
+            )
+        opened: list[tuple[str, str]] = []
+        extra: list[str] = [*extra_words]
         after: list[tree_sitter.Node] = []
-        for child in node.children:
+        for child in redirects:
             if child.type == "file_redirect":
                 feed = self.file_redirect(child, env, feed, opened)
             elif child.type == "herestring_redirect":
@@ -560,13 +667,12 @@ class _Walk:
         invocation = Invocation(argv=(), span=self.span(node), feed=feed, env=env, texts=self.texts)
         if body is None:
             output = self.start(invocation, opened)
+        elif body.type == "command":
+            output = self.command(body, env, feed, tuple(extra), opened)
         else:
             for mark, target in opened:
-                self.reader.judge.redirect(self.reader, mark, target, invocation)
-            if body.type == "command":
-                output = self.command(body, env, feed, tuple(extra))
-            else:
-                output = self.walk(body, env, feed)
+                self.reader.judge.redirect(self.reader, mark, target, replace(invocation, argv=("{",)))
+            output = self.walk(body, env, feed)
         for rest in after:
             output = self.walk(rest, env, output.as_feed())
         return output
@@ -679,8 +785,11 @@ class _Walk:
         out: list[str] = []
         at = node.start_byte
         for child in node.children:
-            if child.start_byte > at:
-                gap = self.source[at : child.start_byte].decode()
+            start = child.start_byte
+            if child.type in _EXPANSIONS:
+                start += _blanks(self.source, start)
+            if start > at:
+                gap = self.source[at:start].decode()
                 out.append(_unescape_quoted(gap) if quoted else _unescape(gap))
             at = child.end_byte
             if child.is_named:
@@ -696,6 +805,9 @@ class _Walk:
         output = self.statements(node, env.copy(), NO_FEED)
         if output.text is not None:
             return self.spread(output.text.rstrip("\n"), env, quoted)
+        paths = printed_paths(output.producers)
+        if paths is not None:
+            return SPLIT.join(paths)
         return self.reader.origin(output.producers)
 
     def process_word(self, node: tree_sitter.Node, env: Env, quoted: bool) -> str:
@@ -783,7 +895,9 @@ class _Walk:
     def variable(self, name: str, env: Env) -> str:
         if name in env.variables:
             return env.variables[name]
-        if name in _TOKENS or name in ("$", "!", "#", "?", "-"):
+        if name == "$":
+            return "$$"
+        if name in _TOKENS or name in ("!", "#", "?", "-"):
             return TOKEN
         match name:
             case "HOME":
@@ -834,6 +948,22 @@ def _joined(outputs: list[Output]) -> Output:
     known = [text for text in texts if text is not None]
     producers = tuple(p for output in outputs for p in output.producers)
     return Output(text="".join(known) if len(known) == len(texts) else None, producers=producers)
+
+
+_SIFTERS = frozenset({"grep", "egrep", "head", "tail", "sort", "uniq", "shuf", "tac"})
+
+
+def printed_paths(producers: tuple[tuple[str, ...], ...]) -> tuple[str, ...] | None:
+    """The paths a `find` prints, as globs, where nothing after it does more than drop lines. None: it is no such."""
+    if not producers or any(not p or p[0] not in _SIFTERS for p in producers[1:]):
+        return None
+    first = tuple(word for word in producers[0] if word != "sudo")
+    if not first or first[0] != "find" or any(as_typed(w).startswith(_SPEAKING) for w in first[1:]):
+        return None
+    return found_paths(first)
+
+
+_SPEAKING = ("-exec", "-ok", "-printf", "-fprint", "-fls", "-ls", "-delete")
 
 
 def _descendants(node: tree_sitter.Node) -> Iterator[tree_sitter.Node]:
@@ -981,8 +1111,8 @@ def _printed(argv: tuple[str, ...], feed: Feed, env: Env) -> str | None:
             return TOKEN
         case "id" if rest in (["-u"], ["-un"], ["-nu"], ["-g"], ["-gn"], ["-u", "-n"]):
             return TOKEN
-        case "date" if rest and rest[-1].startswith("+") and not set(rest[-1]) & set("/ ;&|$`'\"cDxXn"):
-            return TOKEN
+        case "date" if rest and rest[-1].startswith("+"):
+            return _dated(rest[-1][1:])
         case "basename" if len(rest) == 1 and is_plain(rest[0]):
             return rest[0].rstrip("/").rsplit("/", 1)[-1]
         case "dirname" if len(rest) == 1 and is_plain(rest[0]) and "/" in rest[0].strip("/"):
@@ -991,6 +1121,13 @@ def _printed(argv: tuple[str, ...], feed: Feed, env: Env) -> str | None:
             first, last = (1, int(rest[0])) if len(rest) == 1 else (int(rest[0]), int(rest[1]))
             return "".join(f"{n}\n" for n in range(first, last + 1))
     return None
+
+
+def _dated(form: str) -> str | None:
+    """What `date` prints: a token for every field, and what stands between them."""
+    printed = re.sub(r"%D", f"{TOKEN}/{TOKEN}/{TOKEN}", form)
+    printed = re.sub(r"%[-_0^#+]?\d*:{0,3}[A-BF-WYZa-bd-mp-su-wyz]", TOKEN, printed)
+    return printed if re.fullmatch(rf"[\w./:+ {TOKEN}-]*", printed) else None
 
 
 def _echo(rest: list[str]) -> str:

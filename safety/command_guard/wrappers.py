@@ -4,25 +4,27 @@
 argument list or text for a shell.
 """
 
-# ruff: noqa: E501
 # Tables are read by the line: a wrapper stays on one.
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
-from safety.command_guard.values import UNKNOWN, as_typed
+from safety.command_guard.places import names
+from safety.command_guard.values import BRACKET, QUESTION, STAR, UNKNOWN, as_typed, has_unknown
 
 Argv = tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inner:
-    """What a wrapper starts: `argv`, or `text` for a shell. `fed` is whether it sees the wrapper's input."""
+    """What a wrapper starts: `argv`, or `text` for a shell. `old`: on what is older than a day only."""
 
     argv: Argv = ()
     text: str | None = None
     remote: bool = False
+    old: bool = False
     assigned: tuple[tuple[str, str], ...] = ()
 
 
@@ -37,7 +39,10 @@ class Wrapper:
 
 _PLAIN = Wrapper()
 WRAPPERS: dict[str, Wrapper] = {
-    "sudo": Wrapper(takes="-u -g -h -p -C -r -t -T -U -D -R --user --group --host --prompt --chdir --chroot --role --type", assigns=True),
+    "sudo": Wrapper(
+        takes="-u -g -h -p -C -r -t -T -U -D -R --user --group --host --prompt --chdir --chroot --role --type",
+        assigns=True,
+    ),
     "doas": Wrapper(takes="-u -C"),
     "env": Wrapper(takes="-u -C --unset --chdir", assigns=True),
     "pkexec": Wrapper(takes="--user -u"),
@@ -63,48 +68,91 @@ WRAPPERS: dict[str, Wrapper] = {
     "chpst": Wrapper(takes="-u -U -b -e -/ -n -l -L -m -d -o -p -f -c"),
     "setuidgid": Wrapper(skip=1),
     "softlimit": Wrapper(takes="-m -d -s -l -a -o -p -f -c -r -t"),
-    "systemd-run": Wrapper(takes="-u -p -M -H -E -d --unit --property --uid --gid --machine --slice --description --setenv --nice --working-directory"),
+    "systemd-run": Wrapper(
+        takes="-u -p -M -H -E -d --unit --property --uid --gid --machine --slice --description --setenv --nice "
+        "--working-directory"
+    ),
     "systemd-inhibit": Wrapper(takes="--what --who --why --mode"),
     "systemd-nspawn": Wrapper(takes="-D -M -u -i --directory --machine --user --image --bind"),
-    "start-stop-daemon": Wrapper(takes="-p -x -a -n -u -c -g -r -d -N -P -I -k -s --pidfile --user --name --chuid --chdir --group --signal --retry --exec --startas"),
-    "firejail": _PLAIN, "bwrap": _PLAIN, "fakeroot": _PLAIN, "proot": Wrapper(takes="-r -b -w -q"), "eatmydata": _PLAIN,
-    "nohup": _PLAIN, "setsid": _PLAIN, "command": _PLAIN, "builtin": _PLAIN, "exec": Wrapper(takes="-a"), "unbuffer": _PLAIN,
-    "setarch": Wrapper(skip=1), "linux32": _PLAIN, "linux64": _PLAIN, "i386": _PLAIN, "x86_64": _PLAIN, "catchsegv": _PLAIN, "rlwrap": _PLAIN, "dbus-run-session": _PLAIN,
-    "xvfb-run": _PLAIN, "aa-exec": Wrapper(takes="-p -n"), "runcon": Wrapper(takes="-u -r -t -l"), "cgexec": Wrapper(takes="-g"),
-    "faketime": Wrapper(skip=1), "torify": _PLAIN, "torsocks": _PLAIN, "proxychains": _PLAIN, "proxychains4": _PLAIN, "tsocks": _PLAIN, "scl": Wrapper(skip=1), "trickle": Wrapper(takes="-u -d"),
-    "cpulimit": Wrapper(takes="-l -p -e --limit"), "valgrind": _PLAIN, "daemonize": Wrapper(takes="-p -l -o -e -c -u"), "daemon": _PLAIN,
-    "dumb-init": _PLAIN, "tini": _PLAIN, "retry": Wrapper(takes="-t -d"), "chronic": _PLAIN, "sg": Wrapper(skip=1), "capsh": Wrapper(), "busybox": _PLAIN,
-    "toybox": _PLAIN, "ld.so": _PLAIN, "coproc": _PLAIN, "noglob": _PLAIN, "nocorrect": _PLAIN, "viddy": _PLAIN, "hyperfine": _PLAIN, "logsave": Wrapper(skip=1),
-    "sshpass": Wrapper(takes="-p -f -d -P"), "cronitor": _PLAIN, "dsh": Wrapper(takes="-g -m"), "xargs": Wrapper(takes="-n -I -P -L -d -a -s -E --max-args --max-procs --arg-file --delimiter --max-lines --max-chars"),
-    "sem": Wrapper(takes="-j --id"), "ts-run": _PLAIN, "setlock": Wrapper(skip=1), "lckdo": Wrapper(skip=1), "run-one": _PLAIN, "sudoedit": _PLAIN, "entr": _PLAIN, "ifne": _PLAIN, "pee": _PLAIN,
-}  # fmt: skip
+    "start-stop-daemon": Wrapper(
+        takes="-p -x -a -n -u -c -g -r -d -N -P -I -k -s --pidfile --user --name --chuid --chdir --group "
+        "--signal --retry --exec --startas"
+    ),
+    "firejail": _PLAIN,
+    "bwrap": _PLAIN,
+    "fakeroot": _PLAIN,
+    "proot": Wrapper(takes="-r -b -w -q"),
+    "eatmydata": _PLAIN,
+    "nohup": _PLAIN,
+    "setsid": _PLAIN,
+    "command": _PLAIN,
+    "builtin": _PLAIN,
+    "exec": Wrapper(takes="-a"),
+    "unbuffer": _PLAIN,
+    "setarch": Wrapper(skip=1),
+    "linux32": _PLAIN,
+    "linux64": _PLAIN,
+    "i386": _PLAIN,
+    "x86_64": _PLAIN,
+    "catchsegv": _PLAIN,
+    "rlwrap": _PLAIN,
+    "dbus-run-session": _PLAIN,
+    "xvfb-run": _PLAIN,
+    "aa-exec": Wrapper(takes="-p -n"),
+    "runcon": Wrapper(takes="-u -r -t -l"),
+    "cgexec": Wrapper(takes="-g"),
+    "faketime": Wrapper(skip=1),
+    "torify": _PLAIN,
+    "torsocks": _PLAIN,
+    "proxychains": _PLAIN,
+    "proxychains4": _PLAIN,
+    "tsocks": _PLAIN,
+    "scl": Wrapper(skip=1),
+    "trickle": Wrapper(takes="-u -d"),
+    "cpulimit": Wrapper(takes="-l -p -e --limit"),
+    "turbostat": Wrapper(takes="-i -n -o -s -c --interval --out --show --num_iterations"),
+    "valgrind": _PLAIN,
+    "daemonize": Wrapper(takes="-p -l -o -e -c -u"),
+    "daemon": _PLAIN,
+    "dumb-init": _PLAIN,
+    "tini": _PLAIN,
+    "retry": Wrapper(takes="-t -d"),
+    "chronic": _PLAIN,
+    "sg": Wrapper(skip=1),
+    "capsh": Wrapper(),
+    "busybox": _PLAIN,
+    "toybox": _PLAIN,
+    "ld.so": _PLAIN,
+    "coproc": _PLAIN,
+    "noglob": _PLAIN,
+    "nocorrect": _PLAIN,
+    "viddy": _PLAIN,
+    "hyperfine": _PLAIN,
+    "logsave": Wrapper(skip=1),
+    "sshpass": Wrapper(takes="-p -f -d -P"),
+    "cronitor": _PLAIN,
+    "dsh": Wrapper(takes="-g -m"),
+    "xargs": Wrapper(
+        takes="-n -I -P -L -d -a -s -E --max-args --max-procs --arg-file --delimiter --max-lines --max-chars"
+    ),
+    "sem": Wrapper(takes="-j --id"),
+    "ts-run": _PLAIN,
+    "setlock": Wrapper(skip=1),
+    "lckdo": Wrapper(skip=1),
+    "run-one": _PLAIN,
+    "entr": _PLAIN,
+    "ifne": _PLAIN,
+    "pee": _PLAIN,
+}
 """Wrappers that precede the command they run."""
 
 SHELLS = frozenset(
-    [
-        "sh",
-        "bash",
-        "dash",
-        "zsh",
-        "ksh",
-        "ksh93",
-        "mksh",
-        "ash",
-        "fish",
-        "csh",
-        "tcsh",
-        "rbash",
-        "posh",
-        "yash",
-        "busybox-sh",
-        "pwsh",
-        "rksh",
-        "lksh",
-        "elvish",
-        "nu",
-        "xonsh",
-        "oksh",
-    ]
+    names(
+        """
+    sh bash dash zsh ksh ksh93 mksh ash fish csh tcsh rbash posh yash busybox-sh pwsh rksh lksh elvish nu
+    xonsh oksh
+    """
+    )
 )
 """Programs that read shell text; also where `-c` is followed by it."""
 
@@ -147,6 +195,10 @@ def after_options(argv: Argv, takes: str, skip: int = 0) -> Argv:
 
 def _plain(argv: Argv, name: str) -> list[Inner]:
     wrapper = WRAPPERS[name]
+    if name in ("ionice", "chrt", "taskset", "prlimit") and any(
+        re.match(r"-[a-z]*p|--pid", as_typed(word)) for word in argv[1:3]
+    ):
+        return []  # it speaks of a process that runs already
     rest, assigned = _bare(argv, wrapper.takes, wrapper.skip, assigns=wrapper.assigns)
     return [Inner(argv=rest, assigned=assigned)] if rest or assigned else []
 
@@ -158,6 +210,8 @@ def _env(argv: Argv) -> list[Inner]:
             return [Inner(text=" ".join((as_typed(argv[index + 1]), *map(quoted, argv[index + 2 :]))))]
         if typed.startswith(("-S", "--split-string=")) or re.match(r"-[a-z0]*S", typed):
             text = typed.partition("=")[2] if typed.startswith("--") else typed[typed.index("S") + 1 :]
+            if not text and index + 1 < len(argv):
+                return [Inner(text=" ".join((as_typed(argv[index + 1]), *map(quoted, argv[index + 2 :]))))]
             return [Inner(text=" ".join((text, *map(quoted, argv[index + 1 :]))))]
     return _plain(argv, "env")
 
@@ -197,7 +251,11 @@ def _su(argv: Argv) -> list[Inner]:
 
 def _ssh(argv: Argv) -> list[Inner]:
     rest = after_options(argv, "-p -i -o -l -F -J -L -R -D -E -b -c -m -O -S -W -w -e -I -Q -B", 1)
-    return [Inner(text=" ".join(as_typed(word) for word in rest), remote=True)] if rest else []
+    if not rest:
+        return []
+    text = Inner(text=" ".join(as_typed(word) for word in rest), remote=True)
+    # `ssh h sh -c 'rm x'` runs `sh -c rm x`: what was meant is judged as well as what would run.
+    return [text, Inner(argv=rest, remote=True)] if len(rest) > 2 and "-c" in rest else [text]
 
 
 def _joined(takes: str, skip: int = 0) -> Callable[[Argv], list[Inner]]:
@@ -208,10 +266,19 @@ def _joined(takes: str, skip: int = 0) -> Callable[[Argv], list[Inner]]:
     return unwrap
 
 
+_CONTAINER_TAKES = """
+-u -e -w --user --env --workdir --env-file -n --name -v --volume -p --publish --network --net -h --hostname -l
+--label -m --memory --cpus --entrypoint --restart --index -H --host --context -f --file --project-name
+--log-driver --log-opt --ip --add-host --link --mount --shm-size --ulimit --platform --pid --ipc --cap-add
+--cap-drop --device --security-opt --dns --tmpfs
+"""
+"""Options of `docker run` and `docker exec` that take a value."""
+
+
 def _container(argv: Argv) -> list[Inner]:
     """`docker exec web rm …`, `docker run image rm …`, also behind `compose` and `container`."""
     words = [as_typed(word) for word in argv]
-    takes = "-u -e -w --user --env --workdir --env-file -n --name -v --volume -p --publish --network --net -h --hostname -l --label -m --memory --cpus --entrypoint --restart --index -H --host --context -f --file --project-name --log-driver --log-opt --ip --add-host --link --mount --shm-size --ulimit --platform --pid --ipc --cap-add --cap-drop --device --security-opt --dns --tmpfs"
+    takes = _CONTAINER_TAKES
     for verb in ("exec", "run", "create"):
         if verb in words[1:4] or (len(words) > 4 and verb in words[4:7] and words[1].startswith("-")):
             at = words.index(verb)
@@ -284,12 +351,7 @@ def _parallel(argv: Argv) -> list[Inner]:
 def _find(argv: Argv) -> list[Inner]:
     inner: list[Inner] = []
     words = [as_typed(word) for word in argv]
-    starts = []
-    for raw, word in zip(argv[1:], words[1:], strict=True):
-        if (word.startswith("-") and word not in ("-L", "-H", "-P")) or word in ("(", "!"):
-            break
-        if not word.startswith("-"):
-            starts.append(raw)
+    paths = found_paths(argv) or (UNKNOWN,)
     for index, word in enumerate(words):
         if word not in ("-exec", "-execdir", "-ok", "-okdir"):
             continue
@@ -299,13 +361,178 @@ def _find(argv: Argv) -> list[Inner]:
                 break
             command.append(raw)
         if len(inner) > 24:
-            break
-        for start in starts or ["."]:
-            found = f"{start.rstrip('/')}/\ue001" if start not in (".", "./") else "\ue001"
-            inner.append(Inner(argv=tuple(part.replace("{}", found) for part in command)))
-    if len(inner) > 24:
-        return [Inner(argv=(UNKNOWN,))]
+            return [Inner(argv=(UNKNOWN,))]
+        inner += [Inner(argv=tuple(part.replace("{}", path) for part in command), old=is_old(argv)) for path in paths]
     return [one for one in inner if one.argv]
+
+
+def found_paths(argv: Argv) -> tuple[str, ...] | None:
+    """The paths `find` would name, as globs: where it starts, and the one name it looks for. None: cannot be told."""
+    words = [as_typed(word) for word in argv]
+    starts = []
+    for raw, word in zip(argv[1:], words[1:], strict=True):
+        if (word.startswith("-") and word not in ("-L", "-H", "-P")) or word in ("(", "!", ","):
+            break
+        if not word.startswith("-"):
+            starts.append(raw)
+    named = [words[i + 1] for i, word in enumerate(words[:-1]) if word in ("-name", "-iname")]
+    alone = len(named) == 1 and not {"-o", "-or", "!", "-not", ","} & set(words)
+    last = STAR
+    if alone and not has_unknown(named[0]) and "/" not in named[0]:
+        last = named[0].translate({ord("*"): STAR, ord("?"): QUESTION, ord("["): BRACKET})
+    if len(starts) > 16:
+        return None
+    return tuple(f"{start.rstrip('/')}/{last}" if start not in (".", "./") else last for start in starts or ["."])
+
+
+def is_old(argv: Argv) -> bool:
+    """Whether `find` only takes what is older than a day."""
+    words = [as_typed(word) for word in argv]
+    return any(
+        (word in ("-mtime", "-atime", "-ctime") and re.fullmatch(r"\+[1-9]\d*", value))
+        or (word in ("-mmin", "-amin", "-cmin") and re.fullmatch(r"\+\d{2,}", value))
+        for word, value in pairwise(words)
+    )
+
+
+_RUNNERS = {
+    "bundle": ("exec",),
+    "poetry": ("run",),
+    "pipenv": ("run",),
+    "uv": ("run",),
+    "pdm": ("run",),
+    "hatch": ("run",),
+    "rye": ("run",),
+    "npm": ("exec", "x"),
+    "pnpm": ("exec", "dlx"),
+    "yarn": ("exec", "dlx"),
+    "rbenv": ("exec",),
+    "pyenv": ("exec",),
+    "nodenv": ("exec",),
+    "asdf": ("exec",),
+    "mise": ("exec", "x"),
+    "rvm": ("do",),
+    "conda": ("run",),
+    "mamba": ("run",),
+    "direnv": ("exec",),
+    "doppler": ("run",),
+    "aws-vault": ("exec",),
+    "op": ("run",),
+    "chamber": ("exec",),
+    "infisical": ("run",),
+    "heroku": ("run",),
+    "fly": ("ssh",),
+    "flyctl": ("ssh",),
+    "dokku": ("run", "enter"),
+    "tsh": ("ssh",),
+    "teleport": ("ssh",),
+    "kubectx": ("exec",),
+    "lxc": ("exec",),
+    "incus": ("exec",),
+    "multipass": ("exec",),
+    "virsh": ("qemu-agent-command",),
+    "cf": ("ssh",),
+    "oc": ("rsh",),
+    "nomad": ("exec",),
+    "knife": ("ssh",),
+    "pct": ("exec",),
+    "qm": ("guest",),
+    "juju": ("exec", "run", "ssh"),
+    "az": ("vm",),
+    "tmuxinator": ("start",),
+    "distrobox": ("enter",),
+    "toolbox": ("run",),
+    "flatpak": ("run",),
+    "jexec": (),
+}
+"""Programs with a sub-command that runs another program: what follows it, its options left out, is judged."""
+
+
+def _runner(argv: Argv) -> list[Inner]:
+    words = [as_typed(word) for word in argv]
+    verbs = _RUNNERS[words[0]]
+    at = next((i for i, word in enumerate(words[1:4], start=1) if word in verbs), None)
+    if at is None:
+        return []
+    if words[0] in ("aws-vault", "direnv", "chamber", "lxc", "incus", "multipass", "knife", "tsh", "oc", "pct"):
+        rest = after_options(argv[at:], "-n -e -u -p -c -a -S --user --env --cwd --project", 1)
+    else:
+        rest = after_options(argv[at:], "-n -e -p -c -a -C --name --env --project --package -w")
+    if len(rest) == 1:
+        return [Inner(text=as_typed(rest[0]))]
+    return [Inner(argv=rest)] if rest else []
+
+
+def _npx(argv: Argv) -> list[Inner]:
+    rest = after_options(argv, "-p --package -c --call")
+    return [Inner(argv=rest)] if rest else []
+
+
+def _perf(argv: Argv) -> list[Inner]:
+    words = [as_typed(word) for word in argv]
+    if len(words) < 2 or words[1] not in (
+        "record",
+        "stat",
+        "trace",
+        "mem",
+        "c2c",
+        "kvm",
+        "sched",
+        "lock",
+        "ftrace",
+        "timechart",
+    ):
+        return []
+    if "--" in words:
+        return [Inner(argv=argv[words.index("--") + 1 :])]
+    rest = after_options(
+        argv[1:],
+        "-p -t -e -F -o -C -I -G -D -r -i -c -m -s -u -B --pid --tid --event --output --cpu --call-graph "
+        "--freq --count --repeat",
+    )
+    if words[1] in ("mem", "c2c", "kvm", "sched", "lock") and rest and as_typed(rest[0]) == "record":
+        rest = rest[1:]
+    return (
+        [Inner(argv=rest)] if rest and as_typed(rest[0]) not in ("record", "report", "latency", "stat", "info") else []
+    )
+
+
+def _aws_run(argv: Argv) -> list[Inner]:
+    """`aws ssm send-command` runs text on other hosts."""
+    words = [as_typed(word) for word in argv]
+    if "send-command" not in words:
+        return _dashes(argv)
+    found = [re.sub(r"^.*?commands=", "", word).strip("[]\"'") for word in words if "commands=" in word]
+    return [Inner(text=text.replace('","', ";")) for text in found] or [Inner(argv=(UNKNOWN,))]
+
+
+def _edited(argv: Argv) -> list[Inner]:
+    return [Inner(argv=("tee", path)) for path in after_options(argv, "-u -g -p -C")]
+
+
+def _debugged(argv: Argv) -> list[Inner]:
+    words = [as_typed(word) for word in argv]
+    mark = next((word for word in ("--args", "-args", "--") if word in words), None)
+    return [Inner(argv=argv[words.index(mark) + 1 :])] if mark else []
+
+
+def _hooks(argv: Argv) -> list[Inner]:
+    """`certbot … --deploy-hook CMD`."""
+    words = [as_typed(word) for word in argv]
+    found = [words[i + 1] for i, word in enumerate(words[:-1]) if re.fullmatch(r"--(pre|post|deploy|renew)-hook", word)]
+    found += [word.partition("=")[2] for word in words if re.match(r"--(pre|post|deploy|renew)-hook=", word)]
+    return [Inner(text=text) for text in found]
+
+
+def _cloud_shell(argv: Argv) -> list[Inner]:
+    """`gcloud compute ssh host --command …`, `az vm run-command invoke --scripts …`."""
+    words = [as_typed(word) for word in argv]
+    for index, word in enumerate(words):
+        if word in ("--command", "--scripts") and index + 1 < len(words):
+            return [Inner(text=words[index + 1])]
+        if word.startswith(("--command=", "--scripts=")):
+            return [Inner(text=word.partition("=")[2])]
+    return _dashes(argv) if "ssh" in words else []
 
 
 def _script(argv: Argv) -> list[Inner]:
@@ -400,14 +627,69 @@ def _alias(argv: Argv) -> list[Inner]:
 
 
 SPECIAL: dict[str, Callable[[Argv], list[Inner]]] = {
-    "env": _env, "sudo": _sudo, "su": _su, "runuser": _su, "ssh": _ssh, "eval": _joined(""), "docker": _container, "podman": _container,
-    "nerdctl": _container, "docker-compose": _container, "podman-compose": _container, "crictl": _container, "kubectl": _kubectl, "oc": _kubectl, "k": _kubectl,
-    "lxc": _dashes, "incus": _dashes, "pct": _dashes, "lxc-attach": _dashes, "machinectl": _dashes, "nomad": _dashes, "aws": _dashes, "microk8s": _dashes,
-    "flock": _flock, "watch": _watch, "parallel": _parallel, "find": _find, "fd": _find, "fdfind": _find, "script": _script, "scriptreplay": _script,
-    "ansible": _remote_tool, "salt": _remote_tool, "salt-call": _remote_tool, "pdsh": _remote_tool, "clush": _remote_tool, "pssh": _remote_tool,
-    "parallel-ssh": _remote_tool, "ip": _netns, "tmux": _terminal, "screen": _terminal, "trap": _trap, "start-stop-daemon": _daemon, "command": _command, "alias": _alias, "autossh": _ssh, "mosh": _ssh,
-    "vagrant": _script, "gcloud": _script, "sg": _script, "newgrp": _script, "byobu": _terminal, "dtach": _terminal,
-}  # fmt: skip
+    **dict.fromkeys(_RUNNERS, _runner),
+    "npx": _npx,
+    "certbot": _hooks,
+    "sudoedit": _edited,
+    "gdb": _debugged,
+    "lldb": _debugged,
+    "bunx": _npx,
+    "pnpx": _npx,
+    "uvx": _npx,
+    "perf": _perf,
+    "py-spy": _dashes,
+    "rbspy": _dashes,
+    "env": _env,
+    "sudo": _sudo,
+    "su": _su,
+    "runuser": _su,
+    "ssh": _ssh,
+    "eval": _joined(""),
+    "docker": _container,
+    "podman": _container,
+    "nerdctl": _container,
+    "docker-compose": _container,
+    "podman-compose": _container,
+    "crictl": _container,
+    "kubectl": _kubectl,
+    "oc": _kubectl,
+    "k": _kubectl,
+    "lxc-attach": _dashes,
+    "machinectl": _dashes,
+    "nomad": _runner,
+    "aws": _aws_run,
+    "microk8s": _dashes,
+    "flock": _flock,
+    "watch": _watch,
+    "parallel": _parallel,
+    "find": _find,
+    "fd": _find,
+    "fdfind": _find,
+    "script": _script,
+    "scriptreplay": _script,
+    "ansible": _remote_tool,
+    "salt": _remote_tool,
+    "salt-call": _remote_tool,
+    "pdsh": _remote_tool,
+    "clush": _remote_tool,
+    "pssh": _remote_tool,
+    "parallel-ssh": _remote_tool,
+    "ip": _netns,
+    "tmux": _terminal,
+    "screen": _terminal,
+    "trap": _trap,
+    "start-stop-daemon": _daemon,
+    "command": _command,
+    "alias": _alias,
+    "autossh": _ssh,
+    "mosh": _ssh,
+    "gcloud": _cloud_shell,
+    "az": _cloud_shell,
+    "sg": _script,
+    "newgrp": _script,
+    "byobu": _terminal,
+    "dtach": _terminal,
+}
 """Wrappers whose inner command stands elsewhere."""
 
 

@@ -1,23 +1,25 @@
 """The one boundary where text enters: what is secret becomes a mask, everything else stays byte for byte.
 
 Three layers, each with its own file: values we hold, in every form a program may print them (`known`); tokens with a
-shape of their own (`shapes`); and secrets named by what stands around them, on one line (`forms`, with the names and
-harmless values in `names`) or over several (`blocks`). A bare word without any form can't be seen.
+shape of their own (`shapes`); and secrets named by what stands around them, on one line (`forms` lists the ways, with
+names and harmless values in `names`) or over several (`blocks`, `keys`, `tables`). A bare word without any form can't
+be seen.
 
 Every line goes through `_Lines`: unless one of a few dozen words occurs, or a block is open, it is left at once.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from safety.redaction.blocks import Blocks
-from safety.redaction.forms import FORMS, account_files
-from safety.redaction.known import pattern_of
+from safety.redaction.documents import account_files
+from safety.redaction.forms import FORMS
+from safety.redaction.known import Known
 from safety.redaction.names import MASK
-from safety.redaction.shapes import LONG_RUN, Span, tokens
+from safety.redaction.shapes import Span, has_long_run, tokens
 
-__all__ = ["MASK", "Redacted", "RedactingStream", "Redactor"]
+__all__ = ["MASK", "Redacted", "RedactingFilter", "RedactingStream", "Redactor"]
 
 LONGEST_LINE = 32_768  # characters looked at together; longer lines are cut
 OVERLAP = 2_048  # characters looked at again on each side of a cut
@@ -35,88 +37,121 @@ class Redactor:
     """Masks secrets. `secrets` are exact values we hold; those shorter than six characters are ignored."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._known = pattern_of(secrets)
+        self._known = Known(secrets)
+
+    def hold(self, secret: str) -> None:
+        """Mask this value, too, from now on: also in streams that are open already."""
+        self._known.add(secret)
 
     def redact(self, text: str) -> Redacted:
         """A whole text, with its line ends as they were. Never raises."""
-        lines = _Lines(self._known)
-        result = "".join(piece for line in _LINE.findall(text) for piece in _whole(lines, line))
+        if "\n" not in text and "\r" not in text and len(text) <= LONGEST_LINE:
+            result = _Lines(self._known).redact(text)
+            return Redacted(text=result, altered=result is not text and result != text)
+        pieces = self.filter()
+        result = pieces.feed(text) + pieces.close()
         return Redacted(text=result, altered=result != text)
 
+    def filter(self) -> "RedactingFilter":
+        """For a text that arrives in chunks and leaves with its line ends, as from a pipe."""
+        return RedactingFilter(_Pieces(self._known))
+
     def stream(self) -> "RedactingStream":
-        """For a text that arrives in chunks."""
-        return RedactingStream(_Lines(self._known))
+        """For a text that arrives in chunks and is kept by the line."""
+        return RedactingStream(_Pieces(self._known))
+
+
+class RedactingFilter:
+    """A text in chunks, cut anywhere. What comes out, put together, is the whole text redacted at once."""
+
+    def __init__(self, pieces: "_Pieces") -> None:
+        self._pieces = pieces
+
+    def feed(self, text: str) -> str:
+        """What can be passed on by now: complete lines, and pieces of a line that is too long to wait for."""
+        return "".join(text + end for text, end, _ in self._pieces.feed(text))
+
+    def close(self) -> str:
+        """The last line, if it had no line end."""
+        return "".join(text + end for text, end, _ in self._pieces.close())
 
 
 class RedactingStream:
-    """Complete lines of a text that arrives in chunks, cut anywhere. Keeps at most `LONGEST_LINE` + one chunk."""
+    """Lines of a text that arrives in chunks, cut anywhere. Keeps at most `LONGEST_LINE` and one chunk."""
 
-    def __init__(self, lines: "_Lines") -> None:
-        self._lines = lines
-        self._rest = ""
-        self._cut: _LongLine | None = None
+    def __init__(self, pieces: "_Pieces") -> None:
+        self._pieces = pieces
 
     def feed(self, text: str) -> list[Redacted]:
         """The lines that are complete by now, without their line ends. A very long line comes in altered pieces."""
-        if "\n" not in text:
-            self._rest += text
-            return list(self._pieces()) if len(self._rest) > LONGEST_LINE else []
-        first, *others = (self._rest + text).split("\n")
-        done: list[Redacted] = []
-        for line in (first, *others[:-1]):
-            self._rest = line.removesuffix("\r")
-            if self._cut is None and len(line) <= LONGEST_LINE:
-                done.append(self._line())
-            else:
-                done.extend(self._long_line())
-        self._rest = others[-1]
-        if len(self._rest) > LONGEST_LINE:
-            done.extend(self._pieces())
-        return done
+        return [Redacted(text=text, altered=altered) for text, _, altered in self._pieces.feed(text)]
 
     def close(self) -> list[Redacted]:
         """The last line, if it had no line end."""
-        if self._cut is not None or len(self._rest) > LONGEST_LINE:
-            return self._long_line()
-        return [self._line()] if self._rest else []
+        return [Redacted(text=text, altered=altered) for text, _, altered in self._pieces.close()]
 
-    def _line(self) -> Redacted:
+
+# A line, or a part of a very long one, as it may be passed on; its line end, empty where none stood; and whether it
+# was altered.
+_Piece = tuple[str, str, bool]
+
+
+class _Pieces:
+    """A text that arrives in chunks, as redacted pieces. Where the chunks are cut makes no difference to them."""
+
+    def __init__(self, known: Known) -> None:
+        self._lines = _Lines(known)
+        self._rest = ""
+        self._cut: _LongLine | None = None
+
+    def feed(self, text: str) -> list[_Piece]:
+        """The pieces that are complete by now."""
+        if "\n" not in text:
+            self._rest += text
+            return list(self._long()) if len(self._rest) > LONGEST_LINE else []
+        first, *others = (self._rest + text).split("\n")
+        done: list[_Piece] = []
+        for line in (first, *others[:-1]):
+            if self._cut is None and len(line) <= LONGEST_LINE:
+                done.append(self._line(line, "\n"))
+            else:
+                self._rest = line
+                done.extend(self._last_of_long("\n"))
+        self._rest = others[-1]
+        if len(self._rest) > LONGEST_LINE:
+            done.extend(self._long())
+        return done
+
+    def close(self) -> list[_Piece]:
+        """The last piece, if the text did not end with a line's end."""
         line, self._rest = self._rest, ""
+        if self._cut is not None or len(line) > LONGEST_LINE:
+            self._rest = line
+            return self._last_of_long("")
+        return [self._line(line, "")] if line else []
+
+    def _line(self, line: str, end: str) -> _Piece:
+        if line.endswith("\r"):
+            line, end = line[:-1], "\r" + end
         text = self._lines.redact(line)
-        return Redacted(text=text, altered=text is not line and text != line)
+        return text, end, text is not line and text != line
 
-    def _long_line(self) -> list[Redacted]:
-        """What is left of a line that came, or will come, in pieces."""
-        cut = self._cut = self._cut or _LongLine(self._lines)
-        pieces = list(self._pieces())
-        pieces.append(Redacted(text=cut.end(self._rest), altered=True))
-        self._rest, self._cut = "", None
-        return pieces
-
-    def _pieces(self) -> Iterator[Redacted]:
+    def _long(self) -> Iterator[_Piece]:
         """Pieces of a line that is too long to wait for."""
         cut = self._cut = self._cut or _LongLine(self._lines)
         while len(self._rest) > LONGEST_LINE:
             piece, self._rest = cut.piece(self._rest)
-            yield Redacted(text=piece, altered=True)
+            yield piece, "", True
 
-
-_LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
-
-
-def _whole(lines: "_Lines", line: str) -> Iterator[str]:
-    """One line of a whole text, its end included."""
-    text = line.removesuffix("\n")
-    end = line[len(text) :]
-    if len(text) <= LONGEST_LINE:
-        carriage = "\r" if text.endswith("\r") else ""
-        yield lines.redact(text.removesuffix("\r")) + carriage + end
-        return
-    cut = _LongLine(lines)
-    while len(text) > LONGEST_LINE:
-        piece, text = cut.piece(text)
-        yield piece
-    yield cut.end(text) + end
+    def _last_of_long(self, end: str) -> list[_Piece]:
+        """What is left of a line that came, or will come, in pieces."""
+        cut = self._cut = self._cut or _LongLine(self._lines)
+        pieces = list(self._long())
+        if self._rest.endswith("\r"):
+            self._rest, end = self._rest[:-1], "\r" + end
+        pieces.append((cut.end(self._rest), end, True))
+        self._rest, self._cut = "", None
+        return pieces
 
 
 # One line.
@@ -136,63 +171,130 @@ def _fewest(words: Iterable[str]) -> tuple[str, ...]:
 
 # Without one of these, only an open block, a long run or a password file's colons can make a line secret. Words that
 # hold one of the marks are looked for only in lines that have the mark at all.
-_MARKS = (" -", "=", "{", " /", "\x00")
-_NEEDLES = {needle for form in FORMS for needle in form.rare}
-_MARKED = tuple((mark, _fewest(word for word in _NEEDLES if mark in word)) for mark in _MARKS)
-_WORDS = _fewest(
-    [*(word for word in _NEEDLES if not any(mark in word for mark in _MARKS)), "private-", "machine ", "apiversion"]
+_MARKS = (
+    " -",
+    "=",
+    "{",
+    " /",
+    "\x00",
+    '"',
+    "'",
+    "%",
+    "_",
+    "ctl",
+    "sql",
+    "pdp",
+    "crypt",
+    "user",
+    "|",
+    "(",
+    "<<<",
+    "set",
+    "ss",
 )
+_NEEDLES = {*(needle for form in FORMS for needle in form.rare), "private-", "machine ", "apiversion"}
+
+
+def _with_marks() -> Iterator[tuple[str, tuple[str, ...]]]:
+    left = set(_NEEDLES)
+    for mark in _MARKS:
+        words = {word for word in left if mark in word}
+        left -= words
+        yield mark, _fewest(words)
+    yield "", _fewest(left)
+
+
+*_MARKED, (_, _WORDS) = _with_marks()
 
 
 class _Lines:
     """The lines of one text, in order."""
 
-    def __init__(self, known: re.Pattern[str] | None) -> None:
+    def __init__(self, known: Known) -> None:
         self._known = known
-        self._blocks = Blocks()
+        self._blocks: Blocks | None = None  # made when a line first needs it: most texts have none
 
     def redact(self, line: str) -> str:
         """The line with its secrets masked; the very same object if there are none."""
         spans = self.spans(line)
-        return _masked(line, spans) if spans else line
+        if not spans:
+            return line
+        # A mask parts what was glued together, and so may show a form that was hidden: redacting twice changes nothing.
+        glued = any(line[begin - 1 : begin].isalnum() or line[end : end + 1].isalnum() for begin, end in spans)
+        line = _masked(line, spans)
+        for _ in range(_ROUNDS if glued else 0):
+            spans = _merged([span for span in self._lone(line) if span[0] < span[1]])
+            if not spans:
+                break
+            line = _masked(line, spans)
+        return line
 
     def spans(self, line: str) -> list[Span]:
         """Where the secrets stand, in order, none touching another."""
         if "\x1b" in line or "\b" in line or "\x9b" in line:
-            found = list(self._through_escapes(line))
+            found = self._through_escapes(line, self._spans)
         else:
             found = self._spans(line)
         return _merged([span for span in found if span[0] < span[1]]) if found else found
 
-    def _through_escapes(self, line: str) -> Iterator[Span]:
+    def _lone(self, line: str) -> list[Span]:
+        """What the line tells by itself, whatever came before it."""
+        if "\x1b" in line or "\b" in line or "\x9b" in line:
+            return self._through_escapes(line, self._lone_spans)
+        return self._lone_spans(line)
+
+    def _through_escapes(self, line: str, spans_of: Callable[[str], list[Span]]) -> list[Span]:
         """Places found in the text as a terminal shows it, as places of the text that was sent."""
         plain, places = _shown(line)
-        for begin, end in self._spans(plain):
-            yield places[begin], places[end - 1] + 1
-        yield from self._held(line)
+        found = [(places[begin], places[end - 1] + 1) for begin, end in spans_of(plain) if begin < end]
+        found.extend(self._held(line))
         # A colour code may be all that parts a token from the word before it.
-        yield from tokens(_ESCAPES.sub(lambda match: " " * len(match[0]), line))
+        spaced = _ESCAPES.sub(lambda match: " " * len(match[0]), line)
+        found.extend(_beside_masks(line, list(tokens(spaced))) if MASK in line else tokens(spaced))
+        return found
 
     def _spans(self, line: str) -> list[Span]:
-        found: list[Span] = []
         lower = line.lower()
-        if _has_words(lower) or self._blocks.waiting:
-            for form in FORMS:
-                for needle in form.needles:
-                    if needle in lower:
-                        found.extend(form.find(line))
-                        break
-            found.extend(self._blocks.spans(line))
-        if line.count(":") > 3:
-            found.extend(account_files(line))
-        if LONG_RUN.search(line):
-            found.extend(tokens(line))
-        if self._known is not None:
+        if (self._blocks is not None and self._blocks.waiting) or _has_words(lower):
+            self._blocks = self._blocks or Blocks()
+            found = [*_of_forms(line, lower), *self._blocks.spans(line)]
+        else:
+            found = []
+        if has_long_run(line) or line.count(":") > 3:
+            found.extend(_of_shapes(line))
+        if self._known.pattern is not None:
             found.extend(self._held(line))
         return found
 
+    def _lone_spans(self, line: str) -> list[Span]:
+        lower = line.lower()
+        return [*(_of_forms(line, lower) if _has_words(lower) else ()), *_of_shapes(line), *self._held(line)]
+
     def _held(self, line: str) -> list[Span]:
-        return [match.span() for match in self._known.finditer(line)] if self._known else []
+        pattern = self._known.pattern
+        return [match.span() for match in pattern.finditer(line)] if pattern else []
+
+
+_ROUNDS = 4
+
+
+def _of_forms(line: str, lower: str) -> list[Span]:
+    found: list[Span] = []
+    for form in FORMS:
+        for needle in form.needles:
+            if needle in lower:
+                found.extend(form.find(line))
+                break
+    return _beside_masks(line, found) if MASK in line else found
+
+
+def _of_shapes(line: str) -> list[Span]:
+    found: list[Span] = []
+    if line.count(":") > 3:
+        found.extend(account_files(line))
+    if has_long_run(line):
+        found.extend(tokens(line))
+    return _beside_masks(line, found) if found and MASK in line else found
 
 
 def _has_words(lower: str) -> bool:
@@ -219,6 +321,12 @@ def _shown(line: str) -> tuple[str, list[int]]:
     kept.append(line[position:])
     places.extend(range(position, len(line)))
     return "".join(kept), places
+
+
+def _beside_masks(line: str, spans: list[Span]) -> list[Span]:
+    """The places that no mask in the text touches: what was redacted once stays as it is."""
+    masks = [match.span() for match in re.finditer(re.escape(MASK), line)]
+    return [span for span in spans if not any(span[0] < end and begin < span[1] for begin, end in masks)]
 
 
 def _merged(spans: list[Span]) -> list[Span]:

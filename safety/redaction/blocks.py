@@ -1,7 +1,9 @@
-"""Secrets that run over several lines: private keys, YAML and JSON of Kubernetes secrets, block scalars, netrc files.
+"""Secrets that run over several lines: YAML and JSON of Kubernetes secrets, block scalars, netrc files, names in one "
+"line
+and their values in the next, here-documents, tables. Private keys are in `keys`.
 
 `Blocks` is fed the lines of one text in order and gives, for each, the places owed to lines before it. It keeps a few
-words of state and never a line.
+words of state, of a line at most what is needed to know its value when it comes.
 """
 
 import re
@@ -9,16 +11,10 @@ from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Iterator
 
+from safety.redaction.keys import Keys, inner
 from safety.redaction.names import is_harmless, names_secret
 from safety.redaction.shapes import Span
-
-_BEGIN = re.compile(r"-{4,5} ?BEGIN (?:[A-Z0-9 ]{0,40} )?PRIVATE KEY(?: BLOCK)? ?-{4,5}")
-_END = re.compile(r"-{4,5} ?END (?:[A-Z0-9 ]{0,40} )?PRIVATE KEY(?: BLOCK)? ?-{4,5}")
-_BODY_RUN = re.compile(r"[A-Za-z0-9+/_]{40}")
-_BODY_REST = re.compile(r"[\s|>+\"',\\nr]*[A-Za-z0-9+/=_-]{1,76}[\s\"',\\nr]*")
-_KEY_HEADER = re.compile(r"(?:Proc-Type|DEK-Info|Version|Comment|Charset|Hash|Subject|x-[\w-]+): ?[^\n]*")
-_PUTTY = re.compile(r"Private-Lines: (\d{1,3})\s*\Z")
-_PUTTY_MAC = re.compile(r"Private-(?:MAC|Hash): (?P<value>[0-9a-f]{32,})")
+from safety.redaction.tables import Table
 
 _API_VERSION = re.compile(r"\s*(?:- )?\"?apiVersion\"?: ?\"?v1\"?,?\s*\Z")
 _KIND = re.compile(r"\s*(?:- )?\"?kind\"?: ?[\"']?(?P<kind>\w+)[\"']?,?\s*\Z")
@@ -40,6 +36,33 @@ _VALUE = re.compile(
 _MACHINE = re.compile(r"\s*machine\s+\S+\s*\Z|\s*machine\s+\S+\s+login\s+\S+\s*\Z")
 _NETRC_WORD = re.compile(r"\s*(?:login|account|macdef|port)\s+\S+\s*\Z")
 _NETRC_PASSWORD = re.compile(r"\s*(?:login\s+\S+\s+)?password\s+(?P<value>\S+)\s*\Z")
+# A name at the end of a line, with or without a sign; its value begins the next.
+_NAME_AT_END = re.compile(
+    r"(?P<item>[ \t]*-[ \t]+)?(?:[^\n]{0,200}[^\w.-])?(?P<name>[A-Za-z_-][\w.-]{1,80}+)"
+    r"(?P<close>[\"'\])]{0,3}(?:</(?:key|name)>)?)"
+    r"[ \t]{0,4}(?P<sign>=>|:=|[=:,\\])?[ \t]{0,4}\\?[ \t\r]*\Z"
+)
+_QUOTED_ALONE = re.compile(
+    r"[ \t]*(?:string\(\d{1,6}\)[ \t])?(?P<quote>[\"'])(?P<value>(?:(?!(?P=quote))[^\r\n\\]|\\.){1,2000})(?P=quote)"
+    r"[ \t,;)\\]*\r?\Z"
+)
+_STATEMENT = re.compile(r"(?i)\b(?:alter|create|set|identified)\b")
+_ELEMENT_ALONE = re.compile(r"[ \t]*<(?P<kind>string|value|data)>(?P<value>[^<>\r\n]{1,2000})</(?P=kind)>[ \t\r]*\Z")
+_ITEM_ALONE = re.compile(r"[ \t]*-[ \t]+[\"']?(?P<value>[^\s\"']{1,500})[\"']?[ \t\r]*\Z")
+_WORD_ALONE = re.compile(r"[ \t]+(?P<value>[^\s:=({\"'][^\s:=({]{0,500})[ \t]*\\?[ \t\r]*\Z")
+_SCOPE = re.compile(
+    r"(?:[^\n]{0,200}[^\w.-])?(?P<name>[A-Za-z_][\w.-]{1,80}+)[\"']?[ \t]{0,4}[:=]?[ \t]{0,4}\{[ \t\r]*\Z"
+)
+_SCOPED_VALUE = re.compile(
+    r"[ \t]*[\"']?(?:default|value|plaintext|plain|secret_?value)[\"']?[ \t]{0,20}[:=][ \t]{0,4}(?P<quote>[\"'])"
+    r"(?P<value>[^\r\n]{0,2000}?)(?P=quote)[ \t,;]*\r?\Z"
+)
+_SCOPE_LINES = 12
+_HERE_DOCUMENT = re.compile(
+    r"[^\n]{0,400}(?:(?P<pairs>chpasswd)|-stdin"
+    r"|[ \t]-[A-Za-z]{0,4}S)\b[^\n]{0,200}<<-?[ \t]{0,4}[\"']?(?P<mark>\w{1,40})[\"']?"
+)
+_PAIR = re.compile(r"[ \t]*[\w.@-]{1,64}:(?P<value>[^\r\n]+?)[ \t\r]*\Z")
 _INLINE_SECRET = re.compile(r"\"kind\": ?\"Secret\"")
 _INLINE_DATA = re.compile(r"\"(?:data|stringData)\": ?\{")
 _INLINE_ENTRY = re.compile(r"[ ,]{0,8}\"[^\"\\]{1,253}\" ?: ?\"(?P<value>(?:[^\"\\]|\\.)*+)(?:\"|\Z)")
@@ -49,94 +72,60 @@ class Blocks:
     """What the lines so far say about the next one."""
 
     def __init__(self) -> None:
-        self._key_column = -1  # of the BEGIN mark, while inside a private key; -1 outside
-        self._key_was_long = True
-        self._putty_lines = 0
+        self._keys = Keys()
+        self._table = Table()
         self._kind = ""  # of the Kubernetes object, as far as known
         self._data_indent = -1
         self._scalar_indent = -1
         self._pending_name = False
         self._netrc = False
+        self._name_before: re.Match[str] | None = None  # a secret's name that ended the line before
+        self._scope = 0  # lines in which an object named for a secret may still give its value
+        self._here = ""  # the word that ends a here-document of passwords
+        self._here_pairs = False
+        self._follow = (
+            self._scalar,
+            self._kubernetes,
+            self._pairs,
+            self._login_file,
+            self._next_line,
+            self._scoped,
+            self._here_document,
+            self._table.spans,
+        )
+        self.waiting = False  # whether the next line can hold a secret because of the lines before it
 
-    @property
-    def waiting(self) -> bool:
-        """Whether the next line can hold a secret because of the lines before it."""
+    def spans(self, line: str) -> list[Span]:
+        """The secrets of this line that the lines before it explain, and those that a private key's marks enclose."""
+        inside = self._keys.inside
+        found = list(self._keys.spans(line))
+        if not inside and "PRIVATE KEY" not in line:
+            for follow in self._follow:
+                found.extend(follow(line))
+        self.waiting = self._waits()
+        return found
+
+    def _waits(self) -> bool:
         return (
-            self._key_column >= 0
-            or self._putty_lines > 0
+            self._keys.waiting
+            or self._table.waiting
             or self._data_indent >= 0
             or self._scalar_indent >= 0
             or self._pending_name
             or self._netrc
+            or self._name_before is not None
+            or self._scope > 0
+            or self._here != ""
             or self._kind in {"Secret", "v1"}
         )
 
-    def spans(self, line: str) -> list[Span]:
-        """The secrets of this line that the lines before it explain, and those that a private key's marks enclose."""
-        if self._key_column >= 0 or "PRIVATE KEY" in line:
-            return list(self._private_key(line))
-        if self._putty_lines > 0:
-            self._putty_lines -= 1
-            return [_inner(line)]
-        found = [match.span("value") for match in _PUTTY_MAC.finditer(line)] if "Private-" in line else []
-        return [*found, *self._scalar(line), *self._kubernetes(line), *self._pairs(line), *self._login_file(line)]
-
-    def _private_key(self, line: str) -> Iterator[Span]:
-        """The body between the marks, on one line or many; the marks stay."""
-        position = 0
-        while True:
-            if self._key_column < 0:
-                begin = _BEGIN.search(line, position)
-                if not begin:
-                    return
-                self._key_column, self._key_was_long, position = begin.start(), True, begin.end()
-                if not line[position:].strip(" \r\"'\\n,"):
-                    return
-            end = _END.search(line, position)
-            stop = end.start() if end else len(line)
-            if position == 0 and not end and not self._is_body(line):
-                self._key_column = -1
-                return
-            span = self._body(line, position, stop)
-            if span[0] < span[1]:
-                yield span
-            if not end:
-                return
-            self._key_column, position = -1, end.end()
-
-    def _is_body(self, line: str) -> bool:
-        """A line of base64, also behind a log's prefix; a shorter one only once, as the last."""
-        rest = line[self._key_column :] if len(line) > self._key_column else line
-        text = rest.strip()
-        if not line.strip() or _KEY_HEADER.match(text) or _KEY_HEADER.match(line.strip()):
-            return True
-        long = _BODY_RUN.search(line) is not None
-        if not long and not (self._key_was_long and (_BODY_REST.fullmatch(rest) or _BODY_REST.fullmatch(line))):
-            return False
-        self._key_was_long = long or text.startswith("=") or len(text) < 2
-        return True
-
-    def _body(self, line: str, start: int, stop: int) -> Span:
-        """The part of the line that is key: without the prefix that stood before the first mark, and without spaces."""
-        column = self._key_column
-        prefix = line[:column].strip()
-        if start == 0 and prefix and column <= stop and not _BODY_REST.fullmatch(prefix):
-            start = column
-        text = line[start:stop]
-        if start == 0 and stop < len(line) and not re.search(r"[A-Za-z0-9+/=]{4}", text):
-            return start, start  # a prefix before the last mark
-        begin = start + len(text) - len(text.lstrip(" \t"))
-        return begin, begin + len(line[begin:stop].rstrip())
-
     def _scalar(self, line: str) -> Iterator[Span]:
-        """`password: |` and the deeper lines that follow it; PuTTY's counted lines."""
-        if putty := _PUTTY.match(line):
-            self._putty_lines = int(putty[1])
+        """`password: |` and the deeper lines that follow it."""
         if self._scalar_indent >= 0:
             if not line.strip():
                 return
             if _indent(line) > self._scalar_indent:
-                yield _inner(line)
+                yield inner(line)
                 return
             self._scalar_indent = -1
         if (line.rstrip()[-1:] in "|>+-0123456789") and (match := _SCALAR.match(line)):
@@ -194,6 +183,59 @@ class Blocks:
         if not self._netrc and _MACHINE.match(line):
             self._netrc = True
 
+    def _next_line(self, line: str) -> Iterator[Span]:
+        """`"--password",` and then `"x",`; `password =` and then `'x'`; `<key>password</key>` and then "
+        "`<string>x</string>`."""
+        before, self._name_before = self._name_before, None
+        if before is not None and (match := _value_after(before, line)):
+            if not is_harmless(match["value"], quoted=True):
+                yield match.span("value")
+            return
+        match = _NAME_AT_END.match(line) if len(line) <= 400 else None
+        if match and names_secret(match["name"].lstrip("-")):
+            self._name_before = match
+
+    def _scoped(self, line: str) -> Iterator[Span]:
+        """`variable "db_password" {` and, a few lines later, `default = "x"`."""
+        if self._scope > 0:
+            self._scope = 0 if line.lstrip().startswith("}") else self._scope - 1
+            match = _SCOPED_VALUE.match(line)
+            if match and not is_harmless(match["value"], quoted=True):
+                yield match.span("value")
+        if line.rstrip().endswith("{") and len(line) <= 400:
+            match = _SCOPE.match(line)
+            if match and names_secret(match["name"]):
+                self._scope = _SCOPE_LINES
+
+    def _here_document(self, line: str) -> Iterator[Span]:
+        """Lines of `user:password` for chpasswd, or a password's own line, up to the word that ends them."""
+        if self._here:
+            if line.strip() == self._here:
+                self._here = ""
+                return
+            match = _PAIR.match(line) if self._here_pairs else None
+            span = match.span("value") if match else inner(line)
+            if not is_harmless(line[span[0] : span[1]], quoted=True):
+                yield span
+        elif "<<" in line and "<<<" not in line and (found := _HERE_DOCUMENT.match(line)):
+            self._here, self._here_pairs = found["mark"], found["pairs"] is not None
+
+
+def _value_after(before: re.Match[str], line: str) -> re.Match[str] | None:
+    """The value in this line, if it is what the name at the end of the line before waits for."""
+    if before["close"].endswith(">"):
+        return _ELEMENT_ALONE.match(line)
+    option = before["name"].startswith("-")
+    if before["item"] and option:
+        return _ITEM_ALONE.match(line)
+    quoted = _QUOTED_ALONE.match(line)
+    if quoted and (before["sign"] or _STATEMENT.search(before[0])):
+        return quoted
+    bare = before["sign"] == "\\" and option
+    yaml = before["sign"] == ":" and _indent(line) > _indent(before[0])
+    match = _WORD_ALONE.match(line) if bare or yaml else None
+    return match if match and (bare or any(char.isdigit() for char in match["value"])) else None
+
 
 def _inline_data(line: str) -> Iterator[Span]:
     """The values of an object on one line; what was read is not read again."""
@@ -207,11 +249,6 @@ def _inline_data(line: str) -> Iterator[Span]:
 
 def _indent(line: str) -> int:
     return len(line) - len(line.lstrip(" "))
-
-
-def _inner(line: str) -> Span:
-    begin = len(line) - len(line.lstrip())
-    return begin, max(begin, len(line.rstrip()))
 
 
 def _is_base64(value: str) -> bool:

@@ -15,6 +15,20 @@ from xml.sax.saxutils import escape
 SHORTEST = 6  # characters; shorter values would mask half of every text
 
 
+class Known:
+    """The values we hold. More may come while texts are being read; they count from then on."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._values = set(secrets)
+        self.pattern = pattern_of(self._values)
+
+    def add(self, secret: str) -> None:
+        """One more."""
+        if secret not in self._values:
+            self._values.add(secret)
+            self.pattern = pattern_of(self._values)
+
+
 def pattern_of(secrets: Iterable[str]) -> re.Pattern[str] | None:
     """One pattern that finds every form of every value, longest first; None if there is nothing to look for."""
     found = {form for secret in secrets for form in forms(secret)}
@@ -33,7 +47,8 @@ def forms(secret: str) -> frozenset[str]:
 def _written(value: str) -> Iterator[str]:
     yield value
     yield from _base64_forms(value.encode("utf-8", "surrogatepass"))
-    yield value.encode("utf-8", "surrogatepass").hex()
+    digits = value.encode("utf-8", "surrogatepass").hex()
+    yield from (digits, digits.upper())
     yield from _url_forms(value)
     for ascii_only in (True, False):
         text = json.dumps(value, ensure_ascii=ascii_only)[1:-1]
@@ -42,6 +57,7 @@ def _written(value: str) -> Iterator[str]:
     yield escape(value, {'"': "&quot;", "'": "&apos;"})
     yield escape(value, {'"': "&#34;", "'": "&#39;"})
     yield repr(value)[1:-1]
+    yield from (value.replace("'", "''"), value.replace('"', '""'))  # SQL and YAML
 
 
 def _base64_forms(raw: bytes) -> Iterator[str]:

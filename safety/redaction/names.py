@@ -23,8 +23,11 @@ _SECRETS = _words(
     "accesskey privatekey authkey encryptionkey signingkey masterkey appkey licensekey sessiontoken psk presharedkey "
     "requirepass masterauth bindpw rootpw olcrootpw credential credentials creds credstring kennwort passwort "
     "pgpassword pgpass mysqlpwd storepass keypass sshpass authpass rediscliauth userpass dbpass rootpass bearer "
-    "accountkey sharedaccesskey sharedaccesssignature sharedkey jwt otp totp"
+    "accountkey sharedaccesskey sharedaccesssignature sharedkey jwt primaryauth authtok otp totp passkey keymaterial "
+    "motdepasse"
 )
+# Words that only sound like it: `NOPASSWD: ALL` in sudoers.
+_NO_SECRETS = _words("nopasswd nopass nopassword haspassword usepassword withpassword bypass compass")
 _SECRET_ENDINGS = ("password", "passwd", "passphrase", "secret", "apikey", "secretkey", "accesskey", "privatekey")
 # What may stand before `key` to make it a secret; `primary_key` and `host_key` are none.
 _KEYS = _words(
@@ -41,12 +44,37 @@ _QUALIFIERS = _words(
     "rw ro live hash override"
 )
 _NEGATIONS = _words(
-    "no ask prompt need needs require requires without hide skip clear reset expire change max min n num"
+    "no ask prompt need needs require requires without hide skip clear reset expire change max min n num existing "
+    "forgot"
 )
 _CURSORS = _words("next page continuation continue cancellation sync resume starting marker previous prev pagination")
+_CREDENTIALS_OF_UNITS = _words("load import condition assert pass")  # systemd's `LoadCredential=name`
 _PASS_ALONG = _words("proxy fastcgi uwsgi scgi grpc by")  # nginx's `proxy_pass`
-_RANDOM_ONLY = _words("auth sessionid jsessionid phpsessid sessid sid session hmac signature")
-_WHOLE_NAMES = frozenset({"clientkeydata", "userkeydata", "tlskey", "sshkeydata", "secretkeybase", "rediscliauth"})
+_RANDOM_ONLY = _words("auth jsessionid phpsessid sessid sid session hmac signature salt pepper pat")
+# Whose key or password it is, where the name ends in it: `PASSWORD_ROOT`, `token_github`.
+_OWNERS = _words(
+    "db database root admin user app mysql postgres postgresql pg redis mongo smtp mail ldap api github gitlab slack "
+    "ftp ssh "
+    "sudo vault rabbitmq repl replication web site sql oracle mssql elastic kafka docker registry npm aws gcp azure"
+)
+_PUBLIC = _words("public pub publishable site host id")
+_OWNED = _words("password passwd passwort pw pwd token secret")
+# Services whose bare `…_key` is a secret if it looks random.
+_SERVICES = _words(
+    "routing integration stripe openai sendgrid mailgun twilio aws algolia maps azure google gcp anthropic datadog "
+    "newrelic mailchimp pagerduty "
+    "opsgenie github gitlab slack cloudflare cf digitalocean linode vultr hetzner heroku fastly segment mixpanel "
+    "amplitude "
+    "mapbox plaid square paypal braintree razorpay pusher sentry rollbar bugsnag grafana dd nr deepl openrouter "
+    "mistral groq "
+    "cohere huggingface hf pinecone supabase airtable notion asana linear jira hubspot intercom zendesk okta auth0 "
+    "ssh vault "
+    "db database data backup borg restic sops gpg pgp age tls ssl wg wireguard wifi fernet vapid nonce logged nacl "
+    "user token"
+)
+_WHOLE_NAMES = frozenset(
+    {"clientkeydata", "secretstring", "userkeydata", "tlskey", "sshkeydata", "secretkeybase", "rediscliauth"}
+)
 
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
@@ -67,25 +95,44 @@ _HARMLESS_WORDS = _words(
     "input file stdin env n/a na tbd todo default auto automatic interactive plain login "
     "keyboard-interactive publickey "
     "created deleted generated rotated refreshed issued present absent mismatch error sent received matches verified "
-    "bearer basic digest negotiate mandatory given provided specified stored instead field column header name type "
+    "0 1 undef last passed skipped &str &'static command commands switch switches description respectively which "
+    "maybe either both likewise added ditto renamed moved fixed updated deprecated supported unsupported unused "
+    "internal obsolete never await new return lambda function bearer basic digest negotiate mandatory given provided "
+    "specified stored instead field column header name type "
     "readonly read write refresh reset unlock unlocked locked sorry policy strength generation generator requisite "
-    "sufficient include substack files systemd sss compat ldap nis request response bucket limit "
+    "sufficient include substack files systemd sss compat bcrypt scrypt argon2 argon2id yescrypt pbkdf2 sha512 sha256 "
+    "md5 "
+    "plaintext cleartext x-oauth-basic secretstr std::string ldap nis request response bucket limit "
     "length rotation manager service server client user about after before while because than then but"
 )
+# What a shell, a template or a configuration puts in place of the value: it stands for a secret and is none.
 _REFERENCE = re.compile(
-    r"\$\{(?:(?:env|file|sys|ssm|vault|secrets?):)?[^}:]*\}?|\$\([^)]*\)?|\$[A-Z_][A-Z0-9_]*|\$env:\w+|\$(?:\w*(?:pass|pw|secret|token|key|cred)\w*)|"
-    r"\{\{.*|\{%.*|\{[A-Za-z_.]*\}|%[A-Z_]{2,}%|%\([\w.]+\)[sd]|%[sdvq]|<[^<>]*>?|\[[A-Za-z _-]+\]?|"
-    r"\@\w+@|!(?:vault|Ref|Sub|GetAtt|ImportValue|reference|secret)\b.*|ENC\[.*|arn:aws.*|op://.*|ref\+.*|"
-    r"vault:.*|ssm:.*|sm://.*|file:.*|env:.*|fd:\d+|projects/[\w-]+/secrets/.*|\.\.\.|…"
+    r"\$\{\{.*?\}\}|\$\{(?:(?:env|file|sys|ssm|vault|secrets?):)?[^}:]*(?::(?:[-=+]|\?[^}]*)?)?\}?"
+    r"|\$\(.*\)?|\$[A-Z_][A-Z0-9_]*|\$\d|\$env:\w+|`.*`?|\$(?:\w*(?:pass|pw|secret|token|key|cred)\w*)"
+    r"|\{\{.*|\{%.*|\{[A-Za-z_.]*\}|%[A-Z_]{2,}%|%\([\w.]+\)[sd]|%[sdvqr](?:\\n)?|\$[a-z_]\w*(?:->|\[|\{|::).*"
+    r"|(?:&lt;|&#x3[Cc];).*|<%.*|#\{[\w.]+\}#?|@\w*[A-Za-z]\w*@|__\w+__"
+    r"|<[\w ./:,|-]*>?|\[[A-Za-z _-]+\]?|\([a-z ]+\)|\([a-z]{3,12}|@\w*(?:pass|pw|secret|token|key|cred)\w*"
+    r"|!(?:vault|Ref|Sub|GetAtt|ImportValue|reference|secret)\b.*|ENC\[.*|ENC\(.*|\{cipher\}.*"
+    r"|@?Microsoft\.KeyVault\(.*"
+    r"|\d{1,5}/(?:tcp|udp|sctp)|arn:aws.*|op://.*|ref\+.*|sm://.*|fd:\d+|projects/[\w-]+/secrets/.*|\.\.\.|…"
+    r"|:[a-z_]{2,40}|\?"
+    r"|(?:vault|ssm|file|env|secretsmanager|keyring|awssm|gcpsm|azurekv):[\w/.#:-]*|https?://[^\s@?]*"
 )
-_MASKED = re.compile(r"[*•.\-_#?●…]+|[xX]{3,}|[xX*]{2,}")
+_MASKED = re.compile(
+    r"[*•.\-_#?●…]+|[xX]{3,}|[xX*]{2,}|x{4}[-x ]*|\*{2,}[A-Z _]+\*{2,}|VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+    r"|[\w-]{0,8}\*{3,}[\w-]{0,6}"
+)
 _PATH = re.compile(r"(?:~|\.{1,2}|[A-Za-z]:)?(?:[/\\][a-z0-9_.@-]+){1,}[/\\]?|~")
 _CODE = re.compile(
-    r"[A-Za-z_][\w.]*\(.*|[a-z_][\w.]*\[.*|(?:self|this|os"
-    r"|env|config|cfg|settings|params|args|opts|options|request"
-    r"|req|"
-    r"process|ctx|context|data|kwargs|user|conf|values?|secrets|vars?|local|module|each)(?:\.[A-Za-z_]\w*)+\)*"
+    r"[A-Za-z_][\w.]{2,}\((?:|[\"'`].*|[A-Za-z_.&*:$@>()-]+\d{0,4}|\d{1,5})[)\]},;]*"
+    r"|[A-Z][A-Za-z]+(?:(?:\.|::)[A-Za-z_]+){2,}(?:[\[(].*)?|[A-Za-z_][\w.]{2,}\[(?:|[\"'`].*|[A-Za-z_.]+"
+    r"|-?\d{1,3})[)\]},;]*|[A-Za-z_][\w.]*\(\)\..*"
+    r"|(?:self|this|os|env|config|cfg|settings|params|args|opts|options|request|req|process|ctx|context|data|kwargs"
+    r"|user|conf|"
+    r"values?|secrets|vars?|local|module|each)(?:\.[A-Za-z_]\w*)+\)*|[a-z]+(?:_[a-z]+)+(?:\.[a-z_]+)+"
+    r"|(?:SecretStr|String|std::string|Option<String>|Optional\[\w+\])[,;]?"
 )
+_PLACEHOLDER = re.compile(r"(?i)<?(?:your|insert|enter|put)(?:[-_ ]\w{2,12}){0,4}>?|replace[-_ ]?me|change[-_]me[-_].*")
 _RANDOM_CLASSES = (re.compile(r"[a-z]"), re.compile(r"[A-Z]"), re.compile(r"[0-9]"))
 
 
@@ -99,11 +146,17 @@ def parts(name: str) -> tuple[str, ...]:
 def names_secret(name: str) -> bool:
     """Whether what stands behind this name, as an assignment or an option, is a secret."""
     words = list(parts(name))
-    if not words or words[0] in _NEGATIONS:
+    if not words or words[0] in _NEGATIONS or words[-1] in _NO_SECRETS:
         return False
+    if words[-1] in {"credential", "credentials"} and words[0] in _CREDENTIALS_OF_UNITS:
+        return False
+    if "for" in words[1:]:
+        words = words[: words.index("for", 1)]
     if "".join(words) in _WHOLE_NAMES:
         return True
     while len(words) > 1 and (words[-1].isdigit() or words[-1] in _QUALIFIERS):
+        words.pop()
+    if len(words) > 1 and words[-1] in _OWNERS and words[-2] in _OWNED:
         words.pop()
     last = words[-1]
     if last == "token" and len(words) > 1 and words[-2] in _CURSORS:
@@ -112,6 +165,8 @@ def names_secret(name: str) -> bool:
         return False
     if last == "key":
         return len(words) > 1 and (words[-2] in _KEYS or words[-2] in _SECRETS)
+    if last == "cookie":
+        return words[-2:] == ["erlang", "cookie"]
     if last == "auth":
         return words[-2:] in (["cli", "auth"], ["redis", "auth"], ["master", "auth"])
     return last in _SECRETS or last.endswith(_SECRET_ENDINGS) or "".join(words[-2:]) in _SECRETS
@@ -121,7 +176,15 @@ def names_secret(name: str) -> bool:
 def may_name_secret(name: str) -> bool:
     """Whether a value behind this name is a secret if it looks random: `auth`, `sid`, `signature`, `x-signing`."""
     words = parts(name)
-    return bool(words) and (words[-1] in _RANDOM_ONLY or "".join(words) in _RANDOM_ONLY)
+    if not words:
+        return False
+    if words[-2:] == ("secret", "id") or words[-1] == "sessionid":
+        return True  # a login's second half, or the name of a secret: its value tells
+    if words[-1] == "key":
+        if _PUBLIC.intersection(words):
+            return False
+        return any(word in _SERVICES for word in words[:-1])
+    return words[-1] in _RANDOM_ONLY or "".join(words) in _RANDOM_ONLY
 
 
 def is_harmless(value: str, *, name: str = "", quoted: bool = False) -> bool:
@@ -135,8 +198,15 @@ def is_harmless(value: str, *, name: str = "", quoted: bool = False) -> bool:
     return not quoted and (value == name or _CODE.fullmatch(value) is not None)
 
 
+def is_word_of_prose(word: str) -> bool:
+    """Whether a sentence, rather than a password, would go on with this word."""
+    return word.strip(".,:!?()").lower() in _HARMLESS_WORDS
+
+
 def _is_placeholder(value: str, name: str) -> bool:
     """`--password PASSWORD`, `token=YOUR_TOKEN`; not `DB_PASSWORD=password`, which people do set."""
+    if _PLACEHOLDER.fullmatch(value):
+        return True
     value = value.strip("[](){}<>.,;")
     if not value.isupper() or not value.replace("_", "").replace("-", "").isalpha():
         return False
@@ -145,6 +215,14 @@ def _is_placeholder(value: str, name: str) -> bool:
         or value in {"VALUE", "STRING", "TEXT", "NAME", "KEY"}
         or value.startswith(("YOUR_", "YOUR-"))
     )
+
+
+_WORD = re.compile(r"[A-Za-z]+(?:['’-][A-Za-z]+)*[.,;:!?)]{0,2}")
+
+
+def is_word(value: str) -> bool:
+    """Letters alone, as in prose; also `don't` and `well-known`."""
+    return _WORD.fullmatch(value) is not None
 
 
 def is_small_number(value: str) -> bool:

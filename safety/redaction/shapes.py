@@ -1,6 +1,6 @@
 """Tokens that are recognised by their shape alone, wherever they stand.
 
-One entry per family. Every shape has a run of at least twenty characters of `[A-Za-z0-9_-]` (`LONG_RUN`); a line
+One entry per family. Every shape has a run of at least twenty characters of `[A-Za-z0-9_-]` (`has_long_run`); a line
 without one is never looked at. Shapes follow what the providers say about their prefixes, kept a little wider.
 """
 
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from safety.redaction.names import looks_random
 
 Span = tuple[int, int]
-LONG_RUN = re.compile(r"[\w-]{20}", re.ASCII)
+# Runs shorter than twenty are stepped over as wholes, so that each character is looked at once.
+has_long_run = re.compile(r"(?:[\w-]{0,19}+[^\w-])*+[\w-]{20}", re.ASCII).match
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,7 @@ def _mixed(found: str) -> bool:
 # Prefixes that nothing else has; what follows is the token. One alternation, because it is tried on every long run.
 _PREFIXED = (
     r"xox[abcdeoprs](?:\.xox[bp])?-[A-Za-z0-9-]{10,}",  # Slack
-    r"xapp-\d-[A-Za-z0-9-]{10,}|xwfp-[A-Za-z0-9-]{10,}",
+    r"xoxd-[A-Za-z0-9%+/=-]{20,}|xapp-\d-[A-Za-z0-9-]{10,}|xwfp-[A-Za-z0-9-]{10,}",
     r"gh[pousr]_[A-Za-z0-9_]{20,}|github_pat_[A-Za-z0-9_]{20,}",  # GitHub
     r"gl(?:pat|ptt|dt|rt|rtr|cbt|soat|ft|imt|agent|oas|ffct"
     r"|wt)-[A-Za-z0-9_.=-]{16,}|GR1348941[A-Za-z0-9_-]{20}",  # GitLab
@@ -52,7 +53,7 @@ _PREFIXED = (
     r"SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{16,64}",  # SendGrid
     r"npm_[A-Za-z0-9]{30,}|pypi-Ag[A-Za-z0-9_-]{16,}|rubygems_[a-f0-9]{32,}|cio[A-Za-z0-9]{32}(?![A-Za-z0-9])",
     r"do[oprt]_v1_[a-f0-9]{32,}|HRKU-[A-Za-z0-9_-]{20,}",  # DigitalOcean, Heroku
-    r"NR(?:AK|II|JS|BR|RA|IQ|SP)-[A-Za-z0-9_-]{20,}|[a-f0-9]{36}NRAL(?![A-Za-z0-9])",  # New Relic
+    r"NR(?:AK|II|JS|BR|RA|IQ|SP)-[A-Za-z0-9_-]{18,}|[A-Fa-f0-9]{32,36}(?:FFFF)?NRAL(?![A-Za-z0-9])",  # New Relic
     r"hv[sbr]\.[A-Za-z0-9_-]{20,}",  # Vault
     r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_-]{40,}",  # Terraform Cloud
     r"AGE-SECRET-KEY-(?:PQ-)?1[A-Z0-9]{40,}",  # age
@@ -61,12 +62,12 @@ _PREFIXED = (
     r"|ATBB[A-Za-z0-9]{20,}|ATSTT3[A-Za-z0-9_=-]{20,}",  # Atlassian
     r"lin_(?:api|oauth)_[A-Za-z0-9]{20,}|sntry[su]_[A-Za-z0-9_+/=-]{20,}",  # Linear, Sentry
     r"shp(?:at|ca|pa|ss|tka|ua)_[A-Fa-f0-9]{30,}",  # Shopify
-    r"(?:pub)?key-[0-9a-f]{32}(?![0-9a-zA-Z])|[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}(?![0-9a-zA-Z-])",  # Mailgun
+    r"(?:pub)?key-[0-9a-z]{32}(?![0-9a-zA-Z])|[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}(?![0-9a-zA-Z-])",  # Mailgun
     r"[0-9a-f]{32}-us\d{1,2}(?!\w)|xkeysib-[A-Za-z0-9-]{40,}|xsmtpsib-[A-Za-z0-9-]{40,}",  # Mailchimp, Brevo
-    r"\d{8,10}:[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])",  # Telegram
-    r"[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.-]{31,34}|[A-Za-z0-9]{70,80}AZDO[A-Za-z0-9]{4}",  # Azure
+    r"\d{8,10}:AA[A-Za-z0-9_-]{30,36}(?![A-Za-z0-9_-])|\d{8,10}:[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])",  # Telegram
+    r"[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.-]{31,34}|[A-Za-z0-9]{60,90}AZDO[A-Za-z0-9]{4}",  # Azure
     r"gsk_[A-Za-z0-9]{40,}|hf_[A-Za-z]{30,}|r8_[A-Za-z0-9]{36,}|pplx-[A-Za-z0-9]{40,}|xai-[A-Za-z0-9]{60,}",
-    r"glsa_[A-Za-z0-9]{32}_[a-f0-9]{8}|glc_[A-Za-z0-9+/=]{32,}",  # Grafana
+    r"glsa_[A-Za-z0-9]{32}_[a-f0-9]{8}|glc_[A-Za-z0-9+/=_-]{32,}",  # Grafana
     r"dapi[a-f0-9]{32}(?:-\d)?|dp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9._-]{30,}"
     r"|dt0[a-z]\d\d\.[A-Z0-9]{20,}\.[A-Z0-9]{40,}",
     r"figd_[A-Za-z0-9_-]{30,}|fo1_[A-Za-z0-9_-]{40,}|fm[12][ra]?_[A-Za-z0-9+/=]{60,}"
@@ -79,8 +80,15 @@ _PREFIXED = (
     r"|CFPAT-[A-Za-z0-9_-]{40,}|EZ[AT]K[A-Za-z0-9]{54}|nfp_[A-Za-z0-9]{36}",
     r"rdme_[a-z0-9]{60,}|pnu_[A-Za-z0-9]{36}|aio_[A-Za-z0-9]{28}"
     r"|LTAI[A-Za-z0-9]{16,24}(?![A-Za-z0-9])|ico-[A-Za-z0-9]{32}",
-    r"ops_eyJ[A-Za-z0-9_-]{40,}|EAAA[A-Za-z0-9_-]{60}|EAAC[A-Za-z0-9]{60,}"
+    r"ops_eyJ[A-Za-z0-9_-]{40,}|EAAA[A-Za-z0-9_-]{60,}|EAAC[A-Za-z0-9]{60,}"
     r"|rnd_[A-Za-z0-9]{32}|v1\.0-[a-f0-9]{24}-[a-f0-9]{146}",
+    r"rzp_(?:live|test)_[A-Za-z0-9]{14,}|access-(?:production|sandbox|development)-[0-9a-f-]{36}|pcsk_[A-Za-z0-9_]{40,}"
+    r"|access_token\$(?:production|sandbox)\$[0-9a-z]{16}\$[0-9a-f]{32}|pk_\d{6,10}_[A-Z0-9]{32}|napi_[a-z0-9]{50,}",
+    r"eyJrIjoi[A-Za-z0-9+/=]{30,}|lsv2_[a-z]{2}_[0-9a-f]{32}_[0-9a-f]{10}|mfa\.[A-Za-z0-9_-]{60,}"
+    r"|v[1-4]\.local\.[A-Za-z0-9_-]{40,}",
+    r"sl\.[A-Za-z0-9_-]{100,}|\d/\d{16}:[0-9a-f]{32}|A3-(?:[A-Z0-9]{6}-){2}(?:[A-Z0-9]{5}-){3}[A-Z0-9]{5}"
+    r"|hcaik_[a-z0-9]{50,}",
+    r"(?:IQoJb3JpZ2lu|FwoGZXIvYXdz|AQoDYXdz)[A-Za-z0-9+/=]{60,}|sha256~[A-Za-z0-9_-]{40,}|K10[0-9a-f]{64}::[\w:-]{10,}",
     r"(?:sdk|api|mob)-[a-f0-9]{8}-[a-f0-9]{4}-4[a-f0-9]{3}-[a-f0-9]{4}-[a-f0-9]{12}",  # LaunchDarkly
     r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){1,3}",  # JWT, JWE
 )
@@ -101,9 +109,11 @@ SHAPES: tuple[Shape, ...] = (
     _shape(r"(?<![A-Za-z0-9_.-])[sb]\.[A-Za-z0-9]{24,100}(?![A-Za-z0-9_.-])", _mixed),
     _shape(r"(?<![A-Za-z0-9_.-])pat[A-Za-z0-9]{14}\.[a-f0-9]{64}"),
     _shape(r"(?<![\w*])\*[0-9A-F]{40}(?!\w)|(?<!\w)md5[0-9a-f]{32}(?!\w)"),  # password hashes of MySQL and PostgreSQL
+    _shape(r"(?<![0-9a-zA-Z])(?<=AC[0-9a-f]{32}:)[0-9a-f]{32}(?![0-9a-zA-Z])"),
     _shape(r"(?<=/services/)T[A-Z0-9]{6,}/B[A-Z0-9]{6,}/[A-Za-z0-9]{16,}"),
     _shape(r"(?<=/triggers/)[TE][A-Z0-9]{6,}/\d{6,}/[a-z0-9]{16,}"),
     _shape(r"(?<=/workflows/)T[A-Z0-9]{6,}/[A-Z0-9]{6,}/\d+/[A-Za-z0-9]{16,}"),
+    _shape(r"(?<=/hooks/)[a-z0-9]{26}(?![\w-])"),
     _shape(r"(?<=/webhooks/)\d{15,22}/[A-Za-z0-9_-]{50,}"),
     _shape(r"(?<=/webhookb2/)[a-f0-9-]{36}@[a-f0-9-]{36}/IncomingWebhook/[a-f0-9]{32}/[a-f0-9-]{36}"),
     _shape(r"(?<=/bot)\d{8,10}:[A-Za-z0-9_-]{30,}"),
@@ -117,7 +127,7 @@ SHAPES: tuple[Shape, ...] = (
 
 def tokens(line: str) -> Iterator[Span]:
     """Where tokens stand in the line."""
-    if not LONG_RUN.search(line):
+    if not has_long_run(line):
         return
     for shape in SHAPES:
         for match in shape.pattern.finditer(line):

@@ -15,6 +15,7 @@ from bot.blocks import Message
 from bot.playground.block_kit import ALL_TEXT_IN_A_MESSAGE, Surface, check_blocks, text_length
 from runbooks.progress import (
     ApprovalAsked,
+    ApprovalReminded,
     BreakerMoved,
     EmergencyUsed,
     ExecutionEnded,
@@ -165,6 +166,9 @@ approvals = st.builds(
     decided_by=st.one_of(st.none(), st.just("UBOB"), texts),
     good_until=st.one_of(st.none(), times),
     reason=maybe,
+    quorum=st.integers(1, 20),
+    votes=st.lists(st.one_of(st.just("UCAROL"), texts), max_size=5).map(tuple),
+    decided_at=st.one_of(st.none(), times),
 )
 locks = st.lists(st.builds(HostLock, host=texts, execution_id=st.integers(1, 50), since=times), max_size=8).map(tuple)
 situations = st.builds(
@@ -177,6 +181,7 @@ situations = st.builds(
     undoable=st.booleans(),
     retriable=st.booleans(),
 )
+needs = st.lists(st.one_of(st.just("2 of S0DBA"), texts), max_size=3).map(tuple)
 switches = st.builds(
     KillSwitch,
     scope=st.sampled_from(Scope),
@@ -244,8 +249,21 @@ BUILDERS: dict[str, st.SearchStrategy[Any]] = {
         why=texts,
         notify=st.one_of(st.just("S0ONCALL"), maybe),
         approvers=st.lists(st.one_of(st.just("UBOB"), texts), max_size=20).map(tuple),
-    ).map(cards.approval_message),
-    "reminder": st.builds(cards.reminder, executions, approvals, maybe, st.just(("UBOB",))),
+        needs=needs,
+        last=st.lists(executions, max_size=3).map(tuple),
+    ).flatmap(lambda asked: st.builds(cards.approval_message, st.just(asked), needs)),
+    "reminder": st.builds(
+        cards.reminder,
+        st.builds(
+            ApprovalReminded,
+            execution=executions,
+            approval=approvals,
+            notify=maybe,
+            approvers=st.just(("UBOB",)),
+            missing=needs,
+        ),
+        times,
+    ),
     "decided": st.builds(cards.decided, executions, approvals),
     "step": news.map(cards.step_message),
     "ending": st.builds(
@@ -287,7 +305,9 @@ BUILDERS: dict[str, st.SearchStrategy[Any]] = {
         execution=executions,
     ).map(cards.breaker_moved),
     "duplicate": executions.map(cards.duplicate),
-    "resume": st.builds(cards.resume_choice, executions, texts, host=texts, place=st.sampled_from(["1", "3.1"])),
+    "resume": st.builds(
+        cards.resume_choice, executions, texts, host=texts, place=st.sampled_from(["1", "3.1"]), mark=texts
+    ),
     "spoken": texts.map(blocks.spoken),
     "moved": st.builds(
         cards.moved_elsewhere, st.integers(1, 99), texts, st.one_of(maybe, st.just("https://a.example/p1"))

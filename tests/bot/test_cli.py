@@ -83,7 +83,7 @@ def test_help_names_every_command_and_its_exit_is_good(tmp_path: Path) -> None:
     named = re.findall(r"^  ([a-z-]+) ", done.stdout.partition("Commands:")[2], flags=re.MULTILINE)
     assert set(named) == {
         *("serve", "demo", "say", "killswitch", "doctor", "redact", "manifest", "hosts", "guard", "audit"),
-        *("dead-letters", "db"),
+        *("secrets", "dead-letters", "db"),
     }
 
 
@@ -186,14 +186,76 @@ def test_redact_is_a_filter_that_keeps_what_is_no_secret(tmp_path: Path) -> None
     assert done.stdout.endswith("last")
 
 
-def test_redact_reads_json_lines_and_refuses_what_is_none_without_showing_it(tmp_path: Path) -> None:
-    done = handrail("redact", "--json", cwd=tmp_path, stdin='{"id": 1, "text": "password=hunter2-hunter2"}\n')
-    assert json.loads(done.stdout)["id"] == 1
-    assert "hunter2" not in done.stdout
-    for line in ("password=hunter2-hunter2", "[1]"):
-        wrong = handrail("redact", "--json", cwd=tmp_path, stdin=line)
-        assert wrong.returncode == 2
-        assert "hunter2" not in wrong.stderr
+def filtered(given: bytes, *words: str, env: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[bytes]":
+    """What `handrail redact` makes of these bytes."""
+    command = [sys.executable, "-m", "bot", "redact", *words]
+    return subprocess.run(command, env={**BASE, **(env or {})}, input=given, capture_output=True, timeout=60)
+
+
+def test_redact_keeps_line_ends_and_bytes_that_are_no_text() -> None:
+    given = b"\xff\xfe\r\npassword=hunter2-hunter2\r\n\xe2\x82 cut\n\xe2\x82\xac last"
+    done = filtered(given)
+    assert done.stdout == given.replace(b"hunter2-hunter2", b"[redacted]")
+    assert done.returncode == 0
+
+
+def test_redact_masks_what_the_environment_holds_wherever_it_stands() -> None:
+    env = {
+        "SLACK_BOT_TOKEN": "bot-token-of-ours",
+        "HANDRAIL_SECRET_KEY": "key of ours!",
+        "HANDRAIL_DATABASE_URL": "postgresql+psycopg://handrail:p%40ss-of-ours@db/handrail",
+    }
+    done = filtered(b"a bot-token-of-ours b key of ours! c p%40ss-of-ours d p@ss-of-ours e", env=env)
+    assert done.stdout == b"a [redacted] b [redacted] c [redacted] d [redacted] e"
+
+
+def test_redact_passes_a_line_on_before_the_next_one_comes() -> None:
+    command = [sys.executable, "-m", "bot", "redact"]
+    with subprocess.Popen(command, env=BASE, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"-----BEGIN RSA PRIVATE KEY-----\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == b"-----BEGIN RSA PRIVATE KEY-----\n"
+        process.stdin.write(b"MIIEpAIBAAKCAQEAx7mZqT1y3b8K2vN4cW5dR6fY7hJ8kL9pQ0sT1uV2wX3yZ4aB\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == b"[redacted]\n"
+        process.stdin.close()
+        assert process.wait(timeout=60) == 0
+
+
+def test_redact_reads_json_lines_and_keeps_their_other_keys() -> None:
+    given = b'{"id": 1, "text": "password=hunter2-hunter2", "more": [1.0, "\xc3\xa9"]}\n\n{"id":2,   "text":"ok"}\r\n'
+    done = filtered(given, "--json")
+    first, empty, second = done.stdout.split(b"\n", 2)
+    assert json.loads(first) == {"id": 1, "text": "password=[redacted]", "more": [1.0, "é"]}
+    assert (empty, second) == (b"", b'{"id":2,   "text":"ok"}\r\n')
+    assert done.returncode == 0
+
+
+def test_redact_takes_the_escaped_half_of_a_character() -> None:
+    done = filtered(b'{"text": "password=hunter2-hunter2 \\ud83d"}\n', "--json")
+    assert json.loads(done.stdout) == {"text": "password=[redacted] \ud83d"}
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        (b"password=hunter2-hunter2", b"no JSON"),
+        (b'["hunter2-hunter2"]', b"no object"),
+        (b'{"message": "hunter2-hunter2"}', b"no `text`"),
+        (b'{"text": ["hunter2-hunter2"]}', b"no string"),
+        (b'{"text": null}', b"no string"),
+        (b"[" * 100_000, b"no JSON"),
+    ],
+)
+def test_redact_names_the_line_that_is_no_json_line_and_shows_nothing_of_it(line: bytes, word: bytes) -> None:
+    done = filtered(b'{"text": "fine"}\n' + line + b"\n", "--json")
+    assert done.stdout == b'{"text": "fine"}\n'
+    assert b"ine 2 " in done.stderr
+    assert word in done.stderr
+    assert b"hunter2" not in done.stderr
+    assert done.returncode == 2
 
 
 def test_guard_check_judges_each_line_and_fails_when_one_is_refused(tmp_path: Path) -> None:
@@ -203,6 +265,33 @@ def test_guard_check_judges_each_line_and_fails_when_one_is_refused(tmp_path: Pa
     assert (second["cmd"], second["verdict"]) == ("rm -rf /", "refuse")
     assert done.returncode == 1
     assert handrail("guard", "check", cwd=tmp_path, stdin="uptime\n").returncode == 0
+
+
+def test_guard_check_knows_the_teams_rules_and_names_the_exception_used(tmp_path: Path) -> None:
+    (tmp_path / "handrail.yml").write_text(
+        """
+        hosts: {web-01: {address: 192.0.2.1, tags: [canary]}}
+        guard:
+          rules: [{name: ours, program: acme-status, verdict: allow, reason: It only reads.}]
+          exceptions: [{name: canary reboots, command: sudo reboot, tags: [canary]}]
+        """
+    )
+    lines = "sudo -n reboot\nacme-status\n"
+    there = handrail("guard", "check", "--tag", "canary", cwd=tmp_path, stdin=lines)
+    reboot, status = (json.loads(line) for line in there.stdout.splitlines())
+    assert (reboot["verdict"], reboot["rule"], reboot["exception"]) == ("allow", "team.exception", "canary reboots")
+    assert status == {"cmd": "acme-status", "verdict": "allow", "rule": "team.ours", "reason": "It only reads."}
+    assert there.returncode == 0
+    elsewhere = handrail("guard", "check", cwd=tmp_path, stdin=lines)
+    assert json.loads(elsewhere.stdout.splitlines()[0])["verdict"] == "refuse"
+
+
+def test_guard_check_says_what_is_wrong_with_the_teams_rules(tmp_path: Path) -> None:
+    (tmp_path / "handrail.yml").write_text("guard: {exceptions: [{name: x, command: 'r* /', pattern: true}]}")
+    done = handrail("guard", "check", cwd=tmp_path, stdin="uptime\n")
+    assert done.returncode == 2
+    assert "guard.exceptions 'x': a pattern must begin with the program's own name" in done.stderr
+    assert done.stdout == ""
 
 
 def test_manifest_prints_what_slack_takes_and_refuses_an_address_it_cannot_reach(tmp_path: Path) -> None:
@@ -279,7 +368,8 @@ async def test_verify_names_what_was_changed_and_misses_a_head_that_is_gone(data
     assert (await shell.verify(whole.head, environment)).ok
     gone = await shell.verify("f" * 64, environment)
     assert gone.problems == (
-        f"no entry has the given head {'f' * 64}: history was rewritten, or it is another database",
+        f"no entry has the given head {'f' * 64}: history was rewritten, the newest entries were cut off, or it is "
+        "another database",
     )
 
 
@@ -296,6 +386,22 @@ def test_audit_verify_prints_json_and_exits_by_what_it_found(tmp_path: Path) -> 
     assert (good.returncode, json.loads(good.stdout)["ok"]) == (0, True)
     bad = handrail("audit", "verify", "--against", "0" * 63 + "1", "--json", cwd=tmp_path)
     assert (bad.returncode, json.loads(bad.stdout)["ok"]) == (1, False)
+
+
+def test_an_export_goes_to_standard_output_and_is_checked_without_a_database(tmp_path: Path) -> None:
+    a_database(tmp_path)
+    handrail("killswitch", "global", "on", "why", cwd=tmp_path)
+    made = handrail("audit", "export", "--since", "1h", "--kind", "killswitch", cwd=tmp_path)
+    assert (made.returncode, len(made.stdout.splitlines())) == (0, 2)
+    (tmp_path / "export.jsonl").write_text(made.stdout)
+    (tmp_path / "handrail.db").unlink()
+    good = handrail("audit", "verify", "--file", "export.jsonl", cwd=tmp_path)
+    assert (good.returncode, "verifies" in good.stdout) == (0, True)
+    (tmp_path / "export.jsonl").write_text(made.stdout.replace("why", "why not"))
+    bad = handrail("audit", "verify", "--file", "export.jsonl", "--json", cwd=tmp_path)
+    assert (bad.returncode, json.loads(bad.stdout)["ok"]) == (1, False)
+    for words in (("verify", "--against", "newest"), ("export", "--since", "someday")):
+        assert handrail("audit", *words, cwd=tmp_path).returncode == 2
 
 
 # --- kill switches ----------------------------------------------------------------------------------------------------

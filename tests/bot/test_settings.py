@@ -1,14 +1,20 @@
 """Settings: everything wrong is said at once, and what is right becomes values the rooms understand."""
 
+import base64
 import os
+import re
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from bot import settings
 from bot.settings import Settings
-from safety.roles import Permission, Role
+from safety.approval import Demand
+from safety.command_guard import Severity
+from safety.roles import PERMISSIONS, Can, Permission, Role
+from safety.sealing import new_key, parse_key
 from storage.errors import ConfigurationError
 from storage.records import Consent, Danger, Platform
 
@@ -52,7 +58,7 @@ def test_an_empty_file_is_enough_to_start_with(folder: Path) -> None:
     found = loaded(folder, "")
     assert found.inventory.hosts == ()
     assert (found.host, found.port) == ("127.0.0.1", 3000)
-    assert found.policy().consents[Danger.DANGEROUS] is Consent.APPROVE
+    assert found.policy().demands.dangers[Danger.DANGEROUS].consent is Consent.APPROVE
 
 
 def test_what_the_file_says_becomes_values(folder: Path) -> None:
@@ -76,7 +82,7 @@ def test_what_the_file_says_becomes_values(folder: Path) -> None:
     policy = found.policy()
     assert policy.expire == timedelta(minutes=20)
     assert policy.people.roles == {"UALICE": Role.ADMIN, "S0ONCALL": Role.NOC, "cli:root": Role.MANAGER}
-    assert policy.consents[Danger.HIGH] is Consent.NONE
+    assert policy.demands.dangers[Danger.HIGH].consent is Consent.NONE
     assert policy.limits.everything[0].limit == 20
     assert found.catalog.get("restart-service").cooldown == timedelta(minutes=5)
     assert found.groups == {"S0ONCALL"}
@@ -88,6 +94,21 @@ def test_the_example_file_is_complete_and_right(folder: Path) -> None:
     assert found.inventory.hosts
     assert found.file.model_fields_set == set(settings.File.model_fields)
     assert all(f"{name}:" in text for name in (*settings.File.model_fields, *settings.HostPart.model_fields))
+
+
+def test_the_teams_guard_rules_are_read_and_a_tag_nobody_has_is_said(folder: Path) -> None:
+    text = """
+        hosts: {web-01: {address: 192.0.2.1, tags: [web]}}
+        ssh: {key_file: id_ed25519}
+        guard:
+          rules: [{name: a, program: reboot, verdict: REFUSE, reason: No., tags: [web]}]
+          exceptions: [{name: b, command: "rm /srv/x", tags: [web]}]
+        """
+    policy = loaded(folder, text).file.guard.policy()
+    assert policy.rules[0].verdict is Severity.REFUSE
+    assert policy.exceptions[0].tags == {"web"}
+    said = complaints(folder, text.replace("tags: [web]}]", "tags: [wbe]}]"))
+    assert "guard.exceptions 'b': no host has the tag 'wbe'." in said
 
 
 def test_everything_wrong_is_said_at_once(folder: Path) -> None:
@@ -193,10 +214,100 @@ def test_a_kill_switch_survives_a_broken_file(folder: Path) -> None:
 
 def test_every_secret_is_known_to_the_redaction(folder: Path) -> None:
     url = "postgresql://handrail:pass-of-the-database@db.example/handrail"
-    found = loaded(folder, "", HANDRAIL_DATABASE_URL=url, SLACK_APP_TOKEN="xapp-1-local", HANDRAIL_SECRET_KEY="k" * 32)
-    expected = {*GOOD.values(), url, "pass-of-the-database", "xapp-1-local", "k" * 32}
-    assert set(found.secrets()) == expected
-    assert not any(secret in repr(found) for secret in expected)
+    keys = [new_key(), new_key()]
+    found = loaded(
+        folder, "", HANDRAIL_DATABASE_URL=url, SLACK_APP_TOKEN="xapp-1-local", HANDRAIL_SECRET_KEY=", ".join(keys)
+    )
+    expected = {*GOOD.values(), url, "pass-of-the-database", "xapp-1-local", *(key.rstrip("=") for key in keys)}
+    assert expected <= set(found.secrets())
+    assert not any(secret in repr(found) for secret in found.secrets())
+
+
+# Fixed, because it is part of tests' names.
+KEY = base64.urlsafe_b64encode(sha256(b"a key").digest()).decode()
+
+
+@pytest.mark.parametrize(
+    ("given", "part"),
+    [
+        ("correct horse battery staple", "is not 32 bytes in base64 or hexadecimal"),
+        ("k" * 32, "is not 32 bytes"),
+        ("0" * 64, "its bytes repeat"),
+        ("ab" * 32, "its bytes repeat"),
+        (base64.b64encode(b"thirty-two letters of plain text").decode(), "made of text"),
+        (f"{KEY},{KEY}", "holds a key twice"),
+        (f"{KEY},short", "key 2 of HANDRAIL_SECRET_KEY"),
+        (",", "holds no key"),
+    ],
+)
+def test_a_weak_key_is_refused_in_words_that_do_not_repeat_it(folder: Path, given: str, part: str) -> None:
+    said = complaints(folder, "", HANDRAIL_SECRET_KEY=given)
+    assert any(part in complaint for complaint in said), said
+    assert not any(piece in complaint for complaint in said for piece in given.split(",") if len(piece) > 5)
+
+
+def test_a_key_may_stand_in_a_file_with_others(folder: Path) -> None:
+    file = folder / "key"
+    file.write_text(f"# since spring\n{KEY}\n{new_key()}\n")
+    found = loaded(folder, "", HANDRAIL_SECRET_KEY_FILE=str(file))
+    assert len(found.keyring.keys) == 2
+    assert found.keyring.ids[0] == parse_key(KEY).id
+    said = complaints(folder, "", HANDRAIL_SECRET_KEY_FILE=str(file), HANDRAIL_SECRET_KEY=KEY)
+    assert any("both set" in complaint for complaint in said)
+    said = complaints(folder, "", HANDRAIL_SECRET_KEY_FILE=str(folder / "none"))
+    assert any("cannot be read" in complaint for complaint in said)
+
+
+@pytest.mark.parametrize("spelt", [KEY, KEY.rstrip("="), KEY.translate(str.maketrans("-_", "+/"))])
+def test_a_key_is_the_same_in_every_spelling(spelt: str) -> None:
+    assert parse_key(spelt).id == parse_key(KEY).id
+    assert parse_key(base64.urlsafe_b64decode(KEY).hex()).id == parse_key(KEY).id
+
+
+LOGINS = """
+ssh: {key_file: key}
+hosts:
+  by-default: {address: 192.0.2.1}
+  by-password: {address: 192.0.2.2, password: {secret: host/two/password}}
+  by-key: {address: 192.0.2.3, key: {secret: ours}, passphrase: {secret: ours/passphrase}}
+"""
+
+
+def test_a_host_names_the_secrets_it_is_reached_with(folder: Path) -> None:
+    (folder / "key").write_text("")
+    (folder / "known_hosts").write_text("")
+    found = loaded(folder, LOGINS)
+    by = {host.name: (host.key_file, host.key, host.passphrase, host.password) for host in found.inventory.hosts}
+    assert by == {
+        "by-default": (folder / "key", None, None, None),
+        "by-password": (None, None, None, "host/two/password"),
+        "by-key": (None, "ours", "ours/passphrase", None),
+    }
+    assert found.secret_names()["ours"] == ["hosts.by-key.key"]
+
+
+@pytest.mark.parametrize(
+    ("host", "part"),
+    [
+        ("password: hunter2hunter2", "hosts.a.password: name a stored secret"),
+        ("password: {secret: 'a b'}", "is no name for a secret"),
+        ("key_file: key, key: {secret: x}", "both set"),
+        ("passphrase: {secret: x}", "no key and no password"),
+    ],
+)
+def test_a_login_that_cannot_be_is_said_without_its_value(folder: Path, host: str, part: str) -> None:
+    (folder / "key").write_text("")
+    (folder / "known_hosts").write_text("")
+    said = complaints(folder, f"hosts: {{a: {{address: 192.0.2.1, {host}}}}}")
+    assert any(part in complaint for complaint in said), said
+    assert "hunter2" not in " ".join(said)
+
+
+def test_what_is_held_before_loading_has_the_password_of_the_database(folder: Path) -> None:
+    url = "postgresql://handrail:p%40ss@db.example/handrail"
+    assert set(settings.held_secrets({"HANDRAIL_DATABASE_URL": url})) == {url, "p%40ss", "p@ss"}
+    assert settings.held_secrets({"HANDRAIL_DATABASE_URL": "sqlite+aiosqlite:///x.db"}) == []
+    assert settings.held_secrets({"HANDRAIL_DATABASE_URL": "postgresql://[broken"}) == []
 
 
 def test_the_name_of_a_sqlite_file_is_no_secret(folder: Path) -> None:
@@ -228,3 +339,118 @@ def test_the_environment_is_the_processs_own_unless_given(folder: Path, monkeypa
     for name, value in environment(folder).items():
         monkeypatch.setenv(name, value)
     assert settings.load().config == folder / "handrail.yml"
+
+
+PEOPLE = """
+roles:
+  UALICE: ADMIN
+  UBOB: {role: noc, can: {runbooks: [Restart, "kill-*"], hosts: [tag:web, env:prod, DB-01], max_hosts: 3}}
+  S0ONCALL:
+    role: NOC
+    can:
+      - {hosts: [web-01]}
+      - {runbooks: [kill-process], max_hosts: 1}
+can: {manager: {hosts: ["db-*"]}}
+approvals:
+  high: 2
+  dangerous: 2 of S0DBA
+  runbooks: {kill: "1 of S0SRE", restart-service: confirm}
+  tags: {Web: approve, "env:prod": 3, "tag:db": confirm}
+ssh: {key_file: id_ed25519}
+hosts:
+  web-01: {address: 192.0.2.1, tags: [web], environment: staging}
+  db-01: {address: 192.0.2.2, tags: [db], environment: Prod}
+"""
+
+
+def test_rights_and_approvals_become_values_with_the_lines_they_come_from(folder: Path) -> None:
+    found = loaded(folder, PEOPLE)
+    people = found.policy().people
+    assert people.roles == {"UALICE": Role.ADMIN, "UBOB": Role.NOC, "S0ONCALL": Role.NOC}
+    bob = Can(
+        rule="roles:UBOB can",
+        runbooks=("restart-service", "kill-*"),
+        hosts=("tag:web", "env:prod", "DB-01"),
+        max_hosts=3,
+    )
+    assert people.can == {
+        "UBOB": (bob,),
+        "S0ONCALL": (
+            Can(rule="roles:S0ONCALL can[1]", hosts=("web-01",)),
+            Can(rule="roles:S0ONCALL can[2]", runbooks=("kill-process",), max_hosts=1),
+        ),
+    }
+    assert people.role_can == {Role.MANAGER: (Can(rule="can:MANAGER", hosts=("db-*",)),)}
+    demands = found.policy().demands
+    assert demands.dangers[Danger.HIGH] == Demand(consent=Consent.APPROVE, quorum=2, rule="approvals.high")
+    assert demands.dangers[Danger.DANGEROUS].group == "S0DBA"
+    assert demands.runbooks["kill-process"].words == "1 of S0SRE"
+    assert demands.tags["env:prod"].quorum == 3
+    assert set(demands.tags) == {"web", "env:prod", "db"}
+    assert found.groups == {"S0ONCALL", "S0DBA", "S0SRE"}
+    assert found.policy().places["db-01"].environment == "Prod"
+    right = found.policy().decide("UBOB", Permission.EXECUTE, runbook="kill-process", hosts=("web-01", "db-01"))
+    assert right.allowed
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("roles: {UBOB: {role: NOC, can: {runbooks: [restrat-service]}}}", "Did you mean 'restart-service'?"),
+        (
+            "roles: {UBOB: {role: NOC, can: {runbooks: [restrat-service]}}}",
+            "roles.UBOB.can.runbooks: there is no runbook",
+        ),
+        ("roles: {UBOB: {role: NOC, can: {hosts: [web-09]}}}", "there is no host 'web-09'. Did you mean 'web-01'?"),
+        ("roles: {UBOB: {role: NOC, can: {hosts: ['tag:wbe']}}}", "no host has the tag 'wbe'. Did you mean 'web'?"),
+        ("roles: {UBOB: {role: NOC, can: {hosts: ['env:prod']}}}", "no host has the environment 'prod'."),
+        ("roles: {UBOB: {role: NOC, can: {hosts: ['dns:x']}}}", "'dns:x' is no target"),
+        ("roles: {UBOB: {role: NOC, can: {hosts: ['web 01']}}}", "tag:NAME and env:NAME"),
+        ("roles: {UBOB: {role: NOC, can: {hosts: null}}}", "hosts is empty"),
+        ("roles: {UBOB: {role: NOC, can: {}}}", "it limits nothing"),
+        ("roles: {UBOB: {role: NOC, can: []}}", "an empty list"),
+        ("roles: {UBOB: {role: NOC, can: {max_hosts: 0}}}", "max_hosts"),
+        ("roles: {UBOB: {role: NOC, cann: {}}}", "cann is not a setting"),
+        ("roles: {UBOB: {can: {max_hosts: 1}}}", "roles.UBOB.role is missing"),
+        ("roles: {UBOB: [NOC]}", "roles.UBOB"),
+        ("can: {NOC: {hosts: [db-01]}}", "can.NOC.hosts: there is no host 'db-01'"),
+        ("can: {BOSS: {hosts: [web-01]}}", "can.BOSS"),
+        ("approvals: {runbooks: {nosuch: approve}}", "approvals.runbooks: there is no runbook 'nosuch'"),
+        ("approvals: {tags: {nosuch: approve}}", "approvals.tags: no host has the tag 'nosuch'"),
+        ("approvals: {tags: {'w*': approve}}", "'w*' is a pattern"),
+        ("approvals: {high: often}", "approvals.high: 'often' is none of"),
+        ("approvals: {high: 2 of UBOB}", "2 of S0DBA"),
+        ("approvals: {runbooks: {kill-process: 0}}", "at least 1"),
+    ],
+)
+def test_a_name_in_a_right_that_means_nothing_is_said(folder: Path, wrong: str, said: str) -> None:
+    hosts = "ssh: {key_file: id_ed25519}\nhosts: {web-01: {address: 192.0.2.1, tags: [web], environment: staging}}\n"
+    assert any(said in complaint for complaint in complaints(folder, hosts + wrong)), complaints(folder, hosts + wrong)
+
+
+def test_a_pattern_may_wait_for_what_it_will_match(folder: Path) -> None:
+    loaded(folder, "roles: {UBOB: {role: NOC, can: {runbooks: ['disk-*'], hosts: ['db-*', 'tag:d?', 'env:*']}}}")
+
+
+def test_somebody_named_twice_is_said(folder: Path) -> None:
+    assert any("'UBOB' is there twice" in c for c in complaints(folder, "roles: {UBOB: NOC, UBOB: ADMIN}"))
+
+
+def test_the_page_about_people_holds_the_table_of_roles_and_examples_that_load(folder: Path) -> None:
+    page = (ROOT / "docs" / "people.md").read_text(encoding="utf-8")
+    rows = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("| ")]
+    head, *body = [[cell.strip() for cell in row] for row in rows]
+    shown = {
+        Role(role): {Permission(row[0].strip("`")) for row in body if row[column] == "yes"}
+        for column, cell in enumerate(head)
+        if column
+        for role in cell.split(", ")
+    }
+    assert shown == {role: set(given) for role, given in PERMISSIONS.items()}
+    hosts = "ssh: {key_file: id_ed25519}\nhosts:\n"
+    hosts += "  web-01: {address: 192.0.2.1, tags: [web, prod], environment: prod}\n"
+    hosts += "  web-02: {address: 192.0.2.2, tags: [web], environment: staging}\n"
+    examples = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert len(examples) == 2
+    for example in examples:
+        assert loaded(folder, hosts + example).policy().places

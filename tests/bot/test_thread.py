@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,8 @@ from bot.thread import ThreadReporter
 from runbooks.progress import (
     ApprovalAsked,
     ApprovalDecided,
+    ApprovalReminded,
+    ApprovalVoted,
     BreakerMoved,
     Event,
     ExecutionEnded,
@@ -250,6 +253,47 @@ async def test_a_decision_takes_the_place_of_the_request_and_its_buttons(desk: D
     assert decision.edits is not None
     assert "handrail:approve" not in str(decision.message.payload)
     assert "given by <@UCAROL>" in str(decision.message.payload)
+
+
+async def test_a_vote_that_is_not_enough_stands_in_the_request_and_keeps_its_buttons(desk: Desk) -> None:
+    execution = await desk.standing()
+    approval = await desk.asked(execution)
+    asked = ApprovalAsked(
+        execution=execution, approval=approval, plan=PLAN, why="why", notify=None, approvers=("UCAROL",)
+    )
+    await desk.report(asked)
+    await desk.say_all()
+    voted = replace(approval, quorum=2, votes=("UCAROL",))
+    more = replace(asked, approval=voted)
+    await desk.report(ApprovalVoted(asked=more, actor=Actor(id="UCAROL"), missing=("1 of S0DBA",)))
+    [request] = [r for r in await desk.ready() if (r.message.coalesce_key or "").startswith("approval:")]
+    assert request.edits is not None
+    assert "1 of 2 given by <@UCAROL>; still needed: 1 of <!subteam^S0DBA>" in str(request.message.payload)
+    assert "handrail:approve" in str(request.message.payload)
+
+
+@pytest.mark.parametrize("state", [ApprovalState.GIVEN, ApprovalState.DENIED, ApprovalState.EXPIRED])
+async def test_the_reminder_says_how_long_it_waited_and_then_who_decided(desk: Desk, state: ApprovalState) -> None:
+    execution = await desk.standing()
+    approval = replace(await desk.asked(execution), requested_at=NOW - timedelta(seconds=450), reminded_at=NOW)
+    await desk.report(
+        ApprovalReminded(execution=execution, approval=approval, notify="S0ONCALL", approvers=("UCAROL",))
+    )
+    [reminder] = [r for r in await desk.ready() if (r.message.coalesce_key or "").startswith("reminder:")]
+    assert "has waited 7 min 30 s for an approval" in str(reminder.message.payload)
+    assert "<!subteam^S0ONCALL>, <@UCAROL>" in str(reminder.message.payload)
+    await desk.say_all()
+    settled = replace(
+        approval, state=state, decided_by="UCAROL", decided_at=NOW + timedelta(seconds=30), reason="why not"
+    )
+    await desk.report(ApprovalDecided(execution=execution, approval=settled, actor=Actor(id="UCAROL")))
+    [edited] = [r for r in await desk.ready() if (r.message.coalesce_key or "").startswith("reminder:")]
+    assert edited.edits is not None
+    said = str(edited.message.payload)
+    assert f"Approval {state.value}" in said
+    assert "waited 8 min" in said
+    assert "why not" in said
+    assert "S0ONCALL" not in said
 
 
 async def test_an_execution_that_ends_before_anybody_decided_takes_its_buttons_away(desk: Desk) -> None:

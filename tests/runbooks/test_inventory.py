@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from runbooks.inventory import Inventory
+from runbooks.remote import Host
 from storage.errors import Invalid, NotFound
 from tests.builders import hosts
 
@@ -50,8 +51,18 @@ def test_an_unknown_tag_is_answered_with_the_known_ones() -> None:
 
 @pytest.mark.parametrize("target", ["group:web", "http://web-01", ":web"])
 def test_what_is_neither_host_nor_tag_is_no_target(target: str) -> None:
-    with pytest.raises(Invalid, match="Name a host, or tag:NAME"):
+    with pytest.raises(Invalid, match="Name a host, tag:NAME or env:NAME"):
         names(target)
+
+
+def test_an_environment_means_all_its_hosts() -> None:
+    places = [("web-01", "prod"), ("web-02", "staging"), ("db-01", "Prod"), ("old-01", None)]
+    known = Inventory(hosts=tuple(Host(name=n, address="192.0.2.1", user="ops", environment=e) for n, e in places))
+    assert [host.name for host in known.resolve(["env:PROD"])] == ["web-01", "db-01"]
+    with pytest.raises(
+        NotFound, match=r"No host has the environment 'test'\. Known environments: Prod, prod, staging\."
+    ):
+        known.resolve(["env:test"])
 
 
 def test_no_target_is_never_everything() -> None:

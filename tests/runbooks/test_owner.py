@@ -76,9 +76,12 @@ def pending(
     return made.id
 
 
-def claim(connection: Connection, *, at: float = 0, owner: str = "us", limit: int = 10) -> list[Execution]:
+def claim(
+    connection: Connection, *, at: float = 0, owner: str = "us", limit: int = 10, carried: tuple[int, ...] = ()
+) -> list[Execution]:
     """What an owner gets at that second."""
-    return executions.claim(connection, owner=owner, now=START + at * SECOND, lease=LEASE, limit=limit)
+    now = START + at * SECOND
+    return executions.claim(connection, owner=owner, now=now, lease=LEASE, limit=limit, carried=carried)
 
 
 # --- claims -----------------------------------------------------------------------------------------------------------
@@ -248,6 +251,26 @@ async def test_only_what_runs_under_an_expired_lease_is_ownerless(database: Data
     assert [e.id for e in await database.read(look, now=START, owners=["me"])] == [execution.id]
 
 
+async def test_an_owner_that_renewed_between_the_look_and_the_seizure_is_not_replaced(database: Database) -> None:
+    execution = await running(database)
+    [seen] = await database.read(executions.ownerless, now=START + 7 * SECOND)
+    epochs = {execution.id: execution.epoch}
+    later = START + 7 * SECOND
+    assert await database.write(executions.renew, owner="frozen", epochs=epochs, now=later, lease=LEASE) == set(epochs)
+    with pytest.raises(TooLate):
+        await database.write(executions.seize, seen)
+    found = await database.read(executions.get, execution.id)
+    assert (found.owner, found.epoch) == ("frozen", execution.epoch)
+
+
+async def test_what_an_owner_carries_is_not_claimed_a_second_time(database: Database) -> None:
+    first, second = await database.write(pending), await database.write(pending)
+    [held] = await database.write(claim, limit=1)
+    assert held.id == first
+    assert [e.id for e in await database.write(claim, at=60, carried=(first,))] == [second]
+    assert [e.id for e in await database.write(claim, at=60)] == [first]
+
+
 # --- the owner at work ------------------------------------------------------------------------------------------------
 
 
@@ -280,6 +303,33 @@ async def test_leases_of_what_is_carried_are_renewed_while_it_runs(sqlite: Datab
         held.release.set()
         await until(lambda: not house.owner.carrying, clock)
         assert (await house.get(found.id)).state is State.SUCCEEDED
+
+
+async def test_an_owner_does_not_take_itself_for_dead_after_it_could_not_renew(database: Database) -> None:
+    held = Reply(hangs=True)
+    async with a_house(database, replies={"touch": held}, catalog=CATALOG) as house:
+        answer = await house.ask("touching on web-01")
+        await house.remote.until("touch")
+        long_ago = {"lease_until": house.engine.tools.clock.now() - 60 * SECOND}
+        await database.write(_set, answer.execution.id, long_ago)
+        house.owner._seen_since = 0.0
+        await house.owner._reap()
+        assert (await house.get(answer.execution.id)).state is State.RUNNING
+        held.release.set()
+        assert (await house.ends(answer)).state is State.SUCCEEDED
+
+
+async def test_what_was_found_ownerless_before_an_outage_is_looked_at_again(database: Database) -> None:
+    clock = FakeClock()
+    async with a_house(database, replies=TOUCH, catalog=CATALOG, clock=clock) as house:
+        await house.die()  # only its transaction is looked at here
+        execution = await running(database, owner_lives=-60)
+        reap = house.engine._interruptions.reap
+        with pytest.raises(TooLate):
+            await database.write(reap, execution, found_at=clock.now() - 5 * SECOND)
+        assert (await house.get(execution.id)).epoch == execution.epoch
+        await database.write(reap, execution, found_at=clock.now())
+        assert (await house.get(execution.id)).epoch == execution.epoch + 1
 
 
 @only_on_postgresql

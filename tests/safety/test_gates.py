@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from safety import gates
+from safety.approval import Demand, Electorate
 from safety.command_guard import Judgement, Severity
 from safety.decision import Outcome, Verdict
-from safety.gates import GATES, Bucket, Facts, Proposal, judge
+from safety.gates import BEFORE_PLANNING, GATES, Bucket, Facts, Proposal, judge
+from safety.roles import Lack, Right
 from safety.token_bucket import Rate, take
 from storage.records import (
     Actor,
@@ -24,12 +26,10 @@ from storage.records import (
 )
 from tests.fakes import START
 
-CONSENTS = {
-    Danger.READ: Consent.NONE,
-    Danger.LOW: Consent.NONE,
-    Danger.HIGH: Consent.CONFIRM,
-    Danger.DANGEROUS: Consent.APPROVE,
-}
+MAY = Right(allowed=True, rule="roles:UBOB", reason="NOC")
+MAY_NOT = Right(allowed=False, rule="runbooks.execute", reason="No: emergency: is for others.", lacks=Lack.PERMISSION)
+OTHERS = Electorate(people=frozenset({"UCAROL", "UALICE"}))
+CONFIRM, APPROVE = Demand(consent=Consent.CONFIRM), Demand(consent=Consent.APPROVE)
 
 
 def proposal(**changes: Any) -> Proposal:
@@ -54,12 +54,11 @@ def facts(**changes: Any) -> Facts:
     """Nothing stands in the way."""
     values: dict[str, Any] = {
         "now": START,
-        "may_execute": True,
-        "may_override": False,
-        "someone_may_approve": True,
+        "right": MAY,
+        "override": MAY_NOT,
         "roles": ("NOC",),
         "switches": (),
-        "consents": CONSENTS,
+        "electorate": OTHERS,
     }
     return Facts(**{**values, **changes})
 
@@ -110,9 +109,9 @@ ASKED_COMMAND = Judgement(command="make it", verdict=Severity.APPROVE, rule="unk
 @pytest.mark.parametrize(
     ("gate", "wanted", "known", "said"),
     [
-        ("permission", {}, {"may_execute": False, "roles": ()}, "no role"),
+        ("permission", {}, {"right": MAY_NOT, "roles": ()}, "no role"),
         ("permission", {"emergency_at": START, "emergency_reason": "x"}, {}, "emergency:"),
-        ("permission", {"emergency_at": START}, {"may_override": True}, "needs its reason"),
+        ("permission", {"emergency_at": START}, {"override": MAY}, "needs its reason"),
         ("kill switch", {}, {"switches": (SWITCH,)}, "<@UANA>: deploy"),
         ("command guard", {"commands": (REFUSED_COMMAND,)}, {}, "It deletes all."),
         ("blast radius", {"hosts": ("a", "b", "c", "d")}, {}, "may touch 3"),
@@ -127,7 +126,7 @@ def test_a_refusal_says_which_gate_and_why(gate: str, wanted: dict[str, Any], kn
 
 
 def test_the_first_refusal_ends_the_asking() -> None:
-    decision = judge(proposal(hosts=tuple("abcd")), facts(may_execute=False, switches=(SWITCH,)))
+    decision = judge(proposal(hosts=tuple("abcd")), facts(right=MAY_NOT, switches=(SWITCH,)))
     assert [verdict.gate for verdict in decision.verdicts] == ["permission"]
 
 
@@ -172,12 +171,12 @@ class TestConsent:
     """HIGH asks the requester, DANGEROUS somebody else."""
 
     def test_dangerous_asks_for_an_approval(self) -> None:
-        ask = judge(proposal(danger=Danger.DANGEROUS), facts()).ask
+        ask = judge(proposal(danger=Danger.DANGEROUS), facts(demands=(APPROVE,))).ask
         assert ask is not None
         assert ask.consent is Consent.APPROVE
 
     def test_high_asks_for_a_confirmation(self) -> None:
-        ask = judge(proposal(danger=Danger.HIGH), facts()).ask
+        ask = judge(proposal(danger=Danger.HIGH), facts(demands=(CONFIRM,))).ask
         assert ask is not None
         assert ask.consent is Consent.CONFIRM
 
@@ -186,10 +185,10 @@ class TestConsent:
         ask = judge(asked, facts()).ask
         assert ask is not None
         assert ask.consent is Consent.APPROVE
-        assert judge(asked, facts(approval=given(), approver_may=True)).outcome is Outcome.ALLOW
+        assert judge(asked, facts(approval=given())).outcome is Outcome.ALLOW
 
     def test_a_given_approval_is_found_as_a_fact(self) -> None:
-        decision = judge(proposal(danger=Danger.DANGEROUS), facts(approval=given(), approver_may=True))
+        decision = judge(proposal(danger=Danger.DANGEROUS), facts(approval=given(), demands=(APPROVE,)))
         assert decision.outcome is Outcome.ALLOW
 
     @pytest.mark.parametrize(
@@ -204,27 +203,55 @@ class TestConsent:
         ],
     )
     def test_an_approval_of_anything_else_does_not_count(self, changes: dict[str, Any]) -> None:
-        found = facts(approval=given(**changes), approver_may=True)
+        found = facts(approval=given(**changes), demands=(APPROVE,))
         assert judge(proposal(danger=Danger.DANGEROUS), found).outcome is Outcome.ASK
 
     def test_an_approver_who_lost_the_right_does_not_count(self) -> None:
-        found = facts(approval=given(), approver_may=False)
+        found = facts(approval=given(), demands=(APPROVE,), electorate=Electorate(people=frozenset({"UALICE"})))
         assert judge(proposal(danger=Danger.DANGEROUS), found).outcome is Outcome.ASK
 
     def test_when_nobody_else_may_approve_it_is_refused(self) -> None:
-        refusal = judge(proposal(danger=Danger.DANGEROUS), facts(someone_may_approve=False)).refusal
+        refusal = judge(proposal(danger=Danger.DANGEROUS), facts(demands=(APPROVE,), electorate=Electorate())).refusal
         assert refusal is not None
         assert "nobody but you" in refusal.reason
 
+    def test_what_nobody_could_approve_is_refused_before_anything_is_looked_at(self) -> None:
+        asked = proposal(danger=Danger.DANGEROUS, fingerprint=None, commands=None)
+        alone = facts(demands=(APPROVE,), electorate=Electorate())
+        refusal = judge(asked, alone, only=BEFORE_PLANNING).refusal
+        assert refusal is not None
+        assert refusal.gate == "approval"
+        assert judge(asked, facts(demands=(APPROVE,)), only=BEFORE_PLANNING).outcome is Outcome.ALLOW
+        assert judge(replace(asked, dry_run=True), alone, only=BEFORE_PLANNING).outcome is Outcome.ALLOW
+
+    def test_of_two_demands_both_must_be_met_by_votes_that_count(self) -> None:
+        both = (Demand(consent=Consent.APPROVE, quorum=2), Demand(consent=Consent.APPROVE, group="S0DBA"))
+        who = Electorate(people=frozenset({"UA", "UB", "UC"}), groups={"S0DBA": frozenset({"UC"})})
+        for votes, outcome in (
+            (("UA", "UB"), Outcome.ASK),
+            (("UA", "UC"), Outcome.ALLOW),
+            (("UC", "UX"), Outcome.ASK),
+            (("UC", "UBOB"), Outcome.ASK),
+        ):
+            known = facts(approval=given(votes=votes), demands=both, electorate=who)
+            assert judge(proposal(danger=Danger.DANGEROUS), known).outcome is outcome, votes
+
+    def test_the_guard_s_question_and_the_settings_are_asked_together(self) -> None:
+        two = Demand(consent=Consent.APPROVE, quorum=2, rule="approvals.tags.prod")
+        decision = judge(proposal(commands=(ASKED_COMMAND,)), facts(demands=(two,)))
+        assert decision.demands == (two,)
+        confirmed = judge(proposal(danger=Danger.HIGH, commands=(ASKED_COMMAND,)), facts(demands=(CONFIRM,)))
+        assert [d.consent for d in confirmed.demands] == [Consent.APPROVE]
+
     def test_an_approval_is_no_bypass_of_a_switch(self) -> None:
-        found = facts(approval=given(), approver_may=True, switches=(SWITCH,))
+        found = facts(approval=given(), demands=(APPROVE,), switches=(SWITCH,))
         refusal = judge(proposal(danger=Danger.DANGEROUS), found).refusal
         assert refusal is not None
         assert refusal.gate == "kill switch"
 
 
 def test_an_emergency_overrides_older_switches_only() -> None:
-    entitled = facts(may_override=True, switches=(SWITCH,))
+    entitled = facts(override=MAY, switches=(SWITCH,))
     after = proposal(emergency_at=START + timedelta(seconds=1), emergency_reason="down")
     assert judge(after, entitled).outcome is Outcome.ALLOW
     newer = replace(SWITCH, engaged_at=START + timedelta(seconds=2))

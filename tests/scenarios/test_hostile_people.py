@@ -171,6 +171,8 @@ async def test_clicks_on_messages_of_an_old_execution_change_nothing(running: De
     asking = await _button(workspace, "Approve")
     labels = [label for label in workspace.buttons(asking) if label != "Show plan"]
     await workspace.click("carol", asking, "Deny")
+    await workspace.wait_for(lambda here: here.views("carol"), timeout=PATIENCE)
+    await workspace.submit_view("carol")
     await workspace.wait_for(lambda here: "denied by" in here.transcript("incidents"), timeout=PATIENCE)
     [before] = await running.app.database.read(executions.newest, 5)
     stale = {label: _payload(running, asking, label) for label in labels}

@@ -1,9 +1,11 @@
-"""What the channel shows of circuit breakers, and who may close them."""
+"""What the channel shows of kill switches and circuit breakers, and who may let go of them."""
 
 from datetime import timedelta
 
 from bot.demo import Demo
-from storage import controls
+from bot.playground.state import Message
+from bot.playground.workspace import Workspace
+from storage import audit, controls
 from storage.records import Breaker, BreakerState
 
 PATIENCE = 20.0
@@ -36,3 +38,30 @@ async def test_breakers_are_listed_and_closed_by_those_who_may(running: Demo) ->
         lambda here: "Circuit breaker closed: restart-service on web-01" in here.transcript("ops"), timeout=PATIENCE
     )
     assert await database.read(controls.used_breakers) == []
+
+
+async def test_an_engaged_switch_is_released_by_its_button_with_a_reason(running: Demo) -> None:
+    workspace, database = running.workspace, running.app.database
+    assert (await workspace.command("bob", "incidents", "/killswitch tag web on disks are full")).ok
+
+    def announced(here: Workspace) -> Message | None:
+        found = here.state.all_messages(here.state.channel("ops").id)
+        return next((m for m in found if "Release" in here.buttons(m)), None)
+
+    asking = await workspace.wait_for(announced, timeout=PATIENCE)
+    await workspace.click("bob", asking, "Release")
+    await workspace.wait_for(
+        lambda here: any("killswitch.release" in m.text for m in here.ephemeral("bob", "ops")), timeout=PATIENCE
+    )
+    await workspace.click("alice", asking, "Release")
+    [view] = await workspace.wait_for(lambda here: here.views("alice"), timeout=PATIENCE)
+    assert "disks are full" in str(view.content)
+    await workspace.submit_view("alice", {"Reason": "disks are empty again"})
+    await workspace.wait_for(lambda here: "Kill switch released: tag web" in here.transcript("ops"), timeout=PATIENCE)
+    assert await database.read(controls.engaged) == []
+    [entry] = await database.read(audit.search, kind="killswitch.released")
+    assert (entry.actor, entry.origin, entry.data["reason"]) == ("UALICE", "modal", "disks are empty again")
+    await workspace.click("alice", asking, "Release")
+    await workspace.wait_for(
+        lambda here: any("not engaged any more" in m.text for m in here.ephemeral("alice", "ops")), timeout=PATIENCE
+    )

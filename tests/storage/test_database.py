@@ -1,6 +1,7 @@
 """One writer, many readers, on both engines."""
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,25 @@ async def test_two_databases_on_the_same_store_take_turns(database: Database, mi
         assert await database.read(lambda c: controls.buckets(c, ["counter"])["counter"]) == 60
     finally:
         await other.close()
+
+
+async def test_what_is_urgent_goes_before_all_that_waits(database: Database) -> None:
+    order: list[str] = []
+    gate = threading.Event()
+
+    def ordinary(connection: Connection) -> None:
+        gate.wait(5)
+        order.append("ordinary")
+
+    waiting = [asyncio.ensure_future(database.write(ordinary)) for _ in range(300)]
+    await asyncio.sleep(0)
+    urgent = asyncio.ensure_future(database.write_first(lambda connection: order.append("urgent")))
+    while not urgent.done():
+        await asyncio.sleep(0)
+        gate.set()
+    assert order.index("urgent") <= 1, "after the one that was being written already"
+    await asyncio.gather(*waiting)
+    assert len(order) == 301
 
 
 async def test_one_callers_error_takes_only_its_own_work_back(database: Database) -> None:

@@ -65,7 +65,7 @@ async def test_missing_newest_rows_are_found(bot: Bot, workspace: Workspace, cou
     assert await bot.stop() == 0
     async with bot.database() as database:
         last = "DELETE FROM audit WHERE seq > (SELECT max(seq) - 2 FROM audit)"
-        await _is_named(database, bot, last, "newest entries are missing")
+        await _is_named(database, bot, last, "the newest 2 entries are missing")
 
 
 async def _is_named(database: Database, bot: Bot, statement: str, named: str) -> None:

@@ -4,8 +4,8 @@ import asyncio
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from storage import audit, executions
 from storage.records import State
 from tests.postgres import Postgres, missing
 from tests.system.openssh import OpenSsh
-from tests.system.serving import Bot, configuration, counted, require_program, sees, sleepers, told, until
+from tests.system.serving import Bot, button, configuration, counted, require_program, sees, sleepers, told, until
 
 LOCKED = 5.0
 """Seconds the database is away."""
@@ -154,6 +154,69 @@ async def test_an_execution_ends_truthfully_after_the_file_was_locked(
     print(found.state, found.ending)
     assert found.state is State.SUCCEEDED
     await sees(workspace, "succeeded")
+
+
+async def test_an_approval_given_while_the_file_is_locked_in_the_middle_of_steps_counts_once(
+    sqlite_bot: Bot, workspace: Workspace, counting: Path
+) -> None:
+    @asynccontextmanager
+    async def away() -> AsyncIterator[None]:
+        with locked(sqlite_bot):
+            yield
+
+    await _an_approval_while(away, sqlite_bot, workspace, counting)
+
+
+async def test_an_approval_given_while_postgresql_is_gone_in_the_middle_of_steps_counts_once(
+    on_postgres: Bot, own_postgres: Postgres, workspace: Workspace, counting: Path
+) -> None:
+    @asynccontextmanager
+    async def away() -> AsyncIterator[None]:
+        await asyncio.to_thread(own_postgres.stop)
+        yield
+        await asyncio.to_thread(own_postgres.start)
+
+    await on_postgres.start()
+    try:
+        await _an_approval_while(away, on_postgres, workspace, counting)
+    finally:
+        on_postgres.kill()
+
+
+async def _an_approval_while(
+    away: Callable[[], AbstractAsyncContextManager[None]], bot: Bot, workspace: Workspace, counting: Path
+) -> None:
+    """Ten seconds without a database, in which one execution is between its steps and another is approved, by two."""
+    await workspace.command("bob", "incidents", f"/runbook careful {counting} on web-01")
+    asked = await button(workspace, "Approve")
+    await workspace.command("bob", "incidents", f"/runbook count {counting} on web-01")
+    await until(lambda: counted(counting), "the first of six steps", bot.log)
+    async with away():
+        until_back = time.monotonic() + 10
+        first = await workspace.click("carol", asked, "Approve")
+        again = await workspace.click("carol", asked, "Approve", trigger_id=first.trigger_id)
+        other = await workspace.click("erin", asked, "Approve")
+        assert all(ack.ok and ack.elapsed < 3 for ack in (first, again, other))
+        for who in ("carol", "erin"):
+            await told(workspace, who, "not yet stored")
+        assert "careful" not in counted(counting)
+        await asyncio.sleep(until_back - time.monotonic())
+    six = [f"web-01.{number}" for number in range(1, 7)]
+    await until(
+        lambda: counted(counting) == ["careful", *six],
+        "both being carried out",
+        lambda: f"{counted(counting)}\n{workspace.transcript('incidents')}\n{bot.log()}",
+    )
+    await until(lambda: _in_state(bot, State.SUCCEEDED, 2), "both having ended", bot.log)
+    async with bot.database() as database:
+        given = await database.read(audit.search, words=("approval.given",))
+        assert (await database.read(audit.verify)).ok
+    assert len(given) == 1
+
+
+async def _in_state(bot: Bot, state: State, number: int) -> bool:
+    async with bot.database() as database:
+        return len(await database.read(executions.in_states, (state,))) == number
 
 
 async def _final(bot: Bot) -> bool:

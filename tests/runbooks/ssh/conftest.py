@@ -7,6 +7,7 @@ import pytest
 
 from runbooks.remote import Host
 from runbooks.ssh import Patience, SshRemote
+from safety.vault import Opens
 from tests.runbooks.ssh.server import PlainRedactor, Server, serving
 
 Connect = Callable[..., SshRemote]
@@ -38,6 +39,7 @@ async def connect(server: Server, pauses: list[float]) -> AsyncIterator[Connect]
         known_hosts: bytes | None = None,
         key_file: Path | None = None,
         patience: Patience | None = None,
+        vault: Opens | None = None,
     ) -> SshRemote:
         remote = SshRemote(
             known_hosts=server.known_hosts if known_hosts is None else known_hosts,
@@ -45,6 +47,7 @@ async def connect(server: Server, pauses: list[float]) -> AsyncIterator[Connect]
             random=lambda: 0.5,
             key_file=key_file,
             patience=patience,
+            vault=vault,
             sleep=sleep,
         )
         made.append(remote)

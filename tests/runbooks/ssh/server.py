@@ -3,11 +3,11 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import asyncssh
 
@@ -55,6 +55,8 @@ class Server:
     own_sessions: bool = True  # whether commands lead a session of their own, as with sshd
     max_sessions: int = 10
     shell: tuple[str, ...] = ("/bin/sh", "-c")
+    password: str | None = None  # lets in who knows it, besides the key
+    asks_questions: bool = False  # for the password, as PAM does, instead of taking it
     logins: int = 0
     most_at_once: int = 0
     commands: list[str] = field(default_factory=list)
@@ -79,6 +81,21 @@ class _Login(asyncssh.SSHServer):
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._server.connections.append(conn)
+
+    def password_auth_supported(self) -> bool:
+        return self._server.password is not None and not self._server.asks_questions
+
+    def validate_password(self, username: str, password: str) -> bool:
+        return password == self._server.password
+
+    def kbdint_auth_supported(self) -> bool:
+        return self._server.password is not None and self._server.asks_questions
+
+    def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> Any:
+        return ("", "", "", [("Password: ", False)])
+
+    def validate_kbdint_response(self, username: str, responses: Sequence[str]) -> bool:
+        return list(responses) == [self._server.password]
 
     def auth_completed(self) -> None:
         self._server.logins += 1

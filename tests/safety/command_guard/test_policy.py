@@ -69,3 +69,43 @@ def test_an_extra_rule_makes_a_program_of_the_team_known() -> None:
     rule = ExtraRule(name="ours", program="acme-status", verdict=Severity.ALLOW, reason="It only reads.")
     assert CommandGuard().judge("acme-status --all").verdict is Severity.APPROVE
     assert CommandGuard(GuardPolicy(rules=(rule,))).judge("acme-status --all").verdict is Severity.ALLOW
+
+
+def test_sudo_without_a_password_is_sudo_to_an_exception() -> None:
+    assert CommandGuard(REBOOT).judge("sudo -n reboot", tags=frozenset({"canary"})).exception == "canary reboots"
+    assert CommandGuard(REBOOT).judge("reboot", tags=frozenset({"canary"})).verdict is Severity.REFUSE
+
+
+@pytest.mark.parametrize(
+    ("policy", "part"),
+    [
+        (GuardPolicy(exceptions=(*REBOOT.exceptions, *REBOOT.exceptions)), "'canary reboots' is there twice"),
+        (GuardPolicy(exceptions=(GuardException(name="x", command="  "),)), "the command is empty"),
+        (
+            GuardPolicy(exceptions=(GuardException(name="x", command="r* -rf /tmp", pattern=True),)),
+            "program's own name",
+        ),
+        (
+            GuardPolicy(exceptions=(GuardException(name="x", command="sudo * /tmp", pattern=True),)),
+            "program's own name",
+        ),
+        (GuardPolicy(exceptions=(GuardException(name="x", command="rm /a; rm /*", pattern=True),)), "plain words"),
+        (GuardPolicy(exceptions=(GuardException(name="x", command="rm /srv/spool/*"),)), "`pattern: true`"),
+        (
+            GuardPolicy(
+                rules=(ExtraRule(name="x", program="a", verdict=Severity.REFUSE, reason="No.", options=("f",)),)
+            ),
+            "'f' is no option",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_policy_is_said(policy: GuardPolicy, part: str) -> None:
+    assert any(part in said for said in policy.complaints())
+
+
+def test_a_tag_that_no_host_carries_is_a_typing_error() -> None:
+    assert REBOOT.complaints(frozenset({"canary"})) == []
+    assert REBOOT.complaints(frozenset({"canari"})) == [
+        "guard.exceptions 'canary reboots': no host has the tag 'canary'."
+    ]
+    assert REBOOT.complaints() == []

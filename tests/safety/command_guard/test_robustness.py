@@ -1,6 +1,7 @@
 """Nothing makes the guard raise, hang or fall open."""
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from safety.command_guard import CommandGuard, Severity
 from safety.command_guard.scanner import expansion_starts
+from tests.fuzz_guard import LIMIT, LONGEST, Fuzz
 
 GUARD = CommandGuard()
 CORPORA = Path(__file__).parents[2] / "corpora" / "guard"
@@ -182,11 +184,53 @@ def test_hostile_text_is_answered_quickly(text: str) -> None:
     GUARD.judge("ls")
     took = []
     for _ in range(3):
-        begin = time.perf_counter()
-        GUARD.judge(text[:8192])
-        took.append(time.perf_counter() - begin)
-    # The worst of these takes some 0.15 s here; the bound leaves room for a busy machine.
-    assert min(took) < 0.5
+        begin = time.thread_time()
+        GUARD.judge(text[:LONGEST])
+        took.append(time.thread_time() - begin)
+    assert min(took) < LIMIT
+
+
+def test_text_over_the_limit_is_refused_unread() -> None:
+    assert GUARD.judge("x" * LONGEST).rule != "guard.too-long"
+    assert GUARD.judge("x" * (LONGEST + 1)).rule == "guard.too-long"
+
+
+def test_a_few_thousand_texts_neither_break_the_guard_nor_hold_it_up() -> None:
+    fuzz = Fuzz(seed=20240101)
+    fuzz.run(int(os.environ.get("HANDRAIL_TEST_FUZZ", "2000")))
+    assert fuzz.broken == []
+    assert fuzz.too_slow == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ls `id` `rm -rf /etc`",
+        "coproc x { rm -rf /etc; }",
+        "time -p { rm -rf /etc; }",
+        "cat <<E\n`reboot`\nE",
+        "true\n\\reboot",
+        "cat - <<E | sh\nreboot\nE",
+        "sh - <<E\nreboot\nE",
+    ],
+)
+def test_what_the_tree_leaves_out_is_not_overlooked(text: str) -> None:
+    assert GUARD.judge(text).verdict is Severity.REFUSE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "echo \"$(hostname) $(date) load: $(cut -d' ' -f1 /proc/loadavg)\"",
+        "python3 - <<'E'\nimport sys\nprint(sys.version)\nE",
+        "cat - <<E\n  two  blanks $(hostname)\nE",
+        "ls \\\n -l",
+        "ls # a comment with 'a quote",
+        "T=$(mktemp) && ls > $T && wc -l $T; rm -f $T",
+    ],
+)
+def test_harmless_text_in_unusual_dress_passes(text: str) -> None:
+    assert GUARD.judge(text).verdict is Severity.ALLOW
 
 
 @pytest.mark.parametrize(

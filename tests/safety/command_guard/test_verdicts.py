@@ -58,7 +58,12 @@ REFUSED = {
         "echo 'TRUNCATE t' | psql",
     ],
     "containers": ["docker system prune -af", "docker rm -f web", "docker compose down -v"],
-    "clusters": ["kubectl -n prod delete pod web", "helm uninstall web", "terraform destroy", "kubectl drain node-1"],
+    "clusters": [
+        "kubectl -n prod delete deploy web",
+        "helm uninstall web",
+        "terraform destroy",
+        "kubectl drain node-1",
+    ],
     "clouds": [
         "aws s3 rm s3://b --recursive",
         "aws ec2 terminate-instances --instance-ids i",
@@ -175,10 +180,12 @@ ALLOWED = [
 ]
 
 ASKED = [
-    "apt-get install -y htop",
+    "apt-get install -y nginx",
     "somethingnew --now",
     "bash /opt/app/deploy.sh",
-    "docker stop web",
+    "docker stop postgres",
+    "kubectl -n prod delete pod web-0",
+    "docker rm old-web",
     "kubectl apply -f app.yml",
     "psql -c 'delete from sessions where id = 5'",
     "rm /opt/app/releases/41/app.jar",
@@ -218,7 +225,7 @@ def test_what_may_be_meant_needs_a_person(command: str) -> None:
         ("ls $(", "guard.unparsed"),
         ("ls 'x", "guard.unparsed"),
         ("$x", "guard.unknown-command"),
-        ("(" * 200 + "ls" + ")" * 200, "guard.too-deep"),
+        ("(" * 100 + "ls" + ")" * 100, "guard.too-deep"),
     ],
 )
 def test_what_cannot_be_read_is_refused_by_a_rule_that_says_so(command: str, rule: str) -> None:
@@ -242,10 +249,10 @@ def test_the_span_counts_characters_not_bytes() -> None:
 
 
 def test_the_strictest_finding_wins_wherever_it_stands() -> None:
-    assert verdict("docker stop web; ls; reboot; ls") is Severity.REFUSE
+    assert verdict("docker stop postgres; ls; reboot; ls") is Severity.REFUSE
 
 
-@pytest.mark.parametrize("command", ["ls", "reboot", "docker stop web", "'"])
+@pytest.mark.parametrize("command", ["ls", "reboot", "docker stop postgres", "'"])
 def test_every_reason_is_a_sentence(command: str) -> None:
     judgement: Judgement = GUARD.judge(command)
     assert judgement.reason.endswith(".")

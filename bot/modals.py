@@ -1,0 +1,128 @@
+"""Modals: what somebody is asked before something is done. Views are pure; `Modals` opens them."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import aiohttp
+import structlog
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot import cards
+from bot.blocks import LABELS, section, switch_line
+from storage.records import Execution, KillSwitch
+
+log = structlog.get_logger(__name__)
+
+PATIENCE = 2.5
+"""Seconds to open one: after three, Slack takes the click's trigger no more."""
+LONGEST_REASON = 600
+DENY = "handrail:deny"
+RELEASE = "handrail:release"
+
+
+class OpensViews(Protocol):
+    """Shows a view to whoever caused a trigger."""
+
+    async def open(self, trigger_id: str, view: Mapping[str, Any]) -> bool:
+        """Whether it was shown."""
+        ...
+
+
+class Modals:
+    """Through Slack's Web API."""
+
+    def __init__(self, client: AsyncWebClient) -> None:
+        self._client = client
+
+    async def open(self, trigger_id: str, view: Mapping[str, Any]) -> bool:
+        """Whether Slack took it; False when the trigger is too old, or Slack does not answer."""
+        try:
+            await asyncio.wait_for(self._client.views_open(trigger_id=trigger_id, view=dict(view)), PATIENCE)
+        except SlackApiError as error:
+            log.warning("view_not_opened", error=str(error.response.get("error")))
+            return False
+        except (TimeoutError, OSError, aiohttp.ClientError) as error:
+            log.warning("view_not_opened", error=type(error).__name__)
+            return False
+        return True
+
+
+def deny(execution: Execution, channel: str | None) -> Mapping[str, Any]:
+    """Why not? The reason may be left out."""
+    return _reason_for(
+        DENY,
+        value=str(execution.id),
+        channel=channel,
+        title=f"Deny #{execution.id}",
+        label=LABELS["deny"],
+        said=f"*{cards.subject(execution)}* will not be run.",
+        is_optional=True,
+    )
+
+
+def release(switch: KillSwitch, channel: str | None) -> Mapping[str, Any]:
+    """Why is it safe again? Without a reason it stays engaged."""
+    return _reason_for(
+        RELEASE,
+        value=switch.words,
+        channel=channel,
+        title="Release a kill switch",
+        label=LABELS["release"],
+        said=f"{switch_line(switch)}\nWhat it holds may go on once it is released.",
+        is_optional=False,
+    )
+
+
+def _reason_for(
+    verb: str, *, value: str, channel: str | None, title: str, label: str, said: str, is_optional: bool
+) -> Mapping[str, Any]:
+    """One question: the reason."""
+    return {
+        "type": "modal",
+        "callback_id": verb,
+        "private_metadata": json.dumps({"value": value, "channel": channel}),
+        "title": {"type": "plain_text", "text": title[:24]},
+        "submit": {"type": "plain_text", "text": label},
+        "close": {"type": "plain_text", "text": "Not now"},
+        "blocks": [
+            section(said),
+            {
+                "type": "input",
+                "block_id": "reason",
+                "optional": is_optional,
+                "label": {"type": "plain_text", "text": "Reason"},
+                "element": {
+                    "type": "plain_text_input",
+                    "action_id": "reason",
+                    "max_length": LONGEST_REASON,
+                    "multiline": False,
+                },
+            },
+        ],
+    }
+
+
+def submitted(view: Mapping[str, Any]) -> tuple[str, str, str | None, str]:
+    """What a submission says: its verb, the button's value, the channel it began in, and the reason; "" for what lacks.
+
+    Whatever the view holds, this does not raise: it came from outside.
+    """
+    try:
+        kept = json.loads(str(view.get("private_metadata") or "{}"))
+    except ValueError:
+        kept = {}
+    kept = kept if isinstance(kept, dict) else {}
+    values: Any = view.get("state") or {}
+    for name in ("values", "reason", "reason"):
+        values = values.get(name) if isinstance(values, Mapping) else None
+    reason = values.get("value") if isinstance(values, Mapping) else None
+    channel = kept.get("channel")
+    return (
+        str(view.get("callback_id") or ""),
+        str(kept.get("value") or ""),
+        channel[:40] if isinstance(channel, str) and channel else None,
+        str(reason or "")[:LONGEST_REASON],
+    )

@@ -1,0 +1,269 @@
+"""Secrets behind a name without a sign between them: options, lines of configuration, sentences."""
+
+import re
+from collections.abc import Iterator
+
+from safety.redaction.assignments import NAME_OF_A_SECRET, PROGRAMS
+from safety.redaction.names import (
+    has_password_look,
+    is_harmless,
+    is_small_number,
+    is_word,
+    looks_random,
+    names_secret,
+    parts,
+)
+from safety.redaction.shapes import Span
+from safety.redaction.values import (
+    ARGUMENT,
+    ends,
+    goes_on,
+    unquoted,
+    value_at,
+    without_comma,
+    without_stop,
+    words_after,
+)
+
+# Options: `--password x`, `"--token", "x"`, `/p:x`.
+
+_OPTION = re.compile(
+    r"(?<![\w-])--?(?P<name>[A-Za-z][\w.-]{1,60}+)(?P<gap>[ \t\x00]{1,8}|[\"'],?[ \t]{1,4}(?=[\"'])"
+    r"|[\"'],(?=[\"']))(?!-[-A-Za-z])"
+)
+_SET = re.compile(
+    r"\b(?i:config(?:ure)?[ \t]{1,4}set|config:set|proxy_set_header|add_header|(?:request)?header[ \t]{1,4}set|setx?"
+    r"|setenv|config|env|arg|credential)[ \t]{1,4}(?:--?[\w-]{1,30}[ \t]{1,4}){0,3}"
+    r"(?P<name>[\w./:@-]{2,120}+)[ \t]{1,4}(?=\S)"
+)
+
+
+_DOTTED = re.compile(
+    r"(?<![\w./-])[\w-]{1,60}(?:\.[\w-]{1,60}){0,5}\.(?:psk|password|passwd"
+    r"|pass)[ \t]{1,4}(?P<value>[^\s=:;,(){}\"']{4,200})"
+)
+
+
+def options(line: str) -> Iterator[Span]:
+    """Values behind options named for secrets."""
+    for match in _OPTION.finditer(line):
+        if names_secret(match["name"]) and match["name"] != "Pw" and match["name"][-1] != ".":
+            span, quoted = value_at(line, match.end(), bare=ARGUMENT)
+            value = line[span[0] : span[1]]
+            if value.startswith(("pass:", "file:", "env:", "fd:")) and match["name"].startswith("pass"):
+                continue  # openssl's own way, one of the idioms
+            if match["name"] == "secret" and not quoted and NAME_OF_A_SECRET.fullmatch(value):
+                continue  # `gcloud … --secret=db-password`
+            if not is_harmless(value, name=match["name"], quoted=quoted) and not _describes(line, match, span, quoted):
+                if match["name"].endswith("creds") and ":" in value:
+                    span = span[0] + value.index(":") + 1, span[1]
+                yield span if quoted else without_stop(line, span)
+    for match in _SET.finditer(line):
+        if names_secret(match["name"]) and line[match.end()] != "-" and not _COMMAND_OF_A_PROGRAM.match(match["name"]):
+            before = line[: match.start()].rstrip()
+            if (
+                before
+                and not before.endswith(("RequestHeader", "Header"))
+                and before[-1] not in ";&|$>#({`\"'"
+                and not match[0].lower().startswith("config")
+            ):
+                continue  # a sentence about setting something
+            span, quoted = value_at(line, match.end(), bare=ARGUMENT)
+            value = line[span[0] : span[1]]
+            goes_on = is_word(value) and len(words_after(line, span[1])) >= 1
+            if not is_harmless(value, quoted=quoted) and (quoted or not goes_on):
+                yield span
+
+    for match in _DOTTED.finditer(line):
+        if has_password_look(match["value"]) and not is_harmless(match["value"]):
+            yield without_stop(line, match.span("value"))
+
+
+_COMMAND_OF_A_PROGRAM = re.compile(r"(?:set|get|create|delete|rotate|reset|change|update|list|show|generate)-")
+
+
+def _describes(line: str, match: re.Match[str], span: Span, quoted: bool) -> bool:
+    """`--token  Token for the registry`: the text of a help page."""
+    value = line[span[0] : span[1]]
+    if quoted or not is_word(value):
+        return False
+    if value[-1] in ".,;:" and ends(line, span[1]):
+        return True  # a sentence that names the option
+    following = words_after(line, span[1])
+    if value.islower() and len(following) >= 2 and all(is_word(text) and text[0].islower() for text in following[:2]):
+        return True
+    return len(following) >= 1 and (len(match["gap"]) > 1 or (value[0].isupper() and len(following) >= 2))
+
+
+# Lines of configuration: `requirepass x`, `bindpw x`, `password 7 0822…`, `machine h login u password x`.
+
+_TWO_WORDS = re.compile(
+    r"[ \t]{0,40}(?:[-#;!*][ \t]{0,4})?(?P<name>[A-Za-z_][\w.-]{1,80}+)(?P<gap>[ \t]{1,80})"
+    r"(?P<value>\"[^\"]{1,200}\"|'[^']{1,200}'|\S+);?[ \t\r]*(?:#[^\n]*)?\Z"
+)
+_TYPED = re.compile(
+    r"(?i)\b(?:password|secret|key|passphrase)[ \t]+(?P<kind>\d|encrypted|plaintext|ascii|cleartext|simple|cipher"
+    r"|hashed)"
+    r"(?:[ \t]+\d)?[ \t]+(?P<value>[^\s\"']{4,})"
+)
+_ACCOUNT = re.compile(r"(?i)\b(?:machine|login|default|username|user|connect|enable|neighbor|account)\b")
+_ACCOUNT_PASSWORD = re.compile(r"(?i)(?<![\w-])(?:password|secret)[ \t]+(?P<value>\S+)")
+_DEVICE = re.compile(
+    r"(?i)(?<![\w-])(?:r[ow]community6?|snmp-server community"
+    r"|\A[ \t]{0,20}(?:set[ \t]+)?community(?=[ \t]+\S+[ \t]*\Z)|stats auth \S{1,64}:|(?:private|preshared)-key"
+    r"|message-digest-key \d{1,3} md5|key-string|authentication-key(?: \d{1,3} md5)?|isakmp key"
+    r"|(?:tacacs|radius)(?:-server)?(?: host \S{1,64})? key|wpa-psk ascii|insecure-password|encrypted-password"
+    r"|pre-shared-key (?:ascii-text|hexadecimal|address \S{1,64} key|local|remote)|acl setuser [^>\n]{0,80}?>"
+    r"|user \w{1,64} on (?:[^>\s]\S{0,40} ){0,4}>|set_network \d{1,3} psk|sentinel auth[-_]pass \S{1,100}"
+    r"|\bauth (?:md5|sha[-\d]*)(?= \S+ priv)"
+    r"|\bpriv (?:des|3des|aes)(?: \d{1,3})?)"
+    r"[ \t]{0,4}[\"']{0,2}(?<=[ \t:>\"'])(?P<value>[^\s:=/\"'][^\s\"']{0,200})"
+)
+_SNMP_USER = re.compile(
+    r"(?i)\bcreateUser[ \t]+(?:-e \S{1,100}[ \t]+)?\S{1,64}[ \t]+(?:MD5"
+    r"|SHA[-\d]*)[ \t]+[\"']?(?P<first>[^\s\"']{1,200})[\"']?"
+    r"(?:[ \t]+(?:AES|DES)[-\d]*[ \t]+[\"']?(?P<second>[^\s\"']{1,200}))?"
+)
+_LOGIN = re.compile(r"\A(?:[CS]: ?)?[A-Za-z]?\d{1,6} LOGIN \S{1,100} (?P<value>\S{1,200})[ \t\r]*\Z")
+_PROTOCOL = re.compile(r"(?:-> |>> |\A> |\bC: |[Ss]ending |send: )PASS (?P<value>\S{1,200})[ \t\r]*\Z")
+_PAM_WORDS = re.compile(
+    r"(?:requisite|required|sufficient|optional|include|substack|\[\w+=.*|authentication|authenticated|for|is|was)\Z"
+)
+
+
+_CONSTANT = re.compile(r"[A-Z]+(?:_[A-Z]+)+\.?")
+
+
+def config_lines(line: str) -> Iterator[Span]:
+    """Values in the lines of a configuration that are words without a sign between them."""
+    match = _TWO_WORDS.match(line)
+    if match and names_secret(match["name"]):
+        span = unquoted(line, without_comma(line, match.span("value")))
+        value = line[span[0] : span[1]]
+        plain = len(match["name"]) == len(parts(match["name"])[-1]) and match["name"].lower() in {
+            "password",
+            "passwd",
+            "secret",
+            "token",
+            "pass",
+            "credentials",
+            "pw",
+            "pwd",
+        }
+        aligned = len(match["gap"]) > 1 or "\t" in match["gap"]
+        word = is_word(value)
+        of_passwords = match["name"].lower().startswith("pass")
+        sure = (
+            (not plain and value[0] not in "=:|" and not (word and (value[-1] == "." or match["name"].endswith("key"))))
+            or (aligned and of_passwords and (not word or value.islower()))
+            or (has_password_look(value) and not _CONSTANT.fullmatch(value))
+        )
+        if (
+            sure
+            and not is_harmless(value)
+            and not value.startswith(("=", ":", "|", "pam_", "-", "*", "("))
+            and not _COMMAND_OF_A_PROGRAM.match(match["name"])
+            and (match["name"] not in PROGRAMS or match["name"] == "passwd")
+            and not value.endswith(":")
+            and not (match["name"].lower() == "pass" and "/" in value)
+        ):
+            yield span
+    for match in _DEVICE.finditer(line):
+        if "key" in match[0].lower() and is_word(match["value"]):
+            continue
+        if not is_harmless(match["value"]) and (match[0][-1] in ":>" or not goes_on(line, match.span("value"))):
+            yield match.span("value")
+    for match in _SNMP_USER.finditer(line):
+        yield match.span("first")
+        if match["second"] is not None:
+            yield match.span("second")
+    for match in _TYPED.finditer(line):
+        if not is_word(match["value"]) or match["kind"].isdigit():
+            yield match.span("value")
+    for pattern in (_LOGIN, _PROTOCOL):
+        if (spoken := pattern.search(line)) and not is_harmless(spoken["value"]):
+            yield unquoted(line, spoken.span("value"))
+    if "password" in line.lower() or "secret" in line.lower():
+        yield from _accounts(line)
+
+
+def _accounts(line: str) -> Iterator[Span]:
+    context = _ACCOUNT.search(line)
+    if not context or not (
+        line[:12]
+        .lstrip()
+        .lower()
+        .startswith(("machine", "login", "default", "username", "user", "enable", "neighbor", "nmcli"))
+        or " wifi " in line
+    ):
+        return
+    for match in _ACCOUNT_PASSWORD.finditer(line, context.start()):
+        span = unquoted(line, match.span("value"))
+        value = line[span[0] : span[1]]
+        netrc = line.lstrip().lower().startswith(("machine", "login", "default"))
+        if (
+            not is_harmless(value)
+            and not _PAM_WORDS.match(value)
+            and (netrc or has_password_look(value) or ends(line, match.end()))
+        ):
+            yield span
+
+
+# Sentences: `A temporary password is generated for root@localhost: x`.
+
+_SENTENCE = re.compile(
+    r"(?i)\b(?:password|passphrase|passwort|token|secret|api key|access key|secret key)\b[^:=\n]{0,60}?"
+    r"(?:\bis\b:?|\bset to\b:?|\breset to\b:?|\bchanged to\b:?|\bgenerated for \S{1,64}:|\bfor \S{1,64}:|\b(?:of"
+    r"|to) \S{1,64}:"
+    r"|\b(?:generated|assigned|created|set|reset|changed)\b[^:=\n]{0,40}:|\):|\bbelow:)[ \t]{1,4}"
+    r"(?P<value>\S{1,200})(?=[ \t]*\Z|[ \t]+[(\[-])"
+)
+_WITH_PASSWORD = re.compile(
+    r"(?i)\b(?:with|using|and|the|new|initial|temporary|default|(?:user|username"
+    r"|login)[ \t]{1,4}[\w.@-]{1,64})[ \t]{1,4}"
+    r"(?:password|passphrase|pass|token|secret|api key)[ \t]{1,4}"
+    r"(?P<value>[^\s\"',;()]{4,200})"
+)
+_CREDENTIALS = re.compile(
+    r"(?i)\b(?:credentials?|creds|login"
+    r"|user(?:name)?/pass(?:word)?)[ \t]{0,4}[:=][ \t]{0,4}[\w.@-]{1,64}(?:[ \t]/[ \t]|[/:])"
+    r"(?P<value>[^\s\"',;()]{4,200})"
+)
+_NAMED_RANDOM = re.compile(
+    r"(?<![\w-])(?P<name>[A-Za-z]\w{0,60}[_-](?:secret|token|key|password)|secret|apikey)[ \t]{1,4}"
+    r"(?P<value>[A-Za-z0-9+/_=-]{16,200})(?![\w.])"
+)
+# What sentences about passwords say after a colon: dates, times, sizes, versions, addresses.
+_PLAIN_FACT = re.compile(
+    r"[A-Z]+(?:_[A-Z]+)+|[a-z]+(?:/[a-z_]*)+|v?\d+(?:[.:,/-]\d+)*(?:[a-z]{1,3}|%|T[\d:.Z+-]+)?|[\w.+-]+@[\w.-]+"
+    r"|(?:[a-z0-9-]+\.)+[a-z]{2,8}(?::\d+)?|#\d+"
+)
+
+
+def sentences(line: str) -> Iterator[Span]:
+    """Passwords that programs tell a person."""
+    if len(line) > 2_000:
+        return  # no sentence
+    for match in _SENTENCE.finditer(line):
+        span = unquoted(line, without_stop(line, match.span("value")))
+        value = line[span[0] : span[1]]
+        after_colon = line[: match.start("value")].rstrip().endswith(":")
+        if (
+            (has_password_look(value) or (after_colon and ends(line, match.end())))
+            and not is_harmless(value)
+            and not value.startswith(("/", "http", "("))
+            and value != "pass"
+            and not is_small_number(value)
+            and (value.isdigit() or not _PLAIN_FACT.fullmatch(value))
+        ):
+            yield span
+    for match in _NAMED_RANDOM.finditer(line):
+        if names_secret(match["name"]) and looks_random(match["value"]) and not is_harmless(match["value"]):
+            yield match.span("value")
+    for match in (*_WITH_PASSWORD.finditer(line), *_CREDENTIALS.finditer(line)):
+        span = without_stop(line, match.span("value"))
+        value = line[span[0] : span[1]]
+        sure = any(char.isdigit() for char in value) and has_password_look(value) and not is_harmless(value)
+        sure = sure and not value.endswith("aws4_request")  # what follows a key's id, not its secret
+        if sure and "=" not in value and ":" not in value and not _PLAIN_FACT.fullmatch(value):
+            yield span

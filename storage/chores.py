@@ -1,0 +1,25 @@
+"""What is done once a while by whichever process comes first: when each was done last."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, select, update
+
+from storage import tables as t
+
+
+def last(connection: Connection, name: str) -> datetime | None:
+    """When it was done last; None when its time has not begun."""
+    found: datetime | None = connection.scalar(select(t.chores.c.done_at).where(t.chores.c.name == name))
+    return found
+
+
+def claim(connection: Connection, name: str, *, due: datetime, now: datetime) -> bool:
+    """Whether it was last done before `due`; it counts as done now, then. One of several processes is told so.
+
+    One that was never done is not due: its time begins now.
+    """
+    if last(connection, name) is None:
+        connection.execute(insert(t.chores).values(name=name, done_at=now))
+        return False
+    late = update(t.chores).where(t.chores.c.name == name, t.chores.c.done_at < due).values(done_at=now)
+    return connection.execute(late).rowcount == 1

@@ -1,0 +1,329 @@
+"""Every way in, walked from what is registered: each asks the same decision, and a new one that doesn't fails here."""
+
+import inspect
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import Connection, select
+from typer.main import get_command
+
+from bot import blocks, shell, slack
+from bot.__main__ import app as command_line
+from bot.actions import Actions
+from bot.blocks import Message
+from bot.commands import Commands
+from bot.inbox import Inbox
+from bot.manifest import as_dict
+from bot.request import Verb
+from bot.settings import SLACK, Slack
+from runbooks import Danger, Facts, Parameters, Plan, Run, Runbook
+from safety.clock import SystemClock
+from safety.decision import Outcome
+from safety.gates import GATES
+from safety.redaction import Redactor
+from safety.review import Policy
+from safety.roles import Directory, People, Permission, Place, Right
+from storage import audit, executions
+from storage import tables as t
+from storage.database import Database
+from storage.errors import OperatorError
+from storage.records import Actor, Execution, Origin, Received, Scope, State, StepState
+from tests.builders import ALICE, BOB, CAROL, ROLES, House, a_house, catalog_with
+from tests.fakes import START, Reply
+
+MALLORY = Actor(id="UMALLORY", name="mallory")
+AT_A_SHELL = Actor(id="cli:mallory", name="mallory")
+
+
+class Change(Runbook):
+    """Two changes, the first of which can be taken back."""
+
+    name, danger, cooldown = "change", Danger.LOW, timedelta(0)
+
+    def plan(self, params: Parameters, facts: Facts) -> Plan:
+        """Touch, then hang."""
+        return Plan(
+            Run("First", "touch", "/tmp/first", undo=Run("Undo", "rm", "/tmp/first")),
+            Run("Second", "mkdir", "/tmp/second"),
+        )
+
+
+class Risky(Change):
+    """The same, and somebody else must approve it."""
+
+    name, danger = "risky", Danger.DANGEROUS
+
+
+CATALOG = catalog_with(Change, Risky)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked(People):
+    """Keeps who asked for what, and decides as ever."""
+
+    asked: list[tuple[str, Permission]] = field(default_factory=list, compare=False)
+
+    def decide(
+        self,
+        person: str,
+        permission: Permission,
+        directory: Directory,
+        *,
+        runbook: str | None = None,
+        hosts: Any = (),
+    ) -> Right:
+        """As `People` does."""
+        places: tuple[Place, ...] = tuple(hosts)
+        self.asked.append((person, permission))
+        return super().decide(person, permission, directory, runbook=runbook, hosts=places)
+
+
+class NoViews:
+    """Shows nothing, so that a click decides by itself."""
+
+    async def open(self, trigger_id: str, view: Any) -> bool:
+        """Not shown."""
+        return False
+
+
+@dataclass
+class Doors:
+    """A house with something of every kind in it, and all that can be pressed or typed."""
+
+    house: House
+    commands: Commands
+    actions: Actions
+    people: Asked
+    waiting: Execution
+    failed: Execution
+    interrupted: Execution
+
+    def all(self) -> dict[str, Received]:
+        """One thing to send through each door and at each execution, made from what is registered."""
+        found: dict[str, Received] = {}
+        for one in (self.waiting, self.failed, self.interrupted):
+            value = f"{one.id}:{(one.fingerprint or '')[:16]}"
+            for verb in self.actions.verbs:
+                found[f"click {verb} {one.state}"] = sent("click", f"handrail:{verb}", value=value)
+            for verb in self.actions.submissions:
+                found[f"view {verb} {one.state}"] = sent("view", "because", verb=f"handrail:{verb}", value=value)
+            for verb in Verb:
+                words = TYPED.get(verb, f"{verb} {one.id}")
+                found[f"/runbook {verb} {one.state}"] = sent("command", words, command="/runbook")
+        for verb in self.actions.switches:
+            found[f"click {verb}"] = sent("click", f"handrail:{verb}", value="tag web")
+        for verb in self.actions.switch_submissions:
+            found[f"view {verb}"] = sent("view", "because", verb=f"handrail:{verb}", value="tag web")
+        for command, texts in TEXTS.items():
+            for text in texts:
+                found[f"{command} {text}"] = sent("command", text, command=command)
+                found[f"say {command} {text}"] = sent("say", text, command=command)
+        return found
+
+    async def send(self, received: Received) -> str:
+        """What is said back."""
+        try:
+            if received.kind in {"click", "view"}:
+                answer = await self.actions.answer(received)
+            else:
+                origin = Origin.CLI if received.kind == "say" else Origin.COMMAND
+                answer = await self.commands.answer(received, origin=origin, handled=lambda connection: None)
+        except OperatorError as error:
+            return error.message
+        return answer.text if answer is not None else ""
+
+
+TYPED = {
+    Verb.HELP: "help",
+    Verb.LIST: "list",
+    Verb.SHOW: "show change",
+    Verb.HISTORY: "history",
+    Verb.CAN: "can",
+    Verb.BREAKER: "breaker reset change",
+    Verb.DEAD_LETTERS: "dead-letters list",
+}
+TEXTS = {
+    "/runbook": [
+        "change on web-01",
+        "risky on web-01",
+        "plan change on web-01",
+        "change on web-01 --dry-run",
+        'change on web-01 --emergency --reason "down"',
+        "status",
+        "breaker list",
+        "dead-letters requeue all",
+        "can @UALICE",
+        "can change on web-01",
+    ],
+    "/killswitch": ["global on", "global on --now", "tag web off because", "status"],
+    "/audit": ["", "kind=execution"],
+}
+HARMLESS = {"help", "can"}
+"""What anybody may ask: what there is for them, and what they may do."""
+SHELL = {
+    "say": "what is said goes through the inbox as a command does: walked here",
+    "killswitch": "for whoever can open the database (a decision of its own), witnessed as cli:LOGIN",
+}
+"""Commands of the command line that make something happen on hosts; all others only look, or keep the database."""
+KEEPS = {
+    "serve", "demo", "doctor", "redact", "manifest", "audit", "dead-letters", "db", "hosts", "guard", "secrets",
+}  # fmt: skip
+
+
+def sent(kind: str, text: str, **payload: Any) -> Received:
+    """Something that came in, by somebody without a role."""
+    number = f"{kind}-{text}-{sorted(payload.items())}"
+    actor = AT_A_SHELL if kind == "say" else MALLORY
+    return Received(
+        id=number, key=number, kind=kind, actor=actor, channel="C0INC", text=text, payload=payload, received_at=START
+    )
+
+
+@pytest.fixture
+async def doors(database: Database) -> AsyncIterator[Doors]:
+    """One execution waits for approval, one has failed, one is interrupted, and a switch is engaged elsewhere."""
+    people = Asked(roles=ROLES, emergency=frozenset({"UALICE"}))
+    broken = Reply(status=1)
+    replies = {"touch": Reply(), "rm": Reply(), "mkdir": broken}
+
+    def asked(policy: Policy) -> Policy:
+        return replace(policy, people=people)
+
+    async with a_house(database, replies=replies, catalog=CATALOG, change=asked) as house:
+        failed = await house.ends(await house.ask("change on web-01"))
+        house.remote.replies["mkdir"] = Reply(hangs=True, ignores_term=True)
+        cut = await house.ask("change on web-02")
+        await house.remote.until("mkdir", 2)
+        await house.engine.cancel(cut.execution.id, BOB)
+        interrupted = await house.ends(cut)
+        asking = await house.ask("risky on web-01")
+        waiting = await house.reaches(asking.execution.id, State.AWAITING_APPROVAL)
+        await house.engine.engage(scope=Scope.TAG, subject="other", actor=ALICE)
+        commands = Commands(house.engine)
+        yield Doors(
+            house=house,
+            commands=commands,
+            actions=Actions(house.engine, commands, NoViews()),
+            people=people,
+            waiting=waiting,
+            failed=failed,
+            interrupted=interrupted,
+        )
+
+
+KEPT = (
+    t.executions, t.host_runs, t.step_runs, t.approvals, t.approval_votes, t.kill_switches, t.host_locks, t.breakers,
+    t.cooldowns, t.admissions, t.token_buckets, t.credentials,
+)  # fmt: skip
+
+
+def everything(connection: Connection) -> dict[str, list[Any]]:
+    """All that a door could change, but for leases, which the living owner renews."""
+    found: dict[str, list[Any]] = {}
+    for table in KEPT:
+        columns = [c for c in table.c if c.name not in {"lease_until", "owner", "epoch"}]
+        found[table.name] = sorted(map(repr, connection.execute(select(*columns)).all()))
+    return found
+
+
+async def walk(doors: Doors) -> None:
+    """Through every door as somebody who may nothing; an AssertionError names the one that does not ask, or acts."""
+    database, remote = doors.house.database, doors.house.remote
+    before, ran = await database.read(everything), len(remote.ran)
+    for name, received in doors.all().items():
+        doors.people.asked.clear()
+        said = await doors.send(received)
+        asked = {permission for person, permission in doors.people.asked if person == received.actor.id}
+        assert await database.read(everything) == before, f"{name} changed something"
+        assert len(remote.ran) == ran, f"{name} reached a host"
+        if HARMLESS & set(name.split()):
+            continue
+        assert asked, f"{name} asked nobody whether {received.actor.id} may"
+        assert said, f"{name} said nothing"
+        allowed = {one for one in asked if doors.house.engine.policy.may(received.actor.id, one)}
+        assert not allowed, f"{name} asked for {allowed}, which everybody has"
+
+
+async def test_every_door_asks_the_same_decision_and_changes_nothing_without_it(doors: Doors) -> None:
+    assert (doors.failed.state, doors.interrupted.state) == (State.FAILED, State.INTERRUPTED)
+    await walk(doors)
+
+
+async def test_a_door_that_asks_nobody_is_noticed(doors: Doors) -> None:
+    async def rogue(execution_id: int, mark: str | None, actor: Actor) -> Message | None:
+        return blocks.spoken("Done.")
+
+    doors.actions.verbs = {**doors.actions.verbs, "rogue": rogue}
+    with pytest.raises(AssertionError, match=r"click rogue .* asked nobody"):
+        await walk(doors)
+
+
+async def test_a_door_that_acts_before_it_asks_is_noticed(doors: Doors) -> None:
+    async def hasty(execution_id: int, mark: str | None, actor: Actor) -> Message | None:
+        await doors.house.database.write(
+            executions.ask_to_cancel, execution_id, by=actor, at=START, reason="because I can"
+        )
+        await doors.house.engine.require(actor, Permission.CANCEL, "cancel", Origin.BUTTON)
+        return None
+
+    doors.actions.verbs = {**doors.actions.verbs, "hasty": hasty}
+    with pytest.raises(AssertionError, match=r"click hasty .* changed something"):
+        await walk(doors)
+
+
+async def test_whatever_ran_was_judged_by_every_gate_with_its_own_plan(doors: Doors) -> None:
+    house = doors.house
+    house.remote.replies["mkdir"] = Reply()
+    await house.engine.approve(doors.waiting.id, CAROL, mark=(doors.waiting.fingerprint or "")[:16])
+    await house.ends(await house.engine.retry(doors.failed.id, BOB))
+    await house.ends(await house.engine.roll_back(doors.failed.id, BOB))
+    await house.engine.resume(doors.interrupted.id, BOB, again=False)
+    await house.reaches(doors.interrupted.id, State.SUCCEEDED, State.REFUSED)
+    await house.reaches(doors.waiting.id, State.SUCCEEDED)
+    walked = 0
+    for one in await house.database.read(executions.newest, 50):
+        steps = await house.database.read(executions.steps_of, one.id)
+        started = [step.started_at for step in steps if step.state is not StepState.SKIPPED]
+        if not started:
+            continue
+        walked += 1
+        decisions = await house.database.read(audit.search, execution_id=one.id, kind="decision.allow")
+        judged = [d for d in decisions if d.data["fingerprint"] == one.fingerprint and d.at <= min(started)]
+        assert judged, f"#{one.id} ran unjudged"
+        gates = [verdict["gate"] for verdict in judged[-1].data["verdicts"]]
+        assert gates == [name for name, _ in GATES]
+        assert all(verdict["outcome"] == Outcome.ALLOW.name.lower() for verdict in judged[-1].data["verdicts"])
+    assert walked >= 4
+
+
+def test_slack_has_no_listener_but_those_that_only_commit() -> None:
+    async def never(received: Received) -> None:
+        raise AssertionError
+
+    async def nothing(received: Received) -> str | None:
+        raise AssertionError
+
+    tokens = Slack(bot_token=SecretStr("xoxb-1"), signing_secret=SecretStr("s" * 32), app_token=None, api_url=SLACK)
+    inbox = Inbox(Database("sqlite:///unused.db"), SystemClock(), Redactor(), never, nothing)
+    heard = slack.bolt_app(tokens, inbox)._async_listeners
+    names = {listener.ack_function.__qualname__ for listener in heard}
+    assert names == {"_Command.hear", "_Click.hear", "_Submission.hear"}
+    for listener in heard:
+        called = inspect.getsource(listener.ack_function)
+        assert called.count("inbox.receive(") == 1
+        assert "engine" not in called
+
+
+def test_every_slash_command_and_subcommand_is_walked() -> None:
+    declared = {str(one["command"]) for one in as_dict()["features"]["slash_commands"]}
+    assert declared == set(TEXTS) == set(shell.COMMANDS)
+
+
+def test_every_command_of_the_shell_is_known_to_be_a_door_or_not() -> None:
+    known = set(get_command(command_line).commands)  # type: ignore[attr-defined]
+    assert known - set(SHELL) - KEEPS == set(), "say here whether it is a door"
+    assert set(SHELL) <= known
