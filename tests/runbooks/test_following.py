@@ -349,7 +349,7 @@ async def test_resume_shows_what_the_record_says(sqlite: Database, left: Sequenc
     async with a_house(sqlite, replies=ANSWERS, catalog=CATALOG) as house:
         found, steps = await told(house, "single on web-01", NotKnown(reason="no answer", group=4711))
         house.remote.left[steps[0].token] = list(left)
-        _, words, _, _ = await house.engine.look_before_resuming(found.id, BOB)
+        _, words, _ = await house.engine.look_before_resuming(found.id, BOB)
         assert said in words
 
 

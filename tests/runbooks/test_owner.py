@@ -326,9 +326,9 @@ async def test_what_was_found_ownerless_before_an_outage_is_looked_at_again(data
         execution = await running(database, owner_lives=-60)
         reap = house.engine._interruptions.reap
         with pytest.raises(TooLate):
-            await database.write(reap, execution, found_at=clock.now() - 5 * SECOND)
+            await database.write(reap, execution, owner="another", lease=LEASE, found_at=clock.now() - 5 * SECOND)
         assert (await house.get(execution.id)).epoch == execution.epoch
-        await database.write(reap, execution, found_at=clock.now())
+        await database.write(reap, execution, owner="another", lease=LEASE, found_at=clock.now())
         assert (await house.get(execution.id)).epoch == execution.epoch + 1
 
 
