@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from safety.redaction.names import MASK, looks_random
 from safety.redaction.shapes import Span
 
-_BEGIN = re.compile(r"-{4,5} ?BEGIN (?:[A-Z0-9 ]{0,40} )?PRIVATE KEY(?: BLOCK)? ?-{4,5}")
+BEGIN = re.compile(r"-{4,5} ?BEGIN (?:[A-Z0-9 ]{0,40} )?PRIVATE KEY(?: BLOCK)? ?-{4,5}")
 _END = re.compile(r"-{4,5} ?END (?:[A-Z0-9 ]{0,40} )?PRIVATE KEY(?: BLOCK)? ?-{4,5}")
 _BODY_RUN = re.compile(r"[A-Za-z0-9+/_]{40}")
 _BODY_REST = re.compile(r"[\s|>+\"',\\nr]*[A-Za-z0-9+/=_-]{1,76}[\s\"',\\nr]*")
@@ -73,7 +73,7 @@ class Keys:
         position = 0
         while True:
             if self._key_column < 0:
-                begin = _BEGIN.search(line, position)
+                begin = BEGIN.search(line, position)
                 if not begin:
                     return
                 self._key_column, self._key_was_long, position = begin.start(), True, begin.end()
