@@ -306,6 +306,7 @@ class Siege:
             count(f"executions {state.replace('_', ' ')}", number)
         for state, number in Counter(row["state"] for row in found.approvals.values()).items():
             count(f"approvals {state}", number)
+        count("consents received in time and handled too late", found.too_late)
         ledger = self.hosts.ledger()
         count("commands that changed a host", len(ledger.begun))
         count("steps begun", len(found.steps))
@@ -368,7 +369,7 @@ def _configuration(known: Hosts, folder: Path) -> dict[str, Any]:
     (folder / "library" / "for_tests.py").write_text((Path(__file__).parent / "library.py").read_text())
     roles = {f"U{name.upper()}": "NOC" for name in ASKERS}
     config["roles"] = {"UALICE": "ADMIN", "UCAROL": "MANAGER", "UERIN": "MANAGER", **roles}
-    config["approvals"] = {"high": "confirm", "dangerous": "approve", "expire": "60s"}
+    config["approvals"] = {"high": "confirm", "dangerous": "approve", "expire": "2m"}
     config["limits"] = {"global": "10000/min", "service": "10000/min", "runbook": "10000/min", "person": "10000/min"}
     return config
 
