@@ -86,6 +86,8 @@ def step(**more: Any) -> proof.Row:
 
 
 WELL = proof.Found(
+    at=START,
+    too_late=0,
     verified=Verification(entries=3, head="h", problems=()),
     seq=3,
     executions={1: execution()},
@@ -111,6 +113,7 @@ APPROVAL = {
     "state": "waiting",
     "decided_by": None,
     "requested_at": START - timedelta(seconds=5),
+    "expires_at": START + timedelta(seconds=55),
 }
 BUSY = execution(state="running", owner="77-abc")
 
