@@ -267,7 +267,7 @@ _SQL_REFUSED = re.compile(
 _SQL_SHELL = re.compile(
     r"\bsource\s+/(dev|proc|tmp|var/tmp)/|\\!|\\o|\\w\b|\\copy|\\g\s*[|/]|\\i|\bsystem\b\s+[\w/]|"
     r"^\s*\.(shell|system|import|output|once|save|load|restore|backup|clone|read|dump)|\|\s*\w+\s*$|"
-    r"\\g\s+\w",
+    r"\\g\s+\w|\\password|\\setenv",
     re.I | re.M,
 )
 
@@ -288,6 +288,10 @@ def judge_sql(text: str) -> Finding:
         return allow("databases.read")
     if _SQL_SHELL.search(plain):
         return refuse("databases.shell", "The database client would run a shell command or read or write a file.")
+    if re.search(r"\\gexec", plain):
+        if re.search(r"\A\s*select\s+(format\s*\(\s*)?'(analyze|reindex|vacuum|create database|refresh)\b", plain, re.I):
+            return ask("databases.generated", "A statement whose answers run as statements.")
+        return refuse("databases.generated", "A statement whose answers run as statements, which nobody can see before.")
     plain = re.sub(r"--[^\n]*", " ", plain)
     bare = re.sub(r"'(?:[^']|'')*'", "''", plain)
     worst = allow("databases.read")
