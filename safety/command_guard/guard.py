@@ -517,7 +517,7 @@ class _Judge:
             for name, value in case.arguments.options
             if name in ("-o", "--output") and value != "-"
         )
-        if writes or (case.program == "uniq" and len(case.arguments.operands) > 1):
+        if writes or (case.program in ("uniq", "xxd") and len(case.arguments.operands) > 1):
             yield refuse("read-only.output", f"`{case.program}` writes a file, and this must only read.")
         if wrapped and _wraps_reading(case):
             return
@@ -1042,6 +1042,7 @@ _READ_ONLY_WRAPPERS = SHELLS | frozenset(
 _CODE_READERS = _AWKS | {"psql", "mysql", "mariadb", "redis-cli", "mongosh", "mongo", "sqlite3", "valkey-cli"}
 _ANSWERING = CLUSTER_EXAMINERS.keys() | {
     *("apt", "apt-get", "aptitude", "yum", "dnf", "microdnf", "zypper", "apk", "mount", "mongodump", "pg_basebackup"),
+    *("git", "consul", "vault", "nomad", "gsutil", "rclone", "s3cmd", "mc"),
     *("xtrabackup", "mariabackup", "etcdctl", "wget", "scp", "rsync", "vtysh", "birdc", "gobgp", "pip", "pip3"),
 }
 """Programs whose examiner answers better than the tables that ask."""
@@ -1225,7 +1226,9 @@ def _filled(env: Env, invocation: Invocation, name: str) -> None:
     takes = "-d -n -O -s -u -C -c" if name != "read" else "-a -d -i -n -N -p -t -u"
     variables = [as_typed(word) for word in after_options(invocation.argv, takes)]
     first = _first_line(invocation.feed)
-    plain = not has_unknown(first) and "\\" not in first and env.variables.get("IFS", " ") == " "
+    marks = dict(invocation.assigned).get("IFS", env.variables.get("IFS", " \t\n"))
+    apart = None if marks in (" ", " \t\n") else marks
+    plain = not has_unknown(first) and "\\" not in first and (apart is None or len(apart) == 1)
     if name != "read":
         lines = invocation.feed.text
         env.arrays[variables[0] if variables else "MAPFILE"] = (
@@ -1233,10 +1236,10 @@ def _filled(env: Env, invocation: Invocation, name: str) -> None:
         )
         return
     if listed is not None:
-        env.arrays[listed] = tuple(first.split()) if plain else (UNKNOWN,)
+        env.arrays[listed] = tuple(first.split(apart)) if plain else (UNKNOWN,)
         env.variables[listed] = UNKNOWN
         return
-    parts = first.split(None, len(variables) - 1) if plain and len(variables) > 1 else []
+    parts = first.split(apart, len(variables) - 1) if plain and len(variables) > 1 else []
     for index, variable in enumerate(variables or ["REPLY"]):
         value = first if len(variables) < 2 else (parts[index] if index < len(parts) else "") if plain else UNKNOWN
         env.variables[variable] = value

@@ -229,6 +229,7 @@ class ShellReader:
         self.judge = judge
         self.findings: list[Finding] = []
         self.sources: list[tuple[tuple[str, ...], ...]] = []
+        self.calls: dict[str, set[str]] = {}
         self._commands = 0
         self._words = 0
         self._nested = 0
@@ -449,6 +450,9 @@ class _Walk:
                 case "herestring_redirect":
                     feed = self.here_string(child, env)
                 case "command_name":
+                    if self.text(child).strip('"') in ("$0", "${0}", "$BASH_SOURCE"):
+                        reason = "It would start itself again, and that one itself, without end."
+                        self.reader.report(refuse("process.fork-bomb", reason), self.span(node))
                     argv += self.fields(child.children[0], env)
                 case _:
                     argv += self.fields(child, env)
@@ -602,7 +606,7 @@ class _Walk:
         """A loop that starts things in the background and never waits is a fork bomb."""
         behind: list[tree_sitter.Node] = []
         paced: set[str] = set()
-        waiting = [node]
+        waiting = [node.child_by_field_name("body") or node]
         while waiting:
             current = waiting.pop()
             children = current.children
@@ -680,7 +684,14 @@ class _Walk:
             self.refuse_kind(node)
             return Output()
         called = {self.text(found) for found in _descendants(body) if found.type == "command_name"}
-        if self.text(name) in called:
+        self.reader.calls[self.text(name)] = called
+        reached = set(called)
+        waiting = [*called]
+        while waiting:
+            more = self.reader.calls.get(waiting.pop(), set()) - reached
+            reached |= more
+            waiting += more
+        if self.text(name) in reached:
             reason = f"The function `{shown(self.text(name))}` calls itself and may never end."
             self.reader.report(refuse("process.fork-bomb", reason), self.span(node))
         inner = env.copy()
@@ -1211,7 +1222,7 @@ def _printed(argv: tuple[str, ...], feed: Feed, env: Env) -> str | None:
 def _made_temporary(rest: list[str]) -> str | None:
     """The file or folder `mktemp` makes: its own scratch folder, or where the template says."""
     templates = [word for word in rest if not word.startswith("-")]
-    options = [word for word in rest if word.startswith("-")]
+    options = [word for word in rest if word.startswith("-") and not re.fullmatch(r"--suffix=[\w.-]+", word)]
     if any(not re.fullmatch(r"-[dqut]+|--directory|--quiet|--tmpdir", word) for word in options) or len(templates) > 1:
         return None
     if not templates:
