@@ -109,9 +109,10 @@ RUBY = Language(
         "to_i to_f to_a to_sym inspect if unless else end do then and or not nil true false ENV "
         "RUBY_VERSION RUBY_PLATFORM "
         "File exist readlines SecureRandom hex uuid Digest SHA256 hexdigest upcase downcase reverse sum "
-        "min max count x i k v a b s l n h keys values to_yaml safe_load dig fetch flatten uniq tally each_with_index compact "
-        "any? any all none zip transpose sort_by group_by to_h to_json merge lines chars each_line first round abs "
-        "CSV foreach entries basename dirname key value find include start_with end_with match scan sub gsub format printf"
+        "min max count x i k v a b s l n h keys values to_yaml safe_load dig fetch flatten uniq tally "
+        "each_with_index compact any? any all none zip transpose sort_by group_by to_h to_json merge lines chars each_line first round abs "
+        "CSV foreach entries basename dirname key value find include start_with end_with match scan sub gsub "
+        "format printf"
     ),
     marks=r"`|%x|open\s*\(?\s*['\"]\||(?<!\[)['\"][wa][+b]?['\"]" + _DECODERS,
 )
@@ -292,9 +293,13 @@ def judge_sql(text: str) -> Finding:
     if _SQL_SHELL.search(plain):
         return refuse("databases.shell", "The database client would run a shell command or read or write a file.")
     if re.search(r"\\gexec", plain):
-        if re.search(r"\A\s*select\s+(format\s*\(\s*)?'(analyze|reindex|vacuum|create database|refresh)\b", plain, re.I):
+        if re.search(
+            r"\A\s*select\s+(format\s*\(\s*)?'(analyze|reindex|vacuum|create database|refresh)\b", plain, re.I
+        ):
             return ask("databases.generated", "A statement whose answers run as statements.")
-        return refuse("databases.generated", "A statement whose answers run as statements, which nobody can see before.")
+        return refuse(
+            "databases.generated", "A statement whose answers run as statements, which nobody can see before."
+        )
     plain = re.sub(r"--[^\n]*", " ", plain)
     bare = re.sub(r"'(?:[^']|'')*'", "''", plain)
     worst = allow("databases.read")

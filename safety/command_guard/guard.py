@@ -324,7 +324,9 @@ class _Judge:
             fills = program not in _EMPTY_HANDED or bool(passes_on)
             findings = [writing(case, target, append=">>" in operator, what="fills" if fills else "overwrites")]
             if where is Zone.LOG and ">>" not in operator and _sifted(invocation, program):
-                findings.append(refuse("logs.rewrite", f"`> {shown(target)}` writes a log anew, with what was left in it."))
+                findings.append(
+                    refuse("logs.rewrite", f"`> {shown(target)}` writes a log anew, with what was left in it.")
+                )
             if self.read_only and where is not Zone.SINK:
                 findings = [
                     refuse("read-only.redirect", f"`> {shown(target)}` writes a file, and this must only read.")
@@ -603,7 +605,7 @@ class _Judge:
             case "." | "source":
                 for variable in env.variables:
                     env.variables[variable] = UNKNOWN
-                env.arrays = {variable: (UNKNOWN,) for variable in env.arrays}
+                env.arrays = dict.fromkeys(env.arrays, (UNKNOWN,))
             case "set" if "--" in invocation.argv:
                 _positional(env, invocation.argv[invocation.argv.index("--") + 1 :])
             case "shift":
@@ -829,9 +831,7 @@ class _Judge:
             )
             yield refuse("guard.unknown-text", f"`{name}` would run {where}. Write the commands out.")
             return
-        yield from self._text(
-            reader, replace(invocation, env=invocation.env.fresh()), feed.text, own=True, feed=Feed()
-        )
+        yield from self._text(reader, replace(invocation, env=invocation.env.fresh()), feed.text, own=True, feed=Feed())
 
     def _awk(self, invocation: Invocation) -> Iterator[Finding]:
         words = list(invocation.argv[1:])
@@ -1258,7 +1258,9 @@ def _disk_state(invocation: Invocation, case: Case) -> None:
                 name = source.rstrip("/").rsplit("/", 1)[-1]
                 inside = normalised(f"{target}/{name}", env.cwd)
                 there = inside if folder or target in (".", "./") else normalised(target, env.cwd)
-                leads = source if source.startswith("/") or has_unknown(source) else f"{there.rpartition('/')[0]}/{source}"
+                leads = (
+                    source if source.startswith("/") or has_unknown(source) else f"{there.rpartition('/')[0]}/{source}"
+                )
                 for link in {there, inside}:
                     if link != normalised(leads, env.cwd) and len(env.disk.links) < 40:
                         env.disk.links[link] = UNKNOWN if has_unknown(leads) else normalised(leads, env.cwd)
@@ -1283,7 +1285,9 @@ def _builds_fetched(case: Case) -> Iterator[Finding]:
     named += [as_typed(word)[2:] for word in case.words if re.match(r"-[A-Za-z]/", word)]
     reads = case.program == "git" or any(w in ("-v", "--version") for w in case.words)
     if not reads and ((cwd and disk.holds_fetched(".", cwd)) or any(disk.holds_fetched(w, cwd) for w in named)):
-        yield refuse("code.foreign", f"`{case.program}` runs what was fetched a moment ago, and nobody has looked at it.")
+        yield refuse(
+            "code.foreign", f"`{case.program}` runs what was fetched a moment ago, and nobody has looked at it."
+        )
 
 
 def _positional(env: Env, values: tuple[str, ...]) -> None:

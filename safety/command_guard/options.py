@@ -23,7 +23,8 @@ VALUES = _values(
         --workdir -e --env --network --time -t -s --signal --tlscacert --tlscert --tlskey
     podman: -H --host --context --filter -f --format --tail --since --name -u --user -w --workdir -e --env -t --time
     docker-compose: -f --file -p --project-name --env-file --profile --tail --project-directory -t --timeout --context
-    git: --depth --branch --filter -S -G -L -C -c --git-dir --work-tree --namespace --exec-path -m --message --author -n --since --until \
+    git: --depth --branch --filter -S \
+        -G -L -C -c --git-dir --work-tree --namespace --exec-path -m --message --author -n --since --until \
         --format --max-count
     aws: --desired-count --desired-capacity --min-size --max-size --cluster --service --profile --region \
         --output --query --endpoint-url --filters --cli-input-json --ca-bundle --color

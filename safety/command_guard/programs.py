@@ -494,7 +494,9 @@ def _ln(case: Case) -> Iterator[Finding]:
 def _leads_in(case: Case, path: str) -> bool:
     """Whether it is a place that must not be written to through another name."""
     where = zone(path, case.cwd)
-    return where is Zone.TOP and path.startswith("/") and not normalised(path).startswith(("/var/log", "/tmp", "/var/tmp"))
+    return (
+        where is Zone.TOP and path.startswith("/") and not normalised(path).startswith(("/var/log", "/tmp", "/var/tmp"))
+    )
 
 
 def _tee(case: Case) -> Iterator[Finding]:
@@ -505,7 +507,11 @@ def _tee(case: Case) -> Iterator[Finding]:
     for path in case.arguments.operands:
         sums = re.search(r"(SUMS?|\.(sha\d+|md5|list|manifest|txt|log))\Z", as_typed(path))
         fills = filled and (sums is not None or not is_backup(path, case.cwd))
-        if zone(path, case.cwd) is Zone.LOG and not append and any("/var/log/" in word for p in feed.producers for word in p):
+        if (
+            zone(path, case.cwd) is Zone.LOG
+            and not append
+            and any("/var/log/" in word for p in feed.producers for word in p)
+        ):
             yield refuse("logs.rewrite", f"`{case.program}` writes the log `{shown(path)}` anew.")
         yield writing(case, path, append=append, what="fills" if fills and is_backup(path, case.cwd) else "overwrites")
     yield allow("paths.none")
@@ -752,7 +758,12 @@ def _sed(case: Case) -> Iterator[Finding]:
                 continue
             found = writing(case, path, what="rewrites")
             kept = any(re.fullmatch(r"(-[a-zA-Z]*i|--in-place=)\.[\w.-]+", as_typed(word)) for word in case.words)
-            own = kept and where is Zone.APP and depth(path, case.cwd) >= 3 and not _hidden_folder(path.rpartition("/")[0])
+            own = (
+                kept
+                and where is Zone.APP
+                and depth(path, case.cwd) >= 3
+                and not _hidden_folder(path.rpartition("/")[0])
+            )
             if own and not has_glob(path) and re.search(_SETTINGS_FILE, as_typed(path)):
                 continue
             yield found if found.severity.rank else ask("paths.write", f"`sed -i` rewrites `{shown(path)}`.")
@@ -1000,7 +1011,9 @@ _HOOK = re.compile(
 def _is_hook(case: Case, url: str) -> bool:
     """Whether it is an address that takes a message for people: a known one, or a variable named after a hook."""
     said = [p for origin in origins(url) if len(url) == 1 for p in case.sources(chr(0xE100 + origin))]
-    return bool(_HOOK.fullmatch(as_typed(url))) or (len(said) == 1 and re.fullmatch(r"\$\w*HOOK\w*", said[0][0]) is not None)
+    return bool(_HOOK.fullmatch(as_typed(url))) or (
+        len(said) == 1 and re.fullmatch(r"\$\w*HOOK\w*", said[0][0]) is not None
+    )
 
 
 def _curl(case: Case) -> Iterator[Finding]:
@@ -1912,7 +1925,16 @@ def _test(case: Case) -> Iterator[Finding]:
 def _output_file(case: Case) -> Iterator[Finding]:
     """Programs that read, but write a file where an option says so."""
     for name, value in case.arguments.options:
-        if name in ("-o", "--output", "-w", "--output-file", "--outfile", "--dump-bin", "-D", "--diag") and value not in (None, "-"):
+        if name in (
+            "-o",
+            "--output",
+            "-w",
+            "--output-file",
+            "--outfile",
+            "--dump-bin",
+            "-D",
+            "--diag",
+        ) and value not in (None, "-"):
             yield writing(case, value or "", what="fills")
 
 
@@ -2006,7 +2028,9 @@ def _lnav(case: Case) -> Iterator[Finding]:
     """`lnav -n -c ';select …'` only prints."""
     said = [value or "" for name, value in case.arguments.options if name == "-c"]
     if case.arguments.has("-f", "-e", "-i", "-I") or not all(
-        re.match(r"\s*(;\s*select\b|:(filter-in|filter-out|goto|hide-\w+|show-\w+|set-min-log-level)\b)", one, re.IGNORECASE)
+        re.match(
+            r"\s*(;\s*select\b|:(filter-in|filter-out|goto|hide-\w+|show-\w+|set-min-log-level)\b)", one, re.IGNORECASE
+        )
         for one in said
     ):
         if any(re.match(r"\s*(:\s*(!|sh|exec|pipe|write|save|append|delete)|\|)", one) for one in said):
@@ -2034,6 +2058,11 @@ def uploading(case: Case) -> Iterator[Finding]:
         return
     sources = words[1 : 2 if case.program == "rclone" else -1]
     there = re.match(r"(gs|s3|b2|az|swift)://[\w.-]+/|[\w-]+:[\w./-]", typed[len(sources) + 1])
+    local = [source for source in sources if source.startswith(("/", "~", ".")) or is_secret(source, case.cwd)]
+    bad = (Zone.TOP, Zone.CRITICAL, Zone.DEVICE)
+    if there and any(is_secret(one, case.cwd) or (one.startswith("/") and zone(one) in bad) for one in local):
+        yield refuse("exfiltration.secrets", "It carries passwords, keys or parts of the system away.")
+        return
     if there and sources and all(is_backup(source, case.cwd) and not has_unknown(source) for source in sources):
         yield allow("cloud.backup")
 
@@ -2044,10 +2073,25 @@ def _git(case: Case) -> Iterator[Finding]:
     operands = [word for word in case.arguments.operands if not as_typed(word).isdigit()]
     if operands[:1] != ["clone"] or not 2 <= len(operands) <= 3 or has_unknown("".join(operands)):
         return
-    risky = ("-c", "--config", "-u", "--upload-pack", "--template", "--recurse", "--recursive", "--separate", "-o", "--mirror")
+    risky = (
+        "-c",
+        "--config",
+        "-u",
+        "--upload-pack",
+        "--template",
+        "--recurse",
+        "--recursive",
+        "--separate",
+        "-o",
+        "--mirror",
+    )
     target = operands[2] if len(operands) == 3 else ""
     new = re.fullmatch(r"/(srv|opt)/[\w.-]+", normalised(target, case.cwd)) and not is_backup(target, case.cwd)
-    fits = (new or zone(target, case.cwd) in (Zone.SCRATCH, Zone.APP)) and not _hidden_folder(target) if target else case.cwd
+    fits = (
+        (new or zone(target, case.cwd) in (Zone.SCRATCH, Zone.APP)) and not _hidden_folder(target)
+        if target
+        else case.cwd
+    )
     known = re.fullmatch(r"(ssh://)?git@[\w.-]+[:/][\w./-]+", as_typed(operands[1]))
     if fits and known and not any(word.startswith(risky) for word in words[1:]):
         yield allow("git.clone")

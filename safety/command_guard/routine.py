@@ -66,7 +66,7 @@ READ_ONLY = rows(
     # processes and the host
     passenger-status|passenger-memory-stats
     passenger-config list-instances|about|system-metrics|validate-install
-    asterisk core|sip|pjsip|iax2|dialplan|queue|database|module|manager|logger|cdr|http|bridge|voicemail|rtp|stasis|ari \
+    asterisk core|sip|pjsip|iax2|dialplan|queue|database|module|manager|logger|cdr|http|bridge|voicemail|rtp \
         show|list|get
     pminfo|pmstat|pmrep|pmval|sysdig|csysdig|below|zenith|bottom|btm|procs|pidwait !-w
     above|dool|nmon|collectl !-f

@@ -124,7 +124,7 @@ NO_FEED = Feed()
 class Disk:
     """What the text has done to the disk so far, which every shell on the host sees.
 
-    `links` is where a path leads that was made a link or a second mount; `fetched` are folders that came from elsewhere.
+    `links` is where a path leads that was made a link or a second mount, `fetched` the folders from elsewhere.
     """
 
     links: dict[str, str] = field(default_factory=dict)

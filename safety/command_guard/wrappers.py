@@ -629,9 +629,13 @@ def _alias(argv: Argv) -> list[Inner]:
 
 def _timed(argv: Argv) -> list[Inner]:
     """`hyperfine` hands each of its operands to a shell, and what is to run before and after."""
-    takes = "-w --warmup -m --min-runs -M --max-runs -r --runs -P -L -D -S --shell -n --command-name -u --time-unit --style"
+    takes = (
+        "-w --warmup -m --min-runs -M --max-runs -r --runs -P -L -D -S --shell -n --command-name -u --time-unit --style"
+    )
     words = [as_typed(word) for word in after_options(argv, takes)]
-    around = [as_typed(b) for a, b in pairwise(argv) if as_typed(a) in ("-p", "--prepare", "-s", "--setup", "-c", "--cleanup")]
+    around = [
+        as_typed(b) for a, b in pairwise(argv) if as_typed(a) in ("-p", "--prepare", "-s", "--setup", "-c", "--cleanup")
+    ]
     return [Inner(text=text) for text in dict.fromkeys([*words, *around]) if not text.startswith("-")]
 
 
