@@ -110,9 +110,9 @@ RUBY = Language(
         "RUBY_VERSION RUBY_PLATFORM "
         "File exist readlines SecureRandom hex uuid Digest SHA256 hexdigest upcase downcase reverse sum "
         "min max count x i k v a b s l n h keys values to_yaml safe_load dig fetch flatten uniq tally "
-        "each_with_index compact any? any all none zip transpose sort_by group_by to_h to_json merge lines chars each_line first round abs "
-        "CSV foreach entries basename dirname key value find include start_with end_with match scan sub gsub "
-        "format printf"
+        "each_with_index compact any? any all none zip transpose sort_by group_by to_h to_json merge lines chars "
+        "each_line first round abs CSV foreach entries basename dirname key value find include start_with end_with "
+        "match scan sub gsub format printf"
     ),
     marks=r"`|%x|open\s*\(?\s*['\"]\||(?<!\[)['\"][wa][+b]?['\"]" + _DECODERS,
 )

@@ -1074,7 +1074,7 @@ _BUILDS = (
 _ABOUT_LINKS = frozenset(["ln", "link", "rm", "unlink", "mv", "ls", "readlink", "stat", "test", "[", "find"])
 """Programs that mean a link itself, not what it leads to."""
 _FOREIGN = re.compile(
-    r"(https?|ftp|oci|git|git\+\w+|ssh)://|git@|git\+|github\.com/|[\w.-]+\.[a-z]{2,}/\S+@\w+\Z|npm:|gist:",
+    r"(https?|ftp|oci|git|git\+\w+|ssh)://|git@|git\+|github\.com/|(?<![\w.-])[\w.-]+\.[a-z]{2,}/\S+@\w+\Z|npm:|gist:",
     re.IGNORECASE,
 )
 _MAY_HIDE = ("guard.unknown-program", "code.editor", "containers.change", "code.module", "cloud.change", "code.file")
