@@ -381,8 +381,7 @@ class _Judge:
         typed = as_typed(word)
         if invocation.env.disk.links:
             itself = typed.rsplit("/", 1)[-1] not in _ABOUT_LINKS
-            follow = invocation.env.disk.followed
-            argv = tuple(follow(w, invocation.env.cwd, itself=itself) for w in invocation.argv[1:])
+            argv = tuple(_followed(invocation.env, word, itself=itself) for word in invocation.argv[1:])
             invocation = replace(invocation, argv=(word, *argv))
         if re.search(r"[\s;|&$`'\"]", typed) and not typed.startswith("/"):
             yield refuse("guard.unknown-command", f"No program is called `{shown(typed)}`. Write the command out.")
@@ -960,6 +959,13 @@ class _Judge:
                 yield code.judge_code(language, invocation.feed.text)
             return
         yield ask("code.session", f"{language.name} without a program waits for one nobody has seen.")
+
+
+def _followed(env: Env, word: str, *, itself: bool) -> str:
+    """A word with its path behind the links; the path may stand behind `of=`, `--output=` or `-C`."""
+    joined = re.match(r"(-{0,2}[\w-]+=|-[A-Za-z])(?=/)", word)
+    start = joined.end() if joined else 0
+    return word[:start] + env.disk.followed(word[start:], env.cwd, itself=itself)
 
 
 def _says_nothing(invocation: Invocation) -> bool:
