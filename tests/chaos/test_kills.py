@@ -41,8 +41,7 @@ async def _a_few_kills(totals: Totals, folder: Path) -> None:
 
 
 def test_an_interrupted_run_goes_on_from_its_file(tmp_path: Path) -> None:
-    totals = Totals(database="sqlite", replicas=1, seed=7, kills=100, killed=41)
-    totals.count("executions", 12)
+    totals = Totals(database="sqlite", replicas=1, seed=7, kills=100, killed=41, counted={"executions": 12})
     totals.at_most("seconds", 1.25)
     totals.write(tmp_path / "totals.json")
     assert Totals.read(tmp_path / "totals.json") == totals
