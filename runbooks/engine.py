@@ -29,7 +29,7 @@ from runbooks.interruption import Interruptions, Stopped, where_it_stopped
 from runbooks.parameters import Parameters
 from runbooks.plans import StoredPlan, from_json, numbered, secrets_of
 from runbooks.progress import BreakerMoved, LookRetried, SwitchStopped
-from runbooks.remote import Host, StopCord, Unreached
+from runbooks.remote import Finished, Host, StillRunning, StopCord, Unreached
 from safety import circuit_breaker, kill_switch
 from safety.decision import Decision
 from safety.review import Policy
@@ -162,7 +162,9 @@ class Engine:
         """What an owner does with an execution it claimed: up to its ending, or to where it waits for a person."""
         try:
             await self.tools.reporter.headline_settled(execution)
-            if execution.phase is Phase.PLAN:
+            if execution.state is State.RUNNING:
+                await self._take_up(execution)
+            elif execution.phase is Phase.PLAN:
                 await self._plan(execution)
             else:
                 await self._apply(execution)
@@ -263,14 +265,45 @@ class Engine:
     ) -> None:
         judgements = self.tools.planner.judgements(plan, hosts)
         admitted = await self._write(self._admission.review_and_admit, execution, plan, entry, judgements)
-        if admitted is None:
+        if admitted is not None:
+            await self._walk(Walk(self.tools, admitted, plan, entry, params))
+
+    async def _take_up(self, execution: Execution) -> None:
+        """Go on with a running execution whose owner died: its hosts are asked what became of what was started.
+
+        It was admitted already, and what runs must be followed whatever the gates say now; each further step asks the
+        kill switch as ever.
+        """
+        try:
+            raw = await self._read(executions.plan_of, execution.id)
+            plan = from_json(raw or {})
+            entry = self.catalog.get(execution.runbook)
+            params = entry.runbook.Params.model_validate(dict(execution.params))
+            for name in execution.hosts:
+                self.tools.inventory.host(name)
+        except (KeyError, ValueError, OperatorError) as error:
+            if isinstance(error, StorageUnavailable):
+                raise
+            log.warning("not_taken_up", execution=execution.id, error=str(error))
+            await self._write(self._give_to_a_person, execution)
             return
-        walk = Walk(self.tools, admitted, plan, entry, params)
+        await self._walk(Walk(self.tools, execution, plan, entry, params), watched=True)
+
+    def _give_to_a_person(self, connection: Connection, execution: Execution) -> None:
+        executions.seize(connection, execution)
+        self._interruptions.interrupt(connection, execution)
+
+    async def _walk(self, walk: Walk, *, watched: bool = False) -> None:
+        """`watched`: what was asked to stop while nobody carried it is stopped now."""
+        execution = walk.execution
         self.walks[execution.id] = walk
         try:
+            if watched:
+                await self.watch_controls()
             await walk.run()
         finally:
-            del self.walks[execution.id]
+            if self.walks.get(execution.id) is walk:
+                del self.walks[execution.id]
             self.wake.set()
 
     # --- consent ------------------------------------------------------------------------------------------------------
@@ -383,11 +416,19 @@ class Engine:
         earlier = [s for s in steps if s.host == host and s.step.split(".")[0] == place]
         title = dict(numbered(plan.of(host).steps)).get(place)
         said = [f"Step {place} on {host}: {title.title if title else earlier[-1].title if earlier else '?'}."]
+        records = [s.token for s in earlier if s.token is not None and s.state is StepState.INTERRUPTED]
         groups = [s.pgid for s in earlier if s.pgid is not None and s.state is StepState.INTERRUPTED]
-        if groups:
+        asked = await self.tools.remote.attend(self.tools.inventory.host(host), records[-1]) if records else None
+        if isinstance(asked, Finished):
+            ending = f" ({asked.signal})" if asked.signal is not None else ""
+            said.append(f"Its command is over: it ended with exit status {asked.exit_status}{ending}.")
+        elif isinstance(asked, StillRunning):
+            said.append(f"Its command is still running (pid {asked.group}).")
+        elif groups:
             alive = await self.tools.remote.look(self.tools.inventory.host(host), groups)
             pids = [str(pid) for found in alive.values() for pid in found]
-            said.append(f"Its command is still running (pid {', '.join(pids)})." if pids else "Its command is over.")
+            over = "Its command is over; how it ended is unknown."
+            said.append(f"Its command is still running (pid {', '.join(pids)})." if pids else over)
         elif any(s.changing and s.state is StepState.INTERRUPTED for s in earlier):
             said.append(
                 "Whether its command still runs is unknown: Handrail died before it noted the process group. "
@@ -644,23 +685,32 @@ class Engine:
 
     # --- what a dead owner left behind --------------------------------------------------------------------------------
 
-    async def reap(self, *, owners: Sequence[str] | None = None, sparing: Collection[int] = ()) -> int:
+    async def reap(
+        self, *, owner: str, lease: timedelta, owners: Sequence[str] | None = None, sparing: Collection[int] = ()
+    ) -> list[Execution]:
         """Running executions without a living owner: continued if that is safe, else interrupted for a person.
 
-        `sparing`: what is being carried right here, whatever its lease says.
+        `sparing`: what is being carried right here, whatever its lease says. Returns those that are `owner`'s from now
+        on: it is to `carry` them, which asks their hosts what became of them.
         """
         now = self.tools.clock.now()
         found = await self._read(executions.ownerless, now=now, owners=owners)
         left = [execution for execution in found if execution.id not in sparing]
         reap = self._interruptions.reap
         # Tried once: what was read before an outage says nothing of who lives after it.
-        tries = (self.tools.database.write_first(reap, execution, found_at=now) for execution in left)
+        tries = (
+            self.tools.database.write_first(reap, execution, found_at=now, owner=owner, lease=lease)
+            for execution in left
+        )
+        taken: list[Execution] = []
         for outcome in await asyncio.gather(*tries, return_exceptions=True):
-            if isinstance(outcome, BaseException) and not isinstance(outcome, TooLate | LeaseLost):
+            if isinstance(outcome, Execution):
+                taken.append(outcome)
+            elif isinstance(outcome, BaseException) and not isinstance(outcome, TooLate | LeaseLost):
                 raise outcome  # those two: another process was faster, or its owner lives
         if left:
             self.wake.set()
-        return len(left)
+        return taken
 
     async def require(
         self, actor: Actor, permission: Permission, what: str, origin: Origin, *, about: Execution | None = None

@@ -6,9 +6,9 @@ switch, the cancel and the owner's fence; what it forbids does not start. A stop
 
 import asyncio
 import contextlib
-import random
+import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Concatenate, ParamSpec, TypeVar, assert_never
@@ -33,6 +33,7 @@ from runbooks.definition import (
     Step,
     Wait,
 )
+from runbooks.following import MOST_RETRIES, follow, pause_before, until_pulled
 from runbooks.inventory import Inventory
 from runbooks.parameters import Parameters
 from runbooks.planning import Planner
@@ -50,7 +51,17 @@ from runbooks.progress import (
     StepRetried,
     StepStarted,
 )
-from runbooks.remote import Ended, Finished, Host, Line, Remote, RemoteCommand, StopCord, Stream
+from runbooks.remote import (
+    Ended,
+    Finished,
+    Host,
+    Line,
+    NotKnown,
+    Remote,
+    RemoteCommand,
+    StopCord,
+    Stream,
+)
 from safety import circuit_breaker, kill_switch
 from safety.clock import Clock, words
 from safety.vault import NoVault, Opens
@@ -94,8 +105,8 @@ MOST_LINES = 5_000
 """Lines kept of one step run; the rest is counted."""
 READERS_AT_ONCE = 10
 """Hosts that a READ runbook looks at side by side."""
-MOST_RETRIES = 3
-"""After the first try; the pauses double from 1 s to at most 30 s, with a jitter of a tenth."""
+LOST = "the connection broke after the command was sent"
+DIED = "Handrail stopped while it ran"
 _DONE = {StepState.SUCCEEDED, StepState.SKIPPED}
 
 
@@ -325,7 +336,14 @@ class Walk:
             return recorded
         while True:
             await self._until_due(host.name, place)
-            result, run = await self._try(host, place, step, deadline)
+            left = self._earlier.get((host.name, place))
+            if left is not None and left.state is StepState.STARTED:
+                taken = await self._take_up(host, step, left, deadline)
+                if taken is None:
+                    continue
+                result, run = taken
+            else:
+                result, run = await self._try(host, place, step, deadline)
             if run.next_attempt_at is not None:
                 continue
             lost = self._lost.get((host.name, place))
@@ -362,7 +380,7 @@ class Walk:
         cord = StopCord()
         self._cords.add(cord)
         try:
-            await self._stopped_while(self.tools.clock.sleep(left), cord)
+            await until_pulled(self.tools.clock.sleep(left), cord)
         finally:
             self._cords.discard(cord)
 
@@ -386,9 +404,12 @@ class Walk:
         tries = self._tries.get((host, place), 0)
         if not (lost or result.unreached) or tries >= most:
             return None
-        return min(30.0, 2.0**tries) * random.uniform(0.9, 1.1)  # noqa: S311 - spreading load
+        return pause_before(tries + 1)
 
     async def _try(self, host: Host, place: str, step: Single, deadline: float) -> tuple[Result, StepRun]:
+        found = await self._found_again(host, place, step, deadline)
+        if found is not None:
+            return found
         blocked = await self._blocked(host, place, step)
         earlier = self._earlier.get((host.name, place))
         run = StepRun(
@@ -400,23 +421,99 @@ class Walk:
             changing=step.changing,
             state=StepState.STARTED,
             started_at=self.tools.clock.now(),
+            token=secrets.token_hex(16) if isinstance(step, Run) else None,
         )
         if blocked is not None:
             return blocked, run
         if not await self._begin(host, run, step):
             return await self._why_not(host), run
         self._earlier[(host.name, place)] = run
-        cord = StopCord()
-        self._cords.add(cord)
-        if self.stopping is not None:  # pulled between the statement above and this line
-            cord.pull(self.stopping.words, grace=self.stopping.grace)
         log_of = StepLog(self, run)
         try:
-            result = await self._perform(host, step, run, cord, log_of, deadline)
+            with self._stoppable() as cord:
+                result = await self._perform(host, step, run, cord, log_of, deadline)
         finally:
-            self._cords.discard(cord)
             await log_of.close()
         return await self._end(host, step, run, result, log_of)
+
+    @contextlib.contextmanager
+    def _stoppable(self) -> Iterator[StopCord]:
+        """A cord that is pulled when the execution is to stop; at once when it is stopping already."""
+        cord = StopCord()
+        self._cords.add(cord)
+        if self.stopping is not None:
+            cord.pull(self.stopping.words, grace=self.stopping.grace)
+        try:
+            yield cord
+        finally:
+            self._cords.discard(cord)
+
+    async def _take_up(self, host: Host, step: Single, run: StepRun, deadline: float) -> tuple[Result, StepRun] | None:
+        """The end of a step that a dead owner had started; None when it is to run again, and may."""
+        if isinstance(step, Run) and run.token is not None:
+            result, ended = await self._followed(host, step, run, DIED, deadline)
+            known = result.finished is None or result.finished.ended is not Ended.LOST
+        else:
+            unknown = Result(state=StepState.INTERRUPTED, reason=f"{DIED}; its outcome is unknown")
+            result, ended = await self._end(host, step, run, unknown, StepLog(self, run))
+            known = False
+        if known or ended.next_attempt_at is not None or self.stopping is not None or not may_repeat(step):
+            return result, ended
+        return None
+
+    async def _found_again(
+        self, host: Host, place: str, step: Single, deadline: float
+    ) -> tuple[Result, StepRun] | None:
+        """Before a step whose outcome is unknown runs again: how it ended, where its host can tell that by now.
+
+        Not where a person knows what became of it, and wants it once more.
+        """
+        lost = self._lost.get((host.name, place))
+        if lost is None or lost.token is None or not isinstance(step, Run):
+            return None
+        if (self.execution.resume or {}).get(host.name) == place.split(".")[0]:
+            return None
+        try:
+            found = await self.tools.remote.attend(host, lost.token)
+        except HostError:
+            return None
+        return None if isinstance(found, NotKnown) else await self._followed(host, step, lost, LOST, deadline)
+
+    async def _followed(self, host: Host, step: Run, run: StepRun, why: str, deadline: float) -> tuple[Result, StepRun]:
+        """A step that was begun before, with its true ending kept."""
+        kept = await self._read(executions.output_of, self.execution.id, host=run.host, step=run.step, last=TAIL)
+        log_of = StepLog(self, run, [line for line in kept if line.attempt == run.attempt])
+        try:
+            with self._stoppable() as cord:
+                result = await self._attend(host, step, run, why, cord, log_of, deadline)
+        finally:
+            await log_of.close()
+        return await self._end(host, step, run, result, log_of)
+
+    async def _attend(
+        self, host: Host, step: Run, run: StepRun, why: str, cord: StopCord, log_of: "StepLog", deadline: float
+    ) -> Result:
+        """What became of a command that we lost sight of, as far as its host can tell. `why`: how that came."""
+        clock = self.tools.clock
+        spent = (clock.now() - run.started_at).total_seconds()
+        found = await follow(
+            self.tools.remote,
+            clock,
+            host,
+            run.token or "",
+            cord=cord,
+            give_up=min(deadline, clock.monotonic() + step.timeout - spent),
+            on_group=log_of.note_group,
+            group=log_of.group or run.pgid,
+        )
+        log.info("command_attended", execution=run.execution_id, host=run.host, step=run.step, found=str(found))
+        if isinstance(found, NotKnown):
+            reason = f"{why}: it may have run, or be running still ({found.reason})"
+            lost = Finished(ended=Ended.LOST, group=found.group)
+            return Result(state=StepState.INTERRUPTED, reason=reason, finished=lost)
+        result = self._judge_run(found, step.allow_exit, cord)
+        said = f"{why}; what it printed after that is lost"
+        return replace(result, reason=f"{result.reason} ({said})" if result.reason else said)
 
     async def _blocked(self, host: Host, place: str, step: Single) -> Result | None:
         """Before a step is run again: whether its earlier command still lives, which only a person may decide about."""
@@ -496,12 +593,13 @@ class Walk:
             ended_at=self.tools.clock.now(),
             exit_status=finished.exit_status if finished else None,
             signal=finished.signal if finished else None,
-            pgid=(finished.group if finished else None) or log_of.group,
+            pgid=(finished.group if finished else None) or log_of.group or run.pgid,
             death=finished.death if finished else None,
             reason=result.reason,
             lines=min(log_of.lines, MOST_LINES),
             dropped=(finished.dropped if finished else 0) + max(0, log_of.lines - MOST_LINES),
             sent=result.sent,
+            next_attempt_at=None,
         )
         if ended.death is not None and self.stopping is not None:
             self.deaths.append((host.name, ended.death))
@@ -529,6 +627,8 @@ class Walk:
 
         await self._write(end)
         self._remember(ended)
+        if ended.token is not None and ended.state is not StepState.INTERRUPTED:
+            self.tools.remote.forget(host, ended.token)
         return replace(result, tail=tail), ended
 
     async def _look(self, host: Host, argv: Sequence[str]) -> str:
@@ -552,7 +652,7 @@ class Walk:
         try:
             match step:
                 case Run():
-                    return await self._run(host, step, cord, log_of, deadline)
+                    return await self._run(host, step, run, cord, log_of, deadline)
                 case Expect():
                     return await self._expect(host, step, cord, log_of, deadline)
                 case Require():
@@ -572,7 +672,9 @@ class Walk:
             unreached = isinstance(error, HostUnreachable)
             return Result(state=StepState.FAILED, reason=str(error), sent=False, unreached=unreached)
 
-    async def _run(self, host: Host, step: Run, cord: StopCord, log_of: "StepLog", deadline: float) -> Result:
+    async def _run(
+        self, host: Host, step: Run, run: StepRun, cord: StopCord, log_of: "StepLog", deadline: float
+    ) -> Result:
         if step.unless is not None:
             unless = step.unless
             perform = self._expect if isinstance(unless, Expect) else self._require
@@ -585,7 +687,11 @@ class Walk:
             stdin = await self._input(step)
         except SecretUnavailable as error:
             return Result(state=StepState.FAILED, reason=error.message, sent=False)
-        finished = await self._remote(host, step.argv, step.sudo, step.timeout, cord, log_of, deadline, stdin=stdin)
+        finished = await self._remote(
+            host, step.argv, step.sudo, step.timeout, cord, log_of, deadline, stdin=stdin, token=run.token
+        )
+        if finished.ended is Ended.LOST:
+            return await self._attend(host, step, run, LOST, cord, log_of, deadline)
         return self._judge_run(finished, step.allow_exit, cord)
 
     async def _input(self, step: Run) -> bytes | None:
@@ -599,16 +705,19 @@ class Walk:
     def _judge_run(self, finished: Finished, allow_exit: Sequence[int], cord: StopCord) -> Result:
         match finished.ended:
             case Ended.EXITED:
-                if finished.exit_status in allow_exit and finished.signal is None:
+                if finished.exit_status in allow_exit:
                     return Result(state=StepState.SUCCEEDED, finished=finished)
-                ending = f"signal {finished.signal}" if finished.signal else f"exit status {finished.exit_status}"
+                named = f"signal {finished.signal}" if finished.signal else ""
+                ending = f"exit status {finished.exit_status}" if finished.exit_status is not None else named
+                if named and named != ending:
+                    ending += f" ({named})"
                 return Result(state=StepState.FAILED, reason=f"ended with {ending}", finished=finished)
             case Ended.TIMED_OUT:
                 return self._ended_by_us(StepState.TIMED_OUT, "it took too long", finished)
             case Ended.STOPPED:
                 return self._ended_by_us(StepState.STOPPED, cord.reason or "it was stopped", finished)
             case Ended.LOST:
-                reason = "the connection broke after the command was sent: it may have run, or be running still"
+                reason = f"{LOST}: it may have run, or be running still"
                 return Result(state=StepState.INTERRUPTED, reason=reason, finished=finished)
             case _:
                 assert_never(finished.ended)
@@ -646,7 +755,7 @@ class Walk:
                 return replace(answer, state=StepState.TIMED_OUT, reason=reason)
             if not answer.ok and now >= give_up:
                 return answer
-            if await self._stopped_while(clock.sleep(min(pause, deadline - now)), cord):
+            if await until_pulled(clock.sleep(min(pause, deadline - now)), cord):
                 return Result(state=StepState.STOPPED, reason=cord.reason)
 
     async def _require(self, host: Host, step: Require, cord: StopCord, log_of: "StepLog", deadline: float) -> Result:
@@ -686,6 +795,7 @@ class Walk:
         deadline: float,
         printed: list[Line] | None = None,
         stdin: bytes | None = None,
+        token: str | None = None,
     ) -> Finished:
         left = max(0.1, deadline - self.tools.clock.monotonic())
 
@@ -697,7 +807,14 @@ class Walk:
         line = shell_line(argv, sudo=sudo)
         return await self.tools.remote.run(
             host,
-            RemoteCommand(line=line, timeout=min(timeout, left), max_lines=MOST_LINES, stdin=stdin, patient=False),
+            RemoteCommand(
+                line=line,
+                timeout=min(timeout, left),
+                max_lines=MOST_LINES,
+                stdin=stdin,
+                patient=False,
+                token=token,
+            ),
             cord=cord,
             on_line=on_line,
             on_group=log_of.note_group,
@@ -705,24 +822,13 @@ class Walk:
 
     async def _wait(self, step: Wait, cord: StopCord, deadline: float) -> Result:
         left = deadline - self.tools.clock.monotonic()
-        if await self._stopped_while(self.tools.clock.sleep(min(step.seconds, left)), cord):
+        if await until_pulled(self.tools.clock.sleep(min(step.seconds, left)), cord):
             return Result(state=StepState.STOPPED, reason=cord.reason)
         if step.seconds > left:
             return Result(
                 state=StepState.TIMED_OUT, reason=f"the execution's {words(self.execution.timeout)} were over"
             )
         return Result(state=StepState.SUCCEEDED)
-
-    async def _stopped_while(self, pause: Awaitable[None], cord: StopCord) -> bool:
-        sleeping = asyncio.ensure_future(pause)
-        pulling = asyncio.ensure_future(cord.wait())
-        try:
-            await asyncio.wait({sleeping, pulling}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (sleeping, pulling):
-                task.cancel()
-            await asyncio.gather(sleeping, pulling, return_exceptions=True)
-        return cord.pulled
 
     async def _call(self, step: Call, cord: StopCord, deadline: float) -> Result:
         """An HTTP call to an allowed host, given up when it must stop."""
@@ -863,12 +969,15 @@ async def _side_by_side(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
 
 
 class StepLog:
-    """Keeps a running step's output and process group: committed in batches, told with each batch."""
+    """Keeps a running step's output and process group: committed in batches, told with each batch.
 
-    def __init__(self, walk: Walk, run: StepRun) -> None:
+    `kept`: the newest lines that are there already.
+    """
+
+    def __init__(self, walk: Walk, run: StepRun, kept: Sequence[OutputLine] = ()) -> None:
         self._walk, self._run = walk, run
-        self.lines = 0
-        self.tail: deque[OutputLine] = deque(maxlen=TAIL)
+        self.lines = kept[-1].seq if kept else 0
+        self.tail: deque[OutputLine] = deque(kept, maxlen=TAIL)
         self.group: int | None = None
         self._pending: list[OutputLine] = []
         self._group: int | None = None  # not kept yet
@@ -933,6 +1042,11 @@ class StepLog:
             await self._task
         if self._pending or self._group is not None:
             await self._flush()
+
+
+def may_repeat(step: Single) -> bool:
+    """Whether a step whose outcome is unknown may run again by itself: it only reads, or is declared idempotent."""
+    return not step.changing or getattr(step, "idempotent", False)
 
 
 def cancel_words(execution: Execution) -> str:

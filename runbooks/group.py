@@ -18,6 +18,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from runbooks.record import Record, recorded
 from storage.records import Death
 
 MARK = "handrail-group "  # before the group id, on the first line that we print
@@ -38,8 +39,10 @@ command -v perl >/dev/null 2>&1 && exec perl -e 'setpgrp(0, 0); exec @ARGV' sh -
 echo "handrail-group 0"; exit 126
 fi
 echo "handrail-group $$"
-unset g s; set --
+unset g s; set -- "${21}"
 """
+# What is left in $1 is when this process started, where /proc says so; a recorded command begins with that.
+_FORGET = "set --\n"
 _NO_INPUT = "exec </dev/null\n"
 _PROGRAM = re.compile(r"[\w./+-]+", re.ASCII)
 # These are the shell's own; `exec` would look for a program, which for some of them doesn't exist.
@@ -111,12 +114,13 @@ class Found:
 UNKNOWN = Found(death=Death.UNKNOWN)
 
 
-def own_group(line: str, *, stdin: bool) -> str:
+def own_group(line: str, *, stdin: bool, record: Record | None = None) -> str:
     """`line` as an exec request: first prints `MARK` and the group id, then becomes the command.
 
-    Without `stdin` the command reads /dev/null, so that it can't notice when the connection goes.
+    Without `stdin` the command reads /dev/null, so that it can't notice when the connection goes. With a `record` it
+    runs below a shell that keeps it.
     """
-    command = _replacing(line)
+    command = _FORGET + replacing(line) if record is None else recorded(replacing(line), record)
     script = _OWN_GROUP + ("" if stdin else _NO_INPUT) + command
     return f"exec sh -c {shlex.quote(script)} handrail {shlex.quote(command)}"
 
@@ -149,7 +153,7 @@ def read_report(groups: Iterable[int], text: str) -> Mapping[int, Found]:
     return {group: _found(members.get(group)) if group in left else Found(death=Death.STOPPED) for group in groups}
 
 
-def _replacing(line: str) -> str:
+def replacing(line: str) -> str:
     """`exec` in front of one plain program: no shell stays above it that would turn its signal into an exit status."""
     try:
         words = shlex.split(line)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from runbooks.answer import Answer, mention
 from runbooks.catalog import Catalog
-from runbooks.execution import TAIL, Tools, end_execution, undo_steps, witness
+from runbooks.execution import DIED, TAIL, Tools, end_execution, may_repeat, undo_steps, witness
 from runbooks.plans import HostPlan, StoredPlan, fingerprint, from_json, numbered, to_json
 from runbooks.progress import ExecutionContinued, ExecutionSubmitted, PlanMade, StepFinished
 from safety.review import Policy
@@ -33,15 +33,32 @@ class Interruptions:
     catalog: Catalog
     policy: Policy
 
-    def reap(self, connection: Connection, execution: Execution, *, found_at: datetime) -> None:
-        """Raises TooLate when it was found too long ago: where this had to wait, its owner could not renew either."""
+    def reap(
+        self, connection: Connection, execution: Execution, *, found_at: datetime, owner: str, lease: timedelta
+    ) -> Execution | None:
+        """Take what a dead owner left. The execution, now `owner`'s, where hosts can be asked what became of it.
+
+        Raises TooLate when it was found too long ago: where this had to wait, its owner could not renew either.
+        """
         now = self.tools.clock.now()
         if now - found_at > STALE:
             raise TooLate(f"#{execution.id} was found without an owner before the database could be written.")
-        executions.seize(connection, execution)
-        steps = executions.interrupt_steps(
-            connection, execution.id, now=now, reason="Handrail stopped while it ran; its outcome is unknown"
-        )
+        started = [s for s in executions.steps_of(connection, execution.id) if s.state is StepState.STARTED]
+        asked = [step for step in started if step.token is not None]
+        if not asked or executions.plan_of(connection, execution.id) is None:
+            executions.seize(connection, execution)
+            self.interrupt(connection, execution)
+            return None
+        taken = executions.take_over(connection, execution, owner=owner, now=now, lease=lease)
+        names = ", ".join(f"{step.host} what became of step {step.step} ({step.title})" for step in asked)
+        event = ExecutionContinued(execution=taken, actor=None, words=f"Handrail was restarted and asks {names}")
+        self.tools.reporter.report(connection, event, now)
+        return taken
+
+    def interrupt(self, connection: Connection, execution: Execution) -> None:
+        """What can't be asked about: it goes on where every step may be repeated, else it waits for a person."""
+        now = self.tools.clock.now()
+        steps = executions.interrupt_steps(connection, execution.id, now=now, reason=f"{DIED}; its outcome is unknown")
         for step in steps:  # its message in the thread must not go on saying that it runs
             tail = executions.output_of(connection, execution.id, host=step.host, step=step.step, last=TAIL)
             event = StepFinished(execution=execution, step=step, tail=tail)
@@ -209,7 +226,7 @@ class Interruptions:
 def _may_repeat(plan: StoredPlan, host: str, place: str) -> bool:
     """Whether an interrupted step may run again by itself: it only reads, or is declared idempotent."""
     step = dict(numbered(plan.of(host).steps)).get(place)
-    return step is not None and (not step.changing or getattr(step, "idempotent", False))
+    return step is not None and may_repeat(step)
 
 
 def _next_place(connection: Connection, execution_id: int, part: HostPlan) -> str:

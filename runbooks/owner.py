@@ -7,7 +7,7 @@ a time, so at its start everything that another left running is reaped at once.
 import asyncio
 import os
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
 import structlog
@@ -105,7 +105,7 @@ class Owner:
                 await self.engine.tools.clock.sleep(0.5)
 
     async def _reap_former(self) -> None:
-        await self.engine.reap(owners=[self.id])
+        await self._take(owners=[self.id])
         await self.engine.tools.database.write(executions.disown, owner=self.id)
 
     async def _claim(self) -> None:
@@ -122,8 +122,11 @@ class Owner:
             carried=tuple(self._carried),
         )
         for execution in claimed:
-            task = asyncio.create_task(self._carry(execution), name=f"execution-{execution.id}")
-            self._carried[execution.id] = (execution.epoch, task)
+            self._start(execution)
+
+    def _start(self, execution: Execution) -> None:
+        task = asyncio.create_task(self._carry(execution), name=f"execution-{execution.id}")
+        self._carried[execution.id] = (execution.epoch, task)
 
     async def _carry(self, execution: Execution) -> None:
         try:
@@ -134,7 +137,8 @@ class Owner:
         except Exception:  # one execution's fault must not end the owner; the reaper finds what it left
             log.exception("carrying_failed", execution=execution.id)
         finally:
-            self._carried.pop(execution.id, None)
+            if self._carried.get(execution.id, (None,))[0] == execution.epoch:
+                del self._carried[execution.id]
             self.engine.wake.set()
 
     async def _renew(self) -> None:
@@ -152,8 +156,15 @@ class Owner:
     async def _reap(self) -> None:
         # After an outage every lease looks expired: nobody is reaped before their owners had a full lease to renew.
         seen = self._seen_since
-        if seen is not None and self.engine.tools.clock.monotonic() - seen >= LEASE.total_seconds():
-            await self.engine.reap(sparing=self._carried)
+        if self._closing or seen is None:
+            return
+        if self.engine.tools.clock.monotonic() - seen >= LEASE.total_seconds():
+            await self._take()
+
+    async def _take(self, owners: Sequence[str] | None = None) -> None:
+        taken = await self.engine.reap(owner=self.id, lease=LEASE, owners=owners, sparing=self._carried)
+        for execution in taken:
+            self._start(execution)
 
     async def _watch(self) -> None:
         await self.engine.record_switches()

@@ -59,7 +59,8 @@ class RemoteCommand:
     """What to run. `line` is shell text, quoted by `commands.shell_line`; `timeout` and `grace` are seconds.
 
     At most `max_lines` lines of `max_line` characters are handed over; the rest is drained and counted. `patient`: a
-    host that can't be reached is tried again, as often as the rules allow; else whoever asks does that.
+    host that can't be reached is tried again, as often as the rules allow; else whoever asks does that. `token`: the
+    host keeps a record under that name, so that it can be asked later what became of the command (see `attend`).
     """
 
     line: str
@@ -69,6 +70,7 @@ class RemoteCommand:
     max_lines: int = 10_000
     max_line: int = 4_000
     patient: bool = True
+    token: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +100,10 @@ class Ended(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """How a command ended. `death` is set when we ended it ourselves: what a look at its group then found."""
+    """How a command ended. `death` is set when we ended it ourselves: what a look at its group then found.
+
+    A signal together with an exit status is what that status stands for by the custom of shells (128 + its number).
+    """
 
     ended: Ended
     exit_status: int | None = None
@@ -109,6 +114,25 @@ class Finished:
     lines: int = 0
     dropped: int = 0  # lines beyond `max_lines`
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StillRunning:
+    """A command that we lost sight of runs on."""
+
+    group: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotKnown:
+    """What became of a command can't be told. `group`: its processes, as far as a record says.
+
+    `early`: there is no record, which is also so while a command that was sent a moment ago has not begun.
+    """
+
+    reason: str
+    group: int | None = None
+    early: bool = False
 
 
 class StopCord:
@@ -173,6 +197,17 @@ class Remote(Protocol):
 
     async def look(self, host: Host, groups: Sequence[int]) -> Mapping[int, tuple[int, ...]]:
         """The live pids of each group; raises HostError when the host can't be asked."""
+        ...
+
+    async def attend(self, host: Host, token: str) -> Finished | StillRunning | NotKnown:
+        """What became of the command that was sent with this token; its output from now on is lost.
+
+        Only for whoever lost sight of it. Raises HostError when the host can't be asked.
+        """
+        ...
+
+    def forget(self, host: Host, token: str) -> None:
+        """How it ended is kept elsewhere now: its record on the host may go, some time. Never raises."""
         ...
 
     async def check(self, host: Host) -> HostReport:

@@ -25,15 +25,19 @@ import asyncssh
 import structlog
 
 from runbooks import group as groups_of_host
+from runbooks import record as records_of_host
 from runbooks.group import UNKNOWN, Found
+from runbooks.record import Record
 from runbooks.remote import (
     Ended,
     Finished,
     Host,
     HostReport,
     Line,
+    NotKnown,
     Remote,
     RemoteCommand,
+    StillRunning,
     StopCord,
     Stream,
     Unreached,
@@ -59,6 +63,7 @@ SESSIONS = 8  # on one connection
 RESERVED = 2  # of these, for stopping and looking
 MARGIN = 4_096  # characters at the end of a cut line that may be half of a secret, and are thrown away
 NOISE = 65_536  # bytes that a login may print before our first line
+FORGOTTEN = 32  # records that are removed by one remote command
 ANSWER = 4_000_000  # bytes of a look's answer; a machine full of processes prints a tenth of it
 CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"  # put first: a third less CPU than the default
 
@@ -159,10 +164,13 @@ class SshRemote(Remote):
         output.close()
         if ended is Ended.EXITED:
             _must_have_run(host, output)
+        signal = session.exit_signal
+        if command.token is not None and signal is None:
+            signal = records_of_host.signal_of(session.exit_status)
         return Finished(
             ended=ended,
             exit_status=session.exit_status,
-            signal=session.exit_signal,
+            signal=signal,
             group=output.group.result() if output.group.done() else None,
             death=found.death if found else None,
             survivors=found.pids if found else (),
@@ -191,6 +199,16 @@ class SshRemote(Remote):
                 f"'{host.name}' doesn't show '{host.user}' what process group {hidden[0]} holds. Look there as root.",
             )
         return {group: seen.pids for group, seen in found.items()}
+
+    async def attend(self, host: Host, token: str) -> Finished | StillRunning | NotKnown:
+        """See `Remote.attend`."""
+        text = await self._pool(host).ask(records_of_host.attend(token), self._patience.answer)
+        return records_of_host.read(host.name, text)
+
+    def forget(self, host: Host, token: str) -> None:
+        """See `Remote.forget`. Many records go by one command; the last few of a process by their age."""
+        if host in self._pools:
+            self._pools[host].forget(token)
 
     async def check(self, host: Host) -> HostReport:
         """See `Remote.check`. Facts: user, kernel, sudo, latency."""
@@ -253,7 +271,13 @@ class SshRemote(Remote):
     async def _try_to_send(
         self, host: Host, command: RemoteCommand, cord: StopCord, output: "_Output"
     ) -> "_Session | None":
-        text = groups_of_host.own_group(command.line, stdin=command.stdin is not None)
+        record = None
+        if command.token is not None:
+            folder = await _unless_pulled(self._pool(host).folder(), cord)
+            if cord.pulled:
+                return None
+            record = Record(folder=folder, token=command.token) if folder is not None else None
+        text = groups_of_host.own_group(command.line, stdin=command.stdin is not None, record=record)
         while True:
             seat = await _unless_pulled(self._pool(host).seat(control=False), cord, undo=_Seat.release)
             if seat is None:
@@ -366,6 +390,9 @@ class _Pool:
         self._failures = 0
         self._failure: HostError | None = None
         self._closing = False
+        self._folder: asyncio.Task[str | None] | None = None  # where commands leave their records, asked once
+        self._forgotten: list[str] = []
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def seat(self, *, control: bool) -> "_Seat":
         """A place for one session; on a new connection if there is none. Raises HostError when that can't be made."""
@@ -396,10 +423,30 @@ class _Pool:
         except _Broken:
             return await self._ask(text, seconds)
 
+    async def folder(self) -> str | None:
+        """Where commands leave their records; None when this host keeps none. Raises HostError: nothing was sent."""
+        if self._folder is None or (self._folder.done() and _failed(self._folder)):
+            self._folder = asyncio.create_task(self._ask_for_folder())
+            self._folder.add_done_callback(_retrieve)
+        return await asyncio.shield(self._folder)
+
+    def forget(self, token: str) -> None:
+        """Remove this record, when enough of them have come together."""
+        self._forgotten.append(token)
+        if len(self._forgotten) >= FORGOTTEN and not self._closing:
+            tokens, self._forgotten = self._forgotten, []
+            task = asyncio.create_task(self._remove(tokens))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
     async def close(self) -> None:
         """End all that is pending, close the connections."""
         self._closing = True
         await self.ender.close()
+        pending = [*self._tasks, *([self._folder] if self._folder is not None else [])]
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
         await asyncio.gather(*(connection.close() for connection in self._connections))
 
     def freed(self) -> None:
@@ -407,7 +454,23 @@ class _Pool:
         self._connections = [c for c in self._connections if c.alive]
         self._freed.set()
 
+    async def _ask_for_folder(self) -> str | None:
+        try:
+            return records_of_host.folder_in(await self.ask(records_of_host.prepare(), self.patience.answer))
+        except ConnectionLost as error:
+            raise HostUnreachable(self.host.name, f"{error.message} Nothing was run.") from error
+
+    async def _remove(self, tokens: Sequence[str]) -> None:
+        try:
+            folder = await self.folder()
+            if folder is not None:
+                await self.ask(records_of_host.forget(folder, tokens), self.patience.answer)
+        except HostError as error:  # they go by their age then
+            log.info("records_left", host=self.host.name, error=error.message)
+
     async def _open(self) -> None:
+        if not self._connections and self._folder is not None and self._folder.done():
+            self._folder = None  # the host may have been restarted
         self._opening += 1
         try:
             connection = await _connect(self, self._logins, self._known)
@@ -443,6 +506,10 @@ class _Pool:
         if session.lost:
             raise _Broken(self.host.name, f"The connection to '{self.host.name}' broke while it was asked.")
         return answer.text
+
+
+def _failed(task: "asyncio.Task[Any]") -> bool:
+    return task.cancelled() or task.exception() is not None
 
 
 class _Broken(ConnectionLost):

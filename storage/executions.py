@@ -444,6 +444,25 @@ def seize(connection: Connection, execution: Execution) -> None:
         raise TooLate(f"#{execution.id} has an owner again.")
 
 
+def take_over(
+    connection: Connection, execution: Execution, *, owner: str, now: datetime, lease: timedelta
+) -> Execution:
+    """Carry on a running execution whose owner died, which is fenced by that. Raises TooLate."""
+    row = connection.execute(
+        update(t.executions)
+        .where(
+            t.executions.c.id == execution.id,
+            t.executions.c.epoch == execution.epoch,
+            t.executions.c.state == State.RUNNING.value,
+        )
+        .values(owner=owner, epoch=execution.epoch + 1, lease_until=now + lease)
+        .returning(*_COLUMNS)
+    ).first()
+    if row is None:
+        raise TooLate(f"#{execution.id} has an owner again.")
+    return _execution(row)
+
+
 def hold(connection: Connection, execution_id: int, epoch: int) -> None:
     """Raises LeaseLost unless this owner still holds it."""
     row = connection.execute(
@@ -533,6 +552,7 @@ def begin_step(
         "started_at": step.started_at,
         "lines": 0,
         "dropped": 0,
+        "token": step.token,
     }
     allowed = and_(
         t.executions.c.id == execution.id,

@@ -250,6 +250,7 @@ class StepRun:
     lines: int = 0
     dropped: int = 0  # lines beyond what we keep
     next_attempt_at: datetime | None = None  # set when this try failed and another follows: not before then
+    token: str | None = None  # under which the host keeps a record of the command
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -226,6 +226,7 @@ step_runs = Table(
     Column("lines", Integer, nullable=False, server_default="0"),
     Column("dropped", Integer, nullable=False, server_default="0"),
     Column("next_attempt_at", UtcDateTime),
+    Column("token", String(40)),  # under which the host keeps a record of the command
     PrimaryKeyConstraint("execution_id", "host", "step", "attempt"),
     _one_of("state", StepState),
     _one_of("death", Death),

@@ -196,10 +196,11 @@ async def a_house(
     inventory: Inventory | None = None,
     policy: Policy | None = None,
     clock: Clock | None = None,
+    remote: FakeRemote | None = None,
     change: Callable[[Policy], Policy] = lambda policy: policy,
 ) -> Any:
     """An engine and a running owner."""
-    remote, reporter = FakeRemote(replies=dict(replies or a_healthy_nginx())), FakeReporter()
+    remote, reporter = remote or FakeRemote(replies=dict(replies or a_healthy_nginx())), FakeReporter()
     people = People(roles=ROLES, emergency=frozenset({"UALICE"}))
     tools = Tools(
         database=database,

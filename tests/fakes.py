@@ -16,7 +16,9 @@ from runbooks.remote import (
     Host,
     HostReport,
     Line,
+    NotKnown,
     RemoteCommand,
+    StillRunning,
     StopCord,
     Stream,
     Unreached,
@@ -98,6 +100,9 @@ async def _settle() -> None:
         await asyncio.sleep(0)
 
 
+Left = Finished | StillRunning | NotKnown | Exception
+
+
 @dataclass
 class Reply:
     """What a fake host answers to one command. `hangs`: until it is stopped, or `release` is set.
@@ -112,6 +117,7 @@ class Reply:
     ignores_term: bool = False
     times_out: bool = False
     lost: bool = False
+    left: Sequence["Left"] = ()  # what is said of a lost one when it is asked about: in turn, the last for ever
     raises: Exception | None = None
     altered: bool = False
     unreached: Unreached | None = None  # one try before this answer
@@ -125,13 +131,18 @@ Answer = Reply | Callable[[str], Reply]
 class FakeRemote:
     """Hosts that answer from a table: the longest prefix of the shell text that is in `replies` counts.
 
-    `ran` lists (host, line) in order, `commands` what was asked beside the line.
+    `ran` lists (host, line) in order, `commands` what was asked beside the line. `left`: what is said of a token, as
+    in `Reply.left`.
     """
 
     replies: dict[str, Answer] = field(default_factory=dict)
     ran: list[tuple[str, str]] = field(default_factory=list)
     commands: list[RemoteCommand] = field(default_factory=list)
     alive: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    left: dict[str, list[Left]] = field(default_factory=dict)
+    attended: list[str] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
+    ended: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._groups = itertools.count(1000)
@@ -159,6 +170,7 @@ class FakeRemote:
         if reply.raises is not None:
             raise reply.raises
         group = next(self._groups)
+        self._keep(command, StillRunning(group=group))
         if on_group is not None:
             on_group(group)
         lines = [Line(stream=Stream.OUT, text=t, altered=reply.altered) for t in reply.out.splitlines()]
@@ -169,14 +181,22 @@ class FakeRemote:
                 on_line(line)
         finished = Finished(ended=Ended.EXITED, group=group, lines=len(kept), dropped=len(lines) - len(kept))
         if reply.lost:
+            self._keep(command, *reply.left or [NotKnown(reason=f"no record of it is left on '{host.name}'")])
             return replace(finished, ended=Ended.LOST)
         death = Death.STILL_RUNNING if reply.ignores_term else Death.STOPPED
         survivors = (group,) if reply.ignores_term else ()
         if reply.times_out:
             return replace(finished, ended=Ended.TIMED_OUT, death=death, survivors=survivors)
         if reply.hangs and await self._held(reply, cord):
+            self._keep(command, NotKnown(reason="it was killed", group=group))
             return replace(finished, ended=Ended.STOPPED, death=death, survivors=survivors)
-        return replace(finished, exit_status=reply.status)
+        over = replace(finished, exit_status=reply.status)
+        self._keep(command, over)
+        return over
+
+    def _keep(self, command: RemoteCommand, *left: Left) -> None:
+        if command.token is not None:
+            self.left[command.token] = list(left)
 
     async def _held(self, reply: Reply, cord: StopCord | None) -> bool:
         waits: list[asyncio.Future[object]] = [asyncio.ensure_future(reply.release.wait())]
@@ -206,11 +226,27 @@ class FakeRemote:
 
     async def end_groups(self, host: Host, groups: Sequence[int], *, grace: float) -> Mapping[int, Death]:
         """All stop."""
+        self.ended += groups
         return dict.fromkeys(groups, Death.STOPPED)
 
     async def look(self, host: Host, groups: Sequence[int]) -> Mapping[int, tuple[int, ...]]:
         """What the test says lives."""
         return {group: self.alive.get(group, ()) for group in groups}
+
+    async def attend(self, host: Host, token: str) -> Finished | StillRunning | NotKnown:
+        """The next that is said of it."""
+        self.attended.append(token)
+        said = self.left.get(token, [])
+        if not said:
+            return NotKnown(reason=f"no record of it is left on '{host.name}'", early=True)
+        found = said.pop(0) if len(said) > 1 else said[0]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def forget(self, host: Host, token: str) -> None:
+        """Remember that it may."""
+        self.forgotten.append(token)
 
     async def check(self, host: Host) -> HostReport:
         """Fine."""

@@ -5,11 +5,23 @@ knows for each behaviour (shell text for a real host, a row of the table for a f
 """
 
 import asyncio
+import secrets
 from typing import Protocol
 
 import pytest
 
-from runbooks.remote import Ended, Finished, Host, Line, Remote, RemoteCommand, StopCord, Stream
+from runbooks.remote import (
+    Ended,
+    Finished,
+    Host,
+    Line,
+    NotKnown,
+    Remote,
+    RemoteCommand,
+    StillRunning,
+    StopCord,
+    Stream,
+)
 from storage.errors import HostUnreachable
 from storage.records import Death
 
@@ -33,14 +45,22 @@ class Bed(Protocol):
         ...
 
 
-async def started(bed: Bed, cord: StopCord) -> tuple["asyncio.Task[Finished]", int]:
+async def started(bed: Bed, cord: StopCord, token: str | None = None) -> tuple["asyncio.Task[Finished]", int]:
     """A hanging command, and its group."""
     loop = asyncio.get_running_loop()
     group: asyncio.Future[int] = loop.create_future()
-    command = RemoteCommand(line=bed.hangs(), timeout=30)
+    command = RemoteCommand(line=bed.hangs(), timeout=30, token=token)
     task = loop.create_task(bed.remote.run(bed.host, command, cord=cord, on_group=group.set_result))
     async with asyncio.timeout(10):
         return task, await group
+
+
+async def settled(bed: Bed, token: str) -> Finished | StillRunning | NotKnown:
+    """The answer once the command has begun."""
+    async with asyncio.timeout(10):
+        while isinstance(found := await bed.remote.attend(bed.host, token), NotKnown) and found.early:
+            await asyncio.sleep(0.02)
+    return found
 
 
 class RemoteContract:
@@ -106,6 +126,38 @@ class RemoteContract:
         line = bed.prints("hello\n")
         runs = [bed.remote.run(bed.host, RemoteCommand(line=line)) for _ in range(30)]
         assert [each.exit_status for each in await asyncio.gather(*runs)] == [0] * 30
+
+    @pytest.mark.parametrize("status", [0, 3])
+    async def test_a_command_with_a_token_can_be_asked_about_when_it_is_over(self, bed: Bed, status: int) -> None:
+        token = secrets.token_hex(16)
+        lines: list[str] = []
+        command = RemoteCommand(line=bed.prints("one\ntwo\n", status=status), token=token)
+        finished = await bed.remote.run(bed.host, command, on_line=lambda line: lines.append(line.text))
+        assert (finished.ended, finished.exit_status, lines) == (Ended.EXITED, status, ["one", "two"])
+        found = await bed.remote.attend(bed.host, token)
+        assert isinstance(found, Finished)
+        assert (found.ended, found.exit_status, found.group) == (Ended.EXITED, status, finished.group)
+        bed.remote.forget(bed.host, token)
+        bed.remote.forget(bed.host, token)
+
+    async def test_a_command_with_a_token_can_be_asked_about_while_it_runs(self, bed: Bed) -> None:
+        one, other = secrets.token_hex(16), secrets.token_hex(16)
+        cord = StopCord()
+        first, group = await started(bed, cord, one)
+        second, another = await started(bed, cord, other)
+        assert await settled(bed, one) == StillRunning(group=group)
+        assert await settled(bed, other) == StillRunning(group=another)
+        cord.pull("enough", grace=0.3)
+        for task in (first, second):
+            finished = await task
+            assert (finished.ended, finished.death) == (Ended.STOPPED, Death.STOPPED)
+        assert not isinstance(await bed.remote.attend(bed.host, one), StillRunning)
+
+    async def test_of_a_token_that_was_never_sent_nothing_is_known(self, bed: Bed) -> None:
+        found = await bed.remote.attend(bed.host, secrets.token_hex(16))
+        assert isinstance(found, NotKnown)
+        assert (found.group, found.early) == (None, True)
+        assert bed.host.name in found.reason
 
     async def test_a_host_that_answers_is_reported_well(self, bed: Bed) -> None:
         report = await bed.remote.check(bed.host)

@@ -604,7 +604,7 @@ async def test_after_a_death_in_the_middle_a_person_is_asked(database: Database)
         _, words, stopped = await house.engine.look_before_resuming(found.id, BOB)
         assert (stopped.host, stopped.place) == ("web-01", "1")
         assert "First" in words
-        assert "Its command is over." in words
+        assert "Its command is over; how it ended is unknown." in words
         await house.engine.resume(found.id, BOB, again=False)
         ended = await house.ends(answer)
         assert ended.state is State.SUCCEEDED

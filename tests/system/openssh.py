@@ -4,15 +4,16 @@ As root it needs /run/sshd and makes it when it is missing (as Debian's own unit
 as itself, which is enough here.
 """
 
+import asyncio
 import getpass
 import os
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runbooks.remote import Host
@@ -123,3 +124,75 @@ def _wait_until_it_listens(server: OpenSsh, process: "subprocess.Popen[bytes]") 
         except OSError:
             time.sleep(0.01)
     raise RuntimeError("sshd does not listen: " + (server.folder / "sshd.log").read_text())
+
+
+@dataclass
+class Wire:
+    """What lies between us and a host: it can be cut, go silent, and be mended."""
+
+    port: int
+    broken: bool = False
+    silent: bool = False
+    pairs: list[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = field(default_factory=list)
+
+    def to(self, host: Host) -> Host:
+        """The same host, reached over this wire."""
+        return replace(host, port=self.port)
+
+    def known_hosts(self, server: OpenSsh) -> bytes:
+        """The server's key, at both ports."""
+        return server.known_hosts + server.known_hosts.replace(str(server.port).encode(), str(self.port).encode())
+
+    def cut(self) -> None:
+        """Both ends notice, and nobody gets through until it is mended."""
+        self.broken = True
+        for pair in self.pairs:
+            for end in pair:
+                end.transport.abort()
+        self.pairs.clear()
+
+    def forget(self) -> None:
+        """We notice; the host goes on believing in the connection, of which nobody reads any more."""
+        self.silent = True
+        for ours, _ in self.pairs:
+            ours.transport.abort()
+
+    def mend(self) -> None:
+        """New connections get through again."""
+        self.broken = self.silent = False
+
+
+@asynccontextmanager
+async def wire(port: int) -> AsyncIterator[Wire]:
+    """A wire to a port of the loopback."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if between.broken:
+            writer.transport.abort()
+            return
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+        between.pairs.append((writer, far_writer))
+        for source, target in ((reader, far_writer), (far_reader, writer)):
+            task = asyncio.create_task(carry(source, target))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+    async def carry(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await source.read(65_536):
+                target.write(data)
+                await target.drain()
+        if not between.silent:
+            target.close()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    between = Wire(port=server.sockets[0].getsockname()[1])
+    try:
+        yield between
+    finally:
+        between.cut()
+        server.close()
+        for task in tuple(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -80,6 +80,37 @@ class HoldSafely(Runbook):
         return Plan(Run("Hold it", "sleep", str(params.seconds), idempotent=True, timeout=minutes(600)))
 
 
+class Giving(Parameters):
+    """Where to take and where to put."""
+
+    pipe: AbsolutePath = positional("a named pipe on the host")
+
+
+class Take(Runbook):
+    """Take what comes out of a pipe, when it comes; running it twice would wait for more."""
+
+    name, category = "take", Category.MAINTENANCE
+    danger, cooldown, timeout = Danger.LOW, minutes(0), minutes(5)
+    Params = Giving
+
+    def plan(self, params: Giving, facts: Facts) -> Plan:
+        return Plan(
+            Run("Take it", "cp", params.pipe, f"{params.pipe}.taken", timeout=60),
+            Run("Go on", "mktemp", f"{params.pipe}.after.XXXXXXXX"),
+        )
+
+
+class GiveUp(Runbook):
+    """Fail after a while."""
+
+    name, category = "give-up", Category.MAINTENANCE
+    danger, cooldown, timeout = Danger.LOW, minutes(0), minutes(5)
+    Params = Timed
+
+    def plan(self, params: Timed, facts: Facts) -> Plan:
+        return Plan(Run("Fail", "timeout", "2", "sleep", str(params.seconds)), Run("Go on", "true"))
+
+
 class Place(Parameters):
     """Where runs are counted."""
 
@@ -340,14 +371,19 @@ async def told(workspace: Workspace, person: str, said: str, *, channel: str = "
 
 def sleepers(seconds: int) -> list[int]:
     """The pids of `sleep SECONDS` on this machine; files run side by side, so each uses numbers of its own."""
+    return executing("sleep", str(seconds))
+
+
+def executing(*words: str) -> list[int]:
+    """The pids of what runs on this machine with such a command line, as far as it is given."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                words = (entry / "cmdline").read_bytes().split(b"\0")
+                line = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
             except OSError:
                 continue
-            if words[:2] == [b"sleep", str(seconds).encode()] and openssh.alive(int(entry.name)):
+            if tuple(line[: len(words)]) == words and openssh.alive(int(entry.name)):
                 found.append(int(entry.name))
     return found
 

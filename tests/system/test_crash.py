@@ -8,9 +8,22 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+
 from bot.playground.workspace import Workspace
 from storage import audit, executions
-from tests.system.serving import Bot, button, counted, sees, sleepers, told, until
+from tests.system.serving import Bot, button, counted, executing, sees, sleepers, told, until
+
+RECORDS = [f"{folder}/handrail-{os.geteuid()}" for folder in ("/run/lock", "/tmp", "/dev/shm")]
+
+
+async def _forget_records(bot: Bot) -> None:
+    """As if the host had lost them."""
+    async with bot.database() as database:
+        tokens = [step.token for step in await database.read(executions.steps_of, 1) if step.token]
+    assert tokens
+    for record in [Path(folder) / token for folder in RECORDS for token in tokens]:
+        record.unlink(missing_ok=True)
 
 
 async def _running_and_noted(bot: Bot, seconds: int) -> None:
@@ -21,11 +34,68 @@ async def _running_and_noted(bot: Bot, seconds: int) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_a_step_in_flight_is_interrupted_by_a_crash_and_not_run_again(bot: Bot, workspace: Workspace) -> None:
+@pytest.mark.parametrize("ends", ["while nobody lives", "after the next start"])
+async def test_a_step_in_flight_is_found_again_after_a_crash_with_its_true_end(
+    bot: Bot, workspace: Workspace, counting: Path, ends: str
+) -> None:
+    """It waits for one word from a pipe: a second run of it would never end."""
+    pipe = counting / "pipe"
+    os.mkfifo(pipe)
+    await workspace.command("bob", "incidents", f"/runbook take {pipe} on web-01")
+    await until(lambda: executing("cp", str(pipe)), "the step running on the host", bot.log)
+    bot.kill()
+    if ends == "while nobody lives":
+        await asyncio.to_thread(pipe.write_text, "word")
+        await asyncio.sleep(1)
+    began = time.monotonic()
+    await bot.start()
+    if ends == "after the next start":
+        await sees(workspace, "asks web-01 what became of step 1")
+        await asyncio.to_thread(pipe.write_text, "word")
+    shown = await sees(workspace, "asks web-01 what became of step 1", "is lost", "succeeded")
+    print(f"its end was told {time.monotonic() - began:.1f} s after the start")
+    assert "interrupted" not in shown
+    assert counted(counting) == ["", "pipe", "pipe.after"]
+    assert (counting / "pipe.taken").read_text() == "word"
+    async with bot.database() as database:
+        assert (await database.read(audit.verify)).ok
+
+
+async def test_a_step_that_failed_while_nobody_lived_has_failed(bot: Bot, workspace: Workspace) -> None:
+    seconds = 29_815
+    await workspace.command("bob", "incidents", f"/runbook give-up {seconds} on web-01")
+    await _running_and_noted(bot, seconds)
+    bot.kill()
+    await until(lambda: not sleepers(seconds), "the command being over")
+    await bot.start()
+    shown = await sees(workspace, "exit status 124", "failed")
+    assert "interrupted" not in shown
+    assert sleepers(seconds) == []
+
+
+async def test_a_step_that_runs_on_is_followed_and_can_be_cancelled_by_the_next_owner(
+    bot: Bot, workspace: Workspace
+) -> None:
+    seconds = 29_814
+    await workspace.command("bob", "incidents", f"/runbook hold {seconds} on web-01")
+    await _running_and_noted(bot, seconds)
+    bot.kill()
+    await bot.start()
+    await sees(workspace, "asks web-01 what became of step 1")
+    assert len(sleepers(seconds)) == 1
+    await workspace.command("bob", "incidents", "/runbook cancel 1")
+    await sees(workspace, "cancelled by", "stopped")
+    assert sleepers(seconds) == []
+
+
+async def test_a_step_of_which_no_record_is_left_is_interrupted_by_a_crash_and_not_run_again(
+    bot: Bot, workspace: Workspace
+) -> None:
     seconds = 29_811
     await workspace.command("bob", "incidents", f"/runbook hold {seconds} on web-01")
     await _running_and_noted(bot, seconds)
     bot.kill()
+    await _forget_records(bot)
     began = time.monotonic()
     await bot.start()
     try:
@@ -54,8 +124,11 @@ async def test_a_step_that_may_be_repeated_goes_on_by_itself_after_a_crash(bot: 
     await _running_and_noted(bot, seconds)
     bot.kill()
     await until(lambda: not sleepers(seconds), "the command of before being over")
+    await _forget_records(bot)
     await bot.start()
-    await sees(workspace, "goes on", "succeeded")
+    await sees(workspace, "asks web-01 what became of step 1", "succeeded")
+    async with bot.database() as database:
+        assert [step.attempt for step in await database.read(executions.steps_of, 1)] == [1, 2]
     async with bot.database() as database:
         assert (await database.read(audit.verify)).ok
 
