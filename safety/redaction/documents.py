@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from safety.redaction.names import has_password_look, is_harmless, looks_random, names_secret
 from safety.redaction.shapes import Span
-from safety.redaction.values import value_at
+from safety.redaction.values import unquoted, value_at
 
 # SQL, XML and JSON.
 
@@ -51,6 +51,24 @@ _ATTRIBUTES = re.compile(
 )
 _ENTRY = re.compile(
     r"\b(?:key|name)=[\"'](?P<name>[\w.-]{1,100}+)[\"'][^<>]{0,80}>(?P<value>(?:[^<\r\n]|<(?!/)){1,2000})</"
+)
+_NESTED = re.compile(
+    r"\b(?:key|name)=[\"'](?P<name>[\w.-]{1,100}+)[\"'][^<>]{0,80}>\s{0,8}<(?P<tag>value|string)>"
+    r"(?P<value>[^<>\r\n]{1,2000})</(?P=tag)>"
+)
+_ATTRIBUTE_BEFORE = re.compile(
+    r"<[\w.:-]{1,60}[ \t](?:[^<>]{0,100}[ \t])?value=(?P<quote>[\"'])(?P<value>(?:(?!(?P=quote))[^<>\r\n]){1,500})"
+    r"(?P=quote)[^<>]{0,80}[ \t](?:key|name)=[\"'](?P<name>[\w.-]{1,100}+)[\"']"
+)
+# A map on one line of YAML, whose values need no quotes: they end at a comma with a space, or at the bracket.
+_FLOW_KEY = r"(?<=[{,\s])[\"']?(?:name|key|Name|Key)[\"']?[ \t]{0,4}:[ \t]{1,4}[\"']?(?P<name>[\w.-]{1,100}+)[\"']?"
+_FLOW_VALUE = (
+    r"[\"']?(?:value|Value)[\"']?[ \t]{0,4}:[ \t]{1,4}"
+    r"(?P<value>\"(?:[^\"\\]|\\.){1,500}\"|'(?:[^']|''){1,500}'|(?![\s{\[\"'])(?:[^,}\]\r\n]|,(?!\s)){1,500})"
+)
+_FLOW_MAPS = (
+    re.compile(_FLOW_KEY + r"[ \t]{0,4},[ \t]{0,4}" + _FLOW_VALUE),
+    re.compile(r"(?<=[{,\s])" + _FLOW_VALUE + r"[ \t]{0,4},[ \t]{0,4}" + _FLOW_KEY),
 )
 _KEY_AND_VALUE = re.compile(
     r"<(?P<tag>key|name|string)>(?P<name>[\w .-]{1,100})</(?P=tag)>\s{0,8}<(?P<kind>string|value|data)>"
@@ -99,9 +117,16 @@ def _inserted(line: str, match: re.Match[str]) -> Iterator[Span]:
 
 def markup(line: str) -> Iterator[Span]:
     """Elements and attributes of XML, and the private parts of a key in JSON."""
-    for match in _KEY_AND_VALUE.finditer(line):
-        if names_secret(match["name"]) and not is_harmless(match["value"], quoted=True):
-            yield match.span("value")
+    for pattern in (_KEY_AND_VALUE, _NESTED, _ATTRIBUTE_BEFORE) if "<" in line else ():
+        for match in pattern.finditer(line):
+            if names_secret(match["name"]) and not is_harmless(match["value"], quoted=True):
+                yield match.span("value")
+    for pattern in _FLOW_MAPS if "{" in line else ():
+        for match in pattern.finditer(line):
+            begin, end = unquoted(line, match.span("value"))
+            end = begin + len(line[begin:end].rstrip())
+            if names_secret(match["name"]) and not is_harmless(line[begin:end], quoted=True):
+                yield begin, end
     for match in _ELEMENT.finditer(line) if "</" in line else ():
         name = match["name"]
         if names_secret(name) or (name in _PARTS_OF_A_KEY and "RSAKeyValue" in line):

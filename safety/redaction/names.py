@@ -28,7 +28,25 @@ _SECRETS = _words(
 )
 # Words that only sound like it: `NOPASSWD: ALL` in sudoers.
 _NO_SECRETS = _words("nopasswd nopass nopassword haspassword usepassword withpassword bypass compass")
-_SECRET_ENDINGS = ("password", "passwd", "passphrase", "secret", "apikey", "secretkey", "accesskey", "privatekey")
+_SECRET_ENDINGS = (
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "apikey",
+    "secretkey",
+    "accesskey",
+    "privatekey",
+    "storepass",
+    "keypass",
+    "bindpw",
+    "rootpw",
+)
+# Options are named shorter than settings: `-targetpass`, `/SAPWD:`. These words end alike and are none.
+_OPTION_ENDINGS = ("pass", "pwd", "token")
+_NO_OPTIONS = _words(
+    "trespass surpass encompass overpass underpass multipass onepass twopass singlepass renderpass cwd"
+)
 # What may stand before `key` to make it a secret; `primary_key` and `host_key` are none.
 _KEYS = _words(
     "api access secret private encryption encrypt decryption signing sign master auth app"
@@ -159,8 +177,8 @@ def names_secret(name: str) -> bool:
     if len(words) > 1 and words[-1] in _OWNERS and words[-2] in _OWNED:
         words.pop()
     last = words[-1]
-    if last == "token" and len(words) > 1 and words[-2] in _CURSORS:
-        return False
+    if last == "token" and len(words) > 1 and (words[-2] in _CURSORS or words[-3:-1] == ["public", "key"]):
+        return False  # a place in a list, or an assembly's fingerprint
     if last == "pass" and len(words) > 1 and words[-2] in _PASS_ALONG:
         return False
     if last == "key":
@@ -170,6 +188,17 @@ def names_secret(name: str) -> bool:
     if last == "auth":
         return words[-2:] in (["cli", "auth"], ["redis", "auth"], ["master", "auth"])
     return last in _SECRETS or last.endswith(_SECRET_ENDINGS) or "".join(words[-2:]) in _SECRETS
+
+
+@lru_cache(maxsize=4096)
+def option_names_secret(name: str) -> bool:
+    """Whether what stands behind an option of this name is a secret."""
+    if names_secret(name):
+        return True
+    words = parts(name)
+    if not words or words[0] in _NEGATIONS or words[-1] in _NO_SECRETS or words[-1] in _NO_OPTIONS:
+        return False
+    return len(words[-1]) > 4 and words[-1].endswith(_OPTION_ENDINGS)  # not `-dpass`, a pass of a compiler
 
 
 @lru_cache(maxsize=4096)
