@@ -220,7 +220,10 @@ class _Lines:
         if not spans:
             return line
         # A mask parts what was glued together, and so may show a form that was hidden: redacting twice changes nothing.
-        glued = any(line[begin - 1 : begin].isalnum() or line[end : end + 1].isalnum() for begin, end in spans)
+        glued = any(
+            line[begin - 1 : begin].isalnum() or line[end : end + 1].isalnum() or line[end : end + 1] == "-"
+            for begin, end in spans
+        )
         line = _masked(line, spans)
         for _ in range(_ROUNDS if glued else 0):
             spans = _merged([span for span in self._lone(line) if span[0] < span[1]])

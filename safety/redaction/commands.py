@@ -155,7 +155,7 @@ _PROGRAMS = (
     _program(
         "net NET Net",
         "(?i:net1?[ \t]+use)",
-        r"\A[ \t]+(?:\S{1,3}:[ \t]+)?\\\\\S{1,128}[ \t]+(?:/(?i:user|persistent|savecred):?\S{0,100}[ \t]+){0,3}(?=[^/\s])",
+        r"\A[ \t]+(?:(?:\S{1,3}:|\*)[ \t]+)?(?:\\\\\S{1,128}|\"[^\"]{1,128}\")[ \t]+(?:/(?i:user|persistent|savecred):?\S{0,100}[ \t]+){0,3}(?=[^/\s])",
     ),
     _program("schtasks SCHTASKS", "(?i:schtasks)", r"[ \t]/(?i:rp)[ \t]+"),
     _program("keytool", r"keytool(?=[ \t].{0,200}-(?:store|key)passwd)", r"[ \t]-new[ \t]+"),
@@ -200,13 +200,15 @@ _NO_USERS = re.compile(
 _IMPACKET = re.compile(
     r"(?i)(?:\bimpacket-\w+|\b(?:psexec|secretsdump|wmiexec|smbexec|atexec|dcomexec|getuserspns|getnpusers|gettgt|lookupsid"
     r"|mssqlclient|samrdump|smbclient|ticketer)\.py)[ \t](?:\S{1,60}[ \t]{1,4}){0,6}?[\"']?(?:[\w.-]{1,100}/)?"
-    r"[\w.-]{1,64}:(?P<value>[^\s:\"']{1,128})@[\w.-]"
+    r"[\w.-]{1,64}:[\"']?(?P<value>[^\s:\"']{1,128})[\"']?@[\w.-]"
 )
 
 
 def _is_a_users_password(line: str, match: re.Match[str]) -> bool:
     """Not `docker run --user app:app`: of a program that isn't known as a client, the value must look like a password."""
     user, value = match["user"], match["value"]
+    if user == "system":
+        return False  # Kubernetes's own users: `system:node`
     before = re.split(r"[|;&]", line[max(0, match.start() - 300) : match.start()])[-1]
     words = [word.strip("\"'").rpartition("/")[2] for word in before.split()]
     if match["mark"] == "%" or any(_CLIENTS.fullmatch(word) for word in words):

@@ -44,7 +44,7 @@ _VALUE_FIRST = re.compile(
 )
 _PARTS_OF_A_KEY = frozenset({"D", "P", "Q", "DP", "DQ", "InverseQ"})
 _ATTRIBUTES = re.compile(
-    r"(?i)\b(?:name|key|id|property|parameterkey|variable)\\?[\"']?[ \t]{0,4}[=:][ \t]{0,4"
+    r"(?i)\b(?:\w{0,20}name|key|id|property|parameterkey|variable)\\?[\"']?[ \t]{0,4}[=:][ \t]{0,4"
     r"}\\?[\"'](?P<name>[\w.-]{1,100}+)\\?[\"'][^<>{}\r\n]{0,80}?\b"
     r"(?:value|val|parametervalue|defaultvalue)\\?[\"']?[ \t]{0,4}[=:][ \t]{0,4}"
     r"(?=\\?[\"'])"
@@ -66,12 +66,14 @@ _FLOW_VALUE = (
     r"[\"']?(?:value|Value)[\"']?[ \t]{0,4}:[ \t]{1,4}"
     r"(?P<value>\"(?:[^\"\\]|\\.){1,500}\"|'(?:[^']|''){1,500}'|(?![\s{\[\"'])(?:[^,}\]\r\n]|,(?!\s)){1,500})"
 )
+_FLOW_BETWEEN = r"[ \t]{0,4},[ \t]{0,4}(?:[\"']?\w{1,40}[\"']?:[ \t][^,{}\[\]]{0,80},[ \t]{1,4}){0,3}"
 _FLOW_MAPS = (
-    re.compile(_FLOW_KEY + r"[ \t]{0,4},[ \t]{0,4}" + _FLOW_VALUE),
-    re.compile(r"(?<=[{,\s])" + _FLOW_VALUE + r"[ \t]{0,4},[ \t]{0,4}" + _FLOW_KEY),
+    re.compile(_FLOW_KEY + _FLOW_BETWEEN + _FLOW_VALUE),
+    re.compile(r"(?<=[{,\s])" + _FLOW_VALUE + _FLOW_BETWEEN + _FLOW_KEY),
 )
 _KEY_AND_VALUE = re.compile(
-    r"<(?P<tag>key|name|string)>(?P<name>[\w .-]{1,100})</(?P=tag)>\s{0,8}<(?P<kind>string|value|data)>"
+    r"<(?P<tag>(?:\w{1,20}-)?(?:key|name)|string)>(?P<name>[\w .-]{1,100})</(?P=tag)>"
+    r"\s{0,8}<(?P<kind>(?:\w{1,20}-)?value|string|data)>"
     r"(?P<value>[^<>\r\n]{1,2000})</(?P=kind)>"
 )
 _JWK = re.compile(r"\"(?:d|p|q|dp|dq|qi|k)\"[ \t]{0,4}:[ \t]{0,4}\"(?P<value>[A-Za-z0-9_-]{16,})\"")

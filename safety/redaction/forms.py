@@ -120,6 +120,7 @@ FORMS: tuple[Form, ...] = (
             "cred",
             "-pin",
             "-puk",
+            "-otp",
             "rootpw",
             "bindpw",
         ),

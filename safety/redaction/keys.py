@@ -11,10 +11,10 @@ from safety.redaction.shapes import Span
 
 # Editors and chats turn hyphens into dashes, and some text formats space them. Every key that isn't public is private.
 _DASHES = r"(?:[-\u2013\u2014\u2212]{2,10}+|(?:[-\u2013\u2014\u2212] ){2,9}[-\u2013\u2014\u2212])"
-_KEY = r"(?![A-Za-z0-9 ]{0,60}PUBLIC)(?:[A-Za-z0-9 ]{0,60} )?(?:KEY|[Kk]ey)(?: BLOCK)?(?: [Vv]\d)?"
+_KEY = r"(?![A-Za-z0-9 -]{0,60}PUBLIC)(?:[A-Za-z0-9 -]{0,60} )?(?:KEY|[Kk]ey)(?: BLOCK)?(?: [Vv]\d)?"
 _BEGIN = re.compile(rf"{_DASHES} ?BEGIN {_KEY} ?{_DASHES}")
 _END = re.compile(rf"{_DASHES} ?END {_KEY} ?{_DASHES}")
-_ON_ONE_LINE = re.compile(r"[A-Za-z0-9+/=]{16}|\\n|" + re.escape(MASK))
+_ON_ONE_LINE = re.compile(r"[A-Za-z0-9+/=]{16}|\\n")
 _BODY_RUN = re.compile(r"[A-Za-z0-9+/_]{40}")
 _BODY_REST = re.compile(r"[\s|>+\"',\\nr]*[A-Za-z0-9+/=_-]{1,76}[\s\"',\\nr]*")
 _KEY_HEADER = re.compile(r"(?:Proc-Type|DEK-Info|Version|Comment|Charset|Hash|Subject|x-[\w-]+): ?[^\n]*")

@@ -45,7 +45,7 @@ _SECRET_ENDINGS = (
 # Options are named shorter than settings: `-targetpass`, `/SAPWD:`. These words end alike and are none.
 _OPTION_ENDINGS = ("pass", "pwd", "token")
 _NO_OPTIONS = _words(
-    "trespass surpass encompass overpass underpass multipass onepass twopass singlepass renderpass cwd"
+    "trespass surpass encompass overpass underpass multipass subpass onepass twopass singlepass renderpass cwd"
 )
 # What may stand before `key` to make it a secret; `primary_key` and `host_key` are none.
 _KEYS = _words(

@@ -130,7 +130,8 @@ _PLACEHOLDER = re.compile(r"[A-Za-z0-9]{1,10}(?:[_-][A-Za-z]{2,5})?[-_.]?[xX*-]{
 # A provider nobody listed: a word or two, and behind `_`, `-` or `.` a long random run. Ids are written the same way. What
 # decides is what the words say, then the run's length: ids have up to 31 characters, or the words name what they are of.
 _WORD_AND_RUN = re.compile(
-    r"(?<![\w/+.@%\\-])[A-Za-z][A-Za-z0-9]{0,14}[_.-][A-Za-z0-9_-]{20,}+(?![@+/=]\w|\.[A-Za-z0-9]|\\)", re.ASCII
+    r"(?<![\w/+.@%\\-])[A-Za-z][A-Za-z0-9]{0,14}[_.-][A-Za-z0-9_-]{20,}+(?![@+/]\w|={1,2}[^\s=]|\.[A-Za-z0-9]|\\)",
+    re.ASCII,
 )
 _SECRECY = frozenset({"secret", "sk", "rk", "token", "tok", "pat", "oat", "sat", "apikey"})
 _STAGES = frozenset({"live", "test", "sandbox"})  # behind the provider's name
@@ -153,6 +154,8 @@ _HEX = re.compile(r"[0-9a-f]+|[0-9A-F]+")
 
 
 def _is_a_providers_token(found: str) -> bool:
+    if "_ZN" in found:
+        return False  # a compiler's name of a function
     pieces = re.split(r"[_.-]", found)
     lead = 1
     while lead < min(3, len(pieces) - 1) and len(pieces[lead]) <= 10 and (pieces[lead].islower() or lead == 0):
@@ -180,6 +183,7 @@ def _is_random_run(run: str, *, shortest: int) -> bool:
     if "u" in kinds and "l" in kinds:
         longest = max(len(piece) for piece in re.split(r"[_-]", run))
         even = digits >= 2 or (digits == 1 and changes >= 0.5)
+        even = even and 4 * kinds.count("u") >= kinds.count("u") + kinds.count("l")
         return even and changes >= 0.4 and (not parted or (parted <= len(run) / 8 and longest >= 10))
     return not parted and digits >= 3 and digits < len(run) and changes >= 0.2
 
