@@ -13,11 +13,12 @@ from functools import lru_cache
 MASK = "[redacted]"
 
 
-def _words(text: str) -> frozenset[str]:
+def words_of(text: str) -> frozenset[str]:
+    """The words of a text, for lists that are long."""
     return frozenset(text.split())
 
 
-_SECRETS = _words(
+_SECRETS = words_of(
     "password passwd passphrase passcode pass pwd passw pw secret token apikey authtoken "
     "accesstoken refreshtoken identitytoken registrytoken secretkey "
     "accesskey privatekey authkey encryptionkey signingkey masterkey appkey licensekey sessiontoken psk presharedkey "
@@ -27,7 +28,7 @@ _SECRETS = _words(
     "motdepasse"
 )
 # Words that only sound like it: `NOPASSWD: ALL` in sudoers.
-_NO_SECRETS = _words("nopasswd nopass nopassword haspassword usepassword withpassword bypass compass")
+_NO_SECRETS = words_of("nopasswd nopass nopassword haspassword usepassword withpassword bypass compass")
 _SECRET_ENDINGS = (
     "password",
     "passwd",
@@ -44,41 +45,41 @@ _SECRET_ENDINGS = (
 )
 # Options are named shorter than settings: `-targetpass`, `/SAPWD:`. These words end alike and are none.
 _OPTION_ENDINGS = ("pass", "pwd", "token")
-_NO_OPTIONS = _words(
+_NO_OPTIONS = words_of(
     "trespass surpass encompass overpass underpass multipass subpass onepass twopass singlepass renderpass cwd"
 )
 # What may stand before `key` to make it a secret; `primary_key` and `host_key` are none.
-_KEYS = _words(
+_KEYS = words_of(
     "api access secret private encryption encrypt decryption signing sign master auth app"
     " application license account "
     "storage shared session crypt cipher hmac jwt aes des unseal recovery subscription co"
     "nsumer service webhook deploy "
     "preshared psk admin write read ingest functions function integration management client seal wep bot rsa dsa"
 )
-_QUALIFIERS = _words(
+_QUALIFIERS = words_of(
     "old new prod production dev test testing staging stage base value val b64 base64 enc"
     "oded plain plaintext text txt raw "
     "current previous prev primary secondary backup main default str string confirm confirmation again repeat verify "
     "rw ro live hash override"
 )
-_NEGATIONS = _words(
+_NEGATIONS = words_of(
     "no ask prompt need needs require requires without hide skip clear reset expire change max min n num existing "
     "forgot"
 )
-_CURSORS = _words("next page continuation continue cancellation sync resume starting marker previous prev pagination")
-_CREDENTIALS_OF_UNITS = _words("load import condition assert pass")  # systemd's `LoadCredential=name`
-_PASS_ALONG = _words("proxy fastcgi uwsgi scgi grpc by")  # nginx's `proxy_pass`
-_RANDOM_ONLY = _words("auth jsessionid phpsessid sessid sid session hmac signature salt pepper pat")
+_CURSORS = words_of("next page continuation continue cancellation sync resume starting marker previous prev pagination")
+_CREDENTIALS_OF_UNITS = words_of("load import condition assert pass")  # systemd's `LoadCredential=name`
+_PASS_ALONG = words_of("proxy fastcgi uwsgi scgi grpc by")  # nginx's `proxy_pass`
+_RANDOM_ONLY = words_of("auth jsessionid phpsessid sessid sid session hmac signature salt pepper pat")
 # Whose key or password it is, where the name ends in it: `PASSWORD_ROOT`, `token_github`.
-_OWNERS = _words(
+_OWNERS = words_of(
     "db database root admin user app mysql postgres postgresql pg redis mongo smtp mail ldap api github gitlab slack "
     "ftp ssh "
     "sudo vault rabbitmq repl replication web site sql oracle mssql elastic kafka docker registry npm aws gcp azure"
 )
-_PUBLIC = _words("public pub publishable site host id")
-_OWNED = _words("password passwd passwort pw pwd token secret")
+_PUBLIC = words_of("public pub publishable site host id")
+_OWNED = words_of("password passwd passwort pw pwd token secret")
 # Services whose bare `…_key` is a secret if it looks random.
-_SERVICES = _words(
+_SERVICES = words_of(
     "routing integration stripe openai sendgrid mailgun twilio aws algolia maps azure google gcp anthropic datadog "
     "newrelic mailchimp pagerduty "
     "opsgenie github gitlab slack cloudflare cf digitalocean linode vultr hetzner heroku fastly segment mixpanel "
@@ -96,7 +97,7 @@ _WHOLE_NAMES = frozenset(
 
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
-_HARMLESS_WORDS = _words(
+_HARMLESS_WORDS = words_of(
     "true false null nil none nul undefined yes no on off ok okay set unset empty blank m"
     "issing required optional enabled "
     "disabled valid invalid expired expires incorrect correct wrong changed unchanged upd"

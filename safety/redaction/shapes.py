@@ -7,8 +7,9 @@ without one is never looked at. Shapes follow what the providers say about their
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
-from safety.redaction.names import looks_random
+from safety.redaction.names import looks_random, words_of
 
 Span = tuple[int, int]
 # Runs shorter than twenty are stepped over as wholes, so that each character is looked at once.
@@ -127,26 +128,27 @@ SHAPES: tuple[Shape, ...] = (
 
 _PLACEHOLDER = re.compile(r"[A-Za-z0-9]{1,10}(?:[_-][A-Za-z]{2,5})?[-_.]?[xX*-]{8,}")
 
-# A provider nobody listed: a word or two, and behind `_`, `-` or `.` a long random run. Ids are written the same way. What
-# decides is what the words say, then the run's length: ids have up to 31 characters, or the words name what they are of.
+# A provider nobody listed: a word or two, and behind `_`, `-` or `.` a long random run. Ids are written the same way.
+# What decides is what the words say, then the run's length: ids have up to 31 characters, or the words name their thing.
 _WORD_AND_RUN = re.compile(
-    r"(?<![\w/+.@%\\-])[A-Za-z][A-Za-z0-9]{0,14}[_.-][A-Za-z0-9_-]{20,}+(?![@+/]\w|={1,2}[^\s=]|\.[A-Za-z0-9]|\\)",
+    r"(?<![\w/+.@%\\-])[A-Za-z][A-Za-z0-9]{0,14}[_.-][A-Za-z0-9_-]{20,}+"
+    r"(?![@+/]\w|={1,2}[^\s=]|\.[A-Za-z0-9]|\\)",
     re.ASCII,
 )
 _SECRECY = frozenset({"secret", "sk", "rk", "token", "tok", "pat", "oat", "sat", "apikey"})
 _STAGES = frozenset({"live", "test", "sandbox"})  # behind the provider's name
-_NO_TOKENS = frozenset(
-    (
-        "pk pub public publishable cs id ids uid guid uuid usr user cus customer acct account org team proj project prj ws "
-        "workspace ch pi evt event sub price product pm inv invoice req request resp response msg message file thread run "
-        "asst batch dpl deploy deployment build release commit rev ref refs tag img image layer sha1 sha256 sha384 sha512 "
-        "sha md5 hash digest checksum integrity etag cache chunk webpack app main page bundle vendor css js trace span "
-        "correlation idempotency session sess conn connection stream node task job step pod container ctr volume vol snap "
-        "snapshot backup tmp temp pack pkg lib vm vpc subnet sg eni ami lt operation op order cart checkout shipment card "
-        "src txn tx payment payout refund transfer blob object obj etcd docker k8s php svc pvc pv ns rs db cri crio http "
-        "https tls ssh gpg rpm deb html xml pdf png jpg txt tcp fs zfs lxc kvm pr pg mq fn stg prd srv mgr git svn hg "
-        "fingerprint fp thumbprint kid nonce cid did ipfs bafy log trc key_id kernel module test tests linux ubuntu debian"
-    ).split()
+_NO_TOKENS = words_of(
+    "pk pub public publishable cs id ids uid guid uuid usr user cus customer acct account org team proj "
+    "project prj ws workspace ch pi evt event sub price product pm inv invoice req request resp response "
+    "msg message file thread run asst batch dpl deploy deployment build release commit rev ref refs tag "
+    "img image layer sha1 sha256 sha384 sha512 sha md5 hash digest checksum integrity etag cache chunk "
+    "webpack app main page bundle vendor css js trace span correlation idempotency session sess conn "
+    "connection stream node task job step pod container ctr volume vol snap snapshot backup tmp temp pack "
+    "pkg lib vm vpc subnet sg eni ami lt operation op order cart checkout shipment card src txn tx "
+    "payment payout refund transfer blob object obj etcd docker k8s php svc pvc pv ns rs db cri crio http "
+    "https tls ssh gpg rpm deb html xml pdf png jpg txt tcp fs zfs lxc kvm pr pg mq fn stg prd srv mgr "
+    "git svn hg fingerprint fp thumbprint kid nonce cid did ipfs bafy log trc key_id kernel module test "
+    "tests linux ubuntu debian"
 )
 _VOWEL = re.compile(r"[aeiouyAEIOUY]")
 _CODE = re.compile(r"[a-z]{1,3}\d[a-z]{1,2}")
@@ -174,12 +176,12 @@ def _is_a_providers_token(found: str) -> bool:
 
 
 def _is_random_run(run: str, *, shortest: int) -> bool:
-    """Digits among letters, changing often; parted at most by the two signs of base64. Not words, dates or camel case."""
+    """Digits among letters, changing often, parted at most by the two signs of base64: no words, dates, camel case."""
     if len(run) < shortest:
         return False
     kinds = ["d" if char.isdigit() else "u" if char.isupper() else "l" if char.islower() else "_" for char in run]
     digits, parted = kinds.count("d"), kinds.count("_")
-    changes = sum(1 for one, other in zip(kinds, kinds[1:], strict=False) if one != other) / len(run)
+    changes = sum(1 for one, other in pairwise(kinds) if one != other) / len(run)
     if "u" in kinds and "l" in kinds:
         longest = max(len(piece) for piece in re.split(r"[_-]", run))
         even = digits >= 2 or (digits == 1 and changes >= 0.5)
