@@ -155,7 +155,8 @@ _PROGRAMS = (
     _program(
         "net NET Net",
         "(?i:net1?[ \t]+use)",
-        r"\A[ \t]+(?:(?:\S{1,3}:|\*)[ \t]+)?(?:\\\\\S{1,128}|\"[^\"]{1,128}\")[ \t]+(?:/(?i:user|persistent|savecred):?\S{0,100}[ \t]+){0,3}(?=[^/\s])",
+        r"\A[ \t]+(?:(?:\S{1,3}:|\*)[ \t]+)?(?:\\\\\S{1,128}|\"[^\"]{1,128}\")[ \t]+"
+        r"(?:/(?i:user|persistent|savecred):?\S{0,100}[ \t]+){0,3}(?=[^/\s])",
     ),
     _program("schtasks SCHTASKS", "(?i:schtasks)", r"[ \t]/(?i:rp)[ \t]+"),
     _program("keytool", r"keytool(?=[ \t].{0,200}-(?:store|key)passwd)", r"[ \t]-new[ \t]+"),
@@ -205,7 +206,7 @@ _IMPACKET = re.compile(
 
 
 def _is_a_users_password(line: str, match: re.Match[str]) -> bool:
-    """Not `docker run --user app:app`: of a program that isn't known as a client, the value must look like a password."""
+    """Not `docker run --user app:app`: unless the program is a client, the value must look like a password."""
     user, value = match["user"], match["value"]
     if user == "system":
         return False  # Kubernetes's own users: `system:node`

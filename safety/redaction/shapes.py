@@ -129,7 +129,7 @@ SHAPES: tuple[Shape, ...] = (
 _PLACEHOLDER = re.compile(r"[A-Za-z0-9]{1,10}(?:[_-][A-Za-z]{2,5})?[-_.]?[xX*-]{8,}")
 
 # A provider nobody listed: a word or two, and behind `_`, `-` or `.` a long random run. Ids are written the same way.
-# What decides is what the words say, then the run's length: ids have up to 31 characters, or the words name their thing.
+# What decides is what the words say, then the run's length: ids have up to 31 characters, or the words name a thing.
 _WORD_AND_RUN = re.compile(
     r"(?<![\w/+.@%\\-])[A-Za-z][A-Za-z0-9]{0,14}[_.-][A-Za-z0-9_-]{20,}+"
     r"(?![@+/]\w|={1,2}[^\s=]|\.[A-Za-z0-9]|\\)",
