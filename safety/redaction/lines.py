@@ -29,7 +29,8 @@ from safety.redaction.values import (
 # Options: `--password x`, `"--token", "x"`, `/p:x`.
 
 _OPTION = re.compile(
-    r"(?<![\w-])[-\u2013\u2014\u2212]{1,2}(?P<name>[A-Za-z][\w.-]{1,60}+)(?P<gap>[ \t\x00]{1,8}|[\"'],?[ \t]{1,4}(?=[\"'])"
+    r"(?<![\w-])[-\u2013\u2014\u2212]{1,2}(?P<name>[A-Za-z][\w.-]{1,60}+)"
+    r"(?P<gap>[ \t\x00]{1,8}|[\"'],?[ \t]{1,4}(?=[\"'])"
     r"|[\"'],(?=[\"']))(?!-[-A-Za-z])"
 )
 _SET = re.compile(
