@@ -210,7 +210,7 @@ def _is_a_users_password(line: str, match: re.Match[str]) -> bool:
     user, value = match["user"], match["value"]
     if user == "system":
         return False  # Kubernetes's own users: `system:node`
-    before = re.split(r"[|;&]", line[max(0, match.start() - 300) : match.start()])[-1]
+    before = re.split(r"[|;&]", line[max(0, match.start() - 160) : match.start()])[-1]
     words = [word.strip("\"'").rpartition("/")[2] for word in before.split()]
     if match["mark"] == "%" or any(_CLIENTS.fullmatch(word) for word in words):
         return True

@@ -83,7 +83,8 @@ class Keys:
                 self._key_column, self._key_was_long, position = begin.start(), True, begin.end()
                 if not line[position:].strip(" \r\"'\\n,"):
                     return
-                if not _END.search(line, position) and not _ON_ONE_LINE.search(line, position):
+                near = position + 200
+                if not _END.search(line, position, near) and not _ON_ONE_LINE.search(line, position, near):
                     self._key_column = -1  # a sentence about the mark
                     continue
             end = _END.search(line, position)
