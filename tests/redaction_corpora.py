@@ -2,7 +2,8 @@
 
 A text is a template: `«…»` encloses a secret, and in it `{kind:n}` stands for n random characters of a kind, `{pw}` and
 its like for one of a few passwords. Files of one line a text are `secrets.txt` and `harmless.txt`; files of several
-lines a text, parted by `%%`, are `blocks.txt` and `harmless_blocks.txt`. A heading (`# …`) names the form.
+lines a text, parted by `%%`, are `blocks.txt` and `harmless_blocks.txt`. A heading (`# …`) names the form. Their like
+with `kept_back` in the name hold texts that were written without a look at the code, and the neighbours of those.
 """
 
 import random
@@ -99,14 +100,28 @@ def _made(match: re.Match[str], dice: random.Random) -> str:
 @cache
 def secrets() -> tuple[Template, ...]:
     """Every text that holds a secret."""
-    return (*_lines("secrets.txt"), *_blocks("blocks.txt"))
+    return (
+        *_lines("secrets.txt"),
+        *_blocks("blocks.txt"),
+    )
 
 
 @cache
 def harmless() -> tuple[str, ...]:
     """Every text that holds none."""
-    found = (*_lines("harmless.txt"), *_blocks("harmless_blocks.txt"))
+    found = (
+        *_lines("harmless.txt"),
+        *_blocks("harmless_blocks.txt"),
+    )
     return tuple(template.text for template in found)
+
+
+@cache
+def kept_back() -> tuple[tuple[Template, ...], tuple[str, ...]]:
+    """Texts that were written without a look at the code, and their neighbours: with secrets, and with none."""
+    harmless = (*_lines("harmless_kept_back.txt"), *_blocks("harmless_kept_back_blocks.txt"))
+    secret = (*_lines("kept_back.txt"), *_blocks("kept_back_blocks.txt"))
+    return secret, tuple(template.text for template in harmless)
 
 
 def _lines(name: str) -> list[Template]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from safety.command_guard.paths import Zone, is_backup, is_secret, zone
 from safety.command_guard.places import names
-from safety.command_guard.programs import DATABASE, Case, Examiner, arriving, precious_unit, reading
+from safety.command_guard.programs import DATABASE, Case, Examiner, arriving, precious_unit, reading, uploading
 from safety.command_guard.values import as_typed, has_glob, has_unknown, shown
 from safety.command_guard.verdicts import Finding, allow, ask, refuse
 
@@ -215,9 +215,8 @@ def _aws(case: Case) -> Iterator[Finding]:
         case ["s3", "cp" | "sync"] if len(operands) >= 4:
             source, target = case.arguments.operands[2:4]
             if is_backup(source, case.cwd) or (as_typed(source) == "-" and case.invocation.feed.given):
-                yield from (
-                    [allow("paths.backup")] if re.match(r"s3://[\w.-]*(backup|archive|dump)", as_typed(target)) else []
-                )
+                named = re.match(r"s3://[\w.-]*(backup|archive|dump)", as_typed(target))
+                yield from [allow("paths.backup")] if named else uploading(case)
             elif not as_typed(source).startswith("s3:") and (
                 is_secret(source, case.cwd) or zone(source, case.cwd) in (Zone.TOP, Zone.CRITICAL, Zone.DEVICE)
             ):

@@ -87,7 +87,8 @@ PERL = Language(
         "shift reverse "
         "sum int abs sqrt hex oct chomp chop next last and or not eq ne lt gt le ge x y n m s g i e d w tr BEGIN END "
         "STDIN STDOUT ARGV F a b c k v l h t _ 0 1 2 ENV qw defined exists delete_ List Util max min first uniq "
-        "POSIX strftime Time HiRes sleep INC strftime"
+        "POSIX strftime Time HiRes sleep INC strftime JSON PP decode_json encode_json from_json to_json each ref "
+        "undef local wantarray sum0 uniqnum pairs any all none product reduce minstr maxstr printf eof"
     ),
     marks=r"`|\bopen\b|/e[gimsx]*\b|\bs(.).*\1.*\1[gimsx]*e|>\s*['\"]?/|\|\s*['\"]" + _DECODERS,
 )
@@ -108,9 +109,12 @@ RUBY = Language(
         "to_i to_f to_a to_sym inspect if unless else end do then and or not nil true false ENV "
         "RUBY_VERSION RUBY_PLATFORM "
         "File exist readlines SecureRandom hex uuid Digest SHA256 hexdigest upcase downcase reverse sum "
-        "min max count x i k v a b s l n h"
+        "min max count x i k v a b s l n h keys values to_yaml safe_load dig fetch flatten uniq tally "
+        "each_with_index compact any? any all none zip transpose sort_by group_by to_h to_json merge lines chars "
+        "each_line first round abs CSV foreach entries basename dirname key value find include start_with end_with "
+        "match scan sub gsub format printf"
     ),
-    marks=r"`|%x|open\s*\(?\s*['\"]\||['\"]w[+b]?['\"]|['\"]a[+b]?['\"]" + _DECODERS,
+    marks=r"`|%x|open\s*\(?\s*['\"]\||(?<!\[)['\"][wa][+b]?['\"]" + _DECODERS,
 )
 
 NODE = Language(
@@ -267,7 +271,7 @@ _SQL_REFUSED = re.compile(
 _SQL_SHELL = re.compile(
     r"\bsource\s+/(dev|proc|tmp|var/tmp)/|\\!|\\o|\\w\b|\\copy|\\g\s*[|/]|\\i|\bsystem\b\s+[\w/]|"
     r"^\s*\.(shell|system|import|output|once|save|load|restore|backup|clone|read|dump)|\|\s*\w+\s*$|"
-    r"\\g\s+\w",
+    r"\\g\s+\w|\\password|\\setenv",
     re.I | re.M,
 )
 
@@ -288,6 +292,14 @@ def judge_sql(text: str) -> Finding:
         return allow("databases.read")
     if _SQL_SHELL.search(plain):
         return refuse("databases.shell", "The database client would run a shell command or read or write a file.")
+    if re.search(r"\\gexec", plain):
+        if re.search(
+            r"\A\s*select\s+(format\s*\(\s*)?'(analyze|reindex|vacuum|create database|refresh)\b", plain, re.I
+        ):
+            return ask("databases.generated", "A statement whose answers run as statements.")
+        return refuse(
+            "databases.generated", "A statement whose answers run as statements, which nobody can see before."
+        )
     plain = re.sub(r"--[^\n]*", " ", plain)
     bare = re.sub(r"'(?:[^']|'')*'", "''", plain)
     worst = allow("databases.read")

@@ -9,7 +9,7 @@ The strictest finding is the answer. What cannot be understood is refused; a pro
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cache
 from itertools import pairwise
@@ -22,7 +22,7 @@ from safety.command_guard.paths import Zone, normalised, zone
 from safety.command_guard.patterns import matches, programs, takes_subcommand
 from safety.command_guard.places import names
 from safety.command_guard.policy import DEFAULT_POLICY, GuardPolicy
-from safety.command_guard.programs import ENDLESS, EXAMINERS, Case, reading, writing
+from safety.command_guard.programs import ENDLESS, EXAMINERS, Case, arriving, reading, writing
 from safety.command_guard.routine import READ_ONLY, ROUTINE
 from safety.command_guard.rules import (
     DANGEROUS_SETTINGS,
@@ -43,6 +43,7 @@ from safety.command_guard.shell import (
 )
 from safety.command_guard.values import (
     FIRST_ORIGIN,
+    HOME,
     UNKNOWN,
     as_typed,
     has_glob,
@@ -76,6 +77,8 @@ _DECODERS = frozenset(
     """
     )
 )
+
+_UNPACKERS = frozenset({"gunzip", "zcat", "gzip", "bzcat", "xzcat"})
 
 LANGUAGES: dict[str, tuple[Language, tuple[str, ...]]] = {
     "python": (code.PYTHON, ("-c",)),
@@ -226,7 +229,10 @@ class CommandGuard:
             return _judgement(command, [refuse("guard.hidden-start", said)])
         reader = ShellReader(judge)
         try:
-            reader.read(command, Env())
+            env = Env()
+            reader.read(command, env)
+            for name, value in env.variables.items():
+                judge._trap_changed(reader, name, value, (0, 0))
         except Unreadable as unreadable:
             reader.findings.append(unreadable.finding)
         except Exception:  # the door a broken guard closes: whatever a hostile text breaks, the text does not run
@@ -278,11 +284,13 @@ class _Judge:
     tags: frozenset[str]
     read_only: bool
     nesting: int = 0
+    traps: list[tuple[str, Env]] = field(default_factory=list)
 
     # what the reader tells
 
     def redirect(self, reader: ShellReader, operator: str, target: str, invocation: Invocation) -> None:
         """A file is opened by the shell."""
+        target = invocation.env.disk.followed(target, invocation.env.cwd)
         case = self._case(">" if ">" in operator else "<", (), invocation, reader)
         where = zone(target, invocation.env.cwd)
         if ">" not in operator:
@@ -315,6 +323,10 @@ class _Judge:
             passes_on = program == "cat" and set(invocation.feed.producers) - {("cat", "/dev/null"), ("?",)}
             fills = program not in _EMPTY_HANDED or bool(passes_on)
             findings = [writing(case, target, append=">>" in operator, what="fills" if fills else "overwrites")]
+            if where is Zone.LOG and ">>" not in operator and _sifted(invocation, program):
+                findings.append(
+                    refuse("logs.rewrite", f"`> {shown(target)}` writes a log anew, with what was left in it.")
+                )
             if self.read_only and where is not Zone.SINK:
                 findings = [
                     refuse("read-only.redirect", f"`> {shown(target)}` writes a file, and this must only read.")
@@ -324,6 +336,7 @@ class _Judge:
 
     def assign(self, reader: ShellReader, name: str, value: str, invocation: Invocation) -> None:
         """A variable is set."""
+        self._trap_changed(reader, name, value, invocation.span)
         if any(fnmatchcase(name, pattern) for pattern in DANGEROUS_SETTINGS) and (
             name.startswith("HIST") or as_typed(value) not in HARMLESS_PAGERS
         ):
@@ -333,6 +346,12 @@ class _Judge:
             reader.report(
                 refuse("shell.path", "A changed PATH makes every later word mean another program."), invocation.span
             )
+
+    def _trap_changed(self, reader: ShellReader, name: str, value: str, span: tuple[int, int]) -> None:
+        """A trap runs at the end, with what its variables hold then; it was judged with what they held before."""
+        for text, env in self.traps:
+            if re.search(rf"\$\{{?{re.escape(name)}\b", text) and env.variables.get(name) not in (None, value):
+                reader.report(refuse("shell.trap", f"`{shown(name)}` changes after a trap was set that uses it."), span)
 
     def construct(self, reader: ShellReader, kind: str, span: tuple[int, int]) -> None:
         """A function is defined; its body was judged where it stands."""
@@ -360,6 +379,13 @@ class _Judge:
     def _program(self, reader: ShellReader, invocation: Invocation) -> Iterator[Finding]:
         word = invocation.argv[0]
         typed = as_typed(word)
+        if invocation.env.disk.links:
+            itself = typed.rsplit("/", 1)[-1] not in _ABOUT_LINKS
+            argv = tuple(_followed(invocation.env, word, itself=itself) for word in invocation.argv[1:])
+            invocation = replace(invocation, argv=(word, *argv))
+        if re.search(r"[\s;|&$`'\"]", typed) and not typed.startswith("/"):
+            yield refuse("guard.unknown-command", f"No program is called `{shown(typed)}`. Write the command out.")
+            return
         if has_unknown(word):
             yield refuse(
                 "guard.unknown-command", "What runs here stands only in a variable or an output. Write the command out."
@@ -376,6 +402,8 @@ class _Judge:
             yield refuse("guard.unread-construct", "A group in a place the guard does not read. Write it plainly.")
             return
         name, standard = _program_name(typed, invocation.env.cwd)
+        if "/" in typed and invocation.env.disk.holds_fetched(typed, invocation.env.cwd):
+            yield refuse("code.foreign", f"`{shown(typed)}` was fetched a moment ago, and nobody has looked at it.")
         if not standard and zone(typed, invocation.env.cwd) in (Zone.SCRATCH, Zone.DEVICE):
             yield refuse("code.scratch", f"`{shown(typed)}` lies where everybody may write. Put it in its place first.")
         if standard and typed.startswith("/opt/") and name in _GENERIC_NAMES:
@@ -410,13 +438,16 @@ class _Judge:
                 )
         findings += [*_said_anywhere(case), *_files_of_options(case)]
         yield from findings
-        if name in _RUNS_CODE:
+        if name in _BUILDS:
+            yield from _builds_fetched(case)
+        if name in _RUNS_CODE and not (name in SHELLS and any(re.fullmatch(r"-\w*c", w) for w in invocation.argv[1:4])):
             for operand in case.arguments.operands[:4]:
                 if _FOREIGN.search(as_typed(operand)):
                     yield refuse(
                         "code.foreign", f"`{shown(name)}` would run `{shown(operand)}`, which comes from the network."
                     )
         self._shell_state(invocation, name)
+        _disk_state(invocation, case)
         known = bool(findings) or self._routine(case)
         worst = max((f.severity.rank for f in findings), default=0)
         if not known or (worst == Severity.APPROVE.rank and any(f.rule in _MAY_HIDE for f in findings)):
@@ -440,6 +471,8 @@ class _Judge:
             index = ord(word) - FIRST_ORIGIN
             return reader.sources[index] if 0 <= index < len(reader.sources) else ()
 
+        while name == "git" and len(words) > 2 and words[0] == "-C":
+            words = words[2:]
         return Case(arguments=parse(name, words), words=words, invocation=invocation, sources=sources)
 
     def _team(self, case: Case) -> Iterator[Finding]:
@@ -485,7 +518,7 @@ class _Judge:
             for name, value in case.arguments.options
             if name in ("-o", "--output") and value != "-"
         )
-        if writes or (case.program == "uniq" and len(case.arguments.operands) > 1):
+        if writes or (case.program in ("uniq", "xxd") and len(case.arguments.operands) > 1):
             yield refuse("read-only.output", f"`{case.program}` writes a file, and this must only read.")
         if wrapped and _wraps_reading(case):
             return
@@ -567,9 +600,11 @@ class _Judge:
             case "popd":
                 env.cwd = UNKNOWN
             case "read" | "mapfile" | "readarray":
-                for variable in operands or ["REPLY"]:
-                    env.variables[as_typed(variable)] = _first_line(invocation.feed)
-                    env.arrays.pop(as_typed(variable), None)
+                _filled(env, invocation, name)
+            case "." | "source":
+                for variable in env.variables:
+                    env.variables[variable] = UNKNOWN
+                env.arrays = dict.fromkeys(env.arrays, (UNKNOWN,))
             case "set" if "--" in invocation.argv:
                 _positional(env, invocation.argv[invocation.argv.index("--") + 1 :])
             case "shift":
@@ -609,6 +644,9 @@ class _Judge:
             return
         if name == "at" and {"-l", "-c", "-V"} & {as_typed(word) for word in invocation.argv[1:3]}:
             return
+        if name == "at" and parse("at", invocation.argv[1:]).has("-l", "-c", "-V"):
+            yield allow("schedules.read")
+            return
         if name in ("at", "batch"):
             yield from self._fed_shell(reader, invocation, "at")
             return
@@ -621,8 +659,13 @@ class _Judge:
         for one in unwrapped:
             for variable, value in one.assigned:
                 self.assign(reader, variable, value, invocation)
-            if one.text is not None:
-                yield from self._text(reader, invocation, one.text, own=not one.remote and name in ("eval",))
+            if one.text is not None and name == "trap":
+                inner = replace(invocation, env=invocation.env.copy())
+                self.traps.append((one.text, inner.env))
+                yield from self._text(reader, inner, one.text, own=True)
+            elif one.text is not None:
+                own = not one.remote and name in ("eval",)
+                yield from self._text(reader, invocation, one.text, own=own, known=name == "parallel")
             elif one.argv:
                 argv = one.argv
                 if name in ("xargs", "parallel") and any(p[:1] == ("yes",) for p in invocation.feed.producers):
@@ -681,14 +724,22 @@ class _Judge:
             yield allow("shell.wrapper")
 
     def _text(
-        self, reader: ShellReader, invocation: Invocation, text: str, *, own: bool, feed: Feed | None = None
+        self,
+        reader: ShellReader,
+        invocation: Invocation,
+        text: str,
+        *,
+        own: bool,
+        feed: Feed | None = None,
+        known: bool = False,
     ) -> Iterator[Finding]:
-        env = invocation.env if own else Env(cwd=invocation.env.cwd)
+        """Text for a shell. `known`: what is unknown in it are whole words, which the wrapper quotes."""
+        env = invocation.env if own else invocation.env.fresh()
         try:
             reader.read(text, env, feed=feed or invocation.feed, texts=invocation.texts + 1, span=invocation.span)
         except Unreadable as unreadable:
             yield unreadable.finding
-        if has_unknown(text):
+        if has_unknown(text) and not known:
             yield ask(
                 "guard.unknown-text", "A shell would run text of which a part is not known. Write the command out."
             )
@@ -742,7 +793,7 @@ class _Judge:
                 while rest and as_typed(rest[0]).startswith(("-", "+")) and len(rest) > 1:
                     rest.pop(0)
                 if rest:
-                    inner = replace(invocation, env=Env(cwd=invocation.env.cwd))
+                    inner = replace(invocation, env=invocation.env.fresh())
                     _positional(inner.env, tuple(rest[2:]))
                     inner.env.variables["0"] = rest[1] if len(rest) > 1 else name
                     yield from self._text(reader, inner, as_typed(rest[0]), own=True)
@@ -768,8 +819,8 @@ class _Judge:
             if name in SHELLS or name == "at":
                 yield ask("shell.session", f"`{name}` without a command waits for one nobody has seen.")
             return
-        if feed.text is None:
-            origin = {p[0].rsplit("/", 1)[-1] for p in feed.producers if p}
+        origin = {p[0].rsplit("/", 1)[-1] for p in feed.producers if p}
+        if feed.text is None or "tr" in origin:
             where = (
                 "from the network"
                 if origin & _NETWORK
@@ -779,9 +830,7 @@ class _Judge:
             )
             yield refuse("guard.unknown-text", f"`{name}` would run {where}. Write the commands out.")
             return
-        yield from self._text(
-            reader, replace(invocation, env=Env(cwd=invocation.env.cwd)), feed.text, own=True, feed=Feed()
-        )
+        yield from self._text(reader, replace(invocation, env=invocation.env.fresh()), feed.text, own=True, feed=Feed())
 
     def _awk(self, invocation: Invocation) -> Iterator[Finding]:
         words = list(invocation.argv[1:])
@@ -912,6 +961,13 @@ class _Judge:
         yield ask("code.session", f"{language.name} without a program waits for one nobody has seen.")
 
 
+def _followed(env: Env, word: str, *, itself: bool) -> str:
+    """A word with its path behind the links; the path may stand behind `of=`, `--output=` or `-C`."""
+    joined = re.match(r"(-{0,2}[\w-]+=|-[A-Za-z])(?=/)", word)
+    start = joined.end() if joined else 0
+    return word[:start] + env.disk.followed(word[start:], env.cwd, itself=itself)
+
+
 def _says_nothing(invocation: Invocation) -> bool:
     """Whether it prints nothing that was not typed here: a redirection of it only opens the port."""
     argv = tuple(as_typed(word) for word in invocation.argv)
@@ -926,6 +982,19 @@ def _never_ends(invocation: Invocation) -> bool:
     return any(
         line[:1] == ("yes",) or (line[:1] == ("cat",) and set(ENDLESS) & set(line)) for line in lines
     ) and not any(line[:1] == (name,) for line in lines for name in ends)
+
+
+_SIFTERS = frozenset(
+    names("cat tac grep egrep fgrep zgrep sed awk gawk perl head tail cut sort uniq tr python python3 rg jq sponge")
+)
+
+
+def _sifted(invocation: Invocation, program: str) -> bool:
+    """Whether what is printed here is the text of a file, or a part of it."""
+    argv = [as_typed(word) for word in invocation.argv]
+    fed = {p[0].rsplit("/", 1)[-1] for p in invocation.feed.producers if p} & _SIFTERS
+    empty = argv[1:] == ["/dev/null"] or (not argv[1:] and set(invocation.feed.producers) <= {("cat", "/dev/null")})
+    return (program in _SIFTERS and not empty) or bool(fed and set(invocation.feed.producers) - {("cat", "/dev/null")})
 
 
 _CONTAINERS = frozenset(["docker", "podman", "nerdctl", "crictl", "docker-compose", "kubectl", "oc", "k"])
@@ -979,6 +1048,7 @@ _READ_ONLY_WRAPPERS = SHELLS | frozenset(
 _CODE_READERS = _AWKS | {"psql", "mysql", "mariadb", "redis-cli", "mongosh", "mongo", "sqlite3", "valkey-cli"}
 _ANSWERING = CLUSTER_EXAMINERS.keys() | {
     *("apt", "apt-get", "aptitude", "yum", "dnf", "microdnf", "zypper", "apk", "mount", "mongodump", "pg_basebackup"),
+    *("git", "consul", "vault", "nomad", "gsutil", "rclone", "s3cmd", "mc"),
     *("xtrabackup", "mariabackup", "etcdctl", "wget", "scp", "rsync", "vtysh", "birdc", "gobgp", "pip", "pip3"),
 }
 """Programs whose examiner answers better than the tables that ask."""
@@ -994,8 +1064,23 @@ _RUNS_CODE = frozenset(
     )
 )
 """Programs that run or install what they are pointed at."""
+_BUILDS = (
+    _RUNS_CODE
+    | SHELLS
+    | frozenset(
+        names(
+            """
+    make gmake cmake ninja meson scons rake gradle mvn ant just task . source cargo ansible-playbook dpkg-buildpackage
+    makepkg debuild docker-compose kubectl install
+    """
+        )
+    )
+)
+"""Programs that run what stands in the folder they are started in or pointed at."""
+_ABOUT_LINKS = frozenset(["ln", "link", "rm", "unlink", "mv", "ls", "readlink", "stat", "test", "[", "find"])
+"""Programs that mean a link itself, not what it leads to."""
 _FOREIGN = re.compile(
-    r"(https?|ftp|oci|git|git\+\w+|ssh)://|git@|git\+|github\.com/|[\w.-]+\.[a-z]{2,}/\S+@\w+\Z|npm:|gist:",
+    r"(https?|ftp|oci|git|git\+\w+|ssh)://|git@|git\+|github\.com/|(?<![\w.-])[\w.-]+\.[a-z]{2,}/\S+@\w+\Z|npm:|gist:",
     re.IGNORECASE,
 )
 _MAY_HIDE = ("guard.unknown-program", "code.editor", "containers.change", "code.module", "cloud.change", "code.file")
@@ -1138,6 +1223,77 @@ def _entered(env: Env, operands: list[str]) -> str | None:
         if env.cwd is None and target.startswith("..")
         else (normalised(target, env.cwd) if env.cwd else f"/home/\ue001/{target}")
     )
+
+
+def _filled(env: Env, invocation: Invocation, name: str) -> None:
+    """`read a b`, `read -a list`, `mapfile list`: what stands in them afterwards."""
+    words = [as_typed(word) for word in invocation.argv[1:]]
+    listed = next((words[i + 1] for i, w in enumerate(words[:-1]) if re.fullmatch(r"-\w*a", w)), None)
+    takes = "-d -n -O -s -u -C -c" if name != "read" else "-a -d -i -n -N -p -t -u"
+    variables = [as_typed(word) for word in after_options(invocation.argv, takes)]
+    first = _first_line(invocation.feed)
+    marks = dict(invocation.assigned).get("IFS", env.variables.get("IFS", " \t\n"))
+    apart = None if marks in (" ", " \t\n") else marks
+    plain = not has_unknown(first) and "\\" not in first and (apart is None or len(apart) == 1)
+    if name != "read":
+        lines = invocation.feed.text
+        env.arrays[variables[0] if variables else "MAPFILE"] = (
+            (UNKNOWN,) if lines is None or "-d" in words else tuple(lines.rstrip("\n").split("\n"))
+        )
+        return
+    if listed is not None:
+        env.arrays[listed] = tuple(first.split(apart)) if plain else (UNKNOWN,)
+        env.variables[listed] = UNKNOWN
+        return
+    parts = first.split(apart, len(variables) - 1) if plain and len(variables) > 1 else []
+    for index, variable in enumerate(variables or ["REPLY"]):
+        value = first if len(variables) < 2 else (parts[index] if index < len(parts) else "") if plain else UNKNOWN
+        env.variables[variable] = value
+        env.arrays.pop(variable, None)
+
+
+def _disk_state(invocation: Invocation, case: Case) -> None:
+    """Remembers what becomes a link, a second mount, or a folder that came from elsewhere."""
+    env, a = invocation.env, case.arguments
+    operands = list(a.operands)
+    match case.program:
+        case "ln" | "link" | "cp" if operands and (case.program != "cp" or a.has("-s", "--symbolic-link")):
+            folder = a.value("-t", "--target-directory")
+            target = folder or (operands.pop() if len(operands) > 1 else ".")
+            for source in operands:
+                name = source.rstrip("/").rsplit("/", 1)[-1]
+                inside = normalised(f"{target}/{name}", env.cwd)
+                there = inside if folder or target in (".", "./") else normalised(target, env.cwd)
+                leads = (
+                    source if source.startswith("/") or has_unknown(source) else f"{there.rpartition('/')[0]}/{source}"
+                )
+                for link in {there, inside}:
+                    if link != normalised(leads, env.cwd) and len(env.disk.links) < 40:
+                        env.disk.links[link] = UNKNOWN if has_unknown(leads) else normalised(leads, env.cwd)
+        case "mount" if len(operands) > 1 and (
+            a.has("-B", "-R", "--bind", "--rbind", "--move", "-M") or "bind" in (a.value("-o") or "")
+        ):
+            env.disk.links[normalised(operands[1], env.cwd)] = normalised(operands[0], env.cwd)
+        case "git" | "hg" | "svn" if operands[:1] and as_typed(operands[0]) in ("clone", "checkout", "co"):
+            words = [w for w in operands[1:] if not as_typed(w).isdigit()]
+            if words and _FOREIGN.search(as_typed(words[0])):
+                own = words[0].rstrip("/").rsplit("/", 1)[-1].rsplit(":", 1)[-1].removesuffix(".git")
+                env.disk.fetched.add(normalised(words[1] if len(words) > 1 else own, env.cwd or HOME))
+
+
+def _builds_fetched(case: Case) -> Iterator[Finding]:
+    """A build, an installation or a script out of a folder that was fetched in the same text."""
+    disk, cwd = case.invocation.env.disk, case.cwd
+    if not disk.fetched:
+        return
+    named = [word for word in case.words if not as_typed(word).startswith("-")]
+    named += [value for _, value in case.arguments.options if value]
+    named += [as_typed(word)[2:] for word in case.words if re.match(r"-[A-Za-z]/", word)]
+    reads = case.program == "git" or any(w in ("-v", "--version") for w in case.words)
+    if not reads and ((cwd and disk.holds_fetched(".", cwd)) or any(disk.holds_fetched(w, cwd) for w in named)):
+        yield refuse(
+            "code.foreign", f"`{case.program}` runs what was fetched a moment ago, and nobody has looked at it."
+        )
 
 
 def _positional(env: Env, values: tuple[str, ...]) -> None:
@@ -1332,8 +1488,16 @@ def _script_file(invocation: Invocation) -> Iterator[Finding]:
         yield refuse("code.scratch", f"`{shown(words[0])}` lies where everybody may write. Put it in its place first.")
     elif zone(words[0], invocation.env.cwd) is Zone.DEVICE:
         yield refuse("exfiltration.shell", f"A shell would run what `{shown(words[0])}` sends.")
+    elif invocation.argv[0] in (".", "source") and _OWN_SETTINGS.search(as_typed(words[0])):
+        yield allow("shell.settings")
     else:
         yield ask("code.file", f"`{shown(words[0])}` is a script the guard cannot see.")
+
+
+_OWN_SETTINGS = re.compile(
+    r"\A((\./|/(srv|opt|app|home|var/www)/)([\w.-]+/)*)?(\.?v?(irtual)?env/bin/activate|\.env(\.[\w-]+)?)\Z|\A/etc/os-release\Z"
+)
+"""What prepares an application's own shell: its virtual environment and its variables."""
 
 
 def _python_module(words: tuple[str, ...], invocation: Invocation) -> Iterator[Finding]:
@@ -1363,6 +1527,12 @@ def _database(reader: ShellReader, invocation: Invocation, name: str) -> Iterato
     arguments = parse(name, words)
     if name in ("redis-cli", "valkey-cli", "keydb-cli"):
         arguments = parse("redis-cli", words)
+        copy = arguments.value("--rdb", "--functions-rdb")
+        if copy is not None and copy != "-" and not arguments.has("--eval", "--pipe", "--cluster", "-x", "--replica"):
+            case = Case(arguments=arguments, words=words, invocation=invocation, sources=lambda _: ())
+            yield arriving(case, ["dump"], copy)
+            yield allow("databases.read")
+            return
         if arguments.has("--eval", "--pipe", "--rdb", "--cluster", "--functions-rdb", "-x", "--lru-test", "--replica"):
             checks = [as_typed(o) for o in words]
             if "--cluster" in checks and checks[checks.index("--cluster") + 1 : checks.index("--cluster") + 2] in (
@@ -1414,6 +1584,13 @@ def _database(reader: ShellReader, invocation: Invocation, name: str) -> Iterato
         texts = [as_typed(word) for word in arguments.operands[1:]] + [
             v or "" for n, v in arguments.options if n == "-cmd"
         ]
+        case = Case(arguments=arguments, words=words, invocation=invocation, sources=lambda _: ())
+        for text in list(texts):
+            saved = re.fullmatch(r"\s*\.(?:backup|clone|save)\s+(?:main\s+)?(['\"]?)(/[\w./@%+-]+)\1\s*", text)
+            if saved or re.fullmatch(r"\s*\.dump(\s+\w+)*\s*", text):
+                yield arriving(case, ["dump"], saved[2]) if saved else allow("databases.read")
+                texts.remove(text)
+                texts.append("select 1")
     else:
         texts = _option_values(words, _SQL[name])
     if name == "db2" and not texts:
@@ -1436,7 +1613,8 @@ def _database(reader: ShellReader, invocation: Invocation, name: str) -> Iterato
             said = " ".join(as_typed(word) for p in invocation.feed.producers for word in p)
             if re.search(r"\b(drop|truncate|delete|kill|alter|grant|revoke)\b", said, re.IGNORECASE):
                 yield refuse("databases.destroy", "Statements made by another statement, which drop, empty or kill.")
-            if origin & (_NETWORK | {"base64", "xxd", "openssl"}):
+            turned = any(p[:1] == ("tr",) and len(p) == 3 and p[1][:1] != "-" for p in invocation.feed.producers)
+            if turned or origin & (_NETWORK | _DECODERS - _UNPACKERS - {"tr"}):
                 yield refuse(
                     "databases.unknown", "Statements from the network or decoded text, which the guard cannot see."
                 )

@@ -23,7 +23,8 @@ VALUES = _values(
         --workdir -e --env --network --time -t -s --signal --tlscacert --tlscert --tlskey
     podman: -H --host --context --filter -f --format --tail --since --name -u --user -w --workdir -e --env -t --time
     docker-compose: -f --file -p --project-name --env-file --profile --tail --project-directory -t --timeout --context
-    git: -S -G -L -C -c --git-dir --work-tree --namespace --exec-path -m --message --author -n --since --until \
+    git: --depth --branch --filter -S \
+        -G -L -C -c --git-dir --work-tree --namespace --exec-path -m --message --author -n --since --until \
         --format --max-count
     aws: --desired-count --desired-capacity --min-size --max-size --cluster --service --profile --region \
         --output --query --endpoint-url --filters --cli-input-json --ca-bundle --color
@@ -58,7 +59,7 @@ VALUES = _values(
     psql: -U --username -h --host -p --port -d --dbname -c --command -f --file -v --set -P -F -o --output -L -R -T
     mysql: -u --user -h --host -P --port -D --database -e --execute -S --socket --default-character-set
     mariadb: -u --user -h --host -P --port -D --database -e --execute -S --socket
-    redis-cli: -h -p -a -n -s -u -r -i --user --pass --eval
+    redis-cli: -h -p -a -n -s -u -r -i --user --pass --eval --rdb --functions-rdb --pattern
     mongosh: --host --port --eval -u --username -p --password --authenticationDatabase --file -f
     mongo: --host --port --eval -u --username -p --password --authenticationDatabase
     sqlite3: -cmd -separator -init -nullvalue
@@ -165,6 +166,15 @@ VALUES = _values(
     tcpdump: -i -c -w -r -s -z -W -C -G
     last: -n -f
     vault: -address -namespace
+    man: -P --pager -S -s -M -L -C -e -p -r -R -E -m
+    lnav: -c -f -e -d -I -W
+    goaccess: -f -o --output -p -l
+    pgbadger: -o -f -j -b -e -d -u -s -t -p --outfile
+    xmllint: --xpath -o --output --schema --encode --pattern --relaxng --dtdvalid
+    logcli: -o --output
+    script: -c --command -O -I -B -T -E -m -o --log-out
+    patch: -p -d -i -o -r --directory --input
+    mlr: --from --ofs --ifs --fs
     consul: -http-addr -token
     useradd: -s -g -G -d -u -c -p
     usermod: -s -g -G -d -u -c -p -l -e

@@ -211,6 +211,8 @@ def writing(case: Case, path: str, *, append: bool = False, what: str = "overwri
         case Zone.LOG:
             if has_glob(path):
                 return refuse("logs.wipe", f"{how}: many logs at once. Name one.")
+            if what == "rewrites":
+                return refuse("logs.rewrite", f"{how}: a log is emptied or rotated, never written anew.")
             if not append and normalised(path, case.cwd).rsplit("/", 1)[-1] in BROAD_LOGS:
                 return ask("logs.broad", f"{how}, a log many programs write to.")
             return allow("logs.one")
@@ -229,9 +231,16 @@ def writing(case: Case, path: str, *, append: bool = False, what: str = "overwri
     return ask("paths.write", f"{how}.")
 
 
+def _live_log(path: str) -> bool:
+    """A log that is written to, by its name: not a rotated one, not a folder."""
+    name = as_typed(path).rstrip("/").rsplit("/", 1)[-1]
+    return not _rotated(path) and (name in BROAD_LOGS or name.endswith((".log", "_log", ".err", "-error")))
+
+
 def _named_log(path: str) -> bool:
     """One log of an application, by its name."""
-    return not has_glob(path) and (path.endswith((".log", ".out")) or "logs" in folders(path)[:-1])
+    inside = bool({"log", "logs"} & set(folders(path)[:-1]))
+    return not has_glob(path) and (path.endswith((".log", ".out")) or inside)
 
 
 def adding(case: Case, path: str) -> Finding:
@@ -263,7 +272,7 @@ def altering(case: Case, path: str, *, recursive: bool, what: str) -> Finding:
             return ask("permissions.change", f"{how} in a protected folder.")
         case Zone.SCRATCH:
             return allow("permissions.scratch")
-        case Zone.APP if depth(path, case.cwd) >= 3 and not whole_folder(path) and not _hidden_folder(path):
+        case Zone.APP if depth(path, case.cwd) >= 3 + whole_folder(path) and not _hidden_folder(path):
             return allow("permissions.app")
     if recursive and depth(path, case.cwd) <= 1 and where is not Zone.RELATIVE:
         return refuse("permissions.recursive", f"{how} of a whole top folder.")
@@ -413,6 +422,11 @@ def arriving(case: Case, sources: list[str], target: str) -> Finding:
         return allow("paths.relative")
     if sources and all(s == "/dev/null" for s in sources):
         return writing(case, target)
+    landing = [f"{target}{source.rsplit('/', 1)[-1]}" for source in sources] if target.endswith("/") else [target]
+    if where is Zone.LOG and any(map(_live_log, landing)) and not (case.program == "mv" and _rotated(target)):
+        if all(zone(source, case.cwd) is Zone.LOG for source in sources):
+            return ask("logs.rewrite", f"`{case.program}` puts another log in the place of `{shown(target)}`.")
+        return refuse("logs.rewrite", f"`{case.program}` writes the log `{shown(target)}` anew.")
     if where is Zone.PROTECTED and zone(f"{target}/x", case.cwd) is Zone.APP:
         return allow("paths.copy")
     if where is Zone.PLAIN or (where is Zone.APP and not _hidden_folder(target)):
@@ -465,6 +479,8 @@ def _ln(case: Case) -> Iterator[Finding]:
         yield refuse("logs.link", f"`ln` makes what is written to `{shown(target)}` go elsewhere.")
     elif any(zone(o, case.cwd) in (Zone.CRITICAL, Zone.UNKNOWN) or as_typed(o) == "/" for o in a.operands[:-1]):
         yield ask("paths.link", "A link to a critical file gives it a second way in.")
+    elif where is Zone.SCRATCH and any(_leads_in(case, o) for o in a.operands[:-1]):
+        yield ask("paths.link", "A link in a scratch folder to a protected place gives it a second way in.")
     elif where is Zone.SCRATCH or (
         where is Zone.APP
         and depth(target, case.cwd) >= 3
@@ -475,10 +491,35 @@ def _ln(case: Case) -> Iterator[Finding]:
         yield ask("paths.link", f"`ln` changes what `{shown(target)}` means.")
 
 
+def _leads_in(case: Case, path: str) -> bool:
+    """Whether it is a place that must not be written to through another name."""
+    where = zone(path, case.cwd)
+    return (
+        where is Zone.TOP and path.startswith("/") and not normalised(path).startswith(("/var/log", "/tmp", "/var/tmp"))
+    )
+
+
 def _tee(case: Case) -> Iterator[Finding]:
     append = case.arguments.has("-a", "--append")
+    feed = case.invocation.feed
+    fed = {p[0].rsplit("/", 1)[-1] for p in feed.producers if p}
+    filled = bool(fed - {"echo", "printf", ":", "true", "cat", "?"})
     for path in case.arguments.operands:
-        yield writing(case, path, append=append)
+        sums = re.search(r"(SUMS?|\.(sha\d+|md5|list|manifest|txt|log))\Z", as_typed(path))
+        fills = filled and (sums is not None or not is_backup(path, case.cwd))
+        if (
+            zone(path, case.cwd) is Zone.LOG
+            and not append
+            and any("/var/log/" in word for p in feed.producers for word in p)
+        ):
+            yield refuse("logs.rewrite", f"`{case.program}` writes the log `{shown(path)}` anew.")
+        yield writing(case, path, append=append, what="fills" if fills and is_backup(path, case.cwd) else "overwrites")
+    yield allow("paths.none")
+
+
+def _sponge(case: Case) -> Iterator[Finding]:
+    for path in case.arguments.operands:
+        yield writing(case, path, append=case.arguments.has("-a"), what="rewrites")
     yield allow("paths.none")
 
 
@@ -649,6 +690,14 @@ def _setfacl(case: Case) -> Iterator[Finding]:
         yield refuse("permissions.change", "`setfacl --restore` changes permissions the guard cannot see.")
     for path in [w for w in case.words if "/" in w and not w.startswith("-")]:
         yield altering(case, path, recursive=recursive, what="access lists")
+    words = [as_typed(w) for w in case.words]
+    files = [w for w in case.words if "/" in w and not w.startswith("-")]
+    added = [words[i + 1] for i, w in enumerate(words[:-1]) if w in ("-m", "--modify")]
+    narrow = all(re.fullmatch(r"[ug]:[\w.-]+:[rwxX-]+(,[ug]:[\w.-]+:[rwxX-]+)*", one) for one in added)
+    others = case.arguments.has("-b", "-k", "-x", "-X", "-M", "-d", "--set", "--set-file", "--remove-all", "--default")
+    if len(added) == len(files) == 1 and narrow and not recursive and not others and zone(files[0]) is Zone.APP:
+        yield allow("permissions.one")
+        return
     yield ask("permissions.change", "`setfacl` changes who may do what.")
 
 
@@ -685,6 +734,10 @@ def _deleting_found(case: Case, path: str, *, old: bool) -> Finding:
     )
 
 
+_SETTINGS_FILE = r"\.(ya?ml|json|toml|ini|conf|cfg|env|properties|xml|rb)\Z|/\.env(\.\w+)?\Z"
+"""Names of an application's settings, which a copy beside them brings back."""
+
+
 def _sed(case: Case) -> Iterator[Finding]:
     a = case.arguments
     scripts = [v for n, v in a.options if n in ("-e", "--expression") and v is not None]
@@ -704,6 +757,15 @@ def _sed(case: Case) -> Iterator[Finding]:
             if where is Zone.SCRATCH:
                 continue
             found = writing(case, path, what="rewrites")
+            kept = any(re.fullmatch(r"(-[a-zA-Z]*i|--in-place=)\.[\w.-]+", as_typed(word)) for word in case.words)
+            own = (
+                kept
+                and where is Zone.APP
+                and depth(path, case.cwd) >= 3
+                and not _hidden_folder(path.rpartition("/")[0])
+            )
+            if own and not has_glob(path) and re.search(_SETTINGS_FILE, as_typed(path)):
+                continue
             yield found if found.severity.rank else ask("paths.write", f"`sed -i` rewrites `{shown(path)}`.")
     else:
         yield from reading(case, files)
@@ -939,6 +1001,21 @@ def _sent_file(case: Case, path: str) -> Finding:
     return refuse("exfiltration.file", f"`curl` carries `{shown(path) or 'its input'}` away.")
 
 
+_HOOK = re.compile(
+    r"https://(hooks\.slack\.com/|[\w.-]+\.webhook\.office\.com/|discord(app)?\.com/api/webhooks/|hc-ping\.com/|"
+    r"chat\.googleapis\.com/v1/spaces/|hooks\.[\w.-]+/|api\.telegram\.org/bot)\S*",
+    re.IGNORECASE,
+)
+
+
+def _is_hook(case: Case, url: str) -> bool:
+    """Whether it is an address that takes a message for people: a known one, or a variable named after a hook."""
+    said = [p for origin in origins(url) if len(url) == 1 for p in case.sources(chr(0xE100 + origin))]
+    return bool(_HOOK.fullmatch(as_typed(url))) or (
+        len(said) == 1 and re.fullmatch(r"\$\w*HOOK\w*", said[0][0]) is not None
+    )
+
+
 def _curl(case: Case) -> Iterator[Finding]:
     a = case.arguments
     for name, value in a.options:
@@ -961,6 +1038,7 @@ def _curl(case: Case) -> Iterator[Finding]:
     if a.has("-O", "--remote-name", "-J", "--remote-header-name", "--remote-name-all"):
         yield ask("paths.write", "`curl -O` writes a file whose name the other side gives.")
     bodies = [value or "" for name, value in a.options if name in _BODIES]
+    hook = len(a.operands) == 1 and _is_hook(case, a.operands[0]) and not any("@" in b[:1] for b in bodies)
     method = (a.value("-X", "--request") or ("POST" if bodies and not a.has("-G", "--get") else "GET")).upper()
     if method in ("DELETE", "PURGE"):
         yield refuse("http.delete", "It asks another service to delete something.")
@@ -971,6 +1049,8 @@ def _curl(case: Case) -> Iterator[Finding]:
             yield refuse(
                 "http.delete", f"`curl -X {shown(method)}` on `{shown(destroys[0])}` stops or deletes something."
             )
+        elif method == "POST" and hook and not any(has_unknown(body) for body in bodies):
+            yield allow("http.hook")
         elif method == "POST" and _HTTP_HARMLESS.search(typed) and not any(has_unknown(body) for body in bodies):
             yield allow("http.read")
         else:
@@ -1011,6 +1091,7 @@ def _curl(case: Case) -> Iterator[Finding]:
                     r"_delete_by_query|remove_index|\"?delete\"?|drop|truncate|\bkill\b|shutdown", value, re.IGNORECASE
                 )
                 and name.startswith(("-d", "--data", "--json"))
+                and not hook
             ):
                 yield refuse("http.delete", "It asks another service to delete something.")
     for url in a.operands:
@@ -1141,11 +1222,20 @@ _DIAGNOSTICS = frozenset(
         parallel moreutils multitail lnav ripgrep fd-find silversearcher-ag yq gdb linux-perf perf
         bpfcc-tools bcc-tools xz-utils zstd pigz lz4 man-db whois ca-certificates logrotate chrony
         postgresql-client default-mysql-client mysql-client redis-tools numactl hwloc ipcalc conntrack
-        debugfs-tools
+        debugfs-tools bind-tools drill busybox-extras socat-doc htop-doc ldnsutils whowatch glances sysdig
         """
     )
 )
 """Packages that only bring tools to look with."""
+
+
+def _ordinary_package(name: str) -> bool:
+    """One package by its plain name, which is not what the host stands on."""
+    return bool(re.fullmatch(r"[a-z0-9][a-z0-9.+-]+", name)) and not re.match(
+        r"(linux|kernel|libc|glibc|systemd|openssh|grub|shim|dbus|udev|sudo|bash|coreutils|dpkg|apt|rpm|yum|dnf|init|"
+        r"libpam|pam|network|netplan|ifupdown|docker|containerd|kube|postgresql|mysql|mariadb|mongo|redis)",
+        name,
+    )
 
 
 def _packages(case: Case) -> Iterator[Finding]:
@@ -1169,6 +1259,8 @@ def _packages(case: Case) -> Iterator[Finding]:
         )
         if risky:
             yield ask("packages.install", "An installation that is told to overlook warnings.")
+        elif case.arguments.has("--only-upgrade") and len(operands) == 2 and _ordinary_package(operands[1]):
+            yield allow("packages.upgrade-one")
         elif set(operands[1:]) <= _DIAGNOSTICS:
             yield allow("packages.diagnostics")
 
@@ -1626,6 +1718,12 @@ def _supervised(case: Case) -> Iterator[Finding]:
     if case.program in ("svc", "s6-svc", "runsvctrl"):
         if case.arguments.has("-d", "-k", "-x", "-D", "-t", "-p"):
             names, stops = operands, True
+        elif case.arguments.has("-r", "-u", "-h", "-a", "-1", "-2", "-c") and len(operands) == 1:
+            name = as_typed(operands[0]).rstrip("/").rsplit("/", 1)[-1]
+            if precious_unit(name) or has_glob(operands[0]) or has_unknown(operands[0]):
+                yield refuse("services.everything", f"`{case.program}` on what lets us in, or on everything.")
+            else:
+                yield allow("services.start")
         else:
             yield ask("services.supervised", f"`{case.program}` changes a supervised service.")
     if (
@@ -1827,7 +1925,16 @@ def _test(case: Case) -> Iterator[Finding]:
 def _output_file(case: Case) -> Iterator[Finding]:
     """Programs that read, but write a file where an option says so."""
     for name, value in case.arguments.options:
-        if name in ("-o", "--output", "-w", "--output-file", "--dump-bin", "-D", "--diag") and value not in (None, "-"):
+        if name in (
+            "-o",
+            "--output",
+            "-w",
+            "--output-file",
+            "--outfile",
+            "--dump-bin",
+            "-D",
+            "--diag",
+        ) and value not in (None, "-"):
             yield writing(case, value or "", what="fills")
 
 
@@ -1897,7 +2004,117 @@ def _mkdir(case: Case) -> Iterator[Finding]:
     yield allow("paths.none")
 
 
+def _man(case: Case) -> Iterator[Finding]:
+    for name, value in case.arguments.options:
+        if name in ("-P", "--pager", "-H", "--html") and (value or "") not in ("cat", "less", "more", "/bin/cat"):
+            yield refuse("code.pager", "`man` that hands its page to another program.")
+    yield allow("routine.read")
+
+
+def _script(case: Case) -> Iterator[Finding]:
+    """`script -c` is judged by what it runs; its record goes into a file."""
+    a = case.arguments
+    for path in [*a.operands, *(v for n, v in a.options if v and n in ("-O", "-I", "-B", "-T", "--log-out"))]:
+        yield writing(case, path, what="fills")
+    if re.fullmatch(r"\s*(/\S*/)?(ba|z|da|k|c|tc|fi)?sh(\s+-\w+)*\s*", a.value("-c", "--command") or ""):
+        yield refuse("exfiltration.shell", "`script` that opens a shell nobody watches.")
+    elif not a.has("-c", "--command"):
+        yield ask("shell.session", "`script` without a command opens a session nobody watches.")
+    else:
+        yield allow("shell.wrapper")
+
+
+def _lnav(case: Case) -> Iterator[Finding]:
+    """`lnav -n -c ';select …'` only prints."""
+    said = [value or "" for name, value in case.arguments.options if name == "-c"]
+    if case.arguments.has("-f", "-e", "-i", "-I") or not all(
+        re.match(
+            r"\s*(;\s*select\b|:(filter-in|filter-out|goto|hide-\w+|show-\w+|set-min-log-level)\b)", one, re.IGNORECASE
+        )
+        for one in said
+    ):
+        if any(re.match(r"\s*(:\s*(!|sh|exec|pipe|write|save|append|delete)|\|)", one) for one in said):
+            yield refuse("code.editor", "`lnav` that runs a command or writes a file.")
+        yield ask("code.editor", "`lnav` with commands the guard does not know.")
+    else:
+        yield allow("routine.read")
+
+
+def _saving(case: Case) -> Iterator[Finding]:
+    """`snapshot save FILE` and `backup FOLDER`: a copy, which lands where it says."""
+    words = [as_typed(o) for o in case.arguments.operands]
+    for verbs in (["snapshot", "save"], ["operator", "raft", "snapshot", "save"], ["backup"]):
+        if words[: len(verbs)] == verbs and len(words) == len(verbs) + 1:
+            yield arriving(case, ["snapshot"], case.arguments.operands[-1])
+
+
+def uploading(case: Case) -> Iterator[Finding]:
+    """A local backup that is copied to a bucket; nothing there goes away."""
+    words = [o for o in case.arguments.operands if not as_typed(o).isdigit()]
+    typed = [as_typed(word) for word in words]
+    if typed[:1] == ["s3"] or typed[:1] == ["storage"]:
+        words, typed = words[1:], typed[1:]
+    if len(words) < 3 or typed[0] not in ("cp", "copy", "put", "copyto"):
+        return
+    sources = words[1 : 2 if case.program == "rclone" else -1]
+    there = re.match(r"(gs|s3|b2|az|swift)://[\w.-]+/|[\w-]+:[\w./-]", typed[len(sources) + 1])
+    local = [source for source in sources if source.startswith(("/", "~", ".")) or is_secret(source, case.cwd)]
+    bad = (Zone.TOP, Zone.CRITICAL, Zone.DEVICE)
+    if there and any(is_secret(one, case.cwd) or (one.startswith("/") and zone(one) in bad) for one in local):
+        yield refuse("exfiltration.secrets", "It carries passwords, keys or parts of the system away.")
+        return
+    if there and sources and all(is_backup(source, case.cwd) and not has_unknown(source) for source in sources):
+        yield allow("cloud.backup")
+
+
+def _git(case: Case) -> Iterator[Finding]:
+    """A clone into a folder of its own runs nothing yet."""
+    words = [as_typed(word) for word in case.words]
+    operands = [word for word in case.arguments.operands if not as_typed(word).isdigit()]
+    if operands[:1] != ["clone"] or not 2 <= len(operands) <= 3 or has_unknown("".join(operands)):
+        return
+    risky = (
+        "-c",
+        "--config",
+        "-u",
+        "--upload-pack",
+        "--template",
+        "--recurse",
+        "--recursive",
+        "--separate",
+        "-o",
+        "--mirror",
+    )
+    target = operands[2] if len(operands) == 3 else ""
+    new = re.fullmatch(r"/(srv|opt)/[\w.-]+", normalised(target, case.cwd)) and not is_backup(target, case.cwd)
+    fits = (
+        (new or zone(target, case.cwd) in (Zone.SCRATCH, Zone.APP)) and not _hidden_folder(target)
+        if target
+        else case.cwd
+    )
+    known = re.fullmatch(r"(ssh://)?git@[\w.-]+[:/][\w./-]+", as_typed(operands[1]))
+    if fits and known and not any(word.startswith(risky) for word in words[1:]):
+        yield allow("git.clone")
+
+
 EXAMINERS: dict[str, Examiner] = {
+    "man": _man,
+    "script": _script,
+    "lnav": _lnav,
+    "sponge": _sponge,
+    "git": _git,
+    "consul": _saving,
+    "vault": _saving,
+    "influx": _saving,
+    "nomad": _saving,
+    "gsutil": uploading,
+    "rclone": uploading,
+    "s3cmd": uploading,
+    "mc": uploading,
+    "goaccess": _output_file,
+    "pgbadger": _output_file,
+    "xmllint": _output_file,
+    "xmlstarlet": _output_file,
     "rm": _rm,
     "unlink": _rm,
     "shred": _rm,

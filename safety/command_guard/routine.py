@@ -13,7 +13,8 @@ READ_ONLY = rows(
     true|false|:|echo|pwd|exit|return|break
     continue|test|[|shift|wait|times|getopts|sleep
     printf !-v
-    set !-a|-k
+    set !-k
+    mapfile|readarray !-C|-c
     type|which|whereis|command|hash !-p|-r
     export|declare|local|readonly|typeset|unset|read
     umask|ulimit|jobs|history|shopt|dirs|fc !-c|-d|-w|-s|-e
@@ -34,7 +35,7 @@ READ_ONLY = rows(
     file !-C|--compile
     shuf|iconv|aspell !-o|--output|-a|-c
     sort !-o|--output|--compress-program
-    xxd !-r
+    xxd
     yq !-i|--inplace
     base64|base32|basenc
     tree !-o
@@ -55,7 +56,20 @@ READ_ONLY = rows(
     ar t|p|tv
     7z|7za|7zr l|t
     unrar l|lb|v|t
+    xmllint !--shell|-o|--output
+    xmlstarlet|xml sel|el|val|fo|format|c14n
+    mlr !-I|-s|--prepipe|--prepipex|--prepipe-gunzip !@tee|split|*system*|*exec*|*tee*|*emit*|*dump*|*print*|*ENV*
+    csvjson|in2csv|pup|choose|jo|jc|zq|tomlq|hexyl|icdiff|tokei|scc|cloc|exa|eza|lsd|glow !-o|--output|-i|--in-place
+    uuidgen|mcookie|pwgen|ascii|chardet|chardetect|uchardet
+    logcli query|instant-query|labels|series|stats|volume|fmt
+    lokitool|mimirtool rules|analyze|config print|check|lint|grafana|prometheus
     # processes and the host
+    passenger-status|passenger-memory-stats
+    passenger-config list-instances|about|system-metrics|validate-install
+    asterisk core|sip|pjsip|iax2|dialplan|queue|database|module|manager|logger|cdr|http|bridge|voicemail|rtp \
+        show|list|get
+    pminfo|pmstat|pmrep|pmval|sysdig|csysdig|below|zenith|bottom|btm|procs|pidwait !-w
+    above|dool|nmon|collectl !-f
     ps|pstree|pgrep|pidof|top|htop|atop|btop
     uptime|w|who|whoami|id|groups|users|logname
     tty|last|lastb|lslogins|finger|pinky|getent|lastlog|tload
@@ -85,7 +99,7 @@ READ_ONLY = rows(
     journalctl !--vacuum-*|--rotate|--flush|--sync|--relinquish-var \
         !--smart-relinquish-var|--setup-keys|--update-catalog !--cursor-file|--cursor-file=*
     glances !-w|-s|--export|--webserver|--server
-    man !-P|--pager|-H|--html
+    man
     coredumpctl list|info|''
     timedatectl status|show|list-timezones|timesync-status|show-timesync
     timedatectl|hostnamectl|localectl|loginctl|bootctl|resolvectl ''
@@ -212,8 +226,8 @@ READ_ONLY = rows(
     funccount|funclatency|ext4slower|xfsslower
     cachestat|cachetop|filetop|tcpretrans|tcpaccept|gethostlatency
     multitail !-l|-L|-r|-R|-ex|-e
-    lnav !-c|-f|-e|-n|-x
-    goaccess|angle-grinder|agrind|fx|jless|csvstat|csvgrep|csvsort|xsv|datamash !-o
+    goaccess !--real-time-html|--daemonize|-o|--output
+    angle-grinder|agrind|fx|jless|csvstat|csvgrep|csvsort|xsv|datamash !-o
     screen -l
     tmux ls|list-sessions|list-windows|list-panes|info|show-options|capture-pane|has-session
     run-parts --test|--list
@@ -331,7 +345,8 @@ READ_ONLY = rows(
     openssl x509|verify|version|crl|asn1parse|ciphers|list !-out|-writerand|-engine|-signkey|-passin
     openssl dgst|s_client|crl2pkcs7|ocsp|errstr|speed|prime !-out|-writerand|-engine|-signkey|-passin
     openssl x509|rsa|req|pkcs12|ec|pkey|pkcs7 -noout !-out|-engine
-    openssl rand
+    openssl rand !-out
+    openssl x509|rsa|ec|pkey -pubout|-pubin|-pubkey !-out|-engine|-passin
     openssl md5|sha1|sha256|sha384|sha512 !-out|-sign|-engine
     certbot certificates
     keytool -list|-printcert
@@ -393,6 +408,9 @@ READ_ONLY = rows(
     ctr version|info
     ctr @ls|list|info
     lxc|incus list|info|ls|version
+    podman healthcheck run
+    podman auto-update --dry-run
+    podman generate systemd !-f|--files
     lxc-ls|lxc-info
     skopeo inspect|list-tags
     crane|regctl ls|manifest|digest|config|catalog
@@ -463,6 +481,13 @@ READ_ONLY = rows(
     git check-ignore|cherry|range-diff|verify-commit !--output|--output=*|--ext-diff|-O|--open-files-in-pager
     git verify-tag|diff-tree|show-branch|annotate|check-attr !--output|--output=*|--ext-diff|-O|--open-files-in-pager
     git --version
+    git bisect log
+    git patch-id|stripspace
+    git stash show
+    git submodule status|summary
+    git worktree list
+    git apply --check|--stat|--numstat|--summary
+    patch --dry-run
     git branch !-D|-d|-M|-m|-C|-c|-f|--delete|--force|-u|--unset-upstream \
         !--edit-description|--set-upstream-to|--move|--copy
     git tag -l|--list
@@ -524,6 +549,12 @@ READ_ONLY = rows(
     repmgr @show|check|status|list
     barman list-*|show-*|check|status|diagnose
     pgbackrest info|check|verify|version
+    wal-g backup-list|wal-show|wal-verify|--version|version
+    wal-e backup-list
+    barman-cloud-backup-list|pg_probackup show|validate|''
+    etcdutl snapshot|version status|''
+    etcdutl hashkv|check
+    etcdctl snapshot status
     rabbitmqctl status|list_*|cluster_status|environment|node_health_check|ping|version|report
     rabbitmq-diagnostics|rabbitmq-plugins list|status|check_*|ping|memory_breakdown
     rabbitmq-diagnostics|rabbitmq-plugins listeners|cluster_status|alarms|environment|node_health_check|is_running
@@ -545,11 +576,13 @@ READ_ONLY = rows(
     nats server|stream|consumer|account ping|info|ls|list|report|check|view
     nats rtt|--version
     influx ping|version
+    influx bucket|org|user|task|telegrafs list
     cockroach node|debug|statement-diag status|ls|list
     cockroach sql|version|status
     pg_restore -l|--list
     mysqlcheck -c|--check !-r|--repair|--auto-repair|-o|--optimize
-    pgbadger|pgmetrics|pg_activity|pgcenter|pg_top|mytop|innotop|mongotop|mongostat|redis-stat !-o|--outfile
+    pgbadger -o=-|--outfile=-
+    pgmetrics|pg_activity|pgcenter|pg_top|mytop|innotop|mongotop|mongostat|redis-stat !-o|--outfile
     nodetool listsnapshots
     proxysql-status|maxctrl|mycli --version|list|show
     pt-query-digest|pt-summary|pt-mysql-summary|pt-show-grants|pt-duplicate-key-checker|pt-stalk !--execute
@@ -744,6 +777,13 @@ ROUTINE = rows(
     nomad alloc|job restart
     consul reload
     virsh start|autostart
+    lxc|incus restart|start !--all|--force|-f
+    passenger-config restart-app|reopen-logs|reload
+    sponge
+    wal-g|wal-e backup-push
+    goaccess !--real-time-html|--daemonize
+    pgbadger
+    xmllint !--shell
     curl
     mktemp
     exim -bp|-bpc|-bpr

@@ -139,6 +139,7 @@ DRY_RUNS = rows(
     pt-online-schema-change --dry-run
     logrotate -d|--debug
     shutdown --show
+    patch --dry-run
     make|gmake -n|--dry-run|--just-print
     sed --debug
     flyway|liquibase @info|status|validate|history
@@ -485,6 +486,8 @@ PROCESSES = (
         """
         killall5|xkill|skill|slay
         stress|stress-ng|sysbench
+        asterisk|rasterisk core|module stop|abort|unload
+        fs_cli @shutdown|fsctl
         """,
     ),
     _ask(
@@ -988,7 +991,7 @@ GIT = (
         git config @diff.external|credential.*|filter.*|core.askpass|sequence.editor|include.path|core.gitproxy
         scp|sftp -S|-D
         sort --compress-program
-        man|apropos -P|--pager|-H|--html
+        apropos -P|--pager|-H|--html
         git bisect run
         git rebase -x|--exec|-i
         git submodule foreach
@@ -1049,7 +1052,7 @@ SCHEDULES = (
         at -r|-d
         at|batch -f|--file
         systemd-tmpfiles --remove|--clean|--purge
-        systemd-run --on-calendar|--on-active|--on-boot|--timer-property|--on-calendar=*|--on-active=*
+        systemd-run --timer-property|--timer-property=*
         tmpwatch|tmpreaper|stmpclean
         anacron -f|-u
         """,
@@ -1078,7 +1081,6 @@ EXFILTRATION = (
         wget -e=*|--execute=*|--use-askpass|--use-askpass=*|--post-file=*
         curl|wget @file:///etc/*|file:///root/*
         curl @gopher*|dict*|ldap*|tftp*
-        script -c
         tftp|ftp|lftp|ncftp|ncftpput|smbclient|rpcclient|wormhole|croc|magic-wormhole
         transfer|ffsend|swaks|uuencode|pastebinit|gist
         dsniff|mitmproxy|mitmdump|wireshark|dumpcap -w|-z
@@ -1147,7 +1149,6 @@ SHELL = (
         coproc
         printf -v
         let @*[*
-        trap @*[$`]*
         alias|unalias|complete @*
         set -k
         shopt -s @expand_aliases|extdebug|sourcepath

@@ -12,11 +12,13 @@ import operator
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Protocol
 
 import tree_sitter
 import tree_sitter_bash
 
+from safety.command_guard.paths import normalised
 from safety.command_guard.places import names
 from safety.command_guard.scanner import expansion_starts
 from safety.command_guard.values import (
@@ -64,6 +66,12 @@ MAX_WORDS = 6_000
 MAX_COMMANDS = 120
 """Commands judged in one go, loops and nested text included."""
 
+_ALWAYS = re.compile(
+    r"(!\s*)?((/usr)?/bin/)?(true|:|false|sleep [0.]+s?|(echo|printf|date|test|let|set|export|cd|shift)\b[^$`|;&]*|"
+    r"\[\[? [^$`;&]*\]\]?|\(\([\s\d!=<>+~-]*\)\)|\w+=\S*);?"
+)
+"""Conditions of a loop that neither wait nor change from one round to the next."""
+_SPAWNING = frozenset({"setsid", "coproc", "daemonize", "systemd-run", "screen", "tmux", "at", "batch", "disown"})
 _RUN = re.compile(r"([^\w\s])\1{199}")
 _SCRATCH = "/tmp"  # noqa: S108 - where mktemp puts what it makes
 _LANGUAGE = tree_sitter.Language(tree_sitter_bash.language())
@@ -113,6 +121,34 @@ NO_FEED = Feed()
 
 
 @dataclass
+class Disk:
+    """What the text has done to the disk so far, which every shell on the host sees.
+
+    `links` is where a path leads that was made a link or a second mount, `fetched` the folders from elsewhere.
+    """
+
+    links: dict[str, str] = field(default_factory=dict)
+    fetched: set[str] = field(default_factory=set)
+
+    def followed(self, path: str, cwd: str | None, *, itself: bool = True) -> str:
+        """The path behind the links on the way; a link that is the whole path only if `itself`."""
+        if not self.links or has_unknown(path):
+            return path
+        for _ in range(4):
+            where = normalised(path, cwd)
+            link = next((one for one in self.links if where == one or where.startswith(f"{one.rstrip('/')}/")), None)
+            if link is None or (where == link and not itself and not path.endswith("/")):
+                return path
+            path, cwd = self.links[link].rstrip("/") + where[len(link.rstrip("/")) :] or "/", None
+        return UNKNOWN
+
+    def holds_fetched(self, path: str, cwd: str | None) -> bool:
+        """Whether a path lies in a folder that came from elsewhere."""
+        where = normalised(path, cwd or HOME)
+        return any(where == folder or where.startswith(f"{folder}/") for folder in self.fetched)
+
+
+@dataclass
 class Env:
     """What the shell remembers while the text is read; a subshell gets a copy."""
 
@@ -121,10 +157,15 @@ class Env:
     functions: set[str] = field(default_factory=set)
     cwd: str | None = None
     inherited: bool = True  # names not assigned here come from outside
+    disk: Disk = field(default_factory=Disk)
 
     def copy(self) -> "Env":
         """For a subshell."""
-        return Env(dict(self.variables), dict(self.arrays), set(self.functions), self.cwd, self.inherited)
+        return Env(dict(self.variables), dict(self.arrays), set(self.functions), self.cwd, self.inherited, self.disk)
+
+    def fresh(self) -> "Env":
+        """For another shell started from here: the folder and the disk are the same, the variables are not."""
+        return Env(cwd=self.cwd, disk=self.disk)
 
     def join(self, other: "Env") -> None:
         """After a branch that may or may not have run: what differs is unknown."""
@@ -188,6 +229,7 @@ class ShellReader:
         self.judge = judge
         self.findings: list[Finding] = []
         self.sources: list[tuple[tuple[str, ...], ...]] = []
+        self.calls: dict[str, set[str]] = {}
         self._commands = 0
         self._words = 0
         self._nested = 0
@@ -233,6 +275,7 @@ class ShellReader:
         if _RUN.search(text):
             reason = "One character over and over. Leave that out."
             raise Unreadable(replace(refuse("guard.too-many", reason), span=span or (0, 0)))
+        text = _plain_probe(text)
         source = text.encode()
         root = self._parser.parse(source).root_node
         _check_tree(root, text, source, span)
@@ -249,6 +292,19 @@ class ShellReader:
         if self._commands > MAX_COMMANDS or self._words > MAX_WORDS:
             reason = f"More than {MAX_COMMANDS} commands in one text. Split it."
             raise Unreadable(replace(refuse("guard.too-many", reason), span=span))
+
+
+_PROBE = re.compile(r"\bexec(\s+(\d+))<>(\s*/dev/(?:tcp|udp)/[^\s();|&<>]+)")
+
+
+def _plain_probe(text: str) -> str:
+    """`exec 3<>/dev/tcp/host/port` whose channel is used for nothing, as `:    3> /dev/tcp/…`: it opens the port.
+
+    The parser does not know `<>`. As many characters as before, so that places in the text stay what they are.
+    """
+    if "<>" not in text or any(re.search(rf"[<>]&\s*{m[2]}\b|-u\s*{m[2]}\b|fd/", text) for m in _PROBE.finditer(text)):
+        return text
+    return _PROBE.sub(r":   \1> \3", text)
 
 
 def _check_tree(root: tree_sitter.Node, text: str, source: bytes, span: tuple[int, int] | None) -> None:
@@ -394,6 +450,9 @@ class _Walk:
                 case "herestring_redirect":
                     feed = self.here_string(child, env)
                 case "command_name":
+                    if self.text(child).strip('"') in ("$0", "${0}", "$BASH_SOURCE"):
+                        reason = "It would start itself again, and that one itself, without end."
+                        self.reader.report(refuse("process.fork-bomb", reason), self.span(node))
                     argv += self.fields(child.children[0], env)
                 case _:
                     argv += self.fields(child, env)
@@ -432,7 +491,10 @@ class _Walk:
             env.arrays[name] = (UNKNOWN,)
             return name, UNKNOWN if value_node is None else self.single(value_node, env) and UNKNOWN
         if value_node is not None and value_node.type == "array":
-            env.arrays[name] = tuple(f for child in value_node.named_children for f in self.fields(child, env))
+            items = tuple(f for child in value_node.named_children for f in self.fields(child, env))
+            more = any(child.type == "+=" for child in node.children)
+            before = env.arrays.get(name, (env.variables[name],) if name in env.variables else ()) if more else ()
+            env.arrays[name] = (*before, *items)
             return name, env.arrays[name][0] if env.arrays[name] else ""
         value = "" if value_node is None else self.single(value_node, env)
         if any(child.type == "+=" for child in node.children):
@@ -542,18 +604,28 @@ class _Walk:
 
     def endless(self, node: tree_sitter.Node) -> None:
         """A loop that starts things in the background and never waits is a fork bomb."""
-        parts = list(_descendants(node))
-        words = {self.text(part) for part in parts if part.type in ("command_name", "word")}
-        if any(part.type == "&" for part in parts) and not words & {"sleep", "wait", "read", "break", "exit"}:
+        behind: list[tree_sitter.Node] = []
+        paced: set[str] = set()
+        waiting = [node.child_by_field_name("body") or node]
+        while waiting:
+            current = waiting.pop()
+            children = current.children
+            for child, after in zip_longest(children, children[1:]):
+                if after is not None and after.type == "&":
+                    behind.append(child)
+                elif child.type == "command_name":
+                    paced.add(self.text(child).rsplit("/", 1)[-1])
+                else:
+                    waiting.append(child)
+        spawns = behind or paced & _SPAWNING or re.search(r"(?<![&>])&\s*['\"]", self.text(node))
+        if spawns and not paced & {"sleep", "wait", "read", "break", "exit", "return", "inotifywait"}:
             reason = "A loop without end that starts ever more in the background."
             self.reader.report(refuse("process.fork-bomb", reason), self.span(node))
 
     def loop(self, node: tree_sitter.Node, env: Env, feed: Feed) -> Output:
         """`while` and `until`: what the body assigns is unknown before it and after it."""
         condition = node.child_by_field_name("condition")
-        if condition is not None and re.fullmatch(
-            r"(true|:|false|\[ 1 \]|\(\(\s*1\s*\)\));?", self.text(condition).strip()
-        ):
+        if condition is not None and _ALWAYS.fullmatch(self.text(condition).strip()):
             self.endless(node)
         self.forget_assigned(node, env)
         outputs = []
@@ -576,6 +648,8 @@ class _Walk:
         ]
         if not any(child.type == "in" for child in node.children):
             values = [UNKNOWN]
+        if len(values) > 6 and all(value.isascii() and value.isdigit() for value in values):
+            values = [values[0], values[-1], TOKEN]
         self.forget_assigned(body, env)
         outputs = []
         for value in values[:40] if len(values) <= 40 else [UNKNOWN]:
@@ -610,7 +684,14 @@ class _Walk:
             self.refuse_kind(node)
             return Output()
         called = {self.text(found) for found in _descendants(body) if found.type == "command_name"}
-        if self.text(name) in called:
+        self.reader.calls[self.text(name)] = called
+        reached = set(called)
+        waiting = [*called]
+        while waiting:
+            more = self.reader.calls.get(waiting.pop(), set()) - reached
+            reached |= more
+            waiting += more
+        if self.text(name) in reached:
             reason = f"The function `{shown(self.text(name))}` calls itself and may never end."
             self.reader.report(refuse("process.fork-bomb", reason), self.span(node))
         inner = env.copy()
@@ -832,6 +913,8 @@ class _Walk:
         name = self.text(node)[1:]
         if name == "@" and "@" in env.arrays:
             return SPLIT.join(self.spread(item, env, quoted) or EMPTY for item in env.arrays["@"])
+        if name == "*" and quoted and "@" in env.arrays:
+            return self.merged(env.arrays["@"], env)
         if name in ("@", "*") or name.isdigit():
             return self.spread(env.variables.get(name, "bash" if name == "0" else UNKNOWN), env, quoted)
         return self.spread(self.variable(name, env), env, quoted)
@@ -885,6 +968,8 @@ class _Walk:
         items = env.arrays.get(name)
         if items is None:
             return self.spread(env.variables.get(name, UNKNOWN), env, quoted)
+        if index == "[*]" and quoted:
+            return self.merged(items, env)
         if index in ("[@]", "[*]"):
             return SPLIT.join(item or EMPTY for item in items)
         number = index[1:-1]
@@ -892,13 +977,22 @@ class _Walk:
             return self.spread(items[int(number)] if len(number) < 4 and int(number) < len(items) else "", env, quoted)
         return UNKNOWN
 
+    def merged(self, items: tuple[str, ...], env: Env) -> str:
+        """`"$*"` and `"${a[*]}"`: one word, with the first separator between the items."""
+        separators = env.variables.get("IFS", " \t\n")
+        return UNKNOWN if has_unknown(separators) else separators[:1].join(items) or EMPTY
+
     def variable(self, name: str, env: Env) -> str:
         if name in env.variables:
             return env.variables[name]
         if name == "$":
             return "$$"
-        if name in _TOKENS or name in ("!", "#", "?", "-"):
+        if name == "!":
+            return "%%"
+        if name in _TOKENS or name in ("#", "?", "-"):
             return TOKEN
+        if "HOOK" in name.upper():
+            return self.reader.origin(((f"${name}",),))
         match name:
             case "HOME":
                 return HOME
@@ -1091,6 +1185,8 @@ def _printed(argv: tuple[str, ...], feed: Feed, env: Env) -> str | None:
             return feed.text
         case "base64" if rest and rest[0] in ("-d", "--decode", "-D", "-di") and len(rest) == 1:
             return _decoded(feed.text)
+        case "tr" if len(rest) == 2 and feed.text is not None:
+            return _translated(feed.text, as_typed(rest[0]), as_typed(rest[1]))
         case "rev" if not rest and feed.text is not None:
             return "\n".join(line[::-1] for line in feed.text.split("\n"))
         case (
@@ -1104,7 +1200,7 @@ def _printed(argv: tuple[str, ...], feed: Feed, env: Env) -> str | None:
         case "command" | "type" if len(rest) == 2 and rest[0] in ("-v", "-p", "-P"):
             return rest[1]
         case "mktemp":
-            return f"{_SCRATCH}/{TOKEN}" if all(w.startswith("-") and "p" not in w for w in rest) else None
+            return _made_temporary(rest)
         case "hostname" | "whoami" | "nproc" | "arch" | "logname":
             return TOKEN if all(w.startswith("-") for w in rest) else None
         case "uname" if rest in (["-r"], ["-m"], ["-s"], ["-n"]):
@@ -1121,6 +1217,54 @@ def _printed(argv: tuple[str, ...], feed: Feed, env: Env) -> str | None:
             first, last = (1, int(rest[0])) if len(rest) == 1 else (int(rest[0]), int(rest[1]))
             return "".join(f"{n}\n" for n in range(first, last + 1))
     return None
+
+
+def _made_temporary(rest: list[str]) -> str | None:
+    """The file or folder `mktemp` makes: its own scratch folder, or where the template says."""
+    templates = [word for word in rest if not word.startswith("-")]
+    options = [word for word in rest if word.startswith("-") and not re.fullmatch(r"--suffix=[\w.-]+", word)]
+    if any(not re.fullmatch(r"-[dqut]+|--directory|--quiet|--tmpdir", word) for word in options) or len(templates) > 1:
+        return None
+    if not templates:
+        return f"{_SCRATCH}/{TOKEN}"
+    if has_unknown(templates[0]) or has_glob(templates[0]) or not re.search(r"XXX", templates[0]):
+        return None
+    made = re.sub(r"X{3,}", TOKEN, templates[0])
+    inside = any(re.fullmatch(r"-[dqu]*t[dqu]*|--tmpdir", word) for word in options)
+    return f"{_SCRATCH}/{made}" if inside and "/" not in made else made
+
+
+_CLASSES = {
+    "[:upper:]": "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    "[:lower:]": "abcdefghijklmnopqrstuvwxyz",
+    "[:digit:]": "0123456789",
+    "[:space:]": " \t\n\r\v\f",
+    "[:blank:]": " \t",
+}
+
+
+def _translated(text: str, wanted: str, given: str) -> str | None:
+    """What `tr wanted given` makes of a text. None: a set the guard does not read."""
+    first, second = _set_of(wanted), _set_of(given)
+    if not first or not second or not is_plain(text):
+        return None
+    second += second[-1] * max(0, len(first) - len(second))
+    return text.translate({ord(a): b for a, b in zip(reversed(first), reversed(second[: len(first)]), strict=True)})
+
+
+def _set_of(text: str) -> str | None:
+    for name, letters in _CLASSES.items():
+        text = text.replace(name, letters)
+    text = decode_escapes(text)
+    if not is_plain(text) or "[" in text:
+        return None
+    out = re.sub(
+        r"(.)-(.)",
+        lambda m: "".join(map(chr, range(ord(m[1]), ord(m[2]) + 1))) if 0 <= ord(m[2]) - ord(m[1]) < 128 else "",
+        text,
+        flags=re.DOTALL,
+    )
+    return out or None
 
 
 def _dated(form: str) -> str | None:

@@ -22,6 +22,11 @@ HOME = f"/home/{TOKEN}"
 _SHOWN = {UNKNOWN: "…", TOKEN: "…", STAR: "*", QUESTION: "?", BRACKET: "[", OPEN: "{", COMMA: ",", CLOSE: "}"}
 
 
+_TYPED = {
+    ord(mark): typed for mark, typed in zip(f"{STAR}{QUESTION}{BRACKET}{OPEN}{COMMA}{CLOSE}", "*?[{,}", strict=True)
+}
+
+
 def is_private(char: str) -> bool:
     """Whether it is one of the characters that mean something here."""
     return 0xE000 <= ord(char) <= LAST_PRIVATE
@@ -29,17 +34,17 @@ def is_private(char: str) -> bool:
 
 def has_unknown(word: str) -> bool:
     """Whether any part of it could be anything."""
-    return any(char == UNKNOWN or FIRST_ORIGIN <= ord(char) <= LAST_PRIVATE for char in word)
+    return not word.isascii() and any(char == UNKNOWN or FIRST_ORIGIN <= ord(char) <= LAST_PRIVATE for char in word)
 
 
 def has_glob(word: str) -> bool:
     """Whether the shell would replace it by file names."""
-    return any(char in GLOBS for char in word)
+    return not word.isascii() and any(char in GLOBS for char in word)
 
 
 def is_plain(word: str) -> bool:
     """Whether it is exactly what it looks like."""
-    return not any(is_private(char) for char in word)
+    return word.isascii() or not any(is_private(char) for char in word)
 
 
 def origins(word: str) -> list[int]:
@@ -55,8 +60,7 @@ def shown(word: str) -> str:
 
 def as_typed(word: str) -> str:
     """The word as an operand that is no file name: globs and braces become their own characters again."""
-    back = {STAR: "*", QUESTION: "?", BRACKET: "[", OPEN: "{", COMMA: ",", CLOSE: "}"}
-    return "".join(back.get(char, char) for char in word)
+    return word if word.isascii() else word.translate(_TYPED)
 
 
 def expand_braces(word: str, limit: int = 64) -> list[str]:

@@ -70,7 +70,7 @@ WRAPPERS: dict[str, Wrapper] = {
     "softlimit": Wrapper(takes="-m -d -s -l -a -o -p -f -c -r -t"),
     "systemd-run": Wrapper(
         takes="-u -p -M -H -E -d --unit --property --uid --gid --machine --slice --description --setenv --nice "
-        "--working-directory"
+        "--working-directory --on-active --on-boot --on-calendar --on-startup --on-unit-active --timer-property"
     ),
     "systemd-inhibit": Wrapper(takes="--what --who --why --mode"),
     "systemd-nspawn": Wrapper(takes="-D -M -u -i --directory --machine --user --image --bind"),
@@ -127,7 +127,6 @@ WRAPPERS: dict[str, Wrapper] = {
     "noglob": _PLAIN,
     "nocorrect": _PLAIN,
     "viddy": _PLAIN,
-    "hyperfine": _PLAIN,
     "logsave": Wrapper(skip=1),
     "sshpass": Wrapper(takes="-p -f -d -P"),
     "cronitor": _PLAIN,
@@ -536,7 +535,9 @@ def _cloud_shell(argv: Argv) -> list[Inner]:
 
 
 def _script(argv: Argv) -> list[Inner]:
-    return [Inner(text=one.text) for one in _su(argv)]
+    words = [as_typed(word) for word in argv]
+    joined = [words[i + 1] for i, word in enumerate(words[:-1]) if re.fullmatch(r"-[a-zA-Z]+c", word)]
+    return [Inner(text=text) for text in joined] or [Inner(text=one.text) for one in _su(argv)]
 
 
 def _remote_tool(argv: Argv) -> list[Inner]:
@@ -626,6 +627,18 @@ def _alias(argv: Argv) -> list[Inner]:
     return [Inner(text=as_typed(word).partition("=")[2]) for word in argv[1:] if "=" in word]
 
 
+def _timed(argv: Argv) -> list[Inner]:
+    """`hyperfine` hands each of its operands to a shell, and what is to run before and after."""
+    takes = (
+        "-w --warmup -m --min-runs -M --max-runs -r --runs -P -L -D -S --shell -n --command-name -u --time-unit --style"
+    )
+    words = [as_typed(word) for word in after_options(argv, takes)]
+    around = [
+        as_typed(b) for a, b in pairwise(argv) if as_typed(a) in ("-p", "--prepare", "-s", "--setup", "-c", "--cleanup")
+    ]
+    return [Inner(text=text) for text in dict.fromkeys([*words, *around]) if not text.startswith("-")]
+
+
 SPECIAL: dict[str, Callable[[Argv], list[Inner]]] = {
     **dict.fromkeys(_RUNNERS, _runner),
     "npx": _npx,
@@ -681,6 +694,7 @@ SPECIAL: dict[str, Callable[[Argv], list[Inner]]] = {
     "start-stop-daemon": _daemon,
     "command": _command,
     "alias": _alias,
+    "hyperfine": _timed,
     "autossh": _ssh,
     "mosh": _ssh,
     "gcloud": _cloud_shell,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from safety.redaction.blocks import Blocks
 from safety.redaction.documents import account_files
 from safety.redaction.forms import FORMS
+from safety.redaction.keys import BEGIN
 from safety.redaction.known import Known
 from safety.redaction.names import MASK
 from safety.redaction.shapes import Span, has_long_run, tokens
@@ -220,7 +221,7 @@ class _Lines:
         if not spans:
             return line
         # A mask parts what was glued together, and so may show a form that was hidden: redacting twice changes nothing.
-        glued = any(line[begin - 1 : begin].isalnum() or line[end : end + 1].isalnum() for begin, end in spans)
+        glued = any(_GLUE.search(line, max(0, begin - 1), begin) or _GLUE.match(line, end) for begin, end in spans)
         line = _masked(line, spans)
         for _ in range(_ROUNDS if glued else 0):
             spans = _merged([span for span in self._lone(line) if span[0] < span[1]])
@@ -276,6 +277,7 @@ class _Lines:
 
 
 _ROUNDS = 4
+_GLUE = re.compile(r"[\w-]")
 
 
 def _of_forms(line: str, lower: str) -> list[Span]:
@@ -285,7 +287,19 @@ def _of_forms(line: str, lower: str) -> list[Span]:
             if needle in lower:
                 found.extend(form.find(line))
                 break
+    if "PRIVATE KEY" in line:
+        found = _up_to_key(line, found)
     return _beside_masks(line, found) if MASK in line else found
+
+
+def _up_to_key(line: str, spans: list[Span]) -> list[Span]:
+    """A value that runs into the mark of a private key ends before it: the mark must be seen again."""
+    marks = [match.span() for match in BEGIN.finditer(line)]
+    cut: list[Span] = []
+    for begin, end in spans:
+        stops = [start for start, stop in marks if begin < start < end < stop]
+        cut.append((begin, min([end, *stops])))
+    return cut
 
 
 def _of_shapes(line: str) -> list[Span]:

@@ -212,8 +212,7 @@ _INNER_VALUE = re.compile(
     r"[\"']?\b(?:value|default|plaintext|plain|current|raw|secret_?value)\b[\"']?[ \t]{0,4}(?:=>"
     r"|[:=])[ \t]{0,4}(?=[\"'])"
 )
-_LIST_END = re.compile(r"(?<!\[redacted)\]")
-_LIST_ITEM = re.compile(r"[\[,][ \t]{0,4}(?=[\"'])")
+_LIST_ITEM = re.compile(r"[ \t]{0,4}[\[,][ \t]{0,4}(?=[\"'])")
 
 
 def _structure(line: str, start: int, seen: int) -> tuple[list[Span], int]:
@@ -224,9 +223,7 @@ def _structure(line: str, start: int, seen: int) -> tuple[list[Span], int]:
         found = _INNER_VALUE.search(line, start, stop) if stop >= 0 else None
         places = [found.end()] if found else []
     else:
-        end = _LIST_END.search(line, start, limit)
-        stop = end.start() if end else -1
-        places = [match.end() for match in _LIST_ITEM.finditer(line, start, stop)] if end else []
+        places, stop = _items(line, start, limit)
     if stop < 0:
         return [], max(seen, start if limit < len(line) else len(line))
     spans: list[Span] = []
@@ -238,6 +235,17 @@ def _structure(line: str, start: int, seen: int) -> tuple[list[Span], int]:
         if not is_harmless(line[span[0] : span[1]], quoted=True):
             spans.append(span)
     return spans, max(seen, stop if spans else start)
+
+
+def _items(line: str, start: int, limit: int) -> tuple[list[int], int]:
+    """Where the quoted items of a list begin, and where the list ends; -1 if it isn't seen to."""
+    places: list[int] = []
+    position = start
+    while position < limit and (match := _LIST_ITEM.match(line, position)):
+        places.append(match.end())
+        (_, end), _ = value_at(line, match.end())
+        position = end + 1
+    return places, position if position < len(line) else -1
 
 
 _BRACED = re.compile(r"\{[^{}\s\"':]{1,200}\}?|\[[^\[\]\s\"':,]{1,200}\]?")

@@ -11,7 +11,7 @@ from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Iterator
 
-from safety.redaction.keys import Keys, inner
+from safety.redaction.keys import Keys, begins_a_key, inner
 from safety.redaction.names import is_harmless, names_secret
 from safety.redaction.shapes import Span
 from safety.redaction.tables import Table
@@ -26,13 +26,16 @@ _SCALAR = re.compile(
     r"(?P<indent>[ ]{0,60})(?:- )?[\"']?(?P<name>[\w.-]{1,100}+)[\"']?: ?(?:![\w!]+ )?[|>][+-]?\d?\s*(?:#[^\n]*)?\Z"
 )
 _NAME = re.compile(
-    r"[ \t]{0,60}(?:- |\{ ?)?[\"']?(?:name|key|Name|Key|ParameterKey)[\"']?[ \t]?[:=][ \t]"
-    r"{0,8}[\"']?(?P<name>[\w./-]{1,100}+)[\"']?,?\s*\Z"
+    r"[ \t]{0,60}(?:- ?)?(?:\{ ?)?(?:[\"']?(?:name|key|Name|Key|ParameterKey)[\"']?[ \t]?[:=][ \t]"
+    r"{0,8}[\"']?(?P<name>[\w./-]{1,100}+)[\"']?,?"
+    r"|<[\w.:-]{1,60}[ \t](?:[^<>]{0,200}[ \t])?(?:name|key)=[\"'](?P<attribute>[\w.-]{1,100}+)[\"']"
+    r"(?:[^<>/]{0,80}>)?)\s*\Z"
 )
 _VALUE = re.compile(
     r"[ \t]{0,60}[\"']?(?:value|Value|ParameterValue)[\"']?[ \t]?[:=][ \t]{0,8}"
-    r"(?P<quote>[\"']?)(?P<value>[^\r\n]+?)[\"']?,?\s*\Z"
+    r"(?P<quote>[\"']?)(?P<value>[^\r\n]+?)[\"']?(?:[ \t]?\}|[ \t]?/?>)?,?\s*\Z"
 )
+_BETWEEN = re.compile(r"\s*(?:#|[\"']?(?:description|type|Type|sensitive|secret|category)\b)")
 _MACHINE = re.compile(r"\s*machine\s+\S+\s*\Z|\s*machine\s+\S+\s+login\s+\S+\s*\Z")
 _NETRC_WORD = re.compile(r"\s*(?:login|account|macdef|port)\s+\S+\s*\Z")
 _NETRC_PASSWORD = re.compile(r"\s*(?:login\s+\S+\s+)?password\s+(?P<value>\S+)\s*\Z")
@@ -77,7 +80,7 @@ class Blocks:
         self._kind = ""  # of the Kubernetes object, as far as known
         self._data_indent = -1
         self._scalar_indent = -1
-        self._pending_name = False
+        self._pending_name = 0  # lines in which the value of a secret's name may still come
         self._netrc = False
         self._name_before: re.Match[str] | None = None  # a secret's name that ended the line before
         self._scope = 0  # lines in which an object named for a secret may still give its value
@@ -99,7 +102,7 @@ class Blocks:
         """The secrets of this line that the lines before it explain, and those that a private key's marks enclose."""
         inside = self._keys.inside
         found = list(self._keys.spans(line))
-        if not inside and "PRIVATE KEY" not in line:
+        if not inside and not begins_a_key(line):
             for follow in self._follow:
                 found.extend(follow(line))
         self.waiting = self._waits()
@@ -111,7 +114,7 @@ class Blocks:
             or self._table.waiting
             or self._data_indent >= 0
             or self._scalar_indent >= 0
-            or self._pending_name
+            or self._pending_name > 0
             or self._netrc
             or self._name_before is not None
             or self._scope > 0
@@ -163,14 +166,17 @@ class Blocks:
 
     def _pairs(self, line: str) -> Iterator[Span]:
         """`name: DB_PASSWORD` and then `value: x`."""
-        if self._pending_name:
-            self._pending_name = False
-            match = _VALUE.match(line)
+        if self._pending_name > 0:
+            self._pending_name = self._pending_name - 1 if _BETWEEN.match(line) else 0
+            match = _VALUE.match(line) or _ELEMENT_ALONE.match(line)
             if match and not is_harmless(match["value"], quoted=True):
+                self._pending_name = 0
                 yield match.span("value")
-        elif "ame" in line or "ey" in line:
+                return
+        if "ame" in line or "ey" in line:
             match = _NAME.match(line)
-            self._pending_name = match is not None and names_secret(match["name"])
+            if match and names_secret(match["name"] or match["attribute"]):
+                self._pending_name = 3
 
     def _login_file(self, line: str) -> Iterator[Span]:
         """A netrc entry with a word per line."""

@@ -151,8 +151,16 @@ _PROGRAMS = (
         "rabbitmqctl[ \t]+(?:add_user|change_password|authenticate_user)|ejabberdctl[ \t]+(?:register|change_password)",
         r"\A[ \t]+(?:--[\w-]+[ \t]+)?\S{1,64}[ \t]+",
     ),
-    _program("net", "net1?[ \t]+user", r"\A[ \t]+[^\s/]{1,64}[ \t]+(?=[^/\s])"),
-    _program("net", "net1?[ \t]+use", r"\A[ \t]+(?:\S{1,3}:[ \t]+)?\\\\\S{1,128}[ \t]+(?=[^/\s])"),
+    _program("net NET Net", "(?i:net1?[ \t]+user)", r"\A[ \t]+[^\s/]{1,64}[ \t]+(?=[^/\s])"),
+    _program(
+        "net NET Net",
+        "(?i:net1?[ \t]+use)",
+        r"\A[ \t]+(?:(?:\S{1,3}:|\*)[ \t]+)?(?:\\\\\S{1,128}|\"[^\"]{1,128}\")[ \t]+"
+        r"(?:/(?i:user|persistent|savecred):?\S{0,100}[ \t]+){0,3}(?=[^/\s])",
+    ),
+    _program("schtasks SCHTASKS", "(?i:schtasks)", r"[ \t]/(?i:rp)[ \t]+"),
+    _program("keytool", r"keytool(?=[ \t].{0,200}-(?:store|key)passwd)", r"[ \t]-new[ \t]+"),
+    _program("wbinfo", "wbinfo", r"[ \t](?:-a|--authenticate)[ \t=]+", mark="%"),
     _program(
         "htpasswd htdigest",
         "htpasswd|htdigest",
@@ -171,13 +179,55 @@ _PAIR_OF_OPTIONS = re.compile(
 )
 _NOT_A_PASSWORD = re.compile(r"[\d:.,-]+|\d+\.\.\w+|[a-z]+\.\.[a-z]+|[./~].*|\w+[./]\w+/.*|\{.*")
 _PAIR_IN_OPTION = re.compile(
-    r"[ \t\x00\"']--?(?:[\w.-]{1,40}-)?(?:auth|credentials?|creds|userpass|user-pass|userpwd"
+    r"[ \t\x00\"']--?(?:[\w.-]{1,40}[-_])?(?:auth|credentials?|creds|userpass|user-pass|userpwd"
     r"|userinfo)[ \t=\x00]{1,4}[\"']?"
     r"[\w.@\\-]{1,64}:(?P<value>[^\s\"'\x00]{1,200})"
 )
 
+# `-u NAME:VALUE` of any program. Those that start something for a user take a group there, and others a word of theirs.
+_USER_OPTION = re.compile(
+    r"[ \t\x00\"'](?:-u|-U|-A|--user|--username|--login)[\"']?[ \t=\x00,]{1,4}[\"']?"
+    r"(?P<user>[A-Za-z][\w.@\\-]{0,63})(?P<mark>[:%])(?P<value>[^\s\"'\x00]{1,200})"
+)
+_CLIENTS = re.compile(
+    r"(?:etcd|curl|wget|http|elastic|opensearch|kibana|logstash|mongo|influx|cql|cassandra|nats|artifactory|jf|jfrog|couch"
+    r"|solr|neo4j|cypher|grafana|rabbit|redis|clickhouse|presto|trino|ksql|kafka|consul|nexus|jenkins|sonar|gitea|smb"
+    r"|rpcclient|ab|siege|wrk|hey|skopeo|twine|ldap|mysql|psql|nomad|curator|webdav|cadaver|ncat|wbinfo|ftp|imap|swaks)[\w.-]*"
+)
+_NO_USERS = re.compile(
+    r"(?:sort|diff|cp|mv|git|date|journalctl|systemctl|systemd-run|gunicorn|uvicorn|rsync|ssh|scp|nmap|chown|install|tar|chroot"
+    r"|sudo|ps|ip|mount|uniq|ls|ss|id|go|pip|npm|patch|unzip|gosu|setpriv|uwsgi|start-stop-daemon)"
+)
+_IMPACKET = re.compile(
+    r"(?i)(?:\bimpacket-\w+|\b(?:psexec|secretsdump|wmiexec|smbexec|atexec|dcomexec|getuserspns|getnpusers|gettgt|lookupsid"
+    r"|mssqlclient|samrdump|smbclient|ticketer)\.py)[ \t](?:\S{1,60}[ \t]{1,4}){0,6}?[\"']?(?:[\w.-]{1,100}/)?"
+    r"[\w.-]{1,64}:[\"']?(?P<value>[^\s:\"']{1,128})[\"']?@[\w.-]"
+)
+
+
+def _is_a_users_password(line: str, match: re.Match[str]) -> bool:
+    """Not `docker run --user app:app`: unless the program is a client, the value must look like a password."""
+    user, value = match["user"], match["value"]
+    if user == "system":
+        return False  # Kubernetes's own users: `system:node`
+    before = re.split(r"[|;&]", line[max(0, match.start() - 160) : match.start()])[-1]
+    words = [word.strip("\"'").rpartition("/")[2] for word in before.split()]
+    if match["mark"] == "%" or any(_CLIENTS.fullmatch(word) for word in words):
+        return True
+    if any(_NO_USERS.fullmatch(word) for word in words):
+        return False
+    strong = len(value) >= 6 and has_password_look(value) and any(char.isdigit() or char.isupper() for char in value)
+    return strong and not value.startswith(user)
+
 
 def _user_and_password(line: str) -> Iterator[Span]:
+    for match in _USER_OPTION.finditer(line):
+        value = match["value"]
+        if is_harmless(value, quoted=True) or _NOT_A_PASSWORD.fullmatch(value) or value == match["user"]:
+            continue
+        if _is_a_users_password(line, match):
+            yield match.span("value")
+    yield from (match.span("value") for match in _IMPACKET.finditer(line))
     for match in _PAIR_OF_OPTIONS.finditer(line):
         span, quoted = value_at(line, match.end(), bare=ARGUMENT)
         value = line[span[0] : span[1]]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from safety.redaction.names import has_password_look, is_harmless, looks_random, names_secret
 from safety.redaction.shapes import Span
-from safety.redaction.values import value_at
+from safety.redaction.values import unquoted, value_at
 
 # SQL, XML and JSON.
 
@@ -44,7 +44,7 @@ _VALUE_FIRST = re.compile(
 )
 _PARTS_OF_A_KEY = frozenset({"D", "P", "Q", "DP", "DQ", "InverseQ"})
 _ATTRIBUTES = re.compile(
-    r"(?i)\b(?:name|key|id|property|parameterkey|variable)\\?[\"']?[ \t]{0,4}[=:][ \t]{0,4"
+    r"(?i)\b(?:\w{0,20}name|key|id|property|parameterkey|variable)\\?[\"']?[ \t]{0,4}[=:][ \t]{0,4"
     r"}\\?[\"'](?P<name>[\w.-]{1,100}+)\\?[\"'][^<>{}\r\n]{0,80}?\b"
     r"(?:value|val|parametervalue|defaultvalue)\\?[\"']?[ \t]{0,4}[=:][ \t]{0,4}"
     r"(?=\\?[\"'])"
@@ -52,8 +52,28 @@ _ATTRIBUTES = re.compile(
 _ENTRY = re.compile(
     r"\b(?:key|name)=[\"'](?P<name>[\w.-]{1,100}+)[\"'][^<>]{0,80}>(?P<value>(?:[^<\r\n]|<(?!/)){1,2000})</"
 )
+_NESTED = re.compile(
+    r"\b(?:key|name)=[\"'](?P<name>[\w.-]{1,100}+)[\"'][^<>]{0,80}>\s{0,8}<(?P<tag>value|string)>"
+    r"(?P<value>[^<>\r\n]{1,2000})</(?P=tag)>"
+)
+_ATTRIBUTE_BEFORE = re.compile(
+    r"<[\w.:-]{1,60}[ \t](?:[^<>]{0,100}[ \t])?value=(?P<quote>[\"'])(?P<value>(?:(?!(?P=quote))[^<>\r\n]){1,500})"
+    r"(?P=quote)[^<>]{0,80}[ \t](?:key|name)=[\"'](?P<name>[\w.-]{1,100}+)[\"']"
+)
+# A map on one line of YAML, whose values need no quotes: they end at a comma with a space, or at the bracket.
+_FLOW_KEY = r"(?<=[{,\s])[\"']?(?:name|key|Name|Key)[\"']?[ \t]{0,4}:[ \t]{1,4}[\"']?(?P<name>[\w.-]{1,100}+)[\"']?"
+_FLOW_VALUE = (
+    r"[\"']?(?:value|Value)[\"']?[ \t]{0,4}:[ \t]{1,4}"
+    r"(?P<value>\"(?:[^\"\\]|\\.){1,500}\"|'(?:[^']|''){1,500}'|(?![\s{\[\"'])(?:[^,}\]\r\n]|,(?!\s)){1,500})"
+)
+_FLOW_BETWEEN = r"[ \t]{0,4},[ \t]{0,4}(?:[\"']?\w{1,40}[\"']?:[ \t][^,{}\[\]]{0,80},[ \t]{1,4}){0,3}"
+_FLOW_MAPS = (
+    re.compile(_FLOW_KEY + _FLOW_BETWEEN + _FLOW_VALUE),
+    re.compile(r"(?<=[{,\s])" + _FLOW_VALUE + _FLOW_BETWEEN + _FLOW_KEY),
+)
 _KEY_AND_VALUE = re.compile(
-    r"<(?P<tag>key|name|string)>(?P<name>[\w .-]{1,100})</(?P=tag)>\s{0,8}<(?P<kind>string|value|data)>"
+    r"<(?P<tag>(?:\w{1,20}-)?(?:key|name)|string)>(?P<name>[\w .-]{1,100})</(?P=tag)>"
+    r"\s{0,8}<(?P<kind>(?:\w{1,20}-)?value|string|data)>"
     r"(?P<value>[^<>\r\n]{1,2000})</(?P=kind)>"
 )
 _JWK = re.compile(r"\"(?:d|p|q|dp|dq|qi|k)\"[ \t]{0,4}:[ \t]{0,4}\"(?P<value>[A-Za-z0-9_-]{16,})\"")
@@ -99,9 +119,16 @@ def _inserted(line: str, match: re.Match[str]) -> Iterator[Span]:
 
 def markup(line: str) -> Iterator[Span]:
     """Elements and attributes of XML, and the private parts of a key in JSON."""
-    for match in _KEY_AND_VALUE.finditer(line):
-        if names_secret(match["name"]) and not is_harmless(match["value"], quoted=True):
-            yield match.span("value")
+    for pattern in (_KEY_AND_VALUE, _NESTED, _ATTRIBUTE_BEFORE) if "<" in line else ():
+        for match in pattern.finditer(line):
+            if names_secret(match["name"]) and not is_harmless(match["value"], quoted=True):
+                yield match.span("value")
+    for pattern in _FLOW_MAPS if "{" in line else ():
+        for match in pattern.finditer(line):
+            begin, end = unquoted(line, match.span("value"))
+            end = begin + len(line[begin:end].rstrip())
+            if names_secret(match["name"]) and not is_harmless(line[begin:end], quoted=True):
+                yield begin, end
     for match in _ELEMENT.finditer(line) if "</" in line else ():
         name = match["name"]
         if names_secret(name) or (name in _PARTS_OF_A_KEY and "RSAKeyValue" in line):

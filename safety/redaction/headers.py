@@ -123,7 +123,7 @@ _ENCODED_USERINFO = re.compile(
     r"(?i)%3a%2f%2f(?P<user>[^\s/?#:@%]{0,128})%3a(?P<value>(?:(?!%2f|%40)[^\s/?#:@&\"'<>]){1,300})%40"
 )
 _RELAY = re.compile(
-    r"\A\[?[\w.-]{1,253}\]?(?::\d{1,5})?[ \t]+(?P<user>[^\s:@]{1,64}@[^\s:]{1,253}):(?P<value>\S{1,200})[ \t\r]*\Z"
+    r"\A\[?[\w.-]{1,253}\]?(?::\d{1,5})?[ \t]+(?P<user>[^\s:@/]{1,64}@[^\s:]{1,253}):(?P<value>\S{1,200})[ \t\r]*\Z"
 )
 _GO_ADDRESS = re.compile(r"(?<![\w/@.:-])[\w.-]{1,64}:(?P<value>[^\s@/\"']{1,128})@(?:tcp|unix|udp)\(")
 _LOOSE_USERINFO = re.compile(

@@ -9,8 +9,12 @@ from collections.abc import Iterator
 from safety.redaction.names import MASK, looks_random
 from safety.redaction.shapes import Span
 
-_BEGIN = re.compile(r"-{4,5} ?BEGIN (?:[A-Z0-9 ]{0,40} )?PRIVATE KEY(?: BLOCK)? ?-{4,5}")
-_END = re.compile(r"-{4,5} ?END (?:[A-Z0-9 ]{0,40} )?PRIVATE KEY(?: BLOCK)? ?-{4,5}")
+# Editors and chats turn hyphens into dashes, and some text formats space them. Every key that isn't public is private.
+_DASHES = r"(?:[-\u2013\u2014\u2212]{2,10}+|(?:[-\u2013\u2014\u2212] ){2,9}[-\u2013\u2014\u2212])"
+_KEY = r"(?![A-Za-z0-9 -]{0,60}PUBLIC)(?:[A-Za-z0-9 -]{0,60} )?(?:KEY|[Kk]ey)(?: BLOCK)?(?: [Vv]\d)?"
+BEGIN = re.compile(rf"{_DASHES} ?BEGIN {_KEY} ?{_DASHES}")
+_END = re.compile(rf"{_DASHES} ?END {_KEY} ?{_DASHES}")
+_ON_ONE_LINE = re.compile(r"[A-Za-z0-9+/=]{16}|\\n")
 _BODY_RUN = re.compile(r"[A-Za-z0-9+/_]{40}")
 _BODY_REST = re.compile(r"[\s|>+\"',\\nr]*[A-Za-z0-9+/=_-]{1,76}[\s\"',\\nr]*")
 _KEY_HEADER = re.compile(r"(?:Proc-Type|DEK-Info|Version|Comment|Charset|Hash|Subject|x-[\w-]+): ?[^\n]*")
@@ -46,7 +50,7 @@ class Keys:
 
     def spans(self, line: str) -> Iterator[Span]:
         """The parts of a key in this line."""
-        if self._key_column >= 0 or "PRIVATE KEY" in line:
+        if self._key_column >= 0 or begins_a_key(line):
             yield from self._private_key(line)
         elif self._putty_lines > 0:
             self._putty_lines -= 1
@@ -73,12 +77,16 @@ class Keys:
         position = 0
         while True:
             if self._key_column < 0:
-                begin = _BEGIN.search(line, position)
+                begin = BEGIN.search(line, position)
                 if not begin:
                     return
                 self._key_column, self._key_was_long, position = begin.start(), True, begin.end()
                 if not line[position:].strip(" \r\"'\\n,"):
                     return
+                near = position + 200
+                if not _END.search(line, position, near) and not _ON_ONE_LINE.search(line, position, near):
+                    self._key_column = -1  # a sentence about the mark
+                    continue
             end = _END.search(line, position)
             stop = end.start() if end else len(line)
             if position == 0 and not end and not self._is_body(line):
@@ -124,6 +132,11 @@ class Keys:
             return start, start  # a prefix before the last mark
         begin = start + len(text) - len(text.lstrip(" \t"))
         return begin, begin + len(line[begin:stop].rstrip())
+
+
+def begins_a_key(line: str) -> bool:
+    """Whether a private key's first mark is in this line."""
+    return "BEGIN " in line and BEGIN.search(line) is not None
 
 
 def inner(line: str) -> Span:

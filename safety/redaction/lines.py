@@ -11,6 +11,7 @@ from safety.redaction.names import (
     is_word,
     looks_random,
     names_secret,
+    option_names_secret,
     parts,
 )
 from safety.redaction.shapes import Span
@@ -28,7 +29,8 @@ from safety.redaction.values import (
 # Options: `--password x`, `"--token", "x"`, `/p:x`.
 
 _OPTION = re.compile(
-    r"(?<![\w-])--?(?P<name>[A-Za-z][\w.-]{1,60}+)(?P<gap>[ \t\x00]{1,8}|[\"'],?[ \t]{1,4}(?=[\"'])"
+    r"(?<![\w-])[-\u2013\u2014\u2212]{1,2}(?P<name>[A-Za-z][\w.-]{1,60}+)"
+    r"(?P<gap>[ \t\x00]{1,8}|[\"'],?[ \t]{1,4}(?=[\"'])"
     r"|[\"'],(?=[\"']))(?!-[-A-Za-z])"
 )
 _SET = re.compile(
@@ -38,6 +40,14 @@ _SET = re.compile(
 )
 
 
+_PIN = re.compile(
+    r"(?i)(?<![\w-])--?(?:[a-z0-9]{1,30}[-_]){0,3}p(?:in|uk)[ \t\x00=:]{1,4}[\"']?(?P<value>\d{4,12})(?!\w)"
+)
+# Names no setting would have: `--targetpass=x`, `/SAPWD:x`. The others are read as assignments.
+_SHORT_OPTION = re.compile(
+    r"(?i)(?<=[ \t\x00])(?:--?(?P<dashed>[a-z][\w.-]{1,60}+)=|/(?P<name>[a-z]\w{1,40}+)[:=](?=\S{4}))"
+    r"(?P<value>\"[^\"]+\"|'[^']+'|[^\s\"']+)"
+)
 _DOTTED = re.compile(
     r"(?<![\w./-])[\w-]{1,60}(?:\.[\w-]{1,60}){0,5}\.(?:psk|password|passwd"
     r"|pass)[ \t]{1,4}(?P<value>[^\s=:;,(){}\"']{4,200})"
@@ -47,11 +57,13 @@ _DOTTED = re.compile(
 def options(line: str) -> Iterator[Span]:
     """Values behind options named for secrets."""
     for match in _OPTION.finditer(line):
-        if names_secret(match["name"]) and match["name"] != "Pw" and match["name"][-1] != ".":
+        if option_names_secret(match["name"]) and match["name"] != "Pw" and match["name"][-1] != ".":
             span, quoted = value_at(line, match.end(), bare=ARGUMENT)
             value = line[span[0] : span[1]]
             if value.startswith(("pass:", "file:", "env:", "fd:")) and match["name"].startswith("pass"):
                 continue  # openssl's own way, one of the idioms
+            if (match["name"] == "pass" and value in {"1", "2", "3"}) or value.startswith("id="):
+                continue  # which pass of an encoder; the id of a secret that a build mounts
             if match["name"] == "secret" and not quoted and NAME_OF_A_SECRET.fullmatch(value):
                 continue  # `gcloud … --secret=db-password`
             if not is_harmless(value, name=match["name"], quoted=quoted) and not _describes(line, match, span, quoted):
@@ -74,6 +86,11 @@ def options(line: str) -> Iterator[Span]:
             if not is_harmless(value, quoted=quoted) and (quoted or not goes_on):
                 yield span
 
+    yield from (match.span("value") for match in _PIN.finditer(line))
+    for match in _SHORT_OPTION.finditer(line):
+        name, (begin, end) = match["name"] or match["dashed"], unquoted(line, match.span("value"))
+        if option_names_secret(name) and not names_secret(name) and not is_harmless(line[begin:end], quoted=True):
+            yield begin, end
     for match in _DOTTED.finditer(line):
         if has_password_look(match["value"]) and not is_harmless(match["value"]):
             yield without_stop(line, match.span("value"))

@@ -13,11 +13,12 @@ from functools import lru_cache
 MASK = "[redacted]"
 
 
-def _words(text: str) -> frozenset[str]:
+def words_of(text: str) -> frozenset[str]:
+    """The words of a text, for lists that are long."""
     return frozenset(text.split())
 
 
-_SECRETS = _words(
+_SECRETS = words_of(
     "password passwd passphrase passcode pass pwd passw pw secret token apikey authtoken "
     "accesstoken refreshtoken identitytoken registrytoken secretkey "
     "accesskey privatekey authkey encryptionkey signingkey masterkey appkey licensekey sessiontoken psk presharedkey "
@@ -27,40 +28,58 @@ _SECRETS = _words(
     "motdepasse"
 )
 # Words that only sound like it: `NOPASSWD: ALL` in sudoers.
-_NO_SECRETS = _words("nopasswd nopass nopassword haspassword usepassword withpassword bypass compass")
-_SECRET_ENDINGS = ("password", "passwd", "passphrase", "secret", "apikey", "secretkey", "accesskey", "privatekey")
+_NO_SECRETS = words_of("nopasswd nopass nopassword haspassword usepassword withpassword bypass compass")
+_SECRET_ENDINGS = (
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "apikey",
+    "secretkey",
+    "accesskey",
+    "privatekey",
+    "storepass",
+    "keypass",
+    "bindpw",
+    "rootpw",
+)
+# Options are named shorter than settings: `-targetpass`, `/SAPWD:`. These words end alike and are none.
+_OPTION_ENDINGS = ("pass", "pwd", "token")
+_NO_OPTIONS = words_of(
+    "trespass surpass encompass overpass underpass multipass subpass onepass twopass singlepass renderpass cwd"
+)
 # What may stand before `key` to make it a secret; `primary_key` and `host_key` are none.
-_KEYS = _words(
+_KEYS = words_of(
     "api access secret private encryption encrypt decryption signing sign master auth app"
     " application license account "
     "storage shared session crypt cipher hmac jwt aes des unseal recovery subscription co"
     "nsumer service webhook deploy "
     "preshared psk admin write read ingest functions function integration management client seal wep bot rsa dsa"
 )
-_QUALIFIERS = _words(
+_QUALIFIERS = words_of(
     "old new prod production dev test testing staging stage base value val b64 base64 enc"
     "oded plain plaintext text txt raw "
     "current previous prev primary secondary backup main default str string confirm confirmation again repeat verify "
     "rw ro live hash override"
 )
-_NEGATIONS = _words(
+_NEGATIONS = words_of(
     "no ask prompt need needs require requires without hide skip clear reset expire change max min n num existing "
     "forgot"
 )
-_CURSORS = _words("next page continuation continue cancellation sync resume starting marker previous prev pagination")
-_CREDENTIALS_OF_UNITS = _words("load import condition assert pass")  # systemd's `LoadCredential=name`
-_PASS_ALONG = _words("proxy fastcgi uwsgi scgi grpc by")  # nginx's `proxy_pass`
-_RANDOM_ONLY = _words("auth jsessionid phpsessid sessid sid session hmac signature salt pepper pat")
+_CURSORS = words_of("next page continuation continue cancellation sync resume starting marker previous prev pagination")
+_CREDENTIALS_OF_UNITS = words_of("load import condition assert pass")  # systemd's `LoadCredential=name`
+_PASS_ALONG = words_of("proxy fastcgi uwsgi scgi grpc by")  # nginx's `proxy_pass`
+_RANDOM_ONLY = words_of("auth jsessionid phpsessid sessid sid session hmac signature salt pepper pat")
 # Whose key or password it is, where the name ends in it: `PASSWORD_ROOT`, `token_github`.
-_OWNERS = _words(
+_OWNERS = words_of(
     "db database root admin user app mysql postgres postgresql pg redis mongo smtp mail ldap api github gitlab slack "
     "ftp ssh "
     "sudo vault rabbitmq repl replication web site sql oracle mssql elastic kafka docker registry npm aws gcp azure"
 )
-_PUBLIC = _words("public pub publishable site host id")
-_OWNED = _words("password passwd passwort pw pwd token secret")
+_PUBLIC = words_of("public pub publishable site host id")
+_OWNED = words_of("password passwd passwort pw pwd token secret")
 # Services whose bare `…_key` is a secret if it looks random.
-_SERVICES = _words(
+_SERVICES = words_of(
     "routing integration stripe openai sendgrid mailgun twilio aws algolia maps azure google gcp anthropic datadog "
     "newrelic mailchimp pagerduty "
     "opsgenie github gitlab slack cloudflare cf digitalocean linode vultr hetzner heroku fastly segment mixpanel "
@@ -78,7 +97,7 @@ _WHOLE_NAMES = frozenset(
 
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
-_HARMLESS_WORDS = _words(
+_HARMLESS_WORDS = words_of(
     "true false null nil none nul undefined yes no on off ok okay set unset empty blank m"
     "issing required optional enabled "
     "disabled valid invalid expired expires incorrect correct wrong changed unchanged upd"
@@ -159,8 +178,8 @@ def names_secret(name: str) -> bool:
     if len(words) > 1 and words[-1] in _OWNERS and words[-2] in _OWNED:
         words.pop()
     last = words[-1]
-    if last == "token" and len(words) > 1 and words[-2] in _CURSORS:
-        return False
+    if last == "token" and len(words) > 1 and (words[-2] in _CURSORS or words[-3:-1] == ["public", "key"]):
+        return False  # a place in a list, or an assembly's fingerprint
     if last == "pass" and len(words) > 1 and words[-2] in _PASS_ALONG:
         return False
     if last == "key":
@@ -170,6 +189,17 @@ def names_secret(name: str) -> bool:
     if last == "auth":
         return words[-2:] in (["cli", "auth"], ["redis", "auth"], ["master", "auth"])
     return last in _SECRETS or last.endswith(_SECRET_ENDINGS) or "".join(words[-2:]) in _SECRETS
+
+
+@lru_cache(maxsize=4096)
+def option_names_secret(name: str) -> bool:
+    """Whether what stands behind an option of this name is a secret."""
+    if names_secret(name):
+        return True
+    words = parts(name)
+    if not words or words[0] in _NEGATIONS or words[-1] in _NO_SECRETS or words[-1] in _NO_OPTIONS:
+        return False
+    return len(words[-1]) > 4 and words[-1].endswith(_OPTION_ENDINGS)  # not `-dpass`, a pass of a compiler
 
 
 @lru_cache(maxsize=4096)

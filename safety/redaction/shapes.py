@@ -7,8 +7,9 @@ without one is never looked at. Shapes follow what the providers say about their
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
-from safety.redaction.names import looks_random
+from safety.redaction.names import looks_random, words_of
 
 Span = tuple[int, int]
 # Runs shorter than twenty are stepped over as wholes, so that each character is looked at once.
@@ -66,7 +67,7 @@ _PREFIXED = (
     r"[0-9a-f]{32}-us\d{1,2}(?!\w)|xkeysib-[A-Za-z0-9-]{40,}|xsmtpsib-[A-Za-z0-9-]{40,}",  # Mailchimp, Brevo
     r"\d{8,10}:AA[A-Za-z0-9_-]{30,36}(?![A-Za-z0-9_-])|\d{8,10}:[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])",  # Telegram
     r"[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.-]{31,34}|[A-Za-z0-9]{60,90}AZDO[A-Za-z0-9]{4}",  # Azure
-    r"gsk_[A-Za-z0-9]{40,}|hf_[A-Za-z]{30,}|r8_[A-Za-z0-9]{36,}|pplx-[A-Za-z0-9]{40,}|xai-[A-Za-z0-9]{60,}",
+    r"gsk_[A-Za-z0-9]{40,}|hf_[A-Za-z0-9]{30,}|r8_[A-Za-z0-9]{36,}|pplx-[A-Za-z0-9]{40,}|xai-[A-Za-z0-9]{60,}",
     r"glsa_[A-Za-z0-9]{32}_[a-f0-9]{8}|glc_[A-Za-z0-9+/=_-]{32,}",  # Grafana
     r"dapi[a-f0-9]{32}(?:-\d)?|dp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9._-]{30,}"
     r"|dt0[a-z]\d\d\.[A-Z0-9]{20,}\.[A-Z0-9]{40,}",
@@ -125,14 +126,81 @@ SHAPES: tuple[Shape, ...] = (
 )
 
 
+_PLACEHOLDER = re.compile(r"[A-Za-z0-9]{1,10}(?:[_-][A-Za-z]{2,5})?[-_.]?[xX*-]{8,}")
+
+# A provider nobody listed: a word or two, and behind `_`, `-` or `.` a long random run. Ids are written the same way.
+# What decides is what the words say, then the run's length: ids have up to 31 characters, or the words name a thing.
+_WORD_AND_RUN = re.compile(
+    r"(?<![\w/+.@%\\-])[A-Za-z][A-Za-z0-9]{0,14}[_.-][A-Za-z0-9_-]{20,}+"
+    r"(?![@+/]\w|={1,2}[^\s=]|\.[A-Za-z0-9]|\\)",
+    re.ASCII,
+)
+_SECRECY = frozenset({"secret", "sk", "rk", "token", "tok", "pat", "oat", "sat", "apikey"})
+_STAGES = frozenset({"live", "test", "sandbox"})  # behind the provider's name
+_NO_TOKENS = words_of(
+    "pk pub public publishable cs id ids uid guid uuid usr user cus customer acct account org team proj "
+    "project prj ws workspace ch pi evt event sub price product pm inv invoice req request resp response "
+    "msg message file thread run asst batch dpl deploy deployment build release commit rev ref refs tag "
+    "img image layer sha1 sha256 sha384 sha512 sha md5 hash digest checksum integrity etag cache chunk "
+    "webpack app main page bundle vendor css js trace span correlation idempotency session sess conn "
+    "connection stream node task job step pod container ctr volume vol snap snapshot backup tmp temp pack "
+    "pkg lib vm vpc subnet sg eni ami lt operation op order cart checkout shipment card src txn tx "
+    "payment payout refund transfer blob object obj etcd docker k8s php svc pvc pv ns rs db cri crio http "
+    "https tls ssh gpg rpm deb html xml pdf png jpg txt tcp fs zfs lxc kvm pr pg mq fn stg prd srv mgr "
+    "git svn hg fingerprint fp thumbprint kid nonce cid did ipfs bafy log trc key_id kernel module test "
+    "tests linux ubuntu debian"
+)
+_VOWEL = re.compile(r"[aeiouyAEIOUY]")
+_CODE = re.compile(r"[a-z]{1,3}\d[a-z]{1,2}")
+_HEX = re.compile(r"[0-9a-f]+|[0-9A-F]+")
+
+
+def _is_a_providers_token(found: str) -> bool:
+    if "_ZN" in found:
+        return False  # a compiler's name of a function
+    pieces = re.split(r"[_.-]", found)
+    lead = 1
+    while lead < min(3, len(pieces) - 1) and len(pieces[lead]) <= 10 and (pieces[lead].islower() or lead == 0):
+        lead += 1
+    words = [piece.lower() for piece in pieces[:lead]]
+    sure = next((n for n, word in enumerate(words) if word in _SECRECY or (n and word in _STAGES)), None)
+    if any(word in _NO_TOKENS for n, word in enumerate(words) if n != sure):
+        return False
+    if sure is not None:
+        return _is_random_run("_".join(pieces[sure + 1 :]), shortest=20)
+    run = "_".join(pieces[1:])
+    if _HEX.fullmatch(run):
+        code = len(words[0]) <= 6 and (not _VOWEL.search(words[0]) or _CODE.fullmatch(words[0]) is not None)
+        return code and len(run) >= 32 and _is_random_run(run, shortest=32)
+    return len(pieces[-1]) + len(run) >= 32 and any(map(str.isupper, run)) and _is_random_run(run, shortest=32)
+
+
+def _is_random_run(run: str, *, shortest: int) -> bool:
+    """Digits among letters, changing often, parted at most by the two signs of base64: no words, dates, camel case."""
+    if len(run) < shortest:
+        return False
+    kinds = ["d" if char.isdigit() else "u" if char.isupper() else "l" if char.islower() else "_" for char in run]
+    digits, parted = kinds.count("d"), kinds.count("_")
+    changes = sum(1 for one, other in pairwise(kinds) if one != other) / len(run)
+    if "u" in kinds and "l" in kinds:
+        longest = max(len(piece) for piece in re.split(r"[_-]", run))
+        even = digits >= 2 or (digits == 1 and changes >= 0.5)
+        even = even and 4 * kinds.count("u") >= kinds.count("u") + kinds.count("l")
+        return even and changes >= 0.4 and (not parted or (parted <= len(run) / 8 and longest >= 10))
+    return not parted and digits >= 3 and digits < len(run) and changes >= 0.2
+
+
 def tokens(line: str) -> Iterator[Span]:
     """Where tokens stand in the line."""
     if not has_long_run(line):
         return
     for shape in SHAPES:
         for match in shape.pattern.finditer(line):
-            if shape.accept(match[0]):
+            if shape.accept(match[0]) and not _PLACEHOLDER.fullmatch(match[0]):
                 yield match.span()
+    for match in _WORD_AND_RUN.finditer(line):
+        if _is_a_providers_token(match[0]):
+            yield match.span()
     yield from _next_to_an_access_key(line)
 
 

@@ -1,5 +1,6 @@
 """The schema's history, run on start. One history serves SQLite and PostgreSQL."""
 
+import threading
 from pathlib import Path
 
 from alembic import command
@@ -10,6 +11,9 @@ from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL
 
 from storage.database import MIGRATION_LOCK, writer_engine
+
+_ONE_AT_A_TIME = threading.Lock()
+"""Alembic keeps what it works on in globals of its module: two threads of a process must not upgrade at once."""
 
 
 def config() -> Config:
@@ -23,7 +27,7 @@ def upgrade(url: URL) -> None:
     """Run every pending migration in one transaction; processes that start together wait for each other."""
     engine = writer_engine(url)
     try:
-        with engine.begin() as connection:
+        with _ONE_AT_A_TIME, engine.begin() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
             settings = config()

@@ -8,9 +8,10 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, select, text
+from sqlalchemy import Connection, Table, func, select, text
 
 from bot.playground.state import Message
 from storage import audit, executions
@@ -31,6 +32,7 @@ NEVER_ADMITTED = {State.REFUSED.value, State.DENIED.value, State.EXPIRED.value}
 class Found:
     """The database at one moment."""
 
+    at: datetime
     verified: Verification
     seq: int
     executions: Mapping[int, Row]
@@ -44,6 +46,7 @@ class Found:
     outbox: Sequence[Row]
     requests: Mapping[str, str]  # key -> state
     said_no: Collection[int]  # executions about which a consent was refused
+    too_late: int  # consents that were received in time and handled when it was over, because of a kill between
     last_kinds: Mapping[int, str]  # execution -> kind of its newest entry about a state
     proofs: Mapping[int, str]  # execution -> the hash over its steps in its newest entry
     hashes: Mapping[int, str]  # execution -> that hash, computed now
@@ -77,6 +80,7 @@ def look(connection: Connection, memory: Memory) -> Found:
     kinds, proofs = _state_entries(connection)
     ended = [n for n, row in found.items() if row["state"] not in _OPEN and memory.endings.get(n) != row["state"]]
     return Found(
+        at=datetime.now(UTC),
         verified=audit.verify(connection, against=memory.head),
         seq=audit.head(connection)[0],
         executions=found,
@@ -92,6 +96,10 @@ def look(connection: Connection, memory: Memory) -> Found:
         said_no=set(
             connection.scalars(select(t.audit.c.execution_id).where(t.audit.c.kind == "approval.refused").distinct())
         ),
+        too_late=connection.scalar(
+            select(func.count()).select_from(t.requests).where(t.requests.c.answer.like("The time to approve%"))
+        )
+        or 0,
         last_kinds=kinds,
         proofs=proofs,
         hashes={number: executions.steps_hash(connection, number) for number in ended},
@@ -202,9 +210,7 @@ def the_approvals(found: Found, done: Sequence[Done], memory: Memory) -> Iterato
         elif ApprovalState(state) in DECIDED and (row["state"], row["decided_by"]) != (state, by):
             yield f"approval {number} was {state} by {by} and is {row['state']} by {row['decided_by']}"
     waiting = {
-        row["execution_id"]: row["requested_at"]
-        for row in found.approvals.values()
-        if row["state"] == ApprovalState.WAITING.value
+        row["execution_id"]: row for row in found.approvals.values() if row["state"] == ApprovalState.WAITING.value
     }
     asking = {row["id"] for row in found.in_state(State.AWAITING_APPROVAL)}
     for number in waiting.keys() ^ asking:
@@ -218,8 +224,8 @@ def the_approvals(found: Found, done: Sequence[Done], memory: Memory) -> Iterato
     for click in done:
         if click.what not in {"Approve", "Confirm"} or found.requests.get(click.key) != "handled":
             continue
-        asked_at = waiting.get(click.execution or 0)
-        if asked_at is None or click.at is None or click.at < asked_at:
+        asked = waiting.get(click.execution or 0)
+        if asked is None or click.at is None or click.at < asked["requested_at"] or asked["expires_at"] <= found.at:
             continue
         if click.execution not in found.said_no:
             yield f"#{click.execution} still waits although the click of {click.who} was handled"

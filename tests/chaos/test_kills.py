@@ -41,8 +41,7 @@ async def _a_few_kills(totals: Totals, folder: Path) -> None:
 
 
 def test_an_interrupted_run_goes_on_from_its_file(tmp_path: Path) -> None:
-    totals = Totals(database="sqlite", replicas=1, seed=7, kills=100, killed=41)
-    totals.count("executions", 12)
+    totals = Totals(database="sqlite", replicas=1, seed=7, kills=100, killed=41, counted={"executions": 12})
     totals.at_most("seconds", 1.25)
     totals.write(tmp_path / "totals.json")
     assert Totals.read(tmp_path / "totals.json") == totals
@@ -86,6 +85,8 @@ def step(**more: Any) -> proof.Row:
 
 
 WELL = proof.Found(
+    at=START,
+    too_late=0,
     verified=Verification(entries=3, head="h", problems=()),
     seq=3,
     executions={1: execution()},
@@ -111,6 +112,7 @@ APPROVAL = {
     "state": "waiting",
     "decided_by": None,
     "requested_at": START - timedelta(seconds=5),
+    "expires_at": START + timedelta(seconds=55),
 }
 BUSY = execution(state="running", owner="77-abc")
 

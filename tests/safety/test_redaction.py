@@ -35,6 +35,14 @@ def test_what_only_looks_like_a_secret_stays() -> None:
     assert [(text, redacted.text) for text, redacted in became if redacted.altered or redacted.text != text] == []
 
 
+def test_texts_that_were_kept_back_are_masked_and_their_look_alikes_stay() -> None:
+    redactor = Redactor()
+    secret, harmless = corpora.kept_back()
+    made = [template.filled(0)[:2] for template in secret] + [(text, text) for text in harmless]
+    became = [(text, redactor.redact(text).text, expected) for text, expected in made]
+    assert [(text, redacted) for text, redacted, expected in became if redacted != expected] == []
+
+
 def test_the_corpora_are_as_large_as_promised() -> None:
     assert len(corpora.secrets()) >= 200
     assert len(corpora.harmless()) >= 150
