@@ -145,13 +145,13 @@ async def test_a_start_leaves_the_settings_and_the_next_one_what_changed(databas
     (third, changed), (second, same), (first, began) = await entries(database)
     assert (first, second, third) == (CHANGED, "settings.loaded", CHANGED)
     assert began["changes"] == {}
-    assert began["values"]["roles.UALICE"] == "ADMIN"
+    assert began["values"]["roles.UALICE.role"] == "ADMIN"
     assert "values" not in same
     assert same["sha256"] == began["sha256"] != changed["sha256"]
     assert changed["changes"] == {
-        "roles.UALICE": {"before": "ADMIN", "after": "NOC"},
-        "roles.UBOB": {"before": None, "after": "MANAGER"},
-        "limits.global.limit": {"before": 50, "after": 60},
+        "roles.UALICE.role": {"before": "ADMIN", "after": "NOC"},
+        "roles.UBOB.role": {"before": None, "after": "MANAGER"},
+        "limits.global": {"before": [{"limit": 50, "period": 60}], "after": [{"limit": 60, "period": 60}]},
     }
 
 

@@ -85,7 +85,8 @@ class OpenSsh:
         """Kill the process behind every connection, as a crash or an overload would."""
         children = subprocess.run(["pgrep", "-P", str(self.pid)], capture_output=True, text=True, check=False)
         for pid in children.stdout.split():
-            os.kill(int(pid), signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended by itself meanwhile
+                os.kill(int(pid), signal.SIGKILL)
 
 
 def make_key(path: Path) -> None:
