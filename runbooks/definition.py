@@ -406,7 +406,9 @@ _NAME = re.compile(r"\A[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
 class Runbook:
     """A named procedure. A subclass says who it is, what it asks for, how to look, and what to do.
 
-    `max_hosts` is the blast radius: how many hosts one request may name.
+    `max_hosts` is the blast radius: how many hosts one request may name. Over several hosts a changing runbook goes in
+    `waves` ("1,25%,rest"), with a `pause` between two, until more than `max_failures` hosts ("1", "10%") have failed.
+    `rollback`: "auto" takes back what was applied when it fails, by itself; "by hand" leaves that to people.
     """
 
     name: ClassVar[str]
@@ -418,6 +420,10 @@ class Runbook:
     platforms: ClassVar[frozenset[Platform]] = frozenset({Platform.LINUX})
     max_hosts: ClassVar[int] = 10
     example: ClassVar[str | None] = None
+    waves: ClassVar[str | None] = None
+    pause: ClassVar[timedelta] = timedelta(0)
+    max_failures: ClassVar[str | int] = 0
+    rollback: ClassVar[str] = "by hand"
 
     class Params(Parameters):
         """No parameters unless a runbook declares some."""
@@ -441,6 +447,8 @@ class Runbook:
             raise DefinitionError(f"{cls.name}.Params must be a subclass of Parameters.")
         if cls.plan is Runbook.plan:
             raise DefinitionError(f"{cls.name} has no plan.")
+        if cls.rollback not in {"auto", "by hand"}:
+            raise DefinitionError(f"{cls.name}.rollback is {cls.rollback!r}: say 'auto' or 'by hand'.")
 
     async def probe(self, host: Probe, params: Any) -> Facts:
         """Look at one host, read-only. A ValueError says in words why nothing can be planned."""
@@ -452,6 +460,10 @@ class Runbook:
         A ValueError says in words why there is nothing sensible to do.
         """
         raise NotImplementedError
+
+    def health(self, params: Any, facts: Facts) -> Collection[Expect]:
+        """What must hold on a host that is done, asked after each wave; one that isn't well counts as failed."""
+        return ()
 
     def outcome(self, params: Any, before: Facts, after: Facts | None) -> str | None:
         """What changed on a host that succeeded, in a few words. `after` is None when it could not be probed again."""

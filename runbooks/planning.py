@@ -176,7 +176,8 @@ class Planner:
             if isinstance(facts, BaseException):
                 raise facts
             plan = self._plan(entry, params, facts)
-            parts.append(HostPlan(host=host.name, steps=plan.steps, facts=dict(facts)))
+            health = self._health(entry, params, facts) if len(hosts) > 1 else ()
+            parts.append(HostPlan(host=host.name, steps=plan.steps, facts=dict(facts), health=health))
             services.update(plan.services)
             if plan.note and plan.note not in notes:
                 notes.append(plan.note)
@@ -229,13 +230,28 @@ class Planner:
                 _refuse_typed_patterns(step, patterns_of(params))
         return plan
 
+    def _health(self, entry: Entry, params: Parameters, facts: Facts) -> tuple[Expect, ...]:
+        """The checks of a host that is done, where the runbook changes hosts and has any."""
+        if not entry.danger.changes_hosts:
+            return ()
+        try:
+            checks = tuple(entry.runbook.health(params, facts))
+        except Exception as error:  # a runbook's own code may fail in any way
+            raise PlanningFailed(f"The health of {entry.name} failed: {type(error).__name__}: {error}") from error
+        for check in checks:
+            if not isinstance(check, Expect):
+                raise PlanningFailed(f"The health of {entry.name} holds {check!r}; it can hold Expect only.")
+            _refuse_options(check.argv, starting_with_a_dash(params))
+            _refuse_typed_patterns(check, patterns_of(params))
+        return checks
+
     def judgements(self, plan: StoredPlan, hosts: Sequence[Host]) -> tuple[Judgement, ...]:
         """What the guard says to every command of a plan, undo and looks included."""
         tags = {host.name: host.tags for host in hosts}
         return tuple(
             judgement
             for part in plan.hosts
-            for step in part.steps
+            for step in (*part.steps, *part.health)
             for judgement in self._judge(step, tags.get(part.host, frozenset()))
         )
 

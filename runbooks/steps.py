@@ -274,14 +274,14 @@ class Steps:
         self._earlier[(host.name, place)] = run
         log_of = StepLog(self, run)
         try:
-            with self._stoppable() as cord:
+            with self.stoppable() as cord:
                 result = await self._perform(host, step, run, cord, log_of, deadline)
         finally:
             await log_of.close()
         return await self._end(host, step, run, result, log_of)
 
     @contextlib.contextmanager
-    def _stoppable(self) -> Iterator[StopCord]:
+    def stoppable(self) -> Iterator[StopCord]:
         """A cord that is pulled when the execution is to stop; at once when it is stopping already."""
         cord = StopCord()
         self._cords.add(cord)
@@ -328,7 +328,7 @@ class Steps:
         kept = await self._read(executions.output_of, self.execution.id, host=run.host, step=run.step, last=TAIL)
         log_of = StepLog(self, run, [line for line in kept if line.attempt == run.attempt])
         try:
-            with self._stoppable() as cord:
+            with self.stoppable() as cord:
                 result = await self._attend(host, step, run, why, cord, log_of, deadline)
         finally:
             await log_of.close()

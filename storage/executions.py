@@ -5,6 +5,7 @@ writes carries its epoch: an owner that was replaced writes nothing any more (`L
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from storage import tables as t
 from storage.errors import LeaseLost, NotFound, TooLate
 from storage.records import (
     HANDRAIL,
+    UNSAID,
     Actor,
     Danger,
     Execution,
@@ -24,6 +26,7 @@ from storage.records import (
     OutputLine,
     Phase,
     Priority,
+    Rollout,
     Scope,
     State,
     StepRun,
@@ -188,6 +191,7 @@ def create(
     ending: str | None = None,
     retry_of: int | None = None,
     request_id: str | None = None,
+    rollout: Rollout = UNSAID,
 ) -> Execution:
     """A new execution, pending to be planned or refused at the door, with a row for each host."""
     row = connection.execute(
@@ -219,6 +223,7 @@ def create(
             emergency_at=emergency_at,
             ending=ending,
             retry_of=retry_of,
+            rollout=asdict(rollout) if rollout != UNSAID else None,
         )
         .returning(*_COLUMNS)
     ).one()
@@ -520,6 +525,16 @@ def set_host(connection: Connection, execution_id: int, host: str, *, epoch: int
     )
 
 
+def set_waves(connection: Connection, execution_id: int, waves: Sequence[Sequence[str]]) -> None:
+    """Note the wave of each host."""
+    for number, hosts in enumerate(waves, 1):
+        connection.execute(
+            update(t.host_runs)
+            .where(t.host_runs.c.execution_id == execution_id, t.host_runs.c.host.in_(list(hosts)))
+            .values(wave=number)
+        )
+
+
 def begin_step(
     connection: Connection,
     step: StepRun,
@@ -712,5 +727,6 @@ def _execution(row: Row[Any]) -> Execution:
             "priority": Priority(values["priority"]),
             "state": State(values["state"]),
             "phase": Phase(values["phase"]),
+            "rollout": Rollout(**values["rollout"]) if values["rollout"] else UNSAID,
         }
     )
