@@ -442,7 +442,7 @@ class _Judge:
             yield from _builds_fetched(case)
         if name in _RUNS_CODE and not (name in SHELLS and any(re.fullmatch(r"-\w*c", w) for w in invocation.argv[1:4])):
             for operand in case.arguments.operands[:4]:
-                if _FOREIGN.search(as_typed(operand)):
+                if _FOREIGN.search(as_typed(operand)[:300]):
                     yield refuse(
                         "code.foreign", f"`{shown(name)}` would run `{shown(operand)}`, which comes from the network."
                     )
@@ -1357,7 +1357,7 @@ def _said_anywhere(case: Case) -> list[Finding]:
         return []
     joined = [f"{a}={b}" for a, b in pairwise(words) if a.startswith("-") and b == "0"]
     found = []
-    if program in _SCALED and any(_ZERO.search(word) for word in (*words, *joined)):
+    if program in _SCALED and any(_ZERO.search(word) for word in (*words, *joined) if len(word) <= 80):
         found.append(refuse("verbs.zero", f"`{shown(program)}` is told to keep nothing of it."))
     if any(_UNPROTECTED.fullmatch(word) for word in words) and "--help" not in words:
         found.append(refuse("verbs.unprotected", f"`{shown(program)}` is told to go without what protects it."))

@@ -1203,7 +1203,7 @@ def _exec_free(case: Case) -> Iterator[Finding]:
         if risky and not re.fullmatch(r"dpkg::options::=--force-conf(old|def|new|miss)", setting, re.IGNORECASE):
             yield refuse("packages.option", f"`-o {shown(setting)}` changes what {case.program} runs or trusts.")
     for word in case.arguments.operands:
-        typed = as_typed(word)
+        typed = as_typed(word)[:300]
         if any(("<(",) in case.sources(chr(0xE100 + n)) for n in origins(word)):
             yield refuse("packages.foreign", "A package made by another command.")
         if re.search(r"^(https?|ftp)://|\.(deb|rpm|apk|pkg\.tar\S*|whl|tgz|tar\.gz)\Z", typed) or typed.startswith(

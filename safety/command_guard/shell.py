@@ -56,7 +56,9 @@ MAX_OPERATORS = 250
 MAX_BRACKETS = 500
 """Brackets of any kind in one text, for the same reason."""
 MAX_EXPANSIONS = 300
-"""`$` and backticks in one text, likewise."""
+"""`$` and backticks in one text, likewise; and `@`."""
+MAX_LINES = 300
+"""Lines of one text."""
 MAX_TEXTS = 5
 """How deep text may hold text: a shell in a shell in a shell."""
 MAX_ARGUMENTS = 300
@@ -268,9 +270,16 @@ class ShellReader:
         self._nested += len(text) if span is not None else 0
         if len(text) > MAX_LENGTH or self._nested > MAX_NESTED:
             raise Unreadable(refuse("guard.too-long", f"A command may have {MAX_LENGTH} characters, this has more."))
-        for marks, limit in (("|;&<>", MAX_OPERATORS), ("()[]{}", MAX_BRACKETS), ("$`", MAX_EXPANSIONS)):
+        for marks, limit in (
+            ("|;&<>", MAX_OPERATORS),
+            ("()[]{}", MAX_BRACKETS),
+            ("$`", MAX_EXPANSIONS),
+            ("@", MAX_EXPANSIONS),
+            ("\n", MAX_LINES),
+        ):
             if sum(text.count(mark) for mark in marks) > limit:
-                reason = f"More than {limit} of the characters {' '.join(marks)}. Split it."
+                shown_marks = "line breaks" if marks == "\n" else f"the characters {' '.join(marks)}"
+                reason = f"More than {limit} of {shown_marks}. Split it."
                 raise Unreadable(replace(refuse("guard.too-many", reason), span=span or (0, 0)))
         if _RUN.search(text):
             reason = "One character over and over. Leave that out."
