@@ -47,6 +47,8 @@ from safety.command_guard.wrappers import found_paths
 
 MAX_LENGTH = 4096
 """Characters of the whole command; nobody approves more than that by reading it."""
+MAX_BYTES = 2 * MAX_LENGTH
+"""The same text in UTF-8."""
 MAX_NESTED = 2 * MAX_LENGTH
 """Characters of all text inside text together."""
 MAX_TREE_DEPTH = 80
@@ -268,7 +270,7 @@ class ShellReader:
         if texts > MAX_TEXTS:
             raise Unreadable(refuse("guard.too-deep", "Too many shells inside shells to read. Write it plainly."))
         self._nested += len(text) if span is not None else 0
-        if len(text) > MAX_LENGTH or self._nested > MAX_NESTED:
+        if len(text) > MAX_LENGTH or len(text.encode()) > MAX_BYTES or self._nested > MAX_NESTED:
             raise Unreadable(refuse("guard.too-long", f"A command may have {MAX_LENGTH} characters, this has more."))
         for marks, limit in (
             ("|;&<>", MAX_OPERATORS),
@@ -553,7 +555,7 @@ class _Walk:
         for child in node.named_children:
             output = self.walk(child, env.copy(), feed)
             fed = output.producers[: len(producers)] == producers
-            producers = output.producers if fed else (*producers, *output.producers)
+            producers = output.producers if fed else tuple(dict.fromkeys((*producers, *output.producers)))
             output = Output(text=output.text, producers=producers)
             feed = output.as_feed()
         return output
@@ -1049,7 +1051,8 @@ def _joined(outputs: list[Output]) -> Output:
         return SILENT
     texts = [output.text for output in outputs]
     known = [text for text in texts if text is not None]
-    producers = tuple(p for output in outputs for p in output.producers)
+    # Each once: the parts of a loop in a pipe all name what feeds them, and pipes of loops would double that.
+    producers = tuple(dict.fromkeys(p for output in outputs for p in output.producers))
     return Output(text="".join(known) if len(known) == len(texts) else None, producers=producers)
 
 

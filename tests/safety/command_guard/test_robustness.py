@@ -177,6 +177,12 @@ def test_company_does_not_make_a_destructive_command_pass(command: str, frame: s
         "rm /" + "*a" * 3000,
         "chmod " + "0" * 7000 + " x",
         "case x in " + "a) ls;; " * 900 + "esac",
+        "kubectl " + "-c" * 2040,
+        "apt install " + "a." * 2040,
+        "sed '" + "\n" * 3900 + "'",
+        "declare " + "@a" * 2000,
+        "ls | " + 'find /tmp | while read -r f; do rm "$f"; done | ' * 40 + "cat",
+        "echo " + "🙂 " * 2000,
     ],
     ids=lambda text: text[:24],
 )
