@@ -1682,7 +1682,7 @@ def _editor(reader: ShellReader, judge: "_Judge", invocation: Invocation, name: 
     for word in words:
         bang = re.search(r"(?:^|[:+ ])!\s*(.+)|\bsystem\((.*)|\bshell\s+(.+)", word)
         if bang:
-            text = next(part for part in bang.groups() if part)
+            text = next((part for part in bang.groups() if part), ":")
             yield from judge._text(reader, invocation, text, own=False)
             yield refuse("code.editor", f"`{name}` that runs a command from within.")
     if name in ("less", "more", "man", "info", "bc", "dc"):

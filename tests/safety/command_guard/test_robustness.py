@@ -196,6 +196,10 @@ def test_hostile_text_is_answered_quickly(text: str) -> None:
     assert min(took) < LIMIT
 
 
+def test_an_editor_told_to_run_nothing_is_refused_by_a_rule_of_its_own() -> None:
+    assert GUARD.judge("R -e 'system(\n)'").rule == "code.editor"
+
+
 def test_text_over_the_limit_is_refused_unread() -> None:
     assert GUARD.judge("x" * LONGEST).rule != "guard.too-long"
     assert GUARD.judge("x" * (LONGEST + 1)).rule == "guard.too-long"
