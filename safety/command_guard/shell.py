@@ -52,6 +52,8 @@ MAX_BYTES = 2 * MAX_LENGTH
 MAX_NESTED = 2 * MAX_LENGTH
 """Characters of all text inside text together."""
 MAX_TREE_DEPTH = 80
+"""Nodes inside nodes, those of a text and of all texts around it together: reading one takes a few calls of Python's
+stack, and where that ends, an answer does too."""
 MAX_NODES = 4000
 MAX_OPERATORS = 250
 """`|`, `;`, `&`, `<` and `>` in one text, wherever they stand: the parser is slow on heaps of them."""
@@ -237,11 +239,13 @@ class ShellReader:
         self._commands = 0
         self._words = 0
         self._nested = 0
+        self._depth = 0
         self._parser = tree_sitter.Parser(_LANGUAGE)
 
     def adopt(self, other: "ShellReader") -> None:
         """Count on from where another reader is: a look at the side costs as much as any."""
         self._commands, self._words, self._nested = other._commands, other._words, other._nested
+        self._depth = other._depth
 
     def report(self, finding: Finding, span: tuple[int, int]) -> None:
         """Keep a finding about these bytes."""
@@ -289,9 +293,13 @@ class ShellReader:
         text = _plain_probe(text)
         source = text.encode()
         root = self._parser.parse(source).root_node
-        _check_tree(root, text, source, span)
+        deep = _check_tree(root, text, source, span, MAX_TREE_DEPTH - self._depth)
         walk = _Walk(reader=self, source=source, texts=texts, outer=span)
-        return walk.statements(root, env, feed)
+        self._depth += deep
+        try:
+            return walk.statements(root, env, feed)
+        finally:
+            self._depth -= deep
 
     def count(self, span: tuple[int, int], words: int = 0) -> None:
         """One more command of so many words. Raises Unreadable when there are too many to read."""
@@ -318,18 +326,21 @@ def _plain_probe(text: str) -> str:
     return _PROBE.sub(r":   \1> \3", text)
 
 
-def _check_tree(root: tree_sitter.Node, text: str, source: bytes, span: tuple[int, int] | None) -> None:
-    """Raises Unreadable unless the tree is whole, small enough, and agrees with the second reader."""
+def _check_tree(
+    root: tree_sitter.Node, text: str, source: bytes, span: tuple[int, int] | None, deepest: int
+) -> int:
+    """How deep the tree is. Raises Unreadable unless it is whole, small enough, and agrees with the second reader."""
     seen: set[int] = set()
     nodes = 0
     cursor = root.walk()
-    depth = 0
+    depth = reached = 0
     covered = 0
     inside: list[str] = []
     while True:
         nodes += 1
         node = cursor.node
-        if depth > MAX_TREE_DEPTH or nodes > MAX_NODES or node is None:
+        reached = max(reached, depth)
+        if depth > deepest or nodes > MAX_NODES or node is None:
             raise Unreadable(
                 replace(
                     refuse("guard.too-deep", "Too deeply nested or too long to read. Split it."), span=span or (0, 0)
@@ -352,7 +363,7 @@ def _check_tree(root: tree_sitter.Node, text: str, source: bytes, span: tuple[in
             if not cursor.goto_parent():
                 _check_gap(source[covered:], [], (covered, len(source)), span)
                 _check_agreement(text, seen, span)
-                return
+                return reached
             inside.pop()
             depth -= 1
             parent = cursor.node

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import time
 from pathlib import Path
 
@@ -194,6 +195,13 @@ def test_hostile_text_is_answered_quickly(text: str) -> None:
         GUARD.judge(text[:LONGEST])
         took.append(time.thread_time() - begin)
     assert min(took) < LIMIT
+
+
+def test_shells_inside_shells_do_not_use_up_the_stack() -> None:
+    text = "ls"
+    for _ in range(5):
+        text = "( " * 40 + f"bash -c {shlex.quote(text)}" + " )" * 40
+    assert GUARD.judge(text[:LONGEST]).rule == "guard.too-deep"
 
 
 def test_an_editor_told_to_run_nothing_is_refused_by_a_rule_of_its_own() -> None:
