@@ -1341,8 +1341,8 @@ def _dry(case: Case) -> bool:
 
 
 _ZERO = re.compile(
-    r"--?[\w-]*(size|capacity|count|replicas|nodes|instances|concurren\w*|retention[\w-]*|"
-    r"scale)[\w-]*=0|(min|desired|max)Size=0|replicas[=:]0",
+    r"--?[\w-]{0,30}(size|capacity|count|replicas|nodes|instances|concurren\w*|retention[\w-]*|"
+    r"scale)[\w-]{0,30}=0|(min|desired|max)Size=0|replicas[=:]0",
     re.IGNORECASE,
 )
 _UNPROTECTED = re.compile(
@@ -1363,7 +1363,7 @@ def _said_anywhere(case: Case) -> list[Finding]:
         return []
     joined = [f"{a}={b}" for a, b in pairwise(words) if a.startswith("-") and b == "0"]
     found = []
-    if program in _SCALED and any(_ZERO.search(word) for word in (*words, *joined) if len(word) <= 80):
+    if program in _SCALED and any(_ZERO.search(word) for word in (*words, *joined)):
         found.append(refuse("verbs.zero", f"`{shown(program)}` is told to keep nothing of it."))
     if any(_UNPROTECTED.fullmatch(word) for word in words) and "--help" not in words:
         found.append(refuse("verbs.unprotected", f"`{shown(program)}` is told to go without what protects it."))
