@@ -1516,7 +1516,9 @@ def _killing_found(sources: list[tuple[str, ...]], *, gentle: bool) -> Finding:
     if (
         any(_precious_process(n) for n in names if n not in ("sh", "bash", "sudo", "login", "ssh") or len(sources) == 1)
         or any(_precious_process(n.partition(".")[0]) for n in names if n.endswith((".pid", ".lock")))
-        or any(_reaches_precious(n) for source in sources if source for n in _looked_for(source) if "[" in n or "." in n)
+        or any(
+            _reaches_precious(n) for source in sources if source for n in _looked_for(source) if "[" in n or "." in n
+        )
         or "$PPID" in texts
     ) and not (gentle and [s[:1] for s in sources] == [("cat",)] and texts[-1:] != ["1"]):
         return refuse("process.suicide", "It ends what keeps the host, our session or its watchers going.")

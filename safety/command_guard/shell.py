@@ -326,9 +326,7 @@ def _plain_probe(text: str) -> str:
     return _PROBE.sub(r":   \1> \3", text)
 
 
-def _check_tree(
-    root: tree_sitter.Node, text: str, source: bytes, span: tuple[int, int] | None, deepest: int
-) -> int:
+def _check_tree(root: tree_sitter.Node, text: str, source: bytes, span: tuple[int, int] | None, deepest: int) -> int:
     """How deep the tree is. Raises Unreadable unless it is whole, small enough, and agrees with the second reader."""
     seen: set[int] = set()
     nodes = 0
