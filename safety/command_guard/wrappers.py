@@ -243,7 +243,9 @@ def opens_shell(argv: Argv) -> bool:
 
 _SHELL_IF_NOTHING_ELSE = frozenset(
     names(
-        "chroot nsenter unshare setarch linux32 linux64 i386 x86_64 fakeroot newgrp systemd-nspawn proot sg runuser script"
+        """
+    chroot nsenter unshare setarch linux32 linux64 i386 x86_64 fakeroot newgrp systemd-nspawn proot sg runuser script
+    """
     )
 )
 

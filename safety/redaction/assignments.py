@@ -196,8 +196,8 @@ _CMDLET = re.compile(
 )
 # `string password = 2;` of Protocol Buffers: the number is the field's.
 _FIELD_OF_A_MESSAGE = re.compile(
-    r"[ \t]*(?:(?:optional|required|repeated)[ \t]+)?(?:string|bytes|bool|double|float|s?u?int(?:32|64)|s?fixed(?:32|64)"
-    r"|map<[\w ,.]{1,80}>|(?:[a-z]\w*\.){1,6}[A-Z]\w*|[A-Z][a-z]\w*)[ \t]+\Z"
+    r"[ \t]*(?:(?:optional|required|repeated)[ \t]+)?(?:string|bytes|bool|double|float|s?u?int(?:32|64)"
+    r"|s?fixed(?:32|64)|map<[\w ,.]{1,80}>|(?:[a-z]\w*\.){1,6}[A-Z]\w*|[A-Z][a-z]\w*)[ \t]+\Z"
 )
 _VARIABLE = re.compile(
     r"(?:[a-z]+_)*(?:password|passwd|token|secret|key)|[a-z]+(?:[A-Z][a-z]+)*(?:Password|Token|Secret|Key)"
