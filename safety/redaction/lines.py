@@ -243,8 +243,8 @@ def ipsec_secrets(line: str) -> Iterator[Span]:
 
 _SENTENCE = re.compile(
     r"(?i)\b(?:password|passphrase|passwort|passcode|passwd|pw|pwd|token|secret|api key|access key|secret key)\b"
-    r"[^:=\n]{0,60}?(?:\bis\b:?|\bset to\b:?|\breset to\b:?|\bchanged to\b:?|\bgenerated for \S{1,64}:|\bfor \S{1,64}:|\b(?:of"
-    r"|to) \S{1,64}:"
+    r"[^:=\n]{0,60}?(?:\bis\b:?|\bset to\b:?|\breset to\b:?|\bchanged to\b:?|\bgenerated for \S{1,64}:"
+    r"|\bfor \S{1,64}:|\b(?:of|to) \S{1,64}:"
     r"|\b(?:generated|assigned|created|set|reset|changed)\b[^:=\n]{0,40}:|\):|\bbelow:)[ \t]{1,4}"
     r"(?P<value>\S{1,200})(?=[ \t]*\Z|[ \t]+[(\[-])"
 )
