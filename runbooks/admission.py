@@ -94,7 +94,8 @@ class Admission:
         if duplicate is not None:
             message = f"You asked for exactly this already: #{duplicate.id} is {duplicate.state.words}."
             return Answer(message=message, execution=duplicate, duplicate=True)
-        proposal = _requested(request, entry, params, hosts, now)
+        danger = self.tools.planner.danger(entry, params, hosts)
+        proposal = _requested(request, entry, params, hosts, danger, now)
         execution = executions.create(
             connection,
             runbook=entry.name,
@@ -102,7 +103,7 @@ class Admission:
             hosts=names,
             services=proposal.services,
             tags=proposal.tags,
-            danger=entry.danger,
+            danger=danger,
             actor=request.actor,
             origin=request.origin,
             channel=request.channel,
@@ -181,7 +182,8 @@ class Admission:
     ) -> Decision:
         """Every gate's answer, also after a refusal, as far as no plan is needed; nothing is written."""
         # An empty fingerprint lets the approval gate say what it would ask for: no approval is bound to it.
-        proposal = replace(_requested(request, entry, params, hosts, now), fingerprint="")
+        danger = self.tools.planner.danger(entry, params, hosts)
+        proposal = replace(_requested(request, entry, params, hosts, danger, now), fingerprint="")
         facts = gather(connection, proposal, self.policy, now)
         return Decision(verdicts=tuple(v for name, _ in GATES for v in judge(proposal, facts, only=(name,)).verdicts))
 
@@ -416,12 +418,14 @@ def _of_a_stranger(request: RunRequest) -> Proposal:
     )
 
 
-def _requested(request: RunRequest, entry: Entry, params: Parameters, hosts: Sequence[Host], now: datetime) -> Proposal:
+def _requested(
+    request: RunRequest, entry: Entry, params: Parameters, hosts: Sequence[Host], danger: Danger, now: datetime
+) -> Proposal:
     return Proposal(
         execution_id=None,
         actor=request.actor.id,
         runbook=entry.name,
-        danger=entry.danger,
+        danger=danger,
         hosts=tuple(host.name for host in hosts),
         services=kill_switch.all_service_names(services_named(params)),
         tags=kill_switch.tag_names(tag for host in hosts for tag in host.tags),

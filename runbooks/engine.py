@@ -267,7 +267,8 @@ class Engine:
     async def _review(
         self, execution: Execution, plan: StoredPlan, entry: Entry, params: Parameters, hosts: Sequence[Host]
     ) -> None:
-        judgements = self.tools.planner.judgements(plan, hosts)
+        typed = entry.runbook.typed_command(params) is not None
+        judgements = self.tools.planner.judgements(plan, hosts, typed=typed)
         admitted = await self._write(self._admission.review_and_admit, execution, plan, entry, judgements)
         if admitted is not None:
             await self._walk(Walk(self.tools, admitted, plan, entry, params))

@@ -64,6 +64,7 @@ from storage.errors import (
     HostError,
     HostUnreachable,
     LeaseLost,
+    LoginRefused,
     SecretUnavailable,
 )
 from storage.records import (
@@ -87,6 +88,7 @@ FLUSH = 0.5
 MOST_LINES = 5_000
 """Lines kept of one step run; the rest is counted."""
 LOST = "the connection broke after the command was sent"
+REBOOTING = "the connection ended with it, as it does when a host restarts"
 DIED = "Handrail stopped while it ran"
 _DONE = {StepState.SUCCEEDED, StepState.SKIPPED}
 
@@ -351,6 +353,9 @@ class Steps:
             group=log_of.group or run.pgid,
         )
         log.info("command_attended", execution=run.execution_id, host=run.host, step=run.step, found=str(found))
+        if isinstance(found, NotKnown) and step.reboots and not cord.pulled:
+            # Never sent again: the check that follows finds out whether its host restarted.
+            return Result(state=StepState.SUCCEEDED, reason=f"{why}; how it ended is unknown")
         if isinstance(found, NotKnown):
             reason = f"{why}: it may have run, or be running still ({found.reason})"
             lost = Finished(ended=Ended.LOST, group=found.group)
@@ -429,7 +434,8 @@ class Steps:
         self, host: Host, step: Single, run: StepRun, result: Result, log_of: "StepLog"
     ) -> tuple[Result, StepRun]:
         finished = result.finished
-        if isinstance(step, Run) and step.look and result.state in {StepState.STOPPED, StepState.TIMED_OUT}:
+        over = {StepState.FAILED, StepState.STOPPED, StepState.TIMED_OUT}
+        if isinstance(step, Run) and step.look and result.sent and result.state in over:
             result = replace(result, look=await self._look(host, step.look))
         ended = replace(
             run,
@@ -534,6 +540,8 @@ class Steps:
         finished = await self._remote(
             host, step.argv, step.sudo, step.timeout, cord, log_of, deadline, stdin=stdin, token=run.token
         )
+        if finished.ended is Ended.LOST and step.reboots:
+            return Result(state=StepState.SUCCEEDED, reason=REBOOTING, finished=finished)
         if finished.ended is Ended.LOST:
             return await self._attend(host, step, run, LOST, cord, log_of, deadline)
         return self._judge_run(finished, step.allow_exit, cord)
@@ -580,7 +588,7 @@ class Steps:
         give_up = clock.monotonic() + step.within
         held_since: float | None = None
         while True:
-            answer = await self._ask(host, step, cord, log_of, deadline)
+            answer = await self._ask_expected(host, step, cord, log_of, deadline)
             if answer.state not in {StepState.SUCCEEDED, StepState.FAILED}:
                 return answer
             now = clock.monotonic()
@@ -601,6 +609,24 @@ class Steps:
                 return answer
             if await until_pulled(clock.sleep(min(pause, deadline - now)), cord):
                 return Result(state=StepState.STOPPED, reason=cord.reason)
+
+    async def _ask_expected(
+        self, host: Host, step: Expect, cord: StopCord, log_of: "StepLog", deadline: float
+    ) -> Result:
+        """The answer now; a patient check takes a host that is away, or lets nobody in yet, for one that is not met."""
+        if not step.patient:
+            return await self._ask(host, step, cord, log_of, deadline)
+        try:
+            answer = await self._ask(host, step, cord, log_of, deadline)
+        except (HostUnreachable, ConnectionLost, LoginRefused) as error:
+            if cord.pulled:
+                return Result(state=StepState.STOPPED, reason=cord.reason)
+            self.away.add(host.name)
+            return Result(state=StepState.FAILED, reason=str(error), blind=True)
+        self.away.discard(host.name)
+        if answer.finished is not None and answer.finished.ended is Ended.TIMED_OUT:
+            return replace(answer, state=StepState.FAILED, reason=f"no answer within {words(step.timeout)}", blind=True)
+        return answer
 
     async def _require(self, host: Host, step: Require, cord: StopCord, log_of: "StepLog", deadline: float) -> Result:
         answer = await self._ask(host, step, cord, log_of, deadline)

@@ -33,12 +33,12 @@ ALICE, BOB, CAROL, DAVE = (Actor(id=f"U{name.upper()}", name=name) for name in (
 ROLES = {"UALICE": Role.ADMIN, "UBOB": Role.NOC, "UCAROL": Role.MANAGER}
 
 
-def hosts(*names: str) -> Inventory:
+def hosts(*names: str, login: str = "ops") -> Inventory:
     """An inventory of Linux hosts."""
     return Inventory(
         hosts=tuple(
             Host(
-                name=n, address="127.0.0.1", port=22, user="ops", tags=frozenset({"web"}), services=frozenset({"nginx"})
+                name=n, address="127.0.0.1", port=22, user=login, tags=frozenset({"web"}), services=frozenset({"nginx"})
             )
             for n in names or ("web-01", "web-02")
         )
