@@ -30,11 +30,11 @@ from bot.settings import Settings, Slack
 from bot.slack import Socket, bolt_app, client_for, events_handler
 from bot.thread import ThreadReporter
 from runbooks.engine import Engine
-from runbooks.execution import Tools
 from runbooks.owner import Owner
 from runbooks.planning import Planner
 from runbooks.remote import Remote
 from runbooks.ssh import SshRemote
+from runbooks.steps import Tools
 from safety.clock import Clock, SystemClock
 from safety.command_guard import CommandGuard
 from safety.redaction import Redactor

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from runbooks.answer import Answer, refused
 from runbooks.catalog import Entry, services_named
 from runbooks.consent import request_for
-from runbooks.execution import Tools, cancelled, end_execution, replay_breakers
+from runbooks.ending import cancelled, end_execution, replay_breakers
 from runbooks.parameters import Parameters
 from runbooks.plans import StoredPlan, fingerprint, to_json
 from runbooks.progress import (
@@ -25,6 +25,7 @@ from runbooks.progress import (
     PlanMade,
 )
 from runbooks.remote import Host
+from runbooks.steps import Tools
 from safety import kill_switch
 from safety.command_guard import Judgement
 from safety.decision import Decision, Outcome, Verdict

@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from runbooks.answer import Answer, mention
-from runbooks.execution import Tools, end_execution, witness
+from runbooks.ending import end_execution, witness
 from runbooks.progress import ApprovalAsked, ApprovalDecided, ApprovalReminded, ApprovalVoted
+from runbooks.steps import Tools
 from safety import kill_switch
 from safety.approval import Demand, together
 from safety.clock import words

@@ -24,12 +24,14 @@ from runbooks.admission import Admission
 from runbooks.answer import Answer, said
 from runbooks.catalog import Catalog, Entry, bind
 from runbooks.consent import Consents, half_time
-from runbooks.execution import Stop, Tools, Walk, cancel_words, cancelled, end_execution, witness
+from runbooks.ending import cancel_words, cancelled, end_execution, witness
+from runbooks.execution import Walk
 from runbooks.interruption import Interruptions, Stopped, where_it_stopped
 from runbooks.parameters import Parameters
 from runbooks.plans import StoredPlan, from_json, numbered, secrets_of
 from runbooks.progress import BreakerMoved, LookRetried, SwitchStopped
 from runbooks.remote import Finished, Host, StillRunning, StopCord, Unreached
+from runbooks.steps import Stop, Tools
 from safety import circuit_breaker, kill_switch
 from safety.decision import Decision
 from safety.review import Policy

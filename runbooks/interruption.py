@@ -11,9 +11,10 @@ from sqlalchemy import Connection
 
 from runbooks.answer import Answer, mention
 from runbooks.catalog import Catalog
-from runbooks.execution import DIED, TAIL, Tools, end_execution, may_repeat, undo_steps, witness
+from runbooks.ending import end_execution, undo_steps, witness
 from runbooks.plans import HostPlan, StoredPlan, fingerprint, from_json, numbered, to_json
 from runbooks.progress import ExecutionContinued, ExecutionSubmitted, PlanMade, StepFinished
+from runbooks.steps import DIED, TAIL, Tools, may_repeat
 from safety.review import Policy
 from safety.roles import Permission
 from storage import controls, executions

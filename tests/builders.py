@@ -14,12 +14,12 @@ from runbooks.answer import Answer
 from runbooks.catalog import Catalog, Entry
 from runbooks.definition import Runbook
 from runbooks.engine import Engine
-from runbooks.execution import Tools
 from runbooks.inventory import Inventory
 from runbooks.owner import Owner
 from runbooks.planning import Planner
 from runbooks.plans import StoredPlan, fingerprint, to_json
 from runbooks.remote import Host
+from runbooks.steps import Tools
 from safety.clock import Clock, SystemClock
 from safety.command_guard import CommandGuard
 from safety.review import Policy

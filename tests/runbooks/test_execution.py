@@ -15,11 +15,12 @@ from sqlalchemy import Connection
 from runbooks import Call, Danger, Expect, Facts, Parallel, Parameters, Plan, Probe, Require, Run, Runbook, Wait
 from runbooks.catalog import Entry
 from runbooks.definition import Step
-from runbooks.execution import MOST_LINES, READERS_AT_ONCE, Stop, Tools, Walk
+from runbooks.execution import READERS_AT_ONCE, Walk
 from runbooks.planning import Planner
 from runbooks.plans import HostPlan, StoredPlan
 from runbooks.progress import ExecutionEnded, ExecutionInterrupted, StepFinished, StepRetried, StepStarted
 from runbooks.remote import Ended, Finished
+from runbooks.steps import MOST_LINES, Stop, Tools
 from safety.clock import Clock
 from safety.command_guard import CommandGuard
 from storage import controls, executions

@@ -12,7 +12,7 @@ import pytest
 from bot.playground.hosts import DemoHost, DemoHosts, start_demo_hosts
 from runbooks import catalog
 from runbooks.catalog import bind
-from runbooks.execution import Stop, Tools, Walk
+from runbooks.execution import Walk
 from runbooks.inventory import Inventory
 from runbooks.library.kill_process import MOST, _unit
 from runbooks.parameters import Parameters
@@ -21,6 +21,7 @@ from runbooks.plans import StoredPlan
 from runbooks.progress import ExecutionEnded, StepFinished
 from runbooks.remote import Host
 from runbooks.ssh import SshRemote
+from runbooks.steps import Stop, Tools
 from safety.command_guard import CommandGuard, Severity
 from safety.redaction import Redactor
 from storage import executions
