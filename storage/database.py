@@ -222,15 +222,17 @@ def _run_batch(
         taken.append(task)
         if task.answer.cancelled():
             continue
-        savepoint = connection.begin_nested()
+        # In plain words: `begin_nested` costs four times as much, and there is one for every function.
+        connection.exec_driver_sql("SAVEPOINT handrail")
         try:
             value = task.run(connection)
-            savepoint.commit()
+            connection.exec_driver_sql("RELEASE SAVEPOINT handrail")
             answers.append((task, value, None))
         except Exception as error:
             if is_gone(error):
                 raise _AbandonError from error
-            savepoint.rollback()
+            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT handrail")
+            connection.exec_driver_sql("RELEASE SAVEPOINT handrail")
             answers.append((task, None, error))
     return answers
 
