@@ -157,7 +157,7 @@ class Commands:
             Verb.LOGS: lambda: self._logs(actor, query.words),
             Verb.WHY: lambda: self._why(actor, query.words),
             Verb.CAN: lambda: self._can(actor, query, received, origin),
-            Verb.APPROVE: lambda: self._approve(actor, query, origin),
+            Verb.APPROVE: lambda: self._approve(received, query, origin),
             Verb.DENY: lambda: self._deny(actor, query, origin),
             Verb.CANCEL: lambda: self._cancel(actor, query, origin),
             Verb.RETRY: lambda: self._retry(actor, query, received, origin),
@@ -315,8 +315,10 @@ class Commands:
             for (hosts, most), runbooks in found.items()
         ]
 
-    async def _approve(self, actor: Actor, query: Query, origin: Origin) -> Message:
-        answer = await self.engine.approve(_id(query.words, query.verb), actor, origin=origin)
+    async def _approve(self, received: Received, query: Query, origin: Origin) -> Message:
+        answer = await self.engine.approve(
+            _id(query.words, query.verb), received.actor, said_at=received.received_at, origin=origin
+        )
         mark = answer.execution.fingerprint if answer.execution is not None else None
         return blocks.spoken(f"{answer.message} The plan was `{mark[:16]}`." if mark else answer.message)
 

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -69,6 +69,8 @@ log = structlog.get_logger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
+COMMITTED_WITHIN = timedelta(seconds=1)
+"""What is acknowledged as stored was committed so soon after it was received."""
 GRACE_NOW = 0.25
 """Seconds between TERM and KILL when a kill switch was engaged with --now."""
 
@@ -311,13 +313,20 @@ class Engine:
     # --- consent ------------------------------------------------------------------------------------------------------
 
     async def approve(
-        self, execution_id: int, actor: Actor, *, mark: str | None = None, origin: Origin = Origin.BUTTON
+        self,
+        execution_id: int,
+        actor: Actor,
+        *,
+        mark: str | None = None,
+        said_at: datetime | None = None,
+        origin: Origin = Origin.BUTTON,
     ) -> Answer:
-        """Give the consent that is waited for. `mark`: the beginning of the fingerprint the person saw.
+        """Give the consent that is waited for. `mark`: the beginning of the fingerprint the person saw. `said_at`: when
+        it was received; what was in time counts, however late somebody comes to it.
 
         Raises NotPermitted, TooLate; a denied attempt is in the audit.
         """
-        answer = await self._write(self._consents.approve, execution_id, actor, mark, origin)
+        answer = await self._write(self._consents.approve, execution_id, actor, mark, said_at, origin)
         self.wake.set()
         return said(answer)
 
@@ -335,7 +344,7 @@ class Engine:
         """End what nobody approved in time, and remind once at half time."""
         now = self.tools.clock.now()
         waiting = await self._read(approvals.waiting)
-        late = [a for a in waiting if a.expires_at <= now]
+        late = [a for a in waiting if a.expires_at + COMMITTED_WITHIN <= now]
         half = [
             a
             for a in waiting

@@ -56,22 +56,22 @@ def ask(
     return _approval(row, ())
 
 
-def vote(connection: Connection, approval_id: int, *, by: str, now: datetime) -> bool:
-    """Keep one person's yes. False when they said it before, or when it waits no more."""
+def vote(connection: Connection, approval_id: int, *, by: str, said_at: datetime) -> bool:
+    """Keep one person's yes. False when they said it before, when it waits no more, or when it was said too late."""
     waits = exists(
         select(literal(1))
         .select_from(t.approvals)
         .where(
             t.approvals.c.id == approval_id,
             t.approvals.c.state == ApprovalState.WAITING.value,
-            t.approvals.c.expires_at > now,
+            t.approvals.c.expires_at > said_at,
         )
     )
     columns = t.approval_votes.c
     values = (
         literal(approval_id, columns.approval_id.type).label("approval_id"),
         literal(by, columns.person.type).label("person"),
-        literal(now, columns.at.type).label("at"),
+        literal(said_at, columns.at.type).label("at"),
     )
     try:
         with connection.begin_nested():
@@ -92,14 +92,15 @@ def decide(
     to: ApprovalState,
     by: str,
     now: datetime,
+    said_at: datetime | None = None,
     reason: str | None = None,
 ) -> Approval | None:
-    """Settle the waiting approval. None when none waits (any more), or its time is over.
+    """Settle the waiting approval. None when none waits (any more), or its time was over when it was said (`said_at`).
 
     One that was given is good for as long again as it could be waited for.
     """
     waiting = find_waiting(connection, execution_id)
-    if waiting is None or (to is ApprovalState.GIVEN and waiting.expires_at <= now):
+    if waiting is None or (to is ApprovalState.GIVEN and waiting.expires_at <= (said_at or now)):
         return None
     good = now + (waiting.expires_at - waiting.requested_at) if to is ApprovalState.GIVEN else None
     row = connection.execute(

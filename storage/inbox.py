@@ -68,6 +68,12 @@ def unhandled(connection: Connection, limit: int = 100) -> list[Received]:
     return [_received(row) for row in rows]
 
 
+def waits_since(connection: Connection, moment: datetime) -> bool:
+    """Whether anything received until then is not handled yet."""
+    new = (t.requests.c.state == InboxState.NEW.value, t.requests.c.received_at <= moment)
+    return connection.execute(select(t.requests.c.id).where(*new).limit(1)).first() is not None
+
+
 def prune(connection: Connection, *, before: datetime, limit: int = 500) -> int:
     """Forget handled ones older than `before`, a small batch at a time."""
     old = (
