@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from storage import tables as t
@@ -16,7 +16,7 @@ from storage.records import Actor, Breaker, BreakerState, HostLock, KillSwitch, 
 
 _ENGAGED = select(t.kill_switches).order_by(t.kill_switches.c.engaged_at)
 _VERSION = select(t.controls.c.version)
-_THESE = bindparam("of_hosts", expanding=True)
+_THESE: BindParameter[list[str]] = bindparam("of_hosts", expanding=True)
 _LOCKS = select(t.host_locks).order_by(t.host_locks.c.host)
 _LOCKS_OF = _LOCKS.where(t.host_locks.c.host.in_(_THESE))
 _FREE = delete(t.host_locks).where(t.host_locks.c.execution_id == bindparam("of_id"))
@@ -152,9 +152,7 @@ def free_locks(connection: Connection, execution_id: int) -> None:
 
 def locks(connection: Connection, hosts: Collection[str] | None = None) -> list[HostLock]:
     """Who holds these hosts (or any)."""
-    rows = (
-        connection.execute(_LOCKS) if hosts is None else connection.execute(_LOCKS_OF, {"of_hosts": sorted(hosts)})
-    )
+    rows = connection.execute(_LOCKS) if hosts is None else connection.execute(_LOCKS_OF, {"of_hosts": sorted(hosts)})
     return [HostLock(**row._mapping) for row in rows]
 
 

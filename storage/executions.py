@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, bindparam, delete, exists, func, insert, literal, or_, select, update
-
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert, Update
 
 from storage import audit
@@ -50,13 +50,9 @@ _DUPLICATE = select(*_COLUMNS).where(
 _CREATE = insert(t.executions).returning(*_COLUMNS)
 _SET = update(t.executions).where(_IT).returning(*_COLUMNS)
 _MOVE = _SET.where(t.executions.c.state.in_(bindparam("of_states", expanding=True)))
-_BEGUN = (
-    update(t.executions).where(_IT).values(started_at=func.coalesce(t.executions.c.started_at, bindparam("began")))
-)
+_BEGUN = update(t.executions).where(_IT).values(started_at=func.coalesce(t.executions.c.started_at, bindparam("began")))
 _STEP_DONE = update(t.executions).where(_IT).values(steps_done=t.executions.c.steps_done + bindparam("more"))
-_HOSTS = (
-    select(t.host_runs).where(t.host_runs.c.execution_id == bindparam("of_id")).order_by(t.host_runs.c.position)
-)
+_HOSTS = select(t.host_runs).where(t.host_runs.c.execution_id == bindparam("of_id")).order_by(t.host_runs.c.position)
 _SET_HOST = update(t.host_runs).where(
     t.host_runs.c.execution_id == bindparam("of_id"), t.host_runs.c.host == bindparam("of_host")
 )
@@ -221,34 +217,34 @@ def create(
     """A new execution, pending to be planned or refused at the door, with a row for each host."""
     row = connection.execute(
         _CREATE,
-        dict(
-            request_id=request_id,
-            runbook=runbook,
-            params=dict(params),
-            hosts=list(hosts),
-            services=list(services),
-            tags=list(tags),
-            danger=danger.value,
-            actor_id=actor.id,
-            actor_name=actor.name,
-            origin=origin.value,
-            channel=channel,
-            text=text,
-            normalised=normalised,
-            reason=reason,
-            dry_run=dry_run,
-            priority=priority.value,
-            priority_rank=priority.rank,
-            state=state.value,
-            phase=Phase.PLAN.value,
-            created_at=now,
-            queued_at=now,
-            ended_at=now if state.is_final else None,
-            timeout=timeout.total_seconds(),
-            emergency_at=emergency_at,
-            ending=ending,
-            retry_of=retry_of,
-        ),
+        {
+            "request_id": request_id,
+            "runbook": runbook,
+            "params": dict(params),
+            "hosts": list(hosts),
+            "services": list(services),
+            "tags": list(tags),
+            "danger": danger.value,
+            "actor_id": actor.id,
+            "actor_name": actor.name,
+            "origin": origin.value,
+            "channel": channel,
+            "text": text,
+            "normalised": normalised,
+            "reason": reason,
+            "dry_run": dry_run,
+            "priority": priority.value,
+            "priority_rank": priority.rank,
+            "state": state.value,
+            "phase": Phase.PLAN.value,
+            "created_at": now,
+            "queued_at": now,
+            "ended_at": now if state.is_final else None,
+            "timeout": timeout.total_seconds(),
+            "emergency_at": emergency_at,
+            "ending": ending,
+            "retry_of": retry_of,
+        },
     ).one()
     execution = _execution(row)
     waiting = HostState.WAITING.value
@@ -688,11 +684,17 @@ def note_group(connection: Connection, step: StepRun, pgid: int) -> None:
     connection.execute(_SET_STEP, _same_step(step) | {"pgid": pgid})
 
 
+_KEEP_OUTPUT = {
+    "sqlite": sqlite.insert(t.output).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(t.output).on_conflict_do_nothing(),
+}
+
+
 def keep_output(connection: Connection, execution_id: int, lines: Sequence[OutputLine]) -> None:
-    """Append lines of output."""
+    """Append lines of output; those that are there already stay, since the answer to a commit may have been lost."""
     if lines:
         connection.execute(
-            insert(t.output),
+            _KEEP_OUTPUT[connection.dialect.name],
             [
                 {
                     "execution_id": execution_id,

@@ -92,22 +92,22 @@ def put(
     open_position = connection.scalar(_NEWEST) or 0
     connection.execute(
         insert(t.outbox),
-        dict(
-            id=id,
-            kind=kind.value,
-            kind_rank=kind.rank,
-            method=method,
-            channel=channel,
-            execution_id=execution_id,
-            coalesce_key=coalesce_key,
-            payload=dict(payload),
-            created_at=now,
+        {
+            "id": id,
+            "kind": kind.value,
+            "kind_rank": kind.rank,
+            "method": method,
+            "channel": channel,
+            "execution_id": execution_id,
+            "coalesce_key": coalesce_key,
+            "payload": dict(payload),
+            "created_at": now,
             # Orders what waits. Microseconds, so that it grows even when nothing waits, without reading every row.
-            position=max(open_position + 1, int(now.timestamp() * 1_000_000)),
-            state=OutboxState.WAITING.value,
-            attempts=0,
-            unsure=False,
-        ),
+            "position": max(open_position + 1, int(now.timestamp() * 1_000_000)),
+            "state": OutboxState.WAITING.value,
+            "attempts": 0,
+            "unsure": False,
+        },
     )
 
 

@@ -7,7 +7,6 @@ Rounds of the bare library and of the product take turns, so that what else the 
 
 import argparse
 import asyncio
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.place import Place, Report, bare_connections, engines, one_process, plainly, say, ten_hosts
+from tests.bench.place import Place, Report, bare_connections, engines, one_process, plainly, ten_hosts
 from tests.system.openssh import OpenSsh
 
 COMMAND = "uname -srm"
@@ -111,9 +110,7 @@ async def measure(executions: int, runbooks: Mapping[str, int], only: str | None
                         "2 x",
                         mine.cpu <= 2 * cpu,
                     )
-                    report.add(
-                        "memory above idle", where, f"{mine.memory:.0f} MB", "60 MB", mine.memory <= 60
-                    )
+                    report.add("memory above idle", where, f"{mine.memory:.0f} MB", "60 MB", mine.memory <= 60)
     return report
 
 
