@@ -107,6 +107,10 @@ class Probe(Protocol):
         """
         ...
 
+    async def lacks(self, *argv: str) -> str | None:
+        """The line that sudoers lacks, so that the login user may run this as root; None where it may."""
+        ...
+
 
 # --- steps ------------------------------------------------------------------------------------------------------------
 
@@ -403,10 +407,29 @@ class Plan:
 _NAME = re.compile(r"\A[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
 
 
+@dataclass(frozen=True, init=False)
+class Sample:
+    """One case to plan without any host: what somebody types after the runbook's name, and the facts found then.
+
+    `runbooks check` judges its plan, and the runbook's page shows it. `facts.host` is web-01 unless it is given.
+    """
+
+    typed: str
+    facts: Facts
+    when: str  # the case in a few words, as a heading
+
+    def __init__(self, typed: str = "", facts: Facts | None = None, *, when: str = "") -> None:
+        found = facts if facts is not None else Facts()
+        object.__setattr__(self, "typed", typed)
+        object.__setattr__(self, "facts", found if "host" in found else found.having(host="web-01"))
+        object.__setattr__(self, "when", when)
+
+
 class Runbook:
     """A named procedure. A subclass says who it is, what it asks for, how to look, and what to do.
 
-    `max_hosts` is the blast radius: how many hosts one request may name.
+    `max_hosts` is the blast radius: how many hosts one request may name. `no_undo` says why a changing step without an
+    `undo` can't be taken back; every plan that has such a step says it. `samples` are cases to check it by.
     """
 
     name: ClassVar[str]
@@ -418,6 +441,8 @@ class Runbook:
     platforms: ClassVar[frozenset[Platform]] = frozenset({Platform.LINUX})
     max_hosts: ClassVar[int] = 10
     example: ClassVar[str | None] = None
+    no_undo: ClassVar[str | None] = None
+    samples: ClassVar[tuple[Sample, ...]] = ()
 
     class Params(Parameters):
         """No parameters unless a runbook declares some."""

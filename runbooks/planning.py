@@ -4,6 +4,7 @@ Probes pass the read-only guard before they reach a host; what they print become
 """
 
 import asyncio
+import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from runbooks.catalog import Entry
 from runbooks.commands import shell_line
 from runbooks.definition import Check, Duration, Expect, Facts, Parallel, Plan, Reading, Require, Run, Step
 from runbooks.parameters import Parameters, patterns_of, shown, starting_with_a_dash
-from runbooks.plans import HostPlan, StoredPlan
+from runbooks.plans import HostPlan, StoredPlan, numbered
 from runbooks.remote import Ended, Host, Line, Remote, RemoteCommand, Stream, Unreached
 from safety.clock import words
 from safety.command_guard import CommandGuard, Judgement, Severity
@@ -86,6 +87,30 @@ class HostProbe:
             )
         return Reading("\n".join(one.text for one in printed).strip(), exit_status=finished.exit_status or 0)
 
+    async def lacks(self, *argv: str) -> str | None:
+        """The line that sudoers lacks, so that the login user may run this as root; None where it may."""
+        if self.login == "root":
+            return None
+        allowed = await self.read("sudo", "-n", "-l", "--", *argv, allow_exit=range(256))
+        if allowed.exit_status == 0:
+            return None
+        path = argv[0]
+        if "/" not in path:
+            found = await self.read("find", *_PATH, "-maxdepth", "1", "-name", path, "-print", allow_exit=range(256))
+            path = next(iter(found.splitlines()), f"/usr/bin/{path}")
+        return sudoers_line(self.login, path, *argv[1:])
+
+
+_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+"""Where sudo looks for a program, in its order, unless it is told otherwise."""
+
+
+def sudoers_line(login: str, *argv: str) -> str:
+    """Allows these words as root without a password, and no others; read back by sudoers(5) as they are."""
+    # A backslash is read twice: by sudoers, then as the escape of a pattern.
+    words = (re.sub(r"[*?\[\],:=!# \t]", r"\\\g<0>", word.replace("\\", r"\\\\")) for word in argv)
+    return f"{login} ALL=(root) NOPASSWD: {' '.join(words)}" + (' ""' if len(argv) == 1 else "")
+
 
 def _checked(entry: Entry, host: Host, facts: object) -> Facts:
     """Facts that can be kept; an author may have returned anything."""
@@ -114,6 +139,12 @@ def _single(steps: Iterable[Step]) -> Iterator[Run | Check]:
                 yield from _single(step.steps)
             case _:
                 pass
+
+
+def _notes(entry: Entry, plan: Plan) -> list[str]:
+    """What a plan says beside its steps: its own note, and why something in it can't be taken back."""
+    final = any(step.changing and getattr(step, "undo", None) is None for _, step in numbered(plan.steps))
+    return [note for note in (plan.note, entry.runbook.no_undo if final else None) if note]
 
 
 def _refuse_options(argv: Sequence[str], dashed: frozenset[str]) -> None:
@@ -178,8 +209,7 @@ class Planner:
             plan = self._plan(entry, params, facts)
             parts.append(HostPlan(host=host.name, steps=plan.steps, facts=dict(facts)))
             services.update(plan.services)
-            if plan.note and plan.note not in notes:
-                notes.append(plan.note)
+            notes += [note for note in _notes(entry, plan) if note not in notes]
         return StoredPlan(hosts=tuple(parts), services=tuple(sorted(services)), notes=tuple(notes))
 
     async def probe(

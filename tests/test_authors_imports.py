@@ -35,6 +35,7 @@ STABLE = {
     "Pattern",
     "Percent",
     "Port",
+    "Sample",
     "Secret",
     "Size",
     "Text",

@@ -231,6 +231,25 @@ def _sudo(argv: Argv) -> list[Inner]:
     return _plain(argv, "sudo")
 
 
+def opens_shell(argv: Argv) -> bool:
+    """Whether these words, which name no command, start a shell: `sudo -i`, `sudo -su app`, `chroot /mnt`."""
+    name, words = as_typed(argv[0]), [as_typed(word) for word in argv[1:]]
+    if name in ("sudo", "doas"):
+        return any(re.fullmatch(r"-[a-zA-Z]*[is][a-zA-Z]*|--login|--shell", word) for word in words)
+    if name == "pkexec":
+        return not any(word in ("--version", "--help") for word in words)
+    return name in _SHELL_IF_NOTHING_ELSE and not any(word in ("-h", "--help", "-V", "--version") for word in words)
+
+
+_SHELL_IF_NOTHING_ELSE = frozenset(
+    names(
+        """
+    chroot nsenter unshare setarch linux32 linux64 i386 x86_64 fakeroot newgrp systemd-nspawn proot sg runuser script
+    """
+    )
+)
+
+
 def _su(argv: Argv) -> list[Inner]:
     words = [as_typed(word) for word in argv]
     for index, word in enumerate(words):
