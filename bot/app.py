@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import random
 import signal
+import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -223,6 +224,9 @@ async def running(
     settings: Settings, slack: Slack, *, on_ready: Callable[[int], None] | None = None
 ) -> AsyncIterator[App]:
     """Everything started and working; stopped in order at the end."""
+    # The database's threads need the interpreter for some microseconds after each statement; by default they would wait
+    # 5 ms for it each time the event loop is busy.
+    sys.setswitchinterval(0.0005)
     lock = _owner_lock(settings)
     try:
         app = build(settings, slack)

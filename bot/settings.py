@@ -273,6 +273,7 @@ class LimitsPart(_Part):
     service: RateTexts = Limits().service
     runbook: RateTexts = Limits().runbook
     person: RateTexts = Limits().person
+    look: RateTexts = Limits().look
 
 
 class RunbookPart(_Part):
@@ -390,6 +391,7 @@ class Settings:
                 service=self.file.limits.service,
                 runbook=self.file.limits.runbook,
                 person=self.file.limits.person,
+                look=self.file.limits.look,
                 runbooks={name: part.limit for name, part in self.file.runbooks.items() if part.limit is not None},
             ),
         )

@@ -231,7 +231,12 @@ class Admission:
         now = self.tools.clock.now()
         executions.hold(connection, execution.id, execution.epoch)
         refusal = begin_look(
-            connection, execution_id=execution.id, person=execution.actor.id, hosts=execution.hosts, now=now
+            connection,
+            self.policy,
+            execution_id=execution.id,
+            person=execution.actor.id,
+            hosts=execution.hosts,
+            now=now,
         )
         if refusal is None:
             return True

@@ -85,6 +85,8 @@ TAIL = 20
 """How many of the newest lines an event carries."""
 FLUSH = 0.5
 """Seconds between two commits of a running step's output."""
+GROUP = 0.05
+"""Seconds until a running command's process group is kept."""
 MOST_LINES = 5_000
 """Lines kept of one step run; the rest is counted."""
 LOST = "the connection broke after the command was sent"
@@ -275,11 +277,9 @@ class Steps:
             return await self._why_not(host), run
         self._earlier[(host.name, place)] = run
         log_of = StepLog(self, run)
-        try:
-            with self._stoppable() as cord:
+        with self._stoppable() as cord:
+            async with log_of:
                 result = await self._perform(host, step, run, cord, log_of, deadline)
-        finally:
-            await log_of.close()
         return await self._end(host, step, run, result, log_of)
 
     @contextlib.contextmanager
@@ -329,11 +329,9 @@ class Steps:
         """A step that was begun before, with its true ending kept."""
         kept = await self._read(executions.output_of, self.execution.id, host=run.host, step=run.step, last=TAIL)
         log_of = StepLog(self, run, [line for line in kept if line.attempt == run.attempt])
-        try:
-            with self._stoppable() as cord:
+        with self._stoppable() as cord:
+            async with log_of:
                 result = await self._attend(host, step, run, why, cord, log_of, deadline)
-        finally:
-            await log_of.close()
         return await self._end(host, step, run, result, log_of)
 
     async def _attend(
@@ -472,10 +470,12 @@ class Steps:
             )
 
         def end(connection: Connection) -> None:
+            log_of.keep(connection)
             executions.end_step(connection, ended, execution=self.execution, done=1 if result.ok else 0)
             self.tools.reporter.report(connection, event, ended.ended_at or ended.started_at)
 
         await self._write(end)
+        log_of.kept()
         self._remember(ended)
         if ended.token is not None and ended.state is not StepState.INTERRUPTED:
             self.tools.remote.forget(host, ended.token)
@@ -784,6 +784,7 @@ class StepLog:
         self.group: int | None = None
         self._pending: list[OutputLine] = []
         self._group: int | None = None  # not kept yet
+        self._keeping: tuple[list[OutputLine], int | None] = ([], None)  # being written
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -805,46 +806,66 @@ class StepLog:
         self._soon()
 
     def note_group(self, group: int) -> None:
-        """The remote process group, kept at once so that anybody can end it."""
+        """The remote process group, kept soon, so that anybody can end it."""
         self.group = self._group = group
         self._soon()
+
+    def keep(self, connection: Connection) -> bool:
+        """Write down what is not kept yet; whether there were lines. Raises LeaseLost. Then `kept`, once committed."""
+        steps, run = self._steps, self._run
+        self._keeping = (list(self._pending), self._group)
+        lines, group = self._keeping
+        if lines or group is not None:
+            executions.hold(connection, run.execution_id, steps.execution.epoch)
+        if group is not None:
+            executions.note_group(connection, run, group)
+        executions.keep_output(connection, run.execution_id, lines)
+        return bool(lines)
+
+    def kept(self) -> None:
+        """What `keep` wrote is committed."""
+        lines, group = self._keeping
+        self._keeping = ([], None)
+        del self._pending[: len(lines)]
+        if self._group == group:
+            self._group = None
+
+    async def __aenter__(self) -> None:
+        """Lines may come."""
+
+    async def __aexit__(self, *broken: object) -> None:
+        """No more lines come. The last ones are kept with the step's ending, or now, where none will follow."""
+        self._closing.set()
+        if self._task is not None:
+            await self._task
+        if broken[0] is not None:
+            await self._flush()
 
     def _soon(self) -> None:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._flush_while_printing())
 
     async def _flush_while_printing(self) -> None:
-        pause = FLUSH if self._group is None else 0.0
+        # Most commands are over at once, and leave all this to their ending.
+        pause = FLUSH if self._group is None else GROUP
         while not self._closing.is_set() and (self._pending or self._group is not None):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), pause)
-            await self._flush()
+            if not self._closing.is_set():
+                await self._flush()
             pause = FLUSH
 
     async def _flush(self) -> None:
-        lines, self._pending = self._pending, []
-        group, self._group = self._group, None
-        steps, run, now = self._steps, self._run, self._steps.tools.clock.now()
+        steps, now = self._steps, self._steps.tools.clock.now()
 
         def keep(connection: Connection) -> None:
-            executions.hold(connection, run.execution_id, steps.execution.epoch)
-            if group is not None:
-                executions.note_group(connection, run, group)
-            if lines:
-                executions.keep_output(connection, run.execution_id, lines)
-                event = StepPrinted(execution=steps.execution, step=run, tail=tuple(self.tail), lines=self.lines)
+            if self.keep(connection):
+                event = StepPrinted(execution=steps.execution, step=self._run, tail=tuple(self.tail), lines=self.lines)
                 steps.tools.reporter.report(connection, event, now)
 
         with contextlib.suppress(LeaseLost):  # nothing was kept; the step's ending finds out as well
             await steps._write(keep)
-
-    async def close(self) -> None:
-        """Everything is kept afterwards."""
-        self._closing.set()
-        if self._task is not None:
-            await self._task
-        if self._pending or self._group is not None:
-            await self._flush()
+            self.kept()
 
 
 def may_repeat(step: Single) -> bool:
