@@ -35,7 +35,7 @@ from safety.decision import Decision
 from safety.review import Policy
 from safety.roles import Lack, Permission
 from storage import approvals, audit, controls, credentials, executions
-from storage.database import surely
+from storage.database import moment, surely
 from storage.errors import (
     HostError,
     Invalid,
@@ -673,6 +673,11 @@ class Engine:
                 self._later(self._tell_stopped(switch, walks))
         return stopped
 
+    def let_go_of_what_may_be_repeated(self) -> None:
+        """End the running steps that somebody else may repeat: the database is out of reach, and our leases run out."""
+        for walk in self.walks.values():
+            walk.let_go()
+
     async def _tell_stopped(self, switch: KillSwitch, walks: Sequence[Walk]) -> None:
         """One message with what was found, once every stopped walk here has looked."""
         began = self.tools.clock.monotonic()
@@ -686,20 +691,31 @@ class Engine:
     # --- what a dead owner left behind --------------------------------------------------------------------------------
 
     async def reap(
-        self, *, owner: str, lease: timedelta, owners: Sequence[str] | None = None, sparing: Collection[int] = ()
+        self,
+        *,
+        owner: str,
+        lease: timedelta,
+        owners: Sequence[str] | None = None,
+        sparing: Collection[int] = (),
+        is_sure: Callable[[], bool] = lambda: True,
     ) -> list[Execution]:
         """Running executions without a living owner: continued if that is safe, else interrupted for a person.
 
-        `sparing`: what is being carried right here, whatever its lease says. Returns those that are `owner`'s from now
-        on: it is to `carry` them, which asks their hosts what became of them.
+        `sparing`: what is being carried right here, whatever its lease says. `is_sure`: asked again when each is taken,
+        whether an expired lease says anything. Returns those that are `owner`'s from now on: it is to `carry` them,
+        which asks their hosts what became of them.
         """
         now = self.tools.clock.now()
-        found = await self._read(executions.ownerless, now=now, owners=owners)
+
+        def look(connection: Connection) -> list[Execution]:
+            return executions.ownerless(connection, now=moment(connection, now), owners=owners)
+
+        found = await self._read(look)
         left = [execution for execution in found if execution.id not in sparing]
         reap = self._interruptions.reap
         # Tried once: what was read before an outage says nothing of who lives after it.
         tries = (
-            self.tools.database.write_first(reap, execution, found_at=now, owner=owner, lease=lease)
+            self.tools.database.write_first(reap, execution, found_at=now, owner=owner, lease=lease, is_sure=is_sure)
             for execution in left
         )
         taken: list[Execution] = []

@@ -107,6 +107,7 @@ READERS_AT_ONCE = 10
 """Hosts that a READ runbook looks at side by side."""
 LOST = "the connection broke after the command was sent"
 DIED = "Handrail stopped while it ran"
+LET_GO = "Handrail could not reach its database for so long that another process may run it again"
 _DONE = {StepState.SUCCEEDED, StepState.SKIPPED}
 
 
@@ -175,6 +176,7 @@ class Walk:
         self.stopping: Stop | None = None
         self.deaths: list[tuple[str, Death]] = []
         self._cords: set[StopCord] = set()
+        self._repeatable: set[StopCord] = set()  # of running commands that somebody else may run again
         self._earlier: dict[tuple[str, str], StepRun] = {}  # the newest try of each step
         self._lost: dict[tuple[str, str], StepRun] = {}  # the try whose outcome is unknown, until another one was sent
         self._tries: dict[tuple[str, str], int] = {}  # how often it was tried again by itself
@@ -186,6 +188,11 @@ class Walk:
         self.stopping = self.stopping or stop
         for cord in self._cords:
             cord.pull(stop.words, grace=stop.grace)
+
+    def let_go(self) -> None:
+        """End the running commands that may be repeated; they are run again here, if it stays ours."""
+        for cord in self._repeatable:
+            cord.pull(LET_GO)
 
     async def run(self) -> None:
         """Carry it out and record its ending. Raises LeaseLost when another owner took over."""
@@ -344,7 +351,7 @@ class Walk:
                 result, run = taken
             else:
                 result, run = await self._try(host, place, step, deadline)
-            if run.next_attempt_at is not None:
+            if run.next_attempt_at is not None or self._was_let_go(result):
                 continue
             lost = self._lost.get((host.name, place))
             if lost is not None and not result.ok and not result.sent:
@@ -352,6 +359,9 @@ class Walk:
                 reason = f"{lost.reason}; not tried again: {result.reason}"
                 return replace(result, state=StepState.INTERRUPTED, reason=reason, sent=True)
             return result
+
+    def _was_let_go(self, result: Result) -> bool:
+        return self.stopping is None and result.state is StepState.INTERRUPTED and result.reason == LET_GO
 
     def _recorded(self, host: str, place: str) -> Result | None:
         """How this step came out before its execution was taken up again; None when it is to be run.
@@ -431,6 +441,8 @@ class Walk:
         log_of = StepLog(self, run)
         try:
             with self._stoppable() as cord:
+                if isinstance(step, Run) and may_repeat(step):
+                    self._repeatable.add(cord)
                 result = await self._perform(host, step, run, cord, log_of, deadline)
         finally:
             await log_of.close()
@@ -447,6 +459,7 @@ class Walk:
             yield cord
         finally:
             self._cords.discard(cord)
+            self._repeatable.discard(cord)
 
     async def _take_up(self, host: Host, step: Single, run: StepRun, deadline: float) -> tuple[Result, StepRun] | None:
         """The end of a step that a dead owner had started; None when it is to run again, and may."""
@@ -724,6 +737,8 @@ class Walk:
 
     def _ended_by_us(self, state: StepState, why: str, finished: Finished) -> Result:
         """Only what was confirmed dead is stopped or timed out; all else is interrupted."""
+        if why == LET_GO and self.stopping is None and finished.death is Death.STOPPED:
+            return Result(state=StepState.INTERRUPTED, reason=LET_GO, finished=finished)
         pids = f" (pid {', '.join(map(str, finished.survivors))})" if finished.survivors else ""
         reason = f"{why}; the command is {finished.death or Death.UNKNOWN}{pids}"
         if finished.death is not Death.STOPPED:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, or_, select, updat
 from sqlalchemy.exc import IntegrityError
 
 from storage import tables as t
+from storage.database import Bell, ring
 from storage.records import Actor, Breaker, BreakerState, HostLock, KillSwitch, Scope
 
 # --- kill switches ----------------------------------------------------------------------------------------------------
@@ -82,7 +83,8 @@ def _switch(row: Row[Any]) -> KillSwitch:
 
 
 def bump(connection: Connection) -> None:
-    """Tell the owners that switches or cancels changed."""
+    """Tell the owners, in whatever process, that switches or cancels changed."""
+    ring(connection, Bell.CONTROLS)
     connection.execute(update(t.controls).values(version=t.controls.c.version + 1))
 
 

@@ -11,12 +11,14 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import secrets
 import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -36,6 +38,13 @@ MIGRATION_LOCK = 0x4D494752
 MOST_IN_ONE_COMMIT = 200
 LONGEST_COMMIT = 0.25  # seconds that one transaction goes on taking functions, so that nobody waits long for its commit
 SQLITE_BUSY_MS = 5_000
+
+
+class Bell(StrEnum):
+    """What other processes are woken for, by NOTIFY on PostgreSQL. Lost ones cost a poll, so there are few."""
+
+    QUEUE = "handrail_queue"  # something may be claimed
+    CONTROLS = "handrail_controls"  # a switch or a cancel was written
 
 
 class _AbandonError(Exception):
@@ -116,6 +125,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = parse_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.id = secrets.token_hex(4)  # by which a process knows its own bells
         self._readers: AsyncEngine | None = None
         self._writer: _Writer | None = None
         self._reading: set[asyncio.Future[Any]] = set()
@@ -137,7 +147,7 @@ class Database:
                 f"The folder of the database {self.path} does not exist. Make it, or name another."
             )
         self._readers = _reader_engine(self.url)
-        self._writer = _ThreadWriter(self.url) if self.is_sqlite else _TaskWriter(self.url)
+        self._writer = _ThreadWriter(self.url) if self.is_sqlite else _TaskWriter(self.url, self.id)
         self._writer.start()
 
     async def close(self) -> None:
@@ -191,6 +201,31 @@ class Database:
         self._writer.put(_Task(run, answer, loop, urgent))
         return await answer
 
+    async def listen(self, heard: Callable[[Bell], None]) -> None:
+        """Call `heard` for each bell that another process rings, on a connection of its own, until that breaks.
+
+        Called for every bell once as soon as the connection stands, for what rang before was missed. On SQLite there is
+        nobody else to hear. Raises StorageUnavailable.
+        """
+        if self.is_sqlite:
+            await asyncio.get_running_loop().create_future()
+        import psycopg
+
+        uri = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        try:
+            connection = await psycopg.AsyncConnection.connect(uri, autocommit=True, **_PG)
+            async with connection:
+                for bell in Bell:
+                    await connection.execute(f"LISTEN {bell}".encode())
+                for bell in Bell:
+                    heard(bell)
+                async for note in connection.notifies():
+                    if note.payload != self.id:
+                        heard(Bell(note.channel))
+        except (psycopg.Error, OSError) as error:
+            raise _unavailable(error) from error
+        raise StorageUnavailable("The database ended the connection that was listened on.")
+
     async def migrate(self) -> None:
         """Bring the schema up to date; safe when several processes do it at once."""
         from storage.migrations import upgrade
@@ -232,6 +267,23 @@ def _run_batch(
                 raise _AbandonError from error
             savepoint.rollback()
             answers.append((task, None, error))
+    return answers
+
+
+_BELLS = "handrail_bells"
+
+
+def ring(connection: Connection, bell: Bell) -> None:
+    """Wake the owners in other processes once this is committed; however often it is said, once a commit."""
+    connection.info.setdefault(_BELLS, set()).add(bell)
+
+
+def _run_and_ring(
+    connection: Connection, waiting: _Waiting, taken: list[_Task], sender: str
+) -> list[tuple[_Task, Any, BaseException | None]]:
+    answers = _run_batch(connection, waiting, taken)
+    for bell in sorted(connection.info.pop(_BELLS, ())):
+        connection.execute(text("SELECT pg_notify(:bell, :sender)"), {"bell": bell, "sender": sender})
     return answers
 
 
@@ -314,7 +366,8 @@ def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args:
 class _TaskWriter:
     """PostgreSQL: one task, one connection; an advisory lock lets the writers of all processes take turns."""
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, sender: str) -> None:
+        self._sender = sender
         self._engine = create_async_engine(url, pool_size=1, max_overflow=0, pool_pre_ping=True, connect_args=_PG)
         self._waiting = _Waiting()
         self._woken = asyncio.Event()
@@ -348,7 +401,7 @@ class _TaskWriter:
         try:
             async with asyncio.timeout(30), self._engine.begin() as connection:
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITER_LOCK})
-                answers = await connection.run_sync(_run_batch, self._waiting, taken)
+                answers = await connection.run_sync(_run_and_ring, self._waiting, taken, self._sender)
         except Exception as error:  # as in the thread: the callers hear of it and the writer goes on
             cause = error.__cause__ if isinstance(error, _AbandonError) and error.__cause__ else error
             _fail([*taken, *self._waiting.drain(before - len(taken))], cause)
@@ -357,7 +410,7 @@ class _TaskWriter:
 
 
 # A frozen process must not hold the writers' lock: PostgreSQL ends its idle transaction after 2 s.
-_PG = {
+_PG: dict[str, Any] = {
     "connect_timeout": 3,
     "keepalives_idle": 5,
     "keepalives_interval": 2,
@@ -439,6 +492,17 @@ class OwnerLock:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def moment(connection: Connection, ours: datetime) -> datetime:
+    """Now, by the clock that all owners share: PostgreSQL's own; on SQLite, where there is one owner, `ours`.
+
+    The very moment, not the transaction's beginning, which may have waited for other writers.
+    """
+    if connection.dialect.name != "postgresql":
+        return ours
+    found: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return found
 
 
 async def surely(
