@@ -29,6 +29,7 @@ from runbooks.interruption import Interruptions, Stopped, where_it_stopped
 from runbooks.parameters import Parameters
 from runbooks.plans import StoredPlan, from_json, numbered, secrets_of
 from runbooks.progress import BreakerMoved, LookRetried, SwitchStopped
+from runbooks.queue import Length
 from runbooks.remote import Finished, Host, StillRunning, StopCord, Unreached
 from safety import circuit_breaker, kill_switch
 from safety.decision import Decision
@@ -50,9 +51,11 @@ from storage.errors import (
 from storage.records import (
     HANDRAIL,
     TRANSPORT,
+    USUAL_CAPS,
     Actor,
     Breaker,
     BreakerState,
+    Caps,
     Execution,
     KillSwitch,
     Origin,
@@ -74,9 +77,10 @@ GRACE_NOW = 0.25
 class Engine:
     """One for a process; everything in it can be called from any task."""
 
-    def __init__(self, *, tools: Tools, catalog: Catalog, policy: Policy) -> None:
+    def __init__(self, *, tools: Tools, catalog: Catalog, policy: Policy, caps: Caps = USUAL_CAPS) -> None:
         self.tools = replace(tools, closed=self._closed_here)
-        self.catalog = catalog
+        self.catalog, self.caps = catalog, caps
+        self._length = Length(tools.clock)
         self.govern(policy)
         self.walks: dict[int, Walk] = {}
         self._looks: dict[int, tuple[Execution, StopCord]] = {}  # executions being planned here
@@ -87,7 +91,7 @@ class Engine:
     def govern(self, policy: Policy) -> None:
         """Judge by this policy from now on, on the hosts of the inventory."""
         policy = self.policy = replace(policy, places=self.tools.inventory.places())
-        self._admission = Admission(tools=self.tools, policy=policy)
+        self._admission = Admission(tools=self.tools, policy=policy, caps=self.caps, length=self._length)
         self._consents = Consents(tools=self.tools, policy=policy)
         self._interruptions = Interruptions(tools=self.tools, catalog=self.catalog, policy=policy)
 

@@ -19,7 +19,7 @@ from runbooks.engine import Engine
 from storage import controls, executions
 from storage.database import Bell, moment
 from storage.errors import StorageUnavailable
-from storage.records import USUAL_CAPS, Caps, Execution
+from storage.records import Execution
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +36,7 @@ COALESCE = 0.015
 AT_ONCE = 200
 """Executions one owner carries at the same time."""
 SURE = LEASE.total_seconds() - RENEW
-"""Seconds since our own renewal in which the database may have been away without any living owner's lease running out."""
+"""Seconds since our own renewal in which the database may have been away before a living owner's lease runs out."""
 SILENCE = 0.8 * LEASE.total_seconds()
 """Seconds after which an owner that cannot renew takes it that others will soon take over from it."""
 
@@ -47,10 +47,8 @@ class Owner:
     One that does not execute (`executes=False`) only does what any process may: approvals expire, people are reminded.
     """
 
-    def __init__(
-        self, engine: Engine, *, at_once: int = AT_ONCE, caps: Caps = USUAL_CAPS, executes: bool = True
-    ) -> None:
-        self.engine, self.at_once, self.caps, self.executes = engine, at_once, caps, executes
+    def __init__(self, engine: Engine, *, at_once: int = AT_ONCE, executes: bool = True) -> None:
+        self.engine, self.at_once, self.executes = engine, at_once, executes
         self.id = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._carried: dict[int, tuple[int, asyncio.Task[None]]] = {}
         self._seen_since: float | None = None  # since when the database has answered without a break
@@ -178,7 +176,7 @@ class Owner:
             lease=LEASE,
             limit=free,
             carried=tuple(self._carried),
-            caps=self.caps,
+            caps=self.engine.caps,
             expired=self._is_sure,
         )
 

@@ -128,6 +128,22 @@ def last_on(
     return [_execution(row) for row in rows]
 
 
+def usual_duration(connection: Connection, runbook: str, *, last: int = 20) -> timedelta | None:
+    """The median of how long the newest that succeeded took, from their first step on; None when none has."""
+    rows = connection.execute(
+        select(t.executions.c.started_at, t.executions.c.ended_at)
+        .where(
+            t.executions.c.runbook == runbook,
+            t.executions.c.state == State.SUCCEEDED.value,
+            t.executions.c.started_at.is_not(None),
+        )
+        .order_by(t.executions.c.id.desc())
+        .limit(last)
+    ).all()
+    took = sorted(row.ended_at - row.started_at for row in rows)
+    return took[len(took) // 2] if took else None
+
+
 def duplicate_of(connection: Connection, normalised: str) -> Execution | None:
     """The unfinished execution that the same person asked for with the same text in the same channel."""
     row = connection.execute(

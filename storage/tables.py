@@ -185,6 +185,7 @@ executions = Table(
         postgresql_where=_UNFINISHED,
     ),
     Index("ix_executions_created", "created_at", "id"),
+    Index("ix_executions_runbook", "runbook", "id"),
     Index(
         "ix_executions_owned",
         "runbook",
