@@ -19,6 +19,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import structlog
 from sqlalchemy import Connection
 
+from runbooks import queue
 from runbooks import switches as kill_switches
 from runbooks.admission import Admission
 from runbooks.answer import Answer, said
@@ -604,6 +605,20 @@ class Engine:
         engaged = await self._read(controls.engaged)
         if any(kill_switch.is_due(switch, now) for switch in engaged):
             await self._write(kill_switches.remind, reporter=self.tools.reporter, now=now)
+
+    # --- the queue ----------------------------------------------------------------------------------------------------
+
+    async def tell_places(self) -> None:
+        """Whoever waits for a place is told which it is, and when it is likely to be theirs."""
+        if await self._read(executions.count_waiting):
+            await self._write(queue.tell, self.caps, self.tools.reporter, self.tools.clock.now())
+
+    async def in_their_places(self, shown: Sequence[Execution]) -> list[Execution]:
+        """The same, with the place in the queue noted of each that waits there."""
+        if not any(one.state is State.PENDING and one.owner is None for one in shown):
+            return list(shown)
+        found = await self._read(queue.places, self.caps, self.tools.clock.now())
+        return [replace(one, note=found[one.id].words) if one.id in found else one for one in shown]
 
     # --- circuit breakers ---------------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ WATCH = 0.2
 POLL = 0.5
 FENCE = 0.5
 REMIND = 30.0
+TELL = 5.0
 LISTEN_AGAIN = 1.0
 COALESCE = 0.015
 """Seconds in which the calls of many commits become one look at the queue."""
@@ -65,6 +66,7 @@ class Owner:
         loops: list[tuple[str, float, Callable[[], Awaitable[object]], asyncio.Event | None]] = [
             ("approvals", REAP, self.engine.expire_approvals, None),
             ("switches", REMIND, self.engine.remind_of_switches, None),
+            ("places", TELL, self.engine.tell_places, None),
             ("watch", WATCH, self._watch, self._controls),
         ]
         if self.executes:

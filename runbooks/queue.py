@@ -12,13 +12,19 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from runbooks.progress import ExecutionWaiting, Reporter
 from safety.clock import Clock
 from safety.clock import words as duration
-from storage import executions
+from storage import chores, controls, executions
 from storage.records import Caps, Execution, State
 
 RECOUNT = 1.0
 """Seconds for which a count is good, with what was added here since."""
+TELL_EVERY = timedelta(seconds=10)
+SETTLED = timedelta(seconds=3)
+"""What has not waited for so long is about to start."""
+SHOWN = 10
+"""Headlines that are edited at a time."""
 HISTORY = 20
 """Executions of a runbook whose median says how long one takes."""
 
@@ -69,6 +75,26 @@ def places(connection: Connection, caps: Caps, now: datetime) -> dict[int, Place
     wanted = {execution.runbook for execution in (*queue, *carried)}
     usual = {name: executions.usual_duration(connection, name, last=HISTORY) for name in sorted(wanted)}
     return forecast(queue, carried, usual, caps, now)
+
+
+def tell(connection: Connection, caps: Caps, reporter: Reporter, now: datetime) -> int:
+    """Say where they stand in the headlines of those that are next, and of some that were not told yet; of how many.
+
+    Only what changed is said, and nothing to what may start at this very moment. Slack takes about one edit a second.
+    """
+    if not chores.claim(connection, "queue", due=now - TELL_EVERY, now=now):
+        return 0
+    found = places(connection, caps, now)
+    queue = [one for one in executions.waiting(connection) if one.queued_at <= now - SETTLED]
+    chosen = [*queue[:SHOWN], *[one for one in queue[SHOWN:] if one.note is None][:SHOWN]]
+    news = [one for one in chosen if one.id in found and one.note != found[one.id].words]
+    for execution in news:
+        noted = executions.set_values(connection, execution.id, note=found[execution.id].words)
+        locks = controls.locks(connection, execution.hosts) if execution.danger.changes_hosts else []
+        holders = [executions.get(connection, number) for number in sorted({lock.execution_id for lock in locks})]
+        event = ExecutionWaiting(execution=noted, locks=tuple(locks), holders=tuple(holders))
+        reporter.report(connection, event, now)
+    return len(news)
 
 
 def forecast(

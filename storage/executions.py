@@ -397,7 +397,7 @@ def claim(
     rows = connection.execute(
         update(t.executions)
         .where(t.executions.c.id.in_(claimed))
-        .values(owner=owner, epoch=t.executions.c.epoch + 1, lease_until=now + lease)
+        .values(owner=owner, epoch=t.executions.c.epoch + 1, lease_until=now + lease, note=None)
         .returning(*_COLUMNS)
     )
     fresh = {row.id: _execution(row) for row in rows}

@@ -60,6 +60,7 @@ class Fleet:
     figures: dict[str, Any] = field(default_factory=dict)
     draining: Bot | None = None  # gets no requests any more, as a balancer does before it takes one away
     is_over: bool = False  # nothing new is asked for
+    may_be_killed: bool = False
 
     @property
     def everybody(self) -> list[Bot]:
@@ -77,13 +78,23 @@ class Fleet:
         return bot
 
     async def ask(self, text: str, *, on: Bot | None = None, by: str = "bob") -> int:
-        """Say it there; the execution that it became. `{tag}` stands for a name of its own."""
-        self.asked += 1
-        tag = f"f{self.asked}"
-        self.turn_to(on) if on is not None else self.turn()
-        ack = await self.workspace.command(by, CHANNEL, text.format(tag=tag))
-        if not ack.ok:
-            raise Broken(f"{text!r} was not acknowledged: {ack}")
+        """Say it there; the execution that it became. `{tag}` stands for a name of its own.
+
+        Who gets no acknowledgement, because that process was killed at this moment, says it once more.
+        """
+        while True:
+            self.asked += 1
+            tag = f"f{self.asked}"
+            self.turn_to(on) if on is not None and on.process is not None else self.turn()
+            ack = await self.workspace.command(by, CHANNEL, text.format(tag=tag))
+            if ack.ok:
+                break
+            if not self.may_be_killed:
+                raise Broken(f"{text!r} was not acknowledged: {ack}\n{self.logs()}")
+            self.figures["requests not acknowledged at a kill"] = 1 + self.figures.get(
+                "requests not acknowledged at a kill", 0
+            )
+            await asyncio.sleep(0.1)
         return int(await until(lambda: self.database.read(_of_tag, tag), f"{text!r} being an execution", self.logs))
 
     async def get(self, number: int) -> Execution:
@@ -221,7 +232,9 @@ class Fleet:
 
     async def kill_each(self, load: int) -> None:
         """Every process is killed and started again, one after the other, while people go on asking."""
+        self.may_be_killed = True
         await self._one_after_the_other(load, self._kill, "kills")
+        self.may_be_killed = False
 
     async def _restart(self, bot: Bot) -> None:
         began = time.monotonic()
@@ -356,8 +369,8 @@ async def fleet(
 CAP, BUDGET = 4, 5
 
 
-async def run(seed: int, serves: int, workers: int, load: int) -> dict[str, Any]:
-    """All of it; the figures. Raises Broken at the first thing that does not hold."""
+async def run(seed: int, serves: int, workers: int, load: int, only: str = "") -> dict[str, Any]:
+    """All of it, or what has `only` in its name; the figures. Raises Broken at the first thing that does not hold."""
     folder = Path(tempfile.mkdtemp(prefix="handrail-fleet-"))
     own = {"glance": {"at_once": CAP}, "rare": {"limit": f"{BUDGET}/day", "cooldown": "0s"}}
     with Postgres() as server:
@@ -372,8 +385,10 @@ async def run(seed: int, serves: int, workers: int, load: int) -> dict[str, Any]
                 partial(here.rolling_restart, load),
                 partial(here.kill_each, load),
             ):
-                print(f"… {getattr(what, 'func', what).__name__.replace('_', ' ')}", flush=True)
-                await what()
+                name = getattr(what, "func", what).__name__.replace("_", " ")
+                if only in name:
+                    print(f"… {name}", flush=True)
+                    await what()
             return here.figures
 
 
@@ -384,11 +399,12 @@ def main() -> int:
     parser.add_argument("--serves", type=int, default=2)
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--load", type=int, default=15, help="executions that are open at any time")
+    parser.add_argument("--only", default="", metavar="WORDS", help="what has these words in its name")
     given = parser.parse_args()
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         os.environ.pop(name, None)  # the Slack client would send loopback traffic through a proxy
     try:
-        figures = asyncio.run(run(given.seed, given.serves, given.workers, given.load))
+        figures = asyncio.run(run(given.seed, given.serves, given.workers, given.load, given.only))
     except AssertionError as broken:
         print(broken, file=sys.stderr)
         return 1
