@@ -208,6 +208,7 @@ class Commands:
         database, now = self.engine.tools.database, self.engine.tools.clock.now()
         if named:
             execution = await database.read(executions.get, _id(named, Verb.STATUS))
+            [execution] = await self.engine.in_their_places([execution])
             hosts = await database.read(executions.hosts_of, execution.id)
             return cards.card(execution, now, cards.Situation(hosts=tuple(hosts)))
         unfinished = (State.RUNNING, State.AWAITING_APPROVAL, State.PENDING, State.INTERRUPTED)
@@ -219,7 +220,7 @@ class Commands:
             if not newest:
                 return blocks.spoken("Nothing runs and nothing ran yet. Try `/runbook list`.")
             shown = newest
-        return blocks.execution_lines(shown[:20], now)
+        return blocks.execution_lines(await self.engine.in_their_places(shown[:20]), now)
 
     async def _history(self, actor: Actor, named: Sequence[str]) -> Message:
         await self.engine.require(actor, Permission.EXECUTIONS_READ, "see that", Origin.COMMAND)

@@ -24,6 +24,7 @@ from runbooks.progress import (
     LimitRefuses,
     PlanMade,
 )
+from runbooks.queue import Length
 from runbooks.remote import Host
 from runbooks.steps import Tools
 from safety import kill_switch
@@ -37,6 +38,7 @@ from storage.errors import LeaseLost
 from storage.records import (
     HANDRAIL,
     TRANSPORT,
+    Caps,
     Danger,
     Execution,
     KillSwitch,
@@ -53,6 +55,8 @@ class Admission:
 
     tools: Tools
     policy: Policy
+    caps: Caps
+    length: Length
 
     def refuse_stranger(
         self, connection: Connection, request: RunRequest, now: datetime, also: Callable[[Connection], object] | None
@@ -94,6 +98,10 @@ class Admission:
         if duplicate is not None:
             message = f"You asked for exactly this already: #{duplicate.id} is {duplicate.state.words}."
             return Answer(message=message, execution=duplicate, duplicate=True)
+        length = self.length.look(connection)
+        if length >= self.caps.waiting and not request.emergency:
+            return self._turn_away(connection, request, length, now)
+        self.length.add()
         danger = self.tools.planner.danger(entry, params, hosts)
         proposal = _requested(request, entry, params, hosts, danger, now)
         execution = executions.create(
@@ -186,6 +194,21 @@ class Admission:
         proposal = replace(_requested(request, entry, params, hosts, danger, now), fingerprint="")
         facts = gather(connection, proposal, self.policy, now)
         return Decision(verdicts=tuple(v for name, _ in GATES for v in judge(proposal, facts, only=(name,)).verdicts))
+
+    def _turn_away(self, connection: Connection, request: RunRequest, length: int, now: datetime) -> Answer:
+        """A full queue takes nothing more: what would wait for hours is better asked again by a person."""
+        reason = f"{length} executions wait already, and no more than {self.caps.waiting} may. Try again later."
+        audit.append(
+            connection,
+            at=now,
+            kind="queue.full",
+            actor=request.actor,
+            origin=request.origin,
+            runbook=request.runbook,
+            text=request.text,
+            waiting=length,
+        )
+        return Answer(message=f"Refused {refused('queue', reason)}")
 
     def _refuse(
         self, connection: Connection, execution: Execution, decision: Decision, now: datetime, epoch: int | None = None

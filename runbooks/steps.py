@@ -92,6 +92,7 @@ MOST_LINES = 5_000
 LOST = "the connection broke after the command was sent"
 REBOOTING = "the connection ended with it, as it does when a host restarts"
 DIED = "Handrail stopped while it ran"
+LET_GO = "Handrail could not reach its database for so long that another process may run it again"
 _DONE = {StepState.SUCCEEDED, StepState.SKIPPED}
 
 
@@ -149,6 +150,7 @@ class Steps:
         self.deaths: list[tuple[str, Death]] = []
         self.away: set[str] = set()  # hosts that could not be connected to
         self._cords: set[StopCord] = set()
+        self._repeatable: set[StopCord] = set()  # of running commands that somebody else may run again
         self._earlier: dict[tuple[str, str], StepRun] = {}  # the newest try of each step
         self._lost: dict[tuple[str, str], StepRun] = {}  # the try whose outcome is unknown, until another one was sent
         self._tries: dict[tuple[str, str], int] = {}  # how often it was tried again by itself
@@ -165,6 +167,11 @@ class Steps:
         self.stopping = self.stopping or stop
         for cord in self._cords:
             cord.pull(stop.words, grace=stop.grace)
+
+    def let_go(self) -> None:
+        """End the running commands that may be repeated; they are run again here, if it stays ours."""
+        for cord in self._repeatable:
+            cord.pull(LET_GO)
 
     async def step(self, host: Host, place: str, step: Step, deadline: float) -> Result:
         if not isinstance(step, Parallel):
@@ -192,7 +199,7 @@ class Steps:
                 result, run = taken
             else:
                 result, run = await self._try(host, place, step, deadline)
-            if run.next_attempt_at is not None:
+            if run.next_attempt_at is not None or self._was_let_go(result):
                 continue
             lost = self._lost.get((host.name, place))
             if lost is not None and not result.ok and not result.sent:
@@ -200,6 +207,9 @@ class Steps:
                 reason = f"{lost.reason}; not tried again: {result.reason}"
                 return replace(result, state=StepState.INTERRUPTED, reason=reason, sent=True)
             return result
+
+    def _was_let_go(self, result: Result) -> bool:
+        return self.stopping is None and result.state is StepState.INTERRUPTED and result.reason == LET_GO
 
     def _recorded(self, host: str, place: str) -> Result | None:
         """How this step came out before its execution was taken up again; None when it is to be run.
@@ -279,6 +289,8 @@ class Steps:
         log_of = StepLog(self, run)
         with self._stoppable() as cord:
             async with log_of:
+                if isinstance(step, Run) and may_repeat(step):
+                    self._repeatable.add(cord)
                 result = await self._perform(host, step, run, cord, log_of, deadline)
         return await self._end(host, step, run, result, log_of)
 
@@ -293,6 +305,7 @@ class Steps:
             yield cord
         finally:
             self._cords.discard(cord)
+            self._repeatable.discard(cord)
 
     async def _take_up(self, host: Host, step: Single, run: StepRun, deadline: float) -> tuple[Result, StepRun] | None:
         """The end of a step that a dead owner had started; None when it is to run again, and may."""
@@ -576,6 +589,8 @@ class Steps:
 
     def _ended_by_us(self, state: StepState, why: str, finished: Finished) -> Result:
         """Only what was confirmed dead is stopped or timed out; all else is interrupted."""
+        if why == LET_GO and self.stopping is None and finished.death is Death.STOPPED:
+            return Result(state=StepState.INTERRUPTED, reason=LET_GO, finished=finished)
         pids = f" (pid {', '.join(map(str, finished.survivors))})" if finished.survivors else ""
         reason = f"{why}; the command is {finished.death or Death.UNKNOWN}{pids}"
         if finished.death is not Death.STOPPED:
