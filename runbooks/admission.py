@@ -5,7 +5,7 @@ are committed together.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -38,6 +38,7 @@ from storage.errors import LeaseLost
 from storage.records import (
     HANDRAIL,
     TRANSPORT,
+    UNSAID,
     Caps,
     Danger,
     Execution,
@@ -91,9 +92,8 @@ class Admission:
             also(connection)
         names = tuple(host.name for host in hosts)
         values = params.model_dump(mode="json")
-        same = sha256(
-            [request.actor.id, request.channel, entry.name, values, names, request.dry_run, request.emergency]
-        )
+        asked = [request.actor.id, request.channel, entry.name, values, names, request.dry_run, request.emergency]
+        same = sha256([*asked, *([asdict(request.rollout)] if request.rollout != UNSAID else [])])
         duplicate = executions.duplicate_of(connection, same)
         if duplicate is not None:
             message = f"You asked for exactly this already: #{duplicate.id} is {duplicate.state.words}."
@@ -126,6 +126,7 @@ class Admission:
             emergency_at=proposal.emergency_at,
             retry_of=request.retry_of,
             request_id=request.request_id,
+            rollout=request.rollout,
         )
         decision = review(
             connection,
@@ -285,6 +286,7 @@ class Admission:
             steps_total=plan.steps_total,
             note=None,
         )
+        executions.set_waves(connection, execution.id, plan.waves)
         self.looked(connection, stored, dict.fromkeys(execution.hosts, True))
         self.tools.reporter.report(connection, PlanMade(execution=stored, plan=to_json(plan)), now)
         return stored
@@ -375,6 +377,8 @@ class Admission:
             quorum=demands[0].quorum,
             group=demands[0].group,
         )
+        if execution.rolls_back is not None:
+            self._free_hosts(connection, execution)
         waiting = executions.move(
             connection,
             execution.id,
@@ -388,6 +392,12 @@ class Admission:
         event = request_for(connection, self.policy, waiting, approval, to_json(plan), why, demands)
         self.tools.reporter.report(connection, event, now)
 
+    def _free_hosts(self, connection: Connection, rollback: Execution) -> None:
+        """Nobody waits for a first approval with hosts held, unless what is taken back is unknown and holds them."""
+        original = executions.get(connection, rollback.rolls_back or 0)
+        if original.state is not State.INTERRUPTED:
+            controls.free_locks(connection, rollback.id)
+
     def _admit(
         self, connection: Connection, execution: Execution, plan: StoredPlan, proposal: Proposal, now: datetime
     ) -> Execution | None:
@@ -396,7 +406,8 @@ class Admission:
             if held:
                 self._wait_for(connection, execution, now)
                 return None
-        trial = timedelta(seconds=execution.timeout) * len(execution.hosts) + timedelta(minutes=1)
+        pauses = timedelta(seconds=plan.pause) * len(plan.waves)
+        trial = timedelta(seconds=execution.timeout) * len(execution.hosts) + pauses + timedelta(minutes=1)
         take_budgets(connection, proposal, self.policy, now=now, trial=trial)
         running = executions.move(
             connection,

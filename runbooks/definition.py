@@ -457,6 +457,9 @@ class Runbook:
 
     `max_hosts` is the blast radius: how many hosts one request may name. `no_undo` says why a changing step without an
     `undo` can't be taken back; every plan that has such a step says it. `samples` are cases to check it by.
+    Over several hosts a changing runbook goes in `waves` ("1,25%,rest"), with a `pause` between two, until more than
+    `max_failures` hosts ("1", "10%") have failed.
+    `rollback`: "auto" takes back what was applied when it fails, by itself; "by hand" leaves that to people.
     """
 
     name: ClassVar[str]
@@ -470,6 +473,10 @@ class Runbook:
     example: ClassVar[str | None] = None
     no_undo: ClassVar[str | None] = None
     samples: ClassVar[tuple[Sample, ...]] = ()
+    waves: ClassVar[str | None] = None
+    pause: ClassVar[timedelta] = timedelta(0)
+    max_failures: ClassVar[str | int] = 0
+    rollback: ClassVar[str] = "by hand"
 
     class Params(Parameters):
         """No parameters unless a runbook declares some."""
@@ -493,6 +500,8 @@ class Runbook:
             raise DefinitionError(f"{cls.name}.Params must be a subclass of Parameters.")
         if cls.plan is Runbook.plan:
             raise DefinitionError(f"{cls.name} has no plan.")
+        if cls.rollback not in {"auto", "by hand"}:
+            raise DefinitionError(f"{cls.name}.rollback is {cls.rollback!r}: say 'auto' or 'by hand'.")
 
     async def probe(self, host: Probe, params: Any) -> Facts:
         """Look at one host, read-only. A ValueError says in words why nothing can be planned."""
@@ -512,6 +521,10 @@ class Runbook:
         whatever `danger` says here or in handrail.yml; and then somebody else always has to approve it.
         """
         return None
+
+    def health(self, params: Any, facts: Facts) -> Collection[Expect]:
+        """What must hold on a host that is done, asked after each wave; one that isn't well counts as failed."""
+        return ()
 
     def outcome(self, params: Any, before: Facts, after: Facts | None) -> str | None:
         """What changed on a host that succeeded, in a few words. `after` is None when it could not be probed again."""

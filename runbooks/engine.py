@@ -34,6 +34,7 @@ from runbooks.progress import BreakerMoved, LookRetried, SwitchStopped
 from runbooks.queue import Length
 from runbooks.remote import Finished, Host, StillRunning, StopCord, Unreached
 from runbooks.steps import Stop, Tools
+from runbooks.waves import checked, in_waves
 from safety import circuit_breaker, kill_switch
 from safety.decision import Decision
 from safety.review import Policy
@@ -54,15 +55,18 @@ from storage.errors import (
 from storage.records import (
     HANDRAIL,
     TRANSPORT,
+    UNSAID,
     USUAL_CAPS,
     Actor,
     Breaker,
     BreakerState,
     Caps,
     Execution,
+    HostState,
     KillSwitch,
     Origin,
     Phase,
+    Rollout,
     RunRequest,
     Scope,
     State,
@@ -114,6 +118,7 @@ class Engine:
         entry = self.runbook(request.runbook, request.actor)
         hosts = self._supported(entry, self._hosts(request.targets, request.actor, entry))
         params = bind(entry, request.values, request.named)
+        request = replace(request, rollout=_rollout(entry, request.rollout))
         answer = await self._write(self._admission.accept, request, entry, params, hosts, now, also)
         self.wake.set()
         return answer
@@ -206,6 +211,8 @@ class Engine:
             await self._write(self._admission.looked, execution, {})
             await self._end(execution, State.CANCELLED, "stopped while it was being planned; nothing was run")
             return
+        if entry.danger.changes_hosts:
+            plan = replace(in_waves(plan, execution.rollout, entry.rollout), rollback=entry.rollback)
         stored = await self._write(self._admission.store_plan, execution, plan)
         await self._review(stored, plan, entry, params, hosts)
 
@@ -395,28 +402,47 @@ class Engine:
         )
 
     async def retry(
-        self, execution_id: int, actor: Actor, *, origin: Origin = Origin.BUTTON, channel: str | None = None
+        self,
+        execution_id: int,
+        actor: Actor,
+        *,
+        only_failed: bool = False,
+        origin: Origin = Origin.BUTTON,
+        channel: str | None = None,
     ) -> Answer:
-        """The same again as a new execution, linked, from fresh facts."""
+        """The same again as a new execution, linked, from fresh facts; `only_failed`: on the hosts without success."""
         execution = await self._read(executions.get, execution_id)
         # Who may run nothing is refused by the gate below, and learns nothing else.
         if self.policy.may(actor.id, Permission.EXECUTE) and not execution.state.is_final:
             raise TooLate(f"#{execution_id} is {execution.state.words}: it can be retried once it has ended.")
+        known = self.policy.may(actor.id, Permission.EXECUTE)
+        targets = await self._failed_hosts(execution) if only_failed and known else execution.hosts
         return await self.submit(
             RunRequest(
                 actor=actor,
                 origin=origin,
                 runbook=execution.runbook,
                 named=dict(execution.params),
-                targets=execution.hosts,
+                targets=targets,
                 channel=channel or execution.channel,
                 text=execution.text,
                 reason=execution.reason,
                 dry_run=execution.dry_run,
                 priority=execution.priority,
+                rollout=execution.rollout,
                 retry_of=execution_id,
             )
         )
+
+    async def _failed_hosts(self, execution: Execution) -> tuple[str, ...]:
+        """Those on which it did not succeed, or was not begun; raises TooLate when there are none."""
+        if execution.state is State.ROLLED_BACK:
+            raise TooLate(f"#{execution.id} was rolled back on every host. Retry the whole of it.")
+        rows = await self._read(executions.hosts_of, execution.id)
+        failed = tuple(row.host for row in rows if row.state is not HostState.SUCCEEDED)
+        if not failed:
+            raise TooLate(f"#{execution.id} succeeded on every host: there is nothing left to retry.")
+        return failed
 
     async def look_before_resuming(self, execution_id: int, actor: Actor) -> tuple[Execution, str, Stopped]:
         """What *Resume* shows first: the execution, what was found on the host, and where it stopped.
@@ -836,3 +862,13 @@ class Engine:
 
     async def _read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.tools.database.read(function, *args, **kwargs)
+
+
+def _rollout(entry: Entry, asked: Rollout) -> Rollout:
+    """What was asked, in one spelling; raises Invalid where it makes no sense."""
+    if asked != UNSAID and not entry.danger.changes_hosts:
+        raise Invalid(
+            f"{entry.name} only reads: it looks at all its hosts side by side. Leave `--waves`, `--pause` and "
+            "`--max-failures` out."
+        )
+    return checked(asked)

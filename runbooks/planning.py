@@ -234,7 +234,8 @@ class Planner:
             if isinstance(facts, BaseException):
                 raise facts
             plan = self._plan(entry, params, facts)
-            parts.append(HostPlan(host=host.name, steps=plan.steps, facts=dict(facts)))
+            health = self._health(entry, params, facts) if len(hosts) > 1 else ()
+            parts.append(HostPlan(host=host.name, steps=plan.steps, facts=dict(facts), health=health))
             services.update(plan.services)
             notes += [note for note in _notes(entry, plan) if note not in notes]
         return StoredPlan(hosts=tuple(parts), services=tuple(sorted(services)), notes=tuple(notes))
@@ -295,13 +296,28 @@ class Planner:
         reads = all(self._read_only(line, host.tags).verdict is Severity.ALLOW for host in hosts)
         return Danger.READ if reads and hosts else Danger.DANGEROUS
 
+    def _health(self, entry: Entry, params: Parameters, facts: Facts) -> tuple[Expect, ...]:
+        """The checks of a host that is done, where the runbook changes hosts and has any."""
+        if not entry.danger.changes_hosts:
+            return ()
+        try:
+            checks = tuple(entry.runbook.health(params, facts))
+        except Exception as error:  # a runbook's own code may fail in any way
+            raise PlanningFailed(f"The health of {entry.name} failed: {type(error).__name__}: {error}") from error
+        for check in checks:
+            if not isinstance(check, Expect):
+                raise PlanningFailed(f"The health of {entry.name} holds {check!r}; it can hold Expect only.")
+            _refuse_options(check.argv, starting_with_a_dash(params))
+            _refuse_typed_patterns(check, patterns_of(params))
+        return checks
+
     def judgements(self, plan: StoredPlan, hosts: Sequence[Host], *, typed: bool = False) -> tuple[Judgement, ...]:
         """What the guard says to every command of a plan, undo and looks included. `typed`: by a person, just now."""
         tags = {host.name: host.tags for host in hosts}
         return tuple(
             judgement
             for part in plan.hosts
-            for step in part.steps
+            for step in (*part.steps, *part.health)
             for judgement in self._judge(step, tags.get(part.host, frozenset()), typed=typed)
         )
 

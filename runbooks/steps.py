@@ -287,7 +287,7 @@ class Steps:
             return await self._why_not(host), run
         self._earlier[(host.name, place)] = run
         log_of = StepLog(self, run)
-        with self._stoppable() as cord:
+        with self.stoppable() as cord:
             async with log_of:
                 if isinstance(step, Run) and may_repeat(step):
                     self._repeatable.add(cord)
@@ -295,7 +295,7 @@ class Steps:
         return await self._end(host, step, run, result, log_of)
 
     @contextlib.contextmanager
-    def _stoppable(self) -> Iterator[StopCord]:
+    def stoppable(self) -> Iterator[StopCord]:
         """A cord that is pulled when the execution is to stop; at once when it is stopping already."""
         cord = StopCord()
         self._cords.add(cord)
@@ -342,7 +342,7 @@ class Steps:
         """A step that was begun before, with its true ending kept."""
         kept = await self._read(executions.output_of, self.execution.id, host=run.host, step=run.step, last=TAIL)
         log_of = StepLog(self, run, [line for line in kept if line.attempt == run.attempt])
-        with self._stoppable() as cord:
+        with self.stoppable() as cord:
             async with log_of:
                 result = await self._attend(host, step, run, why, cord, log_of, deadline)
         return await self._end(host, step, run, result, log_of)

@@ -9,6 +9,7 @@ times as long as running it.
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -39,6 +40,7 @@ from storage.database import Bell, ring
 from storage.errors import LeaseLost, NotFound, TooLate
 from storage.records import (
     HANDRAIL,
+    UNSAID,
     USUAL_CAPS,
     Actor,
     Caps,
@@ -50,6 +52,7 @@ from storage.records import (
     OutputLine,
     Phase,
     Priority,
+    Rollout,
     Scope,
     State,
     StepRun,
@@ -249,6 +252,7 @@ def create(
     ending: str | None = None,
     retry_of: int | None = None,
     request_id: str | None = None,
+    rollout: Rollout = UNSAID,
 ) -> Execution:
     """A new execution, pending to be planned or refused at the door, with a row for each host."""
     row = connection.execute(
@@ -280,6 +284,7 @@ def create(
             "emergency_at": emergency_at,
             "ending": ending,
             "retry_of": retry_of,
+            "rollout": asdict(rollout) if rollout != UNSAID else None,
         },
     ).one()
     execution = _execution(row)
@@ -712,6 +717,16 @@ def set_host(connection: Connection, execution_id: int, host: str, *, epoch: int
     connection.execute(_SET_HOST, {"of_id": execution_id, "of_host": host, **values})
 
 
+def set_waves(connection: Connection, execution_id: int, waves: Sequence[Sequence[str]]) -> None:
+    """Note the wave of each host."""
+    for number, hosts in enumerate(waves, 1):
+        connection.execute(
+            update(t.host_runs)
+            .where(t.host_runs.c.execution_id == execution_id, t.host_runs.c.host.in_(list(hosts)))
+            .values(wave=number)
+        )
+
+
 def begin_step(
     connection: Connection,
     step: StepRun,
@@ -910,5 +925,6 @@ def _execution(row: Row[Any]) -> Execution:
             "priority": Priority(values["priority"]),
             "state": State(values["state"]),
             "phase": Phase(values["phase"]),
+            "rollout": Rollout(**values["rollout"]) if values["rollout"] else UNSAID,
         }
     )

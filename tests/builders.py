@@ -57,6 +57,8 @@ def catalog_with(*kinds: type[Runbook], **changes: Any) -> Catalog:
             timeout=kind.timeout,
             max_hosts=kind.max_hosts,
             module_hash="test",
+            rollout=catalogs.rollout_of(kind),
+            rollback=kind.rollback == "auto",
         )
     return Catalog(entries=entries, aliases=built.aliases)
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from runbooks import Call, Danger, Expect, Facts, Parallel, Parameters, Plan, Probe, Require, Run, Runbook, Wait
 from runbooks.catalog import Entry
 from runbooks.definition import Step
-from runbooks.execution import READERS_AT_ONCE, Walk
+from runbooks.execution import HOSTS_AT_ONCE, Walk
 from runbooks.planning import Planner
 from runbooks.plans import HostPlan, StoredPlan
 from runbooks.progress import ExecutionEnded, ExecutionInterrupted, StepFinished, StepRetried, StepStarted
@@ -937,9 +937,9 @@ async def test_readers_look_side_by_side_but_not_at_everything_at_once(bench: Be
     bench.replies(uptime=held)
     walk = await bench.walk(Expect("Up", "uptime"), on=NAMES)
     running = asyncio.create_task(walk.run())
-    await bench.remote.until("uptime", READERS_AT_ONCE)
+    await bench.remote.until("uptime", HOSTS_AT_ONCE)
     await asyncio.sleep(0.02)
-    assert bench.remote.count("uptime") == READERS_AT_ONCE
+    assert bench.remote.count("uptime") == HOSTS_AT_ONCE
     held.release.set()
     await running
     assert bench.remote.count("uptime") == len(NAMES)
