@@ -168,7 +168,7 @@ def _short(value: Any) -> str:
 
 def _state_words(execution: Execution, situation: Situation) -> str:
     match execution.state:
-        case State.PENDING if execution.phase is Phase.PLAN:
+        case State.PENDING if execution.phase is Phase.PLAN and (execution.owner is not None or not execution.note):
             return "planning"
         case State.PENDING:
             return "waiting" if execution.note else "about to run"

@@ -166,7 +166,7 @@ class Commands:
             Verb.LOGS: lambda: self._logs(actor, query.words),
             Verb.WHY: lambda: self._why(actor, query.words),
             Verb.CAN: lambda: self._can(actor, query, received, origin),
-            Verb.APPROVE: lambda: self._approve(actor, query, origin),
+            Verb.APPROVE: lambda: self._approve(received, query, origin),
             Verb.DENY: lambda: self._deny(actor, query, origin),
             Verb.CANCEL: lambda: self._cancel(actor, query, origin),
             Verb.RETRY: lambda: self._retry(actor, query, received, origin),
@@ -217,6 +217,7 @@ class Commands:
         database, now = self.engine.tools.database, self.engine.tools.clock.now()
         if named:
             execution = await database.read(executions.get, _id(named, Verb.STATUS))
+            [execution] = await self.engine.in_their_places([execution])
             hosts = await database.read(executions.hosts_of, execution.id)
             return cards.card(execution, now, cards.Situation(hosts=tuple(hosts)))
         unfinished = (State.RUNNING, State.AWAITING_APPROVAL, State.PENDING, State.INTERRUPTED)
@@ -228,7 +229,7 @@ class Commands:
             if not newest:
                 return blocks.spoken("Nothing runs and nothing ran yet. Try `/runbook list`.")
             shown = newest
-        return blocks.execution_lines(shown[:20], now)
+        return blocks.execution_lines(await self.engine.in_their_places(shown[:20]), now)
 
     async def _history(self, actor: Actor, named: Sequence[str]) -> Message:
         await self.engine.require(actor, Permission.EXECUTIONS_READ, "see that", Origin.COMMAND)
@@ -324,8 +325,10 @@ class Commands:
             for (hosts, most), runbooks in found.items()
         ]
 
-    async def _approve(self, actor: Actor, query: Query, origin: Origin) -> Message:
-        answer = await self.engine.approve(_id(query.words, query.verb), actor, origin=origin)
+    async def _approve(self, received: Received, query: Query, origin: Origin) -> Message:
+        answer = await self.engine.approve(
+            _id(query.words, query.verb), received.actor, said_at=received.received_at, origin=origin
+        )
         mark = answer.execution.fingerprint if answer.execution is not None else None
         return blocks.spoken(f"{answer.message} The plan was `{mark[:16]}`." if mark else answer.message)
 

@@ -42,7 +42,7 @@ from safety.sealing import Keyring, checked_name, parse_keyring
 from safety.token_bucket import Limits, Rate, parse_rate
 from storage.database import parse_url
 from storage.errors import ConfigurationError, Invalid
-from storage.records import Danger, Platform, Rollout
+from storage.records import Caps, Danger, Platform, Rollout
 
 DEFAULT_DATABASE = "sqlite+aiosqlite:///handrail.db"
 SLACK = "https://slack.com/api/"
@@ -293,6 +293,16 @@ class LimitsPart(_Part):
     service: RateTexts = Limits().service
     runbook: RateTexts = Limits().runbook
     person: RateTexts = Limits().person
+    look: RateTexts = Limits().look
+
+
+class QueuePart(_Part):
+    """How many executions are carried at once over all processes, on one host, of one runbook; how many may wait."""
+
+    running: int = Field(default=Caps().overall, ge=1, le=100_000)
+    host: int = Field(default=Caps().host, ge=1, le=1_000)
+    runbook: int = Field(default=Caps().runbook, ge=1, le=100_000)
+    waiting: int = Field(default=Caps().waiting, ge=1, le=100_000)
 
 
 class RunbookPart(_Part):
@@ -304,6 +314,7 @@ class RunbookPart(_Part):
     timeout: Length | None = None
     danger: Annotated[Danger, BeforeValidator(_lower)] | None = None
     max_hosts: int | None = Field(default=None, ge=1, le=1000)
+    at_once: int | None = Field(default=None, ge=1, le=100_000)
     limit: RateTexts | None = None
     waves: Annotated[str, BeforeValidator(_listed), AfterValidator(_said(waves_of))] | None = None
     pause: Duration | None = Field(default=None, le=timedelta(hours=1))
@@ -382,6 +393,7 @@ class File(_Part):
     ssh: SshPart = SshPart()
     hosts: dict[HostName, HostPart] = Field(default_factory=dict)
     limits: LimitsPart = LimitsPart()
+    queue: QueuePart = QueuePart()
     runbooks: dict[str, RunbookPart] = Field(default_factory=dict)
     library: tuple[Path, ...] = ()
     calls: tuple[HostName, ...] = ()
@@ -415,6 +427,7 @@ class Settings:
     keyring: Keyring = field(default_factory=Keyring)
     key_file: Path | None = None  # where the keyring came from, if from a file
     file_hash: str | None = None  # SHA-256 of handrail.yml; None where there is none
+    listens: bool = False  # whether HANDRAIL_LISTEN was given, for a process that need not listen
 
     def policy(self, directory: Directory | None = None) -> Policy:
         """What `safety` judges by."""
@@ -430,9 +443,16 @@ class Settings:
                 service=self.file.limits.service,
                 runbook=self.file.limits.runbook,
                 person=self.file.limits.person,
+                look=self.file.limits.look,
                 runbooks={name: part.limit for name, part in self.file.runbooks.items() if part.limit is not None},
             ),
         )
+
+    def caps(self) -> Caps:
+        """What the queue keeps to."""
+        part = self.file.queue
+        own = {self._runbook(name): part.at_once for name, part in self.file.runbooks.items() if part.at_once}
+        return Caps(overall=part.running, host=part.host, runbook=part.runbook, runbooks=own, waiting=part.waiting)
 
     def _people(self) -> People:
         overrides = {role: frozenset(given) for role, given in self.file.permissions.items()}
@@ -539,6 +559,7 @@ def load(*, slack: bool = True, environment: Mapping[str, str] | None = None, ho
         keyring=keyring,
         key_file=env.HANDRAIL_SECRET_KEY_FILE,
         file_hash=_hash_of(env.HANDRAIL_CONFIG),
+        listens=bool(variables.get("HANDRAIL_LISTEN")),
     )
 
 

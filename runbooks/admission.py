@@ -24,6 +24,7 @@ from runbooks.progress import (
     LimitRefuses,
     PlanMade,
 )
+from runbooks.queue import Length
 from runbooks.remote import Host
 from runbooks.steps import Tools
 from safety import kill_switch
@@ -38,6 +39,7 @@ from storage.records import (
     HANDRAIL,
     TRANSPORT,
     UNSAID,
+    Caps,
     Danger,
     Execution,
     KillSwitch,
@@ -54,6 +56,8 @@ class Admission:
 
     tools: Tools
     policy: Policy
+    caps: Caps
+    length: Length
 
     def refuse_stranger(
         self, connection: Connection, request: RunRequest, now: datetime, also: Callable[[Connection], object] | None
@@ -94,7 +98,12 @@ class Admission:
         if duplicate is not None:
             message = f"You asked for exactly this already: #{duplicate.id} is {duplicate.state.words}."
             return Answer(message=message, execution=duplicate, duplicate=True)
-        proposal = _requested(request, entry, params, hosts, now)
+        length = self.length.look(connection)
+        if length >= self.caps.waiting and not request.emergency:
+            return self._turn_away(connection, request, length, now)
+        self.length.add()
+        danger = self.tools.planner.danger(entry, params, hosts)
+        proposal = _requested(request, entry, params, hosts, danger, now)
         execution = executions.create(
             connection,
             runbook=entry.name,
@@ -102,7 +111,7 @@ class Admission:
             hosts=names,
             services=proposal.services,
             tags=proposal.tags,
-            danger=entry.danger,
+            danger=danger,
             actor=request.actor,
             origin=request.origin,
             channel=request.channel,
@@ -182,9 +191,25 @@ class Admission:
     ) -> Decision:
         """Every gate's answer, also after a refusal, as far as no plan is needed; nothing is written."""
         # An empty fingerprint lets the approval gate say what it would ask for: no approval is bound to it.
-        proposal = replace(_requested(request, entry, params, hosts, now), fingerprint="")
+        danger = self.tools.planner.danger(entry, params, hosts)
+        proposal = replace(_requested(request, entry, params, hosts, danger, now), fingerprint="")
         facts = gather(connection, proposal, self.policy, now)
         return Decision(verdicts=tuple(v for name, _ in GATES for v in judge(proposal, facts, only=(name,)).verdicts))
+
+    def _turn_away(self, connection: Connection, request: RunRequest, length: int, now: datetime) -> Answer:
+        """A full queue takes nothing more: what would wait for hours is better asked again by a person."""
+        reason = f"{length} executions wait already, and no more than {self.caps.waiting} may. Try again later."
+        audit.append(
+            connection,
+            at=now,
+            kind="queue.full",
+            actor=request.actor,
+            origin=request.origin,
+            runbook=request.runbook,
+            text=request.text,
+            waiting=length,
+        )
+        return Answer(message=f"Refused {refused('queue', reason)}")
 
     def _refuse(
         self, connection: Connection, execution: Execution, decision: Decision, now: datetime, epoch: int | None = None
@@ -230,7 +255,12 @@ class Admission:
         now = self.tools.clock.now()
         executions.hold(connection, execution.id, execution.epoch)
         refusal = begin_look(
-            connection, execution_id=execution.id, person=execution.actor.id, hosts=execution.hosts, now=now
+            connection,
+            self.policy,
+            execution_id=execution.id,
+            person=execution.actor.id,
+            hosts=execution.hosts,
+            now=now,
         )
         if refusal is None:
             return True
@@ -427,12 +457,14 @@ def _of_a_stranger(request: RunRequest) -> Proposal:
     )
 
 
-def _requested(request: RunRequest, entry: Entry, params: Parameters, hosts: Sequence[Host], now: datetime) -> Proposal:
+def _requested(
+    request: RunRequest, entry: Entry, params: Parameters, hosts: Sequence[Host], danger: Danger, now: datetime
+) -> Proposal:
     return Proposal(
         execution_id=None,
         actor=request.actor.id,
         runbook=entry.name,
-        danger=entry.danger,
+        danger=danger,
         hosts=tuple(host.name for host in hosts),
         services=kill_switch.all_service_names(services_named(params)),
         tags=kill_switch.tag_names(tag for host in hosts for tag in host.tags),

@@ -95,6 +95,10 @@ class Walk:
         """End what is running; nothing further starts."""
         self.steps.stop(stop)
 
+    def let_go(self) -> None:
+        """End the running commands that may be repeated; they are run again here, if it stays ours."""
+        self.steps.let_go()
+
     async def run(self) -> None:
         """Carry it out and record its ending. Raises LeaseLost when another owner took over."""
         try:

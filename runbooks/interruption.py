@@ -3,7 +3,7 @@
 What may be repeated goes on by itself; anything else waits for a person, who resumes it, rolls it back, or gives it up.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -20,6 +20,7 @@ from safety.review import Policy
 from safety.roles import Permission
 from storage import executions
 from storage.canonical import sha256
+from storage.database import moment
 from storage.errors import NotPermitted, OperatorError, TooLate
 from storage.records import Actor, Execution, HostState, Origin, Phase, State, StepState
 
@@ -38,14 +39,21 @@ class Interruptions:
     policy: Policy
 
     def reap(
-        self, connection: Connection, execution: Execution, *, found_at: datetime, owner: str, lease: timedelta
+        self,
+        connection: Connection,
+        execution: Execution,
+        *,
+        found_at: datetime,
+        owner: str,
+        lease: timedelta,
+        is_sure: Callable[[], bool] = lambda: True,
     ) -> Execution | None:
         """Take what a dead owner left. The execution, now `owner`'s, where hosts can be asked what became of it.
 
         Raises TooLate when it was found too long ago: where this had to wait, its owner could not renew either.
         """
         now = self.tools.clock.now()
-        if now - found_at > STALE:
+        if now - found_at > STALE or not is_sure():
             raise TooLate(f"#{execution.id} was found without an owner before the database could be written.")
         started = [s for s in executions.steps_of(connection, execution.id) if s.state is StepState.STARTED]
         asked = [step for step in started if step.token is not None]
@@ -53,7 +61,7 @@ class Interruptions:
             executions.seize(connection, execution)
             self.interrupt(connection, execution)
             return None
-        taken = executions.take_over(connection, execution, owner=owner, now=now, lease=lease)
+        taken = executions.take_over(connection, execution, owner=owner, now=moment(connection, now), lease=lease)
         names = ", ".join(f"{step.host} what became of step {step.step} ({step.title})" for step in asked)
         event = ExecutionContinued(execution=taken, actor=None, words=f"Handrail was restarted and asks {names}")
         self.tools.reporter.report(connection, event, now)

@@ -169,6 +169,7 @@ def step_to_json(step: Step) -> dict[str, Any]:
                 "unless": step_to_json(step.unless) if step.unless else None,
                 # Only where there is one, so that plans without keep the fingerprints under which they were approved.
                 **({"secret": step.secret} if step.secret is not None else {}),
+                **({"reboots": True} if step.reboots else {}),
             }
         case Expect():
             return {
@@ -177,6 +178,7 @@ def step_to_json(step: Step) -> dict[str, Any]:
                 "within": step.within,
                 "every": step.every,
                 "settle": step.settle,
+                **({"patient": True} if step.patient else {}),
             }
         case Require():
             return {"kind": "require", **_check_to_json(step)}
@@ -229,13 +231,14 @@ def step_from_json(value: Mapping[str, Any]) -> Step:
             look=value["look"],
             unless=_expected(step_from_json(unless), Expect | Require) if unless else None,
             secret=value.get("secret"),
+            reboots=value.get("reboots", False),
         )
     if kind in {"expect", "require"}:
         check = {k: value[k] for k in ("sudo", "timeout", "output", "pattern", "allow_exit")}
         if kind == "require":
             return Require(value["title"], *value["argv"], **check)
         times = {k: value[k] for k in ("within", "every", "settle")}
-        return Expect(value["title"], *value["argv"], **check, **times)
+        return Expect(value["title"], *value["argv"], **check, **times, patient=value.get("patient", False))
     if kind == "call":
         keys = ("method", "body", "allow_status", "timeout", "idempotent")
         return Call(value["title"], value["url"], **{k: value[k] for k in keys})

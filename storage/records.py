@@ -7,7 +7,7 @@ consented (`Approval`), what holds things back (`KillSwitch`, `HostLock`, `Break
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -80,6 +80,29 @@ class Priority(StrEnum):
     def rank(self) -> int:
         """0 starts first."""
         return list(Priority).index(self)
+
+    @property
+    def comes_later(self) -> timedelta:
+        """As if it had been asked for so much later: by so much it is overtaken at most, so that none starves."""
+        return (timedelta(0), timedelta(minutes=5), timedelta(minutes=30))[self.rank]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caps:
+    """How many executions are carried at once, over all processes, and how many may wait to be."""
+
+    overall: int = 500
+    host: int = 20
+    runbook: int = 200
+    runbooks: Mapping[str, int] = field(default_factory=dict)  # those with a cap of their own
+    waiting: int = 2_000
+
+    def of(self, runbook: str) -> int:
+        """The cap of one runbook."""
+        return self.runbooks.get(runbook, self.runbook)
+
+
+USUAL_CAPS = Caps()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -186,6 +186,13 @@ executions = Table(
         postgresql_where=_UNFINISHED,
     ),
     Index("ix_executions_created", "created_at", "id"),
+    Index("ix_executions_runbook", "runbook", "id"),
+    Index(
+        "ix_executions_owned",
+        "runbook",
+        sqlite_where=text("owner IS NOT NULL"),
+        postgresql_where=text("owner IS NOT NULL"),
+    ),
     sqlite_autoincrement=True,  # an id is never given twice, whatever is deleted behind our back
 )
 
