@@ -478,6 +478,10 @@ class Engine:
                 "Whether its command still runs is unknown: Handrail died before it noted the process group. "
                 f"Look on {host} before you run it again."
             )
+        rows = await self._read(executions.hosts_of, execution_id)
+        others = [row.host for row in rows if row.state is HostState.INTERRUPTED and row.host != host]
+        if others:
+            said.append(f"Interrupted as well, and asked about afterwards: {', '.join(others)}.")
         entry = self.catalog.get(execution.runbook)
         params = entry.runbook.Params.model_validate(dict(execution.params))
         try:

@@ -301,7 +301,7 @@ async def test_a_rollback_goes_backwards_through_the_waves_whatever_one_host_say
         assert (back.state, await states(house, back)) == (State.FAILED, "fsss")
         house.remote.replies[sent("take_web_03")] = Reply()
         again = await house.ends(await house.engine.roll_back(first.id, BOB))
-        assert again.state is State.SUCCEEDED
+        assert (again.state, again.hosts) == (State.SUCCEEDED, ("web-03",))
         assert (await house.get(first.id)).state is State.ROLLED_BACK
         with pytest.raises(TooLate, match="rolled back on every host"):
             await house.engine.retry(first.id, BOB, only_failed=True)
@@ -411,7 +411,8 @@ async def test_hosts_that_were_interrupted_together_are_resumed_one_by_one(datab
         house.remote.replies |= {sent("reload_web_02"): Reply(), sent("reload_web_03"): Reply()}
         house.remote.ran.clear()
         for name in ("web-02", "web-03"):
-            _, _, stopped = await house.engine.look_before_resuming(ended.id, BOB)
+            _, said, stopped = await house.engine.look_before_resuming(ended.id, BOB)
+            assert ("asked about afterwards: web-03." in said) is (name == "web-02")
             assert (stopped.host, stopped.place) == (name, "2")
             await house.engine.resume(ended.id, BOB, again=True, mark=stopped.mark)
             ended = await house.ends(asked)
@@ -454,3 +455,16 @@ async def test_the_blast_radius_counts_all_hosts_whatever_the_waves(sqlite: Data
         assert answer.decision is not None
         assert answer.decision.refusal is not None
         assert answer.decision.refusal.gate == "blast radius"
+
+
+async def test_an_interrupted_host_with_nothing_left_to_run_asks_nobody(database: Database) -> None:
+    async with fleet(database, reload_web_02=Reply(lost=True)) as house:
+        asked = await house.ask(f"roll on {ALL}")
+        ended = await house.ends(asked, seconds=30)
+        assert await states(house, ended) == "sissss"
+        for host in ("web-01", "web-04"):
+            await house.database.write(executions.set_host, ended.id, host, state=HostState.INTERRUPTED)
+        await house.engine.resume(ended.id, BOB, again=False)
+        ended = await house.ends(asked)
+        assert (ended.state, await states(house, ended)) == (State.SUCCEEDED, "ssssss")
+        assert len(touched(house, "put")) == 6
