@@ -12,6 +12,7 @@ from runbooks import Danger, Facts, Parameters, Plan, Run, Runbook
 from runbooks.owner import LEASE, RENEW, SILENCE, SURE, Owner
 from runbooks.plans import HostPlan, StoredPlan
 from runbooks.progress import ExecutionContinued, ExecutionInterrupted
+from runbooks.remote import Ended, Finished
 from storage import controls, executions
 from storage.database import Bell, Database, moment
 from storage.errors import LeaseLost, StorageUnavailable, TooLate
@@ -559,7 +560,8 @@ async def test_nobody_is_replaced_after_the_database_stood_still(sqlite: Databas
 async def test_an_owner_that_cannot_renew_ends_what_may_be_repeated_and_runs_it_again_when_it_can(
     database: Database,
 ) -> None:
-    replies = {"touch": Reply(hangs=True)}
+    ended = Finished(ended=Ended.EXITED, exit_status=143, signal="TERM")  # as its host has it
+    replies = {"touch": Reply(hangs=True, left=[ended])}
     async with a_house(database, replies=replies, catalog=CATALOG) as house:
         repeatable = await house.ask("syncing on web-01")
         other = await house.ask("touching on web-02")
@@ -572,6 +574,22 @@ async def test_an_owner_that_cannot_renew_ends_what_may_be_repeated_and_runs_it_
         replies["touch"].release.set()
         assert (await house.ends(repeatable)).state is (await house.ends(other)).state is State.SUCCEEDED
         assert house.remote.count("touch /tmp/a") == 1
+
+
+async def test_what_its_owner_had_to_end_is_run_again_by_the_next_one(sqlite: Database) -> None:
+    async with a_house(sqlite, replies={"touch": Reply(hangs=True)}, catalog=CATALOG) as house:
+        repeatable = await left_behind(house, "syncing on web-01")
+    async with a_house(sqlite, replies={"touch": Reply(hangs=True)}, catalog=CATALOG) as house:
+        other = await house.ask("touching on web-02")
+        await house.remote.until("touch /tmp/a")
+        await house.die()
+    async with a_house(sqlite, replies=TOUCH, catalog=CATALOG) as house:
+        for execution_id in (repeatable, other.execution.id):
+            for step in await sqlite.read(executions.steps_of, execution_id):
+                house.remote.left[step.token] = [Finished(ended=Ended.EXITED, exit_status=143, signal="TERM")]
+        assert (await house.reaches(repeatable)).state is State.SUCCEEDED
+        assert (await house.reaches(other.execution.id)).state is State.FAILED
+        assert [line for _, line in house.remote.ran] == ["touch /tmp/b"]
 
 
 @only_on_postgresql
