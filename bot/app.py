@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import random
 import signal
+import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -32,11 +33,11 @@ from bot.settings import Settings, Slack
 from bot.slack import Socket, bolt_app, client_for, events_handler
 from bot.thread import ThreadReporter
 from runbooks.engine import Engine
-from runbooks.execution import Tools
 from runbooks.owner import Owner
 from runbooks.planning import Planner
 from runbooks.remote import Remote
 from runbooks.ssh import SshRemote
+from runbooks.steps import Tools
 from safety.clock import Clock, SystemClock
 from safety.command_guard import CommandGuard
 from safety.redaction import Redactor
@@ -262,6 +263,9 @@ async def running(
     settings: Settings, slack: Slack, *, on_ready: Callable[[int], None] | None = None, executes: bool = True
 ) -> AsyncIterator[App]:
     """Everything started and working; stopped in order at the end."""
+    # The database's threads need the interpreter for some microseconds after each statement; by default they would wait
+    # 5 ms for it each time the event loop is busy.
+    sys.setswitchinterval(0.0005)
     if not executes:
         _require_shared(settings, "serve --no-execute")
     lock = _owner_lock(settings)

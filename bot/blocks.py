@@ -259,6 +259,7 @@ LABELS = {
     "confirm": "Confirm",
     "cancel": "Cancel",
     "retry": "Retry",
+    "retryfailed": "Retry failed hosts",
     "rollback": "Roll back",
     "resume": "Resume",
     "giveup": "Give up",

@@ -7,11 +7,11 @@ understand (`Policy`, `Inventory`, `Catalog`).
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -33,6 +33,7 @@ from runbooks import catalog as catalogs
 from runbooks.catalog import Catalog, Override
 from runbooks.inventory import Inventory
 from runbooks.remote import Host
+from runbooks.waves import budget_of, waves_of
 from safety.approval import Demand, Demands, parse_demand
 from safety.command_guard import ExtraRule, GuardException, GuardPolicy, Severity
 from safety.review import Policy
@@ -41,7 +42,7 @@ from safety.sealing import Keyring, checked_name, parse_keyring
 from safety.token_bucket import Limits, Rate, parse_rate
 from storage.database import parse_url
 from storage.errors import ConfigurationError, Invalid
-from storage.records import Caps, Danger, Platform
+from storage.records import Caps, Danger, Platform, Rollout
 
 DEFAULT_DATABASE = "sqlite+aiosqlite:///handrail.db"
 SLACK = "https://slack.com/api/"
@@ -225,6 +226,25 @@ def _secret_name(value: str) -> str:
         raise ValueError(error.message) from None
 
 
+def _listed(value: object) -> object:
+    """Numbers and lists as YAML has them, as text."""
+    if isinstance(value, list):
+        return ",".join(str(one) for one in value)
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _said(read: Callable[[str], str]) -> Callable[[str], str]:
+    """A reader's Invalid as pydantic takes it."""
+
+    def checked(value: str) -> str:
+        try:
+            return read(value)
+        except Invalid as error:
+            raise ValueError(error.message) from None
+
+    return checked
+
+
 class SecretPart(_Part):
     """A stored secret, by its name; its value never stands in the file."""
 
@@ -273,6 +293,7 @@ class LimitsPart(_Part):
     service: RateTexts = Limits().service
     runbook: RateTexts = Limits().runbook
     person: RateTexts = Limits().person
+    look: RateTexts = Limits().look
 
 
 class QueuePart(_Part):
@@ -295,6 +316,26 @@ class RunbookPart(_Part):
     max_hosts: int | None = Field(default=None, ge=1, le=1000)
     at_once: int | None = Field(default=None, ge=1, le=100_000)
     limit: RateTexts | None = None
+    waves: Annotated[str, BeforeValidator(_listed), AfterValidator(_said(waves_of))] | None = None
+    pause: Duration | None = Field(default=None, le=timedelta(hours=1))
+    max_failures: Annotated[str, BeforeValidator(_listed), AfterValidator(_said(budget_of))] | None = None
+    rollback: Annotated[Literal["auto", "by hand"], BeforeValidator(_lower)] | None = None
+
+    @property
+    def override(self) -> Override:
+        """As the catalogue takes it."""
+        return Override(
+            danger=self.danger,
+            cooldown=self.cooldown,
+            timeout=self.timeout,
+            max_hosts=self.max_hosts,
+            rollout=Rollout(
+                waves=self.waves,
+                pause=self.pause.total_seconds() if self.pause is not None else None,
+                max_failures=self.max_failures,
+            ),
+            rollback=self.rollback == "auto" if self.rollback is not None else None,
+        )
 
 
 class RetentionPart(_Part):
@@ -402,6 +443,7 @@ class Settings:
                 service=self.file.limits.service,
                 runbook=self.file.limits.runbook,
                 person=self.file.limits.person,
+                look=self.file.limits.look,
                 runbooks={name: part.limit for name, part in self.file.runbooks.items() if part.limit is not None},
             ),
         )
@@ -814,10 +856,7 @@ def _known_hosts(file: File, folder: Path, complaints: list[str]) -> bytes:
 
 
 def _catalog(file: File, folder: Path, complaints: list[str]) -> Catalog:
-    overrides = {
-        name: Override(danger=part.danger, cooldown=part.cooldown, timeout=part.timeout, max_hosts=part.max_hosts)
-        for name, part in file.runbooks.items()
-    }
+    overrides = {name: part.override for name, part in file.runbooks.items()}
     try:
         return catalogs.build([folder / path for path in file.library], overrides)
     except ConfigurationError as error:

@@ -106,6 +106,18 @@ USUAL_CAPS = Caps()
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rollout:
+    """How to go over several hosts, as far as somebody said; None leaves it to whoever is asked next."""
+
+    waves: str | None = None  # "1,25%,rest"
+    pause: float | None = None  # seconds between two waves
+    max_failures: str | None = None  # so many hosts may fail before it stops: "1", "10%"
+
+
+UNSAID = Rollout()
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunRequest:
     """What a person (or a schedule, an alert, the API) asked for, before anything is known about hosts."""
 
@@ -121,6 +133,7 @@ class RunRequest:
     reason: str | None = None
     priority: Priority = Priority.NORMAL
     emergency: bool = False
+    rollout: Rollout = UNSAID
     retry_of: int | None = None  # the execution this one continues; skips the cooldown that one took
     request_id: str | None = None  # the inbox row it came from
 
@@ -200,6 +213,7 @@ class Execution:
     steps_total: int = 0
     steps_done: int = 0
     current: str | None = None  # the step being run, in words
+    rollout: Rollout = UNSAID  # as asked; the plan says what comes of it
 
 
 class HostState(StrEnum):
@@ -229,6 +243,7 @@ class HostRun:
     outcome: str | None = None  # what the runbook says changed, e.g. "pid 812 -> 1043"
     before: Mapping[str, Any] | None = None
     after: Mapping[str, Any] | None = None
+    wave: int | None = None  # counted from 1; None where it goes without waves
 
 
 class StepState(StrEnum):
@@ -253,7 +268,8 @@ class Death(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class StepRun:
-    """One step on one host. `step` is its place in the host's plan: "1", "2", "3.1" inside a parallel group."""
+    """One step on one host. `step` is its place in the host's plan: "1", "2", "3.1" inside a parallel group, "w2.1"
+    for the first health check after the second wave."""
 
     execution_id: int
     host: str

@@ -159,6 +159,7 @@ executions = Table(
     Column("steps_total", Integer, nullable=False, server_default="0"),
     Column("steps_done", Integer, nullable=False, server_default="0"),
     Column("current", Text),
+    Column("rollout", Json),
     _one_of("danger", Danger),
     _one_of("priority", Priority),
     _one_of("state", State),
@@ -208,6 +209,7 @@ host_runs = Table(
     Column("outcome", Text),
     Column("before", Json),
     Column("after", Json),
+    Column("wave", Integer),
     PrimaryKeyConstraint("execution_id", "host"),
     _one_of("state", HostState),
 )

@@ -14,12 +14,12 @@ from runbooks.answer import Answer
 from runbooks.catalog import Catalog, Entry
 from runbooks.definition import Runbook
 from runbooks.engine import Engine
-from runbooks.execution import Tools
 from runbooks.inventory import Inventory
 from runbooks.owner import Owner
 from runbooks.planning import Planner
 from runbooks.plans import StoredPlan, fingerprint, to_json
 from runbooks.remote import Host
+from runbooks.steps import Tools
 from safety.clock import Clock, SystemClock
 from safety.command_guard import CommandGuard
 from safety.review import Policy
@@ -33,12 +33,12 @@ ALICE, BOB, CAROL, DAVE = (Actor(id=f"U{name.upper()}", name=name) for name in (
 ROLES = {"UALICE": Role.ADMIN, "UBOB": Role.NOC, "UCAROL": Role.MANAGER}
 
 
-def hosts(*names: str) -> Inventory:
+def hosts(*names: str, login: str = "ops") -> Inventory:
     """An inventory of Linux hosts."""
     return Inventory(
         hosts=tuple(
             Host(
-                name=n, address="127.0.0.1", port=22, user="ops", tags=frozenset({"web"}), services=frozenset({"nginx"})
+                name=n, address="127.0.0.1", port=22, user=login, tags=frozenset({"web"}), services=frozenset({"nginx"})
             )
             for n in names or ("web-01", "web-02")
         )
@@ -57,6 +57,8 @@ def catalog_with(*kinds: type[Runbook], **changes: Any) -> Catalog:
             timeout=kind.timeout,
             max_hosts=kind.max_hosts,
             module_hash="test",
+            rollout=catalogs.rollout_of(kind),
+            rollback=kind.rollback == "auto",
         )
     return Catalog(entries=entries, aliases=built.aliases)
 

@@ -29,7 +29,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from bot.playground.workspace import Workspace
-from runbooks.execution import LET_GO
+from runbooks.steps import LET_GO
 from storage import executions
 from storage import tables as t
 from storage.database import Database, moment

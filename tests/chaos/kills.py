@@ -309,7 +309,7 @@ class Siege:
             count(f"executions {state.replace('_', ' ')}", number)
         for state, number in Counter(row["state"] for row in found.approvals.values()).items():
             count(f"approvals {state}", number)
-        count("consents received in time and handled too late", found.too_late)
+        count("consents that came too late", found.too_late)
         ledger = self.hosts.ledger()
         count("commands that changed a host", len(ledger.begun))
         count("steps begun", len(found.steps))
