@@ -167,6 +167,9 @@ class Fleet:
             await self._is_dead(await self.reaches(number, State.CANCELLED))
         self.figures["seconds from a --now elsewhere to all endings"] = round(time.monotonic() - began, 2)
         self.figures["processes that carried what it ended"] = len(carriers)
+        said = await until(self._stopped_messages, "the message with what was found", self.logs)
+        if len(said) != 1 or f"{len(numbers)} commands ended" not in said[0]:
+            raise Broken(f"Not one message with all {len(numbers)} commands, but: {said}")
         held = await self.ask("/runbook quick {tag} 0.1 on h09", on=first)
         await self.reaches(held, State.REFUSED)
         self.turn_to(first)
@@ -181,6 +184,10 @@ class Fleet:
         self.turn_to(second)
         await self.workspace.command("carol", CHANNEL, f"/runbook approve {number}")
         await self.reaches(number, State.SUCCEEDED)
+
+    async def _stopped_messages(self) -> list[str]:
+        alerts = [self.workspace.read(message) for message in self.workspace.messages("C0OPS")]
+        return [said for said in alerts if "ended in" in said]
 
     async def _nothing_is_engaged(self) -> bool:
         return not await self.database.read(lambda connection: connection.execute(select(t.kill_switches)).all())
