@@ -39,7 +39,8 @@ from safety import circuit_breaker, kill_switch
 from safety.decision import Decision
 from safety.review import Policy
 from safety.roles import Lack, Permission
-from storage import approvals, audit, controls, credentials, executions
+from storage import approvals, audit, chores, controls, credentials, executions
+from storage.canonical import sha256
 from storage.database import moment, surely
 from storage.errors import (
     HostError,
@@ -79,6 +80,10 @@ T = TypeVar("T")
 
 COMMITTED_WITHIN = timedelta(seconds=1)
 """What is acknowledged as stored was committed so soon after it was received."""
+ELSEWHERE = 2.0
+"""Seconds that other processes get to end what a kill switch stops, before it is told what was found."""
+TOGETHER = timedelta(seconds=2)
+"""What was looked at by several processes within so long is one message."""
 GRACE_NOW = 0.25
 """Seconds between TERM and KILL when a kill switch was engaged with --now."""
 
@@ -736,14 +741,29 @@ class Engine:
             walk.let_go()
 
     async def _tell_stopped(self, switch: KillSwitch, walks: Sequence[Walk]) -> None:
-        """One message with what was found, once every stopped walk here has looked."""
-        began = self.tools.clock.monotonic()
+        """One message with what all processes found, once everything that was stopped was looked at."""
+        clock = self.tools.clock
+        began, asked_at = clock.monotonic(), clock.now()
         while any(walk.execution.id in self.walks for walk in walks):
-            await self.tools.clock.sleep(0.02)
-        seconds = self.tools.clock.monotonic() - began
-        found = tuple((walk.execution.id, host, death) for walk in walks for host, death in walk.deaths)
-        event = SwitchStopped(switch=switch, found=found, seconds=seconds, channel=None)
-        await self._write(self.tools.reporter.report, event, self.tools.clock.now())
+            await clock.sleep(0.02)
+        seconds = clock.monotonic() - began
+        while clock.monotonic() - began < ELSEWHERE and await self._read(self._is_running, switch):
+            await clock.sleep(0.05)
+        await self._write(self._report_stopped, switch, asked_at, seconds)
+
+    def _is_running(self, connection: Connection, switch: KillSwitch) -> bool:
+        running = executions.in_states(connection, (State.RUNNING,), limit=10_000)
+        return any(kill_switch.holds(switch, execution) for execution in running)
+
+    def _report_stopped(self, connection: Connection, switch: KillSwitch, asked_at: datetime, seconds: float) -> None:
+        """Unless another process has: whoever is last to look says it for all."""
+        name = sha256(["stopped", switch.scope.value, switch.subject])[:40]
+        if not chores.claim_anew(connection, name, unless_since=asked_at - TOGETHER, now=self.tools.clock.now()):
+            return
+        found = executions.looked_at_since(connection, asked_at - TOGETHER)
+        held = [(one.id, host, death) for one, host, death in found if kill_switch.holds(switch, one)]
+        event = SwitchStopped(switch=switch, found=tuple(held), seconds=seconds, channel=None)
+        self.tools.reporter.report(connection, event, self.tools.clock.now())
 
     # --- what a dead owner left behind --------------------------------------------------------------------------------
 

@@ -92,7 +92,10 @@ MOST_LINES = 5_000
 LOST = "the connection broke after the command was sent"
 REBOOTING = "the connection ended with it, as it does when a host restarts"
 DIED = "Handrail stopped while it ran"
-LET_GO = "Handrail could not reach its database for so long that another process may run it again"
+LET_GO = "Handrail ended it, because it could not reach its database for so long that somebody else may run it"
+ENDED = f"{DIED}, and somebody ended it"
+"""What may be repeated was ended by a signal while nobody looked: perhaps by an owner that had to let it go."""
+_TO_BE_RUN_AGAIN = {LET_GO, ENDED}
 _DONE = {StepState.SUCCEEDED, StepState.SKIPPED}
 
 
@@ -328,7 +331,7 @@ class Steps:
         Not where a person knows what became of it, and wants it once more.
         """
         lost = self._lost.get((host.name, place))
-        if lost is None or lost.token is None or not isinstance(step, Run):
+        if lost is None or lost.token is None or lost.reason in _TO_BE_RUN_AGAIN or not isinstance(step, Run):
             return None
         if (self.execution.resume or {}).get(host.name) == place.split(".")[0]:
             return None
@@ -371,6 +374,8 @@ class Steps:
             reason = f"{why}: it may have run, or be running still ({found.reason})"
             lost = Finished(ended=Ended.LOST, group=found.group)
             return Result(state=StepState.INTERRUPTED, reason=reason, finished=lost)
+        if why == DIED and found.ended is Ended.EXITED and found.signal is not None and may_repeat(step):
+            return Result(state=StepState.INTERRUPTED, reason=ENDED, finished=replace(found, ended=Ended.LOST))
         result = self._judge_run(found, step.allow_exit, cord)
         said = f"{why}; what it printed after that is lost"
         return replace(result, reason=f"{result.reason} ({said})" if result.reason else said)

@@ -45,6 +45,7 @@ from storage.records import (
     Actor,
     Caps,
     Danger,
+    Death,
     Execution,
     HostRun,
     HostState,
@@ -199,6 +200,20 @@ def steps_of(connection: Connection, execution_id: int) -> list[StepRun]:
     """Its step runs, in the order they started."""
     rows = connection.execute(_STEPS, {"of_id": execution_id})
     return [_step(row) for row in rows]
+
+
+def looked_at_since(connection: Connection, since: datetime) -> list[tuple[Execution, str, Death]]:
+    """What was found of every command that was stopped since then: its execution, its host, and whether it lives."""
+    c = t.step_runs.c
+    steps = connection.execute(
+        select(c.execution_id, c.host, c.death)
+        .where(c.death.is_not(None), c.ended_at >= since)
+        .order_by(c.execution_id, c.host, c.started_at)
+    ).all()
+    ids = {step.execution_id for step in steps}
+    rows = connection.execute(select(*_COLUMNS).where(t.executions.c.id.in_(ids)))
+    stopped = {row.id: _execution(row) for row in rows}
+    return [(stopped[step.execution_id], step.host, Death(step.death)) for step in steps]
 
 
 def output_of(
@@ -903,8 +918,6 @@ def _same_step(step: StepRun) -> dict[str, Any]:
 
 
 def _step(row: Row[Any]) -> StepRun:
-    from storage.records import Death
-
     values = dict(row._mapping)
     values["state"] = StepState(values["state"])
     values["death"] = Death(values["death"]) if values["death"] else None

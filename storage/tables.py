@@ -239,6 +239,12 @@ step_runs = Table(
     PrimaryKeyConstraint("execution_id", "host", "step", "attempt"),
     _one_of("state", StepState),
     _one_of("death", Death),
+    Index(
+        "ix_step_runs_stopped",
+        "ended_at",
+        sqlite_where=text("death IS NOT NULL"),
+        postgresql_where=text("death IS NOT NULL"),
+    ),
 )
 
 output = Table(
