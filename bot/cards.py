@@ -712,11 +712,7 @@ def wave_message(event: WaveEnded) -> Message:
     """How one wave went, and what follows."""
     many = f"{event.succeeded} of {counted(len(event.hosts), 'host')} succeeded"
     head = f"Wave {event.number} of {event.of}: {many}"
-    follows = ""
-    if event.over is not None and event.number < event.of:
-        follows = f". It stops here: {ours(event.over, 300)}"
-    elif event.pause and event.number < event.of:
-        follows = f". The next begins in {duration(event.pause)}"
+    follows = f". The next begins in {duration(event.pause)}" if event.pause else ""
     emoji = ":white_check_mark:" if event.succeeded == len(event.hosts) else ":x:"
     return message(f"{subject(event.execution)}: {head}{follows}", [section(f"{emoji} *{head}*{follows}")])
 
@@ -764,9 +760,10 @@ def _ending_words(ended: ExecutionEnded) -> str:
     execution = ended.execution
     why = f": {ours(execution.ending, 800)}" if execution.ending else ""
     took = took_words(execution)
-    many = f" ({hosts_words(ended.hosts)})" if len(ended.hosts) > 1 else ""
+    counts = hosts_words(ended.hosts) if len(ended.hosts) > 1 else ""
+    many = f" ({counts})" if counts and not (execution.ending or "").startswith(counts) else ""
     if ended.rollback is not None:
-        why += f" What was applied is being taken back by #{ended.rollback.id}."
+        why += f"; what was applied is being taken back by #{ended.rollback.id}"
     match execution.state:
         case State.SUCCEEDED:
             return f"succeeded{f' in {took}' if took else ''}{many}{why}"

@@ -123,7 +123,8 @@ class Engine:
         entry = self.runbook(request.runbook, request.actor)
         hosts = self._supported(entry, self._hosts(request.targets, request.actor, entry))
         params = bind(entry, request.values, request.named)
-        request = replace(request, rollout=_rollout(entry, request.rollout))
+        reads = not self.tools.planner.danger(entry, params, hosts).changes_hosts
+        request = replace(request, rollout=_rollout(entry, request.rollout, reads=reads))
         answer = await self._write(self._admission.accept, request, entry, params, hosts, now, also)
         self.wake.set()
         return answer
@@ -216,7 +217,7 @@ class Engine:
             await self._write(self._admission.looked, execution, {})
             await self._end(execution, State.CANCELLED, "stopped while it was being planned; nothing was run")
             return
-        if entry.danger.changes_hosts:
+        if execution.danger.changes_hosts:
             plan = replace(in_waves(plan, execution.rollout, entry.rollout), rollback=entry.rollback)
         stored = await self._write(self._admission.store_plan, execution, plan)
         await self._review(stored, plan, entry, params, hosts)
@@ -482,6 +483,10 @@ class Engine:
                 "Whether its command still runs is unknown: Handrail died before it noted the process group. "
                 f"Look on {host} before you run it again."
             )
+        rows = await self._read(executions.hosts_of, execution_id)
+        others = [row.host for row in rows if row.state is HostState.INTERRUPTED and row.host != host]
+        if others:
+            said.append(f"Interrupted as well, and asked about afterwards: {', '.join(others)}.")
         entry = self.catalog.get(execution.runbook)
         params = entry.runbook.Params.model_validate(dict(execution.params))
         try:
@@ -884,9 +889,9 @@ class Engine:
         return await self.tools.database.read(function, *args, **kwargs)
 
 
-def _rollout(entry: Entry, asked: Rollout) -> Rollout:
+def _rollout(entry: Entry, asked: Rollout, *, reads: bool) -> Rollout:
     """What was asked, in one spelling; raises Invalid where it makes no sense."""
-    if asked != UNSAID and not entry.danger.changes_hosts:
+    if asked != UNSAID and reads:
         raise Invalid(
             f"{entry.name} only reads: it looks at all its hosts side by side. Leave `--waves`, `--pause` and "
             "`--max-failures` out."

@@ -138,8 +138,8 @@ class Walk:
         waves = self.plan.in_waves
         for number, wave in enumerate(waves, 1):
             await self._beside(wave, rows, results)
-            await self._wave_ended(number, wave, rows, results)
             if number < len(waves):
+                await self._wave_ended(number, wave, rows, results)
                 await self._pause(wave, results)
             await self._health(number, results)
         return [results[part.host] for part in self.plan.hosts]
@@ -175,18 +175,14 @@ class Walk:
         self, number: int, wave: Sequence[str], rows: Mapping[str, HostRun], results: Mapping[str, HostResult]
     ) -> None:
         """Told once, by whoever carried something of it; where one host follows the other, each says enough."""
-        if self.plan.is_plain or all(rows[name].state in _OVER for name in wave):
+        if self.plan.is_plain or self._over(results) is not None or all(rows[name].state in _OVER for name in wave):
             return
-        if all(results[name].state is HostState.SKIPPED for name in wave):
-            return
-        states = [results[name].state for name in wave]
         event = WaveEnded(
             execution=self.execution,
             number=number,
             of=len(self.plan.in_waves),
             hosts=tuple(wave),
-            succeeded=states.count(HostState.SUCCEEDED),
-            over=self._over(results),
+            succeeded=[results[name].state for name in wave].count(HostState.SUCCEEDED),
             pause=self.plan.pause,
         )
         await self._report(event)

@@ -160,14 +160,13 @@ class HostFinished:
 
 @dataclass(frozen=True, kw_only=True)
 class WaveEnded:
-    """All hosts of one wave are through. `over`: why no further wave begins; `pause`: seconds before the next one."""
+    """All hosts of one wave are through, and another one follows after `pause` seconds."""
 
     execution: Execution
     number: int
     of: int
     hosts: tuple[str, ...]
     succeeded: int
-    over: str | None
     pause: float
 
 

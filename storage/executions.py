@@ -196,6 +196,17 @@ def hosts_of(connection: Connection, execution_id: int) -> list[HostRun]:
     return [HostRun(**{**row._mapping, "state": HostState(row.state)}) for row in rows]
 
 
+def taken_back(connection: Connection, execution_id: int) -> dict[str, datetime]:
+    """The hosts on which a rollback of this execution has succeeded, and when it last did."""
+    rows = connection.execute(
+        select(t.host_runs.c.host, t.host_runs.c.ended_at)
+        .join(t.executions, t.executions.c.id == t.host_runs.c.execution_id)
+        .where(t.executions.c.rolls_back == execution_id, t.host_runs.c.state == HostState.SUCCEEDED.value)
+        .order_by(t.host_runs.c.ended_at)
+    )
+    return {row.host: row.ended_at for row in rows if row.ended_at is not None}
+
+
 def steps_of(connection: Connection, execution_id: int) -> list[StepRun]:
     """Its step runs, in the order they started."""
     rows = connection.execute(_STEPS, {"of_id": execution_id})

@@ -345,6 +345,7 @@ async def test_a_continued_group_repeats_only_what_was_not_done(bench: Bench) ->
 def _running_again(connection: Connection, execution_id: int) -> Execution:
     values: dict[str, Any] = {"state": State.RUNNING.value, "resume": {"web-01": "1"}}
     executions.order_again(connection, execution_id, host="web-01", place="1", now=START)
+    executions.set_host(connection, execution_id, "web-01", state=HostState.RUNNING)
     return executions.set_values(connection, execution_id, **values)
 
 
@@ -728,6 +729,8 @@ async def taken_up(walk: Walk, bench: Bench) -> Walk:
     """The same execution in the hands of a new process, which knows only what SQL knows."""
     values: dict[str, Any] = {"state": State.RUNNING.value, "ended_at": None}
     running = await bench.database.write(executions.set_values, walk.execution.id, **values)
+    if len(running.hosts) == 1:  # its row is closed together with the execution
+        await bench.database.write(executions.set_host, running.id, running.hosts[0], state=HostState.RUNNING)
     return Walk(walk.tools, running, walk.plan, walk.entry, walk.params)
 
 
