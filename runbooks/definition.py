@@ -12,8 +12,10 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol, TypeAlias
 
+from pydantic import ValidationError
+
 from runbooks.commands import fault_of
-from runbooks.parameters import Parameters
+from runbooks.parameters import Parameters, services_named, what_is_wrong
 from safety.sealing import checked_name
 from storage.errors import DefinitionError, Invalid
 from storage.records import Danger, Platform
@@ -41,10 +43,14 @@ def minutes(number: float) -> timedelta:
 
 
 class Facts(Mapping[str, Any]):
-    """What a probe found: JSON values, read as attributes. `facts.host` is the host's name."""
+    """What a probe found: JSON values, read as attributes. `facts.host` is the host's name.
+
+    Facts among them, of an included runbook, are kept as a dictionary.
+    """
 
     def __init__(self, **values: Any) -> None:
-        object.__setattr__(self, "_values", dict(values))
+        plain = {name: dict(value) if isinstance(value, Facts) else value for name, value in values.items()}
+        object.__setattr__(self, "_values", plain)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -84,6 +90,30 @@ class Reading(str):
         return reading
 
 
+class Results(Mapping[str, Reading]):
+    """What the steps of earlier stages printed to standard output on one host, by their titles.
+
+    A result that was masked, cut or lost in part is no value: asking for it raises ValueError, and the plan fails.
+    """
+
+    def __init__(self, known: Mapping[str, Reading] | None = None, unusable: Mapping[str, str] | None = None) -> None:
+        self._known, self._unusable = dict(known or {}), dict(unusable or {})
+
+    def __getitem__(self, title: str) -> Reading:
+        if title in self._unusable:
+            raise ValueError(f"Nothing can be planned with what the step {title!r} printed: {self._unusable[title]}.")
+        return self._known[title]
+
+    def __contains__(self, title: object) -> bool:
+        return title in self._known
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
 class Probe(Protocol):
     """The read-only look at one host. Every command passes the strict guard first."""
 
@@ -95,6 +125,11 @@ class Probe(Protocol):
     @property
     def login(self) -> str:
         """The user we log in as."""
+        ...
+
+    @property
+    def results(self) -> Results:
+        """What earlier stages printed here; nothing before the first."""
         ...
 
     async def read(
@@ -387,15 +422,33 @@ Step: TypeAlias = Single | Parallel
 
 
 class Plan:
-    """The steps for one host, in order. `services`: those it touches beyond what the parameters name."""
+    """The steps for one host, in order. `services`: those it touches beyond what the parameters name.
 
-    def __init__(self, *steps: Step, services: Collection[str] = (), note: str | None = None) -> None:
-        for step in steps:
-            if not isinstance(step, Run | Expect | Require | Call | Wait | Parallel):
-                raise DefinitionError(f"A plan holds steps; {step!r} is none.")
-        self.steps: tuple[Step, ...] = tuple(steps)
-        self.services = tuple(sorted(set(services)))
-        self.note = note
+    Another plan among the steps (see `Runbook.include`) stands for its steps. `then`: the name of the runbook's method
+    that plans what follows, once these steps are over and the host has been probed again.
+    """
+
+    def __init__(
+        self, *steps: "Step | Plan", services: Collection[str] = (), note: str | None = None, then: str | None = None
+    ) -> None:
+        found: list[Step] = []
+        inner: list[Plan] = [part for part in steps if isinstance(part, Plan)]
+        for part in steps:
+            if isinstance(part, Plan):
+                if part.then is not None:
+                    raise DefinitionError(
+                        f"A plan with a further stage ({part.then!r}) cannot be a part of another one."
+                    )
+                found += part.steps
+            elif isinstance(part, Run | Expect | Require | Call | Wait | Parallel):
+                found.append(part)
+            else:
+                raise DefinitionError(f"A plan holds steps; {part!r} is none.")
+        self.steps: tuple[Step, ...] = tuple(found)
+        self.services: tuple[str, ...] = tuple(sorted({*services, *(name for part in inner for name in part.services)}))
+        self.note: str | None = " ".join(filter(None, dict.fromkeys([note, *(part.note for part in inner)]))) or None
+        self.then: str | None = then
+        self.params: tuple[Parameters, ...] = tuple(one for part in inner for one in part.params)  # of included ones
 
 
 # --- runbooks ---------------------------------------------------------------------------------------------------------
@@ -406,7 +459,9 @@ _NAME = re.compile(r"\A[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
 class Runbook:
     """A named procedure. A subclass says who it is, what it asks for, how to look, and what to do.
 
-    `max_hosts` is the blast radius: how many hosts one request may name.
+    `max_hosts` is the blast radius: how many hosts one request may name. `includes` names the runbooks whose plans
+    may be parts of this one's: the strictest danger and the fewest hosts of all of them count, a kill switch on one of
+    them holds this one too, and it begins their cooldowns.
     """
 
     name: ClassVar[str]
@@ -418,6 +473,10 @@ class Runbook:
     platforms: ClassVar[frozenset[Platform]] = frozenset({Platform.LINUX})
     max_hosts: ClassVar[int] = 10
     example: ClassVar[str | None] = None
+    includes: ClassVar[tuple[str, ...]] = ()
+
+    parts: Mapping[str, "Runbook"] = {}
+    """The included runbooks, given by the catalog."""
 
     class Params(Parameters):
         """No parameters unless a runbook declares some."""
@@ -453,6 +512,29 @@ class Runbook:
         """
         raise NotImplementedError
 
+    async def probe_of(self, name: str, host: Probe, **values: Any) -> Facts:
+        """The facts of an included runbook, with these parameters, to be given to `include` as they are."""
+        part = self._part(name)
+        return (await part.probe(host, _bound(part, values))).having(host=host.name)
+
+    def include(self, name: str, facts: Mapping[str, Any], **values: Any) -> Plan:
+        """The plan of an included runbook with these parameters, to stand among the steps of a plan.
+
+        Raises ValueError for values that are none for it.
+        """
+        part = self._part(name)
+        params = _bound(part, values)
+        plan = part.plan(params, Facts(**facts))
+        made = Plan(plan, services=services_named(params))
+        made.params += (params,)
+        return made
+
+    def _part(self, name: str) -> "Runbook":
+        try:
+            return self.parts[name]
+        except KeyError:
+            raise DefinitionError(f"{self.name} includes no runbook {name!r}: name it in `includes`.") from None
+
     def outcome(self, params: Any, before: Facts, after: Facts | None) -> str | None:
         """What changed on a host that succeeded, in a few words. `after` is None when it could not be probed again."""
         return None
@@ -461,3 +543,11 @@ class Runbook:
     def summary(cls) -> str:
         """The first line of its docstring."""
         return (cls.__doc__ or "").strip().splitlines()[0]
+
+
+def _bound(part: Runbook, values: Mapping[str, Any]) -> Parameters:
+    try:
+        return part.Params.model_validate(dict(values))
+    except ValidationError as error:
+        wrong = " ".join(what_is_wrong(part.Params, error, values))
+        raise ValueError(f"{part.name} cannot be included. {wrong}") from error

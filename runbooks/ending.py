@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from runbooks.definition import (
     Run,
 )
-from runbooks.plans import StoredPlan, numbered
+from runbooks.plans import StoredPlan, from_json, numbered
 from runbooks.progress import (
     ApprovalDecided,
     BreakerMoved,
@@ -63,6 +63,9 @@ def end_execution(
     *Interrupted* keeps its locks and its budgets, because what it did is unknown. `reached`: which hosts could be
     connected to, and which could not. Raises TooLate and LeaseLost.
     """
+    if execution.stage > 1 and State.RUNNING not in leaving and State.INTERRUPTED not in leaving:
+        plan = plan or from_json(executions.plan_of(connection, execution.id) or {})
+        reason = _between_stages(connection, execution, reason, now)
     ended = executions.move(
         connection,
         execution.id,
@@ -110,6 +113,16 @@ def end_execution(
         now,
     )
     return ended
+
+
+def _between_stages(connection: Connection, execution: Execution, reason: str | None, now: datetime) -> str:
+    """What ended before a further stage began: what the earlier ones did is there, and the hosts say so."""
+    said = f"{reason or 'it ended'} (before stage {execution.stage}; what was done until then stays)"
+    for host in executions.hosts_of(connection, execution.id):
+        if host.state in {HostState.WAITING, HostState.RUNNING}:
+            why = f"stage {execution.stage} was not begun"
+            executions.set_host(connection, execution.id, host.host, state=HostState.SKIPPED, reason=why, ended_at=now)
+    return said
 
 
 def _give_hosts_back(connection: Connection, rollback: Execution) -> None:
@@ -241,4 +254,5 @@ def witness(
         execution_id=execution.id,
         fingerprint=execution.fingerprint,
         reason=reason,
+        **({"stage": execution.stage} if execution.stage > 1 else {}),
     )

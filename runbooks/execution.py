@@ -22,6 +22,7 @@ from runbooks.parameters import Parameters
 from runbooks.plans import HostPlan, StoredPlan
 from runbooks.progress import (
     Event,
+    ExecutionContinued,
     HostFinished,
 )
 from runbooks.remote import (
@@ -41,6 +42,7 @@ from storage.records import (
     HostRun,
     HostState,
     OutputLine,
+    Phase,
     State,
     StepState,
 )
@@ -55,7 +57,7 @@ READERS_AT_ONCE = 10
 
 @dataclass(frozen=True, kw_only=True)
 class HostResult:
-    """How one host came out; `after` and `outcome` only when it succeeded."""
+    """How one host came out; `after` and `outcome` only when it succeeded. `goes_on`: with a further stage."""
 
     host: str
     state: HostState
@@ -63,6 +65,7 @@ class HostResult:
     tail: tuple[OutputLine, ...] = ()
     after: Facts | None = None
     outcome: str | None = None
+    goes_on: bool = False
 
 
 class Walk:
@@ -87,7 +90,9 @@ class Walk:
         self.steps.stop(stop)
 
     async def run(self) -> None:
-        """Carry it out and record its ending. Raises LeaseLost when another owner took over."""
+        """Carry it out and record its ending, or that its next stage is due. Raises LeaseLost when another owner took
+        over.
+        """
         try:
             await self.steps.remember()
             results = await self._hosts()
@@ -104,7 +109,43 @@ class Walk:
                 )
                 for part in self.plan.hosts
             ]
-        await self._finish(results)
+        if not any(result.goes_on for result in results):
+            await self._finish(results)
+        elif self.stopping is None and all(result.state is HostState.SUCCEEDED for result in results):
+            await self._hand_over()
+        else:
+            await self._finish([self._left_off(result) for result in results])
+
+    def _left_off(self, result: HostResult) -> HostResult:
+        """A host whose next stage is not begun, because it was stopped or another host did not succeed."""
+        if not result.goes_on:
+            return result
+        if self.stopping is not None:
+            return replace(result, state=HostState.CANCELLED, reason=self.stopping.words)
+        return replace(result, state=HostState.SKIPPED, reason="its next stage was not begun")
+
+    async def _hand_over(self) -> None:
+        """Every host is through with this stage: the next one is planned by whoever claims it. It keeps its locks."""
+        now = self.tools.clock.now()
+
+        def hand_over(connection: Connection) -> None:
+            moved = executions.move(
+                connection,
+                self.execution.id,
+                leaving=(State.RUNNING,),
+                to=State.PENDING,
+                now=now,
+                epoch=self.execution.epoch,
+                reason=f"stage {self.execution.stage} is over",
+                phase=Phase.PLAN.value,
+                stage=self.execution.stage + 1,
+                fingerprint=None,
+                current=None,
+            )
+            said = f"stage {self.execution.stage} is over, stage {moved.stage} is planned now"
+            self.tools.reporter.report(connection, ExecutionContinued(execution=moved, actor=None, words=said), now)
+
+        await self._write(hand_over)
 
     # --- hosts --------------------------------------------------------------------------------------------------------
 
@@ -146,7 +187,7 @@ class Walk:
 
         await self._write(begin)
         result = await self._steps(part)
-        if len(self.plan.hosts) > 1:
+        if len(self.plan.hosts) > 1 and not result.goes_on:
             await self._tell_host(earlier, result)
         return result
 
@@ -176,6 +217,8 @@ class Walk:
             result = await self.steps.step(host, place, step, deadline)
             if not result.ok:
                 return self._failed(part.host, step.title, result)
+        if part.then is not None:
+            return HostResult(host=part.host, state=HostState.SUCCEEDED, goes_on=True)
         after = await self._look_again(host)
         outcome = self._outcome(part, after)
         return HostResult(host=part.host, state=HostState.SUCCEEDED, after=after, outcome=outcome)

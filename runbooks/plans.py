@@ -1,7 +1,7 @@
 """Plans as data: to JSON and back, as text for people, and the fingerprint an approval is bound to."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 from runbooks.commands import shell_line
@@ -10,12 +10,43 @@ from storage.canonical import sha256
 
 
 @dataclass(frozen=True, kw_only=True)
+class LaterStage:
+    """A further stage of one host: the place of its first step, and the facts it was planned from."""
+
+    first: int
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class HostPlan:
-    """The steps of one host, and the facts they were planned from."""
+    """The steps of one host, those of its stages one after the other, and the facts its first stage was planned from.
+
+    `then`: what plans its next stage once these are over. `first`: the place of its first step, where only one stage
+    is meant.
+    """
 
     host: str
     steps: tuple[Step, ...]
     facts: Mapping[str, Any]
+    then: str | None = None
+    later: tuple[LaterStage, ...] = ()
+    first: int = 1
+
+    def stage(self, number: int) -> "HostPlan | None":
+        """One stage of it; None when it has none of that number."""
+        begins = [1, *(one.first for one in self.later), len(self.steps) + 1]
+        if number >= len(begins):
+            return None
+        first, end = begins[number - 1], begins[number]
+        facts = self.facts if number == 1 else self.later[number - 2].facts
+        last = number == len(begins) - 1
+        return HostPlan(
+            host=self.host,
+            steps=self.steps[first - 1 : end - 1],
+            facts=facts,
+            then=self.then if last else None,
+            first=first,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +60,16 @@ class StoredPlan:
     def of(self, host: str) -> HostPlan:
         """One host's part."""
         return next(part for part in self.hosts if part.host == host)
+
+    def stage(self, number: int) -> "StoredPlan":
+        """One stage of it, on the hosts that have one of that number."""
+        parts = (part.stage(number) for part in self.hosts)
+        return replace(self, hosts=tuple(part for part in parts if part is not None and (part.steps or number == 1)))
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a further stage follows on any host once its steps are over."""
+        return any(part.then is not None for part in self.hosts)
 
     @property
     def steps_total(self) -> int:
@@ -53,16 +94,24 @@ def secrets_of(plan: StoredPlan) -> set[str]:
     return {step.secret for step in wanted if step.secret is not None}
 
 
-def fingerprint(*, runbook: str, params: Mapping[str, Any], plan: StoredPlan) -> str:
-    """SHA-256 over what would run: runbook, parameters, ordered hosts, and per step all but its title."""
+def fingerprint(*, runbook: str, params: Mapping[str, Any], plan: StoredPlan, stage: int = 1) -> str:
+    """SHA-256 over what would run: runbook, parameters, ordered hosts, and per step all but its title.
+
+    Of a plan with stages, over one of them: its number counts, and what plans the one after it.
+    """
     return sha256(
         {
             "runbook": runbook,
             "params": dict(params),
             "hosts": [
-                {"host": part.host, "steps": [_untitled(step_to_json(step)) for step in part.steps]}
-                for part in plan.hosts
+                {
+                    "host": part.host,
+                    "steps": [_untitled(step_to_json(step)) for step in part.steps],
+                    **({"then": part.then} if part.then is not None else {}),
+                }
+                for part in plan.stage(stage).hosts
             ],
+            **({"stage": stage} if stage > 1 else {}),
         }
     )
 
@@ -82,12 +131,29 @@ def to_json(plan: StoredPlan) -> dict[str, Any]:
     """As it is kept in SQL, shown and audited."""
     return {
         "hosts": [
-            {"host": part.host, "facts": dict(part.facts), "steps": [step_to_json(step) for step in part.steps]}
+            {
+                "host": part.host,
+                "facts": dict(part.facts),
+                "steps": _steps_to_json(part),
+                # Only where there are some, as most plans have one stage.
+                **({"then": part.then} if part.then is not None else {}),
+                **({"later": [{"first": s.first, "facts": dict(s.facts)} for s in part.later]} if part.later else {}),
+            }
             for part in plan.hosts
         ],
         "services": list(plan.services),
         "notes": list(plan.notes),
     }
+
+
+def stage_json(value: Mapping[str, Any], stage: int) -> Mapping[str, Any]:
+    """One stage of what `to_json` made, as people see it: each step knows its place in the whole."""
+    return value if stage == 1 else to_json(from_json(value).stage(stage))
+
+
+def _steps_to_json(part: HostPlan) -> list[dict[str, Any]]:
+    steps = [step_to_json(step) for step in part.steps]
+    return steps if part.first == 1 else [{**step, "place": n} for n, step in enumerate(steps, part.first)]
 
 
 def from_json(value: Mapping[str, Any]) -> StoredPlan:
@@ -98,6 +164,8 @@ def from_json(value: Mapping[str, Any]) -> StoredPlan:
                 host=part["host"],
                 facts=part["facts"],
                 steps=tuple(step_from_json(step) for step in part["steps"]),
+                then=part.get("then"),
+                later=tuple(LaterStage(first=s["first"], facts=s["facts"]) for s in part.get("later", ())),
             )
             for part in value["hosts"]
         ),

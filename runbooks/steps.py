@@ -338,6 +338,7 @@ class Steps:
         self, host: Host, step: Run, run: StepRun, why: str, cord: StopCord, log_of: "StepLog", deadline: float
     ) -> Result:
         """What became of a command that we lost sight of, as far as its host can tell. `why`: how that came."""
+        log_of.altered = True  # what it printed meanwhile is lost
         clock = self.tools.clock
         spent = (clock.now() - run.started_at).total_seconds()
         found = await follow(
@@ -419,6 +420,7 @@ class Steps:
         return kill_switch.covers(
             switch,
             runbook=self.execution.runbook,
+            includes=self.execution.includes,
             hosts=(host.name,),
             services=self.services,
             tags=kill_switch.tag_names(host.tags),
@@ -444,6 +446,8 @@ class Steps:
             dropped=(finished.dropped if finished else 0) + max(0, log_of.lines - MOST_LINES),
             sent=result.sent,
             next_attempt_at=None,
+            altered=log_of.altered,
+            result_from=log_of.result_from,
         )
         if ended.death is not None and self.stopping is not None:
             self.deaths.append((host.name, ended.death))
@@ -643,6 +647,8 @@ class Steps:
     ) -> Finished:
         left = max(0.1, deadline - self.tools.clock.monotonic())
 
+        log_of.begin_result()
+
         def on_line(line: Line) -> None:
             log_of.add(line)
             if printed is not None and line.stream is Stream.OUT:
@@ -754,6 +760,8 @@ class StepLog:
     def __init__(self, steps: Steps, run: StepRun, kept: Sequence[OutputLine] = ()) -> None:
         self._steps, self._run = steps, run
         self.lines = kept[-1].seq if kept else 0
+        self.altered = False  # its result was masked, cut or lost in part
+        self.result_from = run.result_from
         self.tail: deque[OutputLine] = deque(kept, maxlen=TAIL)
         self.group: int | None = None
         self._pending: list[OutputLine] = []
@@ -761,9 +769,14 @@ class StepLog:
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
+    def begin_result(self) -> None:
+        """What was printed so far belonged to an earlier question."""
+        self.result_from, self.altered = self.lines + 1, False
+
     def add(self, line: Line) -> None:
         """One more line."""
         self.lines += 1
+        self.altered = self.altered or (line.altered and line.stream is Stream.OUT)
         kept = OutputLine(
             host=self._run.host,
             step=self._run.step,

@@ -58,7 +58,10 @@ def catalog_with(*kinds: type[Runbook], **changes: Any) -> Catalog:
             max_hosts=kind.max_hosts,
             module_hash="test",
         )
-    return Catalog(entries=entries, aliases=built.aliases)
+    complaints: list[str] = []
+    joined = catalogs.joined(entries, complaints)
+    assert not complaints, complaints
+    return Catalog(entries=joined, aliases=built.aliases)
 
 
 def shown(pid: int, state: str = "active") -> str:
