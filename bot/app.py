@@ -91,6 +91,7 @@ def build(settings: Settings, slack: Slack, *, clock: Clock | None = None, remot
         clock=clock,
         call_hosts=frozenset(settings.file.calls),
         vault=vault,
+        redactor=redactor,
     )
     engine = Engine(tools=tools, catalog=settings.catalog, policy=settings.policy(directory))
     commands = Commands(engine)

@@ -362,7 +362,7 @@ def _step_blocks(number: str, step: Mapping[str, Any]) -> list[Block]:
     blocks += [section(block) for block in (code_blocks(command) if command else [])]
     undo = step.get("undo")
     if undo:
-        blocks += [section("Undo:"), *(section(block) for block in code_blocks(str(undo["command"])))]
+        blocks += [section("Undo:"), *(section(block) for block in code_blocks(step_command(undo)))]
     return blocks
 
 
@@ -370,7 +370,8 @@ def step_command(step: Mapping[str, Any]) -> str:
     """What a step does, as text: its shell command, or its HTTP request; empty for a pause."""
     if step["kind"] == "call":
         body = step.get("body")
-        return f"{step['method']} {step['url']}" + (f"\n{_short(body)}" if body is not None else "")
+        lines = [f"{step['method']} {step['url']}", *(f"{k}: {v}" for k, v in step.get("headers", {}).items())]
+        return "\n".join([*lines, *([_short(body)] if body is not None else [])])
     return str(step.get("command", ""))
 
 
@@ -387,7 +388,10 @@ def _step_notes(step: Mapping[str, Any]) -> str:
             notes = ["checked", *_expected(step)]
             notes += [f"for {duration(float(step['settle']))}"] if step.get("settle") else []
         case "call":
-            notes = ["HTTP request", "*cannot be undone*"]
+            changes = step["method"] not in {"GET", "HEAD"}
+            notes = ["HTTP request"]
+            notes += ["can be undone" if step.get("undo") else "*cannot be undone*"] if changes else []
+            notes += [f"sends the secret `{inline(step['secret'], 200)}`"] if step.get("secret") else []
         case "wait":
             notes = [f"waits {duration(float(step['seconds']))}"]
         case _:

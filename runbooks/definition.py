@@ -291,7 +291,7 @@ class Run:
     allow_exit: tuple[int, ...]
     idempotent: bool
     retries: int
-    undo: "Run | None"
+    undo: "Run | Call | None"
     look: tuple[str, ...] | None
     unless: Expect | Require | None
     secret: str | None
@@ -307,15 +307,12 @@ class Run:
         allow_exit: Collection[int] = (0,),
         idempotent: bool = False,
         retries: int = 0,
-        undo: "Run | None" = None,
+        undo: "Run | Call | None" = None,
         look: Collection[str] | None = None,
         unless: Expect | Require | None = None,
         secret: str | None = None,
     ) -> None:
-        if retries and not idempotent:
-            raise DefinitionError(f"The step {title!r} may only be retried if it is idempotent.")
-        if not 0 <= retries <= 3:
-            raise DefinitionError(f"The step {title!r} may be retried at most 3 times.")
+        _check_retries(title, retries, idempotent=idempotent)
         values = {
             "title": title,
             "argv": _argv(title, argv),
@@ -337,7 +334,9 @@ class Run:
 class Call:
     """Call an HTTP endpoint from where Handrail runs; only hosts that `handrail.yml` allows.
 
-    Anything but GET and HEAD changes something and counts as not idempotent unless said otherwise.
+    Anything but GET and HEAD changes something and counts as not idempotent unless said otherwise. What it answers is
+    its output. `retries`: how often again when no answer came (idempotent ones only, at most 3). `secret`: the name of
+    a stored secret, whose value stands where a header says `{secret}`: `headers={"Authorization": "Bearer {secret}"}`.
     """
 
     title: str
@@ -347,6 +346,10 @@ class Call:
     allow_status: tuple[int, ...]
     timeout: float
     idempotent: bool
+    retries: int
+    headers: tuple[tuple[str, str], ...]
+    secret: str | None
+    undo: "Run | Call | None"
 
     def __init__(
         self,
@@ -358,12 +361,18 @@ class Call:
         allow_status: Collection[int] = (200,),
         timeout: Duration = 20,
         idempotent: bool | None = None,
+        retries: int = 0,
+        headers: Mapping[str, str] | None = None,
+        secret: str | None = None,
+        undo: "Run | Call | None" = None,
     ) -> None:
         if not title.strip():
             raise DefinitionError("A step needs a title.")
         if not re.match(r"\Ahttps?://[^\s/@]+(/\S*)?\Z", url):
             raise DefinitionError(f"The step {title!r} needs an http or https address without user info.")
-        reads = method.upper() in {"GET", "HEAD"}
+        repeatable = method.upper() in {"GET", "HEAD"} if idempotent is None else idempotent
+        _check_retries(title, retries, idempotent=repeatable)
+        _check_headers(title, url, headers or {}, secret)
         values = {
             "title": title,
             "method": method.upper(),
@@ -371,7 +380,11 @@ class Call:
             "body": body,
             "allow_status": tuple(sorted(allow_status)),
             "timeout": _seconds_of(timeout),
-            "idempotent": reads if idempotent is None else idempotent,
+            "idempotent": repeatable,
+            "retries": retries,
+            "headers": tuple(sorted((headers or {}).items())),
+            "secret": _secret_name(title, secret) if secret is not None else None,
+            "undo": undo,
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -380,6 +393,36 @@ class Call:
     def changing(self) -> bool:
         """Whether it may change something."""
         return self.method not in {"GET", "HEAD"}
+
+
+def _check_retries(title: str, retries: int, *, idempotent: bool) -> None:
+    if retries and not idempotent:
+        raise DefinitionError(f"The step {title!r} may only be retried if it is idempotent.")
+    if not 0 <= retries <= 3:
+        raise DefinitionError(f"The step {title!r} may be retried at most 3 times.")
+
+
+PLACE = "{secret}"
+"""Where the value of a call's secret stands in a header."""
+_CREDENTIALS = frozenset(
+    {"authorization", "proxy-authorization", "cookie", "x-api-key", "x-auth-token", "private-token"}
+)
+_LOCAL = re.compile(r"\Ahttp://(localhost|127\.\d+\.\d+\.\d+|\[::1\])([:/]|\Z)")
+
+
+def _check_headers(title: str, url: str, headers: Mapping[str, str], secret: str | None) -> None:
+    for name, value in headers.items():
+        if not re.match(r"\A[A-Za-z0-9-]{1,100}\Z", name) or not re.match(r"\A[\x20-\x7e]{1,4000}\Z", value):
+            raise DefinitionError(f"The step {title!r} has a header {name!r} that cannot be sent.")
+        if name.lower() in _CREDENTIALS and PLACE not in value:
+            raise DefinitionError(
+                f"The step {title!r} has a credential in its header {name!r}: store it with `handrail secrets set`, "
+                f"name it as `secret=`, and write {PLACE} where it stands."
+            )
+    if (secret is not None) is not any(PLACE in value for value in headers.values()):
+        raise DefinitionError(f"The step {title!r} needs both: `secret=`, and a header with {PLACE} in it.")
+    if secret is not None and not url.startswith("https://") and not _LOCAL.match(url):
+        raise DefinitionError(f"The step {title!r} would send a secret over http: use https.")
 
 
 @dataclass(frozen=True, init=False)
@@ -398,18 +441,23 @@ class Wait:
 
 @dataclass(frozen=True, init=False)
 class Parallel:
-    """Steps of one host that run beside each other; the first failure lets the others finish, then fails the group."""
+    """Steps of one host that run beside each other; the first failure lets the others finish, then fails the group.
+
+    `timeout`: of the whole group; None: that of its steps, and of the execution.
+    """
 
     title: str
     steps: tuple["Run | Expect | Call | Wait", ...]
+    timeout: float | None
 
-    def __init__(self, title: str, *steps: "Run | Expect | Call | Wait") -> None:
+    def __init__(self, title: str, *steps: "Run | Expect | Call | Wait", timeout: Duration | None = None) -> None:
         if not steps:
             raise DefinitionError(f"The parallel group {title!r} is empty.")
         if any(isinstance(step, Parallel | Require) for step in steps):
             raise DefinitionError(f"The parallel group {title!r} may hold Run, Expect, Call and Wait only.")
         object.__setattr__(self, "title", title)
         object.__setattr__(self, "steps", tuple(steps))
+        object.__setattr__(self, "timeout", None if timeout is None else _seconds_of(timeout))
 
     @property
     def changing(self) -> bool:

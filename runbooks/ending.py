@@ -5,9 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from runbooks.definition import (
-    Run,
-)
+from runbooks.definition import Call, Run
 from runbooks.plans import StoredPlan, from_json, numbered
 from runbooks.progress import (
     ApprovalDecided,
@@ -150,15 +148,15 @@ def _rolled_back(connection: Connection, reporter: Reporter, rollback: Execution
     reporter.report(connection, ExecutionEnded(execution=original, hosts=hosts, steps=steps), now)
 
 
-def undo_steps(plan: StoredPlan, steps: Sequence[StepRun]) -> dict[str, list[Run]]:
+def undo_steps(plan: StoredPlan, steps: Sequence[StepRun]) -> dict[str, list[Run | Call]]:
     """Per host, what takes back the steps that were applied, last one first."""
     applied = {(s.host, s.step) for s in steps if s.state in {StepState.SUCCEEDED, StepState.INTERRUPTED}}
-    found: dict[str, list[Run]] = {}
+    found: dict[str, list[Run | Call]] = {}
     for part in plan.hosts:
         undos = [
             step.undo
             for place, step in numbered(part.steps)
-            if isinstance(step, Run) and step.undo is not None and (part.host, place) in applied
+            if isinstance(step, Run | Call) and step.undo is not None and (part.host, place) in applied
         ]
         if undos:
             found[part.host] = undos[::-1]

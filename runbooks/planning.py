@@ -12,6 +12,7 @@ from datetime import timedelta
 from runbooks.catalog import Entry
 from runbooks.commands import shell_line
 from runbooks.definition import (
+    Call,
     Check,
     Duration,
     Expect,
@@ -160,6 +161,8 @@ def _single(steps: Iterable[Step]) -> Iterator[Run | Check]:
             case Run():
                 yield step
                 yield from _single(one for one in (step.undo, step.unless) if one is not None)
+            case Call() if step.undo is not None:
+                yield from _single([step.undo])
             case Check():
                 yield step
             case Parallel():
@@ -366,6 +369,8 @@ class Planner:
                     yield from self._judge(step.unless, tags)
             case Expect() | Require():
                 yield self._check(step, tags)
+            case Call() if step.undo is not None:
+                yield from self._judge(step.undo, tags)
             case Parallel():
                 for inner in step.steps:
                     yield from self._judge(inner, tags)

@@ -89,8 +89,10 @@ def numbered(steps: Sequence[Step]) -> Iterator[tuple[str, Single]]:
 
 def secrets_of(plan: StoredPlan) -> set[str]:
     """The names of all stored secrets that its commands get, undo included."""
-    steps = [step for part in plan.hosts for _, step in numbered(part.steps) if isinstance(step, Run)]
-    wanted = [*steps, *(step.undo for step in steps if step.undo is not None)]
+    wanted = [step for part in plan.hosts for _, step in numbered(part.steps) if isinstance(step, Run | Call)]
+    for step in wanted:  # grows on the way, as an undo may have one, too
+        if step.undo is not None:
+            wanted.append(step.undo)
     return {step.secret for step in wanted if step.secret is not None}
 
 
@@ -214,11 +216,17 @@ def step_to_json(step: Step) -> dict[str, Any]:
                 "allow_status": list(step.allow_status),
                 "timeout": step.timeout,
                 "idempotent": step.idempotent,
+                # Only where there are some, as above.
+                **({"retries": step.retries} if step.retries else {}),
+                **({"headers": dict(step.headers)} if step.headers else {}),
+                **({"secret": step.secret} if step.secret is not None else {}),
+                **({"undo": step_to_json(step.undo)} if step.undo is not None else {}),
             }
         case Wait():
             return {"kind": "wait", "title": step.title, "seconds": step.seconds}
         case Parallel():
-            return {"kind": "parallel", "title": step.title, "steps": [step_to_json(s) for s in step.steps]}
+            limit = {} if step.timeout is None else {"timeout": step.timeout}
+            return {"kind": "parallel", "title": step.title, "steps": [step_to_json(s) for s in step.steps], **limit}
         case _:
             assert_never(step)
 
@@ -249,7 +257,7 @@ def step_from_json(value: Mapping[str, Any]) -> Step:
             allow_exit=value["allow_exit"],
             idempotent=value["idempotent"],
             retries=value["retries"],
-            undo=_expected(step_from_json(undo), Run) if undo else None,
+            undo=_expected(step_from_json(undo), Run | Call) if undo else None,
             look=value["look"],
             unless=_expected(step_from_json(unless), Expect | Require) if unless else None,
             secret=value.get("secret"),
@@ -262,12 +270,16 @@ def step_from_json(value: Mapping[str, Any]) -> Step:
         return Expect(value["title"], *value["argv"], **check, **times)
     if kind == "call":
         keys = ("method", "body", "allow_status", "timeout", "idempotent")
-        return Call(value["title"], value["url"], **{k: value[k] for k in keys})
+        more = {k: value[k] for k in ("retries", "headers", "secret") if k in value}
+        undo = _expected(step_from_json(value["undo"]), Run | Call) if "undo" in value else None
+        return Call(value["title"], value["url"], **{k: value[k] for k in keys}, **more, undo=undo)
     if kind == "wait":
         return Wait(value["title"], value["seconds"])
     if kind == "parallel":
         return Parallel(
-            value["title"], *(_expected(step_from_json(s), Run | Expect | Call | Wait) for s in value["steps"])
+            value["title"],
+            *(_expected(step_from_json(s), Run | Expect | Call | Wait) for s in value["steps"]),
+            timeout=value.get("timeout"),
         )
     raise KeyError(kind)
 

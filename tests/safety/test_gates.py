@@ -115,7 +115,12 @@ ASKED_COMMAND = Judgement(command="make it", verdict=Severity.APPROVE, rule="unk
         ("kill switch", {}, {"switches": (SWITCH,)}, "<@UANA>: deploy"),
         ("command guard", {"commands": (REFUSED_COMMAND,)}, {}, "It deletes all."),
         ("blast radius", {"hosts": ("a", "b", "c", "d")}, {}, "may touch 3"),
-        ("cooldown", {}, {"cooldowns": {("restart-service", "web-01"): START + timedelta(seconds=432)}}, "again in 7 min 12 s"),
+        (
+            "cooldown",
+            {},
+            {"cooldowns": {("restart-service", "web-01"): START + timedelta(seconds=432)}},
+            "again in 7 min 12 s",
+        ),
     ],
 )
 def test_a_refusal_says_which_gate_and_why(gate: str, wanted: dict[str, Any], known: dict[str, Any], said: str) -> None:
