@@ -102,6 +102,16 @@ class RunRequest:
     request_id: str | None = None  # the inbox row it came from
 
 
+@dataclass(frozen=True, kw_only=True)
+class Template:
+    """A request kept under a name, as it is typed after `/runbook`. Whoever runs it is judged, not who saved it."""
+
+    name: str
+    text: str
+    saved_by: Actor
+    saved_at: datetime
+
+
 class State(StrEnum):
     """States of an execution. `is_final` ones never change again, except that *interrupted* may be continued."""
 
