@@ -36,6 +36,7 @@ from runbooks.answer import said
 from runbooks.catalog import Entry, usage
 from runbooks.engine import Engine
 from runbooks.parameters import is_positional
+from runbooks.waves import over
 from safety.clock import words
 from safety.decision import Decision
 from safety.roles import Permission
@@ -70,7 +71,15 @@ HELP: tuple[tuple[Permission | None, str], ...] = (
         "`template list`",
     ),
     (Permission.CANCEL, "`/runbook cancel ID` stops one"),
-    (Permission.EXECUTE, "`/runbook retry ID` · `/runbook resume ID` · `/runbook rollback ID`"),
+    (
+        Permission.EXECUTE,
+        "`… on tag:web --waves 1,25%,rest --pause 30s --max-failures 1` how it goes over many hosts",
+    ),
+    (
+        Permission.EXECUTE,
+        "`/runbook retry ID` · `/runbook retry ID failed` the failed hosts only · `/runbook resume ID` · "
+        "`/runbook rollback ID`",
+    ),
     (Permission.APPROVE, "`/runbook approve ID` · `/runbook deny ID [reason]` what waits for somebody else"),
     (None, "`/runbook can` what you may do · `/runbook can restart nginx on web-01` whether it would run"),
     (Permission.AUDIT, "`/runbook can @someone [restart nginx on web-01]` the same of somebody else"),
@@ -227,6 +236,7 @@ class Commands:
             dry_run=new.dry_run or saved.dry_run,
             reason=new.reason or saved.reason,
             priority=new.priority if new.priority is not Priority.NORMAL else saved.priority,
+            rollout=over(new.rollout, saved.rollout),
         )
 
     async def _query(self, query: Query, received: Received, origin: Origin) -> Message | None:
@@ -291,6 +301,7 @@ class Commands:
         database, now = self.engine.tools.database, self.engine.tools.clock.now()
         if named:
             execution = await database.read(executions.get, _id(named, Verb.STATUS))
+            [execution] = await self.engine.in_their_places([execution])
             hosts = await database.read(executions.hosts_of, execution.id)
             return cards.card(execution, now, cards.Situation(hosts=tuple(hosts)))
         unfinished = (State.RUNNING, State.AWAITING_APPROVAL, State.PENDING, State.INTERRUPTED)
@@ -302,7 +313,7 @@ class Commands:
             if not newest:
                 return blocks.spoken("Nothing runs and nothing ran yet. Try `/runbook list`.")
             shown = newest
-        return blocks.execution_lines(shown[:20], now)
+        return blocks.execution_lines(await self.engine.in_their_places(shown[:20]), now)
 
     async def _history(self, actor: Actor, named: Sequence[str]) -> Message:
         await self.engine.require(actor, Permission.EXECUTIONS_READ, "see that", Origin.COMMAND)
@@ -417,7 +428,9 @@ class Commands:
 
     async def _retry(self, actor: Actor, query: Query, received: Received, origin: Origin) -> Message | None:
         execution_id = _id(query.words, query.verb)
-        answer = await self.engine.retry(execution_id, actor, origin=origin, channel=received.channel)
+        answer = await self.engine.retry(
+            execution_id, actor, only_failed="failed" in query.words[1:], origin=origin, channel=received.channel
+        )
         return blocks.spoken(answer.message)
 
     async def _rollback(self, actor: Actor, query: Query, origin: Origin) -> Message:
@@ -579,6 +592,7 @@ def _request_of(command: RunCommand, received: Received, origin: Origin) -> RunR
         reason=command.reason,
         priority=Priority(command.priority),
         emergency=command.emergency,
+        rollout=command.rollout,
         request_id=received.id,
     )
 
@@ -650,9 +664,21 @@ def _about(entry: Entry) -> str:
         f"Danger: {entry.danger.value} · cooldown {words(entry.cooldown.total_seconds())} · "
         f"timeout {words(entry.timeout.total_seconds())} a host · at most {entry.max_hosts} hosts",
     ]
+    said += _about_hosts(entry)
     for name, info in runbook.Params.model_fields.items():
         place = "by place or name" if is_positional(info) else "by name"
         default = "required" if info.is_required() else f"default {info.default}"
         said.append(f"• `{name}` ({place}, {default}): {blocks.escape(info.description or 'no description')}")
     said.append(usage(entry))
     return "\n".join(said)
+
+
+def _about_hosts(entry: Entry) -> list[str]:
+    """How it goes over many hosts, as far as that is not what every runbook does, and what becomes of a failure."""
+    if not entry.danger.changes_hosts:
+        return []
+    said = [f"waves {entry.rollout.waves}"] if entry.rollout.waves is not None else []
+    said += [f"{words(entry.rollout.pause)} between two"] if entry.rollout.pause else []
+    said += [f"at most {entry.rollout.max_failures} may fail"] if entry.rollout.max_failures not in {None, "0"} else []
+    lines = [f"On many hosts: {', '.join(said)}"] if said else []
+    return lines + (["What it applied is taken back by itself when it fails."] if entry.rollback else [])

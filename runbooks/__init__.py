@@ -12,6 +12,7 @@ from runbooks.definition import (
     Results,
     Run,
     Runbook,
+    Sample,
     Wait,
     minutes,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "Results",
     "Run",
     "Runbook",
+    "Sample",
     "Seconds",
     "Secret",
     "ServiceName",

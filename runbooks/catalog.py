@@ -24,8 +24,9 @@ from runbooks.parameters import (
     shown,
     what_is_wrong,
 )
+from runbooks.waves import checked, over
 from storage.errors import ConfigurationError, DefinitionError, Invalid, NotFound
-from storage.records import Danger, Platform
+from storage.records import UNSAID, Danger, Platform, Rollout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,8 @@ class Entry:
     max_hosts: int
     module_hash: str
     includes: tuple["Entry", ...] = ()
+    rollout: Rollout = UNSAID
+    rollback: bool = False  # what was applied is taken back by itself when it fails
 
     @property
     def platforms(self) -> frozenset[Platform]:
@@ -63,6 +66,8 @@ class Override:
     cooldown: timedelta | None = None
     timeout: timedelta | None = None
     max_hosts: int | None = None
+    rollout: Rollout = UNSAID
+    rollback: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +138,8 @@ def _entry(kind: type[Runbook], module_hash: str, override: Override) -> Entry:
         timeout=override.timeout or kind.timeout,
         max_hosts=override.max_hosts or kind.max_hosts,
         module_hash=module_hash,
+        rollout=over(override.rollout, rollout_of(kind)),
+        rollback=kind.rollback == "auto" if override.rollback is None else override.rollback,
     )
 
 
@@ -170,6 +177,15 @@ def _included(
             found[inner] = entries[inner]
             found |= {one.name: one for one in _included(entries, inner, (*path, name), complaints)}
     return tuple(found.values())
+
+
+def rollout_of(kind: type[Runbook]) -> Rollout:
+    """What a runbook's class says of waves; raises DefinitionError."""
+    said = Rollout(waves=kind.waves, pause=kind.pause.total_seconds(), max_failures=str(kind.max_failures))
+    try:
+        return checked(said)
+    except Invalid as error:
+        raise DefinitionError(f"{kind.name}: {error.message}") from error
 
 
 def _built_in() -> Iterable[tuple[type[Runbook], str]]:

@@ -66,6 +66,7 @@ from storage.errors import (
     HostError,
     HostUnreachable,
     LeaseLost,
+    LoginRefused,
     SecretUnavailable,
 )
 from storage.records import (
@@ -90,10 +91,14 @@ MOST_ANSWER = 64_000
 """Bytes kept of what a call answers."""
 LONGEST_ANSWER = 4_000
 """Characters of one line of it."""
+GROUP = 0.05
+"""Seconds until a running command's process group is kept."""
 MOST_LINES = 5_000
 """Lines kept of one step run; the rest is counted."""
 LOST = "the connection broke after the command was sent"
+REBOOTING = "the connection ended with it, as it does when a host restarts"
 DIED = "Handrail stopped while it ran"
+LET_GO = "Handrail could not reach its database for so long that another process may run it again"
 _DONE = {StepState.SUCCEEDED, StepState.SKIPPED}
 
 
@@ -153,6 +158,7 @@ class Steps:
         self.deaths: list[tuple[str, Death]] = []
         self.away: set[str] = set()  # hosts that could not be connected to
         self._cords: set[StopCord] = set()
+        self._repeatable: set[StopCord] = set()  # of running commands that somebody else may run again
         self._earlier: dict[tuple[str, str], StepRun] = {}  # the newest try of each step
         self._lost: dict[tuple[str, str], StepRun] = {}  # the try whose outcome is unknown, until another one was sent
         self._tries: dict[tuple[str, str], int] = {}  # how often it was tried again by itself
@@ -170,6 +176,11 @@ class Steps:
         self.stopping = self.stopping or stop
         for cord in self._cords:
             cord.pull(stop.words, grace=stop.grace)
+
+    def let_go(self) -> None:
+        """End the running commands that may be repeated; they are run again here, if it stays ours."""
+        for cord in self._repeatable:
+            cord.pull(LET_GO)
 
     async def step(self, host: Host, place: str, step: Step, deadline: float) -> Result:
         if not isinstance(step, Parallel):
@@ -200,7 +211,7 @@ class Steps:
                 result, run = taken
             else:
                 result, run = await self._try(host, place, step, deadline)
-            if run.next_attempt_at is not None:
+            if run.next_attempt_at is not None or self._was_let_go(result):
                 continue
             lost = self._lost.get((host.name, place))
             if lost is not None and not result.ok and not result.sent:
@@ -208,6 +219,9 @@ class Steps:
                 reason = f"{lost.reason}; not tried again: {result.reason}"
                 return replace(result, state=StepState.INTERRUPTED, reason=reason, sent=True)
             return result
+
+    def _was_let_go(self, result: Result) -> bool:
+        return self.stopping is None and result.state is StepState.INTERRUPTED and result.reason == LET_GO
 
     def _recorded(self, host: str, place: str) -> Result | None:
         """How this step came out before its execution was taken up again; None when it is to be run.
@@ -285,15 +299,15 @@ class Steps:
             return await self._why_not(host), run
         self._earlier[(host.name, place)] = run
         log_of = StepLog(self, run)
-        try:
-            with self._stoppable() as cord:
+        with self.stoppable() as cord:
+            async with log_of:
+                if isinstance(step, Run) and may_repeat(step):
+                    self._repeatable.add(cord)
                 result = await self._perform(host, step, run, cord, log_of, deadline)
-        finally:
-            await log_of.close()
         return await self._end(host, step, run, result, log_of)
 
     @contextlib.contextmanager
-    def _stoppable(self) -> Iterator[StopCord]:
+    def stoppable(self) -> Iterator[StopCord]:
         """A cord that is pulled when the execution is to stop; at once when it is stopping already."""
         cord = StopCord()
         self._cords.add(cord)
@@ -303,6 +317,7 @@ class Steps:
             yield cord
         finally:
             self._cords.discard(cord)
+            self._repeatable.discard(cord)
 
     async def _take_up(self, host: Host, step: Single, run: StepRun, deadline: float) -> tuple[Result, StepRun] | None:
         """The end of a step that a dead owner had started; None when it is to run again, and may."""
@@ -339,11 +354,9 @@ class Steps:
         """A step that was begun before, with its true ending kept."""
         kept = await self._read(executions.output_of, self.execution.id, host=run.host, step=run.step, last=TAIL)
         log_of = StepLog(self, run, [line for line in kept if line.attempt == run.attempt])
-        try:
-            with self._stoppable() as cord:
+        with self.stoppable() as cord:
+            async with log_of:
                 result = await self._attend(host, step, run, why, cord, log_of, deadline)
-        finally:
-            await log_of.close()
         return await self._end(host, step, run, result, log_of)
 
     async def _attend(
@@ -364,6 +377,9 @@ class Steps:
             group=log_of.group or run.pgid,
         )
         log.info("command_attended", execution=run.execution_id, host=run.host, step=run.step, found=str(found))
+        if isinstance(found, NotKnown) and step.reboots and not cord.pulled:
+            # Never sent again: the check that follows finds out whether its host restarted.
+            return Result(state=StepState.SUCCEEDED, reason=f"{why}; how it ended is unknown")
         if isinstance(found, NotKnown):
             reason = f"{why}: it may have run, or be running still ({found.reason})"
             lost = Finished(ended=Ended.LOST, group=found.group)
@@ -443,7 +459,8 @@ class Steps:
         self, host: Host, step: Single, run: StepRun, result: Result, log_of: "StepLog"
     ) -> tuple[Result, StepRun]:
         finished = result.finished
-        if isinstance(step, Run) and step.look and result.state in {StepState.STOPPED, StepState.TIMED_OUT}:
+        over = {StepState.FAILED, StepState.STOPPED, StepState.TIMED_OUT}
+        if isinstance(step, Run) and step.look and result.sent and result.state in over:
             result = replace(result, look=await self._look(host, step.look))
         ended = replace(
             run,
@@ -482,10 +499,12 @@ class Steps:
             )
 
         def end(connection: Connection) -> None:
+            log_of.keep(connection)
             executions.end_step(connection, ended, execution=self.execution, done=1 if result.ok else 0)
             self.tools.reporter.report(connection, event, ended.ended_at or ended.started_at)
 
         await self._write(end)
+        log_of.kept()
         self._remember(ended)
         if ended.token is not None and ended.state is not StepState.INTERRUPTED:
             self.tools.remote.forget(host, ended.token)
@@ -552,6 +571,8 @@ class Steps:
         finished = await self._remote(
             host, step.argv, step.sudo, step.timeout, cord, log_of, deadline, stdin=stdin, token=run.token
         )
+        if finished.ended is Ended.LOST and step.reboots:
+            return Result(state=StepState.SUCCEEDED, reason=REBOOTING, finished=finished)
         if finished.ended is Ended.LOST:
             return await self._attend(host, step, run, LOST, cord, log_of, deadline)
         return self._judge_run(finished, step.allow_exit, cord)
@@ -588,6 +609,8 @@ class Steps:
 
     def _ended_by_us(self, state: StepState, why: str, finished: Finished) -> Result:
         """Only what was confirmed dead is stopped or timed out; all else is interrupted."""
+        if why == LET_GO and self.stopping is None and finished.death is Death.STOPPED:
+            return Result(state=StepState.INTERRUPTED, reason=LET_GO, finished=finished)
         pids = f" (pid {', '.join(map(str, finished.survivors))})" if finished.survivors else ""
         reason = f"{why}; the command is {finished.death or Death.UNKNOWN}{pids}"
         if finished.death is not Death.STOPPED:
@@ -600,7 +623,7 @@ class Steps:
         give_up = clock.monotonic() + step.within
         held_since: float | None = None
         while True:
-            answer = await self._ask(host, step, cord, log_of, deadline)
+            answer = await self._ask_expected(host, step, cord, log_of, deadline)
             if answer.state not in {StepState.SUCCEEDED, StepState.FAILED}:
                 return answer
             now = clock.monotonic()
@@ -621,6 +644,24 @@ class Steps:
                 return answer
             if await until_pulled(clock.sleep(min(pause, deadline - now)), cord):
                 return Result(state=StepState.STOPPED, reason=cord.reason)
+
+    async def _ask_expected(
+        self, host: Host, step: Expect, cord: StopCord, log_of: "StepLog", deadline: float
+    ) -> Result:
+        """The answer now; a patient check takes a host that is away, or lets nobody in yet, for one that is not met."""
+        if not step.patient:
+            return await self._ask(host, step, cord, log_of, deadline)
+        try:
+            answer = await self._ask(host, step, cord, log_of, deadline)
+        except (HostUnreachable, ConnectionLost, LoginRefused) as error:
+            if cord.pulled:
+                return Result(state=StepState.STOPPED, reason=cord.reason)
+            self.away.add(host.name)
+            return Result(state=StepState.FAILED, reason=str(error), blind=True)
+        self.away.discard(host.name)
+        if answer.finished is not None and answer.finished.ended is Ended.TIMED_OUT:
+            return replace(answer, state=StepState.FAILED, reason=f"no answer within {words(step.timeout)}", blind=True)
+        return answer
 
     async def _require(self, host: Host, step: Require, cord: StopCord, log_of: "StepLog", deadline: float) -> Result:
         answer = await self._ask(host, step, cord, log_of, deadline)
@@ -822,6 +863,7 @@ class StepLog:
         self.group: int | None = None
         self._pending: list[OutputLine] = []
         self._group: int | None = None  # not kept yet
+        self._keeping: tuple[list[OutputLine], int | None] = ([], None)  # being written
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -848,46 +890,66 @@ class StepLog:
         self._soon()
 
     def note_group(self, group: int) -> None:
-        """The remote process group, kept at once so that anybody can end it."""
+        """The remote process group, kept soon, so that anybody can end it."""
         self.group = self._group = group
         self._soon()
+
+    def keep(self, connection: Connection) -> bool:
+        """Write down what is not kept yet; whether there were lines. Raises LeaseLost. Then `kept`, once committed."""
+        steps, run = self._steps, self._run
+        self._keeping = (list(self._pending), self._group)
+        lines, group = self._keeping
+        if lines or group is not None:
+            executions.hold(connection, run.execution_id, steps.execution.epoch)
+        if group is not None:
+            executions.note_group(connection, run, group)
+        executions.keep_output(connection, run.execution_id, lines)
+        return bool(lines)
+
+    def kept(self) -> None:
+        """What `keep` wrote is committed."""
+        lines, group = self._keeping
+        self._keeping = ([], None)
+        del self._pending[: len(lines)]
+        if self._group == group:
+            self._group = None
+
+    async def __aenter__(self) -> None:
+        """Lines may come."""
+
+    async def __aexit__(self, *broken: object) -> None:
+        """No more lines come. The last ones are kept with the step's ending, or now, where none will follow."""
+        self._closing.set()
+        if self._task is not None:
+            await self._task
+        if broken[0] is not None:
+            await self._flush()
 
     def _soon(self) -> None:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._flush_while_printing())
 
     async def _flush_while_printing(self) -> None:
-        pause = FLUSH if self._group is None else 0.0
+        # Most commands are over at once, and leave all this to their ending.
+        pause = FLUSH if self._group is None else GROUP
         while not self._closing.is_set() and (self._pending or self._group is not None):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), pause)
-            await self._flush()
+            if not self._closing.is_set():
+                await self._flush()
             pause = FLUSH
 
     async def _flush(self) -> None:
-        lines, self._pending = self._pending, []
-        group, self._group = self._group, None
-        steps, run, now = self._steps, self._run, self._steps.tools.clock.now()
+        steps, now = self._steps, self._steps.tools.clock.now()
 
         def keep(connection: Connection) -> None:
-            executions.hold(connection, run.execution_id, steps.execution.epoch)
-            if group is not None:
-                executions.note_group(connection, run, group)
-            if lines:
-                executions.keep_output(connection, run.execution_id, lines)
-                event = StepPrinted(execution=steps.execution, step=run, tail=tuple(self.tail), lines=self.lines)
+            if self.keep(connection):
+                event = StepPrinted(execution=steps.execution, step=self._run, tail=tuple(self.tail), lines=self.lines)
                 steps.tools.reporter.report(connection, event, now)
 
         with contextlib.suppress(LeaseLost):  # nothing was kept; the step's ending finds out as well
             await steps._write(keep)
-
-    async def close(self) -> None:
-        """Everything is kept afterwards."""
-        self._closing.set()
-        if self._task is not None:
-            await self._task
-        if self._pending or self._group is not None:
-            await self._flush()
+            self.kept()
 
 
 def may_repeat(step: Single) -> bool:

@@ -162,6 +162,7 @@ executions = Table(
     Column("current", Text),
     Column("stage", Integer, nullable=False, server_default="1"),
     Column("includes", Json, nullable=False, server_default="[]"),
+    Column("rollout", Json),
     _one_of("danger", Danger),
     _one_of("priority", Priority),
     _one_of("state", State),
@@ -188,6 +189,13 @@ executions = Table(
         postgresql_where=_UNFINISHED,
     ),
     Index("ix_executions_created", "created_at", "id"),
+    Index("ix_executions_runbook", "runbook", "id"),
+    Index(
+        "ix_executions_owned",
+        "runbook",
+        sqlite_where=text("owner IS NOT NULL"),
+        postgresql_where=text("owner IS NOT NULL"),
+    ),
     sqlite_autoincrement=True,  # an id is never given twice, whatever is deleted behind our back
 )
 
@@ -204,6 +212,7 @@ host_runs = Table(
     Column("outcome", Text),
     Column("before", Json),
     Column("after", Json),
+    Column("wave", Integer),
     PrimaryKeyConstraint("execution_id", "host"),
     _one_of("state", HostState),
 )

@@ -1,6 +1,7 @@
 """Plans with stages: what can't be known before an earlier step ran is looked at, planned and approved on its own."""
 
 import asyncio
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from storage import approvals, audit, controls, executions
 from storage.database import Database
 from storage.errors import NotPermitted, TooLate
 from storage.records import Execution, HostState, Scope, State
-from tests.builders import ALICE, BOB, CAROL, House, a_house, catalog_with
+from tests.builders import ALICE, BOB, CAROL, House, a_house, catalog_with, hosts
 from tests.fakes import Reply
 
 
@@ -66,6 +67,16 @@ class Again(Runbook):
         return Plan(Run("Touch it", "touch", "/tmp/a"))
 
 
+class Rolling(Release):
+    """The same over many hosts, in waves: a host is well once its last stage is over."""
+
+    name, waves = "rolling", "1,rest"
+
+    def health(self, params: Parameters, facts: Facts) -> Collection[Expect]:
+        """It answers."""
+        return (Expect("It is well", "cat", "/tmp/well"),)
+
+
 class Lost(Runbook):
     """Its second stage has nobody who plans it."""
 
@@ -76,7 +87,7 @@ class Lost(Runbook):
         return Plan(Run("Touch it", "touch", "/tmp/a"), then="nowhere")
 
 
-CATALOG = catalog_with(Release, GuardedRelease, Again, Lost)
+CATALOG = catalog_with(Release, GuardedRelease, Again, Rolling, Lost)
 
 
 class Site:
@@ -90,6 +101,7 @@ class Site:
             "cp": self._switch,
             "rm": Reply(),
             "touch /tmp/a": Reply(),
+            "cat /tmp/well": Reply(),
         }
 
     def _switch(self, line: str) -> Reply:
@@ -376,3 +388,24 @@ async def test_an_interrupted_stage_is_resumed_where_it_stopped(database: Databa
 
         assert ended.state is State.SUCCEEDED, ended.ending
         assert changes(house) == ["touch /tmp/new", "cp /tmp/r2 /tmp/current", "cp /tmp/r2 /tmp/current"]
+
+
+async def test_every_stage_goes_in_waves_and_a_host_is_asked_whether_it_is_well_once_it_is_through(
+    database: Database,
+) -> None:
+    async with a_house(database, replies=Site().replies, catalog=CATALOG, inventory=hosts("a", "b", "c")) as house:
+        ended = await house.ends(await house.ask("rolling on a,b,c"))
+
+        assert ended.state is State.SUCCEEDED, ended.ending
+        ran = [(host, line) for host, line in house.remote.ran if not line.startswith("cat /tmp/current")]
+        assert ran[0] == ("a", "touch /tmp/new")
+        assert sorted(ran[1:3]) == [("b", "touch /tmp/new"), ("c", "touch /tmp/new")]
+        assert ran[3] == ("a", "cp /tmp/r2 /tmp/current")
+        steps = await database.read(executions.steps_of, ended.id)
+        assert [(s.host, s.step) for s in steps if s.step.startswith("w")] == [
+            ("a", "w5.1"),
+            ("a", "w6.1"),
+            ("b", "w6.1"),
+            ("c", "w6.1"),
+        ]
+        assert not await locked(database)
