@@ -29,6 +29,7 @@ from runbooks.ending import cancel_words, cancelled, end_execution, witness
 from runbooks.execution import Walk
 from runbooks.interruption import Interruptions, Stopped, where_it_stopped
 from runbooks.parameters import Parameters
+from runbooks.planning import RESULT_LINES, results
 from runbooks.plans import StoredPlan, from_json, numbered, secrets_of
 from runbooks.progress import BreakerMoved, LookRetried, SwitchStopped
 from runbooks.queue import Length
@@ -171,8 +172,8 @@ class Engine:
 
     def _supported(self, entry: Entry, hosts: Sequence[Host]) -> Sequence[Host]:
         for host in hosts:
-            if host.platform not in entry.runbook.platforms:
-                supported = ", ".join(sorted(entry.runbook.platforms))
+            if host.platform not in entry.platforms:
+                supported = ", ".join(sorted(entry.platforms))
                 raise Invalid(f"{entry.name} does not support {host.name}: it is {host.platform}, not {supported}.")
         return hosts
 
@@ -200,10 +201,9 @@ class Engine:
             entry = self.catalog.get(execution.runbook)
             params = entry.runbook.Params.model_validate(dict(execution.params))
             hosts = [self.tools.inventory.host(name) for name in execution.hosts]
-            tell = partial(self._tell_retry, execution)
-            plan = await self._look(execution, self.tools.planner.make_plan(entry, params, hosts, tell))
+            plan = await self._look(execution, self._planned(execution, entry, params, hosts))
             await self._require_secrets(plan)
-        except (OperatorError, ValueError) as error:
+        except (OperatorError, ValueError, KeyError) as error:
             if isinstance(error, StorageUnavailable):
                 raise
             unreached = error.host if isinstance(error, HostError) else None
@@ -215,12 +215,27 @@ class Engine:
             return
         if plan is None:
             await self._write(self._admission.looked, execution, {})
-            await self._end(execution, State.CANCELLED, "stopped while it was being planned; nothing was run")
+            words_ = "stopped while it was being planned" + ("; nothing was run" if execution.stage == 1 else "")
+            await self._end(execution, State.CANCELLED, words_)
             return
         if execution.danger.changes_hosts:
             plan = replace(in_waves(plan, execution.rollout, entry.rollout), rollback=entry.rollback)
         stored = await self._write(self._admission.store_plan, execution, plan)
         await self._review(stored, plan, entry, params, hosts)
+
+    async def _planned(
+        self, execution: Execution, entry: Entry, params: Parameters, hosts: Sequence[Host]
+    ) -> StoredPlan:
+        """What would run; of a further stage, from what the hosts are like now and what their steps printed."""
+        planner, tell = self.tools.planner, partial(self._tell_retry, execution)
+        if execution.stage == 1:
+            return await planner.make_plan(entry, params, hosts, tell)
+        raw = await self._read(executions.plan_of, execution.id)
+        former = from_json(raw or {})
+        if any(len(part.later) >= execution.stage - 1 for part in former.hosts):
+            return former  # it was planned and kept, and whoever planned it died before it was judged
+        printed = await self._read(executions.results_of, execution.id, most=RESULT_LINES)
+        return await planner.next_stage(entry, params, hosts, former, results(printed), tell)
 
     async def _require_secrets(self, plan: StoredPlan | None) -> None:
         """Raises PlanningFailed rather than let a run end half way, at the first step whose secret isn't there."""
@@ -286,7 +301,7 @@ class Engine:
         self, execution: Execution, plan: StoredPlan, entry: Entry, params: Parameters, hosts: Sequence[Host]
     ) -> None:
         typed = entry.runbook.typed_command(params) is not None
-        judgements = self.tools.planner.judgements(plan, hosts, typed=typed)
+        judgements = self.tools.planner.judgements(plan.stage(execution.stage), hosts, typed=typed)
         admitted = await self._write(self._admission.review_and_admit, execution, plan, entry, judgements)
         if admitted is not None:
             await self._walk(Walk(self.tools, admitted, plan, entry, params))
