@@ -270,6 +270,8 @@ async def _work(app: App) -> None:
             await asyncio.sleep(1)
     await surely(lambda: app.database.write(witness_settings, app.settings, app.clock.now()))
     app.started.set()
+    for said in app.settings.catalog.left_out:
+        log.warning("runbook_left_out", message=said)
     log.info("started", database=app.database.shown_url, owner=app.owner.id)
     async with asyncio.TaskGroup() as group:
         group.create_task(app.owner.run(), name="owner")

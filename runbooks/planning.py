@@ -5,14 +5,15 @@ Probes pass the read-only guard before they reach a host; what they print become
 
 import asyncio
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from runbooks.catalog import Entry
+from runbooks.catalog import Entry, bind
 from runbooks.commands import shell_line
-from runbooks.definition import Check, Duration, Expect, Facts, Parallel, Plan, Reading, Require, Run, Step
+from runbooks.definition import Check, Duration, Expect, Facts, Parallel, Plan, Reading, Require, Run, Sample, Step
 from runbooks.parameters import Parameters, patterns_of, shown, starting_with_a_dash
 from runbooks.plans import HostPlan, StoredPlan, numbered
 from runbooks.remote import Ended, Host, Line, Remote, RemoteCommand, Stream, Unreached
@@ -258,6 +259,15 @@ class Planner:
             if isinstance(step, Check):
                 _refuse_typed_patterns(step, patterns_of(params))
         return plan
+
+    def sample(self, entry: Entry, sample: Sample) -> StoredPlan:
+        """What a runbook plans in one of its own cases, which needs no host. Raises Invalid or PlanningFailed."""
+        words = shlex.split(sample.typed)
+        named = dict(word.split("=", 1) for word in words if "=" in word)
+        params = bind(entry, [word for word in words if "=" not in word], named)
+        plan = self._plan(entry, params, sample.facts)
+        part = HostPlan(host=sample.facts.host, steps=plan.steps, facts=dict(sample.facts))
+        return StoredPlan(hosts=(part,), services=plan.services, notes=tuple(_notes(entry, plan)))
 
     def judgements(self, plan: StoredPlan, hosts: Sequence[Host]) -> tuple[Judgement, ...]:
         """What the guard says to every command of a plan, undo and looks included."""
