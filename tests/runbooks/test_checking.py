@@ -130,7 +130,7 @@ def test_what_could_not_be_loaded_is_found_with_its_file_and_line(tmp_path: Path
     assert "SyntaxError: invalid syntax" in found[0].message
 
 
-@pytest.mark.parametrize("name", ["disk-cleanup", "file-backup", "file-restore", "log-rotation"])
+@pytest.mark.parametrize("name", ["disk-cleanup", "file-backup", "file-restore", "kill-process", "log-rotation"])
 def test_the_built_in_runbooks_are_in_order(name: str) -> None:
     entry = build().get(name)
     assert [one.message for one in check(catalog_with(), CommandGuard()) if one.runbook == entry.name] == []

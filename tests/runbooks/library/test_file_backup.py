@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import FakeRemote, Reply
+from tests.fakes import Reply
 from tests.runbooks.library.planned import REFUSED, commands, planned, refused
 
 FILE, SUM, OTHER = "/srv/app/a b.yml", "a" * 64, "b" * 64
@@ -110,8 +110,6 @@ async def test_there_must_be_room_for_a_copy_also_where_its_folder_is_not_there_
         "df -B1 --output=avail -- /var": Reply(status=1),
         "df -B1 --output=avail -- /": Reply(out="Avail\n5500000"),
     }
-    remote = FakeRemote(replies={"df -B1 --output=avail -- /var/backups": Reply(status=1)})
-    remote.replies.update(replies)
     said = await refused("backup", f"'{FILE}'", replies=replies)
     assert said == "A copy takes 5,000,000 bytes, and only 5,500,000 are free in / on web-01."
 
