@@ -1,6 +1,7 @@
 """Checks runbooks without any host: what they say of themselves, and what they plan in their own samples."""
 
 import inspect
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
@@ -78,7 +79,7 @@ def _example(entry: Entry) -> Iterator[str]:
     example = entry.runbook.example
     if example is None:
         return
-    name, *words = example.split()
+    name, *words = shlex.split(example)
     if "on" in words:
         words = words[: words.index("on")]
     if name not in {entry.name, *entry.runbook.aliases}:
