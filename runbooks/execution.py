@@ -300,8 +300,8 @@ class Walk:
             StepState.INTERRUPTED: HostState.INTERRUPTED,
         }
         state = states.get(result.state, HostState.FAILED)
-        reason = f"{title}: {result.reason}" if result.reason else title
-        return HostResult(host=host, state=state, reason=reason, tail=result.tail)
+        said = "; ".join(filter(None, (result.reason, result.look)))
+        return HostResult(host=host, state=state, reason=f"{title}: {said}" if said else title, tail=result.tail)
 
     async def _look_again(self, host: Host) -> Facts | None:
         if type(self.entry.runbook).outcome is Runbook.outcome:
@@ -762,7 +762,8 @@ class Walk:
                 reason += f" ({answer.reason})" if answer.reason else ""
                 return replace(answer, state=StepState.TIMED_OUT, reason=reason)
             if not answer.ok and now >= give_up:
-                return answer
+                late = f"not within {words(step.within)}: {answer.reason}" if step.patient else answer.reason
+                return replace(answer, reason=late)
             if await until_pulled(clock.sleep(min(pause, deadline - now)), cord):
                 return Result(state=StepState.STOPPED, reason=cord.reason)
 
