@@ -180,6 +180,10 @@ def _seconds_of(value: Duration) -> float:
     return value.total_seconds() if isinstance(value, timedelta) else float(value)
 
 
+READABLE = 40
+"""Characters of a pattern that says something to a reader; of a longer one the step's title says more."""
+
+
 @dataclass(frozen=True, init=False)
 class Check:
     """What `Expect` and `Require` share: a read-only command and what it must answer."""
@@ -232,7 +236,8 @@ class Check:
         if self.output is not None and text != self.output.strip():
             return f"expected {self.output.strip()!r}, got {_short(text)}"
         if self.pattern is not None and not re.search(self.pattern, text, re.MULTILINE):
-            return f"expected a match for {self.pattern!r}, got {_short(text)}"
+            wanted = f"a match for {self.pattern!r}" if len(self.pattern) <= READABLE else "something else"
+            return f"expected {wanted}, got {_short(text)}"
         if exit_status not in self.allow_exit:
             return f"exit status {exit_status}" + (f": {_short(text)}" if text else "")
         return None

@@ -349,8 +349,8 @@ class Walk:
             StepState.INTERRUPTED: HostState.INTERRUPTED,
         }
         state = states.get(result.state, HostState.FAILED)
-        reason = f"{title}: {result.reason}" if result.reason else title
-        return HostResult(host=host, state=state, reason=reason, tail=result.tail)
+        said = "; ".join(filter(None, (result.reason, result.look)))
+        return HostResult(host=host, state=state, reason=f"{title}: {said}" if said else title, tail=result.tail)
 
     async def _look_again(self, host: Host) -> Facts | None:
         if type(self.entry.runbook).outcome is Runbook.outcome:

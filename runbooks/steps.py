@@ -646,7 +646,8 @@ class Steps:
                 reason += f" ({answer.reason})" if answer.reason else ""
                 return replace(answer, state=StepState.TIMED_OUT, reason=reason)
             if not answer.ok and now >= give_up:
-                return answer
+                late = f"not within {words(step.within)}: {answer.reason}" if step.patient else answer.reason
+                return replace(answer, reason=late)
             if await until_pulled(clock.sleep(min(pause, deadline - now)), cord):
                 return Result(state=StepState.STOPPED, reason=cord.reason)
 

@@ -911,7 +911,10 @@ async def test_after_a_stop_the_daemon_that_does_the_work_is_asked(bench: Bench)
     bench.replies(**{"restart-it": Reply(hangs=True), "systemctl": Reply(out="activating", status=3)})
     ended = await stopped(bench, HELD, TOUCH)
     assert ended.state is State.CANCELLED
-    assert ended.ending == "Restart: the kill switch (global) was engaged; the command is stopped"
+    assert ended.ending == (
+        "Restart: the kill switch (global) was engaged; the command is stopped; "
+        "`systemctl is-active nginx` says: activating"
+    )
     told: Any = bench.reporter.of(StepFinished)[0]
     assert told.look == "`systemctl is-active nginx` says: activating"
     assert await bench.states() == [("1", "stopped")]
