@@ -11,6 +11,7 @@ from runbooks.definition import (
     Require,
     Run,
     Runbook,
+    Sample,
     Wait,
     minutes,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "Require",
     "Run",
     "Runbook",
+    "Sample",
     "Seconds",
     "Secret",
     "ServiceName",

@@ -20,8 +20,6 @@ from safety.token_bucket import Limits, Rate, Rates, take, wait
 from storage import approvals, audit, controls
 from storage.records import TRANSPORT, Actor, Consent, Danger, Origin
 
-PROBES = Rate(limit=30, period=60.0)
-"""Probes and dry runs: each person's own bucket."""
 TRIAL = timedelta(minutes=2)
 """How long a look at a host, or an execution that says nothing else, may hold the trial of a breaker."""
 REFUSALS_AN_HOUR = 10
@@ -216,20 +214,20 @@ def take_budgets(
 
 
 def begin_look(
-    connection: Connection, *, execution_id: int, person: str, hosts: Sequence[str], now: datetime
+    connection: Connection, policy: Policy, *, execution_id: int, person: str, hosts: Sequence[str], now: datetime
 ) -> Verdict | None:
     """Take one probe of the person, and the trial of each host's transport that was open; or why not."""
     ways = controls.breakers(connection, TRANSPORT, hosts)
     for way in ways:
         if not circuit_breaker.lets_through(way, execution_id, now):
             return breaker_refusal(way, now)
-    seconds = take_probe(connection, person, now)
+    seconds, rate = take_look(connection, person, policy.limits.look, now)
     if seconds > 0:
         return Verdict(
             gate="rate limits",
             outcome=Outcome.REFUSE,
             reason=(
-                f"You looked at hosts {PROBES.limit} times within a minute. The next look is free in {words(seconds)}."
+                f"You looked at hosts {rate.limit} times within a {rate.window}. The next is free in {words(seconds)}."
             ),
             until=now + timedelta(seconds=seconds),
             rule=f"limits:probe:{person}",
@@ -248,11 +246,13 @@ def refused_too_often(connection: Connection, rule: str, now: datetime) -> int |
     return count
 
 
-def take_probe(connection: Connection, person: str, now: datetime) -> float:
-    """One probe of a person: 0 when taken, else the seconds until the next is free."""
-    key = f"probe:{person}"
-    tat = controls.buckets(connection, [key]).get(key)
-    seconds = wait(PROBES, tat, now.timestamp())
+def take_look(connection: Connection, person: str, rates: Rates, now: datetime) -> tuple[float, Rate]:
+    """One look of a person: 0 when taken, else the seconds until the next is free; and the rate that says so."""
+    # The rate is part of the key: another one in the settings begins with a full bucket.
+    keys = {f"look:{person} {rate}": rate for rate in rates}
+    tats, moment = controls.buckets(connection, list(keys)), now.timestamp()
+    slowest = max(keys, key=lambda key: wait(keys[key], tats.get(key), moment))
+    seconds = wait(keys[slowest], tats.get(slowest), moment)
     if seconds == 0:
-        controls.set_buckets(connection, {key: take(PROBES, tat, now.timestamp())})
-    return seconds
+        controls.set_buckets(connection, {key: take(rate, tats.get(key), moment) for key, rate in keys.items()})
+    return seconds, keys[slowest]

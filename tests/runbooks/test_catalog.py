@@ -52,7 +52,8 @@ def complaints(*folders: Path, **overrides: Override) -> list[str]:
 
 def test_the_built_in_runbooks_are_there_by_name_and_alias_in_any_case() -> None:
     catalog = build()
-    assert sorted(catalog.entries) == ["kill-process", "restart-service"]
+    ours = {"disk-cleanup", "kill-process", "restart-service", "start-service", "stop-service"}
+    assert ours <= set(catalog.entries)
     assert catalog.get("restart") is catalog.get("RESTART-Service ") is catalog.entries["restart-service"]
     assert catalog.get("kill").danger is Danger.DANGEROUS
 
@@ -62,7 +63,7 @@ def test_the_built_in_runbooks_are_there_by_name_and_alias_in_any_case() -> None
     [
         ("restart-servce", "Did you mean `restart-service`"),
         ("kil", "Did you mean `kill`"),
-        ("service", "Did you mean `restart-service`"),
+        ("service", "`restart-service`"),
         ("zzzz", "`/runbook list` shows all."),
     ],
 )
@@ -76,7 +77,7 @@ def test_an_unknown_runbook_is_answered_with_near_ones(typed: str, said: str) ->
 def test_a_folder_of_our_own_is_loaded_beside_the_built_in_ones(tmp_path: Path) -> None:
     folder = write(tmp_path, cache=good("clear-cache", "cc"), _shared="1 / 0", test_cache="1 / 0")
     catalog = build([folder])
-    assert sorted(catalog.entries) == ["clear-cache", "kill-process", "restart-service"]
+    assert set(catalog.entries) == {"clear-cache", *build().entries}
     assert catalog.get("CC").name == "clear-cache"
 
 

@@ -128,7 +128,7 @@ async def test_what_waits_for_a_host_is_not_claimed_until_the_lock_is_free(datab
     blocked = await database.write(pending, hosts=("web-02", "web-01"), phase=Phase.APPLY)
     planning = await database.write(pending, hosts=("web-01",), phase=Phase.PLAN)
     reading = await database.write(pending, hosts=("web-01",), phase=Phase.APPLY, danger=Danger.READ)
-    elsewhere = await database.write(pending, hosts=("web-02",), phase=Phase.APPLY)
+    elsewhere = await database.write(pending, hosts=("web-03",), phase=Phase.APPLY)
     assert [e.id for e in await database.write(claim)] == [planning, reading, elsewhere]
     await database.write(controls.free_locks, holder)
     assert [e.id for e in await database.write(claim)] == [blocked]
@@ -278,7 +278,7 @@ async def pass_time(clock: FakeClock, seconds: float) -> None:
     """Let it pass in small steps, with the storage keeping up."""
     for _ in range(round(seconds / 0.1)):
         await clock.advance(0.1)
-        await asyncio.sleep(0.004)
+        await asyncio.sleep(0.01)
 
 
 async def until(condition: Callable[[], Any], clock: FakeClock | None = None) -> None:

@@ -17,12 +17,13 @@ from bot import cards
 from bot.thread import ThreadReporter
 from runbooks import Danger, Facts, Parameters, Plan, Run, Runbook
 from runbooks.definition import Step
-from runbooks.execution import Tools, Walk
+from runbooks.execution import Walk
 from runbooks.inventory import Inventory
 from runbooks.planning import Planner
 from runbooks.plans import HostPlan, StoredPlan, fingerprint, from_json, secrets_of, to_json
 from runbooks.progress import StepFinished
 from runbooks.ssh import SshRemote
+from runbooks.steps import Tools
 from safety import vault
 from safety.command_guard import CommandGuard, Severity
 from safety.redaction import MASK, Redactor
@@ -208,7 +209,7 @@ async def test_the_value_is_in_no_process_list(bench: Bench) -> None:
 
 
 def _stop() -> Any:
-    from runbooks.execution import Stop
+    from runbooks.steps import Stop
 
     return Stop(words="enough", by=BOB, grace=0.1)
 
