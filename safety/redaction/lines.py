@@ -267,7 +267,8 @@ _CREDENTIALS = re.compile(
 )
 # `PASSWORD elastic = x`, and the registry's `DefaultPassword  REG_SZ  x` and `/v Password /t REG_SZ /d x`.
 _OWNED_PASSWORD = re.compile(
-    r"(?i)\b(?:password|passwort)[ \t]+(?:for[ \t]+)?[\w.@-]{1,64}[ \t]+=[ \t]+(?P<value>[\w!#$%&*+./?@^~-]{4,200})[ \t]*\Z"
+    r"(?i)\b(?:password|passwort)[ \t]+(?:for[ \t]+)?[\w.@-]{1,64}[ \t]+=[ \t]+"
+    r"(?P<value>[\w!#$%&*+./?@^~-]{4,200})[ \t]*\Z"
     r"|\b\w{0,40}password[ \t]+REG_SZ[ \t]+(?P<text>\S[^\r\n]{0,200}?)[ \t\r]*\Z"
     r"|/v[ \t]+\"?\w{0,40}pass(?:word|wd)?\"?[ \t][^\r\n]{0,80}/d[ \t]+(?P<data>\"[^\"]+\"|\S+)"
 )
