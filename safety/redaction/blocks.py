@@ -70,6 +70,7 @@ _PAIR = re.compile(r"[ \t]*[\w.@-]{1,64}:(?P<value>[^\r\n]+?)[ \t\r]*\Z")
 _ANNOUNCES = re.compile(
     r"(?i)\b(?:password|passphrase|passwort|kennwort|token|secret|api key|access key)\b[^\n:]{0,200}:[ \t\r]*\Z"
 )
+_SAYS_SO = re.compile(r"(?i)\b(?:following|below|generated|initial|temporary|created)\b")
 _PRINTS = re.compile(
     r"(?:get-login-password|initial-password|print-\w{1,20}-token|kubeadm token (?:create|generate)"
     r"|\b(?:gopass|pass|lpass) show|\bop read|\bbw get password|jsonpath=[^\n]{0,80}(?:password|token|secret))"
@@ -103,6 +104,7 @@ class Blocks:
         self._here = ""  # the word that ends a here-document of passwords
         self._here_pairs = False
         self._announced = 0  # lines in which a secret that was announced may stand alone
+        self._asked = False  # what announced it may have been a question
         self._chap = False  # below the head of a file of PPP's secrets
         self._follow = (
             self._scalar,
@@ -240,11 +242,18 @@ class Blocks:
         if self._announced > 0:
             self._announced = self._announced - 1 if not line.strip() else 0
             match = _ALONE.match(line)
-            if match and _is_a_lone_secret(match["value"]):
+            apart = not self._asked or line.startswith("  ")
+            if match and apart and _is_a_lone_secret(match["value"]):
                 yield match.span("value")
                 return
-        if len(line) <= 400 and (_PRINTS.search(line) or (line.rstrip().endswith(":") and _ANNOUNCES.search(line))):
-            self._announced = 2
+        if len(line) > 400:
+            return
+        if _PRINTS.search(line):
+            self._announced, self._asked = 1, False
+        elif line.rstrip().endswith(":") and _ANNOUNCES.search(line):
+            # `Password:` may be a question, behind which comes what a program says next.
+            self._asked = _SAYS_SO.search(line) is None
+            self._announced = 1 if self._asked else 2
 
     def _chap_secrets(self, line: str) -> Iterator[Span]:
         """`# client server secret`, and below it `ana * "x" *`."""
