@@ -330,7 +330,7 @@ _PG = {
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
-    "options": "-c statement_timeout=15000 -c idle_in_transaction_session_timeout=2000 -c timezone=UTC",
+    "options": "-c statement_timeout=15000 -c idle_in_transaction_session_timeout=2000 -c timezone=UTC -c jit=off",
 }
 
 
