@@ -27,6 +27,7 @@ class Actions:
             "deny": self._deny,
             "cancel": self._cancel,
             "retry": self._retry,
+            "retryfailed": self._retry_failed,
             "rollback": self._roll_back,
             "resume": self._resume,
             "again": self._again,
@@ -124,6 +125,9 @@ class Actions:
 
     async def _retry(self, execution_id: int, mark: str | None, received: Received) -> Message | None:
         return _private(await self.engine.retry(execution_id, received.actor))
+
+    async def _retry_failed(self, execution_id: int, mark: str | None, received: Received) -> Message | None:
+        return _private(await self.engine.retry(execution_id, received.actor, only_failed=True))
 
     async def _roll_back(self, execution_id: int, mark: str | None, received: Received) -> Message | None:
         return _private(await self.engine.roll_back(execution_id, received.actor))

@@ -58,7 +58,15 @@ HELP: tuple[tuple[Permission | None, str], ...] = (
         "`/runbook history [RUNBOOK]` the newest executions · `/runbook why ID` what was judged",
     ),
     (Permission.CANCEL, "`/runbook cancel ID` stops one"),
-    (Permission.EXECUTE, "`/runbook retry ID` · `/runbook resume ID` · `/runbook rollback ID`"),
+    (
+        Permission.EXECUTE,
+        "`… on tag:web --waves 1,25%,rest --pause 30s --max-failures 1` how it goes over many hosts",
+    ),
+    (
+        Permission.EXECUTE,
+        "`/runbook retry ID` · `/runbook retry ID failed` the failed hosts only · `/runbook resume ID` · "
+        "`/runbook rollback ID`",
+    ),
     (Permission.APPROVE, "`/runbook approve ID` · `/runbook deny ID [reason]` what waits for somebody else"),
     (None, "`/runbook can` what you may do · `/runbook can restart nginx on web-01` whether it would run"),
     (Permission.AUDIT, "`/runbook can @someone [restart nginx on web-01]` the same of somebody else"),
@@ -138,6 +146,7 @@ class Commands:
             reason=command.reason,
             priority=Priority(command.priority),
             emergency=command.emergency,
+            rollout=command.rollout,
             request_id=received.id,
         )
         answer = await self.engine.submit(request, also=handled)
@@ -208,6 +217,7 @@ class Commands:
         database, now = self.engine.tools.database, self.engine.tools.clock.now()
         if named:
             execution = await database.read(executions.get, _id(named, Verb.STATUS))
+            [execution] = await self.engine.in_their_places([execution])
             hosts = await database.read(executions.hosts_of, execution.id)
             return cards.card(execution, now, cards.Situation(hosts=tuple(hosts)))
         unfinished = (State.RUNNING, State.AWAITING_APPROVAL, State.PENDING, State.INTERRUPTED)
@@ -219,7 +229,7 @@ class Commands:
             if not newest:
                 return blocks.spoken("Nothing runs and nothing ran yet. Try `/runbook list`.")
             shown = newest
-        return blocks.execution_lines(shown[:20], now)
+        return blocks.execution_lines(await self.engine.in_their_places(shown[:20]), now)
 
     async def _history(self, actor: Actor, named: Sequence[str]) -> Message:
         await self.engine.require(actor, Permission.EXECUTIONS_READ, "see that", Origin.COMMAND)
@@ -334,7 +344,9 @@ class Commands:
 
     async def _retry(self, actor: Actor, query: Query, received: Received, origin: Origin) -> Message | None:
         execution_id = _id(query.words, query.verb)
-        answer = await self.engine.retry(execution_id, actor, origin=origin, channel=received.channel)
+        answer = await self.engine.retry(
+            execution_id, actor, only_failed="failed" in query.words[1:], origin=origin, channel=received.channel
+        )
         return blocks.spoken(answer.message)
 
     async def _rollback(self, actor: Actor, query: Query, origin: Origin) -> Message:
@@ -529,9 +541,21 @@ def _about(entry: Entry) -> str:
         f"Danger: {entry.danger.value} · cooldown {words(entry.cooldown.total_seconds())} · "
         f"timeout {words(entry.timeout.total_seconds())} a host · at most {entry.max_hosts} hosts",
     ]
+    said += _about_hosts(entry)
     for name, info in runbook.Params.model_fields.items():
         place = "by place or name" if is_positional(info) else "by name"
         default = "required" if info.is_required() else f"default {info.default}"
         said.append(f"• `{name}` ({place}, {default}): {blocks.escape(info.description or 'no description')}")
     said.append(usage(entry))
     return "\n".join(said)
+
+
+def _about_hosts(entry: Entry) -> list[str]:
+    """How it goes over many hosts, as far as that is not what every runbook does, and what becomes of a failure."""
+    if not entry.danger.changes_hosts:
+        return []
+    said = [f"waves {entry.rollout.waves}"] if entry.rollout.waves is not None else []
+    said += [f"{words(entry.rollout.pause)} between two"] if entry.rollout.pause else []
+    said += [f"at most {entry.rollout.max_failures} may fail"] if entry.rollout.max_failures not in {None, "0"} else []
+    lines = [f"On many hosts: {', '.join(said)}"] if said else []
+    return lines + (["What it applied is taken back by itself when it fails."] if entry.rollback else [])

@@ -6,9 +6,11 @@ all: the answer is `Unclear`, which names the thing and the next move. Nothing h
 
     /runbook NAME [values…] [key=value…] [on TARGET[,TARGET…|tag:web]]
              [--dry-run] [--reason "…"] [--priority high|normal|low] [--emergency]
+             [--waves 1,25%,rest] [--pause 30s] [--max-failures 1|10%]
     /runbook plan NAME …                                            the same, planned only
     /runbook help|list|show|status|logs|history|why [words…]
-    /runbook retry|rollback|resume ID [--reason "…"] [--emergency]
+    /runbook retry ID [failed] [--reason "…"] [--emergency]
+    /runbook rollback|resume ID [--reason "…"] [--emergency]
     /runbook cancel|deny ID [reason…]
     /runbook approve ID
     /runbook breaker [list | reset RUNBOOK [on HOST]]
@@ -31,9 +33,10 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Literal, get_args
 
+from runbooks.waves import budget_of, pause_of, waves_of
 from safety.redaction import MASK
 from storage.errors import Invalid
-from storage.records import Priority
+from storage.records import UNSAID, Priority, Rollout
 
 TEXT_LIMIT = 4_000  # characters of one slash command
 VALUE_LIMIT = 1_000  # characters of one value
@@ -74,6 +77,7 @@ class RunCommand:
     reason: str | None = None
     priority: Priority = Priority.NORMAL
     emergency: bool = False
+    rollout: Rollout = UNSAID
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -433,9 +437,24 @@ class _Request:
     def priority(self) -> Priority:
         return Priority(self.flags.get("priority", "normal"))
 
+    @property
+    def rollout(self) -> Rollout:
+        pause = self.flags.get("pause")
+        return Rollout(
+            waves=self.flags.get("waves"),
+            pause=float(pause) if pause is not None else None,
+            max_failures=self.flags.get("max-failures"),
+        )
 
-_TAKES_VALUE = {"reason": '--reason "disk is full"', "priority": "--priority high"}
-_RUN_FLAGS = ("dry-run", "reason", "priority", "emergency")
+
+_TAKES_VALUE = {
+    "reason": '--reason "disk is full"',
+    "priority": "--priority high",
+    "waves": "--waves 1,25%,rest",
+    "pause": "--pause 30s",
+    "max-failures": "--max-failures 1",
+}
+_RUN_FLAGS = ("dry-run", "reason", "priority", "emergency", "waves", "pause", "max-failures")
 _SWITCH_FLAGS = ("now", "reason", "emergency")
 
 
@@ -447,6 +466,7 @@ class _Form:
     flags: frozenset[str] = frozenset()
     id: bool = False  # exactly one id, of an execution
     reason: bool = False  # the words after the id are the reason
+    also: str | None = None  # the one word that may follow the id
     actions: Mapping[str, Literal["nothing", "an id", "ids", "a runbook"]] = field(default_factory=dict, hash=False)
 
 
@@ -461,7 +481,7 @@ _FORMS: Mapping[Verb, _Form] = {
     Verb.WHY: _Form(example="why 42"),
     Verb.CAN: _Form(example="can @someone restart nginx on web-01"),
     Verb.CANCEL: _Form(example="cancel 42", id=True, reason=True, flags=frozenset({"reason"})),
-    Verb.RETRY: _Form(example="retry 42", id=True, flags=_AGAIN),
+    Verb.RETRY: _Form(example="retry 42", id=True, flags=_AGAIN, also="failed"),
     Verb.ROLLBACK: _Form(example="rollback 42", id=True, flags=_AGAIN),
     Verb.RESUME: _Form(example="resume 42", id=True, flags=_AGAIN),
     Verb.APPROVE: _Form(example="approve 42", id=True),
@@ -519,6 +539,7 @@ def _run(name: str, words: list[_Word], *, planning: bool = False) -> RunCommand
         reason=request.reason,
         priority=request.priority,
         emergency="emergency" in request.flags,
+        rollout=request.rollout,
     )
 
 
@@ -562,9 +583,12 @@ def _about_one(verb: Verb, form: _Form, words: list[_Word]) -> Query:
     if not others or not _EXECUTION_ID.fullmatch(others[0].text):
         raise _Puzzle("Which execution? Its number comes first, and `/runbook status` lists them.", example)
     number, rest = others[0].text, " ".join(_texts(others[1:]))
+    if form.also is not None and rest.lower() == form.also:
+        return Query(verb=verb, words=(number, form.also), reason=flags.get("reason"), emergency="emergency" in flags)
     if rest and not form.reason:
+        after = f"nothing but `{form.also}`" if form.also is not None else "nothing"
         raise _Puzzle(
-            f"`{verb}` takes one number and nothing after it, but {_clipped(rest)} follows.",
+            f"`{verb}` takes one number and {after} after it, but {_clipped(rest)} follows.",
             f"/runbook {verb} {number}",
         )
     if rest and "reason" in flags:
@@ -689,7 +713,28 @@ def _flag_value(flag: str, word: _Word, waiting: list[_Word]) -> str:
         raise _Puzzle(f"`--{flag}` needs a value.", _TAKES_VALUE[flag])
     if flag == "priority":
         return _priority(value)
+    if flag in _ROLLOUT:
+        if flag == "waves":
+            value = _joined_sizes(value, waiting)
+        try:
+            return _ROLLOUT[flag](value)
+        except Invalid as error:
+            raise _Puzzle(error.message, _TAKES_VALUE[flag]) from None
     _refuse_loose_reason(value, quoted, waiting)
+    return value
+
+
+_ROLLOUT: Mapping[str, Callable[[str], str]] = {
+    "waves": waves_of,
+    "pause": lambda value: f"{pause_of(value):g}",
+    "max-failures": budget_of,
+}
+
+
+def _joined_sizes(value: str, waiting: list[_Word]) -> str:
+    """A list of waves, with the stray spaces around its commas dropped."""
+    while waiting and (value.endswith(",") or waiting[0].text.startswith(",")):
+        value += waiting.pop(0).text
     return value
 
 
@@ -967,6 +1012,10 @@ def _spelled(command: RunCommand) -> str:
     parts += [f"--reason {_spelled_value(command.reason)}"] if command.reason else []
     parts += [f"--priority {command.priority}"] if command.priority is not Priority.NORMAL else []
     parts += ["--emergency"] if command.emergency else []
+    rollout = command.rollout
+    parts += [f"--waves {rollout.waves}"] if rollout.waves is not None else []
+    parts += [f"--pause {rollout.pause:g}s"] if rollout.pause is not None else []
+    parts += [f"--max-failures {rollout.max_failures}"] if rollout.max_failures is not None else []
     return " ".join(parts)
 
 

@@ -5,7 +5,7 @@ are committed together.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -24,6 +24,7 @@ from runbooks.progress import (
     LimitRefuses,
     PlanMade,
 )
+from runbooks.queue import Length
 from runbooks.remote import Host
 from runbooks.steps import Tools
 from safety import kill_switch
@@ -37,6 +38,8 @@ from storage.errors import LeaseLost
 from storage.records import (
     HANDRAIL,
     TRANSPORT,
+    UNSAID,
+    Caps,
     Danger,
     Execution,
     KillSwitch,
@@ -53,6 +56,8 @@ class Admission:
 
     tools: Tools
     policy: Policy
+    caps: Caps
+    length: Length
 
     def refuse_stranger(
         self, connection: Connection, request: RunRequest, now: datetime, also: Callable[[Connection], object] | None
@@ -87,14 +92,18 @@ class Admission:
             also(connection)
         names = tuple(host.name for host in hosts)
         values = params.model_dump(mode="json")
-        same = sha256(
-            [request.actor.id, request.channel, entry.name, values, names, request.dry_run, request.emergency]
-        )
+        asked = [request.actor.id, request.channel, entry.name, values, names, request.dry_run, request.emergency]
+        same = sha256([*asked, *([asdict(request.rollout)] if request.rollout != UNSAID else [])])
         duplicate = executions.duplicate_of(connection, same)
         if duplicate is not None:
             message = f"You asked for exactly this already: #{duplicate.id} is {duplicate.state.words}."
             return Answer(message=message, execution=duplicate, duplicate=True)
-        proposal = _requested(request, entry, params, hosts, now)
+        length = self.length.look(connection)
+        if length >= self.caps.waiting and not request.emergency:
+            return self._turn_away(connection, request, length, now)
+        self.length.add()
+        danger = self.tools.planner.danger(entry, params, hosts)
+        proposal = _requested(request, entry, params, hosts, danger, now)
         execution = executions.create(
             connection,
             runbook=entry.name,
@@ -102,7 +111,7 @@ class Admission:
             hosts=names,
             services=proposal.services,
             tags=proposal.tags,
-            danger=entry.danger,
+            danger=danger,
             actor=request.actor,
             origin=request.origin,
             channel=request.channel,
@@ -117,6 +126,7 @@ class Admission:
             emergency_at=proposal.emergency_at,
             retry_of=request.retry_of,
             request_id=request.request_id,
+            rollout=request.rollout,
         )
         decision = review(
             connection,
@@ -181,9 +191,25 @@ class Admission:
     ) -> Decision:
         """Every gate's answer, also after a refusal, as far as no plan is needed; nothing is written."""
         # An empty fingerprint lets the approval gate say what it would ask for: no approval is bound to it.
-        proposal = replace(_requested(request, entry, params, hosts, now), fingerprint="")
+        danger = self.tools.planner.danger(entry, params, hosts)
+        proposal = replace(_requested(request, entry, params, hosts, danger, now), fingerprint="")
         facts = gather(connection, proposal, self.policy, now)
         return Decision(verdicts=tuple(v for name, _ in GATES for v in judge(proposal, facts, only=(name,)).verdicts))
+
+    def _turn_away(self, connection: Connection, request: RunRequest, length: int, now: datetime) -> Answer:
+        """A full queue takes nothing more: what would wait for hours is better asked again by a person."""
+        reason = f"{length} executions wait already, and no more than {self.caps.waiting} may. Try again later."
+        audit.append(
+            connection,
+            at=now,
+            kind="queue.full",
+            actor=request.actor,
+            origin=request.origin,
+            runbook=request.runbook,
+            text=request.text,
+            waiting=length,
+        )
+        return Answer(message=f"Refused {refused('queue', reason)}")
 
     def _refuse(
         self, connection: Connection, execution: Execution, decision: Decision, now: datetime, epoch: int | None = None
@@ -260,6 +286,7 @@ class Admission:
             steps_total=plan.steps_total,
             note=None,
         )
+        executions.set_waves(connection, execution.id, plan.waves)
         self.looked(connection, stored, dict.fromkeys(execution.hosts, True))
         self.tools.reporter.report(connection, PlanMade(execution=stored, plan=to_json(plan)), now)
         return stored
@@ -350,6 +377,8 @@ class Admission:
             quorum=demands[0].quorum,
             group=demands[0].group,
         )
+        if execution.rolls_back is not None:
+            self._free_hosts(connection, execution)
         waiting = executions.move(
             connection,
             execution.id,
@@ -363,6 +392,12 @@ class Admission:
         event = request_for(connection, self.policy, waiting, approval, to_json(plan), why, demands)
         self.tools.reporter.report(connection, event, now)
 
+    def _free_hosts(self, connection: Connection, rollback: Execution) -> None:
+        """Nobody waits for a first approval with hosts held, unless what is taken back is unknown and holds them."""
+        original = executions.get(connection, rollback.rolls_back or 0)
+        if original.state is not State.INTERRUPTED:
+            controls.free_locks(connection, rollback.id)
+
     def _admit(
         self, connection: Connection, execution: Execution, plan: StoredPlan, proposal: Proposal, now: datetime
     ) -> Execution | None:
@@ -371,7 +406,8 @@ class Admission:
             if held:
                 self._wait_for(connection, execution, now)
                 return None
-        trial = timedelta(seconds=execution.timeout) * len(execution.hosts) + timedelta(minutes=1)
+        pauses = timedelta(seconds=plan.pause) * len(plan.waves)
+        trial = timedelta(seconds=execution.timeout) * len(execution.hosts) + pauses + timedelta(minutes=1)
         take_budgets(connection, proposal, self.policy, now=now, trial=trial)
         running = executions.move(
             connection,
@@ -421,12 +457,14 @@ def _of_a_stranger(request: RunRequest) -> Proposal:
     )
 
 
-def _requested(request: RunRequest, entry: Entry, params: Parameters, hosts: Sequence[Host], now: datetime) -> Proposal:
+def _requested(
+    request: RunRequest, entry: Entry, params: Parameters, hosts: Sequence[Host], danger: Danger, now: datetime
+) -> Proposal:
     return Proposal(
         execution_id=None,
         actor=request.actor.id,
         runbook=entry.name,
-        danger=entry.danger,
+        danger=danger,
         hosts=tuple(host.name for host in hosts),
         services=kill_switch.all_service_names(services_named(params)),
         tags=kill_switch.tag_names(tag for host in hosts for tag in host.tags),

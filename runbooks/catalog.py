@@ -25,8 +25,9 @@ from runbooks.parameters import (
     shown,
     what_is_wrong,
 )
+from runbooks.waves import checked, over
 from storage.errors import ConfigurationError, DefinitionError, Invalid, NotFound
-from storage.records import Danger
+from storage.records import UNSAID, Danger, Rollout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,8 @@ class Entry:
     timeout: timedelta
     max_hosts: int
     module_hash: str
+    rollout: Rollout = UNSAID
+    rollback: bool = False  # what was applied is taken back by itself when it fails
 
     @property
     def name(self) -> str:
@@ -54,6 +57,8 @@ class Override:
     cooldown: timedelta | None = None
     timeout: timedelta | None = None
     max_hosts: int | None = None
+    rollout: Rollout = UNSAID
+    rollback: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +128,18 @@ def _entry(kind: type[Runbook], module_hash: str, override: Override) -> Entry:
         timeout=override.timeout or kind.timeout,
         max_hosts=override.max_hosts or kind.max_hosts,
         module_hash=module_hash,
+        rollout=over(override.rollout, rollout_of(kind)),
+        rollback=kind.rollback == "auto" if override.rollback is None else override.rollback,
     )
+
+
+def rollout_of(kind: type[Runbook]) -> Rollout:
+    """What a runbook's class says of waves; raises DefinitionError."""
+    said = Rollout(waves=kind.waves, pause=kind.pause.total_seconds(), max_failures=str(kind.max_failures))
+    try:
+        return checked(said)
+    except Invalid as error:
+        raise DefinitionError(f"{kind.name}: {error.message}") from error
 
 
 def _built_in() -> Iterable[tuple[type[Runbook], str]]:

@@ -73,14 +73,19 @@ class Facts(Mapping[str, Any]):
 
 
 class Reading(str):
-    """A probe's standard output without surrounding white space; `exit_status` beside it."""
+    """A probe's standard output without surrounding white space; `exit_status` and what it said on `errors` beside it.
+
+    `errors` may be masked or cut: it is for people, and no fact to plan with.
+    """
 
     exit_status: int
+    errors: str
 
-    def __new__(cls, text: str, *, exit_status: int = 0) -> "Reading":
+    def __new__(cls, text: str, *, exit_status: int = 0, errors: str = "") -> "Reading":
         """A reading is a `str`, so that facts can be made of it directly."""
         reading = super().__new__(cls, text)
         reading.exit_status = exit_status
+        reading.errors = errors
         return reading
 
 
@@ -109,6 +114,10 @@ class Probe(Protocol):
 
     async def lacks(self, *argv: str) -> str | None:
         """The line that sudoers lacks, so that the login user may run this as root; None where it may."""
+        ...
+
+    def may_read(self, *argv: str, sudo: bool = False) -> bool:
+        """Whether the guard knows that these words only read on this host. Nothing is sent."""
         ...
 
 
@@ -202,11 +211,15 @@ def _short(text: str) -> str:
 
 @dataclass(frozen=True, init=False)
 class Expect(Check):
-    """A read-only check with retries: true within `within` seconds, asked `every` so often, and true for `settle`."""
+    """A read-only check with retries: true within `within` seconds, asked `every` so often, and true for `settle`.
+
+    `patient`: a host that does not answer, or lets nobody in yet, is asked on until then, as one that restarts.
+    """
 
     within: float
     every: float
     settle: float
+    patient: bool
 
     def __init__(
         self,
@@ -220,9 +233,11 @@ class Expect(Check):
         within: Duration = 10,
         every: Duration = 1,
         settle: Duration = 0,
+        patient: bool = False,
     ) -> None:
         self._check(title, argv, sudo=sudo, timeout=timeout, output=output, pattern=pattern, allow_exit=allow_exit)
         self._set(within=_seconds_of(within), every=max(0.1, _seconds_of(every)), settle=_seconds_of(settle))
+        self._set(patient=patient)
 
 
 @dataclass(frozen=True, init=False)
@@ -242,15 +257,21 @@ class Require(Check):
         self._check(title, argv, sudo=sudo, timeout=timeout, output=output, pattern=pattern, allow_exit=allow_exit)
 
 
+REBOOTS = (("reboot",), ("systemctl", "reboot"), ("shutdown", "-r", "now"))
+"""The words of a step that `reboots`."""
+
+
 @dataclass(frozen=True, init=False)
 class Run:
     """Run one command, given as words.
 
     `idempotent`: running it twice does no more than once, so it may be retried and goes on after a crash.
     `retries`: how often again after a failure (idempotent ones only, at most 3). `undo`: what takes it back.
-    `look`: read-only words that say what became of it after a stop or timeout, when a daemon does the work.
+    `look`: read-only words that say what became of it after a stop, timeout or failure, when a daemon does the work.
     `unless`: a check that, when met, makes the step unnecessary. `secret`: the name of a stored secret, which the
     command gets as a line on its standard input; the plan holds the name, and nothing ever holds the value.
+    `reboots`: it restarts its host (see `REBOOTS` for the words). The connection may end with it; that is no failure,
+    and a patient Expect after it finds out whether the host came back, and new. Somebody else always has to approve it.
     """
 
     title: str
@@ -264,6 +285,7 @@ class Run:
     look: tuple[str, ...] | None
     unless: Expect | Require | None
     secret: str | None
+    reboots: bool
 
     changing: ClassVar[bool] = True
 
@@ -280,7 +302,11 @@ class Run:
         look: Collection[str] | None = None,
         unless: Expect | Require | None = None,
         secret: str | None = None,
+        reboots: bool = False,
     ) -> None:
+        if reboots and (argv not in REBOOTS or idempotent):
+            known = " or ".join(f"`{' '.join(words)}`" for words in REBOOTS)
+            raise DefinitionError(f"The step {title!r} reboots: that is {known}, and never idempotent.")
         if retries and not idempotent:
             raise DefinitionError(f"The step {title!r} may only be retried if it is idempotent.")
         if not 0 <= retries <= 3:
@@ -297,6 +323,7 @@ class Run:
             "look": _argv(title, tuple(look)) if look is not None else None,
             "unless": unless,
             "secret": _secret_name(title, secret) if secret is not None else None,
+            "reboots": reboots,
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -430,6 +457,9 @@ class Runbook:
 
     `max_hosts` is the blast radius: how many hosts one request may name. `no_undo` says why a changing step without an
     `undo` can't be taken back; every plan that has such a step says it. `samples` are cases to check it by.
+    Over several hosts a changing runbook goes in `waves` ("1,25%,rest"), with a `pause` between two, until more than
+    `max_failures` hosts ("1", "10%") have failed.
+    `rollback`: "auto" takes back what was applied when it fails, by itself; "by hand" leaves that to people.
     """
 
     name: ClassVar[str]
@@ -443,6 +473,10 @@ class Runbook:
     example: ClassVar[str | None] = None
     no_undo: ClassVar[str | None] = None
     samples: ClassVar[tuple[Sample, ...]] = ()
+    waves: ClassVar[str | None] = None
+    pause: ClassVar[timedelta] = timedelta(0)
+    max_failures: ClassVar[str | int] = 0
+    rollback: ClassVar[str] = "by hand"
 
     class Params(Parameters):
         """No parameters unless a runbook declares some."""
@@ -466,6 +500,8 @@ class Runbook:
             raise DefinitionError(f"{cls.name}.Params must be a subclass of Parameters.")
         if cls.plan is Runbook.plan:
             raise DefinitionError(f"{cls.name} has no plan.")
+        if cls.rollback not in {"auto", "by hand"}:
+            raise DefinitionError(f"{cls.name}.rollback is {cls.rollback!r}: say 'auto' or 'by hand'.")
 
     async def probe(self, host: Probe, params: Any) -> Facts:
         """Look at one host, read-only. A ValueError says in words why nothing can be planned."""
@@ -477,6 +513,18 @@ class Runbook:
         A ValueError says in words why there is nothing sensible to do.
         """
         raise NotImplementedError
+
+    def typed_command(self, params: Any) -> tuple[str, ...] | None:
+        """The command that a person spelled out in the parameters, as the words that would run; None for no such thing.
+
+        Where there is one, the guard says how dangerous the request is: READ if the command only reads, else DANGEROUS,
+        whatever `danger` says here or in handrail.yml; and then somebody else always has to approve it.
+        """
+        return None
+
+    def health(self, params: Any, facts: Facts) -> Collection[Expect]:
+        """What must hold on a host that is done, asked after each wave; one that isn't well counts as failed."""
+        return ()
 
     def outcome(self, params: Any, before: Facts, after: Facts | None) -> str | None:
         """What changed on a host that succeeded, in a few words. `after` is None when it could not be probed again."""

@@ -57,11 +57,12 @@ def end_execution(
     tail: Sequence[OutputLine] = (),
     gate: str | None = None,
     reached: Mapping[str, bool] | None = None,
+    rollback: Execution | None = None,
 ) -> Execution:
     """Everything that goes with an ending, in one transaction: state, audit, locks, cooldowns, breakers, words.
 
     *Interrupted* keeps its locks and its budgets, because what it did is unknown. `reached`: which hosts could be
-    connected to, and which could not. Raises TooLate and LeaseLost.
+    connected to, and which could not. `rollback`: what begins by itself to take it back. Raises TooLate and LeaseLost.
     """
     ended = executions.move(
         connection,
@@ -104,8 +105,9 @@ def end_execution(
             steps=steps,
             tail=tail,
             gate=gate,
-            undoable=undoable and to is not State.ROLLED_BACK,
+            undoable=undoable and to is not State.ROLLED_BACK and rollback is None,
             retriable=retriable,
+            rollback=rollback,
         ),
         now,
     )

@@ -19,6 +19,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import structlog
 from sqlalchemy import Connection
 
+from runbooks import queue
 from runbooks import switches as kill_switches
 from runbooks.admission import Admission
 from runbooks.answer import Answer, said
@@ -30,14 +31,16 @@ from runbooks.interruption import Interruptions, Stopped, where_it_stopped
 from runbooks.parameters import Parameters
 from runbooks.plans import StoredPlan, from_json, numbered, secrets_of
 from runbooks.progress import BreakerMoved, LookRetried, SwitchStopped
+from runbooks.queue import Length
 from runbooks.remote import Finished, Host, StillRunning, StopCord, Unreached
 from runbooks.steps import Stop, Tools
+from runbooks.waves import checked, in_waves
 from safety import circuit_breaker, kill_switch
 from safety.decision import Decision
 from safety.review import Policy
 from safety.roles import Lack, Permission
 from storage import approvals, audit, controls, credentials, executions
-from storage.database import surely
+from storage.database import moment, surely
 from storage.errors import (
     HostError,
     Invalid,
@@ -52,13 +55,18 @@ from storage.errors import (
 from storage.records import (
     HANDRAIL,
     TRANSPORT,
+    UNSAID,
+    USUAL_CAPS,
     Actor,
     Breaker,
     BreakerState,
+    Caps,
     Execution,
+    HostState,
     KillSwitch,
     Origin,
     Phase,
+    Rollout,
     RunRequest,
     Scope,
     State,
@@ -78,9 +86,10 @@ GRACE_NOW = 0.25
 class Engine:
     """One for a process; everything in it can be called from any task."""
 
-    def __init__(self, *, tools: Tools, catalog: Catalog, policy: Policy) -> None:
+    def __init__(self, *, tools: Tools, catalog: Catalog, policy: Policy, caps: Caps = USUAL_CAPS) -> None:
         self.tools = replace(tools, closed=self._closed_here)
-        self.catalog = catalog
+        self.catalog, self.caps = catalog, caps
+        self._length = Length(tools.clock)
         self.govern(policy)
         self.walks: dict[int, Walk] = {}
         self._looks: dict[int, tuple[Execution, StopCord]] = {}  # executions being planned here
@@ -91,7 +100,7 @@ class Engine:
     def govern(self, policy: Policy) -> None:
         """Judge by this policy from now on, on the hosts of the inventory."""
         policy = self.policy = replace(policy, places=self.tools.inventory.places())
-        self._admission = Admission(tools=self.tools, policy=policy)
+        self._admission = Admission(tools=self.tools, policy=policy, caps=self.caps, length=self._length)
         self._consents = Consents(tools=self.tools, policy=policy)
         self._interruptions = Interruptions(tools=self.tools, catalog=self.catalog, policy=policy)
 
@@ -109,6 +118,7 @@ class Engine:
         entry = self.runbook(request.runbook, request.actor)
         hosts = self._supported(entry, self._hosts(request.targets, request.actor, entry))
         params = bind(entry, request.values, request.named)
+        request = replace(request, rollout=_rollout(entry, request.rollout))
         answer = await self._write(self._admission.accept, request, entry, params, hosts, now, also)
         self.wake.set()
         return answer
@@ -201,6 +211,8 @@ class Engine:
             await self._write(self._admission.looked, execution, {})
             await self._end(execution, State.CANCELLED, "stopped while it was being planned; nothing was run")
             return
+        if entry.danger.changes_hosts:
+            plan = replace(in_waves(plan, execution.rollout, entry.rollout), rollback=entry.rollback)
         stored = await self._write(self._admission.store_plan, execution, plan)
         await self._review(stored, plan, entry, params, hosts)
 
@@ -267,7 +279,8 @@ class Engine:
     async def _review(
         self, execution: Execution, plan: StoredPlan, entry: Entry, params: Parameters, hosts: Sequence[Host]
     ) -> None:
-        judgements = self.tools.planner.judgements(plan, hosts)
+        typed = entry.runbook.typed_command(params) is not None
+        judgements = self.tools.planner.judgements(plan, hosts, typed=typed)
         admitted = await self._write(self._admission.review_and_admit, execution, plan, entry, judgements)
         if admitted is not None:
             await self._walk(Walk(self.tools, admitted, plan, entry, params))
@@ -389,28 +402,47 @@ class Engine:
         )
 
     async def retry(
-        self, execution_id: int, actor: Actor, *, origin: Origin = Origin.BUTTON, channel: str | None = None
+        self,
+        execution_id: int,
+        actor: Actor,
+        *,
+        only_failed: bool = False,
+        origin: Origin = Origin.BUTTON,
+        channel: str | None = None,
     ) -> Answer:
-        """The same again as a new execution, linked, from fresh facts."""
+        """The same again as a new execution, linked, from fresh facts; `only_failed`: on the hosts without success."""
         execution = await self._read(executions.get, execution_id)
         # Who may run nothing is refused by the gate below, and learns nothing else.
         if self.policy.may(actor.id, Permission.EXECUTE) and not execution.state.is_final:
             raise TooLate(f"#{execution_id} is {execution.state.words}: it can be retried once it has ended.")
+        known = self.policy.may(actor.id, Permission.EXECUTE)
+        targets = await self._failed_hosts(execution) if only_failed and known else execution.hosts
         return await self.submit(
             RunRequest(
                 actor=actor,
                 origin=origin,
                 runbook=execution.runbook,
                 named=dict(execution.params),
-                targets=execution.hosts,
+                targets=targets,
                 channel=channel or execution.channel,
                 text=execution.text,
                 reason=execution.reason,
                 dry_run=execution.dry_run,
                 priority=execution.priority,
+                rollout=execution.rollout,
                 retry_of=execution_id,
             )
         )
+
+    async def _failed_hosts(self, execution: Execution) -> tuple[str, ...]:
+        """Those on which it did not succeed, or was not begun; raises TooLate when there are none."""
+        if execution.state is State.ROLLED_BACK:
+            raise TooLate(f"#{execution.id} was rolled back on every host. Retry the whole of it.")
+        rows = await self._read(executions.hosts_of, execution.id)
+        failed = tuple(row.host for row in rows if row.state is not HostState.SUCCEEDED)
+        if not failed:
+            raise TooLate(f"#{execution.id} succeeded on every host: there is nothing left to retry.")
+        return failed
 
     async def look_before_resuming(self, execution_id: int, actor: Actor) -> tuple[Execution, str, Stopped]:
         """What *Resume* shows first: the execution, what was found on the host, and where it stopped.
@@ -612,6 +644,20 @@ class Engine:
         if any(kill_switch.is_due(switch, now) for switch in engaged):
             await self._write(kill_switches.remind, reporter=self.tools.reporter, now=now)
 
+    # --- the queue ----------------------------------------------------------------------------------------------------
+
+    async def tell_places(self) -> None:
+        """Whoever waits for a place is told which it is, and when it is likely to be theirs."""
+        if await self._read(executions.count_waiting):
+            await self._write(queue.tell, self.caps, self.tools.reporter, self.tools.clock.now())
+
+    async def in_their_places(self, shown: Sequence[Execution]) -> list[Execution]:
+        """The same, with the place in the queue noted of each that waits there."""
+        if not any(one.state is State.PENDING and one.owner is None for one in shown):
+            return list(shown)
+        found = await self._read(queue.places, self.caps, self.tools.clock.now())
+        return [replace(one, note=found[one.id].words) if one.id in found else one for one in shown]
+
     # --- circuit breakers ---------------------------------------------------------------------------------------------
 
     async def reset_breaker(
@@ -684,6 +730,11 @@ class Engine:
                 self._later(self._tell_stopped(switch, walks))
         return stopped
 
+    def let_go_of_what_may_be_repeated(self) -> None:
+        """End the running steps that somebody else may repeat: the database is out of reach, and our leases run out."""
+        for walk in self.walks.values():
+            walk.let_go()
+
     async def _tell_stopped(self, switch: KillSwitch, walks: Sequence[Walk]) -> None:
         """One message with what was found, once every stopped walk here has looked."""
         began = self.tools.clock.monotonic()
@@ -697,20 +748,31 @@ class Engine:
     # --- what a dead owner left behind --------------------------------------------------------------------------------
 
     async def reap(
-        self, *, owner: str, lease: timedelta, owners: Sequence[str] | None = None, sparing: Collection[int] = ()
+        self,
+        *,
+        owner: str,
+        lease: timedelta,
+        owners: Sequence[str] | None = None,
+        sparing: Collection[int] = (),
+        is_sure: Callable[[], bool] = lambda: True,
     ) -> list[Execution]:
         """Running executions without a living owner: continued if that is safe, else interrupted for a person.
 
-        `sparing`: what is being carried right here, whatever its lease says. Returns those that are `owner`'s from now
-        on: it is to `carry` them, which asks their hosts what became of them.
+        `sparing`: what is being carried right here, whatever its lease says. `is_sure`: asked again when each is taken,
+        whether an expired lease says anything. Returns those that are `owner`'s from now on: it is to `carry` them,
+        which asks their hosts what became of them.
         """
         now = self.tools.clock.now()
-        found = await self._read(executions.ownerless, now=now, owners=owners)
+
+        def look(connection: Connection) -> list[Execution]:
+            return executions.ownerless(connection, now=moment(connection, now), owners=owners)
+
+        found = await self._read(look)
         left = [execution for execution in found if execution.id not in sparing]
         reap = self._interruptions.reap
         # Tried once: what was read before an outage says nothing of who lives after it.
         tries = (
-            self.tools.database.write_first(reap, execution, found_at=now, owner=owner, lease=lease)
+            self.tools.database.write_first(reap, execution, found_at=now, owner=owner, lease=lease, is_sure=is_sure)
             for execution in left
         )
         taken: list[Execution] = []
@@ -800,3 +862,13 @@ class Engine:
 
     async def _read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.tools.database.read(function, *args, **kwargs)
+
+
+def _rollout(entry: Entry, asked: Rollout) -> Rollout:
+    """What was asked, in one spelling; raises Invalid where it makes no sense."""
+    if asked != UNSAID and not entry.danger.changes_hosts:
+        raise Invalid(
+            f"{entry.name} only reads: it looks at all its hosts side by side. Leave `--waves`, `--pause` and "
+            "`--max-failures` out."
+        )
+    return checked(asked)

@@ -4,8 +4,9 @@
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Concatenate, ParamSpec, TypeVar
 
 import structlog
@@ -18,15 +19,18 @@ from runbooks.definition import (
     Step,
 )
 from runbooks.ending import end_execution
+from runbooks.following import until_pulled
 from runbooks.parameters import Parameters
 from runbooks.plans import HostPlan, StoredPlan
 from runbooks.progress import (
     Event,
     HostFinished,
+    WaveEnded,
 )
 from runbooks.remote import (
     Host,
 )
+from runbooks.rollback import begin_rollback, rollback_plan
 from runbooks.steps import Result, Steps, Stop, Tools, side_by_side
 from storage import executions
 from storage.database import surely
@@ -40,6 +44,7 @@ from storage.records import (
     Execution,
     HostRun,
     HostState,
+    Origin,
     OutputLine,
     State,
     StepState,
@@ -49,13 +54,16 @@ log = structlog.get_logger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-READERS_AT_ONCE = 10
-"""Hosts that a READ runbook looks at side by side."""
+HOSTS_AT_ONCE = 10
+"""Hosts that one execution works on side by side."""
+_NOT_BEGUN = {HostState.WAITING, HostState.SKIPPED}
+_OVER = {HostState.SUCCEEDED, HostState.FAILED, HostState.TIMED_OUT, HostState.CANCELLED, HostState.INTERRUPTED}
+"""Nothing more happens there by itself. A person who resumes an interrupted host makes it a running one again."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HostResult:
-    """How one host came out; `after` and `outcome` only when it succeeded."""
+    """How one host came out; `after` and `outcome` only when it succeeded. `kept`: its row says so already."""
 
     host: str
     state: HostState
@@ -63,6 +71,7 @@ class HostResult:
     tail: tuple[OutputLine, ...] = ()
     after: Facts | None = None
     outcome: str | None = None
+    kept: bool = False
 
 
 class Walk:
@@ -86,6 +95,10 @@ class Walk:
         """End what is running; nothing further starts."""
         self.steps.stop(stop)
 
+    def let_go(self) -> None:
+        """End the running commands that may be repeated; they are run again here, if it stays ours."""
+        self.steps.let_go()
+
     async def run(self) -> None:
         """Carry it out and record its ending. Raises LeaseLost when another owner took over."""
         try:
@@ -96,42 +109,134 @@ class Walk:
                 raise
             # Whatever broke here is our own fault; the execution must still end, and truthfully.
             log.exception("walk_broke", execution=self.execution.id)
-            results = [
-                HostResult(
-                    host=part.host,
-                    state=HostState.INTERRUPTED,
-                    reason=f"Handrail itself failed here ({type(error).__name__}); what ran before that may go on.",
-                )
-                for part in self.plan.hosts
-            ]
+            results = await self._after_breaking(error)
         await self._finish(results)
+
+    async def _after_breaking(self, error: Exception) -> list[HostResult]:
+        """What was done or not begun stays so; of what ran, nothing is known."""
+        reason = f"Handrail itself failed here ({type(error).__name__}); what ran before that may go on."
+        rows = await self._read(executions.hosts_of, self.execution.id)
+        running = [row for row in rows if row.state is HostState.RUNNING]
+        lost = running or [row for row in rows if row.state in _NOT_BEGUN] or rows
+        return [
+            HostResult(host=row.host, state=HostState.INTERRUPTED, reason=reason) if row in lost else _kept(row)
+            for row in rows
+        ]
 
     # --- hosts --------------------------------------------------------------------------------------------------------
 
     async def _hosts(self) -> list[HostResult]:
-        """Changing runbooks go host by host and stop at the first that fails; reading ones look side by side."""
+        """Reading runbooks look at all hosts side by side; changing ones go wave by wave until too many have failed.
+
+        Everything that decides stands in rows, so that whoever takes this up again goes on in the same wave.
+        """
+        rows = {row.host: row for row in await self._read(executions.hosts_of, self.execution.id)}
+        results: dict[str, HostResult] = {}
         if not self.execution.danger.changes_hosts:
-            slots = asyncio.Semaphore(READERS_AT_ONCE)
+            await self._beside(list(rows), rows, results)
+            return [results[part.host] for part in self.plan.hosts]
+        waves = self.plan.in_waves
+        for number, wave in enumerate(waves, 1):
+            await self._beside(wave, rows, results)
+            await self._wave_ended(number, wave, rows, results)
+            if number < len(waves):
+                await self._pause(wave, results)
+            await self._health(number, results)
+        return [results[part.host] for part in self.plan.hosts]
 
-            async def one(part: HostPlan) -> HostResult:
-                async with slots:
-                    return await self._host(part)
+    async def _beside(self, hosts: Sequence[str], rows: Mapping[str, HostRun], results: dict[str, HostResult]) -> None:
+        """These hosts beside each other, some at once; those that run finish, whatever becomes of the others."""
+        slots = asyncio.Semaphore(HOSTS_AT_ONCE)
 
-            return await side_by_side([one(part) for part in self.plan.hosts])
-        results: list[HostResult] = []
-        for part in self.plan.hosts:
-            if results and results[-1].state is not HostState.SUCCEEDED:
-                why = f"not started, because {results[-1].host} did not succeed"
-                results.append(HostResult(host=part.host, state=HostState.SKIPPED, reason=why))
-                continue
-            results.append(await self._host(part))
-        return results
+        async def one(name: str) -> None:
+            async with slots:
+                why = self._over(results)
+                if why is not None and rows[name].state in _NOT_BEGUN:
+                    results[name] = HostResult(host=name, state=HostState.SKIPPED, reason=f"not started, because {why}")
+                else:
+                    results[name] = await self._host(self.plan.of(name), rows[name])
 
-    async def _host(self, part: HostPlan) -> HostResult:
-        earlier = next(h for h in await self._read(executions.hosts_of, self.execution.id) if h.host == part.host)
-        if earlier.state is HostState.SUCCEEDED:
-            return HostResult(host=part.host, state=HostState.SUCCEEDED, outcome=earlier.outcome)
-        began = earlier.started_at or self.tools.clock.now()
+        await side_by_side([one(name) for name in hosts])
+
+    def _over(self, results: Mapping[str, HostResult]) -> str | None:
+        """Why no further host is begun, in words; None while it goes on. What only reads goes on anyway."""
+        if self.stopping is not None:
+            return self.stopping.words
+        bad = [r for r in results.values() if r.state not in {HostState.SUCCEEDED, HostState.SKIPPED}]
+        lost = any(result.state in {HostState.INTERRUPTED, HostState.CANCELLED} for result in bad)
+        if not self.execution.danger.changes_hosts or not (lost or len(bad) > self.plan.max_failures):
+            return None
+        names = [result.host for result in bad]
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        budget = f" (at most {self.plan.max_failures} may fail)" if self.plan.max_failures and not lost else ""
+        return f"{shown} did not succeed{budget}"
+
+    async def _wave_ended(
+        self, number: int, wave: Sequence[str], rows: Mapping[str, HostRun], results: Mapping[str, HostResult]
+    ) -> None:
+        """Told once, by whoever carried something of it; where one host follows the other, each says enough."""
+        if self.plan.is_plain or all(rows[name].state in _OVER for name in wave):
+            return
+        if all(results[name].state is HostState.SKIPPED for name in wave):
+            return
+        states = [results[name].state for name in wave]
+        event = WaveEnded(
+            execution=self.execution,
+            number=number,
+            of=len(self.plan.in_waves),
+            hosts=tuple(wave),
+            succeeded=states.count(HostState.SUCCEEDED),
+            over=self._over(results),
+            pause=self.plan.pause,
+        )
+        await self._report(event)
+
+    async def _pause(self, wave: Sequence[str], results: Mapping[str, HostResult]) -> None:
+        """What is left of the pause, counted from when the last host of the wave was done."""
+        if not self.plan.pause or self._over(results) is not None:
+            return
+        rows = await self._read(executions.hosts_of, self.execution.id)
+        ended = max((row.ended_at for row in rows if row.host in wave and row.ended_at), default=None)
+        now = self.tools.clock.now()
+        left = self.plan.pause - ((now - ended).total_seconds() if ended is not None else 0)
+        if left > 0:
+            with self.steps.stoppable() as cord:
+                await until_pulled(self.tools.clock.sleep(left), cord)
+
+    async def _health(self, number: int, results: dict[str, HostResult]) -> None:
+        """Whether every host that is done is well after this wave; one that is not counts as failed."""
+        if self._over(results) is not None:
+            return
+        done = [part for part in self.plan.hosts if part.host in results]
+        asked = [p for p in done if p.health and results[p.host].state is HostState.SUCCEEDED]
+        slots = asyncio.Semaphore(HOSTS_AT_ONCE)
+
+        async def one(part: HostPlan) -> None:
+            async with slots:
+                ill = await self._ill(number, part)
+                if ill is not None:
+                    results[part.host] = ill
+                    await self._tell_host(ill)
+
+        await side_by_side([one(part) for part in asked])
+
+    async def _ill(self, number: int, part: HostPlan) -> HostResult | None:
+        """The first health check of a host that does not hold; None when all do, or when it was stopped before."""
+        host = self.tools.inventory.host(part.host)
+        deadline = self.tools.clock.monotonic() + self.execution.timeout
+        for place, check in enumerate(part.health, 1):
+            result = await self.steps.step(host, f"w{number}.{place}", check, deadline)
+            if result.state is StepState.STOPPED:
+                return None
+            if not result.ok:  # it only reads, so that nothing can be unknown
+                failed = replace(result, state=StepState.FAILED)
+                return self._failed(part.host, f"after wave {number}: {check.title}", failed)
+        return None
+
+    async def _host(self, part: HostPlan, row: HostRun) -> HostResult:
+        if row.state in _OVER:
+            return _kept(row)
+        began = row.started_at or self.tools.clock.now()
 
         def begin(connection: Connection) -> None:
             executions.set_host(
@@ -141,33 +246,40 @@ class Walk:
                 epoch=self.execution.epoch,
                 state=HostState.RUNNING,
                 started_at=began,
+                ended_at=None,
+                reason=None,
                 before=dict(part.facts),
             )
 
         await self._write(begin)
         result = await self._steps(part)
         if len(self.plan.hosts) > 1:
-            await self._tell_host(earlier, result)
+            await self._tell_host(result)
         return result
 
-    async def _tell_host(self, row: HostRun, result: HostResult) -> None:
+    async def _tell_host(self, result: HostResult) -> None:
         now = self.tools.clock.now()
 
         def tell(connection: Connection) -> None:
-            executions.set_host(
-                connection,
-                self.execution.id,
-                result.host,
-                epoch=self.execution.epoch,
-                state=result.state,
-                reason=result.reason,
-                outcome=result.outcome,
-                ended_at=now,
-            )
-            told = replace(row, state=result.state, reason=result.reason, outcome=result.outcome, ended_at=now)
+            self._keep(connection, result, now, epoch=self.execution.epoch)
+            rows = executions.hosts_of(connection, self.execution.id)
+            told = next(row for row in rows if row.host == result.host)
             self.tools.reporter.report(connection, HostFinished(execution=self.execution, host=told), now)
 
         await self._write(tell)
+
+    def _keep(self, connection: Connection, result: HostResult, now: datetime, epoch: int | None = None) -> None:
+        executions.set_host(
+            connection,
+            self.execution.id,
+            result.host,
+            epoch=epoch,
+            state=result.state,
+            reason=result.reason,
+            outcome=result.outcome,
+            after=dict(result.after) if result.after is not None else None,
+            ended_at=now,
+        )
 
     async def _steps(self, part: HostPlan) -> HostResult:
         deadline = self.tools.clock.monotonic() + self.execution.timeout
@@ -218,6 +330,7 @@ class Walk:
     async def _finish(self, results: Sequence[HostResult]) -> None:
         now = self.tools.clock.now()
         to, reason = self._ending(results)
+        takes_back = self.plan.rollback and to in {State.FAILED, State.TIMED_OUT}
         tail = next((r.tail for r in results if r.state is not HostState.SUCCEEDED and r.tail), ())
         told = {r.host for r in results if r.state in {HostState.SUCCEEDED, HostState.FAILED}}
         reached = {host: host not in self.steps.away for host in told}
@@ -227,21 +340,14 @@ class Walk:
             if found.epoch == self.execution.epoch and found.state is to:
                 return  # the answer to this very commit was lost
             for result in results:
-                executions.set_host(
-                    connection,
-                    self.execution.id,
-                    result.host,
-                    state=result.state,
-                    reason=result.reason,
-                    outcome=result.outcome,
-                    after=dict(result.after) if result.after is not None else None,
-                    ended_at=now,
-                )
+                if not result.kept:
+                    self._keep(connection, result, now)
             end_execution(
                 connection,
                 self.tools.reporter,
                 self.execution,
                 plan=self.plan,
+                rollback=self._take_back(connection, now) if takes_back else None,
                 to=to,
                 reason=reason,
                 now=now,
@@ -257,6 +363,24 @@ class Walk:
         except TooLate:
             log.warning("ended_elsewhere", execution=self.execution.id)
         log.info("execution_ended", execution=self.execution.id, state=to.value, reason=reason)
+
+    def _take_back(self, connection: Connection, now: datetime) -> Execution | None:
+        """The rollback that begins by itself, in the requester's name and with all that a review asks for."""
+        executions.hold(connection, self.execution.id, self.execution.epoch)
+        plan = rollback_plan(connection, self.execution, self.plan)
+        if plan is None:
+            return None
+        return begin_rollback(
+            connection,
+            self.tools.reporter,
+            self.execution,
+            plan,
+            timeout=self.entry.timeout,
+            actor=self.execution.actor,
+            origin=Origin.ENGINE,
+            now=now,
+            keeps_hosts=True,
+        )
 
     def _ending(self, results: Sequence[HostResult]) -> tuple[State, str | None]:
         states = [result.state for result in results]
@@ -276,6 +400,8 @@ class Walk:
             return State.INTERRUPTED, reason
         if HostState.CANCELLED in states:
             return State.CANCELLED, reason
+        if self.stopping is not None and HostState.SKIPPED in states:
+            return State.CANCELLED, f"{reason}; {self.stopping.words}"
         if HostState.TIMED_OUT in states and HostState.FAILED not in states:
             return State.TIMED_OUT, reason
         return State.FAILED, reason
@@ -297,3 +423,7 @@ class Walk:
             self.tools.reporter.report(connection, event, now)
 
         await self._write(report)
+
+
+def _kept(row: HostRun) -> HostResult:
+    return HostResult(host=row.host, state=row.state, reason=row.reason, outcome=row.outcome, kept=True)

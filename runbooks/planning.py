@@ -20,6 +20,7 @@ from safety.clock import words
 from safety.command_guard import CommandGuard, Judgement, Severity
 from storage.canonical import canonical
 from storage.errors import DefinitionError, HostError, OperatorError, PlanningFailed
+from storage.records import Danger
 
 PROBES_PER_HOST = 2
 PROBE_LIMIT = 90.0
@@ -60,7 +61,7 @@ class HostProbe:
         """What a read-only command prints; see `definition.Probe`."""
         _refuse_options(argv, self._dashed)
         line = shell_line(argv, sudo=sudo)
-        judgement = self._guard.judge_read_only(line, tags=self._host.tags)
+        judgement = self._judge(line)
         if judgement.verdict is not Severity.ALLOW:
             raise PlanningFailed(
                 f"The probe of {self.name} wanted `{line}`, which only looks harmless: {judgement.reason}"
@@ -85,7 +86,17 @@ class HostProbe:
             raise PlanningFailed(
                 f"What `{line}` printed on {self.name} was masked or cut, so it is no fact to plan with."
             )
-        return Reading("\n".join(one.text for one in printed).strip(), exit_status=finished.exit_status or 0)
+        errors = "\n".join(one.text for one in lines if one.stream is Stream.ERR)
+        return Reading(
+            "\n".join(one.text for one in printed).strip(), exit_status=finished.exit_status or 0, errors=errors
+        )
+
+    def may_read(self, *argv: str, sudo: bool = False) -> bool:
+        """See `definition.Probe`."""
+        return self._judge(shell_line(argv, sudo=sudo)).verdict is Severity.ALLOW
+
+    def _judge(self, line: str) -> Judgement:
+        return self._guard.judge_read_only(line, tags=self._host.tags)
 
     async def lacks(self, *argv: str) -> str | None:
         """The line that sudoers lacks, so that the login user may run this as root; None where it may."""
@@ -174,6 +185,22 @@ def _unseen(step: Run, judged: Judgement) -> Judgement:
     return replace(judged, verdict=Severity.REFUSE, rule="secrets.program", reason=reason)
 
 
+def _planned_reboot(step: Run, judged: Judgement) -> Judgement:
+    """What restarts its host is refused by the guard, unless the step says that this is what it does."""
+    if not step.reboots or judged.rule != "boot.power":
+        return judged
+    reason = "It restarts the host, as this runbook is there to do."
+    return replace(judged, verdict=Severity.APPROVE, rule="boot.planned", reason=reason)
+
+
+def _typed(judged: Judgement) -> Judgement:
+    """Nobody tried a command out that somebody typed just now: what changes anything has a second pair of eyes."""
+    if judged.verdict is not Severity.ALLOW:
+        return judged
+    reason = "It was typed for this one time, and is not known to only read."
+    return replace(judged, verdict=Severity.APPROVE, rule="typed.command", reason=reason)
+
+
 def _status(status: int | None) -> str:
     return "a signal" if status is None or status < 0 else f"status {status}"
 
@@ -207,7 +234,8 @@ class Planner:
             if isinstance(facts, BaseException):
                 raise facts
             plan = self._plan(entry, params, facts)
-            parts.append(HostPlan(host=host.name, steps=plan.steps, facts=dict(facts)))
+            health = self._health(entry, params, facts) if len(hosts) > 1 else ()
+            parts.append(HostPlan(host=host.name, steps=plan.steps, facts=dict(facts), health=health))
             services.update(plan.services)
             notes += [note for note in _notes(entry, plan) if note not in notes]
         return StoredPlan(hosts=tuple(parts), services=tuple(sorted(services)), notes=tuple(notes))
@@ -259,22 +287,48 @@ class Planner:
                 _refuse_typed_patterns(step, patterns_of(params))
         return plan
 
-    def judgements(self, plan: StoredPlan, hosts: Sequence[Host]) -> tuple[Judgement, ...]:
-        """What the guard says to every command of a plan, undo and looks included."""
+    def danger(self, entry: Entry, params: Parameters, hosts: Sequence[Host]) -> Danger:
+        """How dangerous a request is: as its runbook and the settings say, or by the command that a person typed."""
+        typed = entry.runbook.typed_command(params)
+        if typed is None:
+            return entry.danger
+        line = shell_line(typed)
+        reads = all(self._read_only(line, host.tags).verdict is Severity.ALLOW for host in hosts)
+        return Danger.READ if reads and hosts else Danger.DANGEROUS
+
+    def _health(self, entry: Entry, params: Parameters, facts: Facts) -> tuple[Expect, ...]:
+        """The checks of a host that is done, where the runbook changes hosts and has any."""
+        if not entry.danger.changes_hosts:
+            return ()
+        try:
+            checks = tuple(entry.runbook.health(params, facts))
+        except Exception as error:  # a runbook's own code may fail in any way
+            raise PlanningFailed(f"The health of {entry.name} failed: {type(error).__name__}: {error}") from error
+        for check in checks:
+            if not isinstance(check, Expect):
+                raise PlanningFailed(f"The health of {entry.name} holds {check!r}; it can hold Expect only.")
+            _refuse_options(check.argv, starting_with_a_dash(params))
+            _refuse_typed_patterns(check, patterns_of(params))
+        return checks
+
+    def judgements(self, plan: StoredPlan, hosts: Sequence[Host], *, typed: bool = False) -> tuple[Judgement, ...]:
+        """What the guard says to every command of a plan, undo and looks included. `typed`: by a person, just now."""
         tags = {host.name: host.tags for host in hosts}
         return tuple(
             judgement
             for part in plan.hosts
-            for step in part.steps
-            for judgement in self._judge(step, tags.get(part.host, frozenset()))
+            for step in (*part.steps, *part.health)
+            for judgement in self._judge(step, tags.get(part.host, frozenset()), typed=typed)
         )
 
-    def _judge(self, step: Step, tags: frozenset[str]) -> Iterator[Judgement]:
+    def _judge(self, step: Step, tags: frozenset[str], *, typed: bool = False) -> Iterator[Judgement]:
         match step:
             case Run():
-                yield _unseen(step, self.guard.judge(shell_line(step.argv, sudo=step.sudo), tags=tags))
+                judged = _unseen(step, self.guard.judge(shell_line(step.argv, sudo=step.sudo), tags=tags))
+                judged = _planned_reboot(step, judged)
+                yield _typed(judged) if typed else judged
                 if step.undo is not None:
-                    yield from self._judge(step.undo, tags)
+                    yield from self._judge(step.undo, tags, typed=typed)
                 if step.look is not None:
                     yield self._read_only(shell_line(step.look), tags)
                 if step.unless is not None:
@@ -283,7 +337,7 @@ class Planner:
                 yield self._check(step, tags)
             case Parallel():
                 for inner in step.steps:
-                    yield from self._judge(inner, tags)
+                    yield from self._judge(inner, tags, typed=typed)
             case _:
                 return
 

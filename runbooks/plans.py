@@ -16,15 +16,31 @@ class HostPlan:
     host: str
     steps: tuple[Step, ...]
     facts: Mapping[str, Any]
+    health: tuple[Expect, ...] = ()  # asked after each wave, once its own steps are done
+
+    def at(self, place: str) -> Single | None:
+        """The step or health check at a place as `StepRun.step` has it."""
+        if place.startswith("w"):
+            number = int(place.partition(".")[2])
+            return self.health[number - 1] if 0 < number <= len(self.health) else None
+        return dict(numbered(self.steps)).get(place)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoredPlan:
-    """Exactly what would run where. `services`: what the plans name beyond the parameters."""
+    """Exactly what would run where. `services`: what the plans name beyond the parameters.
+
+    `waves`: which hosts go together, one wave after the other, with a `pause` of so many seconds between two; more than
+    `max_failures` hosts that fail stop it. `rollback`: what was applied is taken back by itself when it fails.
+    """
 
     hosts: tuple[HostPlan, ...]
     services: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    waves: tuple[tuple[str, ...], ...] = ()
+    pause: float = 0.0
+    max_failures: int = 0
+    rollback: bool = False
 
     def of(self, host: str) -> HostPlan:
         """One host's part."""
@@ -32,8 +48,20 @@ class StoredPlan:
 
     @property
     def steps_total(self) -> int:
-        """Steps over all hosts; a parallel group counts its own."""
-        return sum(1 for part in self.hosts for _ in numbered(part.steps))
+        """Steps over all hosts; a parallel group counts its own, and health checks count each time they are asked."""
+        steps = sum(1 for part in self.hosts for _ in numbered(part.steps))
+        checks = {part.host: len(part.health) for part in self.hosts}
+        return steps + sum(checks[host] * left for left, wave in enumerate(self.waves[::-1], 1) for host in wave)
+
+    @property
+    def in_waves(self) -> tuple[tuple[str, ...], ...]:
+        """The waves; one host after the other where the plan names none."""
+        return self.waves or tuple((part.host,) for part in self.hosts)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it simply goes from host to host."""
+        return self.pause == 0 and all(len(wave) == 1 for wave in self.in_waves)
 
 
 def numbered(steps: Sequence[Step]) -> Iterator[tuple[str, Single]]:
@@ -54,17 +82,26 @@ def secrets_of(plan: StoredPlan) -> set[str]:
 
 
 def fingerprint(*, runbook: str, params: Mapping[str, Any], plan: StoredPlan) -> str:
-    """SHA-256 over what would run: runbook, parameters, ordered hosts, and per step all but its title."""
+    """SHA-256 over what would run: runbook, parameters, ordered hosts, their waves, and per step all but its title."""
     return sha256(
         {
             "runbook": runbook,
             "params": dict(params),
             "hosts": [
                 {"host": part.host, "steps": [_untitled(step_to_json(step)) for step in part.steps]}
+                | ({"health": [_untitled(step_to_json(step)) for step in part.health]} if part.health else {})
                 for part in plan.hosts
             ],
+            **_rollout_to_json(plan),
         }
     )
+
+
+def _rollout_to_json(plan: StoredPlan) -> dict[str, Any]:
+    """How it goes over its hosts; nothing where there is nothing to say."""
+    waves = [list(wave) for wave in plan.waves]
+    many = {"waves": waves, "pause": plan.pause, "max_failures": plan.max_failures} if waves else {}
+    return many | ({"rollback": True} if plan.rollback else {})
 
 
 def _untitled(value: Any) -> Any:
@@ -83,10 +120,12 @@ def to_json(plan: StoredPlan) -> dict[str, Any]:
     return {
         "hosts": [
             {"host": part.host, "facts": dict(part.facts), "steps": [step_to_json(step) for step in part.steps]}
+            | ({"health": [step_to_json(step) for step in part.health]} if part.health else {})
             for part in plan.hosts
         ],
         "services": list(plan.services),
         "notes": list(plan.notes),
+        **_rollout_to_json(plan),
     }
 
 
@@ -98,11 +137,16 @@ def from_json(value: Mapping[str, Any]) -> StoredPlan:
                 host=part["host"],
                 facts=part["facts"],
                 steps=tuple(step_from_json(step) for step in part["steps"]),
+                health=tuple(_expected(step_from_json(step), Expect) for step in part.get("health", ())),
             )
             for part in value["hosts"]
         ),
         services=tuple(value["services"]),
         notes=tuple(value["notes"]),
+        waves=tuple(tuple(wave) for wave in value.get("waves", ())),
+        pause=value.get("pause", 0.0),
+        max_failures=value.get("max_failures", 0),
+        rollback=value.get("rollback", False),
     )
 
 
@@ -125,6 +169,7 @@ def step_to_json(step: Step) -> dict[str, Any]:
                 "unless": step_to_json(step.unless) if step.unless else None,
                 # Only where there is one, so that plans without keep the fingerprints under which they were approved.
                 **({"secret": step.secret} if step.secret is not None else {}),
+                **({"reboots": True} if step.reboots else {}),
             }
         case Expect():
             return {
@@ -133,6 +178,7 @@ def step_to_json(step: Step) -> dict[str, Any]:
                 "within": step.within,
                 "every": step.every,
                 "settle": step.settle,
+                **({"patient": True} if step.patient else {}),
             }
         case Require():
             return {"kind": "require", **_check_to_json(step)}
@@ -185,13 +231,14 @@ def step_from_json(value: Mapping[str, Any]) -> Step:
             look=value["look"],
             unless=_expected(step_from_json(unless), Expect | Require) if unless else None,
             secret=value.get("secret"),
+            reboots=value.get("reboots", False),
         )
     if kind in {"expect", "require"}:
         check = {k: value[k] for k in ("sudo", "timeout", "output", "pattern", "allow_exit")}
         if kind == "require":
             return Require(value["title"], *value["argv"], **check)
         times = {k: value[k] for k in ("within", "every", "settle")}
-        return Expect(value["title"], *value["argv"], **check, **times)
+        return Expect(value["title"], *value["argv"], **check, **times, patient=value.get("patient", False))
     if kind == "call":
         keys = ("method", "body", "allow_status", "timeout", "idempotent")
         return Call(value["title"], value["url"], **{k: value[k] for k in keys})

@@ -159,6 +159,19 @@ class HostFinished:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WaveEnded:
+    """All hosts of one wave are through. `over`: why no further wave begins; `pause`: seconds before the next one."""
+
+    execution: Execution
+    number: int
+    of: int
+    hosts: tuple[str, ...]
+    succeeded: int
+    over: str | None
+    pause: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExecutionEnded:
     """It reached a final state (also refused, denied, expired). `tail` are the last lines of a failed step."""
 
@@ -169,6 +182,7 @@ class ExecutionEnded:
     gate: str | None = None  # the gate that refused
     undoable: bool = False  # some applied step has an undo
     retriable: bool = False
+    rollback: Execution | None = None  # what takes back by itself what was applied
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,6 +285,7 @@ Event: TypeAlias = (
     | StepRetried
     | StepFinished
     | HostFinished
+    | WaveEnded
     | ExecutionEnded
     | ExecutionInterrupted
     | ExecutionContinued

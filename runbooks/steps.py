@@ -64,6 +64,7 @@ from storage.errors import (
     HostError,
     HostUnreachable,
     LeaseLost,
+    LoginRefused,
     SecretUnavailable,
 )
 from storage.records import (
@@ -89,7 +90,9 @@ GROUP = 0.05
 MOST_LINES = 5_000
 """Lines kept of one step run; the rest is counted."""
 LOST = "the connection broke after the command was sent"
+REBOOTING = "the connection ended with it, as it does when a host restarts"
 DIED = "Handrail stopped while it ran"
+LET_GO = "Handrail could not reach its database for so long that another process may run it again"
 _DONE = {StepState.SUCCEEDED, StepState.SKIPPED}
 
 
@@ -147,6 +150,7 @@ class Steps:
         self.deaths: list[tuple[str, Death]] = []
         self.away: set[str] = set()  # hosts that could not be connected to
         self._cords: set[StopCord] = set()
+        self._repeatable: set[StopCord] = set()  # of running commands that somebody else may run again
         self._earlier: dict[tuple[str, str], StepRun] = {}  # the newest try of each step
         self._lost: dict[tuple[str, str], StepRun] = {}  # the try whose outcome is unknown, until another one was sent
         self._tries: dict[tuple[str, str], int] = {}  # how often it was tried again by itself
@@ -163,6 +167,11 @@ class Steps:
         self.stopping = self.stopping or stop
         for cord in self._cords:
             cord.pull(stop.words, grace=stop.grace)
+
+    def let_go(self) -> None:
+        """End the running commands that may be repeated; they are run again here, if it stays ours."""
+        for cord in self._repeatable:
+            cord.pull(LET_GO)
 
     async def step(self, host: Host, place: str, step: Step, deadline: float) -> Result:
         if not isinstance(step, Parallel):
@@ -190,7 +199,7 @@ class Steps:
                 result, run = taken
             else:
                 result, run = await self._try(host, place, step, deadline)
-            if run.next_attempt_at is not None:
+            if run.next_attempt_at is not None or self._was_let_go(result):
                 continue
             lost = self._lost.get((host.name, place))
             if lost is not None and not result.ok and not result.sent:
@@ -198,6 +207,9 @@ class Steps:
                 reason = f"{lost.reason}; not tried again: {result.reason}"
                 return replace(result, state=StepState.INTERRUPTED, reason=reason, sent=True)
             return result
+
+    def _was_let_go(self, result: Result) -> bool:
+        return self.stopping is None and result.state is StepState.INTERRUPTED and result.reason == LET_GO
 
     def _recorded(self, host: str, place: str) -> Result | None:
         """How this step came out before its execution was taken up again; None when it is to be run.
@@ -275,13 +287,15 @@ class Steps:
             return await self._why_not(host), run
         self._earlier[(host.name, place)] = run
         log_of = StepLog(self, run)
-        with self._stoppable() as cord:
+        with self.stoppable() as cord:
             async with log_of:
+                if isinstance(step, Run) and may_repeat(step):
+                    self._repeatable.add(cord)
                 result = await self._perform(host, step, run, cord, log_of, deadline)
         return await self._end(host, step, run, result, log_of)
 
     @contextlib.contextmanager
-    def _stoppable(self) -> Iterator[StopCord]:
+    def stoppable(self) -> Iterator[StopCord]:
         """A cord that is pulled when the execution is to stop; at once when it is stopping already."""
         cord = StopCord()
         self._cords.add(cord)
@@ -291,6 +305,7 @@ class Steps:
             yield cord
         finally:
             self._cords.discard(cord)
+            self._repeatable.discard(cord)
 
     async def _take_up(self, host: Host, step: Single, run: StepRun, deadline: float) -> tuple[Result, StepRun] | None:
         """The end of a step that a dead owner had started; None when it is to run again, and may."""
@@ -327,7 +342,7 @@ class Steps:
         """A step that was begun before, with its true ending kept."""
         kept = await self._read(executions.output_of, self.execution.id, host=run.host, step=run.step, last=TAIL)
         log_of = StepLog(self, run, [line for line in kept if line.attempt == run.attempt])
-        with self._stoppable() as cord:
+        with self.stoppable() as cord:
             async with log_of:
                 result = await self._attend(host, step, run, why, cord, log_of, deadline)
         return await self._end(host, step, run, result, log_of)
@@ -349,6 +364,9 @@ class Steps:
             group=log_of.group or run.pgid,
         )
         log.info("command_attended", execution=run.execution_id, host=run.host, step=run.step, found=str(found))
+        if isinstance(found, NotKnown) and step.reboots and not cord.pulled:
+            # Never sent again: the check that follows finds out whether its host restarted.
+            return Result(state=StepState.SUCCEEDED, reason=f"{why}; how it ended is unknown")
         if isinstance(found, NotKnown):
             reason = f"{why}: it may have run, or be running still ({found.reason})"
             lost = Finished(ended=Ended.LOST, group=found.group)
@@ -427,7 +445,8 @@ class Steps:
         self, host: Host, step: Single, run: StepRun, result: Result, log_of: "StepLog"
     ) -> tuple[Result, StepRun]:
         finished = result.finished
-        if isinstance(step, Run) and step.look and result.state in {StepState.STOPPED, StepState.TIMED_OUT}:
+        over = {StepState.FAILED, StepState.STOPPED, StepState.TIMED_OUT}
+        if isinstance(step, Run) and step.look and result.sent and result.state in over:
             result = replace(result, look=await self._look(host, step.look))
         ended = replace(
             run,
@@ -534,6 +553,8 @@ class Steps:
         finished = await self._remote(
             host, step.argv, step.sudo, step.timeout, cord, log_of, deadline, stdin=stdin, token=run.token
         )
+        if finished.ended is Ended.LOST and step.reboots:
+            return Result(state=StepState.SUCCEEDED, reason=REBOOTING, finished=finished)
         if finished.ended is Ended.LOST:
             return await self._attend(host, step, run, LOST, cord, log_of, deadline)
         return self._judge_run(finished, step.allow_exit, cord)
@@ -568,6 +589,8 @@ class Steps:
 
     def _ended_by_us(self, state: StepState, why: str, finished: Finished) -> Result:
         """Only what was confirmed dead is stopped or timed out; all else is interrupted."""
+        if why == LET_GO and self.stopping is None and finished.death is Death.STOPPED:
+            return Result(state=StepState.INTERRUPTED, reason=LET_GO, finished=finished)
         pids = f" (pid {', '.join(map(str, finished.survivors))})" if finished.survivors else ""
         reason = f"{why}; the command is {finished.death or Death.UNKNOWN}{pids}"
         if finished.death is not Death.STOPPED:
@@ -580,7 +603,7 @@ class Steps:
         give_up = clock.monotonic() + step.within
         held_since: float | None = None
         while True:
-            answer = await self._ask(host, step, cord, log_of, deadline)
+            answer = await self._ask_expected(host, step, cord, log_of, deadline)
             if answer.state not in {StepState.SUCCEEDED, StepState.FAILED}:
                 return answer
             now = clock.monotonic()
@@ -601,6 +624,24 @@ class Steps:
                 return answer
             if await until_pulled(clock.sleep(min(pause, deadline - now)), cord):
                 return Result(state=StepState.STOPPED, reason=cord.reason)
+
+    async def _ask_expected(
+        self, host: Host, step: Expect, cord: StopCord, log_of: "StepLog", deadline: float
+    ) -> Result:
+        """The answer now; a patient check takes a host that is away, or lets nobody in yet, for one that is not met."""
+        if not step.patient:
+            return await self._ask(host, step, cord, log_of, deadline)
+        try:
+            answer = await self._ask(host, step, cord, log_of, deadline)
+        except (HostUnreachable, ConnectionLost, LoginRefused) as error:
+            if cord.pulled:
+                return Result(state=StepState.STOPPED, reason=cord.reason)
+            self.away.add(host.name)
+            return Result(state=StepState.FAILED, reason=str(error), blind=True)
+        self.away.discard(host.name)
+        if answer.finished is not None and answer.finished.ended is Ended.TIMED_OUT:
+            return replace(answer, state=StepState.FAILED, reason=f"no answer within {words(step.timeout)}", blind=True)
+        return answer
 
     async def _require(self, host: Host, step: Require, cord: StopCord, log_of: "StepLog", deadline: float) -> Result:
         answer = await self._ask(host, step, cord, log_of, deadline)

@@ -12,6 +12,7 @@ from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, func, 
 from sqlalchemy.exc import IntegrityError
 
 from storage import tables as t
+from storage.database import Bell, ring
 from storage.records import Actor, Breaker, BreakerState, HostLock, KillSwitch, Scope
 
 _ENGAGED = select(t.kill_switches).order_by(t.kill_switches.c.engaged_at)
@@ -112,7 +113,8 @@ def _switch(row: Row[Any]) -> KillSwitch:
 
 
 def bump(connection: Connection) -> None:
-    """Tell the owners that switches or cancels changed."""
+    """Tell the owners, in whatever process, that switches or cancels changed."""
+    ring(connection, Bell.CONTROLS)
     connection.execute(update(t.controls).values(version=t.controls.c.version + 1))
 
 

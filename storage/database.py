@@ -14,17 +14,19 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import secrets
 import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -40,6 +42,13 @@ MOST_IN_ONE_COMMIT = 200
 LONGEST_COMMIT = 0.25  # seconds that one transaction goes on taking functions, so that nobody waits long for its commit
 SQLITE_BUSY_MS = 5_000
 READERS = 8
+
+
+class Bell(StrEnum):
+    """What other processes are woken for, by NOTIFY on PostgreSQL. Lost ones cost a poll, so there are few."""
+
+    QUEUE = "handrail_queue"  # something may be claimed
+    CONTROLS = "handrail_controls"  # a switch or a cancel was written
 
 
 class _AbandonError(Exception):
@@ -120,6 +129,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = parse_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.id = secrets.token_hex(4)  # by which a process knows its own bells
         self._readers: _Readers | None = None
         self._writer: _Writer | None = None
         self._reading: set[asyncio.Future[Any]] = set()
@@ -141,7 +151,7 @@ class Database:
                 f"The folder of the database {self.path} does not exist. Make it, or name another."
             )
         self._readers = _Readers(self.url)
-        self._writer = _Writer(self.url)
+        self._writer = _Writer(self.url, self.id)
         self._writer.start()
 
     async def close(self) -> None:
@@ -185,6 +195,31 @@ class Database:
         answer: asyncio.Future[T] = loop.create_future()
         self._writer.put(_Task(run, answer, loop, urgent))
         return await answer
+
+    async def listen(self, heard: Callable[[Bell], None]) -> None:
+        """Call `heard` for each bell that another process rings, on a connection of its own, until that breaks.
+
+        Called for every bell once as soon as the connection stands, for what rang before was missed. On SQLite there is
+        nobody else to hear. Raises StorageUnavailable.
+        """
+        if self.is_sqlite:
+            await asyncio.get_running_loop().create_future()
+        import psycopg
+
+        uri = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        try:
+            connection = await psycopg.AsyncConnection.connect(uri, autocommit=True, **_PG)
+            async with connection:
+                for bell in Bell:
+                    await connection.execute(f"LISTEN {bell}".encode())
+                for bell in Bell:
+                    heard(bell)
+                async for note in connection.notifies():
+                    if note.payload != self.id:
+                        heard(Bell(note.channel))
+        except (psycopg.Error, OSError) as error:
+            raise _unavailable(error) from error
+        raise StorageUnavailable("The database ended the connection that was listened on.")
 
     async def migrate(self) -> None:
         """Bring the schema up to date; safe when several processes do it at once."""
@@ -232,6 +267,25 @@ def _run_batch(
     return answers
 
 
+_BELLS = "handrail_bells"
+
+
+def ring(connection: Connection, bell: Bell) -> None:
+    """Wake the owners in other processes once this is committed; however often it is said, once a commit."""
+    connection.info.setdefault(_BELLS, set()).add(bell)
+
+
+def _run_and_ring(
+    connection: Connection, waiting: _Waiting, taken: list[_Task], sender: str
+) -> list[tuple[_Task, Any, BaseException | None]]:
+    answers = _run_batch(connection, waiting, taken)
+    for bell in sorted(connection.info.pop(_BELLS, ())):
+        if connection.dialect.name != "postgresql":
+            break  # nobody else may own it
+        connection.execute(text("SELECT pg_notify(:bell, :sender)"), {"bell": bell, "sender": sender})
+    return answers
+
+
 def _answer(answers: Sequence[tuple[_Task, Any, BaseException | None]]) -> None:
     for task, value, error in answers:
         if task.answer.done():
@@ -275,8 +329,8 @@ class _Readers:
 class _Writer:
     """One thread, one connection, many functions to a commit."""
 
-    def __init__(self, url: URL) -> None:
-        self._engine = writer_engine(url)
+    def __init__(self, url: URL, sender: str) -> None:
+        self._engine, self._sender = writer_engine(url), sender
         self._waiting = _Waiting()
         self._woken = threading.Event()
         self._closing = False
@@ -309,7 +363,7 @@ class _Writer:
             with self._engine.begin() as connection:
                 if connection.dialect.name == "postgresql":
                     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
-                answers = _run_batch(connection, self._waiting, taken)
+                answers = _run_and_ring(connection, self._waiting, taken, self._sender)
         except Exception as error:  # whatever broke the transaction, its callers must hear of it and the thread goes on
             cause = error.__cause__ if isinstance(error, _AbandonError) and error.__cause__ else error
             for task in [*taken, *self._waiting.drain(before - len(taken))]:
@@ -325,7 +379,7 @@ def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args:
 
 
 # A frozen process must not hold the writers' lock: PostgreSQL ends its idle transaction after 2 s.
-_PG = {
+_PG: dict[str, Any] = {
     "connect_timeout": 3,
     "keepalives_idle": 5,
     "keepalives_interval": 2,
@@ -405,6 +459,17 @@ class OwnerLock:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def moment(connection: Connection, ours: datetime) -> datetime:
+    """Now, by the clock that all owners share: PostgreSQL's own; on SQLite, where there is one owner, `ours`.
+
+    The very moment, not the transaction's beginning, which may have waited for other writers.
+    """
+    if connection.dialect.name != "postgresql":
+        return ours
+    found: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return found
 
 
 async def surely(

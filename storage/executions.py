@@ -7,21 +7,43 @@ What is asked many times for each execution is a statement that was built once: 
 times as long as running it.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, delete, exists, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    tuple_,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert, Update
 
 from storage import audit
 from storage import tables as t
+from storage.database import Bell, ring
 from storage.errors import LeaseLost, NotFound, TooLate
 from storage.records import (
     HANDRAIL,
+    UNSAID,
+    USUAL_CAPS,
     Actor,
+    Caps,
     Danger,
     Execution,
     HostRun,
@@ -30,6 +52,7 @@ from storage.records import (
     OutputLine,
     Phase,
     Priority,
+    Rollout,
     Scope,
     State,
     StepRun,
@@ -144,6 +167,22 @@ def last_on(
     return [_execution(row) for row in rows]
 
 
+def usual_duration(connection: Connection, runbook: str, *, last: int = 20) -> timedelta | None:
+    """The median of how long the newest that succeeded took, from their first step on; None when none has."""
+    rows = connection.execute(
+        select(t.executions.c.started_at, t.executions.c.ended_at)
+        .where(
+            t.executions.c.runbook == runbook,
+            t.executions.c.state == State.SUCCEEDED.value,
+            t.executions.c.started_at.is_not(None),
+        )
+        .order_by(t.executions.c.id.desc())
+        .limit(last)
+    ).all()
+    took = sorted(row.ended_at - row.started_at for row in rows)
+    return took[len(took) // 2] if took else None
+
+
 def duplicate_of(connection: Connection, normalised: str) -> Execution | None:
     """The unfinished execution that the same person asked for with the same text in the same channel."""
     row = connection.execute(_DUPLICATE, {"of_text": normalised}).first()
@@ -213,6 +252,7 @@ def create(
     ending: str | None = None,
     retry_of: int | None = None,
     request_id: str | None = None,
+    rollout: Rollout = UNSAID,
 ) -> Execution:
     """A new execution, pending to be planned or refused at the door, with a row for each host."""
     row = connection.execute(
@@ -244,9 +284,12 @@ def create(
             "emergency_at": emergency_at,
             "ending": ending,
             "retry_of": retry_of,
+            "rollout": asdict(rollout) if rollout != UNSAID else None,
         },
     ).one()
     execution = _execution(row)
+    if state is State.PENDING:
+        ring(connection, Bell.QUEUE)
     waiting = HostState.WAITING.value
     rows = [
         {"execution_id": execution.id, "host": host, "position": position, "state": waiting}
@@ -288,6 +331,8 @@ def move(
             raise LeaseLost(f"execution {execution_id} has a new owner")
         raise TooLate(f"#{execution_id} is {found.state.words} already.")
     execution = _execution(row)
+    if to is State.PENDING:
+        ring(connection, Bell.QUEUE)
     proof = {"steps": steps_hash(connection, execution_id)} if to.is_final or to is State.INTERRUPTED else {}
     audit.append(
         connection,
@@ -353,40 +398,121 @@ def claim(
     lease: timedelta,
     limit: int,
     carried: Collection[int] = (),
+    caps: Caps = USUAL_CAPS,
+    expired: bool = True,
 ) -> list[Execution]:
-    """Take pending executions for this owner, highest priority first; those that wait for a host's lock stay.
+    """Take pending executions for this owner, in their order, as many as may be carried at once.
 
-    So do those that it carries already, whose lease may have run out while the database was away.
+    Those that wait for a host's lock stay, and those that it carries already, whose lease may have run out while the
+    database was away. `expired`: also what another owner had claimed and has not renewed in time.
     """
     if limit <= 0:
         return []
+    taken = _Taken(connection, caps)
+    claimed: list[int] = []
+    passed: list[int] = []
+    while len(claimed) < limit and not taken.is_full:
+        wanted = limit - len(claimed)
+        found = _next(connection, taken, wanted, without=[*carried, *claimed, *passed], before=now if expired else None)
+        room = [row.id for row in found if taken.add(row)]
+        claimed += room
+        passed += [row.id for row in found if row.id not in room]
+        if len(found) < wanted or len(room) == len(found):
+            break  # nobody else waits, or nobody was passed over for a runbook or a host that became full
+    if not claimed:
+        return []
     rows = connection.execute(
-        select(*_COLUMNS)
-        .where(
-            t.executions.c.state == State.PENDING.value,
-            or_(t.executions.c.owner.is_(None), t.executions.c.lease_until < now),
-            t.executions.c.id.not_in(list(carried)),
-            ~and_(t.executions.c.phase == Phase.APPLY.value, _waits_for_a_lock()),
+        update(t.executions)
+        .where(t.executions.c.id.in_(claimed))
+        .values(owner=owner, epoch=t.executions.c.epoch + 1, lease_until=now + lease, note=None)
+        .returning(*_COLUMNS)
+    )
+    fresh = {row.id: _execution(row) for row in rows}
+    return [fresh[execution_id] for execution_id in claimed]
+
+
+class _Taken:
+    """What is carried by any owner, counted against the caps."""
+
+    def __init__(self, connection: Connection, caps: Caps) -> None:
+        self._caps = caps
+        # Spelled out: neither database uses the partial index for a condition it must work out first.
+        owned = t.executions.c.owner.is_not(None)
+        by_runbook = select(t.executions.c.runbook, func.count()).where(owned).group_by(t.executions.c.runbook)
+        self._runbooks = Counter({row[0]: row[1] for row in connection.execute(by_runbook)})
+        by_host = (
+            select(t.host_runs.c.host, func.count())
+            .select_from(t.executions.join(t.host_runs, t.host_runs.c.execution_id == t.executions.c.id))
+            .where(owned)
+            .group_by(t.host_runs.c.host)
         )
-        .order_by(t.executions.c.priority_rank, t.executions.c.queued_at, t.executions.c.id)
-        .limit(limit)
-    ).all()
-    taken: list[Execution] = []
-    next_there: set[str] = set()  # hosts whose lock one of them is about to take
-    for row in rows:
+        self._hosts = Counter({row[0]: row[1] for row in connection.execute(by_host)})
+        self._next_there = set[str]()  # hosts whose lock one of them is about to take
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more may be carried at all."""
+        return self._runbooks.total() >= self._caps.overall
+
+    def full_runbooks(self) -> list[str]:
+        """Those of which nothing more may be carried."""
+        return sorted(name for name, number in self._runbooks.items() if number >= self._caps.of(name))
+
+    def full_hosts(self) -> list[str]:
+        """Those on which nothing more may be carried."""
+        return sorted(name for name, number in self._hosts.items() if number >= self._caps.host)
+
+    def add(self, row: Row[Any]) -> bool:
+        """Count one more; False where there is no room for it."""
+        crowded = any(self._hosts[host] >= self._caps.host for host in row.hosts)
+        if self.is_full or crowded or self._runbooks[row.runbook] >= self._caps.of(row.runbook):
+            return False
         if row.phase == Phase.APPLY.value and row.danger != Danger.READ.value:
-            if next_there.intersection(row.hosts):
-                continue  # it would only find the lock taken, and be judged once more for nothing
-            next_there.update(row.hosts)
-        fresh = connection.execute(
-            update(t.executions)
-            .where(t.executions.c.id == row.id, t.executions.c.epoch == row.epoch)
-            .values(owner=owner, epoch=row.epoch + 1, lease_until=now + lease)
-            .returning(*_COLUMNS)
-        ).first()
-        if fresh is not None:
-            taken.append(_execution(fresh))
-    return taken
+            if self._next_there.intersection(row.hosts):
+                return False  # it would only find the lock taken, and be judged once more for nothing
+            self._next_there.update(row.hosts)
+        self._runbooks[row.runbook] += 1
+        self._hosts.update(row.hosts)
+        return True
+
+
+def _next(
+    connection: Connection, taken: _Taken, limit: int, *, without: Collection[int], before: datetime | None
+) -> list[Row[Any]]:
+    """The next that may be claimed, in order; of each priority as many as are wanted, so that all can be compared."""
+    free: ColumnElement[bool] = t.executions.c.owner.is_(None)
+    if before is not None:
+        free = or_(free, t.executions.c.lease_until < before)
+    conditions: list[ColumnElement[bool]] = [
+        t.executions.c.state == State.PENDING.value,
+        free,
+        t.executions.c.id.not_in(list(without)),
+        ~and_(t.executions.c.phase == Phase.APPLY.value, _waits_for_a_lock()),
+    ]
+    if full := taken.full_runbooks():
+        conditions.append(t.executions.c.runbook.not_in(full))
+    if full := taken.full_hosts():
+        there = exists(
+            select(literal(1)).where(t.host_runs.c.execution_id == t.executions.c.id, t.host_runs.c.host.in_(full))
+        )
+        conditions.append(~there)
+    c = t.executions.c
+    each = [
+        select(
+            select(c.id, c.runbook, c.hosts, c.phase, c.danger, c.priority, c.queued_at)
+            .where(c.priority_rank == priority.rank, *conditions)
+            .order_by(c.queued_at, c.id)
+            .limit(limit)
+            .subquery()
+        )
+        for priority in Priority
+    ]
+    rows = connection.execute(union_all(*each)).all()
+    return sorted(rows, key=_turn)[:limit]
+
+
+def _turn(row: Row[Any]) -> tuple[datetime, int]:
+    return row.queued_at + Priority(row.priority).comes_later, row.id
 
 
 def _waits_for_a_lock() -> Any:
@@ -417,22 +543,54 @@ def renew(
     connection: Connection, *, owner: str, epochs: Mapping[int, int], now: datetime, lease: timedelta
 ) -> set[int]:
     """Renew the leases of these executions; returns those that are still ours."""
-    kept: set[int] = set()
-    for execution_id, epoch in epochs.items():
-        row = connection.execute(
-            update(t.executions)
-            .where(
-                t.executions.c.id == execution_id,
-                t.executions.c.owner == owner,
-                t.executions.c.epoch == epoch,
-                t.executions.c.state.in_([State.PENDING.value, State.RUNNING.value]),
-            )
-            .values(lease_until=now + lease)
-            .returning(t.executions.c.id)
-        ).first()
-        if row is not None:
-            kept.add(row.id)
-    return kept
+    if not epochs:
+        return set()
+    rows = connection.execute(
+        update(t.executions)
+        .where(
+            tuple_(t.executions.c.id, t.executions.c.epoch).in_(sorted(epochs.items())),
+            t.executions.c.owner == owner,
+            t.executions.c.state.in_([State.PENDING.value, State.RUNNING.value]),
+        )
+        .values(lease_until=now + lease)
+        .returning(t.executions.c.id)
+    )
+    return {row.id for row in rows}
+
+
+def let_go(connection: Connection, *, owner: str, now: datetime) -> int:
+    """An owner that stops leaves what it still carries to whoever comes first; how many.
+
+    What was only claimed is free again; what runs is looked after as what a dead owner left, but at once.
+    """
+    ring(connection, Bell.QUEUE)
+    mine = t.executions.c.owner == owner
+    pending = connection.execute(
+        update(t.executions)
+        .where(mine, t.executions.c.state == State.PENDING.value)
+        .values(owner=None, lease_until=None, epoch=t.executions.c.epoch + 1)
+    )
+    running = connection.execute(
+        update(t.executions)
+        .where(mine, t.executions.c.state == State.RUNNING.value)
+        .values(lease_until=now - timedelta(microseconds=1), epoch=t.executions.c.epoch + 1)
+    )
+    return pending.rowcount + running.rowcount
+
+
+def waiting(connection: Connection) -> list[Execution]:
+    """What waits for an owner, in the order in which it would be claimed."""
+    rows = connection.execute(
+        select(*_COLUMNS).where(t.executions.c.state == State.PENDING.value, t.executions.c.owner.is_(None))
+    )
+    found = [_execution(row) for row in rows]
+    return sorted(found, key=lambda one: (one.queued_at + one.priority.comes_later, one.id))
+
+
+def count_waiting(connection: Connection) -> int:
+    """How many wait for an owner."""
+    number = select(func.count()).where(t.executions.c.state == State.PENDING.value, t.executions.c.owner.is_(None))
+    return int(connection.scalar(number) or 0)
 
 
 def ownerless(connection: Connection, *, now: datetime, owners: Collection[str] | None = None) -> list[Execution]:
@@ -480,12 +638,16 @@ def seize(connection: Connection, execution: Execution) -> None:
 def take_over(
     connection: Connection, execution: Execution, *, owner: str, now: datetime, lease: timedelta
 ) -> Execution:
-    """Carry on a running execution whose owner died, which is fenced by that. Raises TooLate."""
+    """Carry on a running execution whose owner died, which is fenced by that.
+
+    Raises TooLate when it has another owner since `execution` was read, or its own has renewed the lease: it lives.
+    """
     row = connection.execute(
         update(t.executions)
         .where(
             t.executions.c.id == execution.id,
             t.executions.c.epoch == execution.epoch,
+            t.executions.c.lease_until.is_not_distinct_from(execution.lease_until),
             t.executions.c.state == State.RUNNING.value,
         )
         .values(owner=owner, epoch=execution.epoch + 1, lease_until=now + lease)
@@ -553,6 +715,16 @@ def set_host(connection: Connection, execution_id: int, host: str, *, epoch: int
     if isinstance(values.get("state"), HostState):
         values["state"] = values["state"].value
     connection.execute(_SET_HOST, {"of_id": execution_id, "of_host": host, **values})
+
+
+def set_waves(connection: Connection, execution_id: int, waves: Sequence[Sequence[str]]) -> None:
+    """Note the wave of each host."""
+    for number, hosts in enumerate(waves, 1):
+        connection.execute(
+            update(t.host_runs)
+            .where(t.host_runs.c.execution_id == execution_id, t.host_runs.c.host.in_(list(hosts)))
+            .values(wave=number)
+        )
 
 
 def begin_step(
@@ -753,5 +925,6 @@ def _execution(row: Row[Any]) -> Execution:
             "priority": Priority(values["priority"]),
             "state": State(values["state"]),
             "phase": Phase(values["phase"]),
+            "rollout": Rollout(**values["rollout"]) if values["rollout"] else UNSAID,
         }
     )

@@ -6,14 +6,15 @@ the others edit it, and only one of them is being said at a time. Threads and ch
 reports, and where we learned that we can't. What becomes of dead letters is in `storage/dead_letters.py`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, bindparam, case, delete, exists, func, insert, or_, select, text, update
 
 from storage import tables as t
+from storage.database import moment
 from storage.records import OutboxKind, OutboxMessage, OutboxState, Thread
 
 _OPEN = (OutboxState.WAITING.value, OutboxState.SENDING.value)
@@ -190,11 +191,14 @@ def _edited_by(connection: Connection, message: OutboxMessage, thread: Thread | 
     return ts
 
 
-def begin(connection: Connection, message_id: str, *, until: datetime | None = None) -> OutboxMessage | None:
+def begin(
+    connection: Connection, message_id: str, *, now: datetime | None = None, lease: timedelta | None = None
+) -> OutboxMessage | None:
     """Mark it as being said, before it is; None when somebody else does. Returns the newest payload.
 
-    `until` is when others may take it that we died; None means that they find out by other means.
+    With a `lease`, others may take it that we died when that has run out; see `extend`.
     """
+    until = moment(connection, now) + lease if now is not None and lease is not None else None
     row = connection.execute(
         update(t.outbox)
         .where(
@@ -206,6 +210,17 @@ def begin(connection: Connection, message_id: str, *, until: datetime | None = N
         .returning(t.outbox)
     ).first()
     return None if row is None else message_of(row)
+
+
+def extend(connection: Connection, ids: Collection[str], *, now: datetime, lease: timedelta) -> None:
+    """Whoever says these lives, and is still saying them."""
+    if not ids:
+        return
+    connection.execute(
+        update(t.outbox)
+        .where(t.outbox.c.id.in_(sorted(ids)), t.outbox.c.state == OutboxState.SENDING.value)
+        .values(next_attempt_at=moment(connection, now) + lease)
+    )
 
 
 def _keys_being_said(connection: Connection) -> list[str]:
@@ -358,11 +373,11 @@ def bury(connection: Connection, message_id: str, *, now: datetime, error: str) 
 def recover(connection: Connection, now: datetime, *, everything: bool = True) -> int:
     """What was being said by a process that died may have been delivered.
 
-    `everything` right after the start of the only process that speaks; else only what is past its `until`.
+    `everything` right after the start of the only process that speaks; else only what is past its lease.
     """
     died = select(t.outbox.c.id).where(_IS_OPEN, t.outbox.c.state == OutboxState.SENDING.value)
     if not everything:
-        died = died.where(t.outbox.c.next_attempt_at <= now)
+        died = died.where(t.outbox.c.next_attempt_at <= moment(connection, now))
     ids = list(connection.scalars(died))
     for message_id in ids:
         again(connection, message_id, at=now, error="the process ended while it was being said", unsure=True)

@@ -159,6 +159,7 @@ executions = Table(
     Column("steps_total", Integer, nullable=False, server_default="0"),
     Column("steps_done", Integer, nullable=False, server_default="0"),
     Column("current", Text),
+    Column("rollout", Json),
     _one_of("danger", Danger),
     _one_of("priority", Priority),
     _one_of("state", State),
@@ -185,6 +186,13 @@ executions = Table(
         postgresql_where=_UNFINISHED,
     ),
     Index("ix_executions_created", "created_at", "id"),
+    Index("ix_executions_runbook", "runbook", "id"),
+    Index(
+        "ix_executions_owned",
+        "runbook",
+        sqlite_where=text("owner IS NOT NULL"),
+        postgresql_where=text("owner IS NOT NULL"),
+    ),
     sqlite_autoincrement=True,  # an id is never given twice, whatever is deleted behind our back
 )
 
@@ -201,6 +209,7 @@ host_runs = Table(
     Column("outcome", Text),
     Column("before", Json),
     Column("after", Json),
+    Column("wave", Integer),
     PrimaryKeyConstraint("execution_id", "host"),
     _one_of("state", HostState),
 )

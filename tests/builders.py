@@ -26,19 +26,19 @@ from safety.review import Policy
 from safety.roles import People, Role
 from storage import executions
 from storage.database import Database
-from storage.records import Actor, Execution, Origin, Priority, RunRequest, State
+from storage.records import USUAL_CAPS, Actor, Caps, Execution, Origin, Priority, RunRequest, State
 from tests.fakes import FakeRemote, FakeReporter, Reply
 
 ALICE, BOB, CAROL, DAVE = (Actor(id=f"U{name.upper()}", name=name) for name in ("alice", "bob", "carol", "dave"))
 ROLES = {"UALICE": Role.ADMIN, "UBOB": Role.NOC, "UCAROL": Role.MANAGER}
 
 
-def hosts(*names: str) -> Inventory:
+def hosts(*names: str, login: str = "ops") -> Inventory:
     """An inventory of Linux hosts."""
     return Inventory(
         hosts=tuple(
             Host(
-                name=n, address="127.0.0.1", port=22, user="ops", tags=frozenset({"web"}), services=frozenset({"nginx"})
+                name=n, address="127.0.0.1", port=22, user=login, tags=frozenset({"web"}), services=frozenset({"nginx"})
             )
             for n in names or ("web-01", "web-02")
         )
@@ -57,6 +57,8 @@ def catalog_with(*kinds: type[Runbook], **changes: Any) -> Catalog:
             timeout=kind.timeout,
             max_hosts=kind.max_hosts,
             module_hash="test",
+            rollout=catalogs.rollout_of(kind),
+            rollback=kind.rollback == "auto",
         )
     return Catalog(entries=entries, aliases=built.aliases)
 
@@ -198,6 +200,7 @@ async def a_house(
     clock: Clock | None = None,
     remote: FakeRemote | None = None,
     change: Callable[[Policy], Policy] = lambda policy: policy,
+    caps: Caps = USUAL_CAPS,
 ) -> Any:
     """An engine and a running owner."""
     remote, reporter = remote or FakeRemote(replies=dict(replies or a_healthy_nginx())), FakeReporter()
@@ -211,7 +214,7 @@ async def a_house(
         clock=clock or SystemClock(),
     )
     policy = change(policy or Policy(people=people, expire=timedelta(minutes=15)))
-    engine = Engine(tools=tools, catalog=catalog or catalog_with(), policy=policy)
+    engine = Engine(tools=tools, catalog=catalog or catalog_with(), policy=policy, caps=caps)
     owner = Owner(engine)
     house = House(database=database, engine=engine, remote=remote, reporter=reporter, owner=owner)
     house.running.append(asyncio.create_task(owner.run()))

@@ -1,7 +1,7 @@
 """kill -9 of `handrail serve`, again and again, while people keep twenty executions in flight.
 
     python -m tests.chaos.kills --database sqlite --kills 100 --seed 7
-    python -m tests.chaos.kills --database postgresql --replicas 2 --kills 100 --seed 7
+    python -m tests.chaos.kills --database postgresql --replicas 2 --workers 3 --kills 100 --seed 7
     python -m tests.chaos.kills --resume FILE
 
 One round: the people go on (`people.py`), at a moment chosen by chance a process is killed, what must hold of the
@@ -81,6 +81,7 @@ class Totals:
     killed: int = 0
     seconds: float = 0.0
     began: str = field(default_factory=lambda: datetime.now(UTC).date().isoformat())
+    workers: int = 0
     moments: dict[str, int] = field(default_factory=dict)
     counted: dict[str, int] = field(default_factory=dict)
     most: dict[str, float] = field(default_factory=dict)
@@ -105,6 +106,7 @@ class Totals:
         """For people, and for the documentation."""
         name = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[self.database]
         where = name + (f", {self.replicas} processes" if self.replicas > 1 else "")
+        where += f", {self.workers} workers" if self.workers else ""
         rows = [("database", where), ("date, seed", f"{self.began}, {self.seed}"), ("kills", self.killed)]
         rows += [(f"… {moment}", number) for moment, number in sorted(self.moments.items())]
         rows += sorted(self.counted.items())
@@ -136,7 +138,7 @@ class Siege:
 
     def living(self) -> list[str]:
         """Where requests may go."""
-        return [self.bots[index].events_url for index in self.ready]
+        return [self.bots[index].events_url for index in self.ready if self.bots[index].serves]
 
     def pids(self) -> set[int]:
         """Of the processes that live."""
@@ -365,7 +367,8 @@ def _is_being_said(connection: Connection) -> bool:
 # --- the installation -------------------------------------------------------------------------------------------------
 
 
-def _configuration(known: Hosts, folder: Path) -> dict[str, Any]:
+def configuration_for(known: Hosts, folder: Path) -> dict[str, Any]:
+    """A `handrail.yml` for these hosts and people; its folder and library are made."""
     folder.mkdir(exist_ok=True)
     config = configuration(dict.fromkeys(known.names, known.ssh), folder)
     (folder / "library" / "for_tests.py").write_text((Path(__file__).parent / "library.py").read_text())
@@ -401,9 +404,10 @@ async def siege(
             workspace.add_channel(id=id_, name=name)
         await stack.enter_async_context(workspace)
         bots: list[Bot] = []
-        for number in range(totals.replicas):
+        for number, words in enumerate([("serve",)] * totals.replicas + [("worker",)] * totals.workers):
             place = folder / f"process-{number + 1}"
-            bots.append(Bot(folder=place, slack=workspace, database_url=url, config=_configuration(known, place)))
+            config = configuration_for(known, place)
+            bots.append(Bot(folder=place, slack=workspace, database_url=url, config=config, words=words))
         database = Database(url)
         people = People(
             workspace=workspace, chance=chance, hosts=known.names, living=list, pace=pace, in_flight=in_flight
@@ -420,7 +424,7 @@ async def siege(
         )
         people.living = here.living
         try:
-            for index in range(totals.replicas):
+            for index in range(len(bots)):
                 await here.start(index)
             await database.start()
             stack.push_async_callback(database.close)
@@ -466,17 +470,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.kills", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--replicas", type=int, default=1, help="processes on one PostgreSQL database")
+    parser.add_argument("--workers", type=int, default=0, help="processes beside them that only execute")
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--resume", type=Path, metavar="FILE", help="go on with the totals of an earlier run")
     given = parser.parse_args()
-    if given.database == "sqlite" and given.replicas > 1:
-        parser.error("on SQLite one process owns the file; --replicas needs --database postgresql")
+    if given.database == "sqlite" and given.replicas + given.workers > 1:
+        parser.error("on SQLite one process owns the file; --replicas and --workers need --database postgresql")
     if given.resume is not None:
         totals, state = Totals.read(given.resume), given.resume
     else:
-        totals = Totals(database=given.database, replicas=given.replicas, seed=given.seed, kills=given.kills)
-        state = Path(tempfile.gettempdir()) / f"kills-{given.database}-{given.replicas}-{given.seed}.json"
+        totals = Totals(
+            database=given.database,
+            replicas=given.replicas,
+            workers=given.workers,
+            seed=given.seed,
+            kills=given.kills,
+        )
+        many = f"{given.replicas}-{given.workers}"
+        state = Path(tempfile.gettempdir()) / f"kills-{given.database}-{many}-{given.seed}.json"
     folder = Path(tempfile.mkdtemp(prefix="handrail-kills-"))
     print(f"totals in {state}, the installation in {folder}", flush=True)
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):

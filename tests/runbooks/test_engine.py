@@ -240,7 +240,7 @@ async def test_a_dry_run_shows_the_plan_and_changes_nothing(database: Database) 
         ended = await house.ends(await house.ask("restart nginx on web-01", dry_run=True))
         assert ended.state is State.SUCCEEDED
         assert "nothing was executed" in ended.ending
-        assert house.remote.count("sudo") == 0
+        assert house.remote.count("sudo -n systemctl") == 0
         assert (await house.ends(await house.ask("restart nginx settle=0 on web-01"))).state is State.SUCCEEDED
 
 

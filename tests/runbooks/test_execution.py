@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from runbooks import Call, Danger, Expect, Facts, Parallel, Parameters, Plan, Probe, Require, Run, Runbook, Wait
 from runbooks.catalog import Entry
 from runbooks.definition import Step
-from runbooks.execution import READERS_AT_ONCE, Walk
+from runbooks.execution import HOSTS_AT_ONCE, Walk
 from runbooks.planning import Planner
 from runbooks.plans import HostPlan, StoredPlan
 from runbooks.progress import ExecutionEnded, ExecutionInterrupted, StepFinished, StepRetried, StepStarted
@@ -815,13 +815,16 @@ async def test_after_a_stop_the_daemon_that_does_the_work_is_asked(bench: Bench)
     assert await bench.states() == [("1", "stopped")]
 
 
-async def test_after_a_timeout_it_is_asked_as_well_and_after_an_ending_it_is_not(bench: Bench) -> None:
+async def test_after_a_timeout_or_a_failure_it_is_asked_as_well_and_after_a_success_it_is_not(bench: Bench) -> None:
     bench.replies(**{"restart-it": Reply(times_out=True), "systemctl": Reply(raises=HostUnreachable("web-01", "Off."))})
     await bench.run(HELD)
-    bench.replies(**{"restart-it": Reply(status=1)})
+    bench.replies(**{"restart-it": Reply(status=1), "systemctl": Reply(out="failed", status=3)})
+    await bench.run(HELD)
+    bench.replies(**{"restart-it": Reply()})
     await bench.run(HELD)
     told: list[Any] = bench.reporter.of(StepFinished)
-    assert [event.look for event in told] == ["could not look: Off.", None]
+    looks = [event.look for event in told if event.step.title == told[0].step.title]
+    assert looks == ["could not look: Off.", "`systemctl is-active nginx` says: failed", None]
 
 
 async def test_a_stop_that_is_not_confirmed_leaves_it_interrupted(bench: Bench) -> None:
@@ -934,9 +937,9 @@ async def test_readers_look_side_by_side_but_not_at_everything_at_once(bench: Be
     bench.replies(uptime=held)
     walk = await bench.walk(Expect("Up", "uptime"), on=NAMES)
     running = asyncio.create_task(walk.run())
-    await bench.remote.until("uptime", READERS_AT_ONCE)
+    await bench.remote.until("uptime", HOSTS_AT_ONCE)
     await asyncio.sleep(0.02)
-    assert bench.remote.count("uptime") == READERS_AT_ONCE
+    assert bench.remote.count("uptime") == HOSTS_AT_ONCE
     held.release.set()
     await running
     assert bench.remote.count("uptime") == len(NAMES)

@@ -1,135 +1,22 @@
 """The built-in runbooks on demo hosts, through the real SSH adapter and the real guard."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bot.playground.hosts import DemoHost, DemoHosts, start_demo_hosts
-from runbooks import catalog
 from runbooks.catalog import bind
-from runbooks.execution import Walk
-from runbooks.inventory import Inventory
 from runbooks.library.kill_process import MOST, _unit
-from runbooks.parameters import Parameters
 from runbooks.planning import Planner
-from runbooks.plans import StoredPlan
 from runbooks.progress import ExecutionEnded, StepFinished
-from runbooks.remote import Host
-from runbooks.ssh import SshRemote
-from runbooks.steps import Stop, Tools
-from safety.command_guard import CommandGuard, Severity
-from safety.redaction import Redactor
+from runbooks.steps import Stop
+from safety.command_guard import CommandGuard
 from storage import executions
-from storage.database import Database
 from storage.errors import Invalid, PlanningFailed
-from storage.records import Execution, State, StepRun
-from tests.builders import CAROL, a_healthy_nginx, admit, hosts, shown
-from tests.fakes import FakeRemote, FakeReporter, HastyClock, Reply
-
-NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-CATALOG = catalog.build()
-SIGKILL = 9
-
-
-class EventfulClock(HastyClock):
-    """Time that jumps, and in which something happens meanwhile."""
-
-    meanwhile: Callable[[], object] | None = None
-
-    async def sleep(self, seconds: float) -> None:
-        """Be later, and have it happened once."""
-        happened, self.meanwhile = self.meanwhile, None
-        if happened is not None:
-            happened()
-        await super().sleep(seconds)
-
-
-@dataclass
-class Demo:
-    """One demo host and everything between a request and its walk."""
-
-    host: DemoHost
-    tools: Tools
-    database: Database
-    clock: EventfulClock
-    reporter: FakeReporter
-    params: Parameters = field(default_factory=Parameters)
-
-    @property
-    def system(self) -> Any:
-        """What is simulated."""
-        return self.host.system
-
-    async def plan(self, runbook: str, *values: str, **named: str) -> StoredPlan:
-        """Look and plan, as typed; every command must be one the guard accepts."""
-        entry = CATALOG.get(runbook)
-        self.params = bind(entry, values, named)
-        target = self.tools.inventory.host("web-01")
-        plan = await self.tools.planner.make_plan(entry, self.params, [target])
-        judgements = self.tools.planner.judgements(plan, [target])
-        assert judgements
-        assert [j for j in judgements if j.verdict is Severity.REFUSE] == []
-        return plan
-
-    async def admitted(self, runbook: str, plan: StoredPlan) -> Walk:
-        """About to run."""
-        entry = CATALOG.get(runbook)
-        values = self.params.model_dump(mode="json")
-        execution = await self.database.write(admit, entry, plan, params=values, now=self.clock.now())
-        return Walk(self.tools, execution, plan, entry, self.params)
-
-    async def apply(self, runbook: str, plan: StoredPlan) -> Execution:
-        """Carry it out; the execution as it then stands."""
-        walk = await self.admitted(runbook, plan)
-        await walk.run()
-        return await self.database.read(executions.get, walk.execution.id)
-
-    async def steps(self) -> list[StepRun]:
-        """All step runs."""
-        return await self.database.read(executions.steps_of, 1)
-
-    async def states(self) -> list[str]:
-        """Their states, in order."""
-        return [step.state.value for step in await self.steps()]
-
-    def pids(self, name: str) -> list[int]:
-        """The processes of this name that live."""
-        return sorted(pid for pid, process in self.system.processes.items() if process.name == name)
-
-    def replace_process(self, pid: int) -> None:
-        """It ends, and somebody else of the same name gets its number."""
-        former = self.system.processes[pid]
-        self.system.processes.signal(former, SIGKILL)
-        self.system.processes.spawn(*former.arguments, user=former.user, pid=pid)
-
-
-@pytest.fixture
-async def demo(sqlite: Database, tmp_path: Path) -> AsyncIterator[Demo]:
-    """web-01, logged in to by nobody yet."""
-    started: DemoHosts = await start_demo_hosts(tmp_path, names=("web-01",), now=lambda: NOON, restart_seconds=0.01)
-    host = started.host("web-01")
-    remote = SshRemote(
-        known_hosts=started.known_hosts, redactor=Redactor(), random=lambda: 0.5, key_file=started.key_file
-    )
-    clock, reporter = EventfulClock(), FakeReporter()
-    inventory = Inventory(hosts=(Host(name="web-01", address=host.address, port=host.port, user=started.user),))
-    tools = Tools(
-        database=sqlite,
-        remote=remote,
-        inventory=inventory,
-        planner=Planner(remote=remote, guard=CommandGuard()),
-        reporter=reporter,
-        clock=clock,
-    )
-    yield Demo(host=host, tools=tools, database=sqlite, clock=clock, reporter=reporter)
-    await remote.close()
-    await started.close()
-
+from storage.records import State
+from tests.builders import CAROL, a_healthy_nginx, hosts, shown
+from tests.fakes import FakeRemote, Reply
+from tests.runbooks.demo_hosts import CATALOG, SIGKILL, Demo
 
 # --- kill-process -----------------------------------------------------------------------------------------------------
 
@@ -338,12 +225,12 @@ async def test_a_masked_unit_stays_untouched() -> None:
 
 
 async def test_a_service_that_does_not_start_fails_with_what_systemd_says(demo: Demo) -> None:
-    plan = await demo.plan("restart", "nginx")
-    demo.system.break_service("nginx", "start fails")
+    plan = await demo.plan("restart", "app")
+    demo.system.break_service("app", "start fails")
     ended = await demo.apply("restart", plan)
     assert (ended.state, ended.ending) == (State.FAILED, "Restart the service: ended with exit status 1")
     told: Any = demo.reporter.of(ExecutionEnded)[0]
-    assert any("nginx.service failed" in line.text for line in told.tail), [line.text for line in told.tail]
+    assert any("app.service failed" in line.text for line in told.tail), [line.text for line in told.tail]
     assert await demo.states() == ["failed"]
 
 
@@ -368,7 +255,7 @@ async def test_a_stopped_restart_says_that_systemd_goes_on(demo: Demo) -> None:
     await asyncio.wait_for(running, 10)
     ended = await demo.database.read(executions.get, walk.execution.id)
     assert (ended.state, ended.ending) == (State.CANCELLED, "Restart the service: enough; the command is stopped")
-    told: Any = demo.reporter.of(StepFinished)[0]
+    told: Any = demo.reporter.of(StepFinished)[-1]
     assert told.look == "`systemctl is-active nginx` says: activating"
 
 

@@ -278,7 +278,7 @@ async def pass_time(clock: FakeClock, seconds: float) -> None:
     """Let it pass in small steps, with the storage keeping up."""
     for _ in range(round(seconds / 0.1)):
         await clock.advance(0.1)
-        await asyncio.sleep(0.004)
+        await asyncio.sleep(0.01)
 
 
 async def until(condition: Callable[[], Any], clock: FakeClock | None = None) -> None:

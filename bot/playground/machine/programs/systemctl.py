@@ -196,6 +196,7 @@ def properties(system: SimulatedSystem, unit: str) -> dict[str, str]:
     return {
         "Type": "notify" if service.name != "cron" else "simple",
         "Restart": "on-failure" if service.respawns else "no",
+        "RemainAfterExit": "no",
         "MainPID": str(service.main_pid),
         "Result": service.result,
         "NRestarts": str(service.respawned),
@@ -216,4 +217,5 @@ def properties(system: SimulatedSystem, unit: str) -> dict[str, str]:
         "ActiveEnterTimestampMonotonic": monotonic,
         "Job": "1" if service.job else "0",
         "CanReload": "yes" if service.reloads else "no",
+        "TriggeredBy": "",
     }

@@ -51,16 +51,22 @@ async def setsid(call: Call) -> int:
 
 
 async def sudo(call: Call) -> int:
-    """Run as root, or as -u USER. The caller may signal it, and it relays to what runs below."""
-    rest, user = call.words[1:], "root"
+    """Run as root, or as -u USER; -l says whether it would. The caller may signal it; it relays to what runs below."""
+    rest, user, asks = call.words[1:], "root", False
     while rest and rest[0].startswith("-"):
         flag = rest.pop(0)
         if flag == "-u" and rest:
             user = rest.pop(0)
         elif flag == "--":
             break
-        elif flag in ("-v", "-k", "-l"):
+        elif flag in ("-v", "-k"):
             return 0
+        asks = asks or flag == "-l"
+    if asks:
+        path = call.system.program_path(rest[0]) if rest else None
+        if path is not None:
+            await call.say(" ".join([path, *rest[1:]]))
+        return int(bool(rest) and path is None)
     if user not in call.system.users:
         return await call.complain(f"sudo: unknown user {user}")
     while rest and ASSIGNMENT.match(rest[0]):
