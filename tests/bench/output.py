@@ -32,15 +32,15 @@ async def printed(place: Place, lines: int, seconds: int) -> tuple[float, int, i
     before, idle = await place.newest(), place.memory()
     peak, names = idle, list(place.hosts)
     began = time.perf_counter()
-    for number in range(STEPS):
-        await place.type(f"/runbook flood {before + number} {lines} {seconds} on {names[number % 10]}")
-    while sum((await place.states(before)).values()) < STEPS or await place.unfinished(before):
+    for number, name in enumerate(names):
+        await place.type(f"/runbook flood {before + number} {lines} {seconds} on {name}")
+    while sum((await place.states(before)).values()) < len(names) or await place.unfinished(before):
         peak = max(peak, place.memory())
         await asyncio.sleep(0.1)
     took = time.perf_counter() - began
     states = await place.states(before)
-    if states != {"succeeded": STEPS}:
-        raise SystemExit(f"Not all succeeded: {states}\n{place.bot.log()}")
+    if states != {"succeeded": len(names)}:
+        raise SystemExit(f"Not all succeeded: {states}: {await place.reason(before)}")
     r = t.step_runs.c
     asked = select(func.sum(r.lines), func.sum(r.dropped)).where(r.execution_id > before)
     row = (await place.database.read(lambda connection: connection.execute(asked).all()))[0]
@@ -57,7 +57,7 @@ async def bare(place: Place, hosts: Mapping[str, OpenSsh], lines: int) -> float:
     engine = writer_engine(place.database.url)
     queue: asyncio.Queue[list[dict[str, object]] | None] = asyncio.Queue(20)
     execution = await place.newest()
-    program = f"python3 {place.bot.folder}/flood {lines} 0"
+    program = f"{place.bot.folder}/flood {lines} 0"
 
     def keep(rows: list[dict[str, object]]) -> None:
         with engine.begin() as connection:

@@ -108,14 +108,14 @@ class Lines(Numbered):
 
 
 class Flood(Bench):
-    """Print so many lines, evenly over so many seconds."""
+    """Ten commands side by side that print so many lines each, evenly over so many seconds."""
 
-    name, danger, timeout = "flood", Danger.READ, minutes(20)
+    name, timeout = "flood", minutes(20)
     Params = Lines
 
     def plan(self, params: Lines, facts: Facts) -> Plan:
-        words = ("python3", "FOLDER/flood", str(params.lines), str(params.seconds))
-        return Plan(Expect("Print", *words, timeout=1200))
+        words = ("FOLDER/flood", str(params.lines), str(params.seconds))
+        return Plan(Parallel("Print", *(Run(f"Print {n}", *words, timeout=1200) for n in range(10))))
 
 
 class Ten(Bench):
@@ -307,6 +307,12 @@ class Place:
         asked = select(func.count()).where(x.id > above, x.state.in_(["pending", "running", "awaiting_approval"]))
         return int(await self.database.read(lambda c: c.scalar(asked)) or 0)
 
+    async def reason(self, above: int) -> str:
+        """Why the first of the executions with higher numbers ended as it did."""
+        x = t.executions.c
+        asked = select(x.ending).where(x.id > above, x.ending.is_not(None)).order_by(x.id).limit(1)
+        return str(await self.database.read(lambda c: c.scalar(asked)))
+
     async def states(self, above: int) -> dict[str, int]:
         """How many executions with higher numbers are in each state."""
         x = t.executions.c
@@ -329,15 +335,19 @@ class Place:
 async def installed(kind: str, hosts: Mapping[str, OpenSsh], url: str, **config: Any) -> AsyncIterator[Place]:
     """An installation of this kind on an empty database. What is in `config` is set in its `handrail.yml`."""
     async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="handrail-bench-")))
+        # In /tmp the command guard would refuse what is run from there.
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".handrail-bench-", dir=Path.home())))
         workspace = Workspace(rate_limits=False)
         workspace.add_channel(id="C0INC", name="incidents")
         await stack.enter_async_context(workspace)
         settings = configuration(hosts, folder) | config
         (folder / "library" / "for_tests.py").write_text(LIBRARY.replace("FOLDER", str(folder)))
         (folder / "flood").write_text(FLOOD)
+        (folder / "flood").chmod(0o755)
         for host, server in hosts.items():
             settings["hosts"][host]["key_file"] = str(server.key_file)
+        known = {"name": "flood", "command": f"{folder}/flood * *", "pattern": True}
+        settings["guard"] = {"exceptions": [known]}
         settings["limits"] = dict.fromkeys(("global", "service", "runbook", "person", "look"), "10000000/min")
         url = url.replace("FOLDER", str(folder))
         bots = [
@@ -361,6 +371,7 @@ KINDS: Mapping[str, tuple[str, tuple[tuple[str, ...], ...]]] = {
     "PostgreSQL and a worker": ("postgresql", (("serve", "--no-execute"), ("worker",))),
 }
 FLOOD = """\
+#!/usr/bin/env python3
 import sys, time
 lines, seconds = int(sys.argv[1]), float(sys.argv[2])
 began, done = time.monotonic(), 0
