@@ -197,7 +197,7 @@ class ExecutionInterrupted:
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionContinued:
-    """It goes on after an interruption: by itself (idempotent step), or because `actor` said so."""
+    """It goes on: after an interruption by itself or because `actor` said so, or with its next stage."""
 
     execution: Execution
     actor: Actor | None

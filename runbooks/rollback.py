@@ -71,6 +71,7 @@ def begin_rollback(
         timeout=timeout,
         now=now,
         retry_of=execution.id,
+        includes=execution.includes,
     )
     stored = executions.set_values(
         connection,

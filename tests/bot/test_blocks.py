@@ -206,7 +206,7 @@ steps = st.one_of(
             "title": title,
             "command": command,
             "idempotent": True,
-            "undo": {"command": command} if undo else None,
+            "undo": {"kind": "run", "command": command} if undo else None,
             "unless": _check(title, command, "expect"),
         },
         texts,
