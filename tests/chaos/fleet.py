@@ -398,7 +398,16 @@ async def fleet(
         for number, words in enumerate(commands, 1):
             place = folder / f"{words[0]}-{number}"
             config = configuration_for(known, place) | changes
-            bots.append(Bot(folder=place, slack=workspace, database_url=url, config=config, words=words))
+            bots.append(
+                Bot(
+                    folder=place,
+                    slack=workspace,
+                    database_url=url,
+                    config=config,
+                    words=words,
+                    patience=2 * PATIENCE,
+                )
+            )
         stack.callback(lambda: [bot.kill() for bot in bots])
         for bot in bots:
             await bot.start()
