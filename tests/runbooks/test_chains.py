@@ -21,13 +21,14 @@ from runbooks import (
     positional,
 )
 from runbooks.catalog import Entry, joined
+from runbooks.progress import ApprovalAsked
 from safety.approval import Demand, Demands
 from safety.review import Policy
-from safety.roles import Can
+from safety.roles import Can, Role
 from storage import controls, executions
 from storage.database import Database
 from storage.errors import DefinitionError, NotPermitted
-from storage.records import Consent, Execution, Scope, State
+from storage.records import Actor, Consent, Execution, Scope, State
 from tests.builders import ALICE, BOB, CAROL, House, a_house, catalog_with
 from tests.fakes import Reply
 
@@ -252,6 +253,38 @@ async def test_who_may_not_run_the_included_runbook_may_not_run_the_whole(databa
         answer = await house.ask("switch on web-01")
         assert answer.message.startswith("Refused by the permission gate"), answer.message
         assert house.remote.ran == []
+
+
+async def test_who_may_not_approve_the_included_runbook_does_not_approve_the_whole(database: Database) -> None:
+    def limited(policy: Policy) -> Policy:
+        people = replace(
+            policy.people,
+            roles={**policy.people.roles, "UERIN": Role.MANAGER},
+            can={"UERIN": (Can(rule="roles:UERIN can", runbooks=("whole", "switch", "again")),)},
+        )
+        return replace(policy, people=people)
+
+    async with a_house_of_chains(database, change=limited) as house:
+        answer = await house.ask("whole on web-01")
+        assert answer.execution is not None
+        await house.reaches(answer.execution.id, State.AWAITING_APPROVAL)
+        asked = house.reporter.of(ApprovalAsked)[-1]
+        assert set(asked.approvers) == {"UALICE", "UCAROL"}
+        with pytest.raises(NotPermitted):
+            await house.engine.approve(answer.execution.id, Actor(id="UERIN", name="erin"))
+        await house.engine.approve(answer.execution.id, CAROL)
+        assert (await house.ends(answer)).state is State.SUCCEEDED
+
+
+async def test_a_rollback_is_held_by_a_kill_switch_on_the_included_runbook(database: Database) -> None:
+    async with a_house_of_chains(database) as house:
+        found = await ended(house, "switch on web-01")
+        await house.engine.engage(scope=Scope.RUNBOOK, subject="again", actor=ALICE)
+        back = await house.ends(await house.engine.roll_back(found.id, BOB))
+
+        assert back.state is State.REFUSED
+        assert "kill switch (runbook again)" in str(back.ending)
+        assert len(changes(house)) == 2
 
 
 async def test_a_result_is_passed_on_to_an_included_runbook(database: Database) -> None:

@@ -1,12 +1,15 @@
 """Plans with stages: what can't be known before an earlier step ran is looked at, planned and approved on its own."""
 
 import asyncio
+import json
 from collections.abc import Collection
 from typing import Any
 
 import pytest
 
+from bot import cards
 from runbooks import Danger, Expect, Facts, Parameters, Plan, Probe, Results, Run, Runbook
+from runbooks.plans import stage_json
 from runbooks.progress import ApprovalAsked, ExecutionEnded, PlanMade
 from storage import approvals, audit, controls, executions
 from storage.database import Database
@@ -77,6 +80,12 @@ class Rolling(Release):
         return (Expect("It is well", "cat", "/tmp/well"),)
 
 
+class TakenBack(Release):
+    """The same, and it takes back what it did when it fails."""
+
+    name, rollback = "taken-back", "auto"
+
+
 class Lost(Runbook):
     """Its second stage has nobody who plans it."""
 
@@ -87,7 +96,7 @@ class Lost(Runbook):
         return Plan(Run("Touch it", "touch", "/tmp/a"), then="nowhere")
 
 
-CATALOG = catalog_with(Release, GuardedRelease, Again, Rolling, Lost)
+CATALOG = catalog_with(Release, GuardedRelease, Again, Rolling, TakenBack, Lost)
 
 
 class Site:
@@ -409,3 +418,34 @@ async def test_every_stage_goes_in_waves_and_a_host_is_asked_whether_it_is_well_
             ("c", "w6.1"),
         ]
         assert not await locked(database)
+
+
+async def test_what_was_done_is_taken_back_by_itself_when_a_further_stage_cannot_be_planned(
+    database: Database,
+) -> None:
+    site = Site(built=Reply(out="secret", altered=True))
+    async with a_house(database, replies=site.replies, catalog=CATALOG) as house:
+        failed = await house.ends(await house.ask("taken-back on web-01"))
+        back = await house.reaches(failed.id + 1)
+
+        assert back.state is State.SUCCEEDED, back.ending
+        assert (await house.get(failed.id)).state is State.ROLLED_BACK
+        assert changes(house) == ["touch /tmp/new", "rm /tmp/new"]
+        assert not await locked(database)
+
+
+async def test_the_whole_plan_is_shown_with_its_stages(sqlite: Database) -> None:
+    async with a_house(sqlite, replies=Site().replies, catalog=CATALOG) as house:
+        ended = await house.ends(await house.ask("release on web-01"))
+        whole = await sqlite.read(executions.plan_of, ended.id)
+        assert whole is not None
+        shown = json.dumps([message.payload() for message in cards.plan_messages(ended, whole)])
+
+        assert "Plan of #" in shown
+        assert shown.index("*1. Build it*") < shown.index("*Stage 2*") < shown.index("*2. Switch*")
+        assert shown.index("*2. Switch*") < shown.index("*Stage 3*") < shown.index("*3. It is there*")
+        assert f"fingerprint of stage 3 `{str(ended.fingerprint)[:16]}`" in shown
+
+        second = json.dumps([m.payload() for m in cards.plan_messages(ended, stage_json(whole, 2))])
+        assert "Stage 2 of #" in second
+        assert "Build it" not in second
