@@ -199,13 +199,13 @@ async def test_each_stage_is_approved_on_its_own_and_the_audit_says_which(databa
         assert len({entry.data["fingerprint"] for entry in given}) == 3
 
 
-async def test_an_approval_is_good_for_one_stage_even_if_the_next_has_the_same_steps(database: Database) -> None:
-    async with a_house(database, replies=Site().replies, catalog=CATALOG) as house:
+async def test_an_approval_is_good_for_one_stage_even_if_the_next_has_the_same_steps(sqlite: Database) -> None:
+    async with a_house(sqlite, replies=Site().replies, catalog=CATALOG) as house:
         number = await asked(house, "again on web-01")
         await approved(house, number)
         second = await in_stage(house, number, 2)
 
-        latest = await database.read(approvals.latest, number)
+        latest = await sqlite.read(approvals.latest, number)
         assert latest is not None
         assert latest.decided_by is None
         assert latest.fingerprint == second.fingerprint
@@ -348,9 +348,9 @@ async def test_a_stage_without_a_plan_is_the_end(sqlite: Database) -> None:
         assert len([event for event in house.reporter.events if isinstance(event, PlanMade)]) == 1
 
 
-async def test_no_host_begins_a_stage_when_one_failed_in_the_stage_before(database: Database) -> None:
+async def test_no_host_begins_a_stage_when_one_failed_in_the_stage_before(sqlite: Database) -> None:
     site = Site()
-    async with a_house(database, replies=site.replies, catalog=CATALOG) as house:
+    async with a_house(sqlite, replies=site.replies, catalog=CATALOG) as house:
         house.remote.replies["touch /tmp/new"] = lambda line: Reply(
             out="r2", status=0 if house.remote.ran[-1][0] == "web-01" else 1
         )
@@ -358,7 +358,7 @@ async def test_no_host_begins_a_stage_when_one_failed_in_the_stage_before(databa
 
         assert ended.state is State.FAILED
         assert changes(house) == ["touch /tmp/new", "touch /tmp/new"]
-        found = await database.read(executions.hosts_of, ended.id)
+        found = await sqlite.read(executions.hosts_of, ended.id)
         assert [host.state for host in found] == [HostState.SKIPPED, HostState.FAILED]
 
 
@@ -371,8 +371,8 @@ async def test_a_stage_that_nobody_plans_is_found_before_anything_runs(sqlite: D
         assert changes(house) == []
 
 
-async def test_a_cancel_while_a_stage_waits_ends_it(database: Database) -> None:
-    async with a_house(database, replies=Site().replies, catalog=CATALOG) as house:
+async def test_a_cancel_while_a_stage_waits_ends_it(sqlite: Database) -> None:
+    async with a_house(sqlite, replies=Site().replies, catalog=CATALOG) as house:
         number = await asked(house)
         await approved(house, number)
         await in_stage(house, number, 2)
@@ -382,7 +382,7 @@ async def test_a_cancel_while_a_stage_waits_ends_it(database: Database) -> None:
         assert ended.state is State.CANCELLED
         with pytest.raises(TooLate):
             await house.engine.approve(number, CAROL)
-        assert not await locked(database)
+        assert not await locked(sqlite)
 
 
 async def test_an_interrupted_stage_is_resumed_where_it_stopped(database: Database) -> None:
