@@ -521,7 +521,8 @@ def approval_message(asked: ApprovalAsked, missing: Sequence[str] = ()) -> Messa
     """
     execution, approval = asked.execution, asked.approval
     confirm = approval.kind is Consent.CONFIRM
-    head = "needs your confirmation" if confirm else "needs an approval"
+    stage = f" of its stage {execution.stage}" if execution.stage > 1 else ""
+    head = f"needs your confirmation{stage}" if confirm else f"needs an approval{stage}"
     verbs = ["confirm"] if confirm else ["approve", "deny"]
     given = _given_so_far(approval, missing)
     lines = [

@@ -183,6 +183,7 @@ async def test_each_stage_is_approved_on_its_own_and_the_audit_says_which(databa
         wanted = [event for event in house.reporter.events if isinstance(event, ApprovalAsked)][-1]
         assert [(step["place"], step["title"]) for step in wanted.plan["hosts"][0]["steps"]] == [(2, "Switch")]
         assert wanted.approval.fingerprint == second.fingerprint
+        assert "needs an approval of its stage 2" in cards.approval_message(wanted).text
 
         await house.engine.approve(number, CAROL, mark=str(second.fingerprint)[:16])
         await in_stage(house, number, 3)
