@@ -139,7 +139,12 @@ def handrail(
 
 
 @app.command()
-def serve(verbose: Annotated[bool, typer.Option(help="Log debug messages too.")] = False) -> None:
+def serve(
+    verbose: Annotated[bool, typer.Option(help="Log debug messages too.")] = False,
+    no_execute: Annotated[
+        bool, typer.Option("--no-execute", help="Leave the executions to workers; needs PostgreSQL.")
+    ] = False,
+) -> None:
     """Run the bot: Slack, the executions, the thread. Until SIGTERM."""
     with in_words():
         from bot import logs, settings
@@ -154,9 +159,31 @@ def serve(verbose: Annotated[bool, typer.Option(help="Log debug messages too.")]
         ways = [w for w, used in (("HTTP", slack.signing_secret), ("Socket Mode", slack.app_token)) if used]
 
         def ready(port: int) -> None:
-            note(f"Handrail listens on {loaded.host}:{port} ({' and '.join(ways)}).")
+            who = "; workers execute" if no_execute else ""
+            note(f"Handrail listens on {loaded.host}:{port} ({' and '.join(ways)}){who}.")
 
-        asyncio.run(bot_app.serve(loaded, slack, on_ready=ready))
+        asyncio.run(bot_app.serve(loaded, slack, on_ready=ready, executes=not no_execute))
+
+
+@app.command(short_help="Carry out executions beside one or more `serve`, on any machine.")
+def worker(verbose: Annotated[bool, typer.Option(help="Log debug messages too.")] = False) -> None:
+    """Carry out what was asked for elsewhere, until SIGTERM. Any number, on any machine; needs no Slack tokens.
+
+    HANDRAIL_DATABASE_URL must name the PostgreSQL that `serve` uses, and handrail.yml must be the same.
+    With HANDRAIL_LISTEN set, /healthz and /readyz are answered there.
+    """
+    with in_words():
+        from bot import logs, settings
+
+        loaded = settings.load(slack=False)
+        logs.configure(secrets=loaded.secrets(), verbose=verbose)
+        from bot import app as bot_app
+
+        def ready(owner: str) -> None:
+            where = f", and listens on {loaded.host}:{loaded.port}" if loaded.listens else ""
+            note(f"This worker ({owner}) is ready{where}.")
+
+        asyncio.run(bot_app.work(loaded, on_ready=ready))
 
 
 @app.command(short_help="Try it: a local workspace, demo hosts, and the bot between.")

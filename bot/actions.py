@@ -11,7 +11,7 @@ from runbooks.engine import Engine
 from safety.roles import Permission
 from storage import controls, executions
 from storage.errors import Invalid, NotFound, TooLate
-from storage.records import Actor, Origin, Received, Scope
+from storage.records import Origin, Received, Scope
 
 PREFIX = "handrail:"
 
@@ -21,12 +21,13 @@ class Actions:
 
     def __init__(self, engine: Engine, commands: Commands, views: OpensViews) -> None:
         self.engine, self.commands, self.views = engine, commands, views
-        self.verbs: Mapping[str, Callable[[int, str | None, Actor], Awaitable[Message | None]]] = {
+        self.verbs: Mapping[str, Callable[[int, str | None, Received], Awaitable[Message | None]]] = {
             "approve": self._approve,
             "confirm": self._approve,
             "deny": self._deny,
             "cancel": self._cancel,
             "retry": self._retry,
+            "retryfailed": self._retry_failed,
             "rollback": self._roll_back,
             "resume": self._resume,
             "again": self._again,
@@ -35,7 +36,7 @@ class Actions:
             "plan": self._plan,
         }
 
-        self.submissions: Mapping[str, Callable[[int, str | None, Actor], Awaitable[Message | None]]] = {
+        self.submissions: Mapping[str, Callable[[int, str | None, Received], Awaitable[Message | None]]] = {
             "deny": self._denied
         }
         # These are about a kill switch: their value is its kind and name.
@@ -61,7 +62,7 @@ class Actions:
             raise Invalid("This button does not say which execution it is about. Use the slash command.") from error
         if verb == "deny" and await self._asks_why(execution_id, received):
             return None
-        return await self.verbs[verb](execution_id, mark, received.actor)
+        return await self.verbs[verb](execution_id, mark, received)
 
     async def _submitted(self, received: Received) -> Message | None:
         verb = str(received.payload.get("verb", "")).removeprefix(PREFIX)
@@ -73,7 +74,7 @@ class Actions:
             execution_id, _ = parse_value(str(received.payload.get("value", "")))
         except ValueError as error:
             raise Invalid("This form does not say which execution it is about. Use the slash command.") from error
-        return await self.submissions[verb](execution_id, received.text.strip() or None, received.actor)
+        return await self.submissions[verb](execution_id, received.text.strip() or None, received)
 
     async def _asks_why(self, execution_id: int, received: Received) -> bool:
         """Whether a modal asks for a reason now. Where it can't be shown, the click itself decides."""
@@ -107,44 +108,47 @@ class Actions:
             )
         )
 
-    async def _approve(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
-        await self.engine.approve(execution_id, actor, mark=mark)
+    async def _approve(self, execution_id: int, mark: str | None, received: Received) -> Message | None:
+        await self.engine.approve(execution_id, received.actor, mark=mark, said_at=received.received_at)
         return None
 
-    async def _deny(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
-        await self.engine.deny(execution_id, actor)
+    async def _deny(self, execution_id: int, mark: str | None, received: Received) -> Message | None:
+        await self.engine.deny(execution_id, received.actor)
         return None
 
-    async def _denied(self, execution_id: int, reason: str | None, actor: Actor) -> Message | None:
-        await self.engine.deny(execution_id, actor, reason=reason, origin=Origin.MODAL)
+    async def _denied(self, execution_id: int, reason: str | None, received: Received) -> Message | None:
+        await self.engine.deny(execution_id, received.actor, reason=reason, origin=Origin.MODAL)
         return None
 
-    async def _cancel(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
-        return _private(await self.engine.cancel(execution_id, actor))
+    async def _cancel(self, execution_id: int, mark: str | None, received: Received) -> Message | None:
+        return _private(await self.engine.cancel(execution_id, received.actor))
 
-    async def _retry(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
-        return _private(await self.engine.retry(execution_id, actor))
+    async def _retry(self, execution_id: int, mark: str | None, received: Received) -> Message | None:
+        return _private(await self.engine.retry(execution_id, received.actor))
 
-    async def _roll_back(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
-        return _private(await self.engine.roll_back(execution_id, actor))
+    async def _retry_failed(self, execution_id: int, mark: str | None, received: Received) -> Message | None:
+        return _private(await self.engine.retry(execution_id, received.actor, only_failed=True))
 
-    async def _resume(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
-        return await self.commands.resume(actor, execution_id)
+    async def _roll_back(self, execution_id: int, mark: str | None, received: Received) -> Message | None:
+        return _private(await self.engine.roll_back(execution_id, received.actor))
 
-    async def _again(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
-        await self.engine.resume(execution_id, actor, again=True, mark=mark)
+    async def _resume(self, execution_id: int, mark: str | None, received: Received) -> Message | None:
+        return await self.commands.resume(received.actor, execution_id)
+
+    async def _again(self, execution_id: int, mark: str | None, received: Received) -> Message | None:
+        await self.engine.resume(execution_id, received.actor, again=True, mark=mark)
         return None
 
-    async def _after(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
-        await self.engine.resume(execution_id, actor, again=False, mark=mark)
+    async def _after(self, execution_id: int, mark: str | None, received: Received) -> Message | None:
+        await self.engine.resume(execution_id, received.actor, again=False, mark=mark)
         return None
 
-    async def _give_up(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
-        await self.engine.give_up(execution_id, actor)
+    async def _give_up(self, execution_id: int, mark: str | None, received: Received) -> Message | None:
+        await self.engine.give_up(execution_id, received.actor)
         return None
 
-    async def _plan(self, execution_id: int, mark: str | None, actor: Actor) -> Message | None:
-        await self.engine.require(actor, Permission.EXECUTIONS_READ, "see plans", Origin.BUTTON)
+    async def _plan(self, execution_id: int, mark: str | None, received: Received) -> Message | None:
+        await self.engine.require(received.actor, Permission.EXECUTIONS_READ, "see plans", Origin.BUTTON)
         execution = await self.engine.tools.database.read(executions.get, execution_id)
         plan = await self.engine.tools.database.read(executions.plan_of, execution_id)
         if plan is None:

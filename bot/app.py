@@ -1,13 +1,15 @@
 """Builds everything once, and runs it: the database, the engine and its owner, the doors to Slack, the outbox.
 
 `serve` takes things up in this order: the owner's lock, the web server (so that commands are heard), the database, then
-what works on it. It lets go in the reverse order.
+what works on it. It lets go in the reverse order. `work` is the part of it that executes, alone: any number of such
+processes, on other machines, meet the serving ones in PostgreSQL.
 """
 
 import asyncio
 import contextlib
 import random
 import signal
+import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 import aiohttp
 import structlog
 from aiohttp import web
+from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import Connection
 
 from bot import blocks, logs
@@ -30,11 +33,11 @@ from bot.settings import Settings, Slack
 from bot.slack import Socket, bolt_app, client_for, events_handler
 from bot.thread import ThreadReporter
 from runbooks.engine import Engine
-from runbooks.execution import Tools
 from runbooks.owner import Owner
 from runbooks.planning import Planner
 from runbooks.remote import Remote
 from runbooks.ssh import SshRemote
+from runbooks.steps import Tools
 from safety.clock import Clock, SystemClock
 from safety.command_guard import CommandGuard
 from safety.redaction import Redactor
@@ -48,40 +51,84 @@ from storage.records import Origin, OutboxKind, Received
 log = structlog.get_logger(__name__)
 
 
-@dataclass
-class App:
-    """One running Handrail."""
+@dataclass(kw_only=True)
+class Works:
+    """What every process has that carries executions, or could."""
 
     settings: Settings
     clock: Clock
     database: Database
+    redactor: Redactor
     remote: Remote
+    directory: SlackDirectory
     engine: Engine
     owner: Owner
+    started: asyncio.Event  # the database answers and is up to date
+
+
+@dataclass(kw_only=True)
+class App(Works):
+    """One running Handrail that speaks with Slack."""
+
     inbox: Inbox
     outbox: Outbox
-    directory: SlackDirectory
     web: web.Application
     socket: Socket | None
     commands: Commands
     actions: Actions
-    started: asyncio.Event  # the database answers and is up to date
 
 
-def build(settings: Settings, slack: Slack, *, clock: Clock | None = None, remote: Remote | None = None) -> App:
+def build(
+    settings: Settings,
+    slack: Slack,
+    *,
+    clock: Clock | None = None,
+    remote: Remote | None = None,
+    executes: bool = True,
+) -> App:
     """Every object, once. Must be called inside the event loop."""
+    client = client_for(slack)
+    works = build_works(settings, client, clock=clock, remote=remote, executes=executes)
+    database, engine, clock = works.database, works.engine, works.clock
+    alerts = settings.file.channels.alerts
+    sender = Outbox(database=database, client=client, clock=clock, alerts=alerts, is_alone=database.is_sqlite)
+    commands = Commands(engine)
+    actions = Actions(engine, commands, Modals(client))
+    desk = Desk(engine, commands, actions, sender, works.directory)
+    inbox = Inbox(database, clock, works.redactor, desk.work, desk.at_once)
+    bolt = bolt_app(slack, inbox)
+    app = App(
+        **vars(works),
+        inbox=inbox,
+        outbox=sender,
+        web=_web(database),
+        socket=Socket(bolt, slack) if slack.app_token is not None else None,
+        commands=commands,
+        actions=actions,
+    )
+    if slack.signing_secret is not None:
+        app.web.router.add_post("/slack/events", events_handler(bolt))
+    return app
+
+
+def build_works(
+    settings: Settings,
+    client: AsyncWebClient | None,
+    *,
+    clock: Clock | None = None,
+    remote: Remote | None = None,
+    executes: bool = True,
+) -> Works:
+    """All that needs no Slack. Without a `client`, who is in a user group is known from what others looked up."""
     clock = clock or SystemClock()
     database = Database(settings.database_url.get_secret_value())
     redactor = Redactor(settings.secrets())
-    client = client_for(slack)
     directory = SlackDirectory(client, settings.groups, clock, database)
     vault = Vault(database, settings.keyring, hold=lambda value: _hold(redactor, value))
     remote = remote or SshRemote(
         known_hosts=settings.known_hosts, redactor=redactor, random=random.random, vault=vault, sleep=clock.sleep
     )
-    alerts = settings.file.channels.alerts
-    sender = Outbox(database=database, client=client, clock=clock, alerts=alerts, is_alone=database.is_sqlite)
-    reporter = ThreadReporter(database=database, alerts=alerts, sleep=clock.sleep)
+    reporter = ThreadReporter(database=database, alerts=settings.file.channels.alerts, sleep=clock.sleep)
     tools = Tools(
         database=database,
         remote=remote,
@@ -91,34 +138,28 @@ def build(settings: Settings, slack: Slack, *, clock: Clock | None = None, remot
         clock=clock,
         call_hosts=frozenset(settings.file.calls),
         vault=vault,
+        redactor=redactor,
     )
-    engine = Engine(tools=tools, catalog=settings.catalog, policy=settings.policy(directory))
-    commands = Commands(engine)
-    actions = Actions(engine, commands, Modals(client))
-    desk = Desk(engine, commands, actions, sender, directory)
-    inbox = Inbox(database, clock, redactor, desk.work, desk.at_once)
-    bolt = bolt_app(slack, inbox)
-    app = App(
+    engine = Engine(tools=tools, catalog=settings.catalog, policy=settings.policy(directory), caps=settings.caps())
+    return Works(
         settings=settings,
         clock=clock,
         database=database,
+        redactor=redactor,
         remote=remote,
-        engine=engine,
-        owner=Owner(engine),
-        inbox=inbox,
-        outbox=sender,
         directory=directory,
-        web=web.Application(),
-        socket=Socket(bolt, slack) if slack.app_token is not None else None,
-        commands=commands,
-        actions=actions,
+        engine=engine,
+        owner=Owner(engine, executes=executes),
         started=asyncio.Event(),
     )
-    if slack.signing_secret is not None:
-        app.web.router.add_post("/slack/events", events_handler(bolt))
-    app.web.router.add_get("/healthz", _health)
-    app.web.router.add_get("/readyz", _readiness(database))
-    return app
+
+
+def _web(database: Database) -> web.Application:
+    """What any process answers to whoever watches over it."""
+    application = web.Application()
+    application.router.add_get("/healthz", _health)
+    application.router.add_get("/readyz", _readiness(database))
+    return application
 
 
 def _hold(redactor: Redactor, value: str) -> None:
@@ -220,23 +261,18 @@ def _readiness(database: Database) -> Callable[[web.Request], Awaitable[web.Resp
 
 @contextlib.asynccontextmanager
 async def running(
-    settings: Settings, slack: Slack, *, on_ready: Callable[[int], None] | None = None
+    settings: Settings, slack: Slack, *, on_ready: Callable[[int], None] | None = None, executes: bool = True
 ) -> AsyncIterator[App]:
     """Everything started and working; stopped in order at the end."""
+    # The database's threads need the interpreter for some microseconds after each statement; by default they would wait
+    # 5 ms for it each time the event loop is busy.
+    sys.setswitchinterval(0.0005)
+    if not executes:
+        _require_shared(settings, "serve --no-execute")
     lock = _owner_lock(settings)
     try:
-        app = build(settings, slack)
-        runner = web.AppRunner(app.web, access_log=None)
-        await runner.setup()
-        site = web.TCPSite(runner, settings.host, settings.port)
-        try:
-            await site.start()
-        except OSError as error:
-            await runner.cleanup()
-            raise ConfigurationError(
-                [f"HANDRAIL_LISTEN: cannot listen on {settings.host}:{settings.port} ({error.strerror}). Is it taken?"]
-            ) from error
-        port = runner.addresses[0][1]
+        app = build(settings, slack, executes=executes)
+        runner, port = await _listening(app.web, settings)
         tasks = [asyncio.create_task(_work(app), name="handrail")]
         if on_ready is not None:
             on_ready(port)
@@ -249,6 +285,20 @@ async def running(
             lock.release()
 
 
+async def _listening(application: web.Application, settings: Settings) -> tuple[web.AppRunner, int]:
+    """The web server, and the port it took. Raises ConfigurationError when it can't have it."""
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.host, settings.port).start()
+    except OSError as error:
+        await runner.cleanup()
+        raise ConfigurationError(
+            [f"HANDRAIL_LISTEN: cannot listen on {settings.host}:{settings.port} ({error.strerror}). Is it taken?"]
+        ) from error
+    return runner, runner.addresses[0][1]
+
+
 def _owner_lock(settings: Settings) -> OwnerLock | None:
     path = Database(settings.database_url.get_secret_value()).path
     if path is None:
@@ -258,27 +308,65 @@ def _owner_lock(settings: Settings) -> OwnerLock | None:
     return lock
 
 
-async def _work(app: App) -> None:
-    """Once the database answers: everything that works on it, each loop supervised by its own."""
+def _require_shared(settings: Settings, what: str) -> None:
+    """Raises ConfigurationError where only one process may own the executions."""
+    database = Database(settings.database_url.get_secret_value())
+    if database.is_sqlite:
+        raise ConfigurationError(
+            [
+                f"`handrail {what}` shares its database with other processes, and HANDRAIL_DATABASE_URL names SQLite "
+                f"({database.path}), which one process owns. Set it to a PostgreSQL (postgresql+psycopg://…), the same "
+                "for every process."
+            ]
+        )
+
+
+async def _opened(works: Works) -> None:
+    """Once the database answers: up to date, and with what must be known before anything is judged."""
     while True:
         try:
-            await app.database.start()
-            await app.database.migrate()
+            await works.database.start()
+            await works.database.migrate()
             break
         except StorageUnavailable as error:
             log.warning("storage_unavailable", loop="start", message=error.message)
             await asyncio.sleep(1)
-    await surely(lambda: app.database.write(witness_settings, app.settings, app.clock.now()))
-    app.started.set()
-    log.info("started", database=app.database.shown_url, owner=app.owner.id)
+    await surely(lambda: works.database.write(witness_settings, works.settings, works.clock.now()))
+    await works.directory.recall()
+    works.started.set()
+    log.info("started", database=works.database.shown_url, owner=works.owner.id, executes=works.owner.executes)
+
+
+async def _work(app: App) -> None:
+    """Everything that works on the database, each loop supervised."""
+    await _opened(app)
     async with asyncio.TaskGroup() as group:
-        group.create_task(app.owner.run(), name="owner")
-        group.create_task(app.inbox.run(), name="inbox")
-        group.create_task(app.outbox.run(), name="outbox")
-        group.create_task(app.directory.run(), name="directory")
-        group.create_task(_keep_connected(app), name="socket")
-        group.create_task(_prune(app), name="prune")
-        group.create_task(_head_poster(app).run(), name="audit head")
+        for name, loop in (
+            ("owner", app.owner.run),
+            ("inbox", app.inbox.run),
+            ("outbox", app.outbox.run),
+            ("directory", app.directory.run),
+            ("socket", lambda: _keep_connected(app)),
+            ("prune", lambda: _prune(app)),
+            ("audit head", _head_poster(app).run),
+        ):
+            group.create_task(_supervised(name, loop, app.clock), name=name)
+
+
+async def _supervised(name: str, loop: Callable[[], Awaitable[None]], clock: Clock) -> None:
+    """Run it until it is done; what dies is logged and begun again, ever later."""
+    pause = 1.0
+    while True:
+        began = clock.monotonic()
+        try:
+            await loop()
+            return
+        except Exception:  # the last door: a loop that is gone would leave a process that only looks alive
+            log.exception("loop_died", loop=name)
+        if clock.monotonic() - began > 60:
+            pause = 1.0
+        await clock.sleep(pause)
+        pause = min(pause * 2, 30.0)
 
 
 def _head_poster(app: App) -> HeadPoster:
@@ -336,11 +424,51 @@ async def _stop(app: App, runner: web.AppRunner, tasks: list["asyncio.Task[None]
             log.error("stopped_by_an_error", exc_info=result)
 
 
-async def serve(settings: Settings, slack: Slack, *, on_ready: Callable[[int], None] | None = None) -> None:
+async def serve(
+    settings: Settings, slack: Slack, *, on_ready: Callable[[int], None] | None = None, executes: bool = True
+) -> None:
     """Until SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with running(settings, slack, on_ready=on_ready):
+    stop = _asked_to_stop()
+    async with running(settings, slack, on_ready=on_ready, executes=executes):
         await stop.wait()
+
+
+def _asked_to_stop() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+async def work(settings: Settings, *, on_ready: Callable[[str], None]) -> None:
+    """Carry executions until SIGTERM or SIGINT; what must be said waits for a process that serves.
+
+    `on_ready` hears the owner's id once the database answers and is up to date.
+    """
+    _require_shared(settings, "worker")
+    stop = _asked_to_stop()
+    works = build_works(settings, None)
+    runner = (await _listening(_web(works.database), settings))[0] if settings.listens else None
+    working = asyncio.create_task(_carry(works, on_ready), name="handrail")
+    stopped = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        if runner is not None:
+            await runner.cleanup()
+        await works.owner.close()
+        for task in (working, stopped):
+            task.cancel()
+        results = await asyncio.gather(working, stopped, return_exceptions=True)
+        await works.remote.close()
+        await works.database.close()
+    if isinstance(results[0], Exception):
+        raise results[0]
+
+
+async def _carry(works: Works, on_ready: Callable[[str], None]) -> None:
+    await _opened(works)
+    on_ready(works.owner.id)
+    async with asyncio.TaskGroup() as group:
+        for name, loop in (("owner", works.owner.run), ("directory", works.directory.run)):
+            group.create_task(_supervised(name, loop, works.clock), name=name)

@@ -259,6 +259,7 @@ LABELS = {
     "confirm": "Confirm",
     "cancel": "Cancel",
     "retry": "Retry",
+    "retryfailed": "Retry failed hosts",
     "rollback": "Roll back",
     "resume": "Resume",
     "giveup": "Give up",
@@ -391,7 +392,8 @@ def execution_line(execution: Execution, now: datetime) -> str:
     """One execution in one line, ready mrkdwn."""
     ended = execution.ended_at
     when = f"{duration((now - (ended or execution.created_at)).total_seconds())} ago"
-    why = f": {inline(execution.ending, 200)}" if execution.ending else ""
+    said = execution.ending or (execution.note if execution.state is State.PENDING else None)
+    why = f": {inline(said, 200)}" if said else ""
     subject = f"*#{execution.id}* `{inline(execution.runbook, 100)}` on {listed(execution.hosts)}"
     return f"{EMOJI[execution.state]} {subject}, {execution.state.words}{why} ({who(execution.actor)}, {when})"
 

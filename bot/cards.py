@@ -48,6 +48,7 @@ from runbooks.progress import (
     SwitchEngaged,
     SwitchReleased,
     SwitchStopped,
+    WaveEnded,
 )
 from safety.clock import words as duration
 from storage.records import (
@@ -69,6 +70,7 @@ from storage.records import (
 )
 
 HOSTS_SHOWN = 15
+WAVES_SHOWN = 8
 PLAN_MESSAGES = 8
 BLOCKS_OF_A_PLAN = 40
 STEPS_IN_AN_APPROVAL = 10
@@ -109,6 +111,7 @@ _URGENCY = (
 
 
 LONGEST_PATTERN = 40
+_NOT_BEGUN = {HostState.WAITING, HostState.SKIPPED}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,8 +168,8 @@ def _short(value: Any) -> str:
 
 def _state_words(execution: Execution, situation: Situation) -> str:
     match execution.state:
-        case State.PENDING if execution.phase is Phase.PLAN:
-            return "planning"
+        case State.PENDING if execution.phase is Phase.PLAN and (execution.owner is not None or not execution.note):
+            return "planning" if execution.stage == 1 else f"planning stage {execution.stage}"
         case State.PENDING:
             return "waiting" if execution.note else "about to run"
         case State.AWAITING_APPROVAL:
@@ -179,7 +182,7 @@ def _state_words(execution: Execution, situation: Situation) -> str:
 def _details(execution: Execution, state: str, situation: Situation, now: datetime) -> Iterator[str]:
     yield f"*{state[:1].upper()}{state[1:]}*{_progress(execution)}{_times(execution, now)}"
     if len(situation.hosts) > 1:
-        yield hosts_words(situation.hosts)
+        yield ", ".join(filter(None, (hosts_words(situation.hosts), _wave_words(situation.hosts))))
     if execution.ending:
         yield ours(execution.ending, 600)
     elif execution.note:
@@ -237,6 +240,13 @@ def hosts_words(hosts: Sequence[HostRun]) -> str:
     return f"{good} of {counted(len(hosts), 'host')} succeeded"
 
 
+def _wave_words(hosts: Sequence[HostRun]) -> str:
+    """ "wave 2 of 3"; empty where one host follows the other, or nothing has begun."""
+    waves = {host.wave for host in hosts if host.wave is not None}
+    begun = [host.wave for host in hosts if host.wave is not None and host.state not in _NOT_BEGUN]
+    return f"wave {max(begun)} of {len(waves)}" if begun and 1 < len(waves) < len(hosts) else ""
+
+
 def _host_rows(hosts: Sequence[HostRun]) -> list[Block]:
     if len(hosts) < 2:
         return []
@@ -267,7 +277,15 @@ def _verbs(execution: Execution, situation: Situation) -> list[str]:
         case State.INTERRUPTED:
             return [*_ways_on(resumable=situation.resumable), *plan]
         case _:
-            return [*(["retry"] if situation.retriable else []), *undo, *plan]
+            return [*_again(situation), *undo, *plan]
+
+
+def _again(situation: Situation) -> list[str]:
+    """The whole once more, or only the hosts without success where some have succeeded."""
+    if not situation.retriable:
+        return []
+    good = sum(1 for host in situation.hosts if host.state is HostState.SUCCEEDED)
+    return ["retry", "retryfailed"] if 0 < good < len(situation.hosts) else ["retry"]
 
 
 def _ways_on(*, resumable: bool) -> list[str]:
@@ -303,7 +321,7 @@ def plan_messages(execution: Execution, plan: Mapping[str, Any]) -> list[Message
 
     At most eight messages; what doesn't fit is counted in the last one.
     """
-    title = f"Plan of {subject(execution)}"
+    title = f"{f'Stage {execution.stage}' if execution.stage > 1 else 'Plan'} of {subject(execution)}"
     messages: list[list[Block]] = [[section(f":clipboard: *{title}*")]]
     left_out = 0
     for block in _plan_blocks(plan):
@@ -328,26 +346,71 @@ def plan_messages(execution: Execution, plan: Mapping[str, Any]) -> list[Message
 def _plan_blocks(plan: Mapping[str, Any]) -> Iterator[Block]:
     for note in plan.get("notes", ()):
         yield context(inline(note, 1_000))
+    for line in [*waves_lines(plan), *_final_lines(plan)]:
+        yield section(line)
     for hosts, steps in grouped(plan):
         yield section(f"*On {listed(hosts, 20)}*")
         for number, step in numbered_json(steps):
             yield from _step_blocks(number, step)
         if not steps:
             yield context("Nothing to do.")
+    for hosts, checks in grouped(plan, "health"):
+        if checks:
+            yield section(f"*After each wave, on {listed(hosts, 20)}*")
+            for number, step in numbered_json(checks):
+                yield from _step_blocks(number, step)
 
 
-def grouped(plan: Mapping[str, Any]) -> list[tuple[list[str], Sequence[Mapping[str, Any]]]]:
-    """Hosts that get exactly the same steps, together, in the order of the plan."""
+def waves_lines(plan: Mapping[str, Any]) -> list[str]:
+    """How it goes over several hosts, and when it stops; nothing for a single host, or where all are only read."""
+    waves, most = plan.get("waves", ()), plan.get("max_failures", 0)
+    lines = []
+    if waves:
+        pause = f", {duration(float(plan['pause']))} apart" if plan.get("pause") else ""
+        if all(len(wave) == 1 for wave in waves):
+            how = f"One host after the other{pause}, in this order"
+        else:
+            named = [f"{number}: {listed(wave, 10)}" for number, wave in enumerate(waves[:WAVES_SHOWN], 1)]
+            named += [f"… and {counted(len(waves) - WAVES_SHOWN, 'more wave')}"] if len(waves) > WAVES_SHOWN else []
+            how = f"In {counted(len(waves), 'wave')}{pause}. {' · '.join(named)}"
+        budget = "the first failure" if not most else f"more than {counted(most, 'failed host')}"
+        stop = "a host that fails does not stop the others" if most >= len(plan["hosts"]) else f"{budget} stops it"
+        lines.append(f":ocean: {how}; {stop}.")
+    if plan.get("rollback"):
+        lines.append(":leftwards_arrow_with_hook: If it fails, what was applied is taken back by itself.")
+    return lines
+
+
+def _final_lines(plan: Mapping[str, Any]) -> list[str]:
+    """Said beforehand: what can't be taken back."""
+    steps = [step for part in plan["hosts"] for _, step in numbered_json(part["steps"])]
+    titles = dict.fromkeys(inline(step["title"], 100) for step in steps if _is_final(step))
+    return [f":warning: Cannot be undone: {'; '.join(list(titles)[:10])}{'; …' if len(titles) > 10 else ''}."] * bool(
+        titles
+    )
+
+
+def _is_final(step: Mapping[str, Any]) -> bool:
+    """Whether it changes something for good. A request that reads changes nothing."""
+    if step["kind"] == "call":
+        return str(step["method"]) not in {"GET", "HEAD"}
+    return step["kind"] == "run" and not step.get("undo")
+
+
+def grouped(plan: Mapping[str, Any], what: str = "steps") -> list[tuple[list[str], Sequence[Mapping[str, Any]]]]:
+    """Hosts that get exactly the same steps (or health checks), together, in the order of the plan."""
     groups: dict[str, tuple[list[str], Sequence[Mapping[str, Any]]]] = {}
     for part in plan["hosts"]:
-        key = json.dumps(part["steps"], sort_keys=True, default=str)
-        groups.setdefault(key, ([], part["steps"]))[0].append(str(part["host"]))
+        steps = part.get(what, [])
+        key = json.dumps(steps, sort_keys=True, default=str)
+        groups.setdefault(key, ([], steps))[0].append(str(part["host"]))
     return list(groups.values())
 
 
 def numbered_json(steps: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Every single step of a plan's JSON with its place: "1", "2", "3.1"."""
     for place, step in enumerate(steps, 1):
+        place = step.get("place", place)  # of a further stage, whose steps go on counting
         if step["kind"] == "parallel":
             for inner, single in enumerate(step["steps"], 1):
                 yield f"{place}.{inner}", single
@@ -361,7 +424,7 @@ def _step_blocks(number: str, step: Mapping[str, Any]) -> list[Block]:
     blocks += [section(block) for block in (code_blocks(command) if command else [])]
     undo = step.get("undo")
     if undo:
-        blocks += [section("Undo:"), *(section(block) for block in code_blocks(str(undo["command"])))]
+        blocks += [section("Undo:"), *(section(block) for block in code_blocks(step_command(undo)))]
     return blocks
 
 
@@ -369,7 +432,8 @@ def step_command(step: Mapping[str, Any]) -> str:
     """What a step does, as text: its shell command, or its HTTP request; empty for a pause."""
     if step["kind"] == "call":
         body = step.get("body")
-        return f"{step['method']} {step['url']}" + (f"\n{_short(body)}" if body is not None else "")
+        lines = [f"{step['method']} {step['url']}", *(f"{k}: {v}" for k, v in step.get("headers", {}).items())]
+        return "\n".join([*lines, *([_short(body)] if body is not None else [])])
     return str(step.get("command", ""))
 
 
@@ -386,7 +450,10 @@ def _step_notes(step: Mapping[str, Any]) -> str:
             notes = ["checked", *_expected(step)]
             notes += [f"for {duration(float(step['settle']))}"] if step.get("settle") else []
         case "call":
-            notes = ["HTTP request", "*cannot be undone*"]
+            changes = step["method"] not in {"GET", "HEAD"}
+            notes = ["HTTP request"]
+            notes += ["can be undone" if step.get("undo") else "*cannot be undone*"] if changes else []
+            notes += [f"sends the secret `{inline(step['secret'], 200)}`"] if step.get("secret") else []
         case "wait":
             notes = [f"waits {duration(float(step['seconds']))}"]
         case _:
@@ -411,7 +478,8 @@ def _expected(step: Mapping[str, Any]) -> list[str]:
 def _plan_footer(execution: Execution, plan: Mapping[str, Any]) -> str:
     steps = sum(1 for part in plan["hosts"] for _ in numbered_json(part["steps"]))
     bound = f" · fingerprint `{inline(execution.fingerprint[:16])}`" if execution.fingerprint else ""
-    return f"{counted(steps, 'step')} on {counted(len(plan['hosts']), 'host')}{bound}"
+    more = " · what follows is planned once these have run" if any(part.get("then") for part in plan["hosts"]) else ""
+    return f"{counted(steps, 'step')} on {counted(len(plan['hosts']), 'host')}{bound}{more}"
 
 
 def _plan_text(title: str, plan: Mapping[str, Any], number: int, of: int) -> str:
@@ -450,6 +518,7 @@ def approval_message(asked: ApprovalAsked, missing: Sequence[str] = ()) -> Messa
         f"Until {moment(approval.expires_at)}. {_who_may(asked, confirm=confirm)}",
         *([f"*{given}*"] if given else []),
         _blast(execution, asked.plan),
+        *waves_lines(asked.plan),
     ]
     return message(
         f"{subject(execution)} {head}: {given or inline(asked.why)}",
@@ -605,7 +674,9 @@ class StepNews:
 def step_message(news: StepNews) -> Message:
     """One step on one host: its command, its newest lines, how it stands."""
     step = news.step
-    title = f"{inline(step.host, 100)} · step {inline(step.step, 20)}: {inline(step.title)}"
+    wave = step.step.partition(".")[0][1:] if step.step.startswith("w") else ""
+    place = f"health after wave {wave}" if wave else f"step {inline(step.step, 20)}"
+    title = f"{inline(step.host, 100)} · {place}: {inline(step.title)}"
     block, shown = newest([line.text for line in news.tail], LONGEST_SECTION)
     total = max(news.lines, step.lines + step.dropped, len(news.tail))
     said = list(_step_words(news, total, shown))
@@ -641,6 +712,15 @@ def _step_words(news: StepNews, total: int, shown: int) -> Iterator[str]:
         yield f"{counted(total, 'line')}{newest_words}"
     if step.dropped:
         yield f"{step.dropped:,} not kept"
+
+
+def wave_message(event: WaveEnded) -> Message:
+    """How one wave went, and what follows."""
+    many = f"{event.succeeded} of {counted(len(event.hosts), 'host')} succeeded"
+    head = f"Wave {event.number} of {event.of}: {many}"
+    follows = f". The next begins in {duration(event.pause)}" if event.pause else ""
+    emoji = ":white_check_mark:" if event.succeeded == len(event.hosts) else ":x:"
+    return message(f"{subject(event.execution)}: {head}{follows}", [section(f"{emoji} *{head}*{follows}")])
 
 
 # --- answers about one execution --------------------------------------------------------------------------------------
@@ -686,7 +766,10 @@ def _ending_words(ended: ExecutionEnded) -> str:
     execution = ended.execution
     why = f": {ours(execution.ending, 800)}" if execution.ending else ""
     took = took_words(execution)
-    many = f" ({hosts_words(ended.hosts)})" if len(ended.hosts) > 1 else ""
+    counts = hosts_words(ended.hosts) if len(ended.hosts) > 1 else ""
+    many = f" ({counts})" if counts and not (execution.ending or "").startswith(counts) else ""
+    if ended.rollback is not None:
+        why += f"; what was applied is being taken back by #{ended.rollback.id}"
     match execution.state:
         case State.SUCCEEDED:
             return f"succeeded{f' in {took}' if took else ''}{many}{why}"
@@ -695,7 +778,8 @@ def _ending_words(ended: ExecutionEnded) -> str:
         case State.DENIED:
             return f"was denied{why}"
         case State.EXPIRED:
-            return f"expired and was never run{why}"
+            never = "and was never run" if execution.stage == 1 else f"before its stage {execution.stage}"
+            return f"expired {never}{why}"
         case State.ROLLED_BACK:
             return f"was rolled back{f' after {took}' if took else ''}{many}{why}"
         case _:

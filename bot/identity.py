@@ -47,9 +47,10 @@ class SlackDirectory:
 
     They are looked up in the background, at once when somebody's right first depends on one that is not known, and kept
     in SQL, so that a restart while Slack is away takes nobody's rights. Whoever asks, in whatever thread, never waits.
+    Without a `client` they are only taken from there: some other process looks them up.
     """
 
-    def __init__(self, client: AsyncWebClient, groups: Iterable[str], clock: Clock, database: Database) -> None:
+    def __init__(self, client: AsyncWebClient | None, groups: Iterable[str], clock: Clock, database: Database) -> None:
         self._client, self._groups, self._clock, self._database = client, frozenset(groups), clock, database
         self._members: dict[str, tuple[frozenset[str], datetime]] = {}
         self._needed = asyncio.Event()  # set when somebody asked about a group that is not known
@@ -87,6 +88,8 @@ class SlackDirectory:
             unknown = await self.refresh()
             if unknown:
                 await self.recall()  # another process may have reached Slack
+            if self._client is None:
+                unknown = sum(self.members_of(group) is None for group in self._groups)
             self._looked.set()
             await self._clock.sleep(AT_MOST_EVERY)
             await self._pause((15.0 if unknown else FRESH.total_seconds()) - AT_MOST_EVERY)
@@ -115,6 +118,8 @@ class SlackDirectory:
 
     async def refresh(self) -> int:
         """Look every group up; returns how many could not be."""
+        if self._client is None:
+            return len(self._groups)
         failed = 0
         for group in sorted(self._groups):
             try:

@@ -42,8 +42,10 @@ EVENT_TYPE = "handrail_outbox"
 POLL = 0.5  # seconds between looks for what other processes wrote
 CALL_TIMEOUT = 10.0
 TURN_TIMEOUT = 60.0
-UNTIL = timedelta(seconds=TURN_TIMEOUT + 30)  # after this, others may take it that the speaker died
-RECOVER_EVERY = 30.0
+LEASE = timedelta(seconds=15)  # after this, others may take it that the speaker died
+RENEW = 4.0
+RECOVER_EVERY = 5.0
+ALONE = timedelta(seconds=TURN_TIMEOUT + 30)  # the lease where nobody else speaks, which is never renewed
 MOST_AT_ONCE = 8
 LONGEST_BACKOFF = 60.0
 TOKEN_BACKOFF = 60.0
@@ -95,11 +97,13 @@ class Outbox:
         self._clock = clock or SystemClock()
         self._pace = Pace(settings=pace or PaceSettings())
         self._is_alone = is_alone
+        self._lease = ALONE if is_alone else LEASE
         self._call_timeout = call_timeout
         self._poll = poll
         self._woken = asyncio.Event()
         self._is_resting = False
         self._busy: set[Lane] = set()
+        self._saying: set[str] = set()
         self._paused: dict[Lane, float] = {}
         self._failures: dict[Lane, int] = {}  # in a row, without an answer
         self._silent_until = 0.0
@@ -119,6 +123,8 @@ class Outbox:
     async def run(self) -> None:
         """Say what waits, until cancelled. Outlives Slack's, the database's and its own failures."""
         async with asyncio.TaskGroup() as turns:
+            if not self._is_alone:
+                turns.create_task(self._go_on_living())
             while True:
                 try:
                     pause = await self._round(turns)
@@ -129,6 +135,17 @@ class Outbox:
                     log.exception("outbox_round_failed")
                     pause = 1.0
                 await self._rest(pause)
+
+    async def _go_on_living(self) -> None:
+        """What is being said is ours for as long as we live, however slow Slack is."""
+        while True:
+            await self._clock.sleep(RENEW)
+            try:
+                await self._database.write_first(outbox.extend, set(self._saying), now=self._clock.now(), lease=LEASE)
+            except StorageUnavailable as error:
+                log.warning("outbox_unwritable", error=error.message)
+            except Exception:  # as in `run`: the next one may go well
+                log.exception("outbox_round_failed")
 
     async def drain(self, timeout: float) -> bool:
         """Wait until everything that may be said now was said, or for so many seconds; whether it was."""
@@ -209,8 +226,9 @@ class Outbox:
     # --- saying one thing ---------------------------------------------------------------------------------------------
 
     async def _turn(self, ready: Ready, lane: Lane) -> None:
+        self._saying.add(ready.message.id)
         try:
-            begun = await self._database.write(outbox.begin, ready.message.id, until=self._clock.now() + UNTIL)
+            begun = await self._database.write(outbox.begin, ready.message.id, now=self._clock.now(), lease=self._lease)
             if begun is not None:
                 ready = replace(ready, message=begun)
                 await self._say(ready, lane)
@@ -221,6 +239,7 @@ class Outbox:
             fault = Failure(trouble=Trouble.FAULT, error=f"the sender failed ({type(error).__name__})")
             await self._failed(ready, lane, fault)
         finally:
+            self._saying.discard(ready.message.id)
             self._busy.discard(lane)
             self._woken.set()
 

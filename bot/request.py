@@ -6,14 +6,17 @@ all: the answer is `Unclear`, which names the thing and the next move. Nothing h
 
     /runbook NAME [values…] [key=value…] [on TARGET[,TARGET…|tag:web]]
              [--dry-run] [--reason "…"] [--priority high|normal|low] [--emergency]
+             [--waves 1,25%,rest] [--pause 30s] [--max-failures 1|10%]
     /runbook plan NAME …                                            the same, planned only
     /runbook help|list|show|status|logs|history|why [words…]
-    /runbook retry|rollback|resume ID [--reason "…"] [--emergency]
+    /runbook retry ID [failed] [--reason "…"] [--emergency]
+    /runbook rollback|resume ID [--reason "…"] [--emergency]
     /runbook cancel|deny ID [reason…]
     /runbook approve ID
     /runbook breaker [list | reset RUNBOOK [on HOST]]
     /runbook dead-letters [list | show ID | requeue ID… | requeue all | discard ID…]
     /runbook can [@someone] [NAME values… on TARGET]
+    /runbook template [list | show NAME | delete NAME | save NAME REQUEST… | run NAME [what differs…]]
     /killswitch global on|off [--now] [reason]
     /killswitch service|runbook|host|tag NAME on|off [--now] [reason]
     /killswitch status
@@ -31,9 +34,10 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Literal, get_args
 
+from runbooks.waves import budget_of, pause_of, waves_of
 from safety.redaction import MASK
 from storage.errors import Invalid
-from storage.records import Priority
+from storage.records import UNSAID, Priority, Rollout
 
 TEXT_LIMIT = 4_000  # characters of one slash command
 VALUE_LIMIT = 1_000  # characters of one value
@@ -74,6 +78,7 @@ class RunCommand:
     reason: str | None = None
     priority: Priority = Priority.NORMAL
     emergency: bool = False
+    rollout: Rollout = UNSAID
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +92,18 @@ class Query:
     targets: tuple[str, ...] = ()
     reason: str | None = None
     emergency: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemplateCommand:
+    """Something about a saved request. `request`: what is to be saved; or, to run it, what differs from what is.
+
+    Of a `run`, the request's runbook is the template's name.
+    """
+
+    action: Literal["list", "show", "delete", "save", "run"] = "list"
+    name: str = ""
+    request: RunCommand | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +158,7 @@ class Unclear:
     suggestion: str | None = None
 
 
-def parse_runbook(text: str) -> RunCommand | Query | Unclear:
+def parse_runbook(text: str) -> RunCommand | Query | TemplateCommand | Unclear:
     """The text after `/runbook` (or with it) as a run, a question, or a question back."""
     try:
         return _runbook(_words(text, command="/runbook"), mentioned=frozenset(_PERSON.findall(text)))
@@ -212,6 +229,8 @@ def normalised(text: str) -> str:
             spelled = _escaped(_spelled(command))
         case Query() as query:
             spelled = _escaped(_spelled_query(query))
+        case TemplateCommand() as command:
+            spelled = _escaped(_spelled_template(command))
         case Unclear():
             return " ".join(text.split())
     return spelled if len(spelled) <= TEXT_LIMIT else text
@@ -433,9 +452,24 @@ class _Request:
     def priority(self) -> Priority:
         return Priority(self.flags.get("priority", "normal"))
 
+    @property
+    def rollout(self) -> Rollout:
+        pause = self.flags.get("pause")
+        return Rollout(
+            waves=self.flags.get("waves"),
+            pause=float(pause) if pause is not None else None,
+            max_failures=self.flags.get("max-failures"),
+        )
 
-_TAKES_VALUE = {"reason": '--reason "disk is full"', "priority": "--priority high"}
-_RUN_FLAGS = ("dry-run", "reason", "priority", "emergency")
+
+_TAKES_VALUE = {
+    "reason": '--reason "disk is full"',
+    "priority": "--priority high",
+    "waves": "--waves 1,25%,rest",
+    "pause": "--pause 30s",
+    "max-failures": "--max-failures 1",
+}
+_RUN_FLAGS = ("dry-run", "reason", "priority", "emergency", "waves", "pause", "max-failures")
 _SWITCH_FLAGS = ("now", "reason", "emergency")
 
 
@@ -447,6 +481,7 @@ class _Form:
     flags: frozenset[str] = frozenset()
     id: bool = False  # exactly one id, of an execution
     reason: bool = False  # the words after the id are the reason
+    also: str | None = None  # the one word that may follow the id
     actions: Mapping[str, Literal["nothing", "an id", "ids", "a runbook"]] = field(default_factory=dict, hash=False)
 
 
@@ -461,7 +496,7 @@ _FORMS: Mapping[Verb, _Form] = {
     Verb.WHY: _Form(example="why 42"),
     Verb.CAN: _Form(example="can @someone restart nginx on web-01"),
     Verb.CANCEL: _Form(example="cancel 42", id=True, reason=True, flags=frozenset({"reason"})),
-    Verb.RETRY: _Form(example="retry 42", id=True, flags=_AGAIN),
+    Verb.RETRY: _Form(example="retry 42", id=True, flags=_AGAIN, also="failed"),
     Verb.ROLLBACK: _Form(example="rollback 42", id=True, flags=_AGAIN),
     Verb.RESUME: _Form(example="resume 42", id=True, flags=_AGAIN),
     Verb.APPROVE: _Form(example="approve 42", id=True),
@@ -479,7 +514,7 @@ _ANY_ID = re.compile(r"#?[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 _PERSON = re.compile(r"<@([A-Z0-9]+)[|>]")
 
 
-def _runbook(words: list[_Word], *, mentioned: frozenset[str]) -> RunCommand | Query:
+def _runbook(words: list[_Word], *, mentioned: frozenset[str]) -> RunCommand | Query | TemplateCommand:
     if not words:
         return Query(verb=Verb.HELP)
     head, rest = words[0], words[1:]
@@ -490,6 +525,8 @@ def _runbook(words: list[_Word], *, mentioned: frozenset[str]) -> RunCommand | Q
     name = _name(head.text)
     if name == "plan":
         return _plan(rest)
+    if name in {"template", "templates"}:
+        return _template(rest)
     if name.replace("_", "-") in set(Verb):
         return _query(Verb(name.replace("_", "-")), rest, mentioned)
     return _run(name, rest)
@@ -498,7 +535,7 @@ def _runbook(words: list[_Word], *, mentioned: frozenset[str]) -> RunCommand | Q
 def _plan(words: list[_Word]) -> RunCommand:
     if not words:
         raise _Puzzle("Which runbook should be planned?", "/runbook plan restart nginx on web-01")
-    if _name(words[0].text) in {"plan", *Verb}:
+    if _name(words[0].text) in {"plan", "template", *Verb}:
         raise _Puzzle(
             f"`{_name(words[0].text)}` is a subcommand and can't be planned.", "/runbook plan restart nginx on web-01"
         )
@@ -519,7 +556,47 @@ def _run(name: str, words: list[_Word], *, planning: bool = False) -> RunCommand
         reason=request.reason,
         priority=request.priority,
         emergency="emergency" in request.flags,
+        rollout=request.rollout,
     )
+
+
+_TEMPLATE_ACTIONS = ("list", "show", "delete", "save", "run")
+
+
+def _template(words: list[_Word]) -> TemplateCommand:
+    """A saved request: `save` and `run` take what a run takes, the others a name at most."""
+    example = "/runbook template save weekly restart nginx on web-01"
+    action = _name(words[0].text) if words else "list"
+    if action not in _TEMPLATE_ACTIONS or (words and (words[0].quoted or words[0].key_length)):
+        near = next(iter(get_close_matches(action, _TEMPLATE_ACTIONS, n=1)), None)
+        hint = f" Did you mean `{near}`?" if near else ""
+        raise _Puzzle(f"`template` has {', '.join(_TEMPLATE_ACTIONS)}, but not {_clipped(action)}.{hint}", example)
+    if action == "list":
+        if words[1:]:
+            raise _Puzzle("`template list` takes nothing more.", "/runbook template list")
+        return TemplateCommand()
+    name = _name(words[1].text) if words[1:] and not words[1].quoted and not words[1].key_length else ""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,63}", name) or name == "on":
+        raise _Puzzle(
+            f"Which template? Its name follows `{action}`: letters, digits and dashes, at most 64.",
+            example if action == "save" else f"/runbook template {action} weekly",
+        )
+    rest = words[2:]
+    if action in {"show", "delete"}:
+        if rest:
+            raise _Puzzle(f"`template {action}` takes a name, and nothing more.", f"/runbook template {action} {name}")
+        return TemplateCommand(action="show" if action == "show" else "delete", name=name)
+    if action == "run":
+        return TemplateCommand(action="run", name=name, request=_run(name, rest))
+    if not rest or rest[0].quoted or rest[0].key_length or rest[0].is_flag:
+        raise _Puzzle("What should be saved? The request follows the name.", example)
+    first = _name(rest[0].text)
+    if first in {"plan", "template", *Verb}:
+        raise _Puzzle(f"`{first}` is a subcommand, and only what runs a runbook is saved.", example)
+    request = _run(first, rest[1:])
+    if request.emergency:
+        raise _Puzzle("An emergency is not saved: `--emergency` is for the moment. Leave it out.", example)
+    return TemplateCommand(action="save", name=name, request=request)
 
 
 def _query(verb: Verb, words: list[_Word], mentioned: frozenset[str]) -> Query:
@@ -562,9 +639,12 @@ def _about_one(verb: Verb, form: _Form, words: list[_Word]) -> Query:
     if not others or not _EXECUTION_ID.fullmatch(others[0].text):
         raise _Puzzle("Which execution? Its number comes first, and `/runbook status` lists them.", example)
     number, rest = others[0].text, " ".join(_texts(others[1:]))
+    if form.also is not None and rest.lower() == form.also:
+        return Query(verb=verb, words=(number, form.also), reason=flags.get("reason"), emergency="emergency" in flags)
     if rest and not form.reason:
+        after = f"nothing but `{form.also}`" if form.also is not None else "nothing"
         raise _Puzzle(
-            f"`{verb}` takes one number and nothing after it, but {_clipped(rest)} follows.",
+            f"`{verb}` takes one number and {after} after it, but {_clipped(rest)} follows.",
             f"/runbook {verb} {number}",
         )
     if rest and "reason" in flags:
@@ -689,7 +769,28 @@ def _flag_value(flag: str, word: _Word, waiting: list[_Word]) -> str:
         raise _Puzzle(f"`--{flag}` needs a value.", _TAKES_VALUE[flag])
     if flag == "priority":
         return _priority(value)
+    if flag in _ROLLOUT:
+        if flag == "waves":
+            value = _joined_sizes(value, waiting)
+        try:
+            return _ROLLOUT[flag](value)
+        except Invalid as error:
+            raise _Puzzle(error.message, _TAKES_VALUE[flag]) from None
     _refuse_loose_reason(value, quoted, waiting)
+    return value
+
+
+_ROLLOUT: Mapping[str, Callable[[str], str]] = {
+    "waves": waves_of,
+    "pause": lambda value: f"{pause_of(value):g}",
+    "max-failures": budget_of,
+}
+
+
+def _joined_sizes(value: str, waiting: list[_Word]) -> str:
+    """A list of waves, with the stray spaces around its commas dropped."""
+    while waiting and (value.endswith(",") or waiting[0].text.startswith(",")):
+        value += waiting.pop(0).text
     return value
 
 
@@ -967,7 +1068,24 @@ def _spelled(command: RunCommand) -> str:
     parts += [f"--reason {_spelled_value(command.reason)}"] if command.reason else []
     parts += [f"--priority {command.priority}"] if command.priority is not Priority.NORMAL else []
     parts += ["--emergency"] if command.emergency else []
+    rollout = command.rollout
+    parts += [f"--waves {rollout.waves}"] if rollout.waves is not None else []
+    parts += [f"--pause {rollout.pause:g}s"] if rollout.pause is not None else []
+    parts += [f"--max-failures {rollout.max_failures}"] if rollout.max_failures is not None else []
     return " ".join(parts)
+
+
+def _spelled_template(command: TemplateCommand) -> str:
+    start = " ".join(["template", command.action, *([command.name] if command.name else [])])
+    if command.request is None:
+        return start
+    spelled = _spelled(command.request)
+    return f"{start} {spelled if command.action == 'save' else spelled.partition(' ')[2]}".rstrip()
+
+
+def spelling(command: RunCommand) -> str:
+    """The one spelling of a run, as Slack hands it over; reading it again gives the same."""
+    return _escaped(_spelled(command))
 
 
 def _spelled_query(query: Query) -> str:

@@ -7,11 +7,11 @@ understand (`Policy`, `Inventory`, `Catalog`).
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -33,6 +33,7 @@ from runbooks import catalog as catalogs
 from runbooks.catalog import Catalog, Override
 from runbooks.inventory import Inventory
 from runbooks.remote import Host
+from runbooks.waves import budget_of, waves_of
 from safety.approval import Demand, Demands, parse_demand
 from safety.command_guard import ExtraRule, GuardException, GuardPolicy, Severity
 from safety.review import Policy
@@ -41,7 +42,7 @@ from safety.sealing import Keyring, checked_name, parse_keyring
 from safety.token_bucket import Limits, Rate, parse_rate
 from storage.database import parse_url
 from storage.errors import ConfigurationError, Invalid
-from storage.records import Danger, Platform
+from storage.records import Caps, Danger, Platform, Rollout
 
 DEFAULT_DATABASE = "sqlite+aiosqlite:///handrail.db"
 SLACK = "https://slack.com/api/"
@@ -225,6 +226,25 @@ def _secret_name(value: str) -> str:
         raise ValueError(error.message) from None
 
 
+def _listed(value: object) -> object:
+    """Numbers and lists as YAML has them, as text."""
+    if isinstance(value, list):
+        return ",".join(str(one) for one in value)
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _said(read: Callable[[str], str]) -> Callable[[str], str]:
+    """A reader's Invalid as pydantic takes it."""
+
+    def checked(value: str) -> str:
+        try:
+            return read(value)
+        except Invalid as error:
+            raise ValueError(error.message) from None
+
+    return checked
+
+
 class SecretPart(_Part):
     """A stored secret, by its name; its value never stands in the file."""
 
@@ -273,6 +293,16 @@ class LimitsPart(_Part):
     service: RateTexts = Limits().service
     runbook: RateTexts = Limits().runbook
     person: RateTexts = Limits().person
+    look: RateTexts = Limits().look
+
+
+class QueuePart(_Part):
+    """How many executions are carried at once over all processes, on one host, of one runbook; how many may wait."""
+
+    running: int = Field(default=Caps().overall, ge=1, le=100_000)
+    host: int = Field(default=Caps().host, ge=1, le=1_000)
+    runbook: int = Field(default=Caps().runbook, ge=1, le=100_000)
+    waiting: int = Field(default=Caps().waiting, ge=1, le=100_000)
 
 
 class RunbookPart(_Part):
@@ -284,7 +314,28 @@ class RunbookPart(_Part):
     timeout: Length | None = None
     danger: Annotated[Danger, BeforeValidator(_lower)] | None = None
     max_hosts: int | None = Field(default=None, ge=1, le=1000)
+    at_once: int | None = Field(default=None, ge=1, le=100_000)
     limit: RateTexts | None = None
+    waves: Annotated[str, BeforeValidator(_listed), AfterValidator(_said(waves_of))] | None = None
+    pause: Duration | None = Field(default=None, le=timedelta(hours=1))
+    max_failures: Annotated[str, BeforeValidator(_listed), AfterValidator(_said(budget_of))] | None = None
+    rollback: Annotated[Literal["auto", "by hand"], BeforeValidator(_lower)] | None = None
+
+    @property
+    def override(self) -> Override:
+        """As the catalogue takes it."""
+        return Override(
+            danger=self.danger,
+            cooldown=self.cooldown,
+            timeout=self.timeout,
+            max_hosts=self.max_hosts,
+            rollout=Rollout(
+                waves=self.waves,
+                pause=self.pause.total_seconds() if self.pause is not None else None,
+                max_failures=self.max_failures,
+            ),
+            rollback=self.rollback == "auto" if self.rollback is not None else None,
+        )
 
 
 class RetentionPart(_Part):
@@ -342,6 +393,7 @@ class File(_Part):
     ssh: SshPart = SshPart()
     hosts: dict[HostName, HostPart] = Field(default_factory=dict)
     limits: LimitsPart = LimitsPart()
+    queue: QueuePart = QueuePart()
     runbooks: dict[str, RunbookPart] = Field(default_factory=dict)
     library: tuple[Path, ...] = ()
     calls: tuple[HostName, ...] = ()
@@ -375,6 +427,7 @@ class Settings:
     keyring: Keyring = field(default_factory=Keyring)
     key_file: Path | None = None  # where the keyring came from, if from a file
     file_hash: str | None = None  # SHA-256 of handrail.yml; None where there is none
+    listens: bool = False  # whether HANDRAIL_LISTEN was given, for a process that need not listen
 
     def policy(self, directory: Directory | None = None) -> Policy:
         """What `safety` judges by."""
@@ -390,9 +443,16 @@ class Settings:
                 service=self.file.limits.service,
                 runbook=self.file.limits.runbook,
                 person=self.file.limits.person,
+                look=self.file.limits.look,
                 runbooks={name: part.limit for name, part in self.file.runbooks.items() if part.limit is not None},
             ),
         )
+
+    def caps(self) -> Caps:
+        """What the queue keeps to."""
+        part = self.file.queue
+        own = {self._runbook(name): part.at_once for name, part in self.file.runbooks.items() if part.at_once}
+        return Caps(overall=part.running, host=part.host, runbook=part.runbook, runbooks=own, waiting=part.waiting)
 
     def _people(self) -> People:
         overrides = {role: frozenset(given) for role, given in self.file.permissions.items()}
@@ -499,6 +559,7 @@ def load(*, slack: bool = True, environment: Mapping[str, str] | None = None, ho
         keyring=keyring,
         key_file=env.HANDRAIL_SECRET_KEY_FILE,
         file_hash=_hash_of(env.HANDRAIL_CONFIG),
+        listens=bool(variables.get("HANDRAIL_LISTEN")),
     )
 
 
@@ -795,10 +856,7 @@ def _known_hosts(file: File, folder: Path, complaints: list[str]) -> bytes:
 
 
 def _catalog(file: File, folder: Path, complaints: list[str]) -> Catalog:
-    overrides = {
-        name: Override(danger=part.danger, cooldown=part.cooldown, timeout=part.timeout, max_hosts=part.max_hosts)
-        for name, part in file.runbooks.items()
-    }
+    overrides = {name: part.override for name, part in file.runbooks.items()}
     try:
         return catalogs.build([folder / path for path in file.library], overrides)
     except ConfigurationError as error:

@@ -47,6 +47,7 @@ from runbooks.progress import (
     SwitchReleased,
     SwitchReminded,
     SwitchStopped,
+    WaveEnded,
 )
 from safety.clock import Sleep
 from safety.clock import words as duration
@@ -222,6 +223,9 @@ class ThreadReporter:
                     )
             case HostFinished(execution=execution):
                 yield from self._card(execution, now, Situation(hosts=known.hosts))
+            case WaveEnded(execution=execution):
+                key = f"wave:{execution.id}"  # one message, edited with each wave
+                yield from self._in_thread(execution, OutboxKind.PROGRESS, cards.wave_message(event), key)
             case ExecutionEnded():
                 yield from self._ended(event, known, now)
             case ExecutionInterrupted(execution=execution):
@@ -369,7 +373,11 @@ def _command_in(plan: Mapping[str, Any] | None, step: StepRun) -> str | None:
     parts: Sequence[Mapping[str, Any]] = plan["hosts"] if plan else ()
     for part in parts:
         if part["host"] == step.host:
-            found = dict(cards.numbered_json(part["steps"])).get(step.step)
+            # A health check is kept as "w2.1": the first one, asked after the second wave.
+            is_health = step.step.startswith("w")
+            steps = part.get("health", ()) if is_health else part["steps"]
+            place = step.step.partition(".")[2] if is_health else step.step
+            found = dict(cards.numbered_json(steps)).get(place)
             return cards.step_command(found) or None if found else None
     return None
 

@@ -5,16 +5,16 @@ are committed together.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from runbooks.answer import Answer, refused
-from runbooks.catalog import Entry, services_named
+from runbooks.catalog import Entry
 from runbooks.consent import request_for
-from runbooks.execution import Tools, cancelled, end_execution, replay_breakers
-from runbooks.parameters import Parameters
+from runbooks.ending import cancelled, end_execution, replay_breakers
+from runbooks.parameters import Parameters, services_named
 from runbooks.plans import StoredPlan, fingerprint, to_json
 from runbooks.progress import (
     EmergencyUsed,
@@ -24,7 +24,9 @@ from runbooks.progress import (
     LimitRefuses,
     PlanMade,
 )
+from runbooks.queue import Length
 from runbooks.remote import Host
+from runbooks.steps import Tools
 from safety import kill_switch
 from safety.command_guard import Judgement
 from safety.decision import Decision, Outcome, Verdict
@@ -36,6 +38,8 @@ from storage.errors import LeaseLost
 from storage.records import (
     HANDRAIL,
     TRANSPORT,
+    UNSAID,
+    Caps,
     Danger,
     Execution,
     KillSwitch,
@@ -52,6 +56,8 @@ class Admission:
 
     tools: Tools
     policy: Policy
+    caps: Caps
+    length: Length
 
     def refuse_stranger(
         self, connection: Connection, request: RunRequest, now: datetime, also: Callable[[Connection], object] | None
@@ -86,13 +92,16 @@ class Admission:
             also(connection)
         names = tuple(host.name for host in hosts)
         values = params.model_dump(mode="json")
-        same = sha256(
-            [request.actor.id, request.channel, entry.name, values, names, request.dry_run, request.emergency]
-        )
+        asked = [request.actor.id, request.channel, entry.name, values, names, request.dry_run, request.emergency]
+        same = sha256([*asked, *([asdict(request.rollout)] if request.rollout != UNSAID else [])])
         duplicate = executions.duplicate_of(connection, same)
         if duplicate is not None:
             message = f"You asked for exactly this already: #{duplicate.id} is {duplicate.state.words}."
             return Answer(message=message, execution=duplicate, duplicate=True)
+        length = self.length.look(connection)
+        if length >= self.caps.waiting and not request.emergency:
+            return self._turn_away(connection, request, length, now)
+        self.length.add()
         danger = self.tools.planner.danger(entry, params, hosts)
         proposal = _requested(request, entry, params, hosts, danger, now)
         execution = executions.create(
@@ -117,6 +126,8 @@ class Admission:
             emergency_at=proposal.emergency_at,
             retry_of=request.retry_of,
             request_id=request.request_id,
+            includes=tuple(proposal.includes),
+            rollout=request.rollout,
         )
         decision = review(
             connection,
@@ -186,6 +197,21 @@ class Admission:
         facts = gather(connection, proposal, self.policy, now)
         return Decision(verdicts=tuple(v for name, _ in GATES for v in judge(proposal, facts, only=(name,)).verdicts))
 
+    def _turn_away(self, connection: Connection, request: RunRequest, length: int, now: datetime) -> Answer:
+        """A full queue takes nothing more: what would wait for hours is better asked again by a person."""
+        reason = f"{length} executions wait already, and no more than {self.caps.waiting} may. Try again later."
+        audit.append(
+            connection,
+            at=now,
+            kind="queue.full",
+            actor=request.actor,
+            origin=request.origin,
+            runbook=request.runbook,
+            text=request.text,
+            waiting=length,
+        )
+        return Answer(message=f"Refused {refused('queue', reason)}")
+
     def _refuse(
         self, connection: Connection, execution: Execution, decision: Decision, now: datetime, epoch: int | None = None
     ) -> Execution:
@@ -213,11 +239,13 @@ class Admission:
                     rule=refusal.rule,
                     count=count,
                 )
+        # What has begun is stopped by a kill switch; only what has not is refused.
+        stopped = refusal.gate == "kill switch" and execution.stage > 1
         return end_execution(
             connection,
             self.tools.reporter,
             execution,
-            to=State.REFUSED,
+            to=State.CANCELLED if stopped else State.REFUSED,
             reason=refused(refusal.gate, refusal.reason),
             now=now,
             leaving=(State.PENDING,),
@@ -229,12 +257,47 @@ class Admission:
         """Whether the hosts may be looked at now; otherwise the execution is refused, and has ended."""
         now = self.tools.clock.now()
         executions.hold(connection, execution.id, execution.epoch)
+        if execution.stage > 1:
+            return self._begin_stage(connection, execution, now)
         refusal = begin_look(
-            connection, execution_id=execution.id, person=execution.actor.id, hosts=execution.hosts, now=now
+            connection,
+            self.policy,
+            execution_id=execution.id,
+            person=execution.actor.id,
+            hosts=execution.hosts,
+            now=now,
         )
         if refusal is None:
             return True
         self.end_refused(connection, execution, refusal, now, execution.epoch)
+        return False
+
+    def _begin_stage(self, connection: Connection, execution: Execution, now: datetime) -> bool:
+        """The gates that need no plan, judged anew. It was admitted, so that no budget is asked for."""
+        found = executions.get(connection, execution.id)
+        if found.cancel_at is not None:
+            cancelled(connection, self.tools.reporter, found, now)
+            return False
+        proposal = Proposal(
+            execution_id=found.id,
+            actor=found.actor.id,
+            runbook=found.runbook,
+            danger=found.danger,
+            hosts=found.hosts,
+            services=found.services,
+            tags=found.tags,
+            cooldown=timedelta(0),
+            max_hosts=len(found.hosts),
+            emergency_at=found.emergency_at,
+            emergency_reason=found.reason,
+            stage=found.stage,
+            includes=dict.fromkeys(found.includes, timedelta(0)),
+        )
+        only = ("permission", "kill switch")
+        decision = review(connection, proposal, self.policy, now=now, actor=found.actor, origin=found.origin, only=only)
+        if decision.outcome is not Outcome.REFUSE:
+            return True
+        self._refuse(connection, found, decision, now, epoch=found.epoch)
         return False
 
     def looked(self, connection: Connection, execution: Execution, reached: Mapping[str, bool]) -> None:
@@ -244,7 +307,8 @@ class Admission:
 
     def store_plan(self, connection: Connection, execution: Execution, plan: StoredPlan) -> Execution:
         now = self.tools.clock.now()
-        mark = fingerprint(runbook=execution.runbook, params=execution.params, plan=plan)
+        stage = execution.stage
+        mark = fingerprint(runbook=execution.runbook, params=execution.params, plan=plan, stage=stage)
         services = kill_switch.all_service_names([*execution.services, *plan.services])
         stored = executions.set_values(
             connection,
@@ -256,8 +320,10 @@ class Admission:
             steps_total=plan.steps_total,
             note=None,
         )
+        executions.set_waves(connection, execution.id, plan.waves)
         self.looked(connection, stored, dict.fromkeys(execution.hosts, True))
-        self.tools.reporter.report(connection, PlanMade(execution=stored, plan=to_json(plan)), now)
+        if plan.stage(stage).hosts:
+            self.tools.reporter.report(connection, PlanMade(execution=stored, plan=to_json(plan.stage(stage))), now)
         return stored
 
     def review_and_admit(
@@ -279,6 +345,8 @@ class Admission:
             cancelled(connection, self.tools.reporter, found, now)
             return None
         proposal = self._proposal(found, entry, judgements)
+        if not plan.stage(found.stage).hosts:
+            return self._admit(connection, found, plan, proposal, now)  # nothing is left to run: it only ends
         decision = review(connection, proposal, self.policy, now=now, actor=found.actor, origin=found.origin)
         if decision.outcome is Outcome.REFUSE:
             self._refuse(connection, found, decision, now, epoch=found.epoch)
@@ -308,6 +376,8 @@ class Admission:
             fingerprint=execution.fingerprint,
             commands=judgements,
             continues=execution.retry_of,
+            stage=execution.stage,
+            includes={one.name: one.cooldown for one in entry.includes},
         )
 
     def _show(
@@ -315,7 +385,8 @@ class Admission:
     ) -> None:
         ask = decision.ask
         needs = f" To run it, {ask.consent.value} is needed: {ask.reason}" if ask is not None else ""
-        reason = f"dry run: {plan.steps_total} steps planned, nothing was executed.{needs}"
+        more = " What follows them is planned once they have run." if plan.goes_on else ""
+        reason = f"dry run: {plan.steps_total} steps planned, nothing was executed.{more}{needs}"
         end_execution(
             connection,
             self.tools.reporter,
@@ -346,6 +417,8 @@ class Admission:
             quorum=demands[0].quorum,
             group=demands[0].group,
         )
+        if execution.rolls_back is not None:
+            self._free_hosts(connection, execution)
         waiting = executions.move(
             connection,
             execution.id,
@@ -356,8 +429,15 @@ class Admission:
             reason=why,
             note=why,
         )
-        event = request_for(connection, self.policy, waiting, approval, to_json(plan), why, demands)
+        shown = to_json(plan.stage(execution.stage))
+        event = request_for(connection, self.policy, waiting, approval, shown, why, demands)
         self.tools.reporter.report(connection, event, now)
+
+    def _free_hosts(self, connection: Connection, rollback: Execution) -> None:
+        """Nobody waits for a first approval with hosts held, unless what is taken back is unknown and holds them."""
+        original = executions.get(connection, rollback.rolls_back or 0)
+        if original.state is not State.INTERRUPTED:
+            controls.free_locks(connection, rollback.id)
 
     def _admit(
         self, connection: Connection, execution: Execution, plan: StoredPlan, proposal: Proposal, now: datetime
@@ -367,7 +447,8 @@ class Admission:
             if held:
                 self._wait_for(connection, execution, now)
                 return None
-        trial = timedelta(seconds=execution.timeout) * len(execution.hosts) + timedelta(minutes=1)
+        pauses = timedelta(seconds=plan.pause) * len(plan.waves)
+        trial = timedelta(seconds=execution.timeout) * len(execution.hosts) + pauses + timedelta(minutes=1)
         take_budgets(connection, proposal, self.policy, now=now, trial=trial)
         running = executions.move(
             connection,
@@ -434,10 +515,16 @@ def _requested(
         emergency_at=now if request.emergency else None,
         emergency_reason=request.reason,
         continues=request.retry_of,
+        includes={one.name: one.cooldown for one in entry.includes},
     )
 
 
 def _covers(switch: KillSwitch, proposal: Proposal) -> bool:
     return kill_switch.covers(
-        switch, runbook=proposal.runbook, hosts=proposal.hosts, services=proposal.services, tags=proposal.tags
+        switch,
+        runbook=proposal.runbook,
+        includes=proposal.includes,
+        hosts=proposal.hosts,
+        services=proposal.services,
+        tags=proposal.tags,
     )

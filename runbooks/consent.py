@@ -8,14 +8,16 @@ from typing import Any
 from sqlalchemy import Connection
 
 from runbooks.answer import Answer, mention
-from runbooks.execution import Tools, end_execution, witness
+from runbooks.ending import end_execution, witness
+from runbooks.plans import stage_json
 from runbooks.progress import ApprovalAsked, ApprovalDecided, ApprovalReminded, ApprovalVoted
+from runbooks.steps import Tools
 from safety import kill_switch
 from safety.approval import Demand, together
 from safety.clock import words
 from safety.review import Policy
 from safety.roles import Permission
-from storage import approvals, controls, executions
+from storage import approvals, controls, executions, inbox
 from storage.errors import NotPermitted, OperatorError, TooLate
 from storage.records import Actor, Approval, ApprovalState, Consent, Execution, Origin, Phase, State
 
@@ -28,9 +30,16 @@ class Consents:
     policy: Policy
 
     def approve(
-        self, connection: Connection, execution_id: int, actor: Actor, mark: str | None, origin: Origin
+        self,
+        connection: Connection,
+        execution_id: int,
+        actor: Actor,
+        mark: str | None,
+        said_at: datetime | None,
+        origin: Origin,
     ) -> Answer | OperatorError:
         now = self.tools.clock.now()
+        said_at = min(now, said_at or now)
         execution = executions.get(connection, execution_id)
         waiting = approvals.find_waiting(connection, execution_id)
         if waiting is None or execution.state is not State.AWAITING_APPROVAL:
@@ -38,18 +47,22 @@ class Consents:
         wrong = self._may_not_consent(connection, execution, waiting, actor)
         if wrong is None and mark is not None and not waiting.fingerprint.startswith(mark):
             wrong = TooLate(f"#{execution_id} has a new plan since you looked. Read it, then decide about that one.")
+        if wrong is None and waiting.expires_at <= said_at:
+            wrong = TooLate(f"The time to approve #{execution_id} is over. Ask for it again.")
         if wrong is not None:
             witness(connection, "approval.refused", execution, actor, origin, now, wrong.message)
             return wrong
-        late = TooLate(f"The time to approve #{execution_id} is over. Ask for it again.")
+        late = TooLate(f"#{execution_id} was decided about at this very moment.")
         if waiting.kind is Consent.APPROVE:
-            if not approvals.vote(connection, waiting.id, by=actor.id, now=now):
+            if not approvals.vote(connection, waiting.id, by=actor.id, said_at=said_at):
                 return late
             voted = replace(waiting, votes=(*waiting.votes, actor.id))
             missing = self._missing(execution, voted)
             if missing:
                 return self._voted(connection, execution, voted, missing, actor, origin, now)
-        given = approvals.decide(connection, execution_id, to=ApprovalState.GIVEN, by=actor.id, now=now)
+        given = approvals.decide(
+            connection, execution_id, to=ApprovalState.GIVEN, by=actor.id, now=now, said_at=said_at
+        )
         if given is None:
             return late
         moved = executions.move(
@@ -95,7 +108,7 @@ class Consents:
         """A yes that is not enough yet."""
         still = _words(missing)
         witness(connection, "approval.vote", execution, actor, origin, now, f"still to be given: {still}")
-        plan = executions.plan_of(connection, execution.id) or {"hosts": []}
+        plan = stage_json(executions.plan_of(connection, execution.id) or {"hosts": []}, execution.stage)
         asked = request_for(
             connection, self.policy, execution, voted, plan, execution.note or "", self._demands(voted, execution)
         )
@@ -114,7 +127,12 @@ class Consents:
         if waiting.kind is not Consent.APPROVE:
             return ()
         asked = Demand(consent=Consent.APPROVE, quorum=waiting.quorum, group=waiting.group)
-        return together((*self.policy.demanded(execution.danger, execution.runbook, execution.hosts), asked))
+        demanded = (
+            demand
+            for runbook in (execution.runbook, *execution.includes)
+            for demand in self.policy.demanded(execution.danger, runbook, execution.hosts)
+        )
+        return together((*demanded, asked))
 
     def _missing(self, execution: Execution, waiting: Approval) -> tuple[Demand, ...]:
         """What is still to be given. A yes of somebody who may no longer approve does not count."""
@@ -200,6 +218,9 @@ class Consents:
     def expire(self, connection: Connection, late: Sequence[int], half: Sequence[int]) -> None:
         now = self.tools.clock.now()
         for execution_id in late:
+            waiting = approvals.find_waiting(connection, execution_id)
+            if waiting is None or inbox.waits_since(connection, waiting.expires_at):
+                continue  # what was said in time, and nobody has come to yet, may be the yes
             expired = approvals.decide(connection, execution_id, to=ApprovalState.EXPIRED, by="handrail", now=now)
             if expired is None:
                 continue
@@ -210,7 +231,7 @@ class Consents:
                 self.tools.reporter,
                 execution,
                 to=State.EXPIRED,
-                reason=f"nobody decided within {length}; nothing was run",
+                reason=f"nobody decided within {length}" + ("; nothing was run" if execution.stage == 1 else ""),
                 now=now,
                 leaving=(State.AWAITING_APPROVAL,),
             )

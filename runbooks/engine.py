@@ -12,30 +12,37 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import structlog
 from sqlalchemy import Connection
 
+from runbooks import queue
 from runbooks import switches as kill_switches
 from runbooks.admission import Admission
 from runbooks.answer import Answer, said
 from runbooks.catalog import Catalog, Entry, bind
 from runbooks.consent import Consents, half_time
-from runbooks.execution import Stop, Tools, Walk, cancel_words, cancelled, end_execution, witness
+from runbooks.ending import cancel_words, cancelled, end_execution, witness
+from runbooks.execution import Walk
 from runbooks.interruption import Interruptions, Stopped, where_it_stopped
 from runbooks.parameters import Parameters
+from runbooks.planning import RESULT_LINES, results
 from runbooks.plans import StoredPlan, from_json, numbered, secrets_of
 from runbooks.progress import BreakerMoved, LookRetried, SwitchStopped
+from runbooks.queue import Length
 from runbooks.remote import Finished, Host, StillRunning, StopCord, Unreached
+from runbooks.steps import Stop, Tools
+from runbooks.waves import checked, in_waves
 from safety import circuit_breaker, kill_switch
 from safety.decision import Decision
 from safety.review import Policy
 from safety.roles import Lack, Permission
-from storage import approvals, audit, controls, credentials, executions
-from storage.database import surely
+from storage import approvals, audit, chores, controls, credentials, executions
+from storage.canonical import sha256
+from storage.database import moment, surely
 from storage.errors import (
     HostError,
     Invalid,
@@ -50,13 +57,18 @@ from storage.errors import (
 from storage.records import (
     HANDRAIL,
     TRANSPORT,
+    UNSAID,
+    USUAL_CAPS,
     Actor,
     Breaker,
     BreakerState,
+    Caps,
     Execution,
+    HostState,
     KillSwitch,
     Origin,
     Phase,
+    Rollout,
     RunRequest,
     Scope,
     State,
@@ -67,6 +79,12 @@ log = structlog.get_logger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
+COMMITTED_WITHIN = timedelta(seconds=1)
+"""What is acknowledged as stored was committed so soon after it was received."""
+ELSEWHERE = 2.0
+"""Seconds that other processes get to end what a kill switch stops, before it is told what was found."""
+TOGETHER = timedelta(seconds=2)
+"""What was looked at by several processes within so long is one message."""
 GRACE_NOW = 0.25
 """Seconds between TERM and KILL when a kill switch was engaged with --now."""
 
@@ -74,9 +92,10 @@ GRACE_NOW = 0.25
 class Engine:
     """One for a process; everything in it can be called from any task."""
 
-    def __init__(self, *, tools: Tools, catalog: Catalog, policy: Policy) -> None:
+    def __init__(self, *, tools: Tools, catalog: Catalog, policy: Policy, caps: Caps = USUAL_CAPS) -> None:
         self.tools = replace(tools, closed=self._closed_here)
-        self.catalog = catalog
+        self.catalog, self.caps = catalog, caps
+        self._length = Length(tools.clock)
         self.govern(policy)
         self.walks: dict[int, Walk] = {}
         self._looks: dict[int, tuple[Execution, StopCord]] = {}  # executions being planned here
@@ -87,7 +106,7 @@ class Engine:
     def govern(self, policy: Policy) -> None:
         """Judge by this policy from now on, on the hosts of the inventory."""
         policy = self.policy = replace(policy, places=self.tools.inventory.places())
-        self._admission = Admission(tools=self.tools, policy=policy)
+        self._admission = Admission(tools=self.tools, policy=policy, caps=self.caps, length=self._length)
         self._consents = Consents(tools=self.tools, policy=policy)
         self._interruptions = Interruptions(tools=self.tools, catalog=self.catalog, policy=policy)
 
@@ -105,6 +124,8 @@ class Engine:
         entry = self.runbook(request.runbook, request.actor)
         hosts = self._supported(entry, self._hosts(request.targets, request.actor, entry))
         params = bind(entry, request.values, request.named)
+        reads = not self.tools.planner.danger(entry, params, hosts).changes_hosts
+        request = replace(request, rollout=_rollout(entry, request.rollout, reads=reads))
         answer = await self._write(self._admission.accept, request, entry, params, hosts, now, also)
         self.wake.set()
         return answer
@@ -151,8 +172,8 @@ class Engine:
 
     def _supported(self, entry: Entry, hosts: Sequence[Host]) -> Sequence[Host]:
         for host in hosts:
-            if host.platform not in entry.runbook.platforms:
-                supported = ", ".join(sorted(entry.runbook.platforms))
+            if host.platform not in entry.platforms:
+                supported = ", ".join(sorted(entry.platforms))
                 raise Invalid(f"{entry.name} does not support {host.name}: it is {host.platform}, not {supported}.")
         return hosts
 
@@ -180,10 +201,9 @@ class Engine:
             entry = self.catalog.get(execution.runbook)
             params = entry.runbook.Params.model_validate(dict(execution.params))
             hosts = [self.tools.inventory.host(name) for name in execution.hosts]
-            tell = partial(self._tell_retry, execution)
-            plan = await self._look(execution, self.tools.planner.make_plan(entry, params, hosts, tell))
+            plan = await self._look(execution, self._planned(execution, entry, params, hosts))
             await self._require_secrets(plan)
-        except (OperatorError, ValueError) as error:
+        except (OperatorError, ValueError, KeyError) as error:
             if isinstance(error, StorageUnavailable):
                 raise
             unreached = error.host if isinstance(error, HostError) else None
@@ -195,10 +215,27 @@ class Engine:
             return
         if plan is None:
             await self._write(self._admission.looked, execution, {})
-            await self._end(execution, State.CANCELLED, "stopped while it was being planned; nothing was run")
+            words_ = "stopped while it was being planned" + ("; nothing was run" if execution.stage == 1 else "")
+            await self._end(execution, State.CANCELLED, words_)
             return
+        if execution.danger.changes_hosts:
+            plan = replace(in_waves(plan, execution.rollout, entry.rollout), rollback=entry.rollback)
         stored = await self._write(self._admission.store_plan, execution, plan)
         await self._review(stored, plan, entry, params, hosts)
+
+    async def _planned(
+        self, execution: Execution, entry: Entry, params: Parameters, hosts: Sequence[Host]
+    ) -> StoredPlan:
+        """What would run; of a further stage, from what the hosts are like now and what their steps printed."""
+        planner, tell = self.tools.planner, partial(self._tell_retry, execution)
+        if execution.stage == 1:
+            return await planner.make_plan(entry, params, hosts, tell)
+        raw = await self._read(executions.plan_of, execution.id)
+        former = from_json(raw or {})
+        if any(len(part.later) >= execution.stage - 1 for part in former.hosts):
+            return former  # it was planned and kept, and whoever planned it died before it was judged
+        printed = await self._read(executions.results_of, execution.id, most=RESULT_LINES)
+        return await planner.next_stage(entry, params, hosts, former, results(printed), tell)
 
     async def _require_secrets(self, plan: StoredPlan | None) -> None:
         """Raises PlanningFailed rather than let a run end half way, at the first step whose secret isn't there."""
@@ -264,7 +301,7 @@ class Engine:
         self, execution: Execution, plan: StoredPlan, entry: Entry, params: Parameters, hosts: Sequence[Host]
     ) -> None:
         typed = entry.runbook.typed_command(params) is not None
-        judgements = self.tools.planner.judgements(plan, hosts, typed=typed)
+        judgements = self.tools.planner.judgements(plan.stage(execution.stage), hosts, typed=typed)
         admitted = await self._write(self._admission.review_and_admit, execution, plan, entry, judgements)
         if admitted is not None:
             await self._walk(Walk(self.tools, admitted, plan, entry, params))
@@ -310,13 +347,20 @@ class Engine:
     # --- consent ------------------------------------------------------------------------------------------------------
 
     async def approve(
-        self, execution_id: int, actor: Actor, *, mark: str | None = None, origin: Origin = Origin.BUTTON
+        self,
+        execution_id: int,
+        actor: Actor,
+        *,
+        mark: str | None = None,
+        said_at: datetime | None = None,
+        origin: Origin = Origin.BUTTON,
     ) -> Answer:
-        """Give the consent that is waited for. `mark`: the beginning of the fingerprint the person saw.
+        """Give the consent that is waited for. `mark`: the beginning of the fingerprint the person saw. `said_at`: when
+        it was received; what was in time counts, however late somebody comes to it.
 
         Raises NotPermitted, TooLate; a denied attempt is in the audit.
         """
-        answer = await self._write(self._consents.approve, execution_id, actor, mark, origin)
+        answer = await self._write(self._consents.approve, execution_id, actor, mark, said_at, origin)
         self.wake.set()
         return said(answer)
 
@@ -334,7 +378,7 @@ class Engine:
         """End what nobody approved in time, and remind once at half time."""
         now = self.tools.clock.now()
         waiting = await self._read(approvals.waiting)
-        late = [a for a in waiting if a.expires_at <= now]
+        late = [a for a in waiting if a.expires_at + COMMITTED_WITHIN <= now]
         half = [
             a
             for a in waiting
@@ -379,28 +423,47 @@ class Engine:
         )
 
     async def retry(
-        self, execution_id: int, actor: Actor, *, origin: Origin = Origin.BUTTON, channel: str | None = None
+        self,
+        execution_id: int,
+        actor: Actor,
+        *,
+        only_failed: bool = False,
+        origin: Origin = Origin.BUTTON,
+        channel: str | None = None,
     ) -> Answer:
-        """The same again as a new execution, linked, from fresh facts."""
+        """The same again as a new execution, linked, from fresh facts; `only_failed`: on the hosts without success."""
         execution = await self._read(executions.get, execution_id)
         # Who may run nothing is refused by the gate below, and learns nothing else.
         if self.policy.may(actor.id, Permission.EXECUTE) and not execution.state.is_final:
             raise TooLate(f"#{execution_id} is {execution.state.words}: it can be retried once it has ended.")
+        known = self.policy.may(actor.id, Permission.EXECUTE)
+        targets = await self._failed_hosts(execution) if only_failed and known else execution.hosts
         return await self.submit(
             RunRequest(
                 actor=actor,
                 origin=origin,
                 runbook=execution.runbook,
                 named=dict(execution.params),
-                targets=execution.hosts,
+                targets=targets,
                 channel=channel or execution.channel,
                 text=execution.text,
                 reason=execution.reason,
                 dry_run=execution.dry_run,
                 priority=execution.priority,
+                rollout=execution.rollout,
                 retry_of=execution_id,
             )
         )
+
+    async def _failed_hosts(self, execution: Execution) -> tuple[str, ...]:
+        """Those on which it did not succeed, or was not begun; raises TooLate when there are none."""
+        if execution.state is State.ROLLED_BACK:
+            raise TooLate(f"#{execution.id} was rolled back on every host. Retry the whole of it.")
+        rows = await self._read(executions.hosts_of, execution.id)
+        failed = tuple(row.host for row in rows if row.state is not HostState.SUCCEEDED)
+        if not failed:
+            raise TooLate(f"#{execution.id} succeeded on every host: there is nothing left to retry.")
+        return failed
 
     async def look_before_resuming(self, execution_id: int, actor: Actor) -> tuple[Execution, str, Stopped]:
         """What *Resume* shows first: the execution, what was found on the host, and where it stopped.
@@ -435,6 +498,10 @@ class Engine:
                 "Whether its command still runs is unknown: Handrail died before it noted the process group. "
                 f"Look on {host} before you run it again."
             )
+        rows = await self._read(executions.hosts_of, execution_id)
+        others = [row.host for row in rows if row.state is HostState.INTERRUPTED and row.host != host]
+        if others:
+            said.append(f"Interrupted as well, and asked about afterwards: {', '.join(others)}.")
         entry = self.catalog.get(execution.runbook)
         params = entry.runbook.Params.model_validate(dict(execution.params))
         try:
@@ -602,6 +669,20 @@ class Engine:
         if any(kill_switch.is_due(switch, now) for switch in engaged):
             await self._write(kill_switches.remind, reporter=self.tools.reporter, now=now)
 
+    # --- the queue ----------------------------------------------------------------------------------------------------
+
+    async def tell_places(self) -> None:
+        """Whoever waits for a place is told which it is, and when it is likely to be theirs."""
+        if await self._read(executions.count_waiting):
+            await self._write(queue.tell, self.caps, self.tools.reporter, self.tools.clock.now())
+
+    async def in_their_places(self, shown: Sequence[Execution]) -> list[Execution]:
+        """The same, with the place in the queue noted of each that waits there."""
+        if not any(one.state is State.PENDING and one.owner is None for one in shown):
+            return list(shown)
+        found = await self._read(queue.places, self.caps, self.tools.clock.now())
+        return [replace(one, note=found[one.id].words) if one.id in found else one for one in shown]
+
     # --- circuit breakers ---------------------------------------------------------------------------------------------
 
     async def reset_breaker(
@@ -674,33 +755,64 @@ class Engine:
                 self._later(self._tell_stopped(switch, walks))
         return stopped
 
+    def let_go_of_what_may_be_repeated(self) -> None:
+        """End the running steps that somebody else may repeat: the database is out of reach, and our leases run out."""
+        for walk in self.walks.values():
+            walk.let_go()
+
     async def _tell_stopped(self, switch: KillSwitch, walks: Sequence[Walk]) -> None:
-        """One message with what was found, once every stopped walk here has looked."""
-        began = self.tools.clock.monotonic()
+        """One message with what all processes found, once everything that was stopped was looked at."""
+        clock = self.tools.clock
+        began, asked_at = clock.monotonic(), clock.now()
         while any(walk.execution.id in self.walks for walk in walks):
-            await self.tools.clock.sleep(0.02)
-        seconds = self.tools.clock.monotonic() - began
-        found = tuple((walk.execution.id, host, death) for walk in walks for host, death in walk.deaths)
-        event = SwitchStopped(switch=switch, found=found, seconds=seconds, channel=None)
-        await self._write(self.tools.reporter.report, event, self.tools.clock.now())
+            await clock.sleep(0.02)
+        seconds = clock.monotonic() - began
+        while clock.monotonic() - began < ELSEWHERE and await self._read(self._is_running, switch):
+            await clock.sleep(0.05)
+        await self._write(self._report_stopped, switch, asked_at, seconds)
+
+    def _is_running(self, connection: Connection, switch: KillSwitch) -> bool:
+        running = executions.in_states(connection, (State.RUNNING,), limit=10_000)
+        return any(kill_switch.holds(switch, execution) for execution in running)
+
+    def _report_stopped(self, connection: Connection, switch: KillSwitch, asked_at: datetime, seconds: float) -> None:
+        """Unless another process has: whoever is last to look says it for all."""
+        name = sha256(["stopped", switch.scope.value, switch.subject])[:40]
+        if not chores.claim_anew(connection, name, unless_since=asked_at - TOGETHER, now=self.tools.clock.now()):
+            return
+        found = executions.looked_at_since(connection, asked_at - TOGETHER)
+        held = [(one.id, host, death) for one, host, death in found if kill_switch.holds(switch, one)]
+        event = SwitchStopped(switch=switch, found=tuple(held), seconds=seconds, channel=None)
+        self.tools.reporter.report(connection, event, self.tools.clock.now())
 
     # --- what a dead owner left behind --------------------------------------------------------------------------------
 
     async def reap(
-        self, *, owner: str, lease: timedelta, owners: Sequence[str] | None = None, sparing: Collection[int] = ()
+        self,
+        *,
+        owner: str,
+        lease: timedelta,
+        owners: Sequence[str] | None = None,
+        sparing: Collection[int] = (),
+        is_sure: Callable[[], bool] = lambda: True,
     ) -> list[Execution]:
         """Running executions without a living owner: continued if that is safe, else interrupted for a person.
 
-        `sparing`: what is being carried right here, whatever its lease says. Returns those that are `owner`'s from now
-        on: it is to `carry` them, which asks their hosts what became of them.
+        `sparing`: what is being carried right here, whatever its lease says. `is_sure`: asked again when each is taken,
+        whether an expired lease says anything. Returns those that are `owner`'s from now on: it is to `carry` them,
+        which asks their hosts what became of them.
         """
         now = self.tools.clock.now()
-        found = await self._read(executions.ownerless, now=now, owners=owners)
+
+        def look(connection: Connection) -> list[Execution]:
+            return executions.ownerless(connection, now=moment(connection, now), owners=owners)
+
+        found = await self._read(look)
         left = [execution for execution in found if execution.id not in sparing]
         reap = self._interruptions.reap
         # Tried once: what was read before an outage says nothing of who lives after it.
         tries = (
-            self.tools.database.write_first(reap, execution, found_at=now, owner=owner, lease=lease)
+            self.tools.database.write_first(reap, execution, found_at=now, owner=owner, lease=lease, is_sure=is_sure)
             for execution in left
         )
         taken: list[Execution] = []
@@ -790,3 +902,13 @@ class Engine:
 
     async def _read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.tools.database.read(function, *args, **kwargs)
+
+
+def _rollout(entry: Entry, asked: Rollout, *, reads: bool) -> Rollout:
+    """What was asked, in one spelling; raises Invalid where it makes no sense."""
+    if asked != UNSAID and reads:
+        raise Invalid(
+            f"{entry.name} only reads: it looks at all its hosts side by side. Leave `--waves`, `--pause` and "
+            "`--max-failures` out."
+        )
+    return checked(asked)

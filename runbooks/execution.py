@@ -1,96 +1,54 @@
-"""Walking a plan: host after host, step after step, each marked started before it starts.
+"""Walking a plan: host after host, and the ending. What one step does is in `steps.py`.
 
-`Walk.run` carries one admitted execution to its end and tells it. Before every step one SQL statement asks the kill
-switch, the cancel and the owner's fence; what it forbids does not start. A stop pulls the cords of what is running.
+`Walk.run` carries one admitted execution to its end and tells it.
 """
 
 import asyncio
-import contextlib
-import secrets
-from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from typing import Any, Concatenate, ParamSpec, TypeVar, assert_never
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Concatenate, ParamSpec, TypeVar
 
-import aiohttp
 import structlog
 from sqlalchemy import Connection
-from yarl import URL
 
 from runbooks.catalog import Entry
-from runbooks.commands import shell_line
 from runbooks.definition import (
-    Call,
-    Check,
-    Expect,
     Facts,
-    Parallel,
-    Require,
-    Run,
     Runbook,
-    Single,
     Step,
-    Wait,
 )
-from runbooks.following import MOST_RETRIES, follow, pause_before, until_pulled
-from runbooks.inventory import Inventory
+from runbooks.ending import end_execution
+from runbooks.following import until_pulled
 from runbooks.parameters import Parameters
-from runbooks.planning import Planner
-from runbooks.plans import HostPlan, StoredPlan, numbered
+from runbooks.plans import HostPlan, StoredPlan
 from runbooks.progress import (
-    ApprovalDecided,
-    BreakerMoved,
     Event,
-    ExecutionEnded,
-    ExecutionInterrupted,
+    ExecutionContinued,
     HostFinished,
-    Reporter,
-    StepFinished,
-    StepPrinted,
-    StepRetried,
-    StepStarted,
+    WaveEnded,
 )
 from runbooks.remote import (
-    Ended,
-    Finished,
     Host,
-    Line,
-    NotKnown,
-    Remote,
-    RemoteCommand,
-    StopCord,
-    Stream,
 )
-from safety import circuit_breaker, kill_switch
-from safety.clock import Clock, words
-from safety.vault import NoVault, Opens
-from storage import approvals, audit, controls, executions
-from storage.database import Database, surely
+from runbooks.rollback import begin_rollback, rollback_plan
+from runbooks.steps import Result, Steps, Stop, Tools, side_by_side
+from storage import executions
+from storage.database import surely
 from storage.errors import (
-    ConnectionLost,
-    HostError,
-    HostUnreachable,
     LeaseLost,
-    LoginRefused,
     OperatorError,
-    SecretUnavailable,
     TooLate,
 )
 from storage.records import (
-    HANDRAIL,
-    TRANSPORT,
-    Actor,
-    ApprovalState,
     Death,
     Execution,
     HostRun,
     HostState,
-    KillSwitch,
     Origin,
     OutputLine,
+    Phase,
     State,
-    StepRun,
     StepState,
 )
 
@@ -98,67 +56,18 @@ log = structlog.get_logger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-TAIL = 20
-"""How many of the newest lines an event carries."""
-FLUSH = 0.5
-"""Seconds between two commits of a running step's output."""
-MOST_LINES = 5_000
-"""Lines kept of one step run; the rest is counted."""
-READERS_AT_ONCE = 10
-"""Hosts that a READ runbook looks at side by side."""
-LOST = "the connection broke after the command was sent"
-REBOOTING = "the connection ended with it, as it does when a host restarts"
-DIED = "Handrail stopped while it ran"
-_DONE = {StepState.SUCCEEDED, StepState.SKIPPED}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stop:
-    """Why running commands are ended, and how long they get between TERM and KILL."""
-
-    words: str
-    by: Actor
-    grace: float | None = None
-    kind: str = "cancel"  # or "kill switch"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tools:
-    """What walking needs from the outside."""
-
-    database: Database
-    remote: Remote
-    inventory: Inventory
-    planner: Planner
-    reporter: Reporter
-    clock: Clock
-    call_hosts: frozenset[str] = frozenset()
-    vault: Opens = field(default_factory=NoVault)
-    closed: Callable[[Execution], str | None] = field(default=lambda execution: None)  # admission closed without SQL
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """How one step, or one host, came out."""
-
-    state: StepState
-    reason: str | None = None
-    tail: tuple[OutputLine, ...] = ()
-    sent: bool = True
-    finished: Finished | None = None
-    look: str | None = None
-    blind: bool = False  # a check that could not be read: neither met nor unmet
-    unreached: bool = False  # the way there failed before anything was sent: it may be tried again
-
-    @property
-    def ok(self) -> bool:
-        """Whether the next step may follow."""
-        return self.state in _DONE
+HOSTS_AT_ONCE = 10
+"""Hosts that one execution works on side by side."""
+_NOT_BEGUN = {HostState.WAITING, HostState.SKIPPED}
+_OVER = {HostState.SUCCEEDED, HostState.FAILED, HostState.TIMED_OUT, HostState.CANCELLED, HostState.INTERRUPTED}
+"""Nothing more happens there by itself. A person who resumes an interrupted host makes it a running one again."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HostResult:
-    """How one host came out; `after` and `outcome` only when it succeeded."""
+    """How one host came out; `after` and `outcome` only when it succeeded. `kept`: its row says so already. `goes_on`:
+    with a further stage.
+    """
 
     host: str
     state: HostState
@@ -166,6 +75,8 @@ class HostResult:
     tail: tuple[OutputLine, ...] = ()
     after: Facts | None = None
     outcome: str | None = None
+    kept: bool = False
+    goes_on: bool = False
 
 
 class Walk:
@@ -173,70 +84,199 @@ class Walk:
 
     def __init__(self, tools: Tools, execution: Execution, plan: StoredPlan, entry: Entry, params: Parameters) -> None:
         self.tools, self.execution, self.plan, self.entry, self.params = tools, execution, plan, entry, params
-        self.services = set(execution.services)
-        self.stopping: Stop | None = None
-        self.deaths: list[tuple[str, Death]] = []
-        self._cords: set[StopCord] = set()
-        self._earlier: dict[tuple[str, str], StepRun] = {}  # the newest try of each step
-        self._lost: dict[tuple[str, str], StepRun] = {}  # the try whose outcome is unknown, until another one was sent
-        self._tries: dict[tuple[str, str], int] = {}  # how often it was tried again by itself
-        self._away: set[str] = set()  # hosts that could not be connected to
-        self._done = 0
+        self.steps = Steps(tools, execution, plan)
+
+    @property
+    def deaths(self) -> list[tuple[str, Death]]:
+        """What became of the commands that were stopped, each with its host."""
+        return self.steps.deaths
+
+    @property
+    def stopping(self) -> Stop | None:
+        """Why it is being stopped; None while it goes on."""
+        return self.steps.stopping
 
     def stop(self, stop: Stop) -> None:
         """End what is running; nothing further starts."""
-        self.stopping = self.stopping or stop
-        for cord in self._cords:
-            cord.pull(stop.words, grace=stop.grace)
+        self.steps.stop(stop)
+
+    def let_go(self) -> None:
+        """End the running commands that may be repeated; they are run again here, if it stays ours."""
+        self.steps.let_go()
 
     async def run(self) -> None:
-        """Carry it out and record its ending. Raises LeaseLost when another owner took over."""
+        """Carry it out and record its ending, or that its next stage is due. Raises LeaseLost when another owner took
+        over.
+        """
         try:
-            for step in await self._read(executions.steps_of, self.execution.id):  # in the order they started
-                self._remember(step)
-            self._done = sum(1 for step in self._earlier.values() if step.state in _DONE)
+            await self.steps.remember()
             results = await self._hosts()
         except Exception as error:
             if isinstance(error, LeaseLost):
                 raise
             # Whatever broke here is our own fault; the execution must still end, and truthfully.
             log.exception("walk_broke", execution=self.execution.id)
-            results = [
-                HostResult(
-                    host=part.host,
-                    state=HostState.INTERRUPTED,
-                    reason=f"Handrail itself failed here ({type(error).__name__}); what ran before that may go on.",
-                )
-                for part in self.plan.hosts
-            ]
-        await self._finish(results)
+            results = await self._after_breaking(error)
+        if not any(result.goes_on for result in results):
+            await self._finish(results)
+        elif self.stopping is None and all(result.state is HostState.SUCCEEDED for result in results):
+            await self._hand_over()
+        else:
+            await self._finish([self._left_off(result) for result in results])
+
+    def _left_off(self, result: HostResult) -> HostResult:
+        """A host whose next stage is not begun, because it was stopped or another host did not succeed."""
+        if not result.goes_on:
+            return result
+        if self.stopping is not None:
+            return replace(result, state=HostState.CANCELLED, reason=self.stopping.words)
+        return replace(result, state=HostState.SKIPPED, reason="its next stage was not begun")
+
+    async def _hand_over(self) -> None:
+        """Every host is through with this stage: the next one is planned by whoever claims it. It keeps its locks."""
+        now = self.tools.clock.now()
+
+        def hand_over(connection: Connection) -> None:
+            moved = executions.move(
+                connection,
+                self.execution.id,
+                leaving=(State.RUNNING,),
+                to=State.PENDING,
+                now=now,
+                epoch=self.execution.epoch,
+                reason=f"stage {self.execution.stage} is over",
+                phase=Phase.PLAN.value,
+                stage=self.execution.stage + 1,
+                fingerprint=None,
+                current=None,
+            )
+            said = f"stage {self.execution.stage} is over, stage {moved.stage} is planned now"
+            self.tools.reporter.report(connection, ExecutionContinued(execution=moved, actor=None, words=said), now)
+
+        await self._write(hand_over)
+
+    async def _after_breaking(self, error: Exception) -> list[HostResult]:
+        """What was done or not begun stays so; of what ran, nothing is known."""
+        reason = f"Handrail itself failed here ({type(error).__name__}); what ran before that may go on."
+        rows = await self._read(executions.hosts_of, self.execution.id)
+        running = [row for row in rows if row.state is HostState.RUNNING]
+        lost = running or [row for row in rows if row.state in _NOT_BEGUN] or rows
+        return [
+            HostResult(host=row.host, state=HostState.INTERRUPTED, reason=reason) if row in lost else _kept(row)
+            for row in rows
+        ]
 
     # --- hosts --------------------------------------------------------------------------------------------------------
 
     async def _hosts(self) -> list[HostResult]:
-        """Changing runbooks go host by host and stop at the first that fails; reading ones look side by side."""
+        """Reading runbooks look at all hosts side by side; changing ones go wave by wave until too many have failed.
+
+        Everything that decides stands in rows, so that whoever takes this up again goes on in the same wave.
+        """
+        rows = {row.host: row for row in await self._read(executions.hosts_of, self.execution.id)}
+        results: dict[str, HostResult] = {}
         if not self.execution.danger.changes_hosts:
-            slots = asyncio.Semaphore(READERS_AT_ONCE)
+            await self._beside(list(rows), rows, results)
+            return [results[part.host] for part in self.plan.hosts]
+        waves = self.plan.in_waves
+        for number, wave in enumerate(waves, 1):
+            await self._beside(wave, rows, results)
+            if number < len(waves):
+                await self._wave_ended(number, wave, rows, results)
+                await self._pause(wave, results)
+            await self._health(number, results)
+        return [results[part.host] for part in self.plan.hosts]
 
-            async def one(part: HostPlan) -> HostResult:
-                async with slots:
-                    return await self._host(part)
+    async def _beside(self, hosts: Sequence[str], rows: Mapping[str, HostRun], results: dict[str, HostResult]) -> None:
+        """These hosts beside each other, some at once; those that run finish, whatever becomes of the others."""
+        slots = asyncio.Semaphore(HOSTS_AT_ONCE)
 
-            return await _side_by_side([one(part) for part in self.plan.hosts])
-        results: list[HostResult] = []
-        for part in self.plan.hosts:
-            if results and results[-1].state is not HostState.SUCCEEDED:
-                why = f"not started, because {results[-1].host} did not succeed"
-                results.append(HostResult(host=part.host, state=HostState.SKIPPED, reason=why))
-                continue
-            results.append(await self._host(part))
-        return results
+        async def one(name: str) -> None:
+            async with slots:
+                why = self._over(results)
+                if why is not None and rows[name].state in _NOT_BEGUN:
+                    results[name] = HostResult(host=name, state=HostState.SKIPPED, reason=f"not started, because {why}")
+                else:
+                    results[name] = await self._host(self.plan.of(name), rows[name])
 
-    async def _host(self, part: HostPlan) -> HostResult:
-        earlier = next(h for h in await self._read(executions.hosts_of, self.execution.id) if h.host == part.host)
-        if earlier.state is HostState.SUCCEEDED:
-            return HostResult(host=part.host, state=HostState.SUCCEEDED, outcome=earlier.outcome)
-        began = earlier.started_at or self.tools.clock.now()
+        await side_by_side([one(name) for name in hosts])
+
+    def _over(self, results: Mapping[str, HostResult]) -> str | None:
+        """Why no further host is begun, in words; None while it goes on. What only reads goes on anyway."""
+        if self.stopping is not None:
+            return self.stopping.words
+        bad = [r for r in results.values() if r.state not in {HostState.SUCCEEDED, HostState.SKIPPED}]
+        lost = any(result.state in {HostState.INTERRUPTED, HostState.CANCELLED} for result in bad)
+        if not self.execution.danger.changes_hosts or not (lost or len(bad) > self.plan.max_failures):
+            return None
+        names = [result.host for result in bad]
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        budget = f" (at most {self.plan.max_failures} may fail)" if self.plan.max_failures and not lost else ""
+        return f"{shown} did not succeed{budget}"
+
+    async def _wave_ended(
+        self, number: int, wave: Sequence[str], rows: Mapping[str, HostRun], results: Mapping[str, HostResult]
+    ) -> None:
+        """Told once, by whoever carried something of it; where one host follows the other, each says enough."""
+        if self.plan.is_plain or self._over(results) is not None or all(rows[name].state in _OVER for name in wave):
+            return
+        event = WaveEnded(
+            execution=self.execution,
+            number=number,
+            of=len(self.plan.in_waves),
+            hosts=tuple(wave),
+            succeeded=[results[name].state for name in wave].count(HostState.SUCCEEDED),
+            pause=self.plan.pause,
+        )
+        await self._report(event)
+
+    async def _pause(self, wave: Sequence[str], results: Mapping[str, HostResult]) -> None:
+        """What is left of the pause, counted from when the last host of the wave was done."""
+        if not self.plan.pause or self._over(results) is not None:
+            return
+        rows = await self._read(executions.hosts_of, self.execution.id)
+        ended = max((row.ended_at for row in rows if row.host in wave and row.ended_at), default=None)
+        now = self.tools.clock.now()
+        left = self.plan.pause - ((now - ended).total_seconds() if ended is not None else 0)
+        if left > 0:
+            with self.steps.stoppable() as cord:
+                await until_pulled(self.tools.clock.sleep(left), cord)
+
+    async def _health(self, number: int, results: dict[str, HostResult]) -> None:
+        """Whether every host that is done is well after this wave; one that is not counts as failed."""
+        if self._over(results) is not None:
+            return
+        done = [part for part in self.plan.hosts if part.host in results and not results[part.host].goes_on]
+        asked = [p for p in done if p.health and results[p.host].state is HostState.SUCCEEDED]
+        before = len(self.plan.in_waves) * (self.execution.stage - 1)  # the waves of earlier stages count on
+        slots = asyncio.Semaphore(HOSTS_AT_ONCE)
+
+        async def one(part: HostPlan) -> None:
+            async with slots:
+                ill = await self._ill(before + number, part)
+                if ill is not None:
+                    results[part.host] = ill
+                    await self._tell_host(ill)
+
+        await side_by_side([one(part) for part in asked])
+
+    async def _ill(self, number: int, part: HostPlan) -> HostResult | None:
+        """The first health check of a host that does not hold; None when all do, or when it was stopped before."""
+        host = self.tools.inventory.host(part.host)
+        deadline = self.tools.clock.monotonic() + self.execution.timeout
+        for place, check in enumerate(part.health, 1):
+            result = await self.steps.step(host, f"w{number}.{place}", check, deadline)
+            if result.state is StepState.STOPPED:
+                return None
+            if not result.ok:  # it only reads, so that nothing can be unknown
+                failed = replace(result, state=StepState.FAILED)
+                return self._failed(part.host, f"after wave {number}: {check.title}", failed)
+        return None
+
+    async def _host(self, part: HostPlan, row: HostRun) -> HostResult:
+        if row.state in _OVER:
+            return _kept(row)
+        began = row.started_at or self.tools.clock.now()
 
         def begin(connection: Connection) -> None:
             executions.set_host(
@@ -246,41 +286,50 @@ class Walk:
                 epoch=self.execution.epoch,
                 state=HostState.RUNNING,
                 started_at=began,
+                ended_at=None,
+                reason=None,
                 before=dict(part.facts),
             )
 
         await self._write(begin)
         result = await self._steps(part)
-        if len(self.plan.hosts) > 1:
-            await self._tell_host(earlier, result)
+        if len(self.plan.hosts) > 1 and not result.goes_on:
+            await self._tell_host(result)
         return result
 
-    async def _tell_host(self, row: HostRun, result: HostResult) -> None:
+    async def _tell_host(self, result: HostResult) -> None:
         now = self.tools.clock.now()
 
         def tell(connection: Connection) -> None:
-            executions.set_host(
-                connection,
-                self.execution.id,
-                result.host,
-                epoch=self.execution.epoch,
-                state=result.state,
-                reason=result.reason,
-                outcome=result.outcome,
-                ended_at=now,
-            )
-            told = replace(row, state=result.state, reason=result.reason, outcome=result.outcome, ended_at=now)
+            self._keep(connection, result, now, epoch=self.execution.epoch)
+            rows = executions.hosts_of(connection, self.execution.id)
+            told = next(row for row in rows if row.host == result.host)
             self.tools.reporter.report(connection, HostFinished(execution=self.execution, host=told), now)
 
         await self._write(tell)
+
+    def _keep(self, connection: Connection, result: HostResult, now: datetime, epoch: int | None = None) -> None:
+        executions.set_host(
+            connection,
+            self.execution.id,
+            result.host,
+            epoch=epoch,
+            state=result.state,
+            reason=result.reason,
+            outcome=result.outcome,
+            after=dict(result.after) if result.after is not None else None,
+            ended_at=now,
+        )
 
     async def _steps(self, part: HostPlan) -> HostResult:
         deadline = self.tools.clock.monotonic() + self.execution.timeout
         host = self.tools.inventory.host(part.host)
         for place, step in self._remaining(part):
-            result = await self._step(host, place, step, deadline)
+            result = await self.steps.step(host, place, step, deadline)
             if not result.ok:
                 return self._failed(part.host, step.title, result)
+        if part.then is not None:
+            return HostResult(host=part.host, state=HostState.SUCCEEDED, goes_on=True)
         after = await self._look_again(host)
         outcome = self._outcome(part, after)
         return HostResult(host=part.host, state=HostState.SUCCEEDED, after=after, outcome=outcome)
@@ -318,616 +367,29 @@ class Walk:
             log.exception("outcome_broke", execution=self.execution.id, runbook=self.entry.name)
             return None
 
-    # --- steps --------------------------------------------------------------------------------------------------------
-
-    async def _step(self, host: Host, place: str, step: Step, deadline: float) -> Result:
-        if not isinstance(step, Parallel):
-            return await self._single(host, place, step, deadline)
-        results = await _side_by_side(
-            [self._single(host, f"{place}.{number}", inner, deadline) for number, inner in enumerate(step.steps, 1)]
-        )
-        return next((result for result in results if not result.ok), Result(state=StepState.SUCCEEDED))
-
-    async def _single(self, host: Host, place: str, step: Single, deadline: float) -> Result:
-        """One step with its tries, each a row of its own, so that they are counted on after a restart too.
-
-        What was surely not sent is tried again; after that only what is idempotent, and only when its outcome was lost.
-        """
-        recorded = self._recorded(host.name, place)
-        if recorded is not None:
-            return recorded
-        while True:
-            await self._until_due(host.name, place)
-            left = self._earlier.get((host.name, place))
-            if left is not None and left.state is StepState.STARTED:
-                taken = await self._take_up(host, step, left, deadline)
-                if taken is None:
-                    continue
-                result, run = taken
-            else:
-                result, run = await self._try(host, place, step, deadline)
-            if run.next_attempt_at is not None:
-                continue
-            lost = self._lost.get((host.name, place))
-            if lost is not None and not result.ok and not result.sent:
-                # Nothing was sent this time, so the try before is still the one whose outcome is unknown.
-                reason = f"{lost.reason}; not tried again: {result.reason}"
-                return replace(result, state=StepState.INTERRUPTED, reason=reason, sent=True)
-            return result
-
-    def _recorded(self, host: str, place: str) -> Result | None:
-        """How this step came out before its execution was taken up again; None when it is to be run.
-
-        A step that ended is never run again by itself, even when we died before the execution's own ending was kept.
-        """
-        earlier = self._earlier.get((host, place))
-        if earlier is None or earlier.next_attempt_at is not None:
-            return None
-        match earlier.state:
-            case StepState.STARTED | StepState.INTERRUPTED:
-                return None
-            case StepState.FAILED | StepState.TIMED_OUT if not earlier.sent:
-                return None
-            case _:
-                return Result(state=earlier.state, reason=earlier.reason, sent=earlier.sent)
-
-    async def _until_due(self, host: str, place: str) -> None:
-        """Wait out the pause before another try; a stop ends it."""
-        earlier = self._earlier.get((host, place))
-        if earlier is None or earlier.next_attempt_at is None:
-            return
-        left = (earlier.next_attempt_at - self.tools.clock.now()).total_seconds()
-        if left <= 0 or self.stopping is not None:
-            return
-        cord = StopCord()
-        self._cords.add(cord)
-        try:
-            await until_pulled(self.tools.clock.sleep(left), cord)
-        finally:
-            self._cords.discard(cord)
-
-    def _remember(self, run: StepRun) -> None:
-        """The newest of this step's tries, and what the ones before it leave to be known."""
-        key = (run.host, run.step)
-        self._earlier[key] = run
-        if run.next_attempt_at is not None:
-            self._tries[key] = self._tries.get(key, 0) + 1
-        if run.state is StepState.INTERRUPTED:
-            self._lost[key] = run
-        elif run.sent:
-            self._lost.pop(key, None)
-
-    def _pause(self, host: str, place: str, step: Single, result: Result) -> float | None:
-        """Seconds until another try; None when there is none."""
-        if self.stopping is not None:
-            return None
-        lost = result.state is StepState.INTERRUPTED and isinstance(step, Run)
-        most = step.retries if lost and isinstance(step, Run) else MOST_RETRIES
-        tries = self._tries.get((host, place), 0)
-        if not (lost or result.unreached) or tries >= most:
-            return None
-        return pause_before(tries + 1)
-
-    async def _try(self, host: Host, place: str, step: Single, deadline: float) -> tuple[Result, StepRun]:
-        found = await self._found_again(host, place, step, deadline)
-        if found is not None:
-            return found
-        blocked = await self._blocked(host, place, step)
-        earlier = self._earlier.get((host.name, place))
-        run = StepRun(
-            execution_id=self.execution.id,
-            host=host.name,
-            step=place,
-            attempt=(earlier.attempt if earlier else 0) + 1,
-            title=step.title,
-            changing=step.changing,
-            state=StepState.STARTED,
-            started_at=self.tools.clock.now(),
-            token=secrets.token_hex(16) if isinstance(step, Run) else None,
-        )
-        if blocked is not None:
-            return blocked, run
-        if not await self._begin(host, run, step):
-            return await self._why_not(host), run
-        self._earlier[(host.name, place)] = run
-        log_of = StepLog(self, run)
-        try:
-            with self._stoppable() as cord:
-                result = await self._perform(host, step, run, cord, log_of, deadline)
-        finally:
-            await log_of.close()
-        return await self._end(host, step, run, result, log_of)
-
-    @contextlib.contextmanager
-    def _stoppable(self) -> Iterator[StopCord]:
-        """A cord that is pulled when the execution is to stop; at once when it is stopping already."""
-        cord = StopCord()
-        self._cords.add(cord)
-        if self.stopping is not None:
-            cord.pull(self.stopping.words, grace=self.stopping.grace)
-        try:
-            yield cord
-        finally:
-            self._cords.discard(cord)
-
-    async def _take_up(self, host: Host, step: Single, run: StepRun, deadline: float) -> tuple[Result, StepRun] | None:
-        """The end of a step that a dead owner had started; None when it is to run again, and may."""
-        if isinstance(step, Run) and run.token is not None:
-            result, ended = await self._followed(host, step, run, DIED, deadline)
-            known = result.finished is None or result.finished.ended is not Ended.LOST
-        else:
-            unknown = Result(state=StepState.INTERRUPTED, reason=f"{DIED}; its outcome is unknown")
-            result, ended = await self._end(host, step, run, unknown, StepLog(self, run))
-            known = False
-        if known or ended.next_attempt_at is not None or self.stopping is not None or not may_repeat(step):
-            return result, ended
-        return None
-
-    async def _found_again(
-        self, host: Host, place: str, step: Single, deadline: float
-    ) -> tuple[Result, StepRun] | None:
-        """Before a step whose outcome is unknown runs again: how it ended, where its host can tell that by now.
-
-        Not where a person knows what became of it, and wants it once more.
-        """
-        lost = self._lost.get((host.name, place))
-        if lost is None or lost.token is None or not isinstance(step, Run):
-            return None
-        if (self.execution.resume or {}).get(host.name) == place.split(".")[0]:
-            return None
-        try:
-            found = await self.tools.remote.attend(host, lost.token)
-        except HostError:
-            return None
-        return None if isinstance(found, NotKnown) else await self._followed(host, step, lost, LOST, deadline)
-
-    async def _followed(self, host: Host, step: Run, run: StepRun, why: str, deadline: float) -> tuple[Result, StepRun]:
-        """A step that was begun before, with its true ending kept."""
-        kept = await self._read(executions.output_of, self.execution.id, host=run.host, step=run.step, last=TAIL)
-        log_of = StepLog(self, run, [line for line in kept if line.attempt == run.attempt])
-        try:
-            with self._stoppable() as cord:
-                result = await self._attend(host, step, run, why, cord, log_of, deadline)
-        finally:
-            await log_of.close()
-        return await self._end(host, step, run, result, log_of)
-
-    async def _attend(
-        self, host: Host, step: Run, run: StepRun, why: str, cord: StopCord, log_of: "StepLog", deadline: float
-    ) -> Result:
-        """What became of a command that we lost sight of, as far as its host can tell. `why`: how that came."""
-        clock = self.tools.clock
-        spent = (clock.now() - run.started_at).total_seconds()
-        found = await follow(
-            self.tools.remote,
-            clock,
-            host,
-            run.token or "",
-            cord=cord,
-            give_up=min(deadline, clock.monotonic() + step.timeout - spent),
-            on_group=log_of.note_group,
-            group=log_of.group or run.pgid,
-        )
-        log.info("command_attended", execution=run.execution_id, host=run.host, step=run.step, found=str(found))
-        if isinstance(found, NotKnown) and step.reboots and not cord.pulled:
-            # Never sent again: the check that follows finds out whether its host restarted.
-            return Result(state=StepState.SUCCEEDED, reason=f"{why}; how it ended is unknown")
-        if isinstance(found, NotKnown):
-            reason = f"{why}: it may have run, or be running still ({found.reason})"
-            lost = Finished(ended=Ended.LOST, group=found.group)
-            return Result(state=StepState.INTERRUPTED, reason=reason, finished=lost)
-        result = self._judge_run(found, step.allow_exit, cord)
-        said = f"{why}; what it printed after that is lost"
-        return replace(result, reason=f"{result.reason} ({said})" if result.reason else said)
-
-    async def _blocked(self, host: Host, place: str, step: Single) -> Result | None:
-        """Before a step is run again: whether its earlier command still lives, which only a person may decide about."""
-        earlier = self._lost.get((host.name, place))
-        if earlier is None or earlier.pgid is None or not step.changing:
-            return None
-        try:
-            alive = (await self.tools.remote.look(host, [earlier.pgid])).get(earlier.pgid, ())
-        except HostError as error:
-            return Result(state=StepState.INTERRUPTED, reason=f"whether it still runs is unknown: {error}")
-        if alive:
-            pids = ", ".join(map(str, alive))
-            return Result(state=StepState.INTERRUPTED, reason=f"the earlier command is still running (pid {pids})")
-        return None
-
-    async def _begin(self, host: Host, run: StepRun, step: Single) -> bool:
-        if self.stopping is not None or self.tools.closed(self.execution) is not None:
-            return False
-        command = shell_line(step.argv, sudo=step.sudo) if isinstance(step, Run | Check) else None
-
-        def begin(connection: Connection) -> bool:
-            number = self._done + 1
-            of = self.plan.steps_total
-            if not executions.begin_step(
-                connection,
-                run,
-                execution=self.execution,
-                services=self.services,
-                tags=kill_switch.tag_names(host.tags),
-                words=step.title,
-            ):
-                return False
-            event = StepStarted(execution=self.execution, step=run, command=command, number=number, total=of)
-            self.tools.reporter.report(connection, event, run.started_at)
-            return True
-
-        return await self._write(begin)
-
-    async def _why_not(self, host: Host) -> Result:
-        """What forbade the step: somebody's cancel, or a kill switch."""
-        local = self.tools.closed(self.execution)
-        if self.stopping is not None or local is not None:
-            return Result(state=StepState.STOPPED, reason=self.stopping.words if self.stopping else local, sent=False)
-        found = await self._read(executions.get, self.execution.id)
-        if found.cancel_at is not None:
-            by = Actor(id=found.cancel_by or "")
-            self.stopping = Stop(words=cancel_words(found), by=by)
-            return Result(state=StepState.STOPPED, reason=self.stopping.words, sent=False)
-        for switch in await self._read(controls.engaged):
-            if self._is_held(switch, host):
-                words_ = f"the kill switch ({switch.words}) was engaged"
-                self.stopping = Stop(words=words_, by=switch.engaged_by, kind="kill switch")
-                return Result(state=StepState.STOPPED, reason=words_, sent=False)
-        reason = "it was stopped, and let go again, at this very moment"
-        return Result(state=StepState.STOPPED, reason=reason, sent=False)
-
-    def _is_held(self, switch: KillSwitch, host: Host) -> bool:
-        """What the statement that marks a step started asks, for one switch."""
-        return kill_switch.covers(
-            switch,
-            runbook=self.execution.runbook,
-            hosts=(host.name,),
-            services=self.services,
-            tags=kill_switch.tag_names(host.tags),
-            emergency_at=self.execution.emergency_at,
-        )
-
-    async def _end(
-        self, host: Host, step: Single, run: StepRun, result: Result, log_of: "StepLog"
-    ) -> tuple[Result, StepRun]:
-        finished = result.finished
-        over = {StepState.FAILED, StepState.STOPPED, StepState.TIMED_OUT}
-        if isinstance(step, Run) and step.look and result.sent and result.state in over:
-            result = replace(result, look=await self._look(host, step.look))
-        ended = replace(
-            run,
-            state=result.state,
-            ended_at=self.tools.clock.now(),
-            exit_status=finished.exit_status if finished else None,
-            signal=finished.signal if finished else None,
-            pgid=(finished.group if finished else None) or log_of.group or run.pgid,
-            death=finished.death if finished else None,
-            reason=result.reason,
-            lines=min(log_of.lines, MOST_LINES),
-            dropped=(finished.dropped if finished else 0) + max(0, log_of.lines - MOST_LINES),
-            sent=result.sent,
-            next_attempt_at=None,
-        )
-        if ended.death is not None and self.stopping is not None:
-            self.deaths.append((host.name, ended.death))
-        tail = tuple(log_of.tail)
-        if result.ok:
-            self._done += 1
-            self._away.discard(host.name)
-        pause = self._pause(host.name, run.step, step, result)
-        event: Event = StepFinished(execution=self.execution, step=ended, tail=tail, look=result.look)
-        if pause is not None:
-            tries = self._tries.get((host.name, run.step), 0)
-            ended = replace(ended, next_attempt_at=self.tools.clock.now() + timedelta(seconds=pause))
-            event = StepRetried(
-                execution=self.execution,
-                step=ended,
-                reason=result.reason or "its outcome was lost",
-                seconds=pause,
-                attempt=tries + 2,
-                most=1 + (step.retries if isinstance(step, Run) and not result.unreached else MOST_RETRIES),
-            )
-
-        def end(connection: Connection) -> None:
-            executions.end_step(connection, ended, execution=self.execution, done=1 if result.ok else 0)
-            self.tools.reporter.report(connection, event, ended.ended_at or ended.started_at)
-
-        await self._write(end)
-        self._remember(ended)
-        if ended.token is not None and ended.state is not StepState.INTERRUPTED:
-            self.tools.remote.forget(host, ended.token)
-        return replace(result, tail=tail), ended
-
-    async def _look(self, host: Host, argv: Sequence[str]) -> str:
-        """What a daemon says of the work it was handed."""
-        said: list[str] = []
-        command = RemoteCommand(line=shell_line(argv), timeout=10, max_lines=5)
-        try:
-            await self.tools.remote.run(host, command, on_line=lambda line: said.append(line.text))
-        except HostError as error:
-            return f"could not look: {error}"
-        return f"`{shell_line(argv)}` says: {' '.join(said)[:300] or 'nothing'}"
-
-    # --- what a step does ---------------------------------------------------------------------------------------------
-
-    async def _perform(
-        self, host: Host, step: Single, run: StepRun, cord: StopCord, log_of: "StepLog", deadline: float
-    ) -> Result:
-        if self.tools.clock.monotonic() >= deadline:
-            limit = words(self.execution.timeout)
-            return Result(state=StepState.TIMED_OUT, reason=f"the execution's {limit} were over", sent=False)
-        try:
-            match step:
-                case Run():
-                    return await self._run(host, step, run, cord, log_of, deadline)
-                case Expect():
-                    return await self._expect(host, step, cord, log_of, deadline)
-                case Require():
-                    return await self._require(host, step, cord, log_of, deadline)
-                case Call():
-                    return await self._call(step, cord, deadline)
-                case Wait():
-                    return await self._wait(step, cord, deadline)
-                case _:
-                    assert_never(step)
-        except ConnectionLost as error:
-            return Result(state=StepState.INTERRUPTED, reason=str(error))
-        except HostError as error:
-            if cord.pulled:
-                return Result(state=StepState.STOPPED, reason=cord.reason, sent=False)
-            self._away.add(host.name)
-            unreached = isinstance(error, HostUnreachable)
-            return Result(state=StepState.FAILED, reason=str(error), sent=False, unreached=unreached)
-
-    async def _run(
-        self, host: Host, step: Run, run: StepRun, cord: StopCord, log_of: "StepLog", deadline: float
-    ) -> Result:
-        if step.unless is not None:
-            unless = step.unless
-            perform = self._expect if isinstance(unless, Expect) else self._require
-            result = await perform(host, unless, cord, log_of, deadline)  # type: ignore[arg-type]
-            if result.state is StepState.SUCCEEDED:
-                return Result(state=StepState.SKIPPED, reason=f"not needed: {unless.title}", sent=False)
-            if result.state is not StepState.FAILED or result.blind:
-                return result
-        try:
-            stdin = await self._input(step)
-        except SecretUnavailable as error:
-            return Result(state=StepState.FAILED, reason=error.message, sent=False)
-        finished = await self._remote(
-            host, step.argv, step.sudo, step.timeout, cord, log_of, deadline, stdin=stdin, token=run.token
-        )
-        if finished.ended is Ended.LOST and step.reboots:
-            return Result(state=StepState.SUCCEEDED, reason=REBOOTING, finished=finished)
-        if finished.ended is Ended.LOST:
-            return await self._attend(host, step, run, LOST, cord, log_of, deadline)
-        return self._judge_run(finished, step.allow_exit, cord)
-
-    async def _input(self, step: Run) -> bytes | None:
-        """The secret the step names, looked up now, as a line."""
-        name = step.secret
-        if name is None:
-            return None
-        secret = await surely(lambda: self.tools.vault.open(name), sleep=self.tools.clock.sleep)
-        return f"{secret.reveal()}\n".encode("utf-8", "surrogatepass")
-
-    def _judge_run(self, finished: Finished, allow_exit: Sequence[int], cord: StopCord) -> Result:
-        match finished.ended:
-            case Ended.EXITED:
-                if finished.exit_status in allow_exit:
-                    return Result(state=StepState.SUCCEEDED, finished=finished)
-                named = f"signal {finished.signal}" if finished.signal else ""
-                ending = f"exit status {finished.exit_status}" if finished.exit_status is not None else named
-                if named and named != ending:
-                    ending += f" ({named})"
-                return Result(state=StepState.FAILED, reason=f"ended with {ending}", finished=finished)
-            case Ended.TIMED_OUT:
-                return self._ended_by_us(StepState.TIMED_OUT, "it took too long", finished)
-            case Ended.STOPPED:
-                return self._ended_by_us(StepState.STOPPED, cord.reason or "it was stopped", finished)
-            case Ended.LOST:
-                reason = f"{LOST}: it may have run, or be running still"
-                return Result(state=StepState.INTERRUPTED, reason=reason, finished=finished)
-            case _:
-                assert_never(finished.ended)
-
-    def _ended_by_us(self, state: StepState, why: str, finished: Finished) -> Result:
-        """Only what was confirmed dead is stopped or timed out; all else is interrupted."""
-        pids = f" (pid {', '.join(map(str, finished.survivors))})" if finished.survivors else ""
-        reason = f"{why}; the command is {finished.death or Death.UNKNOWN}{pids}"
-        if finished.death is not Death.STOPPED:
-            return Result(state=StepState.INTERRUPTED, reason=reason, finished=finished)
-        return Result(state=state, reason=reason, finished=finished)
-
-    async def _expect(self, host: Host, step: Expect, cord: StopCord, log_of: "StepLog", deadline: float) -> Result:
-        """Asked until it is met, then until it has stayed so for the settle time."""
-        clock = self.tools.clock
-        give_up = clock.monotonic() + step.within
-        held_since: float | None = None
-        while True:
-            answer = await self._ask_expected(host, step, cord, log_of, deadline)
-            if answer.state not in {StepState.SUCCEEDED, StepState.FAILED}:
-                return answer
-            now = clock.monotonic()
-            if answer.ok:
-                held_since = now if held_since is None else held_since
-                if now - held_since >= step.settle:
-                    return answer
-                pause = min(step.every, max(0.05, step.settle - (now - held_since)))
-            elif held_since is not None:
-                return replace(answer, reason=f"was so, but did not stay so: {answer.reason}")
-            else:
-                pause = step.every
-            if now >= deadline:
-                reason = f"the execution's {words(self.execution.timeout)} were over"
-                reason += f" ({answer.reason})" if answer.reason else ""
-                return replace(answer, state=StepState.TIMED_OUT, reason=reason)
-            if not answer.ok and now >= give_up:
-                late = f"not within {words(step.within)}: {answer.reason}" if step.patient else answer.reason
-                return replace(answer, reason=late)
-            if await until_pulled(clock.sleep(min(pause, deadline - now)), cord):
-                return Result(state=StepState.STOPPED, reason=cord.reason)
-
-    async def _ask_expected(
-        self, host: Host, step: Expect, cord: StopCord, log_of: "StepLog", deadline: float
-    ) -> Result:
-        """The answer now; a patient check takes a host that is away, or lets nobody in yet, for one that is not met."""
-        if not step.patient:
-            return await self._ask(host, step, cord, log_of, deadline)
-        try:
-            answer = await self._ask(host, step, cord, log_of, deadline)
-        except (HostUnreachable, ConnectionLost, LoginRefused) as error:
-            if cord.pulled:
-                return Result(state=StepState.STOPPED, reason=cord.reason)
-            self._away.add(host.name)
-            return Result(state=StepState.FAILED, reason=str(error), blind=True)
-        self._away.discard(host.name)
-        if answer.finished is not None and answer.finished.ended is Ended.TIMED_OUT:
-            return replace(answer, state=StepState.FAILED, reason=f"no answer within {words(step.timeout)}", blind=True)
-        return answer
-
-    async def _require(self, host: Host, step: Require, cord: StopCord, log_of: "StepLog", deadline: float) -> Result:
-        answer = await self._ask(host, step, cord, log_of, deadline)
-        if answer.state is StepState.FAILED:
-            return replace(answer, reason=f"no longer as planned ({answer.reason}): nothing was changed after this")
-        return answer
-
-    async def _ask(self, host: Host, step: Check, cord: StopCord, log_of: "StepLog", deadline: float) -> Result:
-        printed: list[Line] = []
-        finished = await self._remote(host, step.argv, step.sudo, step.timeout, cord, log_of, deadline, printed)
-        if finished.ended is Ended.LOST:
-            reason = "the connection broke while it was asked"
-            return Result(state=StepState.FAILED, reason=reason, finished=finished, blind=True)
-        if finished.ended is not Ended.EXITED:
-            result = self._judge_run(finished, step.allow_exit, cord)
-            # It only reads: one that still lives changes nothing on the host, so nothing is unknown.
-            states = {Ended.TIMED_OUT: StepState.TIMED_OUT, Ended.STOPPED: StepState.STOPPED}
-            return replace(result, state=states.get(finished.ended, result.state))
-        looks = step.output is not None or step.pattern is not None
-        if looks and (finished.dropped or any(line.altered for line in printed)):
-            reason = "what it printed was masked or cut, so it proves nothing"
-            return Result(state=StepState.FAILED, reason=reason, finished=finished, blind=True)
-        unmet = step.unmet("\n".join(line.text for line in printed), finished.exit_status)
-        if unmet is None:
-            return Result(state=StepState.SUCCEEDED, finished=finished)
-        return Result(state=StepState.FAILED, reason=unmet, finished=finished)
-
-    async def _remote(
-        self,
-        host: Host,
-        argv: Sequence[str],
-        sudo: bool,
-        timeout: float,
-        cord: StopCord,
-        log_of: "StepLog",
-        deadline: float,
-        printed: list[Line] | None = None,
-        stdin: bytes | None = None,
-        token: str | None = None,
-    ) -> Finished:
-        left = max(0.1, deadline - self.tools.clock.monotonic())
-
-        def on_line(line: Line) -> None:
-            log_of.add(line)
-            if printed is not None and line.stream is Stream.OUT:
-                printed.append(line)
-
-        line = shell_line(argv, sudo=sudo)
-        return await self.tools.remote.run(
-            host,
-            RemoteCommand(
-                line=line,
-                timeout=min(timeout, left),
-                max_lines=MOST_LINES,
-                stdin=stdin,
-                patient=False,
-                token=token,
-            ),
-            cord=cord,
-            on_line=on_line,
-            on_group=log_of.note_group,
-        )
-
-    async def _wait(self, step: Wait, cord: StopCord, deadline: float) -> Result:
-        left = deadline - self.tools.clock.monotonic()
-        if await until_pulled(self.tools.clock.sleep(min(step.seconds, left)), cord):
-            return Result(state=StepState.STOPPED, reason=cord.reason)
-        if step.seconds > left:
-            return Result(
-                state=StepState.TIMED_OUT, reason=f"the execution's {words(self.execution.timeout)} were over"
-            )
-        return Result(state=StepState.SUCCEEDED)
-
-    async def _call(self, step: Call, cord: StopCord, deadline: float) -> Result:
-        """An HTTP call to an allowed host, given up when it must stop."""
-        host = URL(step.url).host
-        if host not in self.tools.call_hosts:
-            reason = f"{host} is not under calls: in handrail.yml, so it is not called"
-            return Result(state=StepState.FAILED, reason=reason, sent=False)
-        seconds = min(step.timeout, max(0.1, deadline - self.tools.clock.monotonic()))
-        calling = asyncio.ensure_future(self._answer(step, seconds))
-        pulling = asyncio.ensure_future(cord.wait())
-        try:
-            await asyncio.wait({calling, pulling}, return_when=asyncio.FIRST_COMPLETED)
-            if calling.done():
-                return calling.result()
-        finally:
-            for task in (calling, pulling):
-                task.cancel()
-            await asyncio.gather(calling, pulling, return_exceptions=True)
-        if step.idempotent:
-            return Result(state=StepState.STOPPED, reason=cord.reason)
-        return Result(state=StepState.INTERRUPTED, reason=f"{cord.reason}; whether {host} acted on the call is unknown")
-
-    async def _answer(self, step: Call, seconds: float) -> Result:
-        """What the endpoint says, without following redirects (they may lead elsewhere)."""
-        url = URL(step.url)
-        try:
-            timeout = aiohttp.ClientTimeout(total=seconds)
-            async with (
-                aiohttp.ClientSession(timeout=timeout) as session,
-                session.request(step.method, url, data=step.body, allow_redirects=False) as response,
-            ):
-                status = response.status
-        except aiohttp.ClientConnectorError as error:
-            reason = f"{url.host} cannot be reached: {error}"
-            return Result(state=StepState.FAILED, reason=reason, sent=False, unreached=True)
-        except (aiohttp.ClientError, TimeoutError) as error:
-            reason = f"no answer from {url.host} ({type(error).__name__})"
-            state = StepState.FAILED if step.idempotent else StepState.INTERRUPTED
-            return Result(state=state, reason=reason)
-        if status in step.allow_status:
-            return Result(state=StepState.SUCCEEDED)
-        return Result(state=StepState.FAILED, reason=f"{url.host} answered {status}")
-
     # --- the ending ---------------------------------------------------------------------------------------------------
 
     async def _finish(self, results: Sequence[HostResult]) -> None:
         now = self.tools.clock.now()
         to, reason = self._ending(results)
+        takes_back = self.plan.rollback and to in {State.FAILED, State.TIMED_OUT}
         tail = next((r.tail for r in results if r.state is not HostState.SUCCEEDED and r.tail), ())
         told = {r.host for r in results if r.state in {HostState.SUCCEEDED, HostState.FAILED}}
-        reached = {host: host not in self._away for host in told}
+        reached = {host: host not in self.steps.away for host in told}
 
         def finish(connection: Connection) -> None:
             found = executions.get(connection, self.execution.id)
             if found.epoch == self.execution.epoch and found.state is to:
                 return  # the answer to this very commit was lost
             for result in results:
-                executions.set_host(
-                    connection,
-                    self.execution.id,
-                    result.host,
-                    state=result.state,
-                    reason=result.reason,
-                    outcome=result.outcome,
-                    after=dict(result.after) if result.after is not None else None,
-                    ended_at=now,
-                )
+                if not result.kept:
+                    self._keep(connection, result, now)
             end_execution(
                 connection,
                 self.tools.reporter,
                 self.execution,
                 plan=self.plan,
+                rollback=self._take_back(connection, now) if takes_back else None,
                 to=to,
                 reason=reason,
                 now=now,
@@ -943,6 +405,24 @@ class Walk:
         except TooLate:
             log.warning("ended_elsewhere", execution=self.execution.id)
         log.info("execution_ended", execution=self.execution.id, state=to.value, reason=reason)
+
+    def _take_back(self, connection: Connection, now: datetime) -> Execution | None:
+        """The rollback that begins by itself, in the requester's name and with all that a review asks for."""
+        executions.hold(connection, self.execution.id, self.execution.epoch)
+        plan = rollback_plan(connection, self.execution, self.plan)
+        if plan is None:
+            return None
+        return begin_rollback(
+            connection,
+            self.tools.reporter,
+            self.execution,
+            plan,
+            timeout=self.entry.timeout,
+            actor=self.execution.actor,
+            origin=Origin.ENGINE,
+            now=now,
+            keeps_hosts=True,
+        )
 
     def _ending(self, results: Sequence[HostResult]) -> tuple[State, str | None]:
         states = [result.state for result in results]
@@ -962,6 +442,8 @@ class Walk:
             return State.INTERRUPTED, reason
         if HostState.CANCELLED in states:
             return State.CANCELLED, reason
+        if self.stopping is not None and HostState.SKIPPED in states:
+            return State.CANCELLED, f"{reason}; {self.stopping.words}"
         if HostState.TIMED_OUT in states and HostState.FAILED not in states:
             return State.TIMED_OUT, reason
         return State.FAILED, reason
@@ -985,302 +467,5 @@ class Walk:
         await self._write(report)
 
 
-async def _side_by_side(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """All results, in order. When one breaks, the rest is let go (what runs on hosts goes on) before that is raised."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one) for one in work]
-    except BaseExceptionGroup as broken:
-        raise broken.exceptions[0] from broken
-    return [task.result() for task in tasks]
-
-
-class StepLog:
-    """Keeps a running step's output and process group: committed in batches, told with each batch.
-
-    `kept`: the newest lines that are there already.
-    """
-
-    def __init__(self, walk: Walk, run: StepRun, kept: Sequence[OutputLine] = ()) -> None:
-        self._walk, self._run = walk, run
-        self.lines = kept[-1].seq if kept else 0
-        self.tail: deque[OutputLine] = deque(kept, maxlen=TAIL)
-        self.group: int | None = None
-        self._pending: list[OutputLine] = []
-        self._group: int | None = None  # not kept yet
-        self._closing = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-
-    def add(self, line: Line) -> None:
-        """One more line."""
-        self.lines += 1
-        kept = OutputLine(
-            host=self._run.host,
-            step=self._run.step,
-            attempt=self._run.attempt,
-            seq=self.lines,
-            stream=line.stream.value,
-            text=line.text,
-            at=self._walk.tools.clock.now(),
-        )
-        self.tail.append(kept)
-        if self.lines <= MOST_LINES:
-            self._pending.append(kept)
-        self._soon()
-
-    def note_group(self, group: int) -> None:
-        """The remote process group, kept at once so that anybody can end it."""
-        self.group = self._group = group
-        self._soon()
-
-    def _soon(self) -> None:
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._flush_while_printing())
-
-    async def _flush_while_printing(self) -> None:
-        pause = FLUSH if self._group is None else 0.0
-        while not self._closing.is_set() and (self._pending or self._group is not None):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), pause)
-            await self._flush()
-            pause = FLUSH
-
-    async def _flush(self) -> None:
-        lines, self._pending = self._pending, []
-        group, self._group = self._group, None
-        walk, run, now = self._walk, self._run, self._walk.tools.clock.now()
-
-        def keep(connection: Connection) -> None:
-            executions.hold(connection, run.execution_id, walk.execution.epoch)
-            if group is not None:
-                executions.note_group(connection, run, group)
-            if lines:
-                executions.keep_output(connection, run.execution_id, lines)
-                event = StepPrinted(execution=walk.execution, step=run, tail=tuple(self.tail), lines=self.lines)
-                walk.tools.reporter.report(connection, event, now)
-
-        with contextlib.suppress(LeaseLost):  # nothing was kept; the step's ending finds out as well
-            await walk._write(keep)
-
-    async def close(self) -> None:
-        """Everything is kept afterwards."""
-        self._closing.set()
-        if self._task is not None:
-            await self._task
-        if self._pending or self._group is not None:
-            await self._flush()
-
-
-def may_repeat(step: Single) -> bool:
-    """Whether a step whose outcome is unknown may run again by itself: it only reads, or is declared idempotent."""
-    return not step.changing or getattr(step, "idempotent", False)
-
-
-def cancel_words(execution: Execution) -> str:
-    """Who cancelled and why, for the ending."""
-    by = execution.cancel_by or "somebody"
-    who = f"<@{by}>" if by.startswith(("U", "W")) else by
-    return f"cancelled by {who}" + (f": {execution.cancel_reason}" if execution.cancel_reason else "")
-
-
-def end_execution(
-    connection: Connection,
-    reporter: Reporter,
-    execution: Execution,
-    *,
-    to: State,
-    reason: str | None,
-    now: datetime,
-    plan: StoredPlan | None = None,
-    leaving: Sequence[State] = (State.PENDING, State.AWAITING_APPROVAL, State.RUNNING),
-    by: Actor | None = None,
-    origin: Origin = Origin.ENGINE,
-    epoch: int | None = None,
-    tail: Sequence[OutputLine] = (),
-    gate: str | None = None,
-    reached: Mapping[str, bool] | None = None,
-) -> Execution:
-    """Everything that goes with an ending, in one transaction: state, audit, locks, cooldowns, breakers, words.
-
-    *Interrupted* keeps its locks and its budgets, because what it did is unknown. `reached`: which hosts could be
-    connected to, and which could not. Raises TooLate and LeaseLost.
-    """
-    ended = executions.move(
-        connection,
-        execution.id,
-        leaving=leaving,
-        to=to,
-        now=now,
-        actor=by or HANDRAIL,
-        origin=origin,
-        epoch=epoch,
-        reason=reason,
-        **({"ending": reason} if to is State.INTERRUPTED else {}),
-    )
-    hosts = tuple(executions.hosts_of(connection, execution.id))
-    steps = tuple(executions.steps_of(connection, execution.id))
-    undoable = plan is not None and bool(undo_steps(plan, steps))
-    if to is State.INTERRUPTED:
-        unknown = tuple(step for step in steps if step.state in {StepState.INTERRUPTED, StepState.STARTED})
-        event = ExecutionInterrupted(
-            execution=ended, steps=unknown, reason=reason or "", resumable=plan is not None, undoable=undoable
-        )
-        reporter.report(connection, event, now)
-        return ended
-    if execution.rolls_back is not None and to is not State.SUCCEEDED:
-        _give_hosts_back(connection, execution)
-    controls.free_locks(connection, execution.id)
-    _return_cooldowns(connection, ended, steps)
-    _breakers_of(connection, reporter, ended, hosts, reached or {}, now)
-    waiting = approvals.decide(connection, execution.id, to=ApprovalState.WITHDRAWN, by="handrail", now=now)
-    if waiting is not None:
-        reporter.report(connection, ApprovalDecided(execution=ended, approval=waiting, actor=by), now)
-    if to is State.SUCCEEDED and execution.rolls_back is not None:
-        _rolled_back(connection, reporter, execution, now)
-    retriable = to in {State.FAILED, State.TIMED_OUT, State.CANCELLED} and ended.started_at is not None
-    reporter.report(
-        connection,
-        ExecutionEnded(
-            execution=ended,
-            hosts=hosts,
-            steps=steps,
-            tail=tail,
-            gate=gate,
-            undoable=undoable and to is not State.ROLLED_BACK,
-            retriable=retriable,
-        ),
-        now,
-    )
-    return ended
-
-
-def _give_hosts_back(connection: Connection, rollback: Execution) -> None:
-    """What was to be taken back is as unknown as before: it keeps its hosts until somebody decides."""
-    original = executions.get(connection, rollback.rolls_back or 0)
-    if original.state is State.INTERRUPTED:
-        controls.hand_over_locks(connection, rollback.id, to=original.id)
-
-
-def _rolled_back(connection: Connection, reporter: Reporter, rollback: Execution, now: datetime) -> None:
-    """What was taken back says so itself."""
-    endings = (State.SUCCEEDED, State.FAILED, State.CANCELLED, State.TIMED_OUT, State.INTERRUPTED)
-    original = executions.move(
-        connection,
-        rollback.rolls_back or 0,
-        leaving=endings,
-        to=State.ROLLED_BACK,
-        now=now,
-        actor=rollback.actor,
-        origin=rollback.origin,
-        reason=f"rolled back by #{rollback.id}",
-    )
-    hosts = tuple(executions.hosts_of(connection, original.id))
-    steps = tuple(executions.steps_of(connection, original.id))
-    reporter.report(connection, ExecutionEnded(execution=original, hosts=hosts, steps=steps), now)
-
-
-def undo_steps(plan: StoredPlan, steps: Sequence[StepRun]) -> dict[str, list[Run]]:
-    """Per host, what takes back the steps that were applied, last one first."""
-    applied = {(s.host, s.step) for s in steps if s.state in {StepState.SUCCEEDED, StepState.INTERRUPTED}}
-    found: dict[str, list[Run]] = {}
-    for part in plan.hosts:
-        undos = [
-            step.undo
-            for place, step in numbered(part.steps)
-            if isinstance(step, Run) and step.undo is not None and (part.host, place) in applied
-        ]
-        if undos:
-            found[part.host] = undos[::-1]
-    return found
-
-
-def _return_cooldowns(connection: Connection, execution: Execution, steps: Sequence[StepRun]) -> None:
-    """A host where no changing step started has not used its cooldown."""
-    changed = {step.host for step in steps if step.changing and step.sent and step.state is not StepState.SKIPPED}
-    controls.return_cooldowns(connection, execution.id, [h for h in execution.hosts if h not in changed])
-
-
-def _breakers_of(
-    connection: Connection,
-    reporter: Reporter,
-    execution: Execution,
-    hosts: Sequence[HostRun],
-    reached: Mapping[str, bool],
-    now: datetime,
-) -> None:
-    """What an ending says about the runbook on each host, and about the way there."""
-    if not controls.was_admitted(connection, execution.id):
-        return
-    judged = {HostState.SUCCEEDED: True, HostState.FAILED: False, HostState.TIMED_OUT: False}
-    outcomes = {host.host: judged[host.state] for host in hosts if host.state in judged}
-    replay_breakers(connection, reporter, execution, execution.runbook, outcomes, now)
-    replay_breakers(connection, reporter, execution, TRANSPORT, reached, now)
-
-
-def replay_breakers(
-    connection: Connection,
-    reporter: Reporter,
-    execution: Execution,
-    runbook: str,
-    outcomes: Mapping[str, bool],
-    now: datetime,
-) -> None:
-    """Count each host's outcome in its breaker; a host without one gives its trial back."""
-    for before in controls.breakers(connection, runbook, execution.hosts):
-        if before.host in outcomes:
-            succeeded = outcomes[before.host]
-            after = circuit_breaker.after(before, succeeded=succeeded, execution_id=execution.id, now=now)
-        else:
-            after = circuit_breaker.given_back(before, execution.id)
-        if after != before:
-            controls.set_breakers(connection, [after])
-        if after.state is before.state:
-            continue
-        reporter.report(connection, BreakerMoved(breaker=after, execution=execution), now)
-        audit.append(
-            connection,
-            at=now,
-            kind=f"breaker.{after.state.name.lower()}",
-            actor=HANDRAIL,
-            origin=Origin.ENGINE,
-            execution_id=execution.id,
-            breaker=circuit_breaker.name(after),
-            before=before.state.value,
-            failures=after.failures,
-        )
-
-
-def cancelled(connection: Connection, reporter: Reporter, execution: Execution, now: datetime) -> Execution:
-    """End what somebody asked to cancel before it ran."""
-    return end_execution(
-        connection,
-        reporter,
-        execution,
-        to=State.CANCELLED,
-        reason=cancel_words(execution),
-        now=now,
-        leaving=(State.PENDING, State.AWAITING_APPROVAL),
-        by=Actor(id=execution.cancel_by or HANDRAIL.id),
-    )
-
-
-def witness(
-    connection: Connection,
-    kind: str,
-    execution: Execution,
-    actor: Actor,
-    origin: Origin,
-    now: datetime,
-    reason: str | None,
-) -> None:
-    """An audit entry about something a person did, or tried, with an execution."""
-    audit.append(
-        connection,
-        at=now,
-        kind=kind,
-        actor=actor,
-        origin=origin,
-        execution_id=execution.id,
-        fingerprint=execution.fingerprint,
-        reason=reason,
-    )
+def _kept(row: HostRun) -> HostResult:
+    return HostResult(host=row.host, state=row.state, reason=row.reason, outcome=row.outcome, kept=True)

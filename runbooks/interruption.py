@@ -3,7 +3,7 @@
 What may be repeated goes on by itself; anything else waits for a person, who resumes it, rolls it back, or gives it up.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,16 +11,21 @@ from sqlalchemy import Connection
 
 from runbooks.answer import Answer, mention
 from runbooks.catalog import Catalog
-from runbooks.execution import DIED, TAIL, Tools, end_execution, may_repeat, undo_steps, witness
-from runbooks.plans import HostPlan, StoredPlan, fingerprint, from_json, numbered, to_json
-from runbooks.progress import ExecutionContinued, ExecutionSubmitted, PlanMade, StepFinished
+from runbooks.ending import end_execution, witness
+from runbooks.plans import HostPlan, StoredPlan, from_json, numbered
+from runbooks.progress import ExecutionContinued, StepFinished
+from runbooks.rollback import begin_rollback, rollback_plan, way_back
+from runbooks.steps import DIED, TAIL, Tools, may_repeat
 from safety.review import Policy
 from safety.roles import Permission
-from storage import controls, executions
+from storage import executions
 from storage.canonical import sha256
+from storage.database import moment
 from storage.errors import NotPermitted, OperatorError, TooLate
-from storage.records import Actor, Execution, Origin, Phase, State, StepState
+from storage.records import Actor, Execution, HostState, Origin, Phase, State, StepState
 
+_DECIDED = {HostState.SUCCEEDED, HostState.FAILED, HostState.TIMED_OUT}
+"""How a host ended for good, whatever becomes of the others."""
 STALE = timedelta(seconds=2)
 """For so long a look at leases says who lives."""
 
@@ -34,14 +39,21 @@ class Interruptions:
     policy: Policy
 
     def reap(
-        self, connection: Connection, execution: Execution, *, found_at: datetime, owner: str, lease: timedelta
+        self,
+        connection: Connection,
+        execution: Execution,
+        *,
+        found_at: datetime,
+        owner: str,
+        lease: timedelta,
+        is_sure: Callable[[], bool] = lambda: True,
     ) -> Execution | None:
         """Take what a dead owner left. The execution, now `owner`'s, where hosts can be asked what became of it.
 
         Raises TooLate when it was found too long ago: where this had to wait, its owner could not renew either.
         """
         now = self.tools.clock.now()
-        if now - found_at > STALE:
+        if now - found_at > STALE or not is_sure():
             raise TooLate(f"#{execution.id} was found without an owner before the database could be written.")
         started = [s for s in executions.steps_of(connection, execution.id) if s.state is StepState.STARTED]
         asked = [step for step in started if step.token is not None]
@@ -49,7 +61,7 @@ class Interruptions:
             executions.seize(connection, execution)
             self.interrupt(connection, execution)
             return None
-        taken = executions.take_over(connection, execution, owner=owner, now=now, lease=lease)
+        taken = executions.take_over(connection, execution, owner=owner, now=moment(connection, now), lease=lease)
         names = ", ".join(f"{step.host} what became of step {step.step} ({step.title})" for step in asked)
         event = ExecutionContinued(execution=taken, actor=None, words=f"Handrail was restarted and asks {names}")
         self.tools.reporter.report(connection, event, now)
@@ -68,6 +80,12 @@ class Interruptions:
         if plan is not None and execution.cancel_at is None and all(_may_repeat(plan, s.host, s.step) for s in steps):
             self._continue(connection, execution, now, [s.step for s in steps])
             return
+        lost = [s for s in steps if plan is None or not _may_repeat(plan, s.host, s.step)]
+        for step in lost:
+            why = f"{step.title}: {step.reason}"
+            executions.set_host(
+                connection, execution.id, step.host, state=HostState.INTERRUPTED, reason=why, ended_at=now
+            )
         names = ", ".join(f"step {s.step} on {s.host} ({s.title})" for s in steps) or "what it was doing"
         end_execution(
             connection,
@@ -107,7 +125,7 @@ class Interruptions:
         now = self.tools.clock.now()
         former = executions.get(connection, execution_id)
         stopped = where_it_stopped(connection, former)
-        back = _way_back(connection, execution_id)
+        back = way_back(connection, execution_id)
         if back is not None:
             return TooLate(f"#{execution_id} is being rolled back by #{back.id}, which is {back.state.words}.")
         if mark is not None and mark != stopped.mark:
@@ -118,7 +136,11 @@ class Interruptions:
         first = stopped.place if again else str(int(stopped.place) + 1)
         if again:
             executions.order_again(connection, execution_id, host=stopped.host, place=first, now=now)
+        # Other hosts that were interrupted stay so, until somebody decides about each.
+        for host in [stopped.host, *_with_nothing_left(connection, former)]:
+            executions.set_host(connection, execution_id, host, state=HostState.RUNNING, reason=None, ended_at=None)
         how = f"step {stopped.place} again" if again else f"after step {stopped.place}"
+        how += f" on {stopped.host}" if len(former.hosts) > 1 else ""
         words_ = f"{mention(actor)} resumes it: {how}"
         moved = executions.move(
             connection,
@@ -175,57 +197,31 @@ class Interruptions:
         raw = executions.plan_of(connection, execution_id)
         if raw is None or not (execution.state.is_final or execution.state is State.INTERRUPTED):
             return TooLate(f"#{execution_id} is {execution.state.words}: there is nothing to roll back.")
-        back = _way_back(connection, execution_id)
+        back = way_back(connection, execution_id)
         if back is not None or execution.state is State.ROLLED_BACK:
             by = f"#{back.id} does that, it is {back.state.words}" if back else "it was rolled back already"
             return TooLate(f"#{execution_id} is not rolled back twice: {by}.")
-        undo = undo_steps(from_json(raw), executions.steps_of(connection, execution_id))
-        if not undo:
+        plan = rollback_plan(connection, execution, from_json(raw))
+        if plan is None:
             return TooLate(f"Nothing to roll back: no applied step of #{execution_id} can be undone.")
-        plan = StoredPlan(hosts=tuple(HostPlan(host=h, steps=tuple(s), facts={}) for h, s in undo.items()))
-        entry = self.catalog.get(execution.runbook)
-        new = executions.create(
+        stored = begin_rollback(
             connection,
-            runbook=execution.runbook,
-            params=execution.params,
-            hosts=tuple(undo),
-            services=execution.services,
-            tags=execution.tags,
-            danger=execution.danger,
+            self.tools.reporter,
+            execution,
+            plan,
+            timeout=self.catalog.get(execution.runbook).timeout,
             actor=actor,
             origin=origin,
-            channel=execution.channel,
-            text=f"roll back #{execution_id}",
-            normalised=_back(execution_id),
-            reason=f"roll back #{execution_id}",
-            dry_run=False,
-            priority=execution.priority,
-            state=State.PENDING,
-            timeout=entry.timeout,
             now=now,
-            retry_of=execution_id,
+            # An interrupted one's hosts go to its rollback, and back again unless that succeeds.
+            keeps_hosts=execution.state is State.INTERRUPTED,
         )
-        mark = fingerprint(runbook=execution.runbook, params=execution.params, plan=plan)
-        stored = executions.set_values(
-            connection,
-            new.id,
-            plan=to_json(plan),
-            fingerprint=mark,
-            phase=Phase.APPLY.value,
-            steps_total=plan.steps_total,
-            rolls_back=execution_id,
-        )
-        if execution.state is State.INTERRUPTED:  # and back again, unless the rollback succeeds
-            controls.hand_over_locks(connection, execution_id, to=new.id)
-        witness(connection, "execution.pending", stored, actor, origin, now, f"roll back #{execution_id}")
-        self.tools.reporter.report(connection, ExecutionSubmitted(execution=stored), now)
-        self.tools.reporter.report(connection, PlanMade(execution=stored, plan=to_json(plan)), now)
         return Answer(message=f"#{stored.id} rolls back #{execution_id}.", execution=stored)
 
 
 def _may_repeat(plan: StoredPlan, host: str, place: str) -> bool:
     """Whether an interrupted step may run again by itself: it only reads, or is declared idempotent."""
-    step = dict(numbered(plan.of(host).steps)).get(place)
+    step = plan.of(host).at(place)
     return step is not None and may_repeat(step)
 
 
@@ -246,6 +242,14 @@ def _next_place(connection: Connection, execution_id: int, part: HostPlan) -> st
     return str(len(part.steps) + 1)
 
 
+def _with_nothing_left(connection: Connection, execution: Execution) -> list[str]:
+    """Interrupted hosts whose steps have all ended well: nothing is to be decided about them."""
+    plan = from_json(executions.plan_of(connection, execution.id) or {})
+    rows = [row for row in executions.hosts_of(connection, execution.id) if row.state is HostState.INTERRUPTED]
+    parts = [plan.of(row.host) for row in rows]
+    return [part.host for part in parts if int(_next_place(connection, execution.id, part)) > len(part.steps)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stopped:
     """Where an interrupted execution stopped. `mark`: 16 characters that change as soon as it stops anywhere else, or
@@ -263,19 +267,13 @@ def where_it_stopped(connection: Connection, execution: Execution) -> Stopped:
     raw = executions.plan_of(connection, execution.id)
     if raw is None:
         raise TooLate(f"#{execution.id} has no plan to resume. Give it up and ask again.")
-    for part in from_json(raw).hosts:
+    # One that was interrupted is asked about first; rows of an owner that died say of none that it was.
+    rows = {row.host: row.state for row in executions.hosts_of(connection, execution.id)}
+    parts = [part for part in from_json(raw).hosts if rows[part.host] not in _DECIDED]
+    for part in sorted(parts, key=lambda part: rows[part.host] is not HostState.INTERRUPTED):
         place = _next_place(connection, execution.id, part)
         if int(place) <= len(part.steps):
             tries = len(executions.steps_of(connection, execution.id))
             mark = sha256([execution.id, part.host, place, tries])[:16]
             return Stopped(host=part.host, place=place, mark=mark)
     raise TooLate(f"#{execution.id} has no step left to run. *Give up* ends it.")
-
-
-def _back(execution_id: int) -> str:
-    return sha256(["roll back", execution_id])
-
-
-def _way_back(connection: Connection, execution_id: int) -> Execution | None:
-    """What is rolling it back and has not ended."""
-    return executions.duplicate_of(connection, _back(execution_id))

@@ -159,6 +159,18 @@ class HostFinished:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WaveEnded:
+    """All hosts of one wave are through, and another one follows after `pause` seconds."""
+
+    execution: Execution
+    number: int
+    of: int
+    hosts: tuple[str, ...]
+    succeeded: int
+    pause: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExecutionEnded:
     """It reached a final state (also refused, denied, expired). `tail` are the last lines of a failed step."""
 
@@ -169,6 +181,7 @@ class ExecutionEnded:
     gate: str | None = None  # the gate that refused
     undoable: bool = False  # some applied step has an undo
     retriable: bool = False
+    rollback: Execution | None = None  # what takes back by itself what was applied
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +197,7 @@ class ExecutionInterrupted:
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionContinued:
-    """It goes on after an interruption: by itself (idempotent step), or because `actor` said so."""
+    """It goes on: after an interruption by itself or because `actor` said so, or with its next stage."""
 
     execution: Execution
     actor: Actor | None
@@ -271,6 +284,7 @@ Event: TypeAlias = (
     | StepRetried
     | StepFinished
     | HostFinished
+    | WaveEnded
     | ExecutionEnded
     | ExecutionInterrupted
     | ExecutionContinued

@@ -53,6 +53,7 @@ class Limits:
     service: Rates = (Rate(limit=10, period=60.0),)
     runbook: Rates = (Rate(limit=5, period=60.0),)
     person: Rates = (Rate(limit=20, period=60.0),)
+    look: Rates = (Rate(limit=30, period=60.0),)  # probes and dry runs of one person
     runbooks: Mapping[str, Rates] = field(default_factory=dict)
 
 

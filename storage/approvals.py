@@ -7,11 +7,24 @@ from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, insert, literal, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, exists, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
 from storage import tables as t
 from storage.records import Approval, ApprovalState, Consent
+
+_NEWEST = (
+    select(t.approvals)
+    .where(t.approvals.c.execution_id == bindparam("of_id"))
+    .order_by(t.approvals.c.id.desc())
+    .limit(1)
+)
+_WAITING = _NEWEST.where(t.approvals.c.state == ApprovalState.WAITING.value)
+_VOTES = (
+    select(t.approval_votes.c.approval_id, t.approval_votes.c.person)
+    .where(t.approval_votes.c.approval_id.in_(bindparam("of_ids", expanding=True)))
+    .order_by(t.approval_votes.c.at, t.approval_votes.c.person)
+)
 
 
 def ask(
@@ -43,22 +56,22 @@ def ask(
     return _approval(row, ())
 
 
-def vote(connection: Connection, approval_id: int, *, by: str, now: datetime) -> bool:
-    """Keep one person's yes. False when they said it before, or when it waits no more."""
+def vote(connection: Connection, approval_id: int, *, by: str, said_at: datetime) -> bool:
+    """Keep one person's yes. False when they said it before, when it waits no more, or when it was said too late."""
     waits = exists(
         select(literal(1))
         .select_from(t.approvals)
         .where(
             t.approvals.c.id == approval_id,
             t.approvals.c.state == ApprovalState.WAITING.value,
-            t.approvals.c.expires_at > now,
+            t.approvals.c.expires_at > said_at,
         )
     )
     columns = t.approval_votes.c
     values = (
         literal(approval_id, columns.approval_id.type).label("approval_id"),
         literal(by, columns.person.type).label("person"),
-        literal(now, columns.at.type).label("at"),
+        literal(said_at, columns.at.type).label("at"),
     )
     try:
         with connection.begin_nested():
@@ -79,14 +92,15 @@ def decide(
     to: ApprovalState,
     by: str,
     now: datetime,
+    said_at: datetime | None = None,
     reason: str | None = None,
 ) -> Approval | None:
-    """Settle the waiting approval. None when none waits (any more), or its time is over.
+    """Settle the waiting approval. None when none waits (any more), or its time was over when it was said (`said_at`).
 
     One that was given is good for as long again as it could be waited for.
     """
     waiting = find_waiting(connection, execution_id)
-    if waiting is None or (to is ApprovalState.GIVEN and waiting.expires_at <= now):
+    if waiting is None or (to is ApprovalState.GIVEN and waiting.expires_at <= (said_at or now)):
         return None
     good = now + (waiting.expires_at - waiting.requested_at) if to is ApprovalState.GIVEN else None
     row = connection.execute(
@@ -100,14 +114,12 @@ def decide(
 
 def find_waiting(connection: Connection, execution_id: int) -> Approval | None:
     """The approval this execution waits for."""
-    return _first(
-        connection, t.approvals.c.execution_id == execution_id, t.approvals.c.state == ApprovalState.WAITING.value
-    )
+    return _first(connection, _WAITING, execution_id)
 
 
 def latest(connection: Connection, execution_id: int) -> Approval | None:
     """The newest approval of an execution, whatever its state."""
-    return _first(connection, t.approvals.c.execution_id == execution_id)
+    return _first(connection, _NEWEST, execution_id)
 
 
 def waiting(connection: Connection) -> list[Approval]:
@@ -124,18 +136,14 @@ def mark_reminded(connection: Connection, ids: Collection[int], now: datetime) -
     connection.execute(update(t.approvals).where(t.approvals.c.id.in_(list(ids))).values(reminded_at=now))
 
 
-def _first(connection: Connection, *conditions: Any) -> Approval | None:
-    row = connection.execute(select(t.approvals).where(*conditions).order_by(t.approvals.c.id.desc()).limit(1)).first()
+def _first(connection: Connection, asked: Select[Any], execution_id: int) -> Approval | None:
+    row = connection.execute(asked, {"of_id": execution_id}).first()
     return None if row is None else _approval(row, _votes(connection, [row.id]).get(row.id, ()))
 
 
 def _votes(connection: Connection, ids: Collection[int]) -> dict[int, tuple[str, ...]]:
     """Who said yes to each, in that order."""
-    rows = connection.execute(
-        select(t.approval_votes.c.approval_id, t.approval_votes.c.person)
-        .where(t.approval_votes.c.approval_id.in_(list(ids)))
-        .order_by(t.approval_votes.c.at, t.approval_votes.c.person)
-    )
+    rows = connection.execute(_VOTES, {"of_ids": list(ids)})
     found: dict[int, tuple[str, ...]] = {}
     for row in rows:
         found[row.approval_id] = (*found.get(row.approval_id, ()), row.person)

@@ -21,6 +21,9 @@ from storage.canonical import canonical
 from storage.errors import Invalid
 from storage.records import Actor, AuditEntry, Origin
 
+_THE_HEAD = select(t.audit_head.c.seq, t.audit_head.c.hash).with_for_update()
+_SET_HEAD = update(t.audit_head)
+
 FIRST = "0" * 64
 """What the first entry calls its predecessor."""
 PAGE = 5_000
@@ -38,7 +41,7 @@ def append(
     **data: Any,
 ) -> AuditEntry:
     """Witness something. `data` must be JSON, already redacted."""
-    head = connection.execute(select(t.audit_head.c.seq, t.audit_head.c.hash).with_for_update()).one()
+    head = connection.execute(_THE_HEAD).one()
     at = at.astimezone(UTC)
     text = canonical(data)
     seq = head.seq + 1
@@ -54,8 +57,8 @@ def append(
         "previous": head.hash,
         "hash": mark,
     }
-    connection.execute(insert(t.audit).values(**values))
-    connection.execute(update(t.audit_head).values(seq=seq, hash=mark))
+    connection.execute(insert(t.audit), values)
+    connection.execute(_SET_HEAD, {"seq": seq, "hash": mark})
     return AuditEntry(**{**values, "data": json.loads(text)})
 
 

@@ -8,11 +8,43 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from storage import tables as t
+from storage.database import Bell, ring
 from storage.records import Actor, Breaker, BreakerState, HostLock, KillSwitch, Scope
+
+_ENGAGED = select(t.kill_switches).order_by(t.kill_switches.c.engaged_at)
+_VERSION = select(t.controls.c.version)
+_THESE: BindParameter[list[str]] = bindparam("of_hosts", expanding=True)
+_LOCKS = select(t.host_locks).order_by(t.host_locks.c.host)
+_LOCKS_OF = _LOCKS.where(t.host_locks.c.host.in_(_THESE))
+_FREE = delete(t.host_locks).where(t.host_locks.c.execution_id == bindparam("of_id"))
+_COOLDOWNS = select(t.cooldowns).where(
+    t.cooldowns.c.runbook == bindparam("of_runbook"),
+    t.cooldowns.c.host.in_(_THESE),
+    t.cooldowns.c.until > bindparam("moment"),
+)
+_END_COOLDOWN = delete(t.cooldowns).where(
+    t.cooldowns.c.runbook == bindparam("of_runbook"), t.cooldowns.c.host == bindparam("of_host")
+)
+_RETURN_COOLDOWNS = delete(t.cooldowns).where(
+    t.cooldowns.c.execution_id == bindparam("of_id"), t.cooldowns.c.host.in_(_THESE)
+)
+_BUCKETS = select(t.token_buckets).where(t.token_buckets.c.key.in_(bindparam("of_keys", expanding=True)))
+_SET_BUCKET = (
+    update(t.token_buckets).where(t.token_buckets.c.key == bindparam("of_key")).returning(t.token_buckets.c.key)
+)
+_ADMITTED = select(t.admissions.c.execution_id).where(t.admissions.c.execution_id == bindparam("of_id"))
+_BREAKERS = (
+    select(t.breakers)
+    .where(t.breakers.c.runbook == bindparam("of_runbook"), t.breakers.c.host.in_(_THESE))
+    .with_for_update()
+)
+_END_BREAKER = delete(t.breakers).where(
+    t.breakers.c.runbook == bindparam("of_runbook"), t.breakers.c.host == bindparam("of_host")
+)
 
 # --- kill switches ----------------------------------------------------------------------------------------------------
 
@@ -65,8 +97,7 @@ def mark_reminded(connection: Connection, switch: KillSwitch, now: datetime) -> 
 
 def engaged(connection: Connection) -> list[KillSwitch]:
     """Every engaged switch, oldest first."""
-    rows = connection.execute(select(t.kill_switches).order_by(t.kill_switches.c.engaged_at))
-    return [_switch(row) for row in rows]
+    return [_switch(row) for row in connection.execute(_ENGAGED)]
 
 
 def _switch(row: Row[Any]) -> KillSwitch:
@@ -82,13 +113,14 @@ def _switch(row: Row[Any]) -> KillSwitch:
 
 
 def bump(connection: Connection) -> None:
-    """Tell the owners that switches or cancels changed."""
+    """Tell the owners, in whatever process, that switches or cancels changed."""
+    ring(connection, Bell.CONTROLS)
     connection.execute(update(t.controls).values(version=t.controls.c.version + 1))
 
 
 def version(connection: Connection) -> int:
     """Grows with every change owners must look at."""
-    return int(connection.scalar(select(t.controls.c.version)) or 0)
+    return int(connection.scalar(_VERSION) or 0)
 
 
 # --- host locks -------------------------------------------------------------------------------------------------------
@@ -104,7 +136,7 @@ def take_locks(connection: Connection, execution_id: int, hosts: Collection[str]
     try:
         with connection.begin_nested():
             for host in sorted(set(hosts) - mine):
-                connection.execute(insert(t.host_locks).values(host=host, execution_id=execution_id, since=now))
+                connection.execute(insert(t.host_locks), {"host": host, "execution_id": execution_id, "since": now})
     except IntegrityError:  # somebody was faster between the two statements
         return [lock for lock in locks(connection, hosts) if lock.execution_id != execution_id]
     return []
@@ -117,15 +149,13 @@ def hand_over_locks(connection: Connection, execution_id: int, *, to: int) -> No
 
 def free_locks(connection: Connection, execution_id: int) -> None:
     """Let the next execution have its hosts."""
-    connection.execute(delete(t.host_locks).where(t.host_locks.c.execution_id == execution_id))
+    connection.execute(_FREE, {"of_id": execution_id})
 
 
 def locks(connection: Connection, hosts: Collection[str] | None = None) -> list[HostLock]:
     """Who holds these hosts (or any)."""
-    query = select(t.host_locks).order_by(t.host_locks.c.host)
-    if hosts is not None:
-        query = query.where(t.host_locks.c.host.in_(sorted(hosts)))
-    return [HostLock(**row._mapping) for row in connection.execute(query)]
+    rows = connection.execute(_LOCKS) if hosts is None else connection.execute(_LOCKS_OF, {"of_hosts": sorted(hosts)})
+    return [HostLock(**row._mapping) for row in rows]
 
 
 # --- budgets ----------------------------------------------------------------------------------------------------------
@@ -133,11 +163,7 @@ def locks(connection: Connection, hosts: Collection[str] | None = None) -> list[
 
 def cooldowns(connection: Connection, runbook: str, hosts: Collection[str], now: datetime) -> dict[str, Row[Any]]:
     """The cooldowns still running, by host: rows with `until` and `execution_id`."""
-    rows = connection.execute(
-        select(t.cooldowns).where(
-            t.cooldowns.c.runbook == runbook, t.cooldowns.c.host.in_(sorted(hosts)), t.cooldowns.c.until > now
-        )
-    )
+    rows = connection.execute(_COOLDOWNS, {"of_runbook": runbook, "of_hosts": sorted(hosts), "moment": now})
     return {row.host: row for row in rows}
 
 
@@ -146,46 +172,41 @@ def take_cooldowns(
 ) -> None:
     """Start the cooldown of a runbook on these hosts."""
     for host in sorted(hosts):
-        connection.execute(delete(t.cooldowns).where(t.cooldowns.c.runbook == runbook, t.cooldowns.c.host == host))
-        connection.execute(
-            insert(t.cooldowns).values(runbook=runbook, host=host, execution_id=execution_id, until=until)
-        )
+        connection.execute(_END_COOLDOWN, {"of_runbook": runbook, "of_host": host})
+        values = {"runbook": runbook, "host": host, "execution_id": execution_id, "until": until}
+        connection.execute(insert(t.cooldowns), values)
 
 
 def return_cooldowns(connection: Connection, execution_id: int, hosts: Collection[str]) -> None:
     """Give back what no changing step has used."""
-    connection.execute(
-        delete(t.cooldowns).where(t.cooldowns.c.execution_id == execution_id, t.cooldowns.c.host.in_(sorted(hosts)))
-    )
+    if hosts:
+        connection.execute(_RETURN_COOLDOWNS, {"of_id": execution_id, "of_hosts": sorted(hosts)})
 
 
 def buckets(connection: Connection, keys: Collection[str]) -> dict[str, float]:
     """The theoretical arrival times of these buckets, seconds since 1970; a missing one is full."""
-    rows = connection.execute(select(t.token_buckets).where(t.token_buckets.c.key.in_(sorted(keys))))
+    rows = connection.execute(_BUCKETS, {"of_keys": sorted(keys)})
     return {row.key: row.tat for row in rows}
 
 
 def set_buckets(connection: Connection, times: Mapping[str, float]) -> None:
     """Keep new arrival times."""
     for key, tat in sorted(times.items()):
-        changed = connection.execute(
-            update(t.token_buckets).where(t.token_buckets.c.key == key).values(tat=tat).returning(t.token_buckets.c.key)
-        ).first()
+        changed = connection.execute(_SET_BUCKET, {"of_key": key, "tat": tat}).first()
         if changed is None:
-            connection.execute(insert(t.token_buckets).values(key=key, tat=tat))
+            connection.execute(insert(t.token_buckets), {"key": key, "tat": tat})
 
 
 def was_admitted(connection: Connection, execution_id: int) -> bool:
     """Whether this execution took its budgets already."""
-    row = connection.execute(select(t.admissions).where(t.admissions.c.execution_id == execution_id)).first()
-    return row is not None
+    return connection.execute(_ADMITTED, {"of_id": execution_id}).first() is not None
 
 
 def admit(connection: Connection, execution_id: int, now: datetime) -> bool:
     """Whether this execution takes its budgets now; False when it did before (it is continued)."""
     if was_admitted(connection, execution_id):
         return False
-    connection.execute(insert(t.admissions).values(execution_id=execution_id, at=now))
+    connection.execute(insert(t.admissions), {"execution_id": execution_id, "at": now})
     return True
 
 
@@ -216,11 +237,7 @@ def mark_alerted(connection: Connection, rule: str) -> None:
 
 def breakers(connection: Connection, runbook: str, hosts: Collection[str]) -> list[Breaker]:
     """The breakers of a runbook on these hosts; those never used are closed."""
-    rows = connection.execute(
-        select(t.breakers)
-        .where(t.breakers.c.runbook == runbook, t.breakers.c.host.in_(sorted(hosts)))
-        .with_for_update()
-    )
+    rows = connection.execute(_BREAKERS, {"of_runbook": runbook, "of_hosts": sorted(hosts)})
     known = {row.host: _breaker(row) for row in rows}
     return [known.get(host) or Breaker(runbook=runbook, host=host) for host in hosts]
 
@@ -242,17 +259,15 @@ def _breaker(row: Row[Any]) -> Breaker:
 def set_breakers(connection: Connection, changed: Sequence[Breaker]) -> None:
     """Keep their new states."""
     for breaker in changed:
-        key = (t.breakers.c.runbook == breaker.runbook, t.breakers.c.host == breaker.host)
-        connection.execute(delete(t.breakers).where(*key))
-        connection.execute(
-            insert(t.breakers).values(
-                runbook=breaker.runbook,
-                host=breaker.host,
-                state=breaker.state.value,
-                failures=breaker.failures,
-                successes=breaker.successes,
-                opened_at=breaker.opened_at,
-                probing=breaker.probing,
-                probing_until=breaker.probing_until,
-            )
-        )
+        connection.execute(_END_BREAKER, {"of_runbook": breaker.runbook, "of_host": breaker.host})
+        values = {
+            "runbook": breaker.runbook,
+            "host": breaker.host,
+            "state": breaker.state.value,
+            "failures": breaker.failures,
+            "successes": breaker.successes,
+            "opened_at": breaker.opened_at,
+            "probing": breaker.probing,
+            "probing_until": breaker.probing_until,
+        }
+        connection.execute(insert(t.breakers), values)

@@ -1,30 +1,35 @@
 """The database of one process: many readers, one writer.
 
-Storage functions are plain synchronous functions over a SQLAlchemy `Connection`. `read` runs one on an async engine.
-`write` hands one to the single writer, which runs what many callers ask for in one transaction, a savepoint each, and
-answers after the commit. On SQLite the writer is a thread that begins IMMEDIATE; on PostgreSQL it is a task whose
-transactions all take one advisory lock first, so that writers of several processes take turns exactly as on SQLite:
-no deadlock, and every check-then-write is exact.
+Storage functions are plain synchronous functions over a SQLAlchemy `Connection`. `read` runs one in one of a few
+threads. `write` hands one to the single writer, a thread that runs what many callers ask for in one transaction, a
+savepoint each, and answers after the commit. On SQLite the writer begins IMMEDIATE; on PostgreSQL its transactions all
+take one advisory lock first, so that writers of several processes take turns exactly as on SQLite: no deadlock, and
+every check-then-write is exact.
+
+A thread, since a hop to it is paid once for a function; an asynchronous driver pays for each statement, and waits for a
+turn of the event loop each time.
 """
 
 import asyncio
 import contextlib
 import fcntl
 import os
+import secrets
 import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from storage.errors import ConfigurationError, StorageUnavailable
 
@@ -36,6 +41,14 @@ MIGRATION_LOCK = 0x4D494752
 MOST_IN_ONE_COMMIT = 200
 LONGEST_COMMIT = 0.25  # seconds that one transaction goes on taking functions, so that nobody waits long for its commit
 SQLITE_BUSY_MS = 5_000
+READERS = 8
+
+
+class Bell(StrEnum):
+    """What other processes are woken for, by NOTIFY on PostgreSQL. Lost ones cost a poll, so there are few."""
+
+    QUEUE = "handrail_queue"  # something may be claimed
+    CONTROLS = "handrail_controls"  # a switch or a cancel was written
 
 
 class _AbandonError(Exception):
@@ -116,7 +129,8 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = parse_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self._readers: AsyncEngine | None = None
+        self.id = secrets.token_hex(4)  # by which a process knows its own bells
+        self._readers: _Readers | None = None
         self._writer: _Writer | None = None
         self._reading: set[asyncio.Future[Any]] = set()
 
@@ -136,8 +150,8 @@ class Database:
             raise StorageUnavailable(
                 f"The folder of the database {self.path} does not exist. Make it, or name another."
             )
-        self._readers = _reader_engine(self.url)
-        self._writer = _ThreadWriter(self.url) if self.is_sqlite else _TaskWriter(self.url)
+        self._readers = _Readers(self.url)
+        self._writer = _Writer(self.url, self.id)
         self._writer.start()
 
     async def close(self) -> None:
@@ -148,26 +162,17 @@ class Database:
         if self._readers is not None:
             readers, self._readers = self._readers, None
             await asyncio.gather(*self._reading, return_exceptions=True)
-            await readers.dispose()
+            readers.close()
 
     async def read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function that only reads. Raises StorageUnavailable."""
         if self._readers is None:
             raise StorageUnavailable("The database is closed.")
         # A cancelled caller must not leave a connection in the middle of a statement: the read goes on to its end.
-        reading = asyncio.ensure_future(self._read(self._readers, lambda sync: function(sync, *args, **kwargs)))
+        reading = self._readers.run(lambda connection: function(connection, *args, **kwargs))
         self._reading.add(reading)
         reading.add_done_callback(self._reading.discard)
         return await asyncio.shield(reading)
-
-    async def _read(self, readers: AsyncEngine, function: Callable[[Connection], T]) -> T:
-        try:
-            async with readers.connect() as connection:
-                return await connection.run_sync(function)
-        except Exception as error:
-            if is_gone(error):
-                raise _unavailable(error) from error
-            raise
 
     async def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function in a transaction; returns after the commit.
@@ -190,6 +195,31 @@ class Database:
         answer: asyncio.Future[T] = loop.create_future()
         self._writer.put(_Task(run, answer, loop, urgent))
         return await answer
+
+    async def listen(self, heard: Callable[[Bell], None]) -> None:
+        """Call `heard` for each bell that another process rings, on a connection of its own, until that breaks.
+
+        Called for every bell once as soon as the connection stands, for what rang before was missed. On SQLite there is
+        nobody else to hear. Raises StorageUnavailable.
+        """
+        if self.is_sqlite:
+            await asyncio.get_running_loop().create_future()
+        import psycopg
+
+        uri = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        try:
+            connection = await psycopg.AsyncConnection.connect(uri, autocommit=True, **_PG)
+            async with connection:
+                for bell in Bell:
+                    await connection.execute(f"LISTEN {bell}".encode())
+                for bell in Bell:
+                    heard(bell)
+                async for note in connection.notifies():
+                    if note.payload != self.id:
+                        heard(Bell(note.channel))
+        except (psycopg.Error, OSError) as error:
+            raise _unavailable(error) from error
+        raise StorageUnavailable("The database ended the connection that was listened on.")
 
     async def migrate(self) -> None:
         """Bring the schema up to date; safe when several processes do it at once."""
@@ -222,16 +252,37 @@ def _run_batch(
         taken.append(task)
         if task.answer.cancelled():
             continue
-        savepoint = connection.begin_nested()
+        # In plain words: `begin_nested` costs four times as much, and there is one for every function.
+        connection.exec_driver_sql("SAVEPOINT handrail")
         try:
             value = task.run(connection)
-            savepoint.commit()
+            connection.exec_driver_sql("RELEASE SAVEPOINT handrail")
             answers.append((task, value, None))
         except Exception as error:
             if is_gone(error):
                 raise _AbandonError from error
-            savepoint.rollback()
+            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT handrail")
+            connection.exec_driver_sql("RELEASE SAVEPOINT handrail")
             answers.append((task, None, error))
+    return answers
+
+
+_BELLS = "handrail_bells"
+
+
+def ring(connection: Connection, bell: Bell) -> None:
+    """Wake the owners in other processes once this is committed; however often it is said, once a commit."""
+    connection.info.setdefault(_BELLS, set()).add(bell)
+
+
+def _run_and_ring(
+    connection: Connection, waiting: _Waiting, taken: list[_Task], sender: str
+) -> list[tuple[_Task, Any, BaseException | None]]:
+    answers = _run_batch(connection, waiting, taken)
+    for bell in sorted(connection.info.pop(_BELLS, ())):
+        if connection.dialect.name != "postgresql":
+            break  # nobody else may own it
+        connection.execute(text("SELECT pg_notify(:bell, :sender)"), {"bell": bell, "sender": sender})
     return answers
 
 
@@ -251,21 +302,35 @@ def _fail(tasks: Sequence[_Task], error: BaseException) -> None:
             task.answer.set_exception(_unavailable(error))
 
 
-class _Writer(Protocol):
-    """What both writers are to `Database`."""
-
-    def start(self) -> None: ...
-
-    def put(self, task: _Task) -> None: ...
-
-    async def close(self) -> None: ...
-
-
-class _ThreadWriter:
-    """SQLite: one thread, one connection, many functions to a commit. One hop per caller instead of one a statement."""
+class _Readers:
+    """A few threads with a connection each."""
 
     def __init__(self, url: URL) -> None:
-        self._engine = writer_engine(url)
+        self._engine = _reader_engine(url)
+        self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="handrail-reader")
+
+    def run(self, function: Callable[[Connection], T]) -> "asyncio.Future[T]":
+        return asyncio.get_running_loop().run_in_executor(self._threads, self._read, function)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False)
+        self._engine.dispose()
+
+    def _read(self, function: Callable[[Connection], T]) -> T:
+        try:
+            with self._engine.connect() as connection:
+                return function(connection)
+        except Exception as error:
+            if is_gone(error):
+                raise _unavailable(error) from error
+            raise
+
+
+class _Writer:
+    """One thread, one connection, many functions to a commit."""
+
+    def __init__(self, url: URL, sender: str) -> None:
+        self._engine, self._sender = writer_engine(url), sender
         self._waiting = _Waiting()
         self._woken = threading.Event()
         self._closing = False
@@ -296,7 +361,9 @@ class _ThreadWriter:
         taken, before = list[_Task](), len(self._waiting)
         try:
             with self._engine.begin() as connection:
-                answers = _run_batch(connection, self._waiting, taken)
+                if connection.dialect.name == "postgresql":
+                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
+                answers = _run_and_ring(connection, self._waiting, taken, self._sender)
         except Exception as error:  # whatever broke the transaction, its callers must hear of it and the thread goes on
             cause = error.__cause__ if isinstance(error, _AbandonError) and error.__cause__ else error
             for task in [*taken, *self._waiting.drain(before - len(taken))]:
@@ -311,75 +378,30 @@ def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args:
         loop.call_soon_threadsafe(function, *args)
 
 
-class _TaskWriter:
-    """PostgreSQL: one task, one connection; an advisory lock lets the writers of all processes take turns."""
-
-    def __init__(self, url: URL) -> None:
-        self._engine = create_async_engine(url, pool_size=1, max_overflow=0, pool_pre_ping=True, connect_args=_PG)
-        self._waiting = _Waiting()
-        self._woken = asyncio.Event()
-        self._closing = False
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="handrail-writer")
-
-    def put(self, task: _Task) -> None:
-        self._waiting.put(task)
-        self._woken.set()
-
-    async def close(self) -> None:
-        self._closing = True
-        self._woken.set()
-        if self._task is not None:
-            await self._task
-        await self._engine.dispose()
-
-    async def _run(self) -> None:
-        while self._waiting or not self._closing:
-            await self._woken.wait()
-            if not self._closing:
-                self._woken.clear()
-            while self._waiting:
-                await self._commit()
-
-    async def _commit(self) -> None:
-        taken, before = list[_Task](), len(self._waiting)
-        try:
-            async with asyncio.timeout(30), self._engine.begin() as connection:
-                await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITER_LOCK})
-                answers = await connection.run_sync(_run_batch, self._waiting, taken)
-        except Exception as error:  # as in the thread: the callers hear of it and the writer goes on
-            cause = error.__cause__ if isinstance(error, _AbandonError) and error.__cause__ else error
-            _fail([*taken, *self._waiting.drain(before - len(taken))], cause)
-            return
-        _answer(answers)
-
-
 # A frozen process must not hold the writers' lock: PostgreSQL ends its idle transaction after 2 s.
-_PG = {
+_PG: dict[str, Any] = {
     "connect_timeout": 3,
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "options": "-c statement_timeout=15000 -c idle_in_transaction_session_timeout=2000 -c timezone=UTC",
 }
+# Whoever only reads holds up nobody, and may be kept from the processor for longer than that.
+_PG_READER = _PG | {"options": _PG["options"].replace("timeout=2000", "timeout=60000")}
 
 
-def _reader_engine(url: URL) -> AsyncEngine:
+def _reader_engine(url: URL) -> Engine:
     if url.get_backend_name() == "postgresql":
-        return create_async_engine(
-            url, pool_size=4, max_overflow=4, pool_timeout=5, pool_pre_ping=True, connect_args=_PG
-        )
-    engine = create_async_engine(url, pool_size=4, max_overflow=4, pool_timeout=5)
-    event.listen(engine.sync_engine, "connect", _prepare_reader)
+        return create_engine(url, pool_size=READERS, max_overflow=0, pool_pre_ping=True, connect_args=_PG_READER)
+    engine = create_engine(url.set(drivername="sqlite"), pool_size=READERS, max_overflow=0)
+    event.listen(engine, "connect", _prepare_reader)
     return engine
 
 
 def writer_engine(url: URL) -> Engine:
     """A synchronous engine that writes: the writer thread's own, and the one of a short command beside an owner."""
     if url.get_backend_name() == "postgresql":
-        return create_engine(url, pool_size=1, max_overflow=0, connect_args=_PG)
+        return create_engine(url, pool_size=1, max_overflow=0, pool_pre_ping=True, connect_args=_PG)
     engine = create_engine(url.set(drivername="sqlite"), pool_size=1, max_overflow=0)
     event.listen(engine, "connect", _prepare_writer)
     event.listen(engine, "begin", _begin_immediate)
@@ -439,6 +461,17 @@ class OwnerLock:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def moment(connection: Connection, ours: datetime) -> datetime:
+    """Now, by the clock that all owners share: PostgreSQL's own; on SQLite, where there is one owner, `ours`.
+
+    The very moment, not the transaction's beginning, which may have waited for other writers.
+    """
+    if connection.dialect.name != "postgresql":
+        return ours
+    found: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return found
 
 
 async def surely(

@@ -2,21 +2,50 @@
 
 A state change names where from and where to, in one statement, and fails if somebody was faster. Whatever an owner
 writes carries its epoch: an owner that was replaced writes nothing any more (`LeaseLost`).
+
+What is asked many times for each execution is a statement that was built once: building one takes SQLAlchemy eight
+times as long as running it.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    tuple_,
+    union_all,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import Insert, Update
 
 from storage import audit
 from storage import tables as t
+from storage.database import Bell, ring
 from storage.errors import LeaseLost, NotFound, TooLate
 from storage.records import (
     HANDRAIL,
+    UNSAID,
+    USUAL_CAPS,
     Actor,
+    Caps,
     Danger,
+    Death,
     Execution,
     HostRun,
     HostState,
@@ -24,6 +53,7 @@ from storage.records import (
     OutputLine,
     Phase,
     Priority,
+    Rollout,
     Scope,
     State,
     StepRun,
@@ -32,6 +62,37 @@ from storage.records import (
 
 _COLUMNS = [c for c in t.executions.c if c.name not in {"plan", "normalised", "priority_rank", "request_id"}]
 UNFINISHED = (State.PENDING, State.AWAITING_APPROVAL, State.RUNNING, State.INTERRUPTED)
+_IT = t.executions.c.id == bindparam("of_id")
+_HELD = t.executions.c.epoch == bindparam("of_epoch")
+_FIND = select(*_COLUMNS).where(_IT)
+_PLAN = select(t.executions.c.plan).where(_IT)
+_STATE = select(t.executions.c.state).where(_IT)
+_HOLD = select(t.executions.c.id).where(_IT, _HELD)
+_DUPLICATE = select(*_COLUMNS).where(
+    t.executions.c.normalised == bindparam("of_text"), t.executions.c.state.in_([s.value for s in UNFINISHED])
+)
+_CREATE = insert(t.executions).returning(*_COLUMNS)
+_SET = update(t.executions).where(_IT).returning(*_COLUMNS)
+_MOVE = _SET.where(t.executions.c.state.in_(bindparam("of_states", expanding=True)))
+_BEGUN = update(t.executions).where(_IT).values(started_at=func.coalesce(t.executions.c.started_at, bindparam("began")))
+_STEP_DONE = update(t.executions).where(_IT).values(steps_done=t.executions.c.steps_done + bindparam("more"))
+_HOSTS = select(t.host_runs).where(t.host_runs.c.execution_id == bindparam("of_id")).order_by(t.host_runs.c.position)
+_SET_HOST = update(t.host_runs).where(
+    t.host_runs.c.execution_id == bindparam("of_id"), t.host_runs.c.host == bindparam("of_host")
+)
+_STEPS = (
+    select(t.step_runs)
+    .where(t.step_runs.c.execution_id == bindparam("of_id"))
+    .order_by(t.step_runs.c.started_at, t.step_runs.c.host, t.step_runs.c.step, t.step_runs.c.attempt)
+)
+_THIS_STEP = (
+    t.step_runs.c.execution_id == bindparam("of_id"),
+    t.step_runs.c.host == bindparam("of_host"),
+    t.step_runs.c.step == bindparam("of_step"),
+    t.step_runs.c.attempt == bindparam("of_attempt"),
+)
+_STEP_BEGAN = select(t.step_runs.c.started_at).where(*_THIS_STEP)
+_SET_STEP = update(t.step_runs).where(*_THIS_STEP)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -39,7 +100,7 @@ UNFINISHED = (State.PENDING, State.AWAITING_APPROVAL, State.RUNNING, State.INTER
 
 def find(connection: Connection, execution_id: int) -> Execution | None:
     """One execution, or None."""
-    row = connection.execute(select(*_COLUMNS).where(t.executions.c.id == execution_id)).first()
+    row = connection.execute(_FIND, {"of_id": execution_id}).first()
     return None if row is None else _execution(row)
 
 
@@ -53,9 +114,7 @@ def get(connection: Connection, execution_id: int) -> Execution:
 
 def plan_of(connection: Connection, execution_id: int) -> Mapping[str, Any] | None:
     """The stored plan as JSON."""
-    plan: Mapping[str, Any] | None = connection.scalar(
-        select(t.executions.c.plan).where(t.executions.c.id == execution_id)
-    )
+    plan: Mapping[str, Any] | None = connection.scalar(_PLAN, {"of_id": execution_id})
     return plan
 
 
@@ -109,32 +168,63 @@ def last_on(
     return [_execution(row) for row in rows]
 
 
+def usual_duration(connection: Connection, runbook: str, *, last: int = 20) -> timedelta | None:
+    """The median of how long the newest that succeeded took, from their first step on; None when none has."""
+    rows = connection.execute(
+        select(t.executions.c.started_at, t.executions.c.ended_at)
+        .where(
+            t.executions.c.runbook == runbook,
+            t.executions.c.state == State.SUCCEEDED.value,
+            t.executions.c.started_at.is_not(None),
+        )
+        .order_by(t.executions.c.id.desc())
+        .limit(last)
+    ).all()
+    took = sorted(row.ended_at - row.started_at for row in rows)
+    return took[len(took) // 2] if took else None
+
+
 def duplicate_of(connection: Connection, normalised: str) -> Execution | None:
     """The unfinished execution that the same person asked for with the same text in the same channel."""
-    row = connection.execute(
-        select(*_COLUMNS).where(
-            t.executions.c.normalised == normalised, t.executions.c.state.in_([s.value for s in UNFINISHED])
-        )
-    ).first()
+    row = connection.execute(_DUPLICATE, {"of_text": normalised}).first()
     return None if row is None else _execution(row)
 
 
 def hosts_of(connection: Connection, execution_id: int) -> list[HostRun]:
     """Its hosts, in order."""
-    rows = connection.execute(
-        select(t.host_runs).where(t.host_runs.c.execution_id == execution_id).order_by(t.host_runs.c.position)
-    )
+    rows = connection.execute(_HOSTS, {"of_id": execution_id})
     return [HostRun(**{**row._mapping, "state": HostState(row.state)}) for row in rows]
+
+
+def taken_back(connection: Connection, execution_id: int) -> dict[str, datetime]:
+    """The hosts on which a rollback of this execution has succeeded, and when it last did."""
+    rows = connection.execute(
+        select(t.host_runs.c.host, t.host_runs.c.ended_at)
+        .join(t.executions, t.executions.c.id == t.host_runs.c.execution_id)
+        .where(t.executions.c.rolls_back == execution_id, t.host_runs.c.state == HostState.SUCCEEDED.value)
+        .order_by(t.host_runs.c.ended_at)
+    )
+    return {row.host: row.ended_at for row in rows if row.ended_at is not None}
 
 
 def steps_of(connection: Connection, execution_id: int) -> list[StepRun]:
     """Its step runs, in the order they started."""
-    rows = connection.execute(
-        select(t.step_runs)
-        .where(t.step_runs.c.execution_id == execution_id)
-        .order_by(t.step_runs.c.started_at, t.step_runs.c.host, t.step_runs.c.step, t.step_runs.c.attempt)
-    )
+    rows = connection.execute(_STEPS, {"of_id": execution_id})
     return [_step(row) for row in rows]
+
+
+def looked_at_since(connection: Connection, since: datetime) -> list[tuple[Execution, str, Death]]:
+    """What was found of every command that was stopped since then: its execution, its host, and whether it lives."""
+    c = t.step_runs.c
+    steps = connection.execute(
+        select(c.execution_id, c.host, c.death)
+        .where(c.death.is_not(None), c.ended_at >= since)
+        .order_by(c.execution_id, c.host, c.started_at)
+    ).all()
+    ids = {step.execution_id for step in steps}
+    rows = connection.execute(select(*_COLUMNS).where(t.executions.c.id.in_(ids)))
+    stopped = {row.id: _execution(row) for row in rows}
+    return [(stopped[step.execution_id], step.host, Death(step.death)) for step in steps]
 
 
 def output_of(
@@ -159,6 +249,37 @@ def output_of(
         )
         for row in reversed(rows)
     ]
+
+
+def results_of(connection: Connection, execution_id: int, *, most: int) -> list[tuple[StepRun, list[str]]]:
+    """What its steps printed to standard output, in the order they started; the newest try of each.
+
+    Of those whose result is longer than `most` lines, or was altered, no line is read.
+    """
+    newest = {(step.host, step.step): step for step in steps_of(connection, execution_id)}
+    c, s = t.output.c, t.step_runs.c
+    rows = connection.execute(
+        select(c.host, c.step, c.attempt, c.text)
+        .select_from(
+            t.output.join(
+                t.step_runs,
+                and_(c.execution_id == s.execution_id, c.host == s.host, c.step == s.step, c.attempt == s.attempt),
+            )
+        )
+        .where(
+            c.execution_id == execution_id,
+            c.stream == "stdout",
+            c.seq >= s.result_from,
+            s.lines - s.result_from < most,
+            s.dropped == 0,
+            s.altered.is_(False),
+        )
+        .order_by(c.host, c.step, c.attempt, c.seq)
+    )
+    printed: dict[tuple[str, str, int], list[str]] = {}
+    for row in rows:
+        printed.setdefault((row.host, row.step, row.attempt), []).append(row.text)
+    return [(step, printed.get((step.host, step.step, step.attempt), [])) for step in newest.values()]
 
 
 # --- creating and changing state --------------------------------------------------------------------------------------
@@ -188,47 +309,53 @@ def create(
     ending: str | None = None,
     retry_of: int | None = None,
     request_id: str | None = None,
+    rollout: Rollout = UNSAID,
+    includes: Sequence[str] = (),
 ) -> Execution:
     """A new execution, pending to be planned or refused at the door, with a row for each host."""
     row = connection.execute(
-        insert(t.executions)
-        .values(
-            request_id=request_id,
-            runbook=runbook,
-            params=dict(params),
-            hosts=list(hosts),
-            services=list(services),
-            tags=list(tags),
-            danger=danger.value,
-            actor_id=actor.id,
-            actor_name=actor.name,
-            origin=origin.value,
-            channel=channel,
-            text=text,
-            normalised=normalised,
-            reason=reason,
-            dry_run=dry_run,
-            priority=priority.value,
-            priority_rank=priority.rank,
-            state=state.value,
-            phase=Phase.PLAN.value,
-            created_at=now,
-            queued_at=now,
-            ended_at=now if state.is_final else None,
-            timeout=timeout.total_seconds(),
-            emergency_at=emergency_at,
-            ending=ending,
-            retry_of=retry_of,
-        )
-        .returning(*_COLUMNS)
+        _CREATE,
+        {
+            "request_id": request_id,
+            "runbook": runbook,
+            "params": dict(params),
+            "hosts": list(hosts),
+            "services": list(services),
+            "tags": list(tags),
+            "danger": danger.value,
+            "actor_id": actor.id,
+            "actor_name": actor.name,
+            "origin": origin.value,
+            "channel": channel,
+            "text": text,
+            "normalised": normalised,
+            "reason": reason,
+            "dry_run": dry_run,
+            "priority": priority.value,
+            "priority_rank": priority.rank,
+            "state": state.value,
+            "phase": Phase.PLAN.value,
+            "created_at": now,
+            "queued_at": now,
+            "ended_at": now if state.is_final else None,
+            "timeout": timeout.total_seconds(),
+            "emergency_at": emergency_at,
+            "ending": ending,
+            "retry_of": retry_of,
+            "rollout": asdict(rollout) if rollout != UNSAID else None,
+            "includes": list(includes),
+        },
     ).one()
     execution = _execution(row)
-    for position, host in enumerate(hosts):
-        connection.execute(
-            insert(t.host_runs).values(
-                execution_id=execution.id, host=host, position=position, state=HostState.WAITING.value
-            )
-        )
+    if state is State.PENDING:
+        ring(connection, Bell.QUEUE)
+    waiting = HostState.WAITING.value
+    rows = [
+        {"execution_id": execution.id, "host": host, "position": position, "state": waiting}
+        for position, host in enumerate(hosts)
+    ]
+    if rows:
+        connection.execute(insert(t.host_runs), rows)
     return execution
 
 
@@ -250,26 +377,24 @@ def move(
     An ending releases owner and lease; its audit entry carries a hash over the step runs.
     """
     before = _left_state(connection, execution_id, leaving)
-    statement = (
-        update(t.executions)
-        .where(t.executions.c.id == execution_id, t.executions.c.state.in_([s.value for s in leaving]))
-        .values(state=to.value, **values)
-        .returning(*_COLUMNS)
-    )
-    if epoch is not None:
-        statement = statement.where(t.executions.c.epoch == epoch)
+    statement, known = _fenced(_MOVE, execution_id, epoch)
+    values |= {"state": to.value}
     if to.is_final:
-        statement = statement.values(ended_at=now, ending=reason, note=None, current=None)
+        values |= {"ended_at": now, "ending": reason, "note": None, "current": None}
     if to is not State.RUNNING:
-        statement = statement.values(owner=None, lease_until=None)
-    row = connection.execute(statement).first()
+        values |= {"owner": None, "lease_until": None}
+    row = connection.execute(statement, {**known, "of_states": [s.value for s in leaving], **values}).first()
     if row is None:
         found = get(connection, execution_id)
         if epoch is not None and found.epoch != epoch:
             raise LeaseLost(f"execution {execution_id} has a new owner")
         raise TooLate(f"#{execution_id} is {found.state.words} already.")
     execution = _execution(row)
-    proof = {"steps": steps_hash(connection, execution_id)} if to.is_final or to is State.INTERRUPTED else {}
+    if to is State.PENDING:
+        ring(connection, Bell.QUEUE)
+    proof: dict[str, Any] = {"stage": execution.stage} if execution.stage > 1 else {}
+    if to.is_final or to is State.INTERRUPTED:
+        proof["steps"] = steps_hash(connection, execution_id)
     audit.append(
         connection,
         at=now,
@@ -291,7 +416,7 @@ def _left_state(connection: Connection, execution_id: int, leaving: Collection[S
     """The state it is about to leave; asked only where it may be one of several."""
     if len(leaving) == 1:
         return next(iter(leaving)).value
-    found: str | None = connection.scalar(select(t.executions.c.state).where(t.executions.c.id == execution_id))
+    found: str | None = connection.scalar(_STATE, {"of_id": execution_id})
     return found
 
 
@@ -334,72 +459,199 @@ def claim(
     lease: timedelta,
     limit: int,
     carried: Collection[int] = (),
+    caps: Caps = USUAL_CAPS,
+    expired: bool = True,
 ) -> list[Execution]:
-    """Take pending executions for this owner, highest priority first; those that wait for a host's lock stay.
+    """Take pending executions for this owner, in their order, as many as may be carried at once.
 
-    So do those that it carries already, whose lease may have run out while the database was away.
+    Those that wait for a host's lock stay, and those that it carries already, whose lease may have run out while the
+    database was away. `expired`: also what another owner had claimed and has not renewed in time.
     """
     if limit <= 0:
         return []
+    taken = _Taken(connection, caps)
+    claimed: list[int] = []
+    passed: list[int] = []
+    while len(claimed) < limit and not taken.is_full:
+        wanted = limit - len(claimed)
+        found = _next(connection, taken, wanted, without=[*carried, *claimed, *passed], before=now if expired else None)
+        room = [row.id for row in found if taken.add(row)]
+        claimed += room
+        passed += [row.id for row in found if row.id not in room]
+        if len(found) < wanted or len(room) == len(found):
+            break  # nobody else waits, or nobody was passed over for a runbook or a host that became full
+    if not claimed:
+        return []
     rows = connection.execute(
-        select(*_COLUMNS)
-        .where(
-            t.executions.c.state == State.PENDING.value,
-            or_(t.executions.c.owner.is_(None), t.executions.c.lease_until < now),
-            t.executions.c.id.not_in(list(carried)),
-            ~and_(t.executions.c.phase == Phase.APPLY.value, _waits_for_a_lock()),
+        update(t.executions)
+        .where(t.executions.c.id.in_(claimed))
+        .values(owner=owner, epoch=t.executions.c.epoch + 1, lease_until=now + lease, note=None)
+        .returning(*_COLUMNS)
+    )
+    fresh = {row.id: _execution(row) for row in rows}
+    return [fresh[execution_id] for execution_id in claimed]
+
+
+class _Taken:
+    """What is carried by any owner, counted against the caps."""
+
+    def __init__(self, connection: Connection, caps: Caps) -> None:
+        self._caps = caps
+        # Spelled out: neither database uses the partial index for a condition it must work out first.
+        owned = t.executions.c.owner.is_not(None)
+        by_runbook = select(t.executions.c.runbook, func.count()).where(owned).group_by(t.executions.c.runbook)
+        self._runbooks = Counter({row[0]: row[1] for row in connection.execute(by_runbook)})
+        by_host = (
+            select(t.host_runs.c.host, func.count())
+            .select_from(t.executions.join(t.host_runs, t.host_runs.c.execution_id == t.executions.c.id))
+            .where(owned)
+            .group_by(t.host_runs.c.host)
         )
-        .order_by(t.executions.c.priority_rank, t.executions.c.queued_at, t.executions.c.id)
-        .limit(limit)
-    ).all()
-    taken: list[Execution] = []
-    for row in rows:
-        fresh = connection.execute(
-            update(t.executions)
-            .where(t.executions.c.id == row.id, t.executions.c.epoch == row.epoch)
-            .values(owner=owner, epoch=row.epoch + 1, lease_until=now + lease)
-            .returning(*_COLUMNS)
-        ).first()
-        if fresh is not None:
-            taken.append(_execution(fresh))
-    return taken
+        self._hosts = Counter({row[0]: row[1] for row in connection.execute(by_host)})
+        self._next_there = set[str]()  # hosts whose lock one of them is about to take
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more may be carried at all."""
+        return self._runbooks.total() >= self._caps.overall
+
+    def full_runbooks(self) -> list[str]:
+        """Those of which nothing more may be carried."""
+        return sorted(name for name, number in self._runbooks.items() if number >= self._caps.of(name))
+
+    def full_hosts(self) -> list[str]:
+        """Those on which nothing more may be carried."""
+        return sorted(name for name, number in self._hosts.items() if number >= self._caps.host)
+
+    def add(self, row: Row[Any]) -> bool:
+        """Count one more; False where there is no room for it."""
+        crowded = any(self._hosts[host] >= self._caps.host for host in row.hosts)
+        if self.is_full or crowded or self._runbooks[row.runbook] >= self._caps.of(row.runbook):
+            return False
+        if row.phase == Phase.APPLY.value and row.danger != Danger.READ.value:
+            if self._next_there.intersection(row.hosts):
+                return False  # it would only find the lock taken, and be judged once more for nothing
+            self._next_there.update(row.hosts)
+        self._runbooks[row.runbook] += 1
+        self._hosts.update(row.hosts)
+        return True
+
+
+def _next(
+    connection: Connection, taken: _Taken, limit: int, *, without: Collection[int], before: datetime | None
+) -> list[Row[Any]]:
+    """The next that may be claimed, in order; of each priority as many as are wanted, so that all can be compared."""
+    free: ColumnElement[bool] = t.executions.c.owner.is_(None)
+    if before is not None:
+        free = or_(free, t.executions.c.lease_until < before)
+    conditions: list[ColumnElement[bool]] = [
+        t.executions.c.state == State.PENDING.value,
+        free,
+        t.executions.c.id.not_in(list(without)),
+        ~and_(t.executions.c.phase == Phase.APPLY.value, _waits_for_a_lock()),
+    ]
+    if full := taken.full_runbooks():
+        conditions.append(t.executions.c.runbook.not_in(full))
+    if full := taken.full_hosts():
+        there = exists(
+            select(literal(1)).where(t.host_runs.c.execution_id == t.executions.c.id, t.host_runs.c.host.in_(full))
+        )
+        conditions.append(~there)
+    c = t.executions.c
+    each = [
+        select(
+            select(c.id, c.runbook, c.hosts, c.phase, c.danger, c.priority, c.queued_at)
+            .where(c.priority_rank == priority.rank, *conditions)
+            .order_by(c.queued_at, c.id)
+            .limit(limit)
+            .subquery()
+        )
+        for priority in Priority
+    ]
+    rows = connection.execute(union_all(*each)).all()
+    return sorted(rows, key=_turn)[:limit]
+
+
+def _turn(row: Row[Any]) -> tuple[datetime, int]:
+    return row.queued_at + Priority(row.priority).comes_later, row.id
 
 
 def _waits_for_a_lock() -> Any:
     # READ executions take no locks, so only changing ones wait. `hosts` lives in host_runs for this join.
-    return and_(
-        t.executions.c.danger != Danger.READ.value,
-        exists(
-            select(literal(1))
-            .select_from(t.host_locks.join(t.host_runs, t.host_runs.c.host == t.host_locks.c.host))
-            .where(
-                t.host_runs.c.execution_id == t.executions.c.id,
-                t.host_locks.c.execution_id != t.executions.c.id,
-            )
-        ),
+    mine, its, other = t.host_runs.alias("mine"), t.host_runs.alias("its"), t.executions.alias("other")
+    held = exists(
+        select(literal(1))
+        .select_from(t.host_locks.join(mine, mine.c.host == t.host_locks.c.host))
+        .where(mine.c.execution_id == t.executions.c.id, t.host_locks.c.execution_id != t.executions.c.id)
     )
+    # Somebody has it in hand already and is about to take the lock.
+    wanted = exists(
+        select(literal(1))
+        .select_from(other.join(its, its.c.execution_id == other.c.id).join(mine, mine.c.host == its.c.host))
+        .where(
+            other.c.owner.is_not(None),
+            other.c.state == State.PENDING.value,
+            other.c.phase == Phase.APPLY.value,
+            other.c.danger != Danger.READ.value,
+            other.c.id != t.executions.c.id,
+            mine.c.execution_id == t.executions.c.id,
+        )
+    )
+    return and_(t.executions.c.danger != Danger.READ.value, or_(held, wanted))
 
 
 def renew(
     connection: Connection, *, owner: str, epochs: Mapping[int, int], now: datetime, lease: timedelta
 ) -> set[int]:
     """Renew the leases of these executions; returns those that are still ours."""
-    kept: set[int] = set()
-    for execution_id, epoch in epochs.items():
-        row = connection.execute(
-            update(t.executions)
-            .where(
-                t.executions.c.id == execution_id,
-                t.executions.c.owner == owner,
-                t.executions.c.epoch == epoch,
-                t.executions.c.state.in_([State.PENDING.value, State.RUNNING.value]),
-            )
-            .values(lease_until=now + lease)
-            .returning(t.executions.c.id)
-        ).first()
-        if row is not None:
-            kept.add(row.id)
-    return kept
+    if not epochs:
+        return set()
+    rows = connection.execute(
+        update(t.executions)
+        .where(
+            tuple_(t.executions.c.id, t.executions.c.epoch).in_(sorted(epochs.items())),
+            t.executions.c.owner == owner,
+            t.executions.c.state.in_([State.PENDING.value, State.RUNNING.value]),
+        )
+        .values(lease_until=now + lease)
+        .returning(t.executions.c.id)
+    )
+    return {row.id for row in rows}
+
+
+def let_go(connection: Connection, *, owner: str, now: datetime) -> int:
+    """An owner that stops leaves what it still carries to whoever comes first; how many.
+
+    What was only claimed is free again; what runs is looked after as what a dead owner left, but at once.
+    """
+    ring(connection, Bell.QUEUE)
+    mine = t.executions.c.owner == owner
+    pending = connection.execute(
+        update(t.executions)
+        .where(mine, t.executions.c.state == State.PENDING.value)
+        .values(owner=None, lease_until=None, epoch=t.executions.c.epoch + 1)
+    )
+    running = connection.execute(
+        update(t.executions)
+        .where(mine, t.executions.c.state == State.RUNNING.value)
+        .values(lease_until=now - timedelta(microseconds=1), epoch=t.executions.c.epoch + 1)
+    )
+    return pending.rowcount + running.rowcount
+
+
+def waiting(connection: Connection) -> list[Execution]:
+    """What waits for an owner, in the order in which it would be claimed."""
+    rows = connection.execute(
+        select(*_COLUMNS).where(t.executions.c.state == State.PENDING.value, t.executions.c.owner.is_(None))
+    )
+    found = [_execution(row) for row in rows]
+    return sorted(found, key=lambda one: (one.queued_at + one.priority.comes_later, one.id))
+
+
+def count_waiting(connection: Connection) -> int:
+    """How many wait for an owner."""
+    number = select(func.count()).where(t.executions.c.state == State.PENDING.value, t.executions.c.owner.is_(None))
+    return int(connection.scalar(number) or 0)
 
 
 def ownerless(connection: Connection, *, now: datetime, owners: Collection[str] | None = None) -> list[Execution]:
@@ -447,12 +699,16 @@ def seize(connection: Connection, execution: Execution) -> None:
 def take_over(
     connection: Connection, execution: Execution, *, owner: str, now: datetime, lease: timedelta
 ) -> Execution:
-    """Carry on a running execution whose owner died, which is fenced by that. Raises TooLate."""
+    """Carry on a running execution whose owner died, which is fenced by that.
+
+    Raises TooLate when it has another owner since `execution` was read, or its own has renewed the lease: it lives.
+    """
     row = connection.execute(
         update(t.executions)
         .where(
             t.executions.c.id == execution.id,
             t.executions.c.epoch == execution.epoch,
+            t.executions.c.lease_until.is_not_distinct_from(execution.lease_until),
             t.executions.c.state == State.RUNNING.value,
         )
         .values(owner=owner, epoch=execution.epoch + 1, lease_until=now + lease)
@@ -465,22 +721,28 @@ def take_over(
 
 def hold(connection: Connection, execution_id: int, epoch: int) -> None:
     """Raises LeaseLost unless this owner still holds it."""
-    row = connection.execute(
-        select(t.executions.c.id).where(t.executions.c.id == execution_id, t.executions.c.epoch == epoch)
-    ).first()
-    if row is None:
+    if connection.execute(_HOLD, {"of_id": execution_id, "of_epoch": epoch}).first() is None:
         raise LeaseLost(f"execution {execution_id} has a new owner")
 
 
 def set_values(connection: Connection, execution_id: int, *, epoch: int | None = None, **values: Any) -> Execution:
     """Set plain columns that are no state (plan, note, progress). With `epoch`, fenced."""
-    statement = update(t.executions).where(t.executions.c.id == execution_id).values(**values).returning(*_COLUMNS)
-    if epoch is not None:
-        statement = statement.where(t.executions.c.epoch == epoch)
-    row = connection.execute(statement).first()
+    statement, known = _fenced(_SET, execution_id, epoch)
+    row = connection.execute(statement, {**known, **values}).first()
     if row is None:
         raise LeaseLost(f"execution {execution_id} has a new owner")
     return _execution(row)
+
+
+def _fenced(statement: Update, execution_id: int, epoch: int | None) -> tuple[Update, dict[str, Any]]:
+    if epoch is None:
+        return statement, {"of_id": execution_id}
+    return _with_epoch(statement), {"of_id": execution_id, "of_epoch": epoch}
+
+
+@cache
+def _with_epoch(statement: Update) -> Update:
+    return statement.where(_HELD)
 
 
 def ask_to_cancel(connection: Connection, execution_id: int, *, by: Actor, at: datetime, reason: str | None) -> bool:
@@ -513,11 +775,17 @@ def set_host(connection: Connection, execution_id: int, host: str, *, epoch: int
         hold(connection, execution_id, epoch)
     if isinstance(values.get("state"), HostState):
         values["state"] = values["state"].value
-    connection.execute(
-        update(t.host_runs)
-        .where(t.host_runs.c.execution_id == execution_id, t.host_runs.c.host == host)
-        .values(**values)
-    )
+    connection.execute(_SET_HOST, {"of_id": execution_id, "of_host": host, **values})
+
+
+def set_waves(connection: Connection, execution_id: int, waves: Sequence[Sequence[str]]) -> None:
+    """Note the wave of each host."""
+    for number, hosts in enumerate(waves, 1):
+        connection.execute(
+            update(t.host_runs)
+            .where(t.host_runs.c.execution_id == execution_id, t.host_runs.c.host.in_(list(hosts)))
+            .values(wave=number)
+        )
 
 
 def begin_step(
@@ -534,13 +802,11 @@ def begin_step(
     False when something forbids it (`why_not` says what). Raises LeaseLost. Asked again with the very same step (after
     an outage in which the answer was lost) it says True once more.
     """
-    known = connection.execute(
-        select(t.step_runs.c.started_at).where(*_same_step(step.execution_id, step.host, step.step, step.attempt))
-    ).first()
+    known = connection.execute(_STEP_BEGAN, _same_step(step)).first()
     hold(connection, execution.id, execution.epoch)
     if known is not None:
         return bool(known.started_at == step.started_at)
-    columns = {
+    values = {
         "execution_id": step.execution_id,
         "host": step.host,
         "step": step.step,
@@ -554,70 +820,72 @@ def begin_step(
         "dropped": 0,
         "token": step.token,
     }
-    allowed = and_(
-        t.executions.c.id == execution.id,
-        t.executions.c.epoch == execution.epoch,
-        t.executions.c.state == State.RUNNING.value,
-        t.executions.c.cancel_at.is_(None),
-        ~exists(select(literal(1)).select_from(t.kill_switches).where(_holds(execution, step.host, services, tags))),
-    )
-    source = select(*(literal(value, t.step_runs.c[name].type).label(name) for name, value in columns.items())).where(
-        exists(select(literal(1)).select_from(t.executions).where(allowed))
-    )
-    row = connection.execute(
-        insert(t.step_runs).from_select(list(columns), source).returning(t.step_runs.c.execution_id)
-    ).first()
+    asked = {
+        "of_id": execution.id,
+        "of_epoch": execution.epoch,
+        "of_runbooks": [execution.runbook, *execution.includes],
+        "of_host": step.host,
+        "of_services": sorted(services),
+        "of_tags": sorted(tags),
+    }
+    if execution.emergency_at is not None:
+        asked["of_emergency"] = execution.emergency_at
+    statement = _begin(tuple(values), emergency=execution.emergency_at is not None)
+    row = connection.execute(statement, asked | {f"new_{name}": value for name, value in values.items()}).first()
     if row is None:
         return False
-    connection.execute(
-        update(t.executions)
-        .where(t.executions.c.id == execution.id)
-        .values(current=words, started_at=func.coalesce(t.executions.c.started_at, step.started_at))
-    )
+    connection.execute(_BEGUN, {"of_id": execution.id, "current": words, "began": step.started_at})
     return True
 
 
-def _holds(execution: Execution, host: str, services: Collection[str], tags: Collection[str]) -> Any:
-    """The condition under which an engaged switch holds this execution on this host."""
+@cache
+def _begin(columns: tuple[str, ...], *, emergency: bool) -> Insert:
+    allowed = and_(
+        _IT,
+        _HELD,
+        t.executions.c.state == State.RUNNING.value,
+        t.executions.c.cancel_at.is_(None),
+        ~exists(select(literal(1)).select_from(t.kill_switches).where(_holds(emergency=emergency))),
+    )
+    values = (bindparam(f"new_{name}", type_=t.step_runs.c[name].type).label(name) for name in columns)
+    source = select(*values).where(exists(select(literal(1)).select_from(t.executions).where(allowed)))
+    return insert(t.step_runs).from_select(list(columns), source).returning(t.step_runs.c.execution_id)
+
+
+def _holds(*, emergency: bool) -> Any:
+    """The condition under which an engaged switch holds an execution on a host."""
     switch = t.kill_switches.c
     covers = or_(
         switch.scope == Scope.GLOBAL.value,
-        and_(switch.scope == Scope.RUNBOOK.value, switch.subject == execution.runbook),
-        and_(switch.scope == Scope.HOST.value, switch.subject == host),
-        and_(switch.scope == Scope.SERVICE.value, switch.subject.in_(sorted(services))),
-        and_(switch.scope == Scope.TAG.value, switch.subject.in_(sorted(tags))),
+        and_(switch.scope == Scope.RUNBOOK.value, switch.subject.in_(bindparam("of_runbooks", expanding=True))),
+        and_(switch.scope == Scope.HOST.value, switch.subject == bindparam("of_host")),
+        and_(switch.scope == Scope.SERVICE.value, switch.subject.in_(bindparam("of_services", expanding=True))),
+        and_(switch.scope == Scope.TAG.value, switch.subject.in_(bindparam("of_tags", expanding=True))),
     )
-    if execution.emergency_at is None:
-        return covers
-    return and_(covers, switch.engaged_at > execution.emergency_at)
+    return and_(covers, switch.engaged_at > bindparam("of_emergency")) if emergency else covers
 
 
 def end_step(connection: Connection, step: StepRun, *, execution: Execution, done: int = 0) -> None:
     """Record how a started step ended. Raises LeaseLost when another owner took over meanwhile."""
     hold(connection, execution.id, execution.epoch)
-    connection.execute(
-        update(t.step_runs)
-        .where(*_same_step(step.execution_id, step.host, step.step, step.attempt))
-        .values(
-            state=step.state.value,
-            ended_at=step.ended_at,
-            exit_status=step.exit_status,
-            signal=step.signal,
-            pgid=step.pgid,
-            death=step.death.value if step.death else None,
-            sent=step.sent,
-            reason=step.reason,
-            lines=step.lines,
-            dropped=step.dropped,
-            next_attempt_at=step.next_attempt_at,
-        )
-    )
+    ended = {
+        "state": step.state.value,
+        "ended_at": step.ended_at,
+        "exit_status": step.exit_status,
+        "signal": step.signal,
+        "pgid": step.pgid,
+        "death": step.death.value if step.death else None,
+        "sent": step.sent,
+        "reason": step.reason,
+        "lines": step.lines,
+        "dropped": step.dropped,
+        "next_attempt_at": step.next_attempt_at,
+        "altered": step.altered,
+        "result_from": step.result_from,
+    }
+    connection.execute(_SET_STEP, _same_step(step) | ended)
     if done:
-        connection.execute(
-            update(t.executions)
-            .where(t.executions.c.id == execution.id)
-            .values(steps_done=t.executions.c.steps_done + done)
-        )
+        connection.execute(_STEP_DONE, {"of_id": execution.id, "more": done})
 
 
 def interrupt_steps(connection: Connection, execution_id: int, *, now: datetime, reason: str) -> list[StepRun]:
@@ -648,16 +916,20 @@ def order_again(connection: Connection, execution_id: int, *, host: str, place: 
 
 def note_group(connection: Connection, step: StepRun, pgid: int) -> None:
     """Remember the remote process group as soon as it is known, so that anybody can end it."""
-    connection.execute(
-        update(t.step_runs).where(*_same_step(step.execution_id, step.host, step.step, step.attempt)).values(pgid=pgid)
-    )
+    connection.execute(_SET_STEP, _same_step(step) | {"pgid": pgid})
+
+
+_KEEP_OUTPUT = {
+    "sqlite": sqlite.insert(t.output).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(t.output).on_conflict_do_nothing(),
+}
 
 
 def keep_output(connection: Connection, execution_id: int, lines: Sequence[OutputLine]) -> None:
-    """Append lines of output."""
+    """Append lines of output; those that are there already stay, since the answer to a commit may have been lost."""
     if lines:
         connection.execute(
-            insert(t.output),
+            _KEEP_OUTPUT[connection.dialect.name],
             [
                 {
                     "execution_id": execution_id,
@@ -684,14 +956,16 @@ def prune_output(connection: Connection, *, before: datetime, limit: int = 2_000
     return connection.execute(delete(t.output).where(t.output.c.at <= oldest[-1].at)).rowcount
 
 
-def _same_step(execution_id: int, host: str, step: str, attempt: int) -> tuple[Any, ...]:
-    c = t.step_runs.c
-    return (c.execution_id == execution_id, c.host == host, c.step == step, c.attempt == attempt)
+def _same_step(step: StepRun) -> dict[str, Any]:
+    return {
+        "of_id": step.execution_id,
+        "of_host": step.host,
+        "of_step": step.step,
+        "of_attempt": step.attempt,
+    }
 
 
 def _step(row: Row[Any]) -> StepRun:
-    from storage.records import Death
-
     values = dict(row._mapping)
     values["state"] = StepState(values["state"])
     values["death"] = Death(values["death"]) if values["death"] else None
@@ -707,10 +981,12 @@ def _execution(row: Row[Any]) -> Execution:
             "hosts": tuple(values["hosts"]),
             "services": tuple(values["services"]),
             "tags": tuple(values["tags"]),
+            "includes": tuple(values["includes"]),
             "danger": Danger(values["danger"]),
             "origin": Origin(values["origin"]),
             "priority": Priority(values["priority"]),
             "state": State(values["state"]),
             "phase": Phase(values["phase"]),
+            "rollout": Rollout(**values["rollout"]) if values["rollout"] else UNSAID,
         }
     )

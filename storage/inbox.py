@@ -3,11 +3,15 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from storage import tables as t
 from storage.records import Actor, InboxState, Received
+
+_NEW = (t.requests.c.id == bindparam("of_id"), t.requests.c.state == InboxState.NEW.value)
+_HANDLED = update(t.requests).where(*_NEW).returning(t.requests.c.id)
+_ANSWERED = update(t.requests).where(t.requests.c.id == bindparam("of_id"))
 
 
 def receive(connection: Connection, received: Received) -> bool:
@@ -15,18 +19,19 @@ def receive(connection: Connection, received: Received) -> bool:
     try:
         with connection.begin_nested():
             connection.execute(
-                insert(t.requests).values(
-                    id=received.id,
-                    key=received.key,
-                    kind=received.kind,
-                    actor_id=received.actor.id,
-                    actor_name=received.actor.name,
-                    channel=received.channel,
-                    text=received.text,
-                    payload=dict(received.payload),
-                    received_at=received.received_at,
-                    state=InboxState.NEW.value,
-                )
+                insert(t.requests),
+                {
+                    "id": received.id,
+                    "key": received.key,
+                    "kind": received.kind,
+                    "actor_id": received.actor.id,
+                    "actor_name": received.actor.name,
+                    "channel": received.channel,
+                    "text": received.text,
+                    "payload": dict(received.payload),
+                    "received_at": received.received_at,
+                    "state": InboxState.NEW.value,
+                },
             )
     except IntegrityError:
         return False
@@ -35,18 +40,13 @@ def receive(connection: Connection, received: Received) -> bool:
 
 def handled(connection: Connection, request_id: str, answer: str | None = None) -> bool:
     """Mark it handled, in the transaction of what came of it. False when it was already."""
-    row = connection.execute(
-        update(t.requests)
-        .where(t.requests.c.id == request_id, t.requests.c.state == InboxState.NEW.value)
-        .values(state=InboxState.HANDLED.value, answer=answer)
-        .returning(t.requests.c.id)
-    ).first()
-    return row is not None
+    done = {"of_id": request_id, "state": InboxState.HANDLED.value, "answer": answer}
+    return connection.execute(_HANDLED, done).first() is not None
 
 
 def answered(connection: Connection, request_id: str, answer: str) -> None:
     """Keep what was said back about a request that is handled already."""
-    connection.execute(update(t.requests).where(t.requests.c.id == request_id).values(answer=answer))
+    connection.execute(_ANSWERED, {"of_id": request_id, "answer": answer})
 
 
 def answer_to(connection: Connection, request_id: str) -> tuple[bool, str | None]:
@@ -66,6 +66,12 @@ def unhandled(connection: Connection, limit: int = 100) -> list[Received]:
         .limit(limit)
     )
     return [_received(row) for row in rows]
+
+
+def waits_since(connection: Connection, moment: datetime) -> bool:
+    """Whether anything received until then is not handled yet."""
+    new = (t.requests.c.state == InboxState.NEW.value, t.requests.c.received_at <= moment)
+    return connection.execute(select(t.requests.c.id).where(*new).limit(1)).first() is not None
 
 
 def prune(connection: Connection, *, before: datetime, limit: int = 500) -> int:

@@ -6,14 +6,15 @@ the others edit it, and only one of them is being said at a time. Threads and ch
 reports, and where we learned that we can't. What becomes of dead letters is in `storage/dead_letters.py`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, delete, exists, func, insert, or_, select, text, update
+from sqlalchemy import Connection, Row, and_, bindparam, case, delete, exists, func, insert, or_, select, text, update
 
 from storage import tables as t
+from storage.database import moment
 from storage.records import OutboxKind, OutboxMessage, OutboxState, Thread
 
 _OPEN = (OutboxState.WAITING.value, OutboxState.SENDING.value)
@@ -22,6 +23,40 @@ _IS_OPEN = text("outbox.state IN ('waiting', 'sending')")
 _IS_DEAD = text("outbox.state = 'dead'")
 # These stand by themselves; whatever else belongs to an execution is said in its thread, once that exists.
 _APART = (OutboxKind.HEADLINE.value, OutboxKind.ALERT.value, OutboxKind.ANSWER.value)
+
+# Built once: these are asked for with every event of every execution.
+_THIS = t.outbox.c.id == bindparam("of_id")
+_NEWEST = select(func.max(t.outbox.c.position)).where(_IS_OPEN)
+_WAITS = select(t.outbox.c.id, t.outbox.c.kind).where(
+    t.outbox.c.coalesce_key == bindparam("of_key"),
+    text("outbox.state = 'waiting' AND outbox.coalesce_key IS NOT NULL"),
+)
+_SET = update(t.outbox).where(_THIS)
+_SET_DEAD_HEADLINE = update(t.outbox).where(
+    _IS_DEAD, t.outbox.c.coalesce_key == bindparam("of_key"), t.outbox.c.kind == OutboxKind.HEADLINE.value
+)
+_SAID = (
+    select(t.outbox.c.ts)
+    .where(
+        t.outbox.c.execution_id == bindparam("of_id"),
+        t.outbox.c.coalesce_key == bindparam("of_key"),
+        t.outbox.c.state == OutboxState.SENT.value,
+        t.outbox.c.ts.is_not(None),
+    )
+    .order_by(t.outbox.c.position.desc())
+    .limit(1)
+)
+_KEYS_BEING_SAID = select(t.outbox.c.coalesce_key).where(
+    _IS_OPEN, t.outbox.c.state == OutboxState.SENDING.value, t.outbox.c.coalesce_key.is_not(None)
+)
+_HEADLINE = (
+    select(t.outbox)
+    .where(t.outbox.c.execution_id == bindparam("of_id"), t.outbox.c.kind == OutboxKind.HEADLINE.value)
+    .order_by(t.outbox.c.position.desc())
+    .limit(1)
+)
+_THREAD = select(t.threads).where(t.threads.c.execution_id == bindparam("of_id"))
+_POSTABLE = select(t.channels.c.postable).where(t.channels.c.id == bindparam("of_id"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,51 +90,41 @@ def put(
         return
     if method == "update" and coalesce_key is not None and _replace_dead_headline(connection, coalesce_key, payload):
         return
-    open_position = connection.scalar(select(func.max(t.outbox.c.position)).where(_IS_OPEN)) or 0
+    open_position = connection.scalar(_NEWEST) or 0
     connection.execute(
-        insert(t.outbox).values(
-            id=id,
-            kind=kind.value,
-            kind_rank=kind.rank,
-            method=method,
-            channel=channel,
-            execution_id=execution_id,
-            coalesce_key=coalesce_key,
-            payload=dict(payload),
-            created_at=now,
+        insert(t.outbox),
+        {
+            "id": id,
+            "kind": kind.value,
+            "kind_rank": kind.rank,
+            "method": method,
+            "channel": channel,
+            "execution_id": execution_id,
+            "coalesce_key": coalesce_key,
+            "payload": dict(payload),
+            "created_at": now,
             # Orders what waits. Microseconds, so that it grows even when nothing waits, without reading every row.
-            position=max(open_position + 1, int(now.timestamp() * 1_000_000)),
-            state=OutboxState.WAITING.value,
-            attempts=0,
-            unsure=False,
-        )
+            "position": max(open_position + 1, int(now.timestamp() * 1_000_000)),
+            "state": OutboxState.WAITING.value,
+            "attempts": 0,
+            "unsure": False,
+        },
     )
 
 
 def _replace_waiting(connection: Connection, key: str, kind: OutboxKind, payload: Mapping[str, Any]) -> bool:
-    row = connection.execute(
-        select(t.outbox.c.id, t.outbox.c.kind).where(
-            t.outbox.c.coalesce_key == key, text("outbox.state = 'waiting' AND outbox.coalesce_key IS NOT NULL")
-        )
-    ).first()
+    row = connection.execute(_WAITS, {"of_key": key}).first()
     if row is None:
         return False
     waits_as = OutboxKind(row.kind)
     most = waits_as if waits_as is OutboxKind.HEADLINE else min(waits_as, kind, key=lambda one: one.rank)
-    connection.execute(
-        update(t.outbox)
-        .where(t.outbox.c.id == row.id)
-        .values(payload=dict(payload), kind=most.value, kind_rank=most.rank)
-    )
+    words = {"payload": dict(payload), "kind": most.value, "kind_rank": most.rank}
+    connection.execute(_SET, {"of_id": row.id, **words})
     return True
 
 
 def _replace_dead_headline(connection: Connection, key: str, payload: Mapping[str, Any]) -> bool:
-    changed = connection.execute(
-        update(t.outbox)
-        .where(_IS_DEAD, t.outbox.c.coalesce_key == key, t.outbox.c.kind == OutboxKind.HEADLINE.value)
-        .values(payload=dict(payload))
-    )
+    changed = connection.execute(_SET_DEAD_HEADLINE, {"of_key": key, "payload": dict(payload)})
     return changed.rowcount > 0
 
 
@@ -162,25 +187,18 @@ def _edited_by(connection: Connection, message: OutboxMessage, thread: Thread | 
         return str(message.payload["ts"]) if "ts" in message.payload else (thread.ts if thread else None)
     if message.method != "post" or message.coalesce_key is None or message.execution_id is None:
         return None
-    ts: str | None = connection.scalar(
-        select(t.outbox.c.ts)
-        .where(
-            t.outbox.c.execution_id == message.execution_id,
-            t.outbox.c.coalesce_key == message.coalesce_key,
-            t.outbox.c.state == OutboxState.SENT.value,
-            t.outbox.c.ts.is_not(None),
-        )
-        .order_by(t.outbox.c.position.desc())
-        .limit(1)
-    )
+    ts: str | None = connection.scalar(_SAID, {"of_id": message.execution_id, "of_key": message.coalesce_key})
     return ts
 
 
-def begin(connection: Connection, message_id: str, *, until: datetime | None = None) -> OutboxMessage | None:
+def begin(
+    connection: Connection, message_id: str, *, now: datetime | None = None, lease: timedelta | None = None
+) -> OutboxMessage | None:
     """Mark it as being said, before it is; None when somebody else does. Returns the newest payload.
 
-    `until` is when others may take it that we died; None means that they find out by other means.
+    With a `lease`, others may take it that we died when that has run out; see `extend`.
     """
+    until = moment(connection, now) + lease if now is not None and lease is not None else None
     row = connection.execute(
         update(t.outbox)
         .where(
@@ -194,14 +212,19 @@ def begin(connection: Connection, message_id: str, *, until: datetime | None = N
     return None if row is None else message_of(row)
 
 
-def _keys_being_said(connection: Connection) -> list[str]:
-    return list(
-        connection.scalars(
-            select(t.outbox.c.coalesce_key).where(
-                _IS_OPEN, t.outbox.c.state == OutboxState.SENDING.value, t.outbox.c.coalesce_key.is_not(None)
-            )
-        )
+def extend(connection: Connection, ids: Collection[str], *, now: datetime, lease: timedelta) -> None:
+    """Whoever says these lives, and is still saying them."""
+    if not ids:
+        return
+    connection.execute(
+        update(t.outbox)
+        .where(t.outbox.c.id.in_(sorted(ids)), t.outbox.c.state == OutboxState.SENDING.value)
+        .values(next_attempt_at=moment(connection, now) + lease)
     )
+
+
+def _keys_being_said(connection: Connection) -> list[str]:
+    return list(connection.scalars(_KEYS_BEING_SAID))
 
 
 def sent(connection: Connection, message_id: str, *, now: datetime, ts: str | None) -> None:
@@ -350,11 +373,11 @@ def bury(connection: Connection, message_id: str, *, now: datetime, error: str) 
 def recover(connection: Connection, now: datetime, *, everything: bool = True) -> int:
     """What was being said by a process that died may have been delivered.
 
-    `everything` right after the start of the only process that speaks; else only what is past its `until`.
+    `everything` right after the start of the only process that speaks; else only what is past its lease.
     """
     died = select(t.outbox.c.id).where(_IS_OPEN, t.outbox.c.state == OutboxState.SENDING.value)
     if not everything:
-        died = died.where(t.outbox.c.next_attempt_at <= now)
+        died = died.where(t.outbox.c.next_attempt_at <= moment(connection, now))
     ids = list(connection.scalars(died))
     for message_id in ids:
         again(connection, message_id, at=now, error="the process ended while it was being said", unsure=True)
@@ -389,12 +412,7 @@ def held(connection: Connection) -> Held | None:
 
 def headline_of(connection: Connection, execution_id: int) -> OutboxMessage | None:
     """The newest message that is, or is to become, an execution's headline."""
-    row = connection.execute(
-        select(t.outbox)
-        .where(t.outbox.c.execution_id == execution_id, t.outbox.c.kind == OutboxKind.HEADLINE.value)
-        .order_by(t.outbox.c.position.desc())
-        .limit(1)
-    ).first()
+    row = connection.execute(_HEADLINE, {"of_id": execution_id}).first()
     return None if row is None else message_of(row)
 
 
@@ -413,7 +431,7 @@ def prune(connection: Connection, *, before: datetime, limit: int = 500) -> int:
 
 def thread_of(connection: Connection, execution_id: int) -> Thread | None:
     """Where an execution reports, once its headline stands."""
-    row = connection.execute(select(t.threads).where(t.threads.c.execution_id == execution_id)).first()
+    row = connection.execute(_THREAD, {"of_id": execution_id}).first()
     return None if row is None else Thread(**row._mapping)
 
 
@@ -429,7 +447,7 @@ def set_thread(connection: Connection, thread: Thread) -> None:
 
 def channel_is_postable(connection: Connection, channel: str) -> bool | None:
     """What we learned about posting there; None when we never tried."""
-    value: bool | None = connection.scalar(select(t.channels.c.postable).where(t.channels.c.id == channel))
+    value: bool | None = connection.scalar(_POSTABLE, {"of_id": channel})
     return value
 
 

@@ -7,7 +7,7 @@ consented (`Approval`), what holds things back (`KillSwitch`, `HostLock`, `Break
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -81,6 +81,41 @@ class Priority(StrEnum):
         """0 starts first."""
         return list(Priority).index(self)
 
+    @property
+    def comes_later(self) -> timedelta:
+        """As if it had been asked for so much later: by so much it is overtaken at most, so that none starves."""
+        return (timedelta(0), timedelta(minutes=5), timedelta(minutes=30))[self.rank]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caps:
+    """How many executions are carried at once, over all processes, and how many may wait to be."""
+
+    overall: int = 500
+    host: int = 20
+    runbook: int = 200
+    runbooks: Mapping[str, int] = field(default_factory=dict)  # those with a cap of their own
+    waiting: int = 2_000
+
+    def of(self, runbook: str) -> int:
+        """The cap of one runbook."""
+        return self.runbooks.get(runbook, self.runbook)
+
+
+USUAL_CAPS = Caps()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout:
+    """How to go over several hosts, as far as somebody said; None leaves it to whoever is asked next."""
+
+    waves: str | None = None  # "1,25%,rest"
+    pause: float | None = None  # seconds between two waves
+    max_failures: str | None = None  # so many hosts may fail before it stops: "1", "10%"
+
+
+UNSAID = Rollout()
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
@@ -98,8 +133,19 @@ class RunRequest:
     reason: str | None = None
     priority: Priority = Priority.NORMAL
     emergency: bool = False
+    rollout: Rollout = UNSAID
     retry_of: int | None = None  # the execution this one continues; skips the cooldown that one took
     request_id: str | None = None  # the inbox row it came from
+
+
+@dataclass(frozen=True, kw_only=True)
+class Template:
+    """A request kept under a name, as it is typed after `/runbook`. Whoever runs it is judged, not who saved it."""
+
+    name: str
+    text: str
+    saved_by: Actor
+    saved_at: datetime
 
 
 class State(StrEnum):
@@ -177,6 +223,9 @@ class Execution:
     steps_total: int = 0
     steps_done: int = 0
     current: str | None = None  # the step being run, in words
+    stage: int = 1  # of its plan: a further one is planned when the one before is over
+    includes: tuple[str, ...] = ()  # the runbooks whose plans may be parts of its plan
+    rollout: Rollout = UNSAID  # as asked; the plan says what comes of it
 
 
 class HostState(StrEnum):
@@ -206,6 +255,7 @@ class HostRun:
     outcome: str | None = None  # what the runbook says changed, e.g. "pid 812 -> 1043"
     before: Mapping[str, Any] | None = None
     after: Mapping[str, Any] | None = None
+    wave: int | None = None  # counted from 1; None where it goes without waves
 
 
 class StepState(StrEnum):
@@ -230,7 +280,8 @@ class Death(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class StepRun:
-    """One step on one host. `step` is its place in the host's plan: "1", "2", "3.1" inside a parallel group."""
+    """One step on one host. `step` is its place in the host's plan: "1", "2", "3.1" inside a parallel group, "w2.1"
+    for the first health check after the second wave."""
 
     execution_id: int
     host: str
@@ -251,6 +302,8 @@ class StepRun:
     dropped: int = 0  # lines beyond what we keep
     next_attempt_at: datetime | None = None  # set when this try failed and another follows: not before then
     token: str | None = None  # under which the host keeps a record of the command
+    altered: bool = False  # its result was masked, cut or lost in part, and so is no value to go on with
+    result_from: int = 1  # the first line of its result; those before belong to what was asked before it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,19 +14,19 @@ from runbooks.answer import Answer
 from runbooks.catalog import Catalog, Entry
 from runbooks.definition import Runbook
 from runbooks.engine import Engine
-from runbooks.execution import Tools
 from runbooks.inventory import Inventory
 from runbooks.owner import Owner
 from runbooks.planning import Planner
 from runbooks.plans import StoredPlan, fingerprint, to_json
 from runbooks.remote import Host
+from runbooks.steps import Tools
 from safety.clock import Clock, SystemClock
 from safety.command_guard import CommandGuard
 from safety.review import Policy
 from safety.roles import People, Role
 from storage import executions
 from storage.database import Database
-from storage.records import Actor, Execution, Origin, Priority, RunRequest, State
+from storage.records import USUAL_CAPS, Actor, Caps, Execution, Origin, Priority, RunRequest, State
 from tests.fakes import FakeRemote, FakeReporter, Reply
 
 ALICE, BOB, CAROL, DAVE = (Actor(id=f"U{name.upper()}", name=name) for name in ("alice", "bob", "carol", "dave"))
@@ -57,8 +57,13 @@ def catalog_with(*kinds: type[Runbook], **changes: Any) -> Catalog:
             timeout=kind.timeout,
             max_hosts=kind.max_hosts,
             module_hash="test",
+            rollout=catalogs.rollout_of(kind),
+            rollback=kind.rollback == "auto",
         )
-    return Catalog(entries=entries, aliases=built.aliases)
+    complaints: list[str] = []
+    joined = catalogs.joined(entries, complaints)
+    assert not complaints, complaints
+    return Catalog(entries=joined, aliases=built.aliases)
 
 
 def shown(pid: int, state: str = "active") -> str:
@@ -198,6 +203,7 @@ async def a_house(
     clock: Clock | None = None,
     remote: FakeRemote | None = None,
     change: Callable[[Policy], Policy] = lambda policy: policy,
+    caps: Caps = USUAL_CAPS,
 ) -> Any:
     """An engine and a running owner."""
     remote, reporter = remote or FakeRemote(replies=dict(replies or a_healthy_nginx())), FakeReporter()
@@ -211,7 +217,7 @@ async def a_house(
         clock=clock or SystemClock(),
     )
     policy = change(policy or Policy(people=people, expire=timedelta(minutes=15)))
-    engine = Engine(tools=tools, catalog=catalog or catalog_with(), policy=policy)
+    engine = Engine(tools=tools, catalog=catalog or catalog_with(), policy=policy, caps=caps)
     owner = Owner(engine)
     house = House(database=database, engine=engine, remote=remote, reporter=reporter, owner=owner)
     house.running.append(asyncio.create_task(owner.run()))

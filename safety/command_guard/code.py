@@ -196,6 +196,7 @@ TCL = Language(
 _STRING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 _REGEX = re.compile(r"\b(?:s|y|tr)/(?:[^/\\]|\\.)*/(?:[^/\\]|\\.)*/\w*|(?:\bm|\bqr)?/(?:[^/\\]|\\.)*/\w*")
 _WORD = re.compile(r"[A-Za-z_]\w*")
+_NUMBER = re.compile(r"\b\d+(\.\d+)?(e[+-]?\d+)?\b", re.IGNORECASE)
 
 
 _HARM = re.compile(
@@ -228,7 +229,7 @@ def judge_code(language: Language, text: str) -> Finding:
         return refuse(
             rule, f"{language.name} code that deletes or ends something (`{shown(verbs[0] if verbs else 'SQL')}`)."
         )
-    bare = set(_WORD.findall(_STRING.sub(" ", _REGEX.sub(" ", text) if language is PERL else text)))
+    bare = set(_WORD.findall(_NUMBER.sub(" ", without)))
     unknown = sorted(bare - language.safe)
     if unknown and language.safe:
         return ask(rule, f"{language.name} code with a word the guard does not know (`{shown(unknown[0])}`).")

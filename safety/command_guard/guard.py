@@ -53,7 +53,7 @@ from safety.command_guard.values import (
     shown,
 )
 from safety.command_guard.verdicts import Finding, Judgement, Severity, allow, ask, refuse
-from safety.command_guard.wrappers import SHELLS, Inner, after_options, is_old, unwrap
+from safety.command_guard.wrappers import SHELLS, Inner, after_options, is_old, opens_shell, unwrap
 
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
@@ -442,7 +442,7 @@ class _Judge:
             yield from _builds_fetched(case)
         if name in _RUNS_CODE and not (name in SHELLS and any(re.fullmatch(r"-\w*c", w) for w in invocation.argv[1:4])):
             for operand in case.arguments.operands[:4]:
-                if _FOREIGN.search(as_typed(operand)):
+                if _FOREIGN.search(as_typed(operand)[:300]):
                     yield refuse(
                         "code.foreign", f"`{shown(name)}` would run `{shown(operand)}`, which comes from the network."
                     )
@@ -702,6 +702,12 @@ class _Judge:
                         old=one.old or invocation.old or (name in ("xargs", "parallel") and _fed_old(invocation.feed)),
                     ),
                 )
+        if not any(one.argv or one.text is not None for one in unwrapped) and opens_shell(invocation.argv):
+            if not invocation.feed.given:
+                said = f"`{name}` without a command opens a shell that waits for one nobody has seen."
+                yield ask("shell.session", said)
+            yield from self._fed_shell(reader, invocation, name)
+            return
         if unwrapped or name in ("env", "sudo", "find", "trap") or (name == "exec" and len(invocation.argv) == 1):
             yield from self._wrapped(name, unwrapped)
         if name == "su" and not unwrapped:
@@ -1335,8 +1341,8 @@ def _dry(case: Case) -> bool:
 
 
 _ZERO = re.compile(
-    r"--?[\w-]*(size|capacity|count|replicas|nodes|instances|concurren\w*|retention[\w-]*|"
-    r"scale)[\w-]*=0|(min|desired|max)Size=0|replicas[=:]0",
+    r"--?[\w-]{0,30}(size|capacity|count|replicas|nodes|instances|concurren\w*|retention[\w-]*|"
+    r"scale)[\w-]{0,30}=0|(min|desired|max)Size=0|replicas[=:]0",
     re.IGNORECASE,
 )
 _UNPROTECTED = re.compile(
@@ -1558,14 +1564,17 @@ def _database(reader: ShellReader, invocation: Invocation, name: str) -> Iterato
             yield allow("databases.read")
             return
         rest = after_options(invocation.argv, "-h -p -a -n -s -u -r -i -d -D -t --user --pass --cert --key --cacert")
-        yield code.judge_redis([as_typed(word) for word in rest])
         text = invocation.feed.text
-        if not rest and invocation.feed.given:
-            if text is None:
-                yield refuse("databases.unknown", "Commands for Redis the guard cannot see.")
-            else:
-                for line in text.splitlines():
-                    yield code.judge_redis(line.split())
+        if rest:
+            yield code.judge_redis([as_typed(word) for word in rest])
+        elif not invocation.feed.given:
+            yield ask("databases.session", f"`{name}` without a command waits for one nobody has seen.")
+        elif text is None:
+            yield refuse("databases.unknown", "Commands for Redis the guard cannot see.")
+        else:
+            yield allow("databases.read")
+            for line in text.splitlines():
+                yield code.judge_redis(line.split())
         return
     if name in ("mongosh", "mongo"):
         texts = [
@@ -1628,7 +1637,8 @@ def _database(reader: ShellReader, invocation: Invocation, name: str) -> Iterato
     if (
         not texts
         and not arguments.has("-f", "--file")
-        and not (name in ("influx", "cockroach", "db2", "clickhouse-client") and arguments.operands)
+        and not (name in ("influx", "db2", "clickhouse-client") and arguments.operands)
+        and not (name == "cockroach" and arguments.operands[:1] != ("sql",))
     ):
         yield ask("databases.session", f"`{name}` without a statement opens a session nobody watches.")
 
@@ -1682,7 +1692,7 @@ def _editor(reader: ShellReader, judge: "_Judge", invocation: Invocation, name: 
     for word in words:
         bang = re.search(r"(?:^|[:+ ])!\s*(.+)|\bsystem\((.*)|\bshell\s+(.+)", word)
         if bang:
-            text = next(part for part in bang.groups() if part)
+            text = next((part for part in bang.groups() if part), ":")
             yield from judge._text(reader, invocation, text, own=False)
             yield refuse("code.editor", f"`{name}` that runs a command from within.")
     if name in ("less", "more", "man", "info", "bc", "dc"):

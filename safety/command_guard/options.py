@@ -35,6 +35,7 @@ VALUES = _values(
     journalctl: --vacuum-time --vacuum-size --vacuum-files -u --unit -n --lines -S --since -U --until -p \
         --priority -o --output -t --identifier -g --grep -b -D --directory -M --machine --user-unit -F --field \
         --file -c --cursor --output-fields --root
+    nmcli: -f --fields -g --get-values -m --mode -c --colors -e --escape -w --wait
     find: -name -iname -path -ipath -regex -iregex -type -size -mtime -mmin -atime -amin -ctime -cmin -newer \
         -user -group -perm -maxdepth -mindepth -printf -uid -gid -inum -links -samefile -fstype -wholename \
         -newermt -used -lname

@@ -1203,7 +1203,7 @@ def _exec_free(case: Case) -> Iterator[Finding]:
         if risky and not re.fullmatch(r"dpkg::options::=--force-conf(old|def|new|miss)", setting, re.IGNORECASE):
             yield refuse("packages.option", f"`-o {shown(setting)}` changes what {case.program} runs or trusts.")
     for word in case.arguments.operands:
-        typed = as_typed(word)
+        typed = as_typed(word)[:300]
         if any(("<(",) in case.sources(chr(0xE100 + n)) for n in origins(word)):
             yield refuse("packages.foreign", "A package made by another command.")
         if re.search(r"^(https?|ftp)://|\.(deb|rpm|apk|pkg\.tar\S*|whl|tgz|tar\.gz)\Z", typed) or typed.startswith(
@@ -1409,6 +1409,22 @@ def _precious_process(name: str) -> bool:
     return any(fnmatchcase(word, pattern) for word in {plain, plain.lower()} for pattern in PRECIOUS_PROCESSES)
 
 
+def _reaches_precious(pattern: str) -> bool:
+    """Whether a regular expression finds a precious process: `[s]shd`, `ss.d`, `^dbus`."""
+    plain = re.sub(r"\[(\w)\]", r"\1", as_typed(pattern))
+    if not re.search(r"[\[\].^$*+?\\{}]", plain):
+        return _precious_process(plain)
+    if len(plain) > 60 or "(" in plain or len(re.findall(r"[*+?{]", plain)) > 5:
+        return False
+    try:
+        return any(re.search(plain, name) for name in _PRECIOUS_NAMES)
+    except re.error:
+        return False
+
+
+_PRECIOUS_NAMES = tuple(name.rstrip("*") for name in PRECIOUS_PROCESSES if len(name) > 3 and not name.endswith("-*"))
+
+
 def _kill(case: Case) -> Iterator[Finding]:
     words = list(case.words)
     if words and as_typed(words[0]) in ("-l", "-L", "-0", "--list", "--table"):
@@ -1500,6 +1516,9 @@ def _killing_found(sources: list[tuple[str, ...]], *, gentle: bool) -> Finding:
     if (
         any(_precious_process(n) for n in names if n not in ("sh", "bash", "sudo", "login", "ssh") or len(sources) == 1)
         or any(_precious_process(n.partition(".")[0]) for n in names if n.endswith((".pid", ".lock")))
+        or any(
+            _reaches_precious(n) for source in sources if source for n in _looked_for(source) if "[" in n or "." in n
+        )
         or "$PPID" in texts
     ) and not (gentle and [s[:1] for s in sources] == [("cat",)] and texts[-1:] != ["1"]):
         return refuse("process.suicide", "It ends what keeps the host, our session or its watchers going.")
@@ -1622,6 +1641,7 @@ def _pkill(case: Case) -> Iterator[Finding]:
             yield refuse("process.unknown", "Which process ends stands only in a variable. Name it.")
         elif (
             _precious_process(typed)
+            or _reaches_precious(typed)
             or re.fullmatch(r"[.^$*+?a-z\[\]\\|()-]{0,2}|\.\*|\.\+|.*\|.*", typed)
             or re.search(r"\b(sshd|systemd|init|dbus|kubelet|containerd|dockerd)\b", typed)
         ):

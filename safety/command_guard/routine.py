@@ -578,7 +578,8 @@ READ_ONLY = rows(
     influx ping|version
     influx bucket|org|user|task|telegrafs list
     cockroach node|debug|statement-diag status|ls|list
-    cockroach sql|version|status
+    cockroach version|status
+    cockroach sql -e|--execute
     pg_restore -l|--list
     mysqlcheck -c|--check !-r|--repair|--auto-repair|-o|--optimize
     pgbadger -o=-|--outfile=-

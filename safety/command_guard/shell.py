@@ -47,16 +47,22 @@ from safety.command_guard.wrappers import found_paths
 
 MAX_LENGTH = 4096
 """Characters of the whole command; nobody approves more than that by reading it."""
+MAX_BYTES = 2 * MAX_LENGTH
+"""The same text in UTF-8."""
 MAX_NESTED = 2 * MAX_LENGTH
 """Characters of all text inside text together."""
 MAX_TREE_DEPTH = 80
+"""Nodes inside nodes, those of a text and of all texts around it together: reading one takes a few calls of Python's
+stack, and where that ends, an answer does too."""
 MAX_NODES = 4000
 MAX_OPERATORS = 250
 """`|`, `;`, `&`, `<` and `>` in one text, wherever they stand: the parser is slow on heaps of them."""
 MAX_BRACKETS = 500
 """Brackets of any kind in one text, for the same reason."""
 MAX_EXPANSIONS = 300
-"""`$` and backticks in one text, likewise."""
+"""`$` and backticks in one text, likewise; and `@`."""
+MAX_LINES = 300
+"""Lines of one text."""
 MAX_TEXTS = 5
 """How deep text may hold text: a shell in a shell in a shell."""
 MAX_ARGUMENTS = 300
@@ -233,11 +239,13 @@ class ShellReader:
         self._commands = 0
         self._words = 0
         self._nested = 0
+        self._depth = 0
         self._parser = tree_sitter.Parser(_LANGUAGE)
 
     def adopt(self, other: "ShellReader") -> None:
         """Count on from where another reader is: a look at the side costs as much as any."""
         self._commands, self._words, self._nested = other._commands, other._words, other._nested
+        self._depth = other._depth
 
     def report(self, finding: Finding, span: tuple[int, int]) -> None:
         """Keep a finding about these bytes."""
@@ -266,11 +274,18 @@ class ShellReader:
         if texts > MAX_TEXTS:
             raise Unreadable(refuse("guard.too-deep", "Too many shells inside shells to read. Write it plainly."))
         self._nested += len(text) if span is not None else 0
-        if len(text) > MAX_LENGTH or self._nested > MAX_NESTED:
+        if len(text) > MAX_LENGTH or len(text.encode()) > MAX_BYTES or self._nested > MAX_NESTED:
             raise Unreadable(refuse("guard.too-long", f"A command may have {MAX_LENGTH} characters, this has more."))
-        for marks, limit in (("|;&<>", MAX_OPERATORS), ("()[]{}", MAX_BRACKETS), ("$`", MAX_EXPANSIONS)):
+        for marks, limit in (
+            ("|;&<>", MAX_OPERATORS),
+            ("()[]{}", MAX_BRACKETS),
+            ("$`", MAX_EXPANSIONS),
+            ("@", MAX_EXPANSIONS),
+            ("\n", MAX_LINES),
+        ):
             if sum(text.count(mark) for mark in marks) > limit:
-                reason = f"More than {limit} of the characters {' '.join(marks)}. Split it."
+                shown_marks = "line breaks" if marks == "\n" else f"the characters {' '.join(marks)}"
+                reason = f"More than {limit} of {shown_marks}. Split it."
                 raise Unreadable(replace(refuse("guard.too-many", reason), span=span or (0, 0)))
         if _RUN.search(text):
             reason = "One character over and over. Leave that out."
@@ -278,9 +293,13 @@ class ShellReader:
         text = _plain_probe(text)
         source = text.encode()
         root = self._parser.parse(source).root_node
-        _check_tree(root, text, source, span)
+        deep = _check_tree(root, text, source, span, MAX_TREE_DEPTH - self._depth)
         walk = _Walk(reader=self, source=source, texts=texts, outer=span)
-        return walk.statements(root, env, feed)
+        self._depth += deep
+        try:
+            return walk.statements(root, env, feed)
+        finally:
+            self._depth -= deep
 
     def count(self, span: tuple[int, int], words: int = 0) -> None:
         """One more command of so many words. Raises Unreadable when there are too many to read."""
@@ -307,18 +326,19 @@ def _plain_probe(text: str) -> str:
     return _PROBE.sub(r":   \1> \3", text)
 
 
-def _check_tree(root: tree_sitter.Node, text: str, source: bytes, span: tuple[int, int] | None) -> None:
-    """Raises Unreadable unless the tree is whole, small enough, and agrees with the second reader."""
+def _check_tree(root: tree_sitter.Node, text: str, source: bytes, span: tuple[int, int] | None, deepest: int) -> int:
+    """How deep the tree is. Raises Unreadable unless it is whole, small enough, and agrees with the second reader."""
     seen: set[int] = set()
     nodes = 0
     cursor = root.walk()
-    depth = 0
+    depth = reached = 0
     covered = 0
     inside: list[str] = []
     while True:
         nodes += 1
         node = cursor.node
-        if depth > MAX_TREE_DEPTH or nodes > MAX_NODES or node is None:
+        reached = max(reached, depth)
+        if depth > deepest or nodes > MAX_NODES or node is None:
             raise Unreadable(
                 replace(
                     refuse("guard.too-deep", "Too deeply nested or too long to read. Split it."), span=span or (0, 0)
@@ -341,7 +361,7 @@ def _check_tree(root: tree_sitter.Node, text: str, source: bytes, span: tuple[in
             if not cursor.goto_parent():
                 _check_gap(source[covered:], [], (covered, len(source)), span)
                 _check_agreement(text, seen, span)
-                return
+                return reached
             inside.pop()
             depth -= 1
             parent = cursor.node
@@ -544,7 +564,7 @@ class _Walk:
         for child in node.named_children:
             output = self.walk(child, env.copy(), feed)
             fed = output.producers[: len(producers)] == producers
-            producers = output.producers if fed else (*producers, *output.producers)
+            producers = output.producers if fed else tuple(dict.fromkeys((*producers, *output.producers)))
             output = Output(text=output.text, producers=producers)
             feed = output.as_feed()
         return output
@@ -1040,7 +1060,8 @@ def _joined(outputs: list[Output]) -> Output:
         return SILENT
     texts = [output.text for output in outputs]
     known = [text for text in texts if text is not None]
-    producers = tuple(p for output in outputs for p in output.producers)
+    # Each once: the parts of a loop in a pipe all name what feeds them, and pipes of loops would double that.
+    producers = tuple(dict.fromkeys(p for output in outputs for p in output.producers))
     return Output(text="".join(known) if len(known) == len(texts) else None, producers=producers)
 
 

@@ -3,6 +3,8 @@
 A command that itself holds such a character is refused at the door, so they never mean anything else here.
 """
 
+import re
+
 UNKNOWN = "\ue000"
 """Any text at all: nothing, one word or many."""
 TOKEN = "\ue001"  # noqa: S105
@@ -22,9 +24,10 @@ HOME = f"/home/{TOKEN}"
 _SHOWN = {UNKNOWN: "…", TOKEN: "…", STAR: "*", QUESTION: "?", BRACKET: "[", OPEN: "{", COMMA: ",", CLOSE: "}"}
 
 
-_TYPED = {
-    ord(mark): typed for mark, typed in zip(f"{STAR}{QUESTION}{BRACKET}{OPEN}{COMMA}{CLOSE}", "*?[{,}", strict=True)
-}
+_TYPED = tuple(zip(f"{STAR}{QUESTION}{BRACKET}{OPEN}{COMMA}{CLOSE}", "*?[{,}", strict=True))
+_PRIVATE = re.compile("[\ue000-\uf8ff]")
+_UNKNOWN = re.compile("[\ue000\ue100-\uf8ff]")
+_GLOB = re.compile("[\ue002-\ue004]")
 
 
 def is_private(char: str) -> bool:
@@ -34,17 +37,17 @@ def is_private(char: str) -> bool:
 
 def has_unknown(word: str) -> bool:
     """Whether any part of it could be anything."""
-    return not word.isascii() and any(char == UNKNOWN or FIRST_ORIGIN <= ord(char) <= LAST_PRIVATE for char in word)
+    return not word.isascii() and _UNKNOWN.search(word) is not None
 
 
 def has_glob(word: str) -> bool:
     """Whether the shell would replace it by file names."""
-    return not word.isascii() and any(char in GLOBS for char in word)
+    return not word.isascii() and _GLOB.search(word) is not None
 
 
 def is_plain(word: str) -> bool:
     """Whether it is exactly what it looks like."""
-    return word.isascii() or not any(is_private(char) for char in word)
+    return word.isascii() or _PRIVATE.search(word) is None
 
 
 def origins(word: str) -> list[int]:
@@ -60,7 +63,10 @@ def shown(word: str) -> str:
 
 def as_typed(word: str) -> str:
     """The word as an operand that is no file name: globs and braces become their own characters again."""
-    return word if word.isascii() else word.translate(_TYPED)
+    if not word.isascii():
+        for mark, typed in _TYPED:
+            word = word.replace(mark, typed)
+    return word
 
 
 def expand_braces(word: str, limit: int = 64) -> list[str]:

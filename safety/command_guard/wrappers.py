@@ -9,7 +9,7 @@ argument list or text for a shell.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from safety.command_guard.places import names
 from safety.command_guard.values import BRACKET, QUESTION, STAR, UNKNOWN, as_typed, has_unknown
@@ -229,6 +229,29 @@ def _sudo(argv: Argv) -> list[Inner]:
     if any(re.fullmatch(r"-[a-zA-Z]*[lvKkV][a-zA-Z]*|--list|--validate", word) for word in words[:first]):
         return []
     return _plain(argv, "sudo")
+
+
+def opens_shell(argv: Argv) -> bool:
+    """Whether these words, which name no command, start a shell: `sudo -i`, `sudo -su app`, `chroot /mnt`."""
+    name, words = as_typed(argv[0]), [as_typed(word) for word in argv[1:]]
+    if name in ("sudo", "doas"):
+        own = list(takewhile(lambda word: word.startswith("-"), words))
+        # With -l it only says what would be allowed; `-s` behind a command is the command's.
+        if any(re.fullmatch(r"-[a-zA-Z]*l[a-zA-Z]*|--list", word) for word in own):
+            return False
+        return any(re.fullmatch(r"-[a-zA-Z]*[is][a-zA-Z]*|--login|--shell", word) for word in words)
+    if name == "pkexec":
+        return not any(word in ("--version", "--help") for word in words)
+    return name in _SHELL_IF_NOTHING_ELSE and not any(word in ("-h", "--help", "-V", "--version") for word in words)
+
+
+_SHELL_IF_NOTHING_ELSE = frozenset(
+    names(
+        """
+    chroot nsenter unshare setarch linux32 linux64 i386 x86_64 fakeroot newgrp systemd-nspawn proot sg runuser script
+    """
+    )
+)
 
 
 def _su(argv: Argv) -> list[Inner]:

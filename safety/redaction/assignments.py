@@ -77,10 +77,26 @@ def assignments(line: str) -> Iterator[Span]:
                 span = _rest_of_line(line, span, match)
             seen = span[1]
             yield span if quoted else without_stop(line, span)
+            yield from _after_the_arrow(line, span, match)
         elif span[1] - span[0] > _LONG:
             seen = span[1]
     if " " in line:
         yield from _spaced_assignments(line)
+
+
+_ARROW = re.compile(r"[\"'`]?[ \t]{1,4}(?:->|=>|→)[ \t]{1,4}(?=\S)")
+
+
+def _after_the_arrow(line: str, span: Span, match: re.Match[str]) -> Iterator[Span]:
+    """`password = "old" -> "new"`, as a change is shown: the new one, too."""
+    arrow = _ARROW.match(line, span[1]) if names_secret(match["name"]) else None
+    if arrow:
+        new, quoted = value_at(line, arrow.end())
+        value = line[new[0] : new[1]]
+        if not is_harmless(value, quoted=quoted) and (
+            quoted or (has_password_look(value) and not is_small_number(value))
+        ):
+            yield new
 
 
 def _is_one_of_many_parts(line: str, match: re.Match[str]) -> bool:
@@ -104,7 +120,6 @@ def _is_assigned_secret(line: str, span: Span, match: re.Match[str], *, quoted: 
         return False
     if not names_secret(name):
         random = looks_random(value, length=16) and not value.startswith(("http", "/"))
-        random = random or (name.lower().endswith("secret_id") and _UUID.fullmatch(value) is not None)
         return (random and not _is_an_id(value, name)) or decodes_to_credentials(value)
     if parts(name)[-1] == "secret" and NAME_OF_A_SECRET.fullmatch(value):
         return False
@@ -115,7 +130,18 @@ def _is_assigned_secret(line: str, span: Span, match: re.Match[str], *, quoted: 
     return line.lstrip().startswith("|") and value.islower() and has_password_look(value)
 
 
-_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+# Half of a login to Vault, all of one to Consul and Nomad. Elsewhere it names a secret, and is no UUID.
+_SECRET_ID = re.compile(
+    r"(?i)(?<![a-z])secret[ _-]?id\\{0,3}[\"']?[ \t]{0,40}[:=|]?[ \t]{0,40}\\{0,3}[\"']?"
+    r"(?P<value>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![\w-])"
+)
+
+
+def secret_ids(line: str) -> Iterator[Span]:
+    """`SecretID: 6a94…`, `secret_id    6a94…`, `Secret ID = 6a94…`."""
+    yield from (match.span("value") for match in _SECRET_ID.finditer(line))
+
+
 _KEPT_UNDER = re.compile(r"[a-z]+(?:[-_.][a-z]+)*")  # `passwordKey: admin-password`, the key under which it is kept
 _MANUAL_PAGE = re.compile(r"\w+\.[1-9]")
 
@@ -124,6 +150,14 @@ def _is_known_otherwise(line: str, value: str, match: re.Match[str]) -> bool:
     """Signs that look like an assignment of a secret: `accesskey="n"`, `PASS: test`, `PWD='/srv'`, `a == b_token`."""
     name, sign = match["name"], match["sep"]
     colon = sign == ":"
+    if colon and not match["gap"] and _ARCHITECTURE.fullmatch(value):
+        return True  # `libsecret-1-0:amd64`
+    if colon and _TYPE.match(line, match.end()):
+        return True
+    if sign == "=" and line[max(0, match.start() - 1) : match.start()] == "$" and _CMDLET.match(line, match.end()):
+        return True
+    if sign == "=" and match["gap"] and value.isdigit() and _FIELD_OF_A_MESSAGE.match(line, 0, match.start()):
+        return True
     if parts(name)[-1] == "key" and names_secret(value) and _KEPT_UNDER.fullmatch(value):
         return True
     if name.lower() == "accesskey":
@@ -146,6 +180,25 @@ def _is_known_otherwise(line: str, value: str, match: re.Match[str]) -> bool:
     return False
 
 
+_ARCHITECTURE = re.compile(r"amd64|arm64|armhf|armel|i[3-6]86|x86_64|aarch64|ppc64e?l?e?|s390x|riscv64|mips\w*|noarch")
+# A declaration's type: `secret: &[u8]`, `token: Option<&str>`, `password: Promise<string>`.
+_TYPE = re.compile(
+    r"(?:&(?:'\w+ )?(?:mut )?|\*(?:const |mut )?)*(?:\[(?:u8|byte|char)\b|\[\](?:byte|string)\b"
+    r"|(?:c_char|u8|str|String|string|bytes)\b(?=[ \t]*[>,)=;|?\]]|[ \t]*\Z)"
+    r"|(?:Option|Optional|Vec|Box|Arc|Rc|Mutex|RwLock|Cow|Secret|SecretBox|Zeroizing|Result|Promise|Future|Observable"
+    r"|Array|List|Set|Map|Dict|Mono|Flux|Maybe|Nullable|Ref|Annotated|Union|Literal)[<\[]"
+    r"|(?:Buffer|Uint8Array|ByteArray|ByteString|SecretString|SecureString|CString|OsString|Bytes|NSString)"
+    r"(?=[ \t]*[;,)?=|}]|[ \t]*\Z))"
+)
+_CMDLET = re.compile(
+    r"\(?(?:Get|Read|New|Import|Export|Invoke|Select|Convert|ConvertTo|ConvertFrom|Join|Resolve|Find|Request|Protect"
+    r"|Unprotect|Unlock|Where|Sort|Use)-[A-Z][A-Za-z]{2,40}(?![\w-])"
+)
+# `string password = 2;` of Protocol Buffers: the number is the field's.
+_FIELD_OF_A_MESSAGE = re.compile(
+    r"[ \t]*(?:(?:optional|required|repeated)[ \t]+)?(?:string|bytes|bool|double|float|s?u?int(?:32|64)"
+    r"|s?fixed(?:32|64)|map<[\w ,.]{1,80}>|(?:[a-z]\w*\.){1,6}[A-Z]\w*|[A-Z][a-z]\w*)[ \t]+\Z"
+)
 _VARIABLE = re.compile(
     r"(?:[a-z]+_)*(?:password|passwd|token|secret|key)|[a-z]+(?:[A-Z][a-z]+)*(?:Password|Token|Secret|Key)"
 )
@@ -153,7 +206,10 @@ _VARIABLE = re.compile(
 
 def _is_an_id(value: str, name: str) -> bool:
     """A fingerprint or an address behind a name that only may be a secret's."""
-    return parts(name)[-1] == "key" and (":" in value or "/" in value or value.startswith(("SHA256", "AAAA", "pk_")))
+    words = parts(name)
+    if words[-2:] in (("primary", "key"), ("secondary", "key")) and (value.islower() or value.isupper()):
+        return True  # the digest that is a row's name
+    return words[-1] == "key" and (":" in value or "/" in value or value.startswith(("SHA256", "AAAA", "pk_")))
 
 
 def _begins_the_line(line: str, match: re.Match[str]) -> bool:

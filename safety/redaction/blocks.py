@@ -66,6 +66,11 @@ _HERE_DOCUMENT = re.compile(
     r"|[ \t]-[A-Za-z]{0,4}S)\b[^\n]{0,200}<<-?[ \t]{0,4}[\"']?(?P<mark>\w{1,40})[\"']?"
 )
 _PAIR = re.compile(r"[ \t]*[\w.@-]{1,64}:(?P<value>[^\r\n]+?)[ \t\r]*\Z")
+_CHAP_HEAD = re.compile(r"[ \t]*#[ \t]*client[ \t]+server[ \t]+secret\b")
+_CHAP_ROW = re.compile(
+    r"[ \t]*(?:\"[^\"]{1,100}\"|[^\s#\"]\S{0,100})[ \t]+(?:\"[^\"]{1,100}\"|\S{1,100})[ \t]+"
+    r"(?:\"(?P<quoted>[^\"]{1,200})\"|(?P<bare>[^\s\"]{1,200}))(?:[ \t]+\S{1,100}){0,4}[ \t\r]*\Z"
+)
 _INLINE_SECRET = re.compile(r"\"kind\": ?\"Secret\"")
 _INLINE_DATA = re.compile(r"\"(?:data|stringData)\": ?\{")
 _INLINE_ENTRY = re.compile(r"[ ,]{0,8}\"[^\"\\]{1,253}\" ?: ?\"(?P<value>(?:[^\"\\]|\\.)*+)(?:\"|\Z)")
@@ -86,6 +91,7 @@ class Blocks:
         self._scope = 0  # lines in which an object named for a secret may still give its value
         self._here = ""  # the word that ends a here-document of passwords
         self._here_pairs = False
+        self._chap = False  # below the head of a file of PPP's secrets
         self._follow = (
             self._scalar,
             self._kubernetes,
@@ -94,6 +100,7 @@ class Blocks:
             self._next_line,
             self._scoped,
             self._here_document,
+            self._chap_secrets,
             self._table.spans,
         )
         self.waiting = False  # whether the next line can hold a secret because of the lines before it
@@ -119,6 +126,7 @@ class Blocks:
             or self._name_before is not None
             or self._scope > 0
             or self._here != ""
+            or self._chap
             or self._kind in {"Secret", "v1"}
         )
 
@@ -212,6 +220,16 @@ class Blocks:
             match = _SCOPE.match(line)
             if match and names_secret(match["name"]):
                 self._scope = _SCOPE_LINES
+
+    def _chap_secrets(self, line: str) -> Iterator[Span]:
+        """`# client server secret`, and below it `ana * "x" *`."""
+        if self._chap and line.strip() and not line.lstrip().startswith("#"):
+            match = _CHAP_ROW.match(line)
+            self._chap = match is not None
+            if match and not is_harmless(match[match.lastgroup or 0], quoted=True):
+                yield match.span(match.lastgroup or 0)
+        elif _CHAP_HEAD.match(line):
+            self._chap = True
 
     def _here_document(self, line: str) -> Iterator[Span]:
         """Lines of `user:password` for chpasswd, or a password's own line, up to the word that ends them."""

@@ -128,8 +128,8 @@ _PROGRAMS = (
     _program("openssl", "openssl", r"[ \t\x00]-(?:k|K)[ \t\x00]+"),
     _program("useradd usermod adduser", "useradd|usermod|adduser", r"[ \t\x00](?:-p|--password)[ \t=\x00]+"),
     _program(
-        "doctl vultr-cli linode-cli tea gh glab",
-        "doctl|vultr-cli|linode-cli|tea|gh|glab",
+        "doctl vultr-cli linode-cli tea gh glab influx",
+        "doctl|vultr-cli|linode-cli|tea|gh|glab|influx",
         r"[ \t\x00]-t[ \t\x00]+(?=[\w-]{16})",
     ),
     _program(

@@ -7,11 +7,11 @@ the secret itself, never of its name. Every pattern here is linear: repeats are 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from safety.redaction.assignments import assignments, calls, encoded_assignments, login_calls
+from safety.redaction.assignments import assignments, calls, encoded_assignments, login_calls, secret_ids
 from safety.redaction.commands import commands, idioms
 from safety.redaction.documents import hashes, markup, sql
 from safety.redaction.headers import authorization, cookies, queries, userinfo
-from safety.redaction.lines import config_lines, options, sentences
+from safety.redaction.lines import config_lines, ipsec_secrets, options, sentences
 from safety.redaction.shapes import Span
 
 
@@ -100,6 +100,11 @@ _COMMAND_WORDS = (
 
 FORMS: tuple[Form, ...] = (
     Form(needles=_NAMES, find=assignments),
+    Form(needles=("secretid", "secret_id", "secret id", "secret-id"), find=secret_ids),
+    Form(
+        needles=(": psk", ": eap", ": xauth", ": ntlm", ": rsa", ": ecdsa", ": bliss", ": p12", ": pkcs8", ": pin"),
+        find=ipsec_secrets,
+    ),
     Form(needles=("%3d", "%3a"), find=encoded_assignments, wakes=("%3d",)),
     Form(
         needles=(
@@ -145,7 +150,7 @@ FORMS: tuple[Form, ...] = (
         ),
         find=config_lines,
     ),
-    Form(needles=("pass", "token", "secret", "key", "cred"), find=sentences),
+    Form(needles=("pass", "pw", "token", "secret", "key", "cred"), find=sentences),
     Form(needles=("authorization", "bearer", "basic ", "token ", "authenticate"), find=authorization),
     Form(needles=("cookie", " -b "), find=cookies),
     Form(needles=("@", "%40"), find=userinfo),

@@ -226,12 +226,25 @@ def _accounts(line: str) -> Iterator[Span]:
             yield span
 
 
+# `/etc/ipsec.secrets`: whose secret, a colon, its kind and the secret, or a key's file and its passphrase.
+_IPSEC = re.compile(
+    r"(?:\A|[ \t]):[ \t]{1,8}(?:(?:PSK|EAP|XAUTH|NTLM)[ \t]{1,8}"
+    r"(?:\"(?P<text>[^\"\n]{1,200})\"|(?P<bytes>0[sx]\S{8,200}))"
+    r"|(?:RSA|ECDSA|BLISS|P12|PKCS8|PIN)[ \t]{1,8}\S{1,100}[ \t]{1,8}\"(?P<passphrase>[^\"\n]{1,200})\")"
+)
+
+
+def ipsec_secrets(line: str) -> Iterator[Span]:
+    """`10.0.0.1 10.0.0.2 : PSK "x"`, `ana : EAP "x"`, `: RSA gw.pem "x"`."""
+    yield from (match.span(match.lastgroup or 0) for match in _IPSEC.finditer(line))
+
+
 # Sentences: `A temporary password is generated for root@localhost: x`.
 
 _SENTENCE = re.compile(
-    r"(?i)\b(?:password|passphrase|passwort|token|secret|api key|access key|secret key)\b[^:=\n]{0,60}?"
-    r"(?:\bis\b:?|\bset to\b:?|\breset to\b:?|\bchanged to\b:?|\bgenerated for \S{1,64}:|\bfor \S{1,64}:|\b(?:of"
-    r"|to) \S{1,64}:"
+    r"(?i)\b(?:password|passphrase|passwort|passcode|passwd|pw|pwd|token|secret|api key|access key|secret key)\b"
+    r"[^:=\n]{0,60}?(?:\bis\b:?|\bset to\b:?|\breset to\b:?|\bchanged to\b:?|\bgenerated for \S{1,64}:"
+    r"|\bfor \S{1,64}:|\b(?:of|to) \S{1,64}:"
     r"|\b(?:generated|assigned|created|set|reset|changed)\b[^:=\n]{0,40}:|\):|\bbelow:)[ \t]{1,4}"
     r"(?P<value>\S{1,200})(?=[ \t]*\Z|[ \t]+[(\[-])"
 )
@@ -240,6 +253,10 @@ _WITH_PASSWORD = re.compile(
     r"|login)[ \t]{1,4}[\w.@-]{1,64})[ \t]{1,4}"
     r"(?:password|passphrase|pass|token|secret|api key)[ \t]{1,4}"
     r"(?P<value>[^\s\"',;()]{4,200})"
+)
+_FROM_TO = re.compile(
+    r"(?i)\b(?:password|passphrase|passwort|token|secret|api key)\b[^:=\"'\n]{0,40}\bfrom[ \t]+(?P<q>[\"'])"
+    r"(?P<old>[^\"'\n]{1,200})(?P=q)[ \t]+to[ \t]+(?P=q)(?P<new>[^\"'\n]{1,200})(?P=q)"
 )
 _CREDENTIALS = re.compile(
     r"(?i)\b(?:credentials?|creds|login"
@@ -274,6 +291,8 @@ def sentences(line: str) -> Iterator[Span]:
             and (value.isdigit() or not _PLAIN_FACT.fullmatch(value))
         ):
             yield span
+    for match in _FROM_TO.finditer(line):
+        yield from (match.span(which) for which in ("old", "new") if has_password_look(match[which]))
     for match in _NAMED_RANDOM.finditer(line):
         if names_secret(match["name"]) and looks_random(match["value"]) and not is_harmless(match["value"]):
             yield match.span("value")

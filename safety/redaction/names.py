@@ -89,7 +89,7 @@ _SERVICES = words_of(
     "cohere huggingface hf pinecone supabase airtable notion asana linear jira hubspot intercom zendesk okta auth0 "
     "ssh vault "
     "db database data backup borg restic sops gpg pgp age tls ssl wg wireguard wifi fernet vapid nonce logged nacl "
-    "user token"
+    "user token deterministic derivation primary secondary"
 )
 _WHOLE_NAMES = frozenset(
     {"clientkeydata", "secretstring", "userkeydata", "tlskey", "sshkeydata", "secretkeybase", "rediscliauth"}
@@ -256,8 +256,8 @@ def is_word(value: str) -> bool:
 
 
 def is_small_number(value: str) -> bool:
-    """Counts and sizes, as in `token: 42`; a password may be a number, a token is not."""
-    return len(value) <= 5 and value.replace(".", "").replace("%", "").isdigit()
+    """Counts and sizes, as in `token: 42` and `pass: 41/42`; a password may be a number, a token is not."""
+    return all(len(part) <= 5 and part.replace(".", "").replace("%", "").isdigit() for part in value.split("/", 1))
 
 
 def looks_random(value: str, *, length: int = 16) -> bool:

@@ -131,7 +131,7 @@ _PLACEHOLDER = re.compile(r"[A-Za-z0-9]{1,10}(?:[_-][A-Za-z]{2,5})?[-_.]?[xX*-]{
 # A provider nobody listed: a word or two, and behind `_`, `-` or `.` a long random run. Ids are written the same way.
 # What decides is what the words say, then the run's length: ids have up to 31 characters, or the words name a thing.
 _WORD_AND_RUN = re.compile(
-    r"(?<![\w/+.@%\\-])[A-Za-z][A-Za-z0-9]{0,14}[_.-][A-Za-z0-9_-]{20,}+"
+    r"(?<![\w/+.@%\\-])(?<!\"[nxy]\":\")(?<!\"[nxy]\": \")[A-Za-z][A-Za-z0-9]{0,14}[_.-][A-Za-z0-9_-]{20,}+"
     r"(?![@+/]\w|={1,2}[^\s=]|\.[A-Za-z0-9]|\\)",
     re.ASCII,
 )
@@ -202,8 +202,16 @@ def tokens(line: str) -> Iterator[Span]:
         if _is_a_providers_token(match[0]):
             yield match.span()
     yield from _next_to_an_access_key(line)
+    if "==" in line and not _SAYS_DIGEST.search(line):
+        yield from (match.span() for match in _KEY_OF_64_BYTES.finditer(line) if looks_random(match[0][:64]))
 
 
+# Keys of Azure's accounts and tokens of InfluxDB: 64 bytes in base64. So are digests, signatures and public keys, which
+# say so.
+_KEY_OF_64_BYTES = re.compile(r"(?<![\w+/-])[A-Za-z0-9+/_-]{86}==(?![\w=])", re.ASCII)
+_SAYS_DIGEST = re.compile(
+    r"(?i)sha-?512|blake2|integrity|digest|checksum|hash|sig(?:nature)?\b|public|ed25519|dnskey|rrsig|ecdsa|cert"
+)
 _ACCESS_KEY = re.compile(r"(?:AKIA|ASIA)[A-Z0-9]{16}")
 _SECRET_KEY = re.compile(r"(?<![A-Za-z0-9/+])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])")
 

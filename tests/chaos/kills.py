@@ -1,7 +1,7 @@
 """kill -9 of `handrail serve`, again and again, while people keep twenty executions in flight.
 
     python -m tests.chaos.kills --database sqlite --kills 100 --seed 7
-    python -m tests.chaos.kills --database postgresql --replicas 2 --kills 100 --seed 7
+    python -m tests.chaos.kills --database postgresql --replicas 2 --workers 3 --kills 100 --seed 7
     python -m tests.chaos.kills --resume FILE
 
 One round: the people go on (`people.py`), at a moment chosen by chance a process is killed, what must hold of the
@@ -18,6 +18,7 @@ import os
 import random
 import re
 import signal
+import sqlite3
 import sys
 import tempfile
 import time
@@ -51,6 +52,9 @@ FULL = 20.0
 QUIET_EVERY = 10
 QUIET = 240.0
 """Seconds in which everything comes to its end once nothing new is begun."""
+FAULTS = {"sqlite": ("kill", "freeze", "outage"), "postgresql": ("kill", "freeze", "database", "outage")}
+FROZEN, AWAY = (3.0, 20.0), (10.0, 40.0)
+"""Seconds that a process stands still, and that the database does not answer: from, to."""
 OWN_FAULTS = re.compile(
     r"walk_broke|carrying_failed|round_failed|request_failed|event_not_reported|outbox_(turn|round)_failed"
 )
@@ -81,6 +85,8 @@ class Totals:
     killed: int = 0
     seconds: float = 0.0
     began: str = field(default_factory=lambda: datetime.now(UTC).date().isoformat())
+    workers: int = 0
+    faults: list[str] = field(default_factory=lambda: ["kill"])
     moments: dict[str, int] = field(default_factory=dict)
     counted: dict[str, int] = field(default_factory=dict)
     most: dict[str, float] = field(default_factory=dict)
@@ -105,7 +111,8 @@ class Totals:
         """For people, and for the documentation."""
         name = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[self.database]
         where = name + (f", {self.replicas} processes" if self.replicas > 1 else "")
-        rows = [("database", where), ("date, seed", f"{self.began}, {self.seed}"), ("kills", self.killed)]
+        where += f", {self.workers} workers" if self.workers else ""
+        rows = [("database", where), ("date, seed", f"{self.began}, {self.seed}"), ("faults", self.killed)]
         rows += [(f"… {moment}", number) for moment, number in sorted(self.moments.items())]
         rows += sorted(self.counted.items())
         rows += [(f"most: {what}", number) for what, number in sorted(self.most.items())]
@@ -129,6 +136,7 @@ class Siege:
     people: People
     chance: random.Random
     life: float
+    server: Postgres | None = None
     memory: proof.Memory = field(default_factory=proof.Memory)
     ready: dict[int, float] = field(default_factory=dict)  # index of a bot -> since when it has been ready
     read_so_far: dict[int, int] = field(default_factory=dict)  # bytes of its log
@@ -136,7 +144,7 @@ class Siege:
 
     def living(self) -> list[str]:
         """Where requests may go."""
-        return [self.bots[index].events_url for index in self.ready]
+        return [self.bots[index].events_url for index in self.ready if self.bots[index].serves]
 
     def pids(self) -> set[int]:
         """Of the processes that live."""
@@ -155,9 +163,16 @@ class Siege:
     # --- one round ----------------------------------------------------------------------------------------------------
 
     async def round(self) -> tuple[str, proof.Found]:
-        """One kill, what must hold right after it, the start, what must hold then; the moment and the last look."""
+        """One fault, what must hold right after it, the start, what must hold then; the moment and the last look."""
         index = self.chance.randrange(len(self.bots))
         moment = self.chance.choice(MOMENTS)
+        fault = self.chance.choice(self.totals.faults)
+        if fault != "kill":
+            await self._comes("any" if moment in {"starting", "early"} else moment)
+            await {"freeze": self._freeze, "database": self._kill_database, "outage": self._outage}[fault](index)
+            found = await self.prove(f"after: {fault}")
+            self._count_in_flight(found)
+            return fault, await self._nothing_is_ownerless(found)
         if moment == "starting":
             self.kill(index)
             await self._killed_while_starting(index)
@@ -173,6 +188,47 @@ class Siege:
         self._count_in_flight(found)
         await self.start(index)
         return moment, await self._nothing_is_ownerless(found)
+
+    async def _freeze(self, index: int) -> None:
+        """It stands still for a while, and then goes on as if nothing had been."""
+        bot = self.bots[index]
+        if bot.process is None:
+            return
+        bot.process.send_signal(signal.SIGSTOP)
+        try:
+            await asyncio.sleep(self.chance.uniform(*FROZEN))
+        finally:
+            bot.process.send_signal(signal.SIGCONT)
+        await asyncio.sleep(1)
+
+    async def _kill_database(self, index: int) -> None:
+        """The server dies, and is started again at once or some seconds later."""
+        if self.server is None:
+            return
+        await asyncio.to_thread(self.server.kill)
+        await asyncio.sleep(self.chance.uniform(0, 5))
+        await asyncio.to_thread(self.server.start)
+        await self._answers()
+
+    async def _outage(self, index: int) -> None:
+        """Nobody gets an answer from the database for a while."""
+        seconds = self.chance.uniform(*AWAY)
+        if self.server is not None:
+            await asyncio.to_thread(self.server.stop)
+            await asyncio.sleep(seconds)
+            await asyncio.to_thread(self.server.start)
+        else:
+            await asyncio.to_thread(_lock, str(self.database.path), seconds)
+        await self._answers()
+
+    async def _answers(self) -> None:
+        """It does again."""
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            with contextlib.suppress(StorageUnavailable):
+                await self.database.read(_unfinished)
+                return
+            await asyncio.sleep(0.2)
 
     async def _killed_while_starting(self, index: int) -> None:
         starting = asyncio.create_task(self.bots[index].start())
@@ -307,7 +363,7 @@ class Siege:
             count(f"executions {state.replace('_', ' ')}", number)
         for state, number in Counter(row["state"] for row in found.approvals.values()).items():
             count(f"approvals {state}", number)
-        count("consents received in time and handled too late", found.too_late)
+        count("consents that came too late", found.too_late)
         ledger = self.hosts.ledger()
         count("commands that changed a host", len(ledger.begun))
         count("steps begun", len(found.steps))
@@ -319,6 +375,17 @@ class Siege:
         count("posts marked (repeated)", proof.repeated(messages(self.workspace)))
         count("dead letters", sum(row["state"] == OutboxState.DEAD.value for row in found.outbox))
         return summed
+
+
+def _lock(path: str, seconds: float) -> None:
+    """Keep every writer of a SQLite file out for so long."""
+    connection = sqlite3.connect(path, timeout=60, isolation_level=None)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        time.sleep(seconds)
+        connection.execute("ROLLBACK")
+    finally:
+        connection.close()
 
 
 async def _at_once() -> bool:
@@ -365,7 +432,8 @@ def _is_being_said(connection: Connection) -> bool:
 # --- the installation -------------------------------------------------------------------------------------------------
 
 
-def _configuration(known: Hosts, folder: Path) -> dict[str, Any]:
+def configuration_for(known: Hosts, folder: Path) -> dict[str, Any]:
+    """A `handrail.yml` for these hosts and people; its folder and library are made."""
     folder.mkdir(exist_ok=True)
     config = configuration(dict.fromkeys(known.names, known.ssh), folder)
     (folder / "library" / "for_tests.py").write_text((Path(__file__).parent / "library.py").read_text())
@@ -377,12 +445,12 @@ def _configuration(known: Hosts, folder: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _database(kind: str, folder: Path) -> Iterator[str]:
+def _database(kind: str, folder: Path) -> Iterator[tuple[str, Postgres | None]]:
     if kind == "sqlite":
-        yield f"sqlite+aiosqlite:///{folder}/handrail.db"
+        yield f"sqlite+aiosqlite:///{folder}/handrail.db", None
         return
     with Postgres() as server:
-        yield server.new_database(f"kills_{os.getpid()}")
+        yield server.new_database(f"kills_{os.getpid()}"), server
 
 
 @asynccontextmanager
@@ -392,7 +460,7 @@ async def siege(
     """Everything is up and the people have begun; all of it is gone afterwards."""
     chance = random.Random(f"{totals.seed}:{totals.killed}")  # noqa: S311
     async with AsyncExitStack() as stack:
-        url = stack.enter_context(_database(totals.database, folder))
+        url, server = stack.enter_context(_database(totals.database, folder))
         known = stack.enter_context(hosts(folder / "host"))
         workspace = Workspace(rate_limits=False)
         for name in ("erin", *ASKERS[1:]):
@@ -401,9 +469,10 @@ async def siege(
             workspace.add_channel(id=id_, name=name)
         await stack.enter_async_context(workspace)
         bots: list[Bot] = []
-        for number in range(totals.replicas):
+        for number, words in enumerate([("serve",)] * totals.replicas + [("worker",)] * totals.workers):
             place = folder / f"process-{number + 1}"
-            bots.append(Bot(folder=place, slack=workspace, database_url=url, config=_configuration(known, place)))
+            config = configuration_for(known, place)
+            bots.append(Bot(folder=place, slack=workspace, database_url=url, config=config, words=words))
         database = Database(url)
         people = People(
             workspace=workspace, chance=chance, hosts=known.names, living=list, pace=pace, in_flight=in_flight
@@ -417,10 +486,11 @@ async def siege(
             people=people,
             chance=chance,
             life=life,
+            server=server,
         )
         people.living = here.living
         try:
-            for index in range(totals.replicas):
+            for index in range(len(bots)):
                 await here.start(index)
             await database.start()
             stack.push_async_callback(database.close)
@@ -466,17 +536,27 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.kills", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--replicas", type=int, default=1, help="processes on one PostgreSQL database")
-    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--workers", type=int, default=0, help="processes beside them that only execute")
+    parser.add_argument("--faults", choices=("kill", "all"), default="kill", help="what happens to them")
+    parser.add_argument("--kills", type=int, default=100, help="how many faults")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--resume", type=Path, metavar="FILE", help="go on with the totals of an earlier run")
     given = parser.parse_args()
-    if given.database == "sqlite" and given.replicas > 1:
-        parser.error("on SQLite one process owns the file; --replicas needs --database postgresql")
+    if given.database == "sqlite" and given.replicas + given.workers > 1:
+        parser.error("on SQLite one process owns the file; --replicas and --workers need --database postgresql")
     if given.resume is not None:
         totals, state = Totals.read(given.resume), given.resume
     else:
-        totals = Totals(database=given.database, replicas=given.replicas, seed=given.seed, kills=given.kills)
-        state = Path(tempfile.gettempdir()) / f"kills-{given.database}-{given.replicas}-{given.seed}.json"
+        totals = Totals(
+            database=given.database,
+            replicas=given.replicas,
+            workers=given.workers,
+            seed=given.seed,
+            kills=given.kills,
+            faults=list(FAULTS[given.database]) if given.faults == "all" else ["kill"],
+        )
+        many = f"{given.replicas}-{given.workers}"
+        state = Path(tempfile.gettempdir()) / f"{given.faults}-{given.database}-{many}-{given.seed}.json"
     folder = Path(tempfile.mkdtemp(prefix="handrail-kills-"))
     print(f"totals in {state}, the installation in {folder}", flush=True)
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):

@@ -46,7 +46,7 @@ class Found:
     outbox: Sequence[Row]
     requests: Mapping[str, str]  # key -> state
     said_no: Collection[int]  # executions about which a consent was refused
-    too_late: int  # consents that were received in time and handled when it was over, because of a kill between
+    too_late: int  # consents that came when their time was over
     last_kinds: Mapping[int, str]  # execution -> kind of its newest entry about a state
     proofs: Mapping[int, str]  # execution -> the hash over its steps in its newest entry
     hashes: Mapping[int, str]  # execution -> that hash, computed now

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from bot.playground.hosts import DemoHosts, start_demo_hosts
-from runbooks.execution import Tools
 from runbooks.inventory import Inventory
 from runbooks.planning import Planner
 from runbooks.remote import Host
 from runbooks.ssh import SshRemote
+from runbooks.steps import Tools
 from safety.command_guard import CommandGuard
 from safety.redaction import Redactor
 from storage.database import Database

@@ -8,9 +8,10 @@ from typing import Any
 from bot.playground.hosts import DemoHost
 from runbooks import catalog
 from runbooks.catalog import bind
-from runbooks.execution import Tools, Walk
+from runbooks.execution import Walk
 from runbooks.parameters import Parameters
 from runbooks.plans import StoredPlan
+from runbooks.steps import Tools
 from safety.command_guard import Severity
 from storage import executions
 from storage.database import Database

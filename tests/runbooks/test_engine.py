@@ -25,11 +25,23 @@ from runbooks.remote import Unreached
 from safety.clock import SystemClock
 from safety.decision import Outcome
 from safety.token_bucket import Limits, Rate
-from storage import audit, controls, executions
+from storage import approvals, audit, controls, executions, inbox
 from storage import tables as t
 from storage.database import Database
 from storage.errors import HostUnreachable, Invalid, NotFound, NotPermitted, TooLate
-from storage.records import TRANSPORT, Actor, Breaker, BreakerState, Origin, Scope, State, StepState
+from storage.records import (
+    TRANSPORT,
+    Actor,
+    ApprovalState,
+    Breaker,
+    BreakerState,
+    Execution,
+    Origin,
+    Received,
+    Scope,
+    State,
+    StepState,
+)
 from tests.builders import ALICE, BOB, CAROL, DAVE, a_healthy_nginx, a_house, catalog_with, hosts, shown
 from tests.fakes import START, Reply
 
@@ -282,6 +294,52 @@ async def test_an_approval_not_given_in_time_expires_the_execution(database: Dat
         with pytest.raises(TooLate):
             await house.engine.approve(ended.id, CAROL)
         assert house.remote.count("touch") == 0
+
+
+async def its_time_is_over(database: Database, waiting: Execution) -> datetime:
+    """Since 5 s; what was clicked before that is still in the inbox. The end of the time."""
+    approval = await database.read(approvals.find_waiting, waiting.id)
+    over = approval.requested_at - timedelta(seconds=5)
+    clicked = Received(
+        id="click-1",
+        key="click:1",
+        kind="click",
+        actor=CAROL,
+        channel="C0OPS",
+        text="handrail:approve",
+        payload={},
+        received_at=over - timedelta(seconds=1),
+    )
+    await database.write(inbox.receive, clicked)
+    await database.write(lambda c: c.execute(update(t.approvals).values(expires_at=over)).rowcount)
+    return over
+
+
+async def test_a_yes_that_came_in_time_counts_though_handled_late(database: Database) -> None:
+    async with a_house(database, replies=TOUCH, catalog=OURS) as house:
+        answer = await house.ask("drain a on web-01", by=BOB)
+        waiting = await house.reaches(answer.execution.id, State.AWAITING_APPROVAL)
+        over = await its_time_is_over(database, waiting)
+        for late in (None, over):
+            with pytest.raises(TooLate, match="The time to approve"):
+                await house.engine.approve(waiting.id, CAROL, said_at=late)
+        await house.engine.approve(waiting.id, CAROL, said_at=over - timedelta(seconds=1))
+        given = await database.read(approvals.latest, waiting.id)
+        assert (given.state, given.decided_by) == (ApprovalState.GIVEN, "UCAROL")
+        kinds = [e.kind for e in await database.read(audit.search, execution_id=waiting.id, limit=100)]
+        assert kinds.count("approval.refused") == 2
+
+
+async def test_what_waits_in_the_inbox_is_handled_before_its_approval_expires(database: Database) -> None:
+    async with a_house(database, replies=TOUCH, catalog=OURS) as house:
+        answer = await house.ask("drain a on web-01", by=BOB)
+        waiting = await house.reaches(answer.execution.id, State.AWAITING_APPROVAL)
+        await its_time_is_over(database, waiting)
+        await house.engine.expire_approvals()
+        assert (await house.get(waiting.id)).state is State.AWAITING_APPROVAL
+        await database.write(inbox.handled, "click-1")
+        await house.engine.expire_approvals()
+        assert (await house.ends(answer)).state is State.EXPIRED
 
 
 async def test_when_nobody_else_could_approve_it_is_refused_at_once(database: Database) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from runbooks.catalog import bind
-from runbooks.execution import Stop
 from runbooks.library.kill_process import MOST, _unit
 from runbooks.planning import Planner
 from runbooks.progress import ExecutionEnded, StepFinished
+from runbooks.steps import Stop
 from safety.command_guard import CommandGuard
 from storage import executions
 from storage.errors import Invalid, PlanningFailed

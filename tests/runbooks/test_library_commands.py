@@ -7,10 +7,11 @@ import pytest
 
 from runbooks.catalog import bind
 from runbooks.definition import Expect, Run
-from runbooks.execution import Tools, Walk
+from runbooks.execution import Walk
 from runbooks.planning import Planner
 from runbooks.plans import HostPlan, StoredPlan, step_from_json, step_to_json
 from runbooks.progress import ApprovalAsked, StepFinished
+from runbooks.steps import Tools
 from safety.command_guard import CommandGuard
 from safety.review import Policy
 from storage import executions

@@ -9,7 +9,7 @@ import pytest
 
 from runbooks import Call, Danger, Expect, Facts, Parallel, Parameters, Plan, Probe, Require, Run, Runbook, Wait
 from runbooks.catalog import Entry
-from runbooks.planning import PROBES_PER_HOST, HostProbe, Planner
+from runbooks.planning import PROBES_PER_HOST, HostProbe, Planner, sudoers_line
 from runbooks.plans import StoredPlan
 from safety.command_guard import CommandGuard, Severity
 from storage.errors import DefinitionError, HostUnreachable, PlanningFailed
@@ -297,3 +297,63 @@ async def test_the_guard_is_told_the_tags_of_the_host() -> None:
     plan = await ours.make_plan(entry_of(), NOTHING, [prod])
     ours.judgements(plan, [prod])
     assert told == [frozenset({"prod"})]
+
+
+# --- root -------------------------------------------------------------------------------------------------------------
+
+
+async def test_what_sudoers_allows_is_not_lacking() -> None:
+    probe, remote = probe_of(**{"sudo -n -l -- systemctl reload nginx": Reply(out="/usr/bin/systemctl reload nginx")})
+    assert await probe.lacks("systemctl", "reload", "nginx") is None
+    assert remote.ran == [("web-01", "sudo -n -l -- systemctl reload nginx")]
+
+
+async def test_what_sudoers_lacks_is_the_exact_line_to_add() -> None:
+    probe, _ = probe_of(
+        sudo=Reply(status=1, err="a password is required"), find=Reply(out="/usr/sbin/nginx\n/sbin/nginx")
+    )
+    assert await probe.lacks("nginx", "-t") == "ops ALL=(root) NOPASSWD: /usr/sbin/nginx -t"
+    assert await probe.lacks("/opt/tool") == 'ops ALL=(root) NOPASSWD: /opt/tool ""'
+
+
+async def test_a_program_that_is_nowhere_has_its_usual_path_in_the_line() -> None:
+    probe, _ = probe_of(sudo=Reply(status=127), find=Reply(status=1))
+    assert await probe.lacks("rm", "--", "/tmp/a") == "ops ALL=(root) NOPASSWD: /usr/bin/rm -- /tmp/a"
+
+
+async def test_root_lacks_nothing_and_needs_no_sudo() -> None:
+    remote = FakeRemote()
+    probe = HostProbe(replace(HOST, user="root"), remote, CommandGuard())
+    assert await probe.lacks("rm", "--", "/tmp/a") is None
+    assert remote.ran == []
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("a  b", r"a\ \ b"),
+        ("a,b:c=d#e!", r"a\,b\:c\=d\#e\!"),
+        ("*[x]?", r"\*\[x\]\?"),
+        ("a\\b", r"a\\\\b"),
+        ("'\"", "'\""),
+    ],
+)
+def test_a_line_for_sudoers_means_the_words_as_they_are(name: str, written: str) -> None:
+    # Each form was tried on a real sudo: it allows this name and no other.
+    assert sudoers_line("ops", "/usr/bin/rm", name) == f"ops ALL=(root) NOPASSWD: /usr/bin/rm {written}"
+
+
+# --- what can't be taken back -----------------------------------------------------------------------------------------
+
+
+async def test_a_plan_with_a_step_that_has_no_undo_says_why() -> None:
+    entry = entry_of(plan=lambda facts: Plan(Run("Do", "touch", "/tmp/a"), note="Mind the gap."))
+    entry.runbook.__class__.no_undo = "A touch leaves nothing to take back."
+    plan = await planner().make_plan(entry, NOTHING, HOSTS)
+    assert plan.notes == ("Mind the gap.", "A touch leaves nothing to take back.")
+
+
+async def test_a_plan_that_can_be_taken_back_needs_no_such_words() -> None:
+    entry = entry_of(plan=lambda facts: Plan(Run("Do", "touch", "/tmp/a", undo=Run("Back", "rm", "/tmp/a"))))
+    entry.runbook.__class__.no_undo = "Never said."
+    assert (await planner().make_plan(entry, NOTHING, HOSTS)).notes == ()

@@ -15,14 +15,15 @@ from sqlalchemy import Connection
 
 from bot import cards
 from bot.thread import ThreadReporter
-from runbooks import Danger, Facts, Parameters, Plan, Run, Runbook
+from runbooks import Call, Danger, Facts, Parameters, Plan, Run, Runbook
 from runbooks.definition import Step
-from runbooks.execution import Tools, Walk
+from runbooks.execution import Walk
 from runbooks.inventory import Inventory
 from runbooks.planning import Planner
 from runbooks.plans import HostPlan, StoredPlan, fingerprint, from_json, secrets_of, to_json
 from runbooks.progress import StepFinished
 from runbooks.ssh import SshRemote
+from runbooks.steps import Tools
 from safety import vault
 from safety.command_guard import CommandGuard, Severity
 from safety.redaction import MASK, Redactor
@@ -75,6 +76,8 @@ def test_the_name_is_in_the_plan_and_survives_it() -> None:
     again = from_json(json.loads(json.dumps(to_json(planned(SET)))))
     assert again == planned(SET)
     assert secrets_of(again) == {"db/admin", "db/former"}
+    call = Call("Tell", "https://h/", headers={"Authorization": "{secret}"}, secret="api/token", undo=SET)
+    assert secrets_of(planned(call)) == {"api/token", "db/admin", "db/former"}
 
 
 def test_the_name_counts_for_the_fingerprint_and_plans_without_keep_theirs() -> None:
@@ -208,7 +211,7 @@ async def test_the_value_is_in_no_process_list(bench: Bench) -> None:
 
 
 def _stop() -> Any:
-    from runbooks.execution import Stop
+    from runbooks.steps import Stop
 
     return Stop(words="enough", by=BOB, grace=0.1)
 

@@ -8,8 +8,8 @@ import sys
 from contextlib import suppress
 
 from runbooks.engine import Engine
-from runbooks.execution import Tools
 from runbooks.planning import Planner
+from runbooks.steps import Tools
 from safety.clock import SystemClock
 from safety.command_guard import CommandGuard
 from safety.review import Policy

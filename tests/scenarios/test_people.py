@@ -199,7 +199,8 @@ async def test_can_lists_what_one_may_do_and_where(running: Demo) -> None:
     assert "kill-process" not in own
     assert "You may not see what others may do" in await told(running, "bob", "/runbook can @carol")
     carol = await told(running, "carol", "/runbook can @carol")
-    assert "Approves:\n• kill-process and restart-service on every host" in carol
+    *names, last = sorted(running.app.engine.catalog.entries)
+    assert f"Approves:\n• {', '.join(names)} and {last} on every host" in carol
     assert "@bob has NOC" in await told(running, "carol", "/runbook can @bob")
 
 
@@ -296,7 +297,7 @@ async def test_why_says_which_line_refused_at_the_door(running: Demo) -> None:
     await workspace.command("bob", "incidents", "/runbook restart nginx on web-02")
     await seen(running, "refused by the permission gate")
     said = await told(running, "bob", "/runbook why 1")
-    assert "*#1 restart-service nginx settle=5 on web-02*: refused" in said
+    assert "*#1 restart-service nginx reload=false settle=5 on web-02*: refused" in said
     assert "permission: refuse (web-02 is outside of the rights given (NOC)" in said
     assert "`roles:UBOB can.hosts`" in said
 

@@ -206,14 +206,23 @@ class SlackLike(Protocol):
 
 @dataclass(kw_only=True)
 class Bot:
-    """One installation: a folder, a configuration, a database; and the process that runs, if one does."""
+    """One installation: a folder, a configuration, a database; and the process that runs, if one does.
+
+    `words` is its command: `serve`, or what stands beside one, which gets no Slack tokens if it is a worker.
+    """
 
     folder: Path
     slack: SlackLike
     database_url: str
     config: Mapping[str, Any]
     port: int = field(default_factory=free_port)
+    words: tuple[str, ...] = ("serve",)
     process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def serves(self) -> bool:
+        """Whether Slack may send it requests."""
+        return self.words[0] == "serve"
 
     @property
     def events_url(self) -> str:
@@ -224,10 +233,13 @@ class Bot:
     def environment(self) -> dict[str, str]:
         """As an operator would set it."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("HANDRAIL_", "SLACK_"))}
+        if self.serves:
+            kept |= {
+                "SLACK_BOT_TOKEN": self.slack.bot_token,
+                "SLACK_SIGNING_SECRET": self.slack.signing_secret,
+                "SLACK_API_URL": self.slack.api_url,
+            }
         return kept | {
-            "SLACK_BOT_TOKEN": self.slack.bot_token,
-            "SLACK_SIGNING_SECRET": self.slack.signing_secret,
-            "SLACK_API_URL": self.slack.api_url,
             "HANDRAIL_CONFIG": str(self.folder / "handrail.yml"),
             "HANDRAIL_DATABASE_URL": self.database_url,
             "HANDRAIL_LISTEN": f"127.0.0.1:{self.port}",
@@ -238,7 +250,7 @@ class Bot:
         (self.folder / "handrail.yml").write_text(yaml.safe_dump(dict(self.config), sort_keys=False))
         with (self.folder / "bot.log").open("ab") as log:
             self.process = subprocess.Popen(  # noqa: ASYNC220 -- it returns at once
-                [sys.executable, "-m", "bot", "serve"], cwd=ROOT, env=self.environment, stdout=log, stderr=log
+                [sys.executable, "-m", "bot", *self.words], cwd=ROOT, env=self.environment, stdout=log, stderr=log
             )
         await until(self._is_ready, "the bot being ready", self.log)
 

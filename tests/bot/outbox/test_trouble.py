@@ -1,12 +1,15 @@
 """When Slack is slow, full, broken or refuses us: nothing that must be said is lost, and nothing is said twice."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection, update
 
 from bot.blocks import Message, section
 from bot.playground.faults import EVERY_METHOD
 from runbooks.progress import ExecutionEnded
 from storage import dead_letters, outbox
+from storage import tables as t
 from storage.dead_letters import Requeued
 from storage.records import OutboxKind, OutboxState, State
 from tests.bot.outbox.conftest import Desk, changed
@@ -205,13 +208,33 @@ async def test_what_waited_before_a_restart_is_said_after_it(desk: Desk) -> None
     assert desk.posts() == ["first"]
 
 
+def lease_runs_out(connection: Connection, row_id: str) -> None:
+    """By whichever clock it is counted."""
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+    connection.execute(update(t.outbox).where(t.outbox.c.id == row_id).values(next_attempt_at=long_ago))
+
+
+async def test_a_sender_beside_others_goes_on_saying_what_takes_longer_than_its_lease(any_desk: Desk) -> None:
+    row_id = await any_desk.put("slowly")
+    await any_desk.database.write(outbox.begin, row_id, now=any_desk.clock.now(), lease=timedelta(seconds=15))
+    before = (await any_desk.row(row_id)).next_attempt_at
+    await any_desk.database.write(
+        outbox.extend, [row_id], now=any_desk.clock.now() + timedelta(seconds=4), lease=timedelta(seconds=15)
+    )
+    after = (await any_desk.row(row_id)).next_attempt_at
+    assert before is not None
+    assert after is not None
+    assert after > before
+    assert await any_desk.database.write(outbox.recover, any_desk.clock.now(), everything=False) == 0
+
+
 async def test_a_sender_beside_others_leaves_what_they_are_saying_alone_until_they_must_be_dead(any_desk: Desk) -> None:
     row_id = await any_desk.put("theirs")
-    until = any_desk.clock.now() + timedelta(seconds=90)
-    await any_desk.database.write(outbox.begin, row_id, until=until)
+    await any_desk.database.write(outbox.begin, row_id, now=any_desk.clock.now(), lease=timedelta(hours=1))
     any_desk.start(is_alone=False, poll=5)
     await any_desk.wait(60, step=2)
     assert any_desk.workspace.calls == []
+    await any_desk.database.write(lease_runs_out, row_id)
     await any_desk.until(lambda: bool(any_desk.posts()), within=90, step=2)
     assert any_desk.posts() == ["*(repeated)* theirs"]
 

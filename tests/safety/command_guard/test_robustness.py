@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import time
 from pathlib import Path
 
@@ -177,6 +178,12 @@ def test_company_does_not_make_a_destructive_command_pass(command: str, frame: s
         "rm /" + "*a" * 3000,
         "chmod " + "0" * 7000 + " x",
         "case x in " + "a) ls;; " * 900 + "esac",
+        "kubectl " + "-c" * 2040,
+        "apt install " + "a." * 2040,
+        "sed '" + "\n" * 3900 + "'",
+        "declare " + "@a" * 2000,
+        "ls | " + 'find /tmp | while read -r f; do rm "$f"; done | ' * 40 + "cat",
+        "echo " + "🙂 " * 2000,
     ],
     ids=lambda text: text[:24],
 )
@@ -188,6 +195,17 @@ def test_hostile_text_is_answered_quickly(text: str) -> None:
         GUARD.judge(text[:LONGEST])
         took.append(time.thread_time() - begin)
     assert min(took) < LIMIT
+
+
+def test_shells_inside_shells_do_not_use_up_the_stack() -> None:
+    text = "ls"
+    for _ in range(5):
+        text = "( " * 40 + f"bash -c {shlex.quote(text)}" + " )" * 40
+    assert GUARD.judge(text[:LONGEST]).rule == "guard.too-deep"
+
+
+def test_an_editor_told_to_run_nothing_is_refused_by_a_rule_of_its_own() -> None:
+    assert GUARD.judge("R -e 'system(\n)'").rule == "code.editor"
 
 
 def test_text_over_the_limit_is_refused_unread() -> None:

@@ -110,6 +110,10 @@ TRICKS = {
         "echo `date` `rm -rf /etc`",
         "cat <<X\n`rm -rf /etc`\nX",
         "f() { rm -rf /etc; }; f",
+        "echo 'rm -rf /etc' | sudo -s",
+        "sudo -iu root <<< 'rm -rf /etc'",
+        "echo 'rm -rf /etc' | chroot /mnt",
+        "echo 'rm -rf /etc' | script -q /tmp/x",
         "coproc rm -rf /etc",
     ],
     "code": [
@@ -174,6 +178,10 @@ ALLOWED = [
     "redis-cli info",
     "awk '$9 >= 500 {print $1}' access.log | sort | uniq -c | sort -rn | head",
     "kill -HUP $(cat /run/nginx.pid)",
+    "ps aux | grep '[g]unicorn' | awk '{print $2}' | xargs kill",
+    "nmcli -t -f NAME,DEVICE con show --active",
+    "perl -lane '$s += $F[9]; END { print $s/1e6 }' access.log",
+    "echo ls | sudo -s",
     'd=$(mktemp -d) && tar xf a.tar -C "$d" && rm -rf "$d"',
     "for h in web-1 web-2; do ssh $h uptime; done",
     "curl -s localhost/h | python3 -c \"import sys, json; print(json.load(sys.stdin)['status'])\"",
@@ -212,6 +220,32 @@ def test_ordinary_work_passes_untouched(command: str) -> None:
 @pytest.mark.parametrize("command", ASKED)
 def test_what_may_be_meant_needs_a_person(command: str) -> None:
     assert verdict(command) is Severity.APPROVE
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("redis-cli", "redis-cli -h cache-1 -n 3", "valkey-cli", "psql app", "mysql", "mongosh", "sqlite3 x.db"),
+        *("cockroach sql", "bash", "sudo -i", "sudo -su app", "doas -s", "pkexec", "chroot /mnt", "nsenter -t 7 -m"),
+    ],
+)
+def test_a_session_that_waits_for_commands_nobody_has_seen_needs_a_person(command: str) -> None:
+    judgement = GUARD.judge(command)
+    assert judgement.verdict is Severity.APPROVE
+    assert judgement.rule.endswith(".session")
+    assert GUARD.judge_read_only(command).verdict is Severity.REFUSE
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ps aux | grep '[s]shd' | awk '{print $2}' | xargs sudo kill",
+        "kill -9 $(ps aux | grep '[c]ontainerd' | awk '{print $2}')",
+        *("pkill 'ss.d'", "pkill -f '^dbus'", "kill $(pgrep 's[s]hd')"),
+    ],
+)
+def test_a_pattern_that_finds_a_process_the_host_needs_is_refused(command: str) -> None:
+    assert GUARD.judge(command).rule == "process.suicide"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Benchmarks: `make bench`, or one group by itself: `python -m tests.bench.commands`."""

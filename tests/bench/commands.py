@@ -1,0 +1,129 @@
+"""a. Many executions of four commands over ten hosts, all asked for at once, against bare asyncssh.
+
+    python -m tests.bench.commands [EXECUTIONS]
+
+Rounds of the bare library and of the product take turns, so that what else the machine does meets both.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.place import Place, Report, bare_connections, engines, one_process, plainly, ten_hosts
+from tests.system.openssh import OpenSsh
+
+COMMAND = "uname -srm"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """One measured round."""
+
+    seconds: float
+    cpu: float
+    memory: float = 0.0
+
+
+async def bare_round(hosts: Mapping[str, OpenSsh], executions: int, at_once: int) -> Round:
+    """The same commands by bare asyncssh in this process: `at_once` sequences of four to a host."""
+    each = 1 + (at_once - 1) // 6
+    async with bare_connections(hosts, each) as connections:
+        by_host = [connections[n * each : (n + 1) * each] for n in range(len(hosts))]
+        await asyncio.gather(*(connection.run("true") for connection in connections))
+        began, cpu = time.perf_counter(), time.process_time()
+        left = [executions // len(hosts)] * len(hosts)
+
+        async def work(host: int, place: int) -> None:
+            connection = by_host[host][place % each]
+            while left[host] > 0:
+                left[host] -= 1
+                for _ in range(4):
+                    done = await connection.run(COMMAND, check=True)
+                    if "Linux" not in str(done.stdout):
+                        raise SystemExit(f"{COMMAND} printed {done.stdout!r}")
+
+        await asyncio.gather(*(work(host, place) for host in range(len(hosts)) for place in range(at_once)))
+        return Round(seconds=time.perf_counter() - began, cpu=time.process_time() - cpu)
+
+
+async def product_round(place: Place, runbook: str, executions: int) -> Round:
+    """Ask for all of them at once; the time until the last one has ended."""
+    names = list(place.hosts)
+    before = await place.newest()
+    idle = place.memory()
+    peak = idle
+
+    async def watch() -> None:
+        nonlocal peak
+        while True:
+            await asyncio.sleep(0.2)
+            peak = max(peak, place.memory())
+
+    watching = asyncio.create_task(watch())
+    began, cpu = time.perf_counter(), place.cpu()
+    lines = [f"/runbook {runbook} {before + n} on {names[n % len(names)]}" for n in range(executions)]
+    await asyncio.gather(*(place.type(line) for line in lines))
+    states = await place.ended(before, executions)
+    seconds, used = time.perf_counter() - began, place.cpu() - cpu
+    watching.cancel()
+    if states != {"succeeded": executions}:
+        raise SystemExit(f"Not all of {executions} succeeded: {states}\n{place.bot.log()}")
+    return Round(seconds=seconds, cpu=used, memory=peak - idle)
+
+
+async def measure(executions: int, runbooks: Mapping[str, int], only: str | None = None) -> Report:
+    """`runbooks`: each with how many of its executions run on a host at once."""
+    report = Report(group="a", title=f"{executions:,} executions of 4 commands over 10 hosts, all at once")
+    commands = executions * 4
+    with ExitStack() as stack:
+        hosts = stack.enter_context(ten_hosts(Path(stack.enter_context(tempfile.TemporaryDirectory()))))
+        for engine, url in engines(stack).items():
+            if only and only.lower() != engine.lower():
+                continue
+            async with one_process(hosts, url(), engine) as place:
+                for runbook, at_once in runbooks.items():
+                    await product_round(place, runbook, len(hosts) * at_once)
+                    bare = [await bare_round(hosts, executions, at_once)]
+                    mine = await product_round(place, runbook, executions)
+                    bare.append(await bare_round(hosts, executions, at_once))
+                    seconds = sum(r.seconds for r in bare) / len(bare)
+                    cpu = sum(r.cpu for r in bare) / len(bare)
+                    where = f"{engine}, {runbook}"
+                    report.add("bare asyncssh", where, f"{seconds:.2f} s, {cpu / commands * 1000:.2f} ms CPU a command")
+                    report.add(
+                        "wall time to bare asyncssh",
+                        where,
+                        f"{mine.seconds / seconds:.2f} x ({mine.seconds:.2f} s)",
+                        "1.3 x",
+                        mine.seconds <= 1.3 * seconds,
+                    )
+                    report.add(
+                        "client CPU a command to bare asyncssh",
+                        where,
+                        f"{mine.cpu / cpu:.2f} x ({mine.cpu / commands * 1000:.2f} ms)",
+                        "2 x",
+                        mine.cpu <= 2 * cpu,
+                    )
+                    report.add("memory above idle", where, f"{mine.memory:.0f} MB", "60 MB", mine.memory <= 60)
+    return report
+
+
+def main() -> int:
+    """Print what was found."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("executions", nargs="?", type=int, default=1000)
+    parser.add_argument("--engine")
+    args = parser.parse_args()
+    with plainly():
+        asyncio.run(measure(args.executions, {"four": 1, "four-looks": 20}, args.engine))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
