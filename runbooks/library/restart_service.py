@@ -55,6 +55,7 @@ class RestartService(Runbook):
                 f"{params.service} is {units.standing(facts)} on {host.name}, so it cannot reload. "
                 "Leave out `reload` to restart it."
             )
+        await units.require_right(host, "reload" if params.reload else "restart", params.service)
         what = "reloaded" if params.reload else "restarted"
         return await units.check_configuration(host, params.service, facts, what)
 

@@ -43,6 +43,7 @@ class StartService(Runbook):
         units.refuse_masked(host, params.service, facts)
         if facts.state == "active":
             return facts.having(check=None, check_sudo=False, unchecked="")
+        await units.require_right(host, "start", params.service)
         return await units.check_configuration(host, params.service, facts, "started")
 
     def plan(self, params: Params, facts: Facts) -> Plan:

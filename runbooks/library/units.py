@@ -119,6 +119,21 @@ async def is_allowed(host: Probe, *words: str) -> bool:
     return asked.exit_status == 0
 
 
+async def require_right(host: Probe, verb: str, service: str) -> None:
+    """Raises ValueError where sudo is known not to allow it, so that nobody approves what can't work."""
+    if host.login == "root":
+        return
+    asked = await host.read("sudo", "-n", "-l", "systemctl", verb, service, allow_exit=range(256))
+    if asked.exit_status != 1 or "password" in asked.errors:
+        return  # it may, or sudo tells nobody what it would allow
+    line = await host.lacks("systemctl", verb, service)
+    if line is not None:
+        raise ValueError(
+            f"{host.login} may not {verb} {service} on {host.name}: its sudoers lacks the line `{line}`. "
+            "Nothing was touched."
+        )
+
+
 def configuration_is_good(facts: Facts) -> list[Require]:
     """The configuration once more, right before the change."""
     if facts.check is None:
