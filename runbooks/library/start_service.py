@@ -64,6 +64,10 @@ class StartService(Runbook):
             note=units.note_on(params.service, facts),
         )
 
+    def health(self, params: Params, facts: Facts) -> list[Expect]:
+        """It is active still."""
+        return units.is_well(params.service, facts)
+
     def outcome(self, params: Params, before: Facts, after: Facts | None) -> str | None:
         """Whether there was anything to do, and how it stands."""
         if after is None:

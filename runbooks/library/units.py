@@ -165,6 +165,13 @@ def stays_up(service: str, facts: Facts, *, settle: int) -> list[Expect]:
     return found
 
 
+def is_well(service: str, facts: Facts) -> list[Expect]:
+    """It is active still, while others are changed; of a unit that ends by itself there is nothing more to see."""
+    if facts.passing:
+        return []
+    return [Expect("It is active still", "systemctl", "is-active", service, output="active", within=0, timeout=10)]
+
+
 def note_on(service: str, facts: Facts) -> str | None:
     """What a person should know of the unit before it is touched."""
     said = [str(facts.unchecked)] if facts.get("unchecked") else []

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from runbooks.catalog import bind
+from runbooks.definition import Facts
 from runbooks.library.units import CHECKS
 from runbooks.planning import Planner
 from runbooks.plans import StoredPlan
@@ -213,6 +214,15 @@ async def test_what_cannot_reload_is_not_restarted_instead(found: dict[str, str]
     with pytest.raises(PlanningFailed) as refused:
         await planned("restart", "nginx", reload="yes", replies={"systemctl show": a_unit(**found)})
     assert said in refused.value.message
+
+
+def test_between_waves_a_host_that_is_done_must_be_active_still() -> None:
+    for name in ("restart", "start"):
+        entry = CATALOG.get(name)
+        params = bind(entry, ["app"], {})
+        (check,) = entry.runbook.health(params, Facts(passing=False))
+        assert (check.argv, check.output) == (("systemctl", "is-active", "app"), "active")
+        assert list(entry.runbook.health(params, Facts(passing=True))) == []
 
 
 # --- start and stop ---------------------------------------------------------------------------------------------------
