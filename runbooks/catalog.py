@@ -5,6 +5,7 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -76,6 +77,8 @@ class Catalog:
 
     entries: Mapping[str, Entry]
     aliases: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+    """What of the team's folders is not among them, and why: a sentence each that begins with the file and line."""
 
     def get(self, name: str) -> Entry:
         """A runbook by name or alias, whatever the case; raises NotFound with near misses."""
@@ -100,34 +103,50 @@ class Catalog:
 
 
 def build(folders: Iterable[Path] = (), overrides: Mapping[str, Override] | None = None) -> Catalog:
-    """Load everything. Raises ConfigurationError with every complaint."""
+    """Load everything. What is broken in the team's files is left out, and said in `left_out`.
+
+    Raises ConfigurationError, with every complaint, when the settings name a folder or a runbook that is not there.
+    """
     complaints: list[str] = []
-    classes = list(_built_in())
+    left_out: list[str] = []
+    found = list(_built_in())
     for folder in folders:
-        classes += _from_folder(folder, complaints)
+        if folder.is_dir():
+            found += _from_folder(folder, left_out)
+        else:
+            complaints.append(f"library: the folder {folder} does not exist.")
     entries: dict[str, Entry] = {}
     aliases: dict[str, str] = {}
-    for kind, module_hash in classes:
+    for kind, module_hash in found:
         if kind.name in entries or kind.name in aliases:
-            complaints.append(f"Two runbooks are called '{kind.name}': rename one of them.")
+            left_out.append(f"{where(kind)}: Two runbooks are called '{kind.name}': rename one of them.")
             continue
         try:
             entries[kind.name] = _entry(kind, module_hash, (overrides or {}).get(kind.name, Override()))
         except Exception as error:  # a team's class may fail in any way when an object is made of it
-            complaints.append(f"The runbook '{kind.name}' cannot be made: {type(error).__name__}: {error}")
+            said = f"The runbook '{kind.name}' cannot be made: {type(error).__name__}: {error}"
+            left_out.append(f"{where(kind)}: {said}")
             continue
         for alias in kind.aliases:
             if alias in aliases or alias in entries:
-                complaints.append(f"The alias '{alias}' of {kind.name} is taken: choose another.")
+                left_out.append(f"{where(kind)}: The alias '{alias}' of {kind.name} is taken: choose another.")
             else:
                 aliases[alias] = kind.name
     entries = joined(entries, complaints)
-    complaints += [
-        f"runbooks: '{name}' in handrail.yml is no runbook." for name in overrides or {} if name not in entries
-    ]
-    if complaints:
-        raise ConfigurationError(complaints)
-    return Catalog(entries=entries, aliases=aliases)
+    unknown = [f"runbooks: '{name}' in handrail.yml is no runbook." for name in overrides or {} if name not in entries]
+    if complaints or (unknown and not left_out):
+        raise ConfigurationError([*complaints, *left_out, *unknown])
+    # A runbook that was left out may be what the settings mean; its name must not keep everything else from starting.
+    return Catalog(entries=entries, aliases=aliases, left_out=(*left_out, *unknown))
+
+
+def where(kind: type[Runbook]) -> str:
+    """The file and line in which a runbook's class stands."""
+    path = inspect.getsourcefile(kind) or kind.__module__
+    try:
+        return f"{path}:{inspect.getsourcelines(kind)[1]}"
+    except (OSError, TypeError):  # a class that is made, not written
+        return path
 
 
 def _entry(kind: type[Runbook], module_hash: str, override: Override) -> Entry:
@@ -194,10 +213,7 @@ def _built_in() -> Iterable[tuple[type[Runbook], str]]:
         yield from _classes(module)
 
 
-def _from_folder(folder: Path, complaints: list[str]) -> list[tuple[type[Runbook], str]]:
-    if not folder.is_dir():
-        complaints.append(f"library: the folder {folder} does not exist.")
-        return []
+def _from_folder(folder: Path, left_out: list[str]) -> list[tuple[type[Runbook], str]]:
     found: list[tuple[type[Runbook], str]] = []
     for path in sorted(folder.glob("*.py")):
         if path.name.startswith("_") or path.name.startswith("test_"):
@@ -205,13 +221,25 @@ def _from_folder(folder: Path, complaints: list[str]) -> list[tuple[type[Runbook
         try:
             classes = _classes(_load(path))
             if not classes:
-                complaints.append(f"{path} holds no runbook. A file that only helps others starts with an underscore.")
+                left_out.append(
+                    f"{path}: It holds no runbook. A file that only helps others starts with an underscore."
+                )
             found += classes
         except DefinitionError as error:
-            complaints.append(f"{path}: {error}")
-        except (Exception, SystemExit) as error:  # a team's file may fail in any way; the start must say which
-            complaints.append(f"{path} cannot be loaded: {type(error).__name__}: {error}")
+            left_out.append(f"{_place(path, error)}: {error}")
+        except (Exception, SystemExit) as error:  # a team's file may fail in any way; it must not fail us
+            said = error.msg if isinstance(error, SyntaxError) else error
+            left_out.append(f"{_place(path, error)}: It cannot be loaded: {type(error).__name__}: {said}")
     return found
+
+
+def _place(path: Path, error: BaseException) -> str:
+    """The file, and the line of it at which loading it failed."""
+    names = {str(path), str(path.absolute())}
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename in names]
+    if isinstance(error, SyntaxError) and error.filename in names:
+        lines.append(error.lineno)
+    return f"{path}:{lines[-1]}" if lines and lines[-1] else str(path)
 
 
 def _load(path: Path) -> Any:
@@ -221,7 +249,11 @@ def _load(path: Path) -> Any:
         raise DefinitionError("it is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module
 
 

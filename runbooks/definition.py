@@ -540,6 +540,11 @@ class Plan:
 _NAME = re.compile(r"\A[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
 
 
+def is_name(name: str) -> bool:
+    """Whether a runbook may be called so."""
+    return _NAME.match(name) is not None
+
+
 @dataclass(frozen=True, init=False)
 class Sample:
     """One case to plan without any host: what somebody types after the runbook's name, and the facts found then.

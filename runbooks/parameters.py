@@ -383,6 +383,12 @@ def sample(info: FieldInfo) -> str:
     return next(iter(door.choices)) if door.choices else door.accepts.like[0]
 
 
+def one_of(info: FieldInfo) -> tuple[str, ...]:
+    """The choices of a parameter that has some, or yes and no; else nothing."""
+    door = _door("", info)
+    return ("yes", "no") if door.sort is _Sort.YES_NO else tuple(door.choices)
+
+
 def starting_with_a_dash(params: Parameters) -> frozenset[str]:
     """The words that values become, where a program could take them for options."""
     return frozenset(word for _, value in params if (word := str(value)).startswith("-"))

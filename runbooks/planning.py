@@ -5,12 +5,13 @@ Probes pass the read-only guard before they reach a host; what they print become
 
 import asyncio
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from runbooks.catalog import Entry
+from runbooks.catalog import Entry, bind
 from runbooks.commands import shell_line
 from runbooks.definition import (
     Call,
@@ -24,6 +25,7 @@ from runbooks.definition import (
     Require,
     Results,
     Run,
+    Sample,
     Step,
 )
 from runbooks.parameters import Parameters, patterns_of, shown, starting_with_a_dash
@@ -403,6 +405,15 @@ class Planner:
             if isinstance(step, Check):
                 _refuse_typed_patterns(step, patterns)
         return plan
+
+    def sample(self, entry: Entry, sample: Sample) -> StoredPlan:
+        """What a runbook plans in one of its own cases, which needs no host. Raises Invalid or PlanningFailed."""
+        words = shlex.split(sample.typed)
+        named = dict(word.split("=", 1) for word in words if "=" in word)
+        params = bind(entry, [word for word in words if "=" not in word], named)
+        plan = self._plan(entry, params, sample.facts)
+        part = HostPlan(host=sample.facts.host, steps=plan.steps, facts=dict(sample.facts))
+        return StoredPlan(hosts=(part,), services=plan.services, notes=tuple(_notes(entry, plan)))
 
     def danger(self, entry: Entry, params: Parameters, hosts: Sequence[Host]) -> Danger:
         """How dangerous a request is: as its runbook and the settings say, or by the command that a person typed."""

@@ -384,7 +384,7 @@ _PG: dict[str, Any] = {
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
-    "options": "-c statement_timeout=15000 -c idle_in_transaction_session_timeout=2000 -c timezone=UTC",
+    "options": "-c statement_timeout=15000 -c idle_in_transaction_session_timeout=2000 -c timezone=UTC -c jit=off",
 }
 # Whoever only reads holds up nobody, and may be kept from the processor for longer than that.
 _PG_READER = _PG | {"options": _PG["options"].replace("timeout=2000", "timeout=60000")}

@@ -24,9 +24,10 @@ def missing() -> str | None:
 
 
 class Postgres:
-    """A server on a socket in a temporary folder, without fsync."""
+    """A server on a socket in a temporary folder; only a `durable` one waits for the disk."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
+        self.durable = durable
         self.given = os.environ.get("HANDRAIL_TEST_POSTGRES")
         self.folder: Path | None = None
         self.bin = next((f for f in PROGRAMS if (f / "initdb").exists()), Path())
@@ -43,7 +44,9 @@ class Postgres:
 
     def start(self) -> None:
         """Start it (again)."""
-        options = f"-k {self.folder} -c listen_addresses='' -c fsync=off -c max_connections=200"
+        options = (
+            f"-k {self.folder} -c listen_addresses='' -c fsync={'on' if self.durable else 'off'} -c max_connections=200"
+        )
         self._run("pg_ctl", "-D", f"{self.folder}/data", "-w", "-l", f"{self.folder}/log", "-o", options, "start")
 
     def stop(self, how: str = "immediate") -> None:
