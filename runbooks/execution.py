@@ -442,7 +442,9 @@ class Walk:
         ]
         reason = "; ".join(dict.fromkeys(reasons)) or None
         if succeeded == len(results):
-            said = [r.outcome if len(results) == 1 else f"{r.host}: {r.outcome}" for r in results if r.outcome]
+            if len(results) == 1:
+                return State.SUCCEEDED, results[0].outcome
+            said = [f"{r.host}: {r.outcome.splitlines()[0]}" for r in results if r.outcome]
             return State.SUCCEEDED, "; ".join(said) or None
         if len(results) > 1:
             reason = f"{succeeded} of {len(results)} hosts succeeded" + (f". {reason}" if reason else "")

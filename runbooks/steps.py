@@ -649,7 +649,8 @@ class Steps:
                 late = f"not within {words(step.within)}: {answer.reason}" if step.patient else answer.reason
                 return replace(answer, reason=late)
             if await until_pulled(clock.sleep(min(pause, deadline - now)), cord):
-                return Result(state=StepState.STOPPED, reason=cord.reason)
+                last = f"; when it was asked last: {answer.reason}" if step.patient and answer.reason else ""
+                return Result(state=StepState.STOPPED, reason=f"{cord.reason}{last}")
 
     async def _ask_expected(
         self, host: Host, step: Expect, cord: StopCord, log_of: "StepLog", deadline: float
