@@ -138,6 +138,7 @@ def build_works(
         clock=clock,
         call_hosts=frozenset(settings.file.calls),
         vault=vault,
+        redactor=redactor,
     )
     engine = Engine(tools=tools, catalog=settings.catalog, policy=settings.policy(directory), caps=settings.caps())
     return Works(

@@ -4,10 +4,11 @@ import hashlib
 import importlib.util
 import inspect
 import pkgutil
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
@@ -21,19 +22,22 @@ from runbooks.parameters import (
     Parameters,
     is_positional,
     is_secret,
-    names_service,
     sample,
     shown,
     what_is_wrong,
 )
 from runbooks.waves import checked, over
 from storage.errors import ConfigurationError, DefinitionError, Invalid, NotFound
-from storage.records import UNSAID, Danger, Rollout
+from storage.records import UNSAID, Danger, Platform, Rollout
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A runbook with what the team's settings override. `limits` of the class stay what the class says."""
+    """A runbook with what the team's settings override. `limits` of the class stay what the class says.
+
+    `includes`: all runbooks whose plans may be parts of its plan, those that they include among them. Its danger is the
+    strictest of all, and its blast radius the smallest.
+    """
 
     runbook: Runbook
     danger: Danger
@@ -41,8 +45,14 @@ class Entry:
     timeout: timedelta
     max_hosts: int
     module_hash: str
+    includes: tuple["Entry", ...] = ()
     rollout: Rollout = UNSAID
     rollback: bool = False  # what was applied is taken back by itself when it fails
+
+    @property
+    def platforms(self) -> frozenset[Platform]:
+        """What a host must run for it."""
+        return self.runbook.platforms.intersection(*(one.runbook.platforms for one in self.includes))
 
     @property
     def name(self) -> str:
@@ -123,6 +133,7 @@ def build(folders: Iterable[Path] = (), overrides: Mapping[str, Override] | None
                 left_out.append(f"{where(kind)}: The alias '{alias}' of {kind.name} is taken: choose another.")
             else:
                 aliases[alias] = kind.name
+    entries = joined(entries, complaints)
     unknown = [f"runbooks: '{name}' in handrail.yml is no runbook." for name in overrides or {} if name not in entries]
     if complaints or (unknown and not left_out):
         raise ConfigurationError([*complaints, *left_out, *unknown])
@@ -150,6 +161,42 @@ def _entry(kind: type[Runbook], module_hash: str, override: Override) -> Entry:
         rollout=over(override.rollout, rollout_of(kind)),
         rollback=kind.rollback == "auto" if override.rollback is None else override.rollback,
     )
+
+
+def joined(entries: Mapping[str, Entry], complaints: list[str]) -> dict[str, Entry]:
+    """The same runbooks, each knowing those that it includes; what can't be included is complained of."""
+    whole: dict[str, Entry] = {}
+    for name, entry in entries.items():
+        included = _included(entries, name, (), complaints)
+        if not included:
+            whole[name] = entry
+            continue
+        entry.runbook.parts = {one: entries[one].runbook for one in entry.runbook.includes if one in entries}
+        whole[name] = replace(
+            entry,
+            danger=max([entry.danger, *(one.danger for one in included)], key=lambda danger: danger.rank),
+            max_hosts=min([entry.max_hosts, *(one.max_hosts for one in included)]),
+            module_hash=hashlib.sha256(
+                "".join([entry.module_hash, *(one.module_hash for one in included)]).encode()
+            ).hexdigest(),
+            includes=included,
+        )
+    return whole
+
+
+def _included(
+    entries: Mapping[str, Entry], name: str, path: tuple[str, ...], complaints: list[str]
+) -> tuple[Entry, ...]:
+    found: dict[str, Entry] = {}
+    for inner in entries[name].runbook.includes:
+        if inner in {name, *path}:
+            complaints.append(f"{name} includes '{inner}', which includes it: a chain has an end.")
+        elif inner not in entries:
+            complaints.append(f"{name} includes '{inner}', which is no runbook.")
+        else:
+            found[inner] = entries[inner]
+            found |= {one.name: one for one in _included(entries, inner, (*path, name), complaints)}
+    return tuple(found.values())
 
 
 def rollout_of(kind: type[Runbook]) -> Rollout:
@@ -249,6 +296,16 @@ def bind(entry: Entry, values: Sequence[str], named: Mapping[str, Any]) -> Param
         raise Invalid(" ".join([*what_is_wrong(kind, error, given), usage(entry)])) from error
 
 
+def as_typed(entry: Entry, text: str) -> Parameters:
+    """Validated parameters of a line as an author writes it in a sample or an example; raises Invalid."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise Invalid(f"'{text}' cannot be read: {error}.") from error
+    named = dict(word.split("=", 1) for word in words if "=" in word)
+    return bind(entry, [word for word in words if "=" not in word], named)
+
+
 def _parameter(kind: type[Parameters], typed: str) -> str | None:
     wanted = typed.strip().lower().replace("-", "_")
     return next((name for name in kind.model_fields if name.lower() == wanted), None)
@@ -277,12 +334,3 @@ def _made_up(entry: Entry) -> str:
         elif info.is_required():
             words.append(f"{name}={sample(info)}")
     return " ".join([*words, "on", "web-01"])
-
-
-def services_named(params: Parameters) -> tuple[str, ...]:
-    """The services that the parameters name, as typed."""
-    return tuple(
-        str(getattr(params, name))
-        for name, info in type(params).model_fields.items()
-        if getattr(params, name) is not None and names_service(info)
-    )

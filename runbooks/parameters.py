@@ -769,3 +769,12 @@ Size = Annotated[int, *_number(_size, _SIZE)]
 """Bytes; also typed as 100M, 2G or 1.5GiB."""
 Seconds = Annotated[int, *_number(_seconds, _SECONDS)]
 """Whole seconds; also typed as 90s, 5m, 1h30m or 2d."""
+
+
+def services_named(params: Parameters) -> tuple[str, ...]:
+    """The services that the parameters name, as typed."""
+    return tuple(
+        str(getattr(params, name))
+        for name, info in type(params).model_fields.items()
+        if getattr(params, name) is not None and names_service(info)
+    )
