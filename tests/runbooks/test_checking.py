@@ -37,8 +37,8 @@ def a_runbook(**parts: Any) -> type[Runbook]:
 
 def found(**parts: Any) -> list[str]:
     """What is wrong with it."""
-    catalog = catalog_with(a_runbook(**parts))
-    return [finding.message for finding in check(catalog, CommandGuard()) if finding.runbook == "ours"]
+    catalog = catalog_with(a_runbook(**parts)).only(lambda name: name == "ours")
+    return [finding.message for finding in check(catalog, CommandGuard())]
 
 
 def planning(*steps: Any) -> Any:
@@ -132,7 +132,8 @@ def test_what_could_not_be_loaded_is_found_with_its_file_and_line(tmp_path: Path
 
 @pytest.mark.parametrize("name", sorted(build().entries))
 def test_every_built_in_runbook_is_in_order(name: str) -> None:
-    assert [one.message for one in check(build(), CommandGuard()) if one.runbook == name] == []
+    catalog = build().only(lambda one: one == name)
+    assert [finding.message for finding in check(catalog, CommandGuard())] == []
 
 
 # --- pages ------------------------------------------------------------------------------------------------------------

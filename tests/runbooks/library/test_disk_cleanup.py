@@ -82,6 +82,14 @@ async def test_most_of_the_named_bytes_must_be_free_afterwards() -> None:
     assert check.unmet(f"      Used\n{bound + 1}\n", 0) is not None
 
 
+async def test_what_is_too_little_to_be_seen_on_the_disk_is_seen_at_the_files() -> None:
+    replies = a_host(found("/var/log/a.1", size=GIGA // 20), ours="/var/log")
+    check: Any = (await planned("cleanup", "larger=10M", replies=replies)).hosts[0].steps[-1]
+    assert check.argv == ("find", "/var/log/a.1", "-maxdepth", "0", "-size", "+10485760c", "-printf", "large")
+    assert check.unmet("", 1) is None
+    assert check.unmet("large", 0) is not None
+
+
 @pytest.mark.parametrize("number", [0, 1, 9, 10, 11, 99, 100, 101, 909, 1000, 1234, 2000, 90_099])
 def test_the_pattern_for_at_most_a_number_takes_these_numbers_and_no_others(number: int) -> None:
     taken = [n for n in range(number + 1_200) if re.fullmatch(_at_most(number), str(n))]
