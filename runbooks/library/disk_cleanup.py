@@ -450,15 +450,17 @@ def _nothing(params: DiskCleanup.Params, facts: Facts) -> str:
     said = [f"{facts.file_system} of {facts.host} is {_full(facts)} full."]
     if facts.files:
         said.append(_rights(facts, facts.files))
-    else:
-        said.append(
-            f"No file in {facts.folder} is larger than {_size(params.larger)} and unchanged for {_age(params.older)}."
-        )
-    if facts.largest and not facts.files:
-        large = ", ".join(
-            f"{f['path']} ({_size(f['bytes'])}, changed {_age(facts.now - f['changed'])} ago)" for f in facts.largest
-        )
-        said.append(f"The largest are {large}. `older=0` takes files in use too; `how=` says what is done to them.")
+    elif not facts.no_room:
+        old = f" and unchanged for {_age(params.older)}" if params.older else ""
+        said.append(f"No file in {facts.folder} that could go is larger than {_size(params.larger)}{old}.")
+        if facts.largest:
+            large = (
+                f"{f['path']} ({_size(f['bytes'])}, changed {_age(facts.now - f['changed'])} ago)"
+                for f in facts.largest
+            )
+            said.append(f"The largest are {', '.join(large)}.")
+        if facts.largest and params.older:
+            said.append("`older=0` takes files in use too; `how=` says what is done to them.")
     if params.journal is not None and facts.journal_lacks:
         said.append(f"For the journal, {facts.login} needs this in sudoers: {facts.journal_lacks}")
     return " ".join([*said, *_unseen(facts)])
