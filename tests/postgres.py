@@ -3,9 +3,11 @@
 Where neither is to be had the tests that need it are skipped, except in CI, where that is a failure.
 """
 
+import contextlib
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -22,9 +24,10 @@ def missing() -> str | None:
 
 
 class Postgres:
-    """A server on a socket in a temporary folder, without fsync."""
+    """A server on a socket in a temporary folder; only a `durable` one waits for the disk."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
+        self.durable = durable
         self.given = os.environ.get("HANDRAIL_TEST_POSTGRES")
         self.folder: Path | None = None
         self.bin = next((f for f in PROGRAMS if (f / "initdb").exists()), Path())
@@ -41,12 +44,23 @@ class Postgres:
 
     def start(self) -> None:
         """Start it (again)."""
-        options = f"-k {self.folder} -c listen_addresses='' -c fsync=off -c max_connections=200"
+        options = (
+            f"-k {self.folder} -c listen_addresses='' -c fsync={'on' if self.durable else 'off'} -c max_connections=200"
+        )
         self._run("pg_ctl", "-D", f"{self.folder}/data", "-w", "-l", f"{self.folder}/log", "-o", options, "start")
 
     def stop(self, how: str = "immediate") -> None:
         """End it."""
         self._run("pg_ctl", "-D", f"{self.folder}/data", "-m", how, "-w", "stop")
+
+    def kill(self) -> None:
+        """End it without a goodbye, as the kernel would when memory runs out."""
+        pids = [int((Path(f"{self.folder}/data") / "postmaster.pid").read_text().split()[0])]
+        found = subprocess.run(["pgrep", "-P", str(pids[0])], capture_output=True, text=True, check=False)
+        for pid in [*pids, *map(int, found.stdout.split())]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        Path(f"{self.folder}/data/postmaster.pid").unlink(missing_ok=True)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -4,16 +4,16 @@ The bot is `handrail serve` as a process of its own, its Slack the local workspa
 set out of the way in its `handrail.yml`, as an operator would.
 """
 
+import argparse
 import asyncio
-import contextlib
 import itertools
-import json
+import logging
 import os
 import resource
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 import asyncssh
+from aiohttp import web
 from sqlalchemy import func, select
 
 from bot.playground.delivery import sign
@@ -72,32 +73,49 @@ class FourLooks(Bench):
         return Plan(*(Expect(f"Step {number}", "uname", "-srm") for number in range(1, 5)))
 
 
-class Touch(Bench):
-    """One command."""
-
-    name = "touch-one"
-
-    def plan(self, params: Numbered, facts: Facts) -> Plan:
-        return Plan(Run("Touch", "touch", f"FOLDER/touched.{params.number}"))
-
-
 class Crowd(Bench):
     """Many commands at once on each host."""
 
     name = "crowd"
 
     def plan(self, params: Numbered, facts: Facts) -> Plan:
-        return Plan(Parallel("Sleep", *(Run(f"Sleep {n}", "sleep", "600", timeout=3600) for n in range(params.number))))
+        return Plan(Parallel("Sleep", *(Run(f"Sleep {n}", "sleep", "601", timeout=3600) for n in range(20))))
+
+
+class Hold(Bench):
+    """One command that lasts."""
+
+    name = "hold"
+
+    def plan(self, params: Numbered, facts: Facts) -> Plan:
+        return Plan(Run("Sleep", "sleep", "602", timeout=3600))
+
+
+class Now(Bench):
+    """What time it is on the host when the command begins there."""
+
+    name = "now"
+
+    def plan(self, params: Numbered, facts: Facts) -> Plan:
+        return Plan(Run("Look at the clock", "date", "+%s.%N"))
+
+
+class Lines(Numbered):
+    """How much is printed."""
+
+    lines: int = positional("how many lines", 1000)
+    seconds: int = positional("within how many seconds", 10)
 
 
 class Flood(Bench):
-    """Print as many lines as were asked for, evenly, for a minute."""
+    """Ten commands side by side that print so many lines each, evenly over so many seconds."""
 
-    name, danger = "flood", Danger.READ
-    timeout = minutes(10)
+    name, timeout = "flood", minutes(20)
+    Params = Lines
 
-    def plan(self, params: Numbered, facts: Facts) -> Plan:
-        return Plan(Expect("Print", "FOLDER/flood", str(params.number), timeout=600))
+    def plan(self, params: Lines, facts: Facts) -> Plan:
+        words = ("FOLDER/flood", str(params.lines), str(params.seconds))
+        return Plan(Parallel("Print", *(Run(f"Print {n}", *words, timeout=1200) for n in range(10))))
 
 
 class Ten(Bench):
@@ -109,7 +127,6 @@ class Ten(Bench):
         return Plan(*(Wait(f"Step {number}", 0) for number in range(1, 11)))
 '''
 NAMES = tuple(f"h{number:02}" for number in range(1, 11))
-PEOPLE = ("UALICE",)
 
 
 def say(*words: Any) -> None:
@@ -219,42 +236,51 @@ class Place:
     """A running installation with an owner that executes, and the one who asks it for things."""
 
     name: str  # of the kind of installation, for the table
-    bot: Bot
+    bots: list[Bot]
     workspace: Workspace
     database: Database
     session: aiohttp.ClientSession
     hosts: Mapping[str, OpenSsh]
+    ear: "Ear"
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    last: str = ""  # the mark of the newest request; its answer is heard under it
     not_stored: int = 0  # how many were acknowledged as received, but not yet stored
 
     @property
     def pids(self) -> list[int]:
-        """Of everything that is ours: the bot, and what executes for it."""
-        return [self.bot.process.pid] if self.bot.process is not None else []
+        """Of everything that is ours: what hears Slack, and what executes for it."""
+        return [bot.process.pid for bot in self.bots if bot.process is not None]
+
+    @property
+    def bot(self) -> Bot:
+        """What hears Slack."""
+        return self.bots[0]
 
     def cpu(self) -> float:
         """Seconds used so far."""
         return sum(cpu_of(pid) for pid in self.pids)
 
     def memory(self) -> float:
-        """Megabytes of the largest."""
-        return max(memory_of(pid) for pid in self.pids)
+        """Megabytes of all of them."""
+        return sum(memory_of(pid) for pid in self.pids)
 
-    async def type(self, line: str, person: str = "UALICE", channel: str = "C0INC") -> float:
-        """A slash command as Slack sends it; the seconds until its acknowledgement."""
+    async def type(self, line: str, *, url: str | None = None) -> float:
+        """A slash command as Slack sends it, to the bot or another `url`; the seconds until its acknowledgement."""
         command, _, text = line.partition(" ")
+        mark = f"{next(self.numbers)}.{time.time_ns()}"
+        self.last = mark
         form = {
             "token": "x",
             "team_id": "T0LOCAL",
             "api_app_id": "A0HANDRAIL",
-            "user_id": person,
-            "user_name": person.lower(),
-            "channel_id": channel,
+            "user_id": "UALICE",
+            "user_name": "alice",
+            "channel_id": "C0INC",
             "channel_name": "incidents",
             "command": command,
             "text": text,
-            "response_url": f"{self.workspace.url}/nobody-listens",
-            "trigger_id": f"{next(self.numbers)}.{time.time_ns()}",
+            "response_url": f"{self.ear.url}/{mark}",
+            "trigger_id": mark,
         }
         body = urlencode(form).encode()
         now = int(time.time())
@@ -264,7 +290,7 @@ class Place:
             "X-Slack-Signature": sign(self.bot.slack.signing_secret, now, body),
         }
         began = time.perf_counter()
-        async with self.session.post(self.bot.events_url, data=body, headers=headers) as answer:
+        async with self.session.post(url or self.bot.events_url, data=body, headers=headers) as answer:
             said = await answer.text()
             if answer.status != 200:
                 raise SystemExit(f"The bot answered {answer.status}: {said[:300]}")
@@ -280,6 +306,12 @@ class Place:
         x = t.executions.c
         asked = select(func.count()).where(x.id > above, x.state.in_(["pending", "running", "awaiting_approval"]))
         return int(await self.database.read(lambda c: c.scalar(asked)) or 0)
+
+    async def reason(self, above: int) -> str:
+        """Why the first of the executions with higher numbers ended as it did."""
+        x = t.executions.c
+        asked = select(x.ending).where(x.id > above, x.ending.is_not(None)).order_by(x.id).limit(1)
+        return str(await self.database.read(lambda c: c.scalar(asked)))
 
     async def states(self, above: int) -> dict[str, int]:
         """How many executions with higher numbers are in each state."""
@@ -300,82 +332,110 @@ class Place:
 
 
 @asynccontextmanager
-async def one_process(hosts: Mapping[str, OpenSsh], url: str, name: str, **config: Any) -> AsyncIterator[Place]:
-    """`handrail serve` on this database."""
-    with tempfile.TemporaryDirectory(prefix="handrail-bench-") as path:
-        folder = Path(path)
+async def installed(kind: str, hosts: Mapping[str, OpenSsh], url: str, **config: Any) -> AsyncIterator[Place]:
+    """An installation of this kind on an empty database. What is in `config` is set in its `handrail.yml`."""
+    async with AsyncExitStack() as stack:
+        # In /tmp the command guard would refuse what is run from there.
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".handrail-bench-", dir=Path.home())))
         workspace = Workspace(rate_limits=False)
         workspace.add_channel(id="C0INC", name="incidents")
-        async with workspace:
-            settings = configuration(hosts, folder)
-            (folder / "library" / "for_tests.py").write_text(LIBRARY.replace("FOLDER", path))
-            (folder / "flood").write_text(FLOOD)
-            (folder / "flood").chmod(0o755)
-            for host, server in hosts.items():
-                settings["hosts"][host]["key_file"] = str(server.key_file)
-            plenty = "10000000/min"
-            settings["limits"] = {
-                "global": plenty,
-                "service": plenty,
-                "runbook": plenty,
-                "person": plenty,
-                "look": plenty,
-            }
-            settings |= config
-            bot = Bot(folder=folder, slack=workspace, database_url=url.replace("FOLDER", path), config=settings)
-            workspace.events_url = bot.events_url
+        await stack.enter_async_context(workspace)
+        settings = configuration(hosts, folder) | config
+        (folder / "library" / "for_tests.py").write_text(LIBRARY.replace("FOLDER", str(folder)))
+        (folder / "flood").write_text(FLOOD)
+        (folder / "flood").chmod(0o755)
+        for host, server in hosts.items():
+            settings["hosts"][host]["key_file"] = str(server.key_file)
+        known = {"name": "flood", "command": f"{folder}/flood * *", "pattern": True}
+        settings["guard"] = {"exceptions": [known]}
+        settings["limits"] = dict.fromkeys(("global", "service", "runbook", "person", "look"), "10000000/min")
+        url = url.replace("FOLDER", str(folder))
+        bots = [
+            Bot(folder=folder, slack=workspace, database_url=url, config=settings, words=words)
+            for words in KINDS[kind][1]
+        ]
+        workspace.events_url = bots[0].events_url
+        for bot in bots:
             await bot.start()
-            try:
-                connector = aiohttp.TCPConnector(limit=200)
-                async with aiohttp.ClientSession(connector=connector) as session, bot.database() as database:
-                    yield Place(
-                        name=name, bot=bot, workspace=workspace, database=database, session=session, hosts=hosts
-                    )
-            finally:
-                bot.kill()
+            stack.callback(bot.kill)
+        session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=200))
+        await stack.enter_async_context(session)
+        database = await stack.enter_async_context(bots[0].database())
+        ear = await stack.enter_async_context(listening())
+        yield Place(name=kind, bots=bots, workspace=workspace, database=database, session=session, hosts=hosts, ear=ear)
 
 
+KINDS: Mapping[str, tuple[str, tuple[tuple[str, ...], ...]]] = {
+    "SQLite": ("sqlite", (("serve",),)),
+    "PostgreSQL": ("postgresql", (("serve",),)),
+    "PostgreSQL and a worker": ("postgresql", (("serve", "--no-execute"), ("worker",))),
+}
 FLOOD = """\
-#!/usr/bin/env -S python3 -SE
+#!/usr/bin/env python3
 import sys, time
 lines, seconds = int(sys.argv[1]), float(sys.argv[2])
 began, done = time.monotonic(), 0
 while done < lines:
-    due = min(lines, int((time.monotonic() - began) / seconds * lines) + 1)
-    sys.stdout.write("".join(f"{n} 2026-01-01T00:00:00Z web-01 app[4711]: GET /orders/{n} 200 in 12 ms\\n" for n in range(done, due)))
+    due = lines if not seconds else min(lines, int((time.monotonic() - began) / seconds * lines) + 1)
+    text = "2026-01-01T00:00:00Z web-01 app[4711]: GET /orders/{} 200 in 12 ms from 192.0.2.7\\n"
+    sys.stdout.write("".join(text.format(number) for number in range(done, due)))
     sys.stdout.flush()
     done = due
-    time.sleep(0.1)
+    time.sleep(0.1 if seconds else 0)
 """
 
 
-def engines(stack: ExitStack) -> dict[str, Callable[[], str]]:
-    """A fresh database on each engine, by the name that stands in the table. PostgreSQL with fsync, as in production."""
-    found: dict[str, Callable[[], str]] = {"SQLite": lambda: "sqlite+aiosqlite:///FOLDER/bench.db"}
-    if missing() is None:
-        server = stack.enter_context(Postgres())
-        numbers = itertools.count(1)
-        found["PostgreSQL"] = lambda: server.new_database(f"bench{next(numbers)}")
-    return found
+@dataclass(kw_only=True)
+class Ear:
+    """Hears what is said to a response URL."""
+
+    url: str = ""
+    heard: dict[str, float] = field(default_factory=dict)
 
 
-@contextmanager
-def plainly() -> Iterator[None]:
-    """What asyncssh says of every session is not wanted here."""
-    import logging
+@asynccontextmanager
+async def listening() -> AsyncIterator[Ear]:
+    """An ear on a port of its own."""
+    ear = Ear()
 
+    async def hear(request: web.Request) -> web.Response:
+        ear.heard.setdefault(request.match_info["mark"], time.perf_counter())
+        return web.Response(text="ok")
+
+    app = web.Application()
+    app.router.add_post("/{mark}", hear)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    ear.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield ear
+    finally:
+        await runner.cleanup()
+
+
+def databases(stack: ExitStack, only: str | None = None) -> Iterator[tuple[str, str]]:
+    """The kinds of installation to be measured, each with the URL of an empty database. PostgreSQL syncs to disk."""
+    server = None
+    for number, (kind, (engine, _)) in enumerate(KINDS.items()):
+        if only is not None and only != kind:
+            continue
+        if engine == "sqlite":
+            yield kind, "sqlite+aiosqlite:///FOLDER/bench.db"
+        elif missing() is None:
+            server = server or stack.enter_context(Postgres(durable=True))
+            yield kind, server.new_database(f"bench{number}")
+
+
+def run(measure: Callable[[argparse.Namespace], Coroutine[Any, Any, Report]], **options: int) -> int:
+    """One group by itself: its options, each a number, and `--kind`, one of the installations alone."""
+    parser = argparse.ArgumentParser()
+    for name, usual in options.items():
+        parser.add_argument(f"--{name}", type=int, default=usual)
+    parser.add_argument("--kind", choices=list(KINDS))
+    args = parser.parse_args()
     logging.getLogger("asyncssh").setLevel(logging.ERROR)
-    with contextlib.suppress(KeyboardInterrupt):
-        yield
-
-
-def as_json(report: Report) -> str:
-    """To hand from one process to another."""
-    return json.dumps(
-        {
-            "group": report.group,
-            "title": report.title,
-            "notes": report.notes,
-            "figures": [vars(f) for f in report.figures],
-        }
-    )
+    report = asyncio.run(measure(args))
+    for note in report.notes:
+        say(f"  {note}")
+    return 0

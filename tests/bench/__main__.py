@@ -1,0 +1,99 @@
+"""All groups, one after the other, into docs/benchmarks.md: `make bench`.
+
+python -m tests.bench --only abc
+python -m tests.bench --history 10000000
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import platform
+import re
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tests.bench import acknowledging, commands, history, latency, output, starting, stopping
+from tests.bench.place import KINDS, Report, say
+
+PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+MARK = "<!-- measured -->"
+GROUPS: Mapping[str, tuple[Any, Mapping[str, int]]] = {
+    "a": (commands, {"executions": 1000}),
+    "b": (acknowledging, {"executions": 100, "flood": 1000}),
+    "c": (output, {"rate": 20_000, "seconds": 20, "lines": 100_000}),
+    "d": (stopping, {"rounds": 5}),
+    "e": (latency, {"rounds": 25, "executions": 200}),
+    "f": (history, {"most": 1_000_000}),
+    "g": (starting, {"rounds": 5}),
+}
+
+
+def machine() -> str:
+    """What it was measured on."""
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    load = " ".join(f"{one:.1f}" for one in os.getloadavg())
+    return (
+        f"{os.cpu_count()} cores ({model[1] if model else platform.machine()}), "
+        f"Python {platform.python_version()}; {datetime.now(UTC):%Y-%m-%d %H:%M} UTC; load before it: {load}"
+    )
+
+
+def table(reports: list[Report], where: str) -> str:
+    """The measured part of the page."""
+    lines = [f"Measured on {where}.", ""]
+    for report in reports:
+        lines += [f"### {report.group}. {report.title}", ""]
+        if report.figures:
+            lines += ["| what | installation | found | goal | |", "|---|---|---|---|---|"]
+        for one in report.figures:
+            verdict = {True: "met", False: "**missed**", None: ""}[one.met]
+            lines.append(f"| {one.what} | {one.where} | {one.value} | {one.goal} | {verdict} |")
+        lines += ["", *report.notes, ""] if report.notes else [""]
+    return "\n".join(lines)
+
+
+def write(reports: list[Report], where: str) -> None:
+    """Into the page, in the place of what was measured before."""
+    before, _, rest = PAGE.read_text().partition(MARK)
+    _, _, after = rest.partition(MARK)
+    PAGE.write_text(f"{before}{MARK}\n{table(reports, where)}\n{MARK}{after}")
+
+
+def main() -> int:
+    """Measure, and write the page. 0 also where a goal is missed: the page says so."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", default="".join(GROUPS), help="letters of groups; then the page is left alone")
+    parser.add_argument("--kind", choices=list(KINDS))
+    parser.add_argument("--history", type=int, default=1_000_000, help="most rows of history")
+    args = parser.parse_args()
+    logging.getLogger("asyncssh").setLevel(logging.ERROR)
+    where, reports = machine(), []
+    for letter in args.only:
+        module, options = GROUPS[letter]
+        chosen = {**options, **({"most": args.history} if letter == "f" else {})}
+        began = time.perf_counter()
+        try:
+            reports.append(asyncio.run(module.measure(Namespace(kind=args.kind, **chosen))))
+        except (
+            SystemExit,
+            AssertionError,
+        ) as error:  # the other groups are measured all the same, and the page says it
+            say(f"  {letter} broke: {error}")
+            what = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reports.append(
+                Report(group=letter, title=f"{module.__name__.rpartition('.')[2]}", notes=[f"It broke: {what}"])
+            )
+        say(f"  {letter} took {time.perf_counter() - began:.0f} s")
+    if set(args.only) == set(GROUPS) and args.kind is None:
+        write(reports, where)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
