@@ -33,11 +33,13 @@ audit_app = typer.Typer(help="The append-only record of who did what.", no_args_
 db_app = typer.Typer(help="The database.", no_args_is_help=True)
 hosts_app = typer.Typer(help="The hosts of handrail.yml.", no_args_is_help=True)
 guard_app = typer.Typer(help="The command guard.", no_args_is_help=True)
+runbooks_app = typer.Typer(help="The runbooks: Handrail's and the team's own.", no_args_is_help=True)
 secrets_app = typer.Typer(help="Passwords, keys and tokens, sealed in the database.", no_args_is_help=True)
 letters_app = typer.Typer(help="Messages that Slack would not take.", no_args_is_help=True)
 for name, sub in (
     ("hosts", hosts_app),
     ("guard", guard_app),
+    ("runbooks", runbooks_app),
     ("audit", audit_app),
     ("secrets", secrets_app),
     ("dead-letters", letters_app),
@@ -566,6 +568,47 @@ def _command_in(text: str) -> str:
         if isinstance(found, dict) and isinstance(found.get("cmd"), str):
             return str(found["cmd"])
     return text
+
+
+# --- runbooks ---------------------------------------------------------------------------------------------------------
+
+
+@runbooks_app.command("check")
+def runbooks_check(
+    names: Annotated[list[str] | None, typer.Argument(help="Only these.")] = None, as_json: Json = False
+) -> None:
+    """Check all runbooks without any host: types, names, docs, the guard over their sample plans, undo. Exit 1 if bad.
+
+    Also those of the folders under `library:`; what is broken there is named with its file and line.
+    """
+    with in_words(2):
+        from bot import library
+
+        listen_quietly()
+        raise typer.Exit(library.check(names or [], as_json=as_json, out=out))
+
+
+@runbooks_app.command("docs")
+def runbooks_docs(
+    into: Annotated[Path, typer.Option(help="The folder of the pages.")] = Path("docs/runbooks"),
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 when a page is behind.")] = False,
+) -> None:
+    """Write a page for each runbook, and a list of them."""
+    with in_words(2):
+        from bot import library
+
+        listen_quietly()
+        raise typer.Exit(library.write_pages(into, only_look=check, out=out))
+
+
+@runbooks_app.command("new")
+def runbooks_new(name: Annotated[str, typer.Argument(help="Like clear-cache.")]) -> None:
+    """Begin a runbook: a file that works and its test, in the first folder under `library:`, else in this one."""
+    with in_words(2):
+        from bot import library
+
+        listen_quietly()
+        library.begin(name, out=out)
 
 
 @app.command(short_help="Filter secrets out of standard input.")

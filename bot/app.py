@@ -138,6 +138,7 @@ def build_works(
         clock=clock,
         call_hosts=frozenset(settings.file.calls),
         vault=vault,
+        redactor=redactor,
     )
     engine = Engine(tools=tools, catalog=settings.catalog, policy=settings.policy(directory), caps=settings.caps())
     return Works(
@@ -333,6 +334,8 @@ async def _opened(works: Works) -> None:
     await surely(lambda: works.database.write(witness_settings, works.settings, works.clock.now()))
     await works.directory.recall()
     works.started.set()
+    for said in works.settings.catalog.left_out:
+        log.warning("runbook_left_out", message=said)
     log.info("started", database=works.database.shown_url, owner=works.owner.id, executes=works.owner.executes)
 
 

@@ -169,7 +169,7 @@ def _short(value: Any) -> str:
 def _state_words(execution: Execution, situation: Situation) -> str:
     match execution.state:
         case State.PENDING if execution.phase is Phase.PLAN and (execution.owner is not None or not execution.note):
-            return "planning"
+            return "planning" if execution.stage == 1 else f"planning stage {execution.stage}"
         case State.PENDING:
             return "waiting" if execution.note else "about to run"
         case State.AWAITING_APPROVAL:
@@ -321,7 +321,7 @@ def plan_messages(execution: Execution, plan: Mapping[str, Any]) -> list[Message
 
     At most eight messages; what doesn't fit is counted in the last one.
     """
-    title = f"Plan of {subject(execution)}"
+    title = f"{f'Stage {execution.stage}' if execution.stage > 1 else 'Plan'} of {subject(execution)}"
     messages: list[list[Block]] = [[section(f":clipboard: *{title}*")]]
     left_out = 0
     for block in _plan_blocks(plan):
@@ -410,6 +410,7 @@ def grouped(plan: Mapping[str, Any], what: str = "steps") -> list[tuple[list[str
 def numbered_json(steps: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Every single step of a plan's JSON with its place: "1", "2", "3.1"."""
     for place, step in enumerate(steps, 1):
+        place = step.get("place", place)  # of a further stage, whose steps go on counting
         if step["kind"] == "parallel":
             for inner, single in enumerate(step["steps"], 1):
                 yield f"{place}.{inner}", single
@@ -423,7 +424,7 @@ def _step_blocks(number: str, step: Mapping[str, Any]) -> list[Block]:
     blocks += [section(block) for block in (code_blocks(command) if command else [])]
     undo = step.get("undo")
     if undo:
-        blocks += [section("Undo:"), *(section(block) for block in code_blocks(str(undo["command"])))]
+        blocks += [section("Undo:"), *(section(block) for block in code_blocks(step_command(undo)))]
     return blocks
 
 
@@ -431,7 +432,8 @@ def step_command(step: Mapping[str, Any]) -> str:
     """What a step does, as text: its shell command, or its HTTP request; empty for a pause."""
     if step["kind"] == "call":
         body = step.get("body")
-        return f"{step['method']} {step['url']}" + (f"\n{_short(body)}" if body is not None else "")
+        lines = [f"{step['method']} {step['url']}", *(f"{k}: {v}" for k, v in step.get("headers", {}).items())]
+        return "\n".join([*lines, *([_short(body)] if body is not None else [])])
     return str(step.get("command", ""))
 
 
@@ -448,7 +450,10 @@ def _step_notes(step: Mapping[str, Any]) -> str:
             notes = ["checked", *_expected(step)]
             notes += [f"for {duration(float(step['settle']))}"] if step.get("settle") else []
         case "call":
-            notes = ["HTTP request", "*cannot be undone*"]
+            changes = step["method"] not in {"GET", "HEAD"}
+            notes = ["HTTP request"]
+            notes += ["can be undone" if step.get("undo") else "*cannot be undone*"] if changes else []
+            notes += [f"sends the secret `{inline(step['secret'], 200)}`"] if step.get("secret") else []
         case "wait":
             notes = [f"waits {duration(float(step['seconds']))}"]
         case _:
@@ -473,7 +478,8 @@ def _expected(step: Mapping[str, Any]) -> list[str]:
 def _plan_footer(execution: Execution, plan: Mapping[str, Any]) -> str:
     steps = sum(1 for part in plan["hosts"] for _ in numbered_json(part["steps"]))
     bound = f" · fingerprint `{inline(execution.fingerprint[:16])}`" if execution.fingerprint else ""
-    return f"{counted(steps, 'step')} on {counted(len(plan['hosts']), 'host')}{bound}"
+    more = " · what follows is planned once these have run" if any(part.get("then") for part in plan["hosts"]) else ""
+    return f"{counted(steps, 'step')} on {counted(len(plan['hosts']), 'host')}{bound}{more}"
 
 
 def _plan_text(title: str, plan: Mapping[str, Any], number: int, of: int) -> str:
@@ -712,11 +718,7 @@ def wave_message(event: WaveEnded) -> Message:
     """How one wave went, and what follows."""
     many = f"{event.succeeded} of {counted(len(event.hosts), 'host')} succeeded"
     head = f"Wave {event.number} of {event.of}: {many}"
-    follows = ""
-    if event.over is not None and event.number < event.of:
-        follows = f". It stops here: {ours(event.over, 300)}"
-    elif event.pause and event.number < event.of:
-        follows = f". The next begins in {duration(event.pause)}"
+    follows = f". The next begins in {duration(event.pause)}" if event.pause else ""
     emoji = ":white_check_mark:" if event.succeeded == len(event.hosts) else ":x:"
     return message(f"{subject(event.execution)}: {head}{follows}", [section(f"{emoji} *{head}*{follows}")])
 
@@ -764,9 +766,10 @@ def _ending_words(ended: ExecutionEnded) -> str:
     execution = ended.execution
     why = f": {ours(execution.ending, 800)}" if execution.ending else ""
     took = took_words(execution)
-    many = f" ({hosts_words(ended.hosts)})" if len(ended.hosts) > 1 else ""
+    counts = hosts_words(ended.hosts) if len(ended.hosts) > 1 else ""
+    many = f" ({counts})" if counts and not (execution.ending or "").startswith(counts) else ""
     if ended.rollback is not None:
-        why += f" What was applied is being taken back by #{ended.rollback.id}."
+        why += f"; what was applied is being taken back by #{ended.rollback.id}"
     match execution.state:
         case State.SUCCEEDED:
             return f"succeeded{f' in {took}' if took else ''}{many}{why}"
@@ -775,7 +778,8 @@ def _ending_words(ended: ExecutionEnded) -> str:
         case State.DENIED:
             return f"was denied{why}"
         case State.EXPIRED:
-            return f"expired and was never run{why}"
+            never = "and was never run" if execution.stage == 1 else f"before its stage {execution.stage}"
+            return f"expired {never}{why}"
         case State.ROLLED_BACK:
             return f"was rolled back{f' after {took}' if took else ''}{many}{why}"
         case _:

@@ -7,6 +7,7 @@ engine's and the policy's.
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
@@ -21,20 +22,26 @@ from bot.request import (
     RunCommand,
     SwitchCommand,
     SwitchStatus,
+    TemplateCommand,
     Unclear,
     Verb,
     moment,
     parse_audit,
     parse_killswitch,
     parse_runbook,
+    spelling,
 )
+from runbooks import templates
+from runbooks.answer import said
 from runbooks.catalog import Entry, usage
 from runbooks.engine import Engine
 from runbooks.parameters import is_positional
+from runbooks.waves import over
 from safety.clock import words
 from safety.decision import Decision
 from safety.roles import Permission
 from storage import audit, controls, executions
+from storage import templates as kept
 from storage.errors import Invalid, NotFound, NotPermitted
 from storage.records import (
     HANDRAIL,
@@ -46,6 +53,7 @@ from storage.records import (
     RunRequest,
     Scope,
     State,
+    Template,
 )
 
 HELP: tuple[tuple[Permission | None, str], ...] = (
@@ -56,6 +64,11 @@ HELP: tuple[tuple[Permission | None, str], ...] = (
     (
         Permission.EXECUTIONS_READ,
         "`/runbook history [RUNBOOK]` the newest executions · `/runbook why ID` what was judged",
+    ),
+    (
+        Permission.EXECUTE,
+        "`/runbook template save NAME REQUEST` keeps a request · `template run NAME [what differs]` runs it · "
+        "`template list`",
     ),
     (Permission.CANCEL, "`/runbook cancel ID` stops one"),
     (
@@ -129,31 +142,102 @@ class Commands:
                 return await self._run(parsed, received, origin, handled)
             case Query():
                 return await self._query(parsed, received, origin)
+            case TemplateCommand():
+                return await self._template(parsed, received, origin, handled)
             case _:
                 assert_never(parsed)
 
     async def _run(self, command: RunCommand, received: Received, origin: Origin, handled: Handled) -> Message | None:
-        request = RunRequest(
-            actor=received.actor,
-            origin=origin,
-            runbook=command.runbook,
-            values=command.values,
-            named=command.named,
-            targets=command.targets,
-            channel=received.channel,
-            text=received.text,
-            dry_run=command.dry_run,
-            reason=command.reason,
-            priority=Priority(command.priority),
-            emergency=command.emergency,
-            rollout=command.rollout,
-            request_id=received.id,
-        )
-        answer = await self.engine.submit(request, also=handled)
+        answer = await self.engine.submit(_request_of(command, received, origin), also=handled)
         refused = answer.decision is not None and answer.decision.refusal is not None
         if answer.duplicate and answer.execution is not None:
             return cards.duplicate(answer.execution)
         return blocks.spoken(answer.message) if refused else None
+
+    async def _template(
+        self, command: TemplateCommand, received: Received, origin: Origin, handled: Handled
+    ) -> Message | None:
+        """A request under a name: to keep, to see, to forget, or to run as whoever asks."""
+        actor, database = received.actor, self.engine.tools.database
+        needed = Permission.EXECUTE if command.action in {"save", "run"} else Permission.READ
+        await self.engine.require(actor, needed, f"{command.action} templates", origin)
+        manages = self.engine.policy.may(actor.id, Permission.SCHEDULES)
+        match command.action:
+            case "list":
+                shown = [one for one in await database.read(kept.every) if self._is_seen(actor, one)]
+                return blocks.markdown("\n".join(map(_template_line, shown)) or _NO_TEMPLATES)
+            case "show":
+                return blocks.markdown(_template_line(await self._saved(actor, command.name)))
+            case "delete":
+                await self._saved(actor, command.name)
+                now = self.engine.tools.clock.now()
+                answer = await database.write(
+                    templates.delete, command.name, actor=actor, manages=manages, origin=origin, now=now
+                )
+                return blocks.spoken(said(answer).message)
+            case "save":
+                return await self._save(command, received, origin, manages=manages)
+            case "run":
+                wanted = await self._merged(command, await self._saved(actor, command.name), actor)
+                return await self._run(wanted, received, origin, handled)
+            case _:
+                assert_never(command.action)
+
+    def _is_seen(self, actor: Actor, template: Template) -> bool:
+        """Lists show a template to whom they show its runbook."""
+        parsed = parse_runbook(template.text)
+        if not isinstance(parsed, RunCommand):
+            return False
+        try:
+            name = self.engine.catalog.get(parsed.runbook).name
+        except NotFound:
+            return True  # of a runbook that is gone: it can be seen, and deleted
+        return self.engine.policy.sees(actor.id, Permission.READ, name)
+
+    async def _saved(self, actor: Actor, name: str) -> Template:
+        """Raises NotFound, also for one that this person is not to see."""
+        template = await self.engine.tools.database.read(templates.find, name)
+        if not self._is_seen(actor, template):
+            raise NotFound(f"There is no template '{name}'. `/runbook template list` shows those there are.")
+        return template
+
+    async def _save(self, command: TemplateCommand, received: Received, origin: Origin, *, manages: bool) -> Message:
+        """What makes no sense now is not kept; what would be refused now may be."""
+        request = command.request
+        if request is None:
+            raise AssertionError("the grammar gives a request to save")
+        await self.engine.preview(_request_of(request, received, origin))
+        template = Template(
+            name=command.name,
+            text=_kept_text(request),
+            saved_by=received.actor,
+            saved_at=self.engine.tools.clock.now(),
+        )
+        answer = await self.engine.tools.database.write(templates.save, template, manages=manages, origin=origin)
+        return blocks.spoken(said(answer).message)
+
+    async def _merged(self, command: TemplateCommand, template: Template, actor: Actor) -> RunCommand:
+        """What was saved, with what this request says otherwise: values and names, targets, flags."""
+        saved, new = parse_runbook(template.text), command.request
+        if not isinstance(saved, RunCommand) or new is None:
+            raise Invalid(f"The template '{template.name}' cannot be read any more. Save it again.")
+        entry = self.engine.runbook(saved.runbook, actor)
+        places = [name for name, info in entry.runbook.Params.model_fields.items() if is_positional(info)]
+        if len(new.values) > len(places):
+            raise Invalid(f"{entry.name} has no place for so many values. {usage(entry)}")
+        named = {**dict(zip(places, saved.values, strict=False)), **_underscored(saved.named)}
+        named |= {**dict(zip(places, new.values, strict=False)), **_underscored(new.named)}
+        return replace(
+            new,
+            runbook=saved.runbook,
+            values=(),
+            named=named,
+            targets=new.targets or saved.targets,
+            dry_run=new.dry_run or saved.dry_run,
+            reason=new.reason or saved.reason,
+            priority=new.priority if new.priority is not Priority.NORMAL else saved.priority,
+            rollout=over(new.rollout, saved.rollout),
+        )
 
     async def _query(self, query: Query, received: Received, origin: Origin) -> Message | None:
         actor = received.actor
@@ -492,6 +576,45 @@ def _wanted(parsed: AuditSearch, now: datetime) -> audit.Wanted:
         since=moment(parsed.since, now) if parsed.since else None,
         until=moment(parsed.until, now) if parsed.until else None,
     )
+
+
+def _request_of(command: RunCommand, received: Received, origin: Origin) -> RunRequest:
+    return RunRequest(
+        actor=received.actor,
+        origin=origin,
+        runbook=command.runbook,
+        values=command.values,
+        named=command.named,
+        targets=command.targets,
+        channel=received.channel,
+        text=received.text,
+        dry_run=command.dry_run,
+        reason=command.reason,
+        priority=Priority(command.priority),
+        emergency=command.emergency,
+        rollout=command.rollout,
+        request_id=received.id,
+    )
+
+
+_NO_TEMPLATES = "There are no templates yet. Try `/runbook template save weekly restart nginx on web-01`."
+
+
+def _template_line(template: Template) -> str:
+    who = blocks.who(template.saved_by)
+    return f"• `{template.name}`: `/runbook {template.text}` (saved by {who}, {template.saved_at:%Y-%m-%d})"
+
+
+def _kept_text(command: RunCommand) -> str:
+    """The request in the one spelling, which reads back as the same; raises Invalid when there is none."""
+    text = spelling(command)
+    if parse_runbook(text) != command:
+        raise Invalid("This request cannot be kept: it is too long, or ends a value with a backslash.")
+    return text
+
+
+def _underscored(named: Mapping[str, str]) -> dict[str, str]:
+    return {name.replace("-", "_"): value for name, value in named.items()}
 
 
 def _unclear(parsed: Unclear) -> Message:

@@ -183,9 +183,15 @@ def _settings(environment: Mapping[str, str] | None) -> list[Check]:
     if not file.emergency:
         advice = "Name one or two people under `emergency:`; only they may override an engaged kill switch."
         found.append(_warn("settings", "Nobody may override a kill switch in an emergency.", advice))
+    found += [_left_out(said) for said in loaded.catalog.left_out]
     keys = _keys(loaded.inventory) | ({loaded.key_file} if loaded.key_file is not None else set())
     found += [_open_key(path) for path in sorted(keys) if path.stat().st_mode & 0o077]
     return found
+
+
+def _left_out(said: str) -> Check:
+    advice = "It is left out until it is put right and Handrail restarted; `handrail runbooks check` says more."
+    return _warn("settings", said, advice)
 
 
 def _keys(inventory: Inventory) -> set[Path]:

@@ -76,16 +76,16 @@ class _Mask:
         self._redactor = redactor
 
     def __call__(self, _: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        return {key: self._masked(value) for key, value in event.items()}
+        return {key: self._masked(key, value) for key, value in event.items()}
 
-    def _masked(self, value: Any) -> Any:
+    def _masked(self, name: str, value: Any) -> Any:
         if value is None or isinstance(value, bool | int | float):
             return value
         if isinstance(value, str):
-            return self._redactor.redact(value).text
+            return self._redactor.redact_field(name, value).text
         if isinstance(value, Mapping):
-            return {str(key): self._masked(inner) for key, inner in value.items()}
+            return {str(key): self._masked(str(key), inner) for key, inner in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
-            return [self._masked(inner) for inner in value]
+            return [self._masked(name, inner) for inner in value]
         # An exception or a record: its words may hold anything, so they are made here and not by the renderer.
-        return self._redactor.redact(str(value)).text
+        return self._redactor.redact_field(name, str(value)).text

@@ -16,6 +16,7 @@ all: the answer is `Unclear`, which names the thing and the next move. Nothing h
     /runbook breaker [list | reset RUNBOOK [on HOST]]
     /runbook dead-letters [list | show ID | requeue ID… | requeue all | discard ID…]
     /runbook can [@someone] [NAME values… on TARGET]
+    /runbook template [list | show NAME | delete NAME | save NAME REQUEST… | run NAME [what differs…]]
     /killswitch global on|off [--now] [reason]
     /killswitch service|runbook|host|tag NAME on|off [--now] [reason]
     /killswitch status
@@ -94,6 +95,18 @@ class Query:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TemplateCommand:
+    """Something about a saved request. `request`: what is to be saved; or, to run it, what differs from what is.
+
+    Of a `run`, the request's runbook is the template's name.
+    """
+
+    action: Literal["list", "show", "delete", "save", "run"] = "list"
+    name: str = ""
+    request: RunCommand | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class SwitchCommand:
     """Engage or release one kill switch. `subject` is empty for the global one."""
 
@@ -145,7 +158,7 @@ class Unclear:
     suggestion: str | None = None
 
 
-def parse_runbook(text: str) -> RunCommand | Query | Unclear:
+def parse_runbook(text: str) -> RunCommand | Query | TemplateCommand | Unclear:
     """The text after `/runbook` (or with it) as a run, a question, or a question back."""
     try:
         return _runbook(_words(text, command="/runbook"), mentioned=frozenset(_PERSON.findall(text)))
@@ -216,6 +229,8 @@ def normalised(text: str) -> str:
             spelled = _escaped(_spelled(command))
         case Query() as query:
             spelled = _escaped(_spelled_query(query))
+        case TemplateCommand() as command:
+            spelled = _escaped(_spelled_template(command))
         case Unclear():
             return " ".join(text.split())
     return spelled if len(spelled) <= TEXT_LIMIT else text
@@ -499,7 +514,7 @@ _ANY_ID = re.compile(r"#?[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 _PERSON = re.compile(r"<@([A-Z0-9]+)[|>]")
 
 
-def _runbook(words: list[_Word], *, mentioned: frozenset[str]) -> RunCommand | Query:
+def _runbook(words: list[_Word], *, mentioned: frozenset[str]) -> RunCommand | Query | TemplateCommand:
     if not words:
         return Query(verb=Verb.HELP)
     head, rest = words[0], words[1:]
@@ -510,6 +525,8 @@ def _runbook(words: list[_Word], *, mentioned: frozenset[str]) -> RunCommand | Q
     name = _name(head.text)
     if name == "plan":
         return _plan(rest)
+    if name in {"template", "templates"}:
+        return _template(rest)
     if name.replace("_", "-") in set(Verb):
         return _query(Verb(name.replace("_", "-")), rest, mentioned)
     return _run(name, rest)
@@ -518,7 +535,7 @@ def _runbook(words: list[_Word], *, mentioned: frozenset[str]) -> RunCommand | Q
 def _plan(words: list[_Word]) -> RunCommand:
     if not words:
         raise _Puzzle("Which runbook should be planned?", "/runbook plan restart nginx on web-01")
-    if _name(words[0].text) in {"plan", *Verb}:
+    if _name(words[0].text) in {"plan", "template", *Verb}:
         raise _Puzzle(
             f"`{_name(words[0].text)}` is a subcommand and can't be planned.", "/runbook plan restart nginx on web-01"
         )
@@ -541,6 +558,45 @@ def _run(name: str, words: list[_Word], *, planning: bool = False) -> RunCommand
         emergency="emergency" in request.flags,
         rollout=request.rollout,
     )
+
+
+_TEMPLATE_ACTIONS = ("list", "show", "delete", "save", "run")
+
+
+def _template(words: list[_Word]) -> TemplateCommand:
+    """A saved request: `save` and `run` take what a run takes, the others a name at most."""
+    example = "/runbook template save weekly restart nginx on web-01"
+    action = _name(words[0].text) if words else "list"
+    if action not in _TEMPLATE_ACTIONS or (words and (words[0].quoted or words[0].key_length)):
+        near = next(iter(get_close_matches(action, _TEMPLATE_ACTIONS, n=1)), None)
+        hint = f" Did you mean `{near}`?" if near else ""
+        raise _Puzzle(f"`template` has {', '.join(_TEMPLATE_ACTIONS)}, but not {_clipped(action)}.{hint}", example)
+    if action == "list":
+        if words[1:]:
+            raise _Puzzle("`template list` takes nothing more.", "/runbook template list")
+        return TemplateCommand()
+    name = _name(words[1].text) if words[1:] and not words[1].quoted and not words[1].key_length else ""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,63}", name) or name == "on":
+        raise _Puzzle(
+            f"Which template? Its name follows `{action}`: letters, digits and dashes, at most 64.",
+            example if action == "save" else f"/runbook template {action} weekly",
+        )
+    rest = words[2:]
+    if action in {"show", "delete"}:
+        if rest:
+            raise _Puzzle(f"`template {action}` takes a name, and nothing more.", f"/runbook template {action} {name}")
+        return TemplateCommand(action="show" if action == "show" else "delete", name=name)
+    if action == "run":
+        return TemplateCommand(action="run", name=name, request=_run(name, rest))
+    if not rest or rest[0].quoted or rest[0].key_length or rest[0].is_flag:
+        raise _Puzzle("What should be saved? The request follows the name.", example)
+    first = _name(rest[0].text)
+    if first in {"plan", "template", *Verb}:
+        raise _Puzzle(f"`{first}` is a subcommand, and only what runs a runbook is saved.", example)
+    request = _run(first, rest[1:])
+    if request.emergency:
+        raise _Puzzle("An emergency is not saved: `--emergency` is for the moment. Leave it out.", example)
+    return TemplateCommand(action="save", name=name, request=request)
 
 
 def _query(verb: Verb, words: list[_Word], mentioned: frozenset[str]) -> Query:
@@ -1017,6 +1073,19 @@ def _spelled(command: RunCommand) -> str:
     parts += [f"--pause {rollout.pause:g}s"] if rollout.pause is not None else []
     parts += [f"--max-failures {rollout.max_failures}"] if rollout.max_failures is not None else []
     return " ".join(parts)
+
+
+def _spelled_template(command: TemplateCommand) -> str:
+    start = " ".join(["template", command.action, *([command.name] if command.name else [])])
+    if command.request is None:
+        return start
+    spelled = _spelled(command.request)
+    return f"{start} {spelled if command.action == 'save' else spelled.partition(' ')[2]}".rstrip()
+
+
+def spelling(command: RunCommand) -> str:
+    """The one spelling of a run, as Slack hands it over; reading it again gives the same."""
+    return _escaped(_spelled(command))
 
 
 def _spelled_query(query: Query) -> str:

@@ -614,6 +614,33 @@ def load_guard(environment: Mapping[str, str] | None = None) -> GuardPolicy:
     return policy
 
 
+def load_library(environment: Mapping[str, str] | None = None) -> tuple[Catalog, GuardPolicy]:
+    """All runbooks and the guard's rules, where a `handrail.yml` is found; nothing else of it need be right."""
+    complaints: list[str] = []
+    policy = load_guard(environment)
+    file, folder = _library_file(environment)
+    catalog = _catalog(file, folder, complaints)
+    if complaints:
+        raise ConfigurationError(complaints)
+    return catalog, policy
+
+
+def library_folders(environment: Mapping[str, str] | None = None) -> list[Path]:
+    """The team's own folders of runbooks, as `library:` names them."""
+    file, folder = _library_file(environment)
+    return [folder / path for path in file.library]
+
+
+def _library_file(environment: Mapping[str, str] | None) -> tuple[File, Path]:
+    complaints: list[str] = []
+    env = _environment(dict(os.environ if environment is None else environment), complaints)
+    usual = Environment.model_fields["HANDRAIL_CONFIG"].default
+    file = _file(env.HANDRAIL_CONFIG, complaints, needed=usual != env.HANDRAIL_CONFIG)
+    if complaints:
+        raise ConfigurationError(complaints)
+    return file, env.HANDRAIL_CONFIG.parent
+
+
 def held_secrets(environment: Mapping[str, str] | None = None) -> list[str]:
     """The secret values that are set, whether or not they are right: for logs made before `load`."""
     variables = os.environ if environment is None else environment
@@ -870,14 +897,14 @@ def _unknown_names(path: Path, file: File, inventory: Inventory, catalog: Catalo
     for rule, parts in _all_cans(file):
         for part in parts:
             for name in part.runbooks or ():
-                if not _is_open(name) and name.lower() not in {*catalog.entries, *catalog.aliases}:
+                if not _is_open(name) and not _may_be_a_runbook(name, catalog):
                     yield f"{path}: {rule}.runbooks: there is no runbook '{name}'.{_meant(name, catalog.entries)}"
             for name in part.hosts or ():
                 complaint = _host_complaint(name, places)
                 if complaint:
                     yield f"{path}: {rule}.hosts: {complaint}"
     for name in file.approvals.runbooks:
-        if name.lower() not in {*catalog.entries, *catalog.aliases}:
+        if not _may_be_a_runbook(name, catalog):
             yield f"{path}: approvals.runbooks: there is no runbook '{name}'.{_meant(name, catalog.entries)}"
     for name in file.approvals.tags:
         if _is_open(name):
@@ -885,6 +912,11 @@ def _unknown_names(path: Path, file: File, inventory: Inventory, catalog: Catalo
         complaint = _host_complaint(name if ":" in name else f"tag:{name}", places)
         if complaint:
             yield f"{path}: approvals.tags: {complaint}"
+
+
+def _may_be_a_runbook(name: str, catalog: Catalog) -> bool:
+    """Whether it is one, or one that was left out, for which nothing else is kept from starting."""
+    return name.lower() in {*catalog.entries, *catalog.aliases} or bool(catalog.left_out)
 
 
 def _all_cans(file: File) -> Iterable[tuple[str, Sequence[CanPart]]]:

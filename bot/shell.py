@@ -42,7 +42,7 @@ from safety.redaction import Redactor
 from storage import audit, controls, executions, export, inbox
 from storage import tables as t
 from storage.audit import Verification, Wanted
-from storage.database import Database, OwnerLock, is_gone
+from storage.database import Database, OwnerLock, is_gone, moment
 from storage.errors import ConfigurationError, Invalid, NotFound, OperatorError
 from storage.export import Checksum, FileVerification
 from storage.records import (
@@ -430,7 +430,7 @@ class _Switch:
         """Which of these nobody can end: on SQLite its owner's lock tells at once, elsewhere the lease does."""
         if self._database.path is not None and not owner_lives(self._database.path):
             return [one.id for one in running]
-        now = self._clock.now()
+        now = await self._database.read(moment, self._clock.now())
         return [one.id for one in running if one.lease_until is None or one.lease_until < now]
 
     def _say_stopped(self, stopped: Sequence[Stopped], alone: Sequence[int]) -> None:

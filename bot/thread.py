@@ -224,7 +224,8 @@ class ThreadReporter:
             case HostFinished(execution=execution):
                 yield from self._card(execution, now, Situation(hosts=known.hosts))
             case WaveEnded(execution=execution):
-                yield from self._in_thread(execution, OutboxKind.PROGRESS, cards.wave_message(event))
+                key = f"wave:{execution.id}"  # one message, edited with each wave
+                yield from self._in_thread(execution, OutboxKind.PROGRESS, cards.wave_message(event), key)
             case ExecutionEnded():
                 yield from self._ended(event, known, now)
             case ExecutionInterrupted(execution=execution):

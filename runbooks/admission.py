@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from runbooks.answer import Answer, refused
-from runbooks.catalog import Entry, services_named
+from runbooks.catalog import Entry
 from runbooks.consent import request_for
 from runbooks.ending import cancelled, end_execution, replay_breakers
-from runbooks.parameters import Parameters
+from runbooks.parameters import Parameters, services_named
 from runbooks.plans import StoredPlan, fingerprint, to_json
 from runbooks.progress import (
     EmergencyUsed,
@@ -126,6 +126,7 @@ class Admission:
             emergency_at=proposal.emergency_at,
             retry_of=request.retry_of,
             request_id=request.request_id,
+            includes=tuple(proposal.includes),
             rollout=request.rollout,
         )
         decision = review(
@@ -238,11 +239,13 @@ class Admission:
                     rule=refusal.rule,
                     count=count,
                 )
+        # What has begun is stopped by a kill switch; only what has not is refused.
+        stopped = refusal.gate == "kill switch" and execution.stage > 1
         return end_execution(
             connection,
             self.tools.reporter,
             execution,
-            to=State.REFUSED,
+            to=State.CANCELLED if stopped else State.REFUSED,
             reason=refused(refusal.gate, refusal.reason),
             now=now,
             leaving=(State.PENDING,),
@@ -254,6 +257,8 @@ class Admission:
         """Whether the hosts may be looked at now; otherwise the execution is refused, and has ended."""
         now = self.tools.clock.now()
         executions.hold(connection, execution.id, execution.epoch)
+        if execution.stage > 1:
+            return self._begin_stage(connection, execution, now)
         refusal = begin_look(
             connection,
             self.policy,
@@ -267,6 +272,34 @@ class Admission:
         self.end_refused(connection, execution, refusal, now, execution.epoch)
         return False
 
+    def _begin_stage(self, connection: Connection, execution: Execution, now: datetime) -> bool:
+        """The gates that need no plan, judged anew. It was admitted, so that no budget is asked for."""
+        found = executions.get(connection, execution.id)
+        if found.cancel_at is not None:
+            cancelled(connection, self.tools.reporter, found, now)
+            return False
+        proposal = Proposal(
+            execution_id=found.id,
+            actor=found.actor.id,
+            runbook=found.runbook,
+            danger=found.danger,
+            hosts=found.hosts,
+            services=found.services,
+            tags=found.tags,
+            cooldown=timedelta(0),
+            max_hosts=len(found.hosts),
+            emergency_at=found.emergency_at,
+            emergency_reason=found.reason,
+            stage=found.stage,
+            includes=dict.fromkeys(found.includes, timedelta(0)),
+        )
+        only = ("permission", "kill switch")
+        decision = review(connection, proposal, self.policy, now=now, actor=found.actor, origin=found.origin, only=only)
+        if decision.outcome is not Outcome.REFUSE:
+            return True
+        self._refuse(connection, found, decision, now, epoch=found.epoch)
+        return False
+
     def looked(self, connection: Connection, execution: Execution, reached: Mapping[str, bool]) -> None:
         """What the look says about the way to each host; where it says nothing, the trial is free again."""
         now = self.tools.clock.now()
@@ -274,7 +307,8 @@ class Admission:
 
     def store_plan(self, connection: Connection, execution: Execution, plan: StoredPlan) -> Execution:
         now = self.tools.clock.now()
-        mark = fingerprint(runbook=execution.runbook, params=execution.params, plan=plan)
+        stage = execution.stage
+        mark = fingerprint(runbook=execution.runbook, params=execution.params, plan=plan, stage=stage)
         services = kill_switch.all_service_names([*execution.services, *plan.services])
         stored = executions.set_values(
             connection,
@@ -288,7 +322,8 @@ class Admission:
         )
         executions.set_waves(connection, execution.id, plan.waves)
         self.looked(connection, stored, dict.fromkeys(execution.hosts, True))
-        self.tools.reporter.report(connection, PlanMade(execution=stored, plan=to_json(plan)), now)
+        if plan.stage(stage).hosts:
+            self.tools.reporter.report(connection, PlanMade(execution=stored, plan=to_json(plan.stage(stage))), now)
         return stored
 
     def review_and_admit(
@@ -310,6 +345,8 @@ class Admission:
             cancelled(connection, self.tools.reporter, found, now)
             return None
         proposal = self._proposal(found, entry, judgements)
+        if not plan.stage(found.stage).hosts:
+            return self._admit(connection, found, plan, proposal, now)  # nothing is left to run: it only ends
         decision = review(connection, proposal, self.policy, now=now, actor=found.actor, origin=found.origin)
         if decision.outcome is Outcome.REFUSE:
             self._refuse(connection, found, decision, now, epoch=found.epoch)
@@ -339,6 +376,8 @@ class Admission:
             fingerprint=execution.fingerprint,
             commands=judgements,
             continues=execution.retry_of,
+            stage=execution.stage,
+            includes={one.name: one.cooldown for one in entry.includes},
         )
 
     def _show(
@@ -346,7 +385,8 @@ class Admission:
     ) -> None:
         ask = decision.ask
         needs = f" To run it, {ask.consent.value} is needed: {ask.reason}" if ask is not None else ""
-        reason = f"dry run: {plan.steps_total} steps planned, nothing was executed.{needs}"
+        more = " What follows them is planned once they have run." if plan.goes_on else ""
+        reason = f"dry run: {plan.steps_total} steps planned, nothing was executed.{more}{needs}"
         end_execution(
             connection,
             self.tools.reporter,
@@ -389,7 +429,8 @@ class Admission:
             reason=why,
             note=why,
         )
-        event = request_for(connection, self.policy, waiting, approval, to_json(plan), why, demands)
+        shown = to_json(plan.stage(execution.stage))
+        event = request_for(connection, self.policy, waiting, approval, shown, why, demands)
         self.tools.reporter.report(connection, event, now)
 
     def _free_hosts(self, connection: Connection, rollback: Execution) -> None:
@@ -474,10 +515,16 @@ def _requested(
         emergency_at=now if request.emergency else None,
         emergency_reason=request.reason,
         continues=request.retry_of,
+        includes={one.name: one.cooldown for one in entry.includes},
     )
 
 
 def _covers(switch: KillSwitch, proposal: Proposal) -> bool:
     return kill_switch.covers(
-        switch, runbook=proposal.runbook, hosts=proposal.hosts, services=proposal.services, tags=proposal.tags
+        switch,
+        runbook=proposal.runbook,
+        includes=proposal.includes,
+        hosts=proposal.hosts,
+        services=proposal.services,
+        tags=proposal.tags,
     )

@@ -5,8 +5,9 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
@@ -20,19 +21,22 @@ from runbooks.parameters import (
     Parameters,
     is_positional,
     is_secret,
-    names_service,
     sample,
     shown,
     what_is_wrong,
 )
 from runbooks.waves import checked, over
 from storage.errors import ConfigurationError, DefinitionError, Invalid, NotFound
-from storage.records import UNSAID, Danger, Rollout
+from storage.records import UNSAID, Danger, Platform, Rollout
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A runbook with what the team's settings override. `limits` of the class stay what the class says."""
+    """A runbook with what the team's settings override. `limits` of the class stay what the class says.
+
+    `includes`: all runbooks whose plans may be parts of its plan, those that they include among them. Its danger is the
+    strictest of all, and its blast radius the smallest.
+    """
 
     runbook: Runbook
     danger: Danger
@@ -40,8 +44,14 @@ class Entry:
     timeout: timedelta
     max_hosts: int
     module_hash: str
+    includes: tuple["Entry", ...] = ()
     rollout: Rollout = UNSAID
     rollback: bool = False  # what was applied is taken back by itself when it fails
+
+    @property
+    def platforms(self) -> frozenset[Platform]:
+        """What a host must run for it."""
+        return self.runbook.platforms.intersection(*(one.runbook.platforms for one in self.includes))
 
     @property
     def name(self) -> str:
@@ -67,6 +77,8 @@ class Catalog:
 
     entries: Mapping[str, Entry]
     aliases: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+    """What of the team's folders is not among them, and why: a sentence each that begins with the file and line."""
 
     def get(self, name: str) -> Entry:
         """A runbook by name or alias, whatever the case; raises NotFound with near misses."""
@@ -91,33 +103,50 @@ class Catalog:
 
 
 def build(folders: Iterable[Path] = (), overrides: Mapping[str, Override] | None = None) -> Catalog:
-    """Load everything. Raises ConfigurationError with every complaint."""
+    """Load everything. What is broken in the team's files is left out, and said in `left_out`.
+
+    Raises ConfigurationError, with every complaint, when the settings name a folder or a runbook that is not there.
+    """
     complaints: list[str] = []
-    classes = list(_built_in())
+    left_out: list[str] = []
+    found = list(_built_in())
     for folder in folders:
-        classes += _from_folder(folder, complaints)
+        if folder.is_dir():
+            found += _from_folder(folder, left_out)
+        else:
+            complaints.append(f"library: the folder {folder} does not exist.")
     entries: dict[str, Entry] = {}
     aliases: dict[str, str] = {}
-    for kind, module_hash in classes:
+    for kind, module_hash in found:
         if kind.name in entries or kind.name in aliases:
-            complaints.append(f"Two runbooks are called '{kind.name}': rename one of them.")
+            left_out.append(f"{where(kind)}: Two runbooks are called '{kind.name}': rename one of them.")
             continue
         try:
             entries[kind.name] = _entry(kind, module_hash, (overrides or {}).get(kind.name, Override()))
         except Exception as error:  # a team's class may fail in any way when an object is made of it
-            complaints.append(f"The runbook '{kind.name}' cannot be made: {type(error).__name__}: {error}")
+            said = f"The runbook '{kind.name}' cannot be made: {type(error).__name__}: {error}"
+            left_out.append(f"{where(kind)}: {said}")
             continue
         for alias in kind.aliases:
             if alias in aliases or alias in entries:
-                complaints.append(f"The alias '{alias}' of {kind.name} is taken: choose another.")
+                left_out.append(f"{where(kind)}: The alias '{alias}' of {kind.name} is taken: choose another.")
             else:
                 aliases[alias] = kind.name
-    complaints += [
-        f"runbooks: '{name}' in handrail.yml is no runbook." for name in overrides or {} if name not in entries
-    ]
-    if complaints:
-        raise ConfigurationError(complaints)
-    return Catalog(entries=entries, aliases=aliases)
+    entries = joined(entries, complaints)
+    unknown = [f"runbooks: '{name}' in handrail.yml is no runbook." for name in overrides or {} if name not in entries]
+    if complaints or (unknown and not left_out):
+        raise ConfigurationError([*complaints, *left_out, *unknown])
+    # A runbook that was left out may be what the settings mean; its name must not keep everything else from starting.
+    return Catalog(entries=entries, aliases=aliases, left_out=(*left_out, *unknown))
+
+
+def where(kind: type[Runbook]) -> str:
+    """The file and line in which a runbook's class stands."""
+    path = inspect.getsourcefile(kind) or kind.__module__
+    try:
+        return f"{path}:{inspect.getsourcelines(kind)[1]}"
+    except (OSError, TypeError):  # a class that is made, not written
+        return path
 
 
 def _entry(kind: type[Runbook], module_hash: str, override: Override) -> Entry:
@@ -131,6 +160,42 @@ def _entry(kind: type[Runbook], module_hash: str, override: Override) -> Entry:
         rollout=over(override.rollout, rollout_of(kind)),
         rollback=kind.rollback == "auto" if override.rollback is None else override.rollback,
     )
+
+
+def joined(entries: Mapping[str, Entry], complaints: list[str]) -> dict[str, Entry]:
+    """The same runbooks, each knowing those that it includes; what can't be included is complained of."""
+    whole: dict[str, Entry] = {}
+    for name, entry in entries.items():
+        included = _included(entries, name, (), complaints)
+        if not included:
+            whole[name] = entry
+            continue
+        entry.runbook.parts = {one: entries[one].runbook for one in entry.runbook.includes if one in entries}
+        whole[name] = replace(
+            entry,
+            danger=max([entry.danger, *(one.danger for one in included)], key=lambda danger: danger.rank),
+            max_hosts=min([entry.max_hosts, *(one.max_hosts for one in included)]),
+            module_hash=hashlib.sha256(
+                "".join([entry.module_hash, *(one.module_hash for one in included)]).encode()
+            ).hexdigest(),
+            includes=included,
+        )
+    return whole
+
+
+def _included(
+    entries: Mapping[str, Entry], name: str, path: tuple[str, ...], complaints: list[str]
+) -> tuple[Entry, ...]:
+    found: dict[str, Entry] = {}
+    for inner in entries[name].runbook.includes:
+        if inner in {name, *path}:
+            complaints.append(f"{name} includes '{inner}', which includes it: a chain has an end.")
+        elif inner not in entries:
+            complaints.append(f"{name} includes '{inner}', which is no runbook.")
+        else:
+            found[inner] = entries[inner]
+            found |= {one.name: one for one in _included(entries, inner, (*path, name), complaints)}
+    return tuple(found.values())
 
 
 def rollout_of(kind: type[Runbook]) -> Rollout:
@@ -148,10 +213,7 @@ def _built_in() -> Iterable[tuple[type[Runbook], str]]:
         yield from _classes(module)
 
 
-def _from_folder(folder: Path, complaints: list[str]) -> list[tuple[type[Runbook], str]]:
-    if not folder.is_dir():
-        complaints.append(f"library: the folder {folder} does not exist.")
-        return []
+def _from_folder(folder: Path, left_out: list[str]) -> list[tuple[type[Runbook], str]]:
     found: list[tuple[type[Runbook], str]] = []
     for path in sorted(folder.glob("*.py")):
         if path.name.startswith("_") or path.name.startswith("test_"):
@@ -159,13 +221,25 @@ def _from_folder(folder: Path, complaints: list[str]) -> list[tuple[type[Runbook
         try:
             classes = _classes(_load(path))
             if not classes:
-                complaints.append(f"{path} holds no runbook. A file that only helps others starts with an underscore.")
+                left_out.append(
+                    f"{path}: It holds no runbook. A file that only helps others starts with an underscore."
+                )
             found += classes
         except DefinitionError as error:
-            complaints.append(f"{path}: {error}")
-        except (Exception, SystemExit) as error:  # a team's file may fail in any way; the start must say which
-            complaints.append(f"{path} cannot be loaded: {type(error).__name__}: {error}")
+            left_out.append(f"{_place(path, error)}: {error}")
+        except (Exception, SystemExit) as error:  # a team's file may fail in any way; it must not fail us
+            said = error.msg if isinstance(error, SyntaxError) else error
+            left_out.append(f"{_place(path, error)}: It cannot be loaded: {type(error).__name__}: {said}")
     return found
+
+
+def _place(path: Path, error: BaseException) -> str:
+    """The file, and the line of it at which loading it failed."""
+    names = {str(path), str(path.absolute())}
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename in names]
+    if isinstance(error, SyntaxError) and error.filename in names:
+        lines.append(error.lineno)
+    return f"{path}:{lines[-1]}" if lines and lines[-1] else str(path)
 
 
 def _load(path: Path) -> Any:
@@ -175,7 +249,11 @@ def _load(path: Path) -> Any:
         raise DefinitionError("it is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module
 
 
@@ -245,12 +323,3 @@ def _made_up(entry: Entry) -> str:
         elif info.is_required():
             words.append(f"{name}={sample(info)}")
     return " ".join([*words, "on", "web-01"])
-
-
-def services_named(params: Parameters) -> tuple[str, ...]:
-    """The services that the parameters name, as typed."""
-    return tuple(
-        str(getattr(params, name))
-        for name, info in type(params).model_fields.items()
-        if getattr(params, name) is not None and names_service(info)
-    )

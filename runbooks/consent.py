@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from runbooks.answer import Answer, mention
 from runbooks.ending import end_execution, witness
+from runbooks.plans import stage_json
 from runbooks.progress import ApprovalAsked, ApprovalDecided, ApprovalReminded, ApprovalVoted
 from runbooks.steps import Tools
 from safety import kill_switch
@@ -107,7 +108,7 @@ class Consents:
         """A yes that is not enough yet."""
         still = _words(missing)
         witness(connection, "approval.vote", execution, actor, origin, now, f"still to be given: {still}")
-        plan = executions.plan_of(connection, execution.id) or {"hosts": []}
+        plan = stage_json(executions.plan_of(connection, execution.id) or {"hosts": []}, execution.stage)
         asked = request_for(
             connection, self.policy, execution, voted, plan, execution.note or "", self._demands(voted, execution)
         )
@@ -126,7 +127,12 @@ class Consents:
         if waiting.kind is not Consent.APPROVE:
             return ()
         asked = Demand(consent=Consent.APPROVE, quorum=waiting.quorum, group=waiting.group)
-        return together((*self.policy.demanded(execution.danger, execution.runbook, execution.hosts), asked))
+        demanded = (
+            demand
+            for runbook in (execution.runbook, *execution.includes)
+            for demand in self.policy.demanded(execution.danger, runbook, execution.hosts)
+        )
+        return together((*demanded, asked))
 
     def _missing(self, execution: Execution, waiting: Approval) -> tuple[Demand, ...]:
         """What is still to be given. A yes of somebody who may no longer approve does not count."""
@@ -225,7 +231,7 @@ class Consents:
                 self.tools.reporter,
                 execution,
                 to=State.EXPIRED,
-                reason=f"nobody decided within {length}; nothing was run",
+                reason=f"nobody decided within {length}" + ("; nothing was run" if execution.stage == 1 else ""),
                 now=now,
                 leaving=(State.AWAITING_APPROVAL,),
             )

@@ -12,8 +12,10 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol, TypeAlias
 
+from pydantic import ValidationError
+
 from runbooks.commands import fault_of
-from runbooks.parameters import Parameters
+from runbooks.parameters import Parameters, services_named, what_is_wrong
 from safety.sealing import checked_name
 from storage.errors import DefinitionError, Invalid
 from storage.records import Danger, Platform
@@ -41,10 +43,14 @@ def minutes(number: float) -> timedelta:
 
 
 class Facts(Mapping[str, Any]):
-    """What a probe found: JSON values, read as attributes. `facts.host` is the host's name."""
+    """What a probe found: JSON values, read as attributes. `facts.host` is the host's name.
+
+    Facts among them, of an included runbook, are kept as a dictionary.
+    """
 
     def __init__(self, **values: Any) -> None:
-        object.__setattr__(self, "_values", dict(values))
+        plain = {name: dict(value) if isinstance(value, Facts) else value for name, value in values.items()}
+        object.__setattr__(self, "_values", plain)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -89,6 +95,30 @@ class Reading(str):
         return reading
 
 
+class Results(Mapping[str, Reading]):
+    """What the steps of earlier stages printed to standard output on one host, by their titles.
+
+    A result that was masked, cut or lost in part is no value: asking for it raises ValueError, and the plan fails.
+    """
+
+    def __init__(self, known: Mapping[str, Reading] | None = None, unusable: Mapping[str, str] | None = None) -> None:
+        self._known, self._unusable = dict(known or {}), dict(unusable or {})
+
+    def __getitem__(self, title: str) -> Reading:
+        if title in self._unusable:
+            raise ValueError(f"Nothing can be planned with what the step {title!r} printed: {self._unusable[title]}.")
+        return self._known[title]
+
+    def __contains__(self, title: object) -> bool:
+        return title in self._known
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
 class Probe(Protocol):
     """The read-only look at one host. Every command passes the strict guard first."""
 
@@ -100,6 +130,11 @@ class Probe(Protocol):
     @property
     def login(self) -> str:
         """The user we log in as."""
+        ...
+
+    @property
+    def results(self) -> Results:
+        """What earlier stages printed here; nothing before the first."""
         ...
 
     async def read(
@@ -143,6 +178,10 @@ def _secret_name(title: str, name: str) -> str:
 
 def _seconds_of(value: Duration) -> float:
     return value.total_seconds() if isinstance(value, timedelta) else float(value)
+
+
+READABLE = 40
+"""Characters of a pattern that says something to a reader; of a longer one the step's title says more."""
 
 
 @dataclass(frozen=True, init=False)
@@ -197,7 +236,8 @@ class Check:
         if self.output is not None and text != self.output.strip():
             return f"expected {self.output.strip()!r}, got {_short(text)}"
         if self.pattern is not None and not re.search(self.pattern, text, re.MULTILINE):
-            return f"expected a match for {self.pattern!r}, got {_short(text)}"
+            wanted = f"a match for {self.pattern!r}" if len(self.pattern) <= READABLE else "something else"
+            return f"expected {wanted}, got {_short(text)}"
         if exit_status not in self.allow_exit:
             return f"exit status {exit_status}" + (f": {_short(text)}" if text else "")
         return None
@@ -281,7 +321,7 @@ class Run:
     allow_exit: tuple[int, ...]
     idempotent: bool
     retries: int
-    undo: "Run | None"
+    undo: "Run | Call | None"
     look: tuple[str, ...] | None
     unless: Expect | Require | None
     secret: str | None
@@ -298,7 +338,7 @@ class Run:
         allow_exit: Collection[int] = (0,),
         idempotent: bool = False,
         retries: int = 0,
-        undo: "Run | None" = None,
+        undo: "Run | Call | None" = None,
         look: Collection[str] | None = None,
         unless: Expect | Require | None = None,
         secret: str | None = None,
@@ -307,10 +347,7 @@ class Run:
         if reboots and (argv not in REBOOTS or idempotent):
             known = " or ".join(f"`{' '.join(words)}`" for words in REBOOTS)
             raise DefinitionError(f"The step {title!r} reboots: that is {known}, and never idempotent.")
-        if retries and not idempotent:
-            raise DefinitionError(f"The step {title!r} may only be retried if it is idempotent.")
-        if not 0 <= retries <= 3:
-            raise DefinitionError(f"The step {title!r} may be retried at most 3 times.")
+        _check_retries(title, retries, idempotent=idempotent)
         values = {
             "title": title,
             "argv": _argv(title, argv),
@@ -333,7 +370,9 @@ class Run:
 class Call:
     """Call an HTTP endpoint from where Handrail runs; only hosts that `handrail.yml` allows.
 
-    Anything but GET and HEAD changes something and counts as not idempotent unless said otherwise.
+    Anything but GET and HEAD changes something and counts as not idempotent unless said otherwise. What it answers is
+    its output. `retries`: how often again when no answer came (idempotent ones only, at most 3). `secret`: the name of
+    a stored secret, whose value stands where a header says `{secret}`: `headers={"Authorization": "Bearer {secret}"}`.
     """
 
     title: str
@@ -343,6 +382,10 @@ class Call:
     allow_status: tuple[int, ...]
     timeout: float
     idempotent: bool
+    retries: int
+    headers: tuple[tuple[str, str], ...]
+    secret: str | None
+    undo: "Run | Call | None"
 
     def __init__(
         self,
@@ -354,12 +397,18 @@ class Call:
         allow_status: Collection[int] = (200,),
         timeout: Duration = 20,
         idempotent: bool | None = None,
+        retries: int = 0,
+        headers: Mapping[str, str] | None = None,
+        secret: str | None = None,
+        undo: "Run | Call | None" = None,
     ) -> None:
         if not title.strip():
             raise DefinitionError("A step needs a title.")
         if not re.match(r"\Ahttps?://[^\s/@]+(/\S*)?\Z", url):
             raise DefinitionError(f"The step {title!r} needs an http or https address without user info.")
-        reads = method.upper() in {"GET", "HEAD"}
+        repeatable = method.upper() in {"GET", "HEAD"} if idempotent is None else idempotent
+        _check_retries(title, retries, idempotent=repeatable)
+        _check_headers(title, url, headers or {}, secret)
         values = {
             "title": title,
             "method": method.upper(),
@@ -367,7 +416,11 @@ class Call:
             "body": body,
             "allow_status": tuple(sorted(allow_status)),
             "timeout": _seconds_of(timeout),
-            "idempotent": reads if idempotent is None else idempotent,
+            "idempotent": repeatable,
+            "retries": retries,
+            "headers": tuple(sorted((headers or {}).items())),
+            "secret": _secret_name(title, secret) if secret is not None else None,
+            "undo": undo,
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -376,6 +429,36 @@ class Call:
     def changing(self) -> bool:
         """Whether it may change something."""
         return self.method not in {"GET", "HEAD"}
+
+
+def _check_retries(title: str, retries: int, *, idempotent: bool) -> None:
+    if retries and not idempotent:
+        raise DefinitionError(f"The step {title!r} may only be retried if it is idempotent.")
+    if not 0 <= retries <= 3:
+        raise DefinitionError(f"The step {title!r} may be retried at most 3 times.")
+
+
+PLACE = "{secret}"
+"""Where the value of a call's secret stands in a header."""
+_CREDENTIALS = frozenset(
+    {"authorization", "proxy-authorization", "cookie", "x-api-key", "x-auth-token", "private-token"}
+)
+_LOCAL = re.compile(r"\Ahttp://(localhost|127\.\d+\.\d+\.\d+|\[::1\])([:/]|\Z)")
+
+
+def _check_headers(title: str, url: str, headers: Mapping[str, str], secret: str | None) -> None:
+    for name, value in headers.items():
+        if not re.match(r"\A[A-Za-z0-9-]{1,100}\Z", name) or not re.match(r"\A[\x20-\x7e]{1,4000}\Z", value):
+            raise DefinitionError(f"The step {title!r} has a header {name!r} that cannot be sent.")
+        if name.lower() in _CREDENTIALS and PLACE not in value:
+            raise DefinitionError(
+                f"The step {title!r} has a credential in its header {name!r}: store it with `handrail secrets set`, "
+                f"name it as `secret=`, and write {PLACE} where it stands."
+            )
+    if (secret is not None) is not any(PLACE in value for value in headers.values()):
+        raise DefinitionError(f"The step {title!r} needs both: `secret=`, and a header with {PLACE} in it.")
+    if secret is not None and not url.startswith("https://") and not _LOCAL.match(url):
+        raise DefinitionError(f"The step {title!r} would send a secret over http: use https.")
 
 
 @dataclass(frozen=True, init=False)
@@ -394,18 +477,23 @@ class Wait:
 
 @dataclass(frozen=True, init=False)
 class Parallel:
-    """Steps of one host that run beside each other; the first failure lets the others finish, then fails the group."""
+    """Steps of one host that run beside each other; the first failure lets the others finish, then fails the group.
+
+    `timeout`: of the whole group; None: that of its steps, and of the execution.
+    """
 
     title: str
     steps: tuple["Run | Expect | Call | Wait", ...]
+    timeout: float | None
 
-    def __init__(self, title: str, *steps: "Run | Expect | Call | Wait") -> None:
+    def __init__(self, title: str, *steps: "Run | Expect | Call | Wait", timeout: Duration | None = None) -> None:
         if not steps:
             raise DefinitionError(f"The parallel group {title!r} is empty.")
         if any(isinstance(step, Parallel | Require) for step in steps):
             raise DefinitionError(f"The parallel group {title!r} may hold Run, Expect, Call and Wait only.")
         object.__setattr__(self, "title", title)
         object.__setattr__(self, "steps", tuple(steps))
+        object.__setattr__(self, "timeout", None if timeout is None else _seconds_of(timeout))
 
     @property
     def changing(self) -> bool:
@@ -418,20 +506,43 @@ Step: TypeAlias = Single | Parallel
 
 
 class Plan:
-    """The steps for one host, in order. `services`: those it touches beyond what the parameters name."""
+    """The steps for one host, in order. `services`: those it touches beyond what the parameters name.
 
-    def __init__(self, *steps: Step, services: Collection[str] = (), note: str | None = None) -> None:
-        for step in steps:
-            if not isinstance(step, Run | Expect | Require | Call | Wait | Parallel):
-                raise DefinitionError(f"A plan holds steps; {step!r} is none.")
-        self.steps: tuple[Step, ...] = tuple(steps)
-        self.services = tuple(sorted(set(services)))
-        self.note = note
+    Another plan among the steps (see `Runbook.include`) stands for its steps. `then`: the name of the runbook's method
+    that plans what follows, once these steps are over and the host has been probed again.
+    """
+
+    def __init__(
+        self, *steps: "Step | Plan", services: Collection[str] = (), note: str | None = None, then: str | None = None
+    ) -> None:
+        found: list[Step] = []
+        inner: list[Plan] = [part for part in steps if isinstance(part, Plan)]
+        for part in steps:
+            if isinstance(part, Plan):
+                if part.then is not None:
+                    raise DefinitionError(
+                        f"A plan with a further stage ({part.then!r}) cannot be a part of another one."
+                    )
+                found += part.steps
+            elif isinstance(part, Run | Expect | Require | Call | Wait | Parallel):
+                found.append(part)
+            else:
+                raise DefinitionError(f"A plan holds steps; {part!r} is none.")
+        self.steps: tuple[Step, ...] = tuple(found)
+        self.services: tuple[str, ...] = tuple(sorted({*services, *(name for part in inner for name in part.services)}))
+        self.note: str | None = " ".join(filter(None, dict.fromkeys([note, *(part.note for part in inner)]))) or None
+        self.then: str | None = then
+        self.params: tuple[Parameters, ...] = tuple(one for part in inner for one in part.params)  # of included ones
 
 
 # --- runbooks ---------------------------------------------------------------------------------------------------------
 
 _NAME = re.compile(r"\A[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
+
+
+def is_name(name: str) -> bool:
+    """Whether a runbook may be called so."""
+    return _NAME.match(name) is not None
 
 
 @dataclass(frozen=True, init=False)
@@ -460,6 +571,8 @@ class Runbook:
     Over several hosts a changing runbook goes in `waves` ("1,25%,rest"), with a `pause` between two, until more than
     `max_failures` hosts ("1", "10%") have failed.
     `rollback`: "auto" takes back what was applied when it fails, by itself; "by hand" leaves that to people.
+    `includes` names the runbooks whose plans may be parts of this one's: the strictest danger and the fewest hosts of
+    all of them count, a kill switch on one of them holds this one too, and it begins their cooldowns.
     """
 
     name: ClassVar[str]
@@ -477,6 +590,10 @@ class Runbook:
     pause: ClassVar[timedelta] = timedelta(0)
     max_failures: ClassVar[str | int] = 0
     rollback: ClassVar[str] = "by hand"
+    includes: ClassVar[tuple[str, ...]] = ()
+
+    parts: Mapping[str, "Runbook"] = {}
+    """The included runbooks, given by the catalog."""
 
     class Params(Parameters):
         """No parameters unless a runbook declares some."""
@@ -514,6 +631,29 @@ class Runbook:
         """
         raise NotImplementedError
 
+    async def probe_of(self, name: str, host: Probe, **values: Any) -> Facts:
+        """The facts of an included runbook, with these parameters, to be given to `include` as they are."""
+        part = self._part(name)
+        return (await part.probe(host, _bound(part, values))).having(host=host.name)
+
+    def include(self, name: str, facts: Mapping[str, Any], **values: Any) -> Plan:
+        """The plan of an included runbook with these parameters, to stand among the steps of a plan.
+
+        Raises ValueError for values that are none for it.
+        """
+        part = self._part(name)
+        params = _bound(part, values)
+        plan = part.plan(params, Facts(**facts))
+        made = Plan(plan, services=services_named(params))
+        made.params += (params,)
+        return made
+
+    def _part(self, name: str) -> "Runbook":
+        try:
+            return self.parts[name]
+        except KeyError:
+            raise DefinitionError(f"{self.name} includes no runbook {name!r}: name it in `includes`.") from None
+
     def typed_command(self, params: Any) -> tuple[str, ...] | None:
         """The command that a person spelled out in the parameters, as the words that would run; None for no such thing.
 
@@ -534,3 +674,11 @@ class Runbook:
     def summary(cls) -> str:
         """The first line of its docstring."""
         return (cls.__doc__ or "").strip().splitlines()[0]
+
+
+def _bound(part: Runbook, values: Mapping[str, Any]) -> Parameters:
+    try:
+        return part.Params.model_validate(dict(values))
+    except ValidationError as error:
+        wrong = " ".join(what_is_wrong(part.Params, error, values))
+        raise ValueError(f"{part.name} cannot be included. {wrong}") from error

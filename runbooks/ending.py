@@ -5,10 +5,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from runbooks.definition import (
-    Run,
-)
-from runbooks.plans import StoredPlan, numbered
+from runbooks.definition import Call, Run
+from runbooks.plans import StoredPlan, from_json, numbered
 from runbooks.progress import (
     ApprovalDecided,
     BreakerMoved,
@@ -64,6 +62,9 @@ def end_execution(
     *Interrupted* keeps its locks and its budgets, because what it did is unknown. `reached`: which hosts could be
     connected to, and which could not. `rollback`: what begins by itself to take it back. Raises TooLate and LeaseLost.
     """
+    if execution.stage > 1 and State.RUNNING not in leaving and State.INTERRUPTED not in leaving:
+        plan = plan or from_json(executions.plan_of(connection, execution.id) or {})
+        reason = _between_stages(connection, execution, reason, now)
     ended = executions.move(
         connection,
         execution.id,
@@ -114,6 +115,16 @@ def end_execution(
     return ended
 
 
+def _between_stages(connection: Connection, execution: Execution, reason: str | None, now: datetime) -> str:
+    """What ended before a further stage began: what the earlier ones did is there, and the hosts say so."""
+    said = f"{reason or 'it ended'} (before stage {execution.stage}; what was done until then stays)"
+    for host in executions.hosts_of(connection, execution.id):
+        if host.state in {HostState.WAITING, HostState.RUNNING}:
+            why = f"stage {execution.stage} was not begun"
+            executions.set_host(connection, execution.id, host.host, state=HostState.SKIPPED, reason=why, ended_at=now)
+    return said
+
+
 def _give_hosts_back(connection: Connection, rollback: Execution) -> None:
     """What was to be taken back is as unknown as before: it keeps its hosts until somebody decides."""
     original = executions.get(connection, rollback.rolls_back or 0)
@@ -139,15 +150,15 @@ def _rolled_back(connection: Connection, reporter: Reporter, rollback: Execution
     reporter.report(connection, ExecutionEnded(execution=original, hosts=hosts, steps=steps), now)
 
 
-def undo_steps(plan: StoredPlan, steps: Sequence[StepRun]) -> dict[str, list[Run]]:
+def undo_steps(plan: StoredPlan, steps: Sequence[StepRun]) -> dict[str, list[Run | Call]]:
     """Per host, what takes back the steps that were applied, last one first."""
     applied = {(s.host, s.step) for s in steps if s.state in {StepState.SUCCEEDED, StepState.INTERRUPTED}}
-    found: dict[str, list[Run]] = {}
+    found: dict[str, list[Run | Call]] = {}
     for part in plan.hosts:
         undos = [
             step.undo
             for place, step in numbered(part.steps)
-            if isinstance(step, Run) and step.undo is not None and (part.host, place) in applied
+            if isinstance(step, Run | Call) and step.undo is not None and (part.host, place) in applied
         ]
         if undos:
             found[part.host] = undos[::-1]
@@ -243,4 +254,5 @@ def witness(
         execution_id=execution.id,
         fingerprint=execution.fingerprint,
         reason=reason,
+        **({"stage": execution.stage} if execution.stage > 1 else {}),
     )

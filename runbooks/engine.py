@@ -29,6 +29,7 @@ from runbooks.ending import cancel_words, cancelled, end_execution, witness
 from runbooks.execution import Walk
 from runbooks.interruption import Interruptions, Stopped, where_it_stopped
 from runbooks.parameters import Parameters
+from runbooks.planning import RESULT_LINES, results
 from runbooks.plans import StoredPlan, from_json, numbered, secrets_of
 from runbooks.progress import BreakerMoved, LookRetried, SwitchStopped
 from runbooks.queue import Length
@@ -39,7 +40,8 @@ from safety import circuit_breaker, kill_switch
 from safety.decision import Decision
 from safety.review import Policy
 from safety.roles import Lack, Permission
-from storage import approvals, audit, controls, credentials, executions
+from storage import approvals, audit, chores, controls, credentials, executions
+from storage.canonical import sha256
 from storage.database import moment, surely
 from storage.errors import (
     HostError,
@@ -79,6 +81,10 @@ T = TypeVar("T")
 
 COMMITTED_WITHIN = timedelta(seconds=1)
 """What is acknowledged as stored was committed so soon after it was received."""
+ELSEWHERE = 2.0
+"""Seconds that other processes get to end what a kill switch stops, before it is told what was found."""
+TOGETHER = timedelta(seconds=2)
+"""What was looked at by several processes within so long is one message."""
 GRACE_NOW = 0.25
 """Seconds between TERM and KILL when a kill switch was engaged with --now."""
 
@@ -118,7 +124,8 @@ class Engine:
         entry = self.runbook(request.runbook, request.actor)
         hosts = self._supported(entry, self._hosts(request.targets, request.actor, entry))
         params = bind(entry, request.values, request.named)
-        request = replace(request, rollout=_rollout(entry, request.rollout))
+        reads = not self.tools.planner.danger(entry, params, hosts).changes_hosts
+        request = replace(request, rollout=_rollout(entry, request.rollout, reads=reads))
         answer = await self._write(self._admission.accept, request, entry, params, hosts, now, also)
         self.wake.set()
         return answer
@@ -165,8 +172,8 @@ class Engine:
 
     def _supported(self, entry: Entry, hosts: Sequence[Host]) -> Sequence[Host]:
         for host in hosts:
-            if host.platform not in entry.runbook.platforms:
-                supported = ", ".join(sorted(entry.runbook.platforms))
+            if host.platform not in entry.platforms:
+                supported = ", ".join(sorted(entry.platforms))
                 raise Invalid(f"{entry.name} does not support {host.name}: it is {host.platform}, not {supported}.")
         return hosts
 
@@ -194,10 +201,9 @@ class Engine:
             entry = self.catalog.get(execution.runbook)
             params = entry.runbook.Params.model_validate(dict(execution.params))
             hosts = [self.tools.inventory.host(name) for name in execution.hosts]
-            tell = partial(self._tell_retry, execution)
-            plan = await self._look(execution, self.tools.planner.make_plan(entry, params, hosts, tell))
+            plan = await self._look(execution, self._planned(execution, entry, params, hosts))
             await self._require_secrets(plan)
-        except (OperatorError, ValueError) as error:
+        except (OperatorError, ValueError, KeyError) as error:
             if isinstance(error, StorageUnavailable):
                 raise
             unreached = error.host if isinstance(error, HostError) else None
@@ -209,12 +215,27 @@ class Engine:
             return
         if plan is None:
             await self._write(self._admission.looked, execution, {})
-            await self._end(execution, State.CANCELLED, "stopped while it was being planned; nothing was run")
+            words_ = "stopped while it was being planned" + ("; nothing was run" if execution.stage == 1 else "")
+            await self._end(execution, State.CANCELLED, words_)
             return
-        if entry.danger.changes_hosts:
+        if execution.danger.changes_hosts:
             plan = replace(in_waves(plan, execution.rollout, entry.rollout), rollback=entry.rollback)
         stored = await self._write(self._admission.store_plan, execution, plan)
         await self._review(stored, plan, entry, params, hosts)
+
+    async def _planned(
+        self, execution: Execution, entry: Entry, params: Parameters, hosts: Sequence[Host]
+    ) -> StoredPlan:
+        """What would run; of a further stage, from what the hosts are like now and what their steps printed."""
+        planner, tell = self.tools.planner, partial(self._tell_retry, execution)
+        if execution.stage == 1:
+            return await planner.make_plan(entry, params, hosts, tell)
+        raw = await self._read(executions.plan_of, execution.id)
+        former = from_json(raw or {})
+        if any(len(part.later) >= execution.stage - 1 for part in former.hosts):
+            return former  # it was planned and kept, and whoever planned it died before it was judged
+        printed = await self._read(executions.results_of, execution.id, most=RESULT_LINES)
+        return await planner.next_stage(entry, params, hosts, former, results(printed), tell)
 
     async def _require_secrets(self, plan: StoredPlan | None) -> None:
         """Raises PlanningFailed rather than let a run end half way, at the first step whose secret isn't there."""
@@ -280,7 +301,7 @@ class Engine:
         self, execution: Execution, plan: StoredPlan, entry: Entry, params: Parameters, hosts: Sequence[Host]
     ) -> None:
         typed = entry.runbook.typed_command(params) is not None
-        judgements = self.tools.planner.judgements(plan, hosts, typed=typed)
+        judgements = self.tools.planner.judgements(plan.stage(execution.stage), hosts, typed=typed)
         admitted = await self._write(self._admission.review_and_admit, execution, plan, entry, judgements)
         if admitted is not None:
             await self._walk(Walk(self.tools, admitted, plan, entry, params))
@@ -477,6 +498,10 @@ class Engine:
                 "Whether its command still runs is unknown: Handrail died before it noted the process group. "
                 f"Look on {host} before you run it again."
             )
+        rows = await self._read(executions.hosts_of, execution_id)
+        others = [row.host for row in rows if row.state is HostState.INTERRUPTED and row.host != host]
+        if others:
+            said.append(f"Interrupted as well, and asked about afterwards: {', '.join(others)}.")
         entry = self.catalog.get(execution.runbook)
         params = entry.runbook.Params.model_validate(dict(execution.params))
         try:
@@ -736,14 +761,29 @@ class Engine:
             walk.let_go()
 
     async def _tell_stopped(self, switch: KillSwitch, walks: Sequence[Walk]) -> None:
-        """One message with what was found, once every stopped walk here has looked."""
-        began = self.tools.clock.monotonic()
+        """One message with what all processes found, once everything that was stopped was looked at."""
+        clock = self.tools.clock
+        began, asked_at = clock.monotonic(), clock.now()
         while any(walk.execution.id in self.walks for walk in walks):
-            await self.tools.clock.sleep(0.02)
-        seconds = self.tools.clock.monotonic() - began
-        found = tuple((walk.execution.id, host, death) for walk in walks for host, death in walk.deaths)
-        event = SwitchStopped(switch=switch, found=found, seconds=seconds, channel=None)
-        await self._write(self.tools.reporter.report, event, self.tools.clock.now())
+            await clock.sleep(0.02)
+        seconds = clock.monotonic() - began
+        while clock.monotonic() - began < ELSEWHERE and await self._read(self._is_running, switch):
+            await clock.sleep(0.05)
+        await self._write(self._report_stopped, switch, asked_at, seconds)
+
+    def _is_running(self, connection: Connection, switch: KillSwitch) -> bool:
+        running = executions.in_states(connection, (State.RUNNING,), limit=10_000)
+        return any(kill_switch.holds(switch, execution) for execution in running)
+
+    def _report_stopped(self, connection: Connection, switch: KillSwitch, asked_at: datetime, seconds: float) -> None:
+        """Unless another process has: whoever is last to look says it for all."""
+        name = sha256(["stopped", switch.scope.value, switch.subject])[:40]
+        if not chores.claim_anew(connection, name, unless_since=asked_at - TOGETHER, now=self.tools.clock.now()):
+            return
+        found = executions.looked_at_since(connection, asked_at - TOGETHER)
+        held = [(one.id, host, death) for one, host, death in found if kill_switch.holds(switch, one)]
+        event = SwitchStopped(switch=switch, found=tuple(held), seconds=seconds, channel=None)
+        self.tools.reporter.report(connection, event, self.tools.clock.now())
 
     # --- what a dead owner left behind --------------------------------------------------------------------------------
 
@@ -864,9 +904,9 @@ class Engine:
         return await self.tools.database.read(function, *args, **kwargs)
 
 
-def _rollout(entry: Entry, asked: Rollout) -> Rollout:
+def _rollout(entry: Entry, asked: Rollout, *, reads: bool) -> Rollout:
     """What was asked, in one spelling; raises Invalid where it makes no sense."""
-    if asked != UNSAID and not entry.danger.changes_hosts:
+    if asked != UNSAID and reads:
         raise Invalid(
             f"{entry.name} only reads: it looks at all its hosts side by side. Leave `--waves`, `--pause` and "
             "`--max-failures` out."

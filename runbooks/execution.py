@@ -24,6 +24,7 @@ from runbooks.parameters import Parameters
 from runbooks.plans import HostPlan, StoredPlan
 from runbooks.progress import (
     Event,
+    ExecutionContinued,
     HostFinished,
     WaveEnded,
 )
@@ -46,6 +47,7 @@ from storage.records import (
     HostState,
     Origin,
     OutputLine,
+    Phase,
     State,
     StepState,
 )
@@ -63,7 +65,9 @@ _OVER = {HostState.SUCCEEDED, HostState.FAILED, HostState.TIMED_OUT, HostState.C
 
 @dataclass(frozen=True, kw_only=True)
 class HostResult:
-    """How one host came out; `after` and `outcome` only when it succeeded. `kept`: its row says so already."""
+    """How one host came out; `after` and `outcome` only when it succeeded. `kept`: its row says so already. `goes_on`:
+    with a further stage.
+    """
 
     host: str
     state: HostState
@@ -72,6 +76,7 @@ class HostResult:
     after: Facts | None = None
     outcome: str | None = None
     kept: bool = False
+    goes_on: bool = False
 
 
 class Walk:
@@ -100,7 +105,9 @@ class Walk:
         self.steps.let_go()
 
     async def run(self) -> None:
-        """Carry it out and record its ending. Raises LeaseLost when another owner took over."""
+        """Carry it out and record its ending, or that its next stage is due. Raises LeaseLost when another owner took
+        over.
+        """
         try:
             await self.steps.remember()
             results = await self._hosts()
@@ -110,7 +117,43 @@ class Walk:
             # Whatever broke here is our own fault; the execution must still end, and truthfully.
             log.exception("walk_broke", execution=self.execution.id)
             results = await self._after_breaking(error)
-        await self._finish(results)
+        if not any(result.goes_on for result in results):
+            await self._finish(results)
+        elif self.stopping is None and all(result.state is HostState.SUCCEEDED for result in results):
+            await self._hand_over()
+        else:
+            await self._finish([self._left_off(result) for result in results])
+
+    def _left_off(self, result: HostResult) -> HostResult:
+        """A host whose next stage is not begun, because it was stopped or another host did not succeed."""
+        if not result.goes_on:
+            return result
+        if self.stopping is not None:
+            return replace(result, state=HostState.CANCELLED, reason=self.stopping.words)
+        return replace(result, state=HostState.SKIPPED, reason="its next stage was not begun")
+
+    async def _hand_over(self) -> None:
+        """Every host is through with this stage: the next one is planned by whoever claims it. It keeps its locks."""
+        now = self.tools.clock.now()
+
+        def hand_over(connection: Connection) -> None:
+            moved = executions.move(
+                connection,
+                self.execution.id,
+                leaving=(State.RUNNING,),
+                to=State.PENDING,
+                now=now,
+                epoch=self.execution.epoch,
+                reason=f"stage {self.execution.stage} is over",
+                phase=Phase.PLAN.value,
+                stage=self.execution.stage + 1,
+                fingerprint=None,
+                current=None,
+            )
+            said = f"stage {self.execution.stage} is over, stage {moved.stage} is planned now"
+            self.tools.reporter.report(connection, ExecutionContinued(execution=moved, actor=None, words=said), now)
+
+        await self._write(hand_over)
 
     async def _after_breaking(self, error: Exception) -> list[HostResult]:
         """What was done or not begun stays so; of what ran, nothing is known."""
@@ -138,8 +181,8 @@ class Walk:
         waves = self.plan.in_waves
         for number, wave in enumerate(waves, 1):
             await self._beside(wave, rows, results)
-            await self._wave_ended(number, wave, rows, results)
             if number < len(waves):
+                await self._wave_ended(number, wave, rows, results)
                 await self._pause(wave, results)
             await self._health(number, results)
         return [results[part.host] for part in self.plan.hosts]
@@ -175,18 +218,14 @@ class Walk:
         self, number: int, wave: Sequence[str], rows: Mapping[str, HostRun], results: Mapping[str, HostResult]
     ) -> None:
         """Told once, by whoever carried something of it; where one host follows the other, each says enough."""
-        if self.plan.is_plain or all(rows[name].state in _OVER for name in wave):
+        if self.plan.is_plain or self._over(results) is not None or all(rows[name].state in _OVER for name in wave):
             return
-        if all(results[name].state is HostState.SKIPPED for name in wave):
-            return
-        states = [results[name].state for name in wave]
         event = WaveEnded(
             execution=self.execution,
             number=number,
             of=len(self.plan.in_waves),
             hosts=tuple(wave),
-            succeeded=states.count(HostState.SUCCEEDED),
-            over=self._over(results),
+            succeeded=[results[name].state for name in wave].count(HostState.SUCCEEDED),
             pause=self.plan.pause,
         )
         await self._report(event)
@@ -207,13 +246,14 @@ class Walk:
         """Whether every host that is done is well after this wave; one that is not counts as failed."""
         if self._over(results) is not None:
             return
-        done = [part for part in self.plan.hosts if part.host in results]
+        done = [part for part in self.plan.hosts if part.host in results and not results[part.host].goes_on]
         asked = [p for p in done if p.health and results[p.host].state is HostState.SUCCEEDED]
+        before = len(self.plan.in_waves) * (self.execution.stage - 1)  # the waves of earlier stages count on
         slots = asyncio.Semaphore(HOSTS_AT_ONCE)
 
         async def one(part: HostPlan) -> None:
             async with slots:
-                ill = await self._ill(number, part)
+                ill = await self._ill(before + number, part)
                 if ill is not None:
                     results[part.host] = ill
                     await self._tell_host(ill)
@@ -253,7 +293,7 @@ class Walk:
 
         await self._write(begin)
         result = await self._steps(part)
-        if len(self.plan.hosts) > 1:
+        if len(self.plan.hosts) > 1 and not result.goes_on:
             await self._tell_host(result)
         return result
 
@@ -288,6 +328,8 @@ class Walk:
             result = await self.steps.step(host, place, step, deadline)
             if not result.ok:
                 return self._failed(part.host, step.title, result)
+        if part.then is not None:
+            return HostResult(host=part.host, state=HostState.SUCCEEDED, goes_on=True)
         after = await self._look_again(host)
         outcome = self._outcome(part, after)
         return HostResult(host=part.host, state=HostState.SUCCEEDED, after=after, outcome=outcome)
@@ -307,8 +349,8 @@ class Walk:
             StepState.INTERRUPTED: HostState.INTERRUPTED,
         }
         state = states.get(result.state, HostState.FAILED)
-        reason = f"{title}: {result.reason}" if result.reason else title
-        return HostResult(host=host, state=state, reason=reason, tail=result.tail)
+        said = "; ".join(filter(None, (result.reason, result.look)))
+        return HostResult(host=host, state=state, reason=f"{title}: {said}" if said else title, tail=result.tail)
 
     async def _look_again(self, host: Host) -> Facts | None:
         if type(self.entry.runbook).outcome is Runbook.outcome:

@@ -137,7 +137,8 @@ class Interruptions:
         if again:
             executions.order_again(connection, execution_id, host=stopped.host, place=first, now=now)
         # Other hosts that were interrupted stay so, until somebody decides about each.
-        executions.set_host(connection, execution_id, stopped.host, state=HostState.RUNNING, reason=None, ended_at=None)
+        for host in [stopped.host, *_with_nothing_left(connection, former)]:
+            executions.set_host(connection, execution_id, host, state=HostState.RUNNING, reason=None, ended_at=None)
         how = f"step {stopped.place} again" if again else f"after step {stopped.place}"
         how += f" on {stopped.host}" if len(former.hosts) > 1 else ""
         words_ = f"{mention(actor)} resumes it: {how}"
@@ -239,6 +240,14 @@ def _next_place(connection: Connection, execution_id: int, part: HostPlan) -> st
         if place not in done and int(place.split(".")[0]) >= first:
             return place.split(".")[0]
     return str(len(part.steps) + 1)
+
+
+def _with_nothing_left(connection: Connection, execution: Execution) -> list[str]:
+    """Interrupted hosts whose steps have all ended well: nothing is to be decided about them."""
+    plan = from_json(executions.plan_of(connection, execution.id) or {})
+    rows = [row for row in executions.hosts_of(connection, execution.id) if row.state is HostState.INTERRUPTED]
+    parts = [plan.of(row.host) for row in rows]
+    return [part.host for part in parts if int(_next_place(connection, execution.id, part)) > len(part.steps)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -383,6 +383,12 @@ def sample(info: FieldInfo) -> str:
     return next(iter(door.choices)) if door.choices else door.accepts.like[0]
 
 
+def one_of(info: FieldInfo) -> tuple[str, ...]:
+    """The choices of a parameter that has some, or yes and no; else nothing."""
+    door = _door("", info)
+    return ("yes", "no") if door.sort is _Sort.YES_NO else tuple(door.choices)
+
+
 def starting_with_a_dash(params: Parameters) -> frozenset[str]:
     """The words that values become, where a program could take them for options."""
     return frozenset(word for _, value in params if (word := str(value)).startswith("-"))
@@ -763,3 +769,12 @@ Size = Annotated[int, *_number(_size, _SIZE)]
 """Bytes; also typed as 100M, 2G or 1.5GiB."""
 Seconds = Annotated[int, *_number(_seconds, _SECONDS)]
 """Whole seconds; also typed as 90s, 5m, 1h30m or 2d."""
+
+
+def services_named(params: Parameters) -> tuple[str, ...]:
+    """The services that the parameters name, as typed."""
+    return tuple(
+        str(getattr(params, name))
+        for name, info in type(params).model_fields.items()
+        if getattr(params, name) is not None and names_service(info)
+    )

@@ -5,33 +5,52 @@ Probes pass the read-only guard before they reach a host; what they print become
 
 import asyncio
 import re
+import shlex
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from runbooks.catalog import Entry
+from runbooks.catalog import Entry, bind
 from runbooks.commands import shell_line
-from runbooks.definition import Check, Duration, Expect, Facts, Parallel, Plan, Reading, Require, Run, Step
+from runbooks.definition import (
+    Call,
+    Check,
+    Duration,
+    Expect,
+    Facts,
+    Parallel,
+    Plan,
+    Reading,
+    Require,
+    Results,
+    Run,
+    Sample,
+    Step,
+)
 from runbooks.parameters import Parameters, patterns_of, shown, starting_with_a_dash
-from runbooks.plans import HostPlan, StoredPlan, numbered
+from runbooks.plans import HostPlan, LaterStage, StoredPlan, numbered
 from runbooks.remote import Ended, Host, Line, Remote, RemoteCommand, Stream, Unreached
 from safety.clock import words
 from safety.command_guard import CommandGuard, Judgement, Severity
 from storage.canonical import canonical
 from storage.errors import DefinitionError, HostError, OperatorError, PlanningFailed
-from storage.records import Danger
+from storage.records import Danger, StepRun, StepState
 
 PROBES_PER_HOST = 2
 PROBE_LIMIT = 90.0
 """Seconds for the whole probe of one host."""
+RESULT_LINES = 1_000
+"""Lines of one step's result that a further stage may be planned from."""
+RESULT_SIZE = 64_000
+"""Characters of it."""
 
 
 class HostProbe:
     """The read-only look at one host that a runbook's `probe` is given.
 
     `dashed`: values of parameters that a program would take for options, unless `--` stands before them. `on_retry`
-    hears when the host has to be tried again.
+    hears when the host has to be tried again. `results`: what earlier stages printed there.
     """
 
     def __init__(
@@ -42,7 +61,9 @@ class HostProbe:
         *,
         dashed: frozenset[str] = frozenset(),
         on_retry: Callable[[Unreached], None] | None = None,
+        results: Results | None = None,
     ) -> None:
+        self._results = Results() if results is None else results
         self._host, self._remote, self._guard, self._dashed, self._on_retry = host, remote, guard, dashed, on_retry
 
     @property
@@ -54,6 +75,11 @@ class HostProbe:
     def login(self) -> str:
         """The user we log in as."""
         return self._host.user
+
+    @property
+    def results(self) -> Results:
+        """What earlier stages printed here."""
+        return self._results
 
     async def read(
         self, *argv: str, sudo: bool = False, allow_exit: Collection[int] = (0,), timeout: Duration = 20
@@ -123,6 +149,34 @@ def sudoers_line(login: str, *argv: str) -> str:
     return f"{login} ALL=(root) NOPASSWD: {' '.join(words)}" + (' ""' if len(argv) == 1 else "")
 
 
+NOTHING = Results()
+
+
+def results(printed: Sequence[tuple[StepRun, Sequence[str]]]) -> dict[str, Results]:
+    """What each host's steps printed, as its further stages may use it."""
+    known: dict[str, dict[str, Reading]] = defaultdict(dict)
+    unusable: dict[str, dict[str, str]] = defaultdict(dict)
+    places: dict[tuple[str, str], str] = {}
+    for step, lines in printed:
+        text = "\n".join(lines).strip()
+        wrong = _why_unusable(step, text)
+        if places.setdefault((step.host, step.title), step.step) != step.step:
+            wrong = "two steps have that title"
+        if wrong is not None:
+            unusable[step.host][step.title] = wrong
+        elif step.state is StepState.SUCCEEDED:
+            known[step.host][step.title] = Reading(text, exit_status=step.exit_status or 0)
+    return {host: Results(known[host], unusable[host]) for host in {*known, *unusable}}
+
+
+def _why_unusable(step: StepRun, text: str) -> str | None:
+    if step.altered:
+        return "it was masked, cut or lost in part"
+    if step.dropped or step.lines - step.result_from >= RESULT_LINES or len(text) > RESULT_SIZE:
+        return f"it is longer than {RESULT_LINES:,} lines or {RESULT_SIZE:,} characters"
+    return None
+
+
 def _checked(entry: Entry, host: Host, facts: object) -> Facts:
     """Facts that can be kept; an author may have returned anything."""
     if not isinstance(facts, Facts):
@@ -144,6 +198,8 @@ def _single(steps: Iterable[Step]) -> Iterator[Run | Check]:
             case Run():
                 yield step
                 yield from _single(one for one in (step.undo, step.unless) if one is not None)
+            case Call() if step.undo is not None:
+                yield from _single([step.undo])
             case Check():
                 yield step
             case Parallel():
@@ -235,10 +291,46 @@ class Planner:
                 raise facts
             plan = self._plan(entry, params, facts)
             health = self._health(entry, params, facts) if len(hosts) > 1 else ()
-            parts.append(HostPlan(host=host.name, steps=plan.steps, facts=dict(facts), health=health))
+            part = HostPlan(host=host.name, steps=plan.steps, facts=dict(facts), health=health, then=plan.then)
+            parts.append(part)
             services.update(plan.services)
             notes += [note for note in _notes(entry, plan) if note not in notes]
         return StoredPlan(hosts=tuple(parts), services=tuple(sorted(services)), notes=tuple(notes))
+
+    async def next_stage(
+        self,
+        entry: Entry,
+        params: Parameters,
+        hosts: Sequence[Host],
+        plan: StoredPlan,
+        results: Mapping[str, Results],
+        on_retry: Callable[[Unreached], None] | None = None,
+    ) -> StoredPlan:
+        """The plan with its next stage behind it, on the hosts that have one; they are probed again.
+
+        `results`: what each host's steps printed. Raises PlanningFailed or HostError as `make_plan` does.
+        """
+        waiting = {part.host for part in plan.hosts if part.then is not None}
+        going_on = [host for host in hosts if host.name in waiting]
+        found = await asyncio.gather(
+            *(self.probe(entry, params, host, on_retry, results.get(host.name)) for host in going_on),
+            return_exceptions=True,
+        )
+        looks = dict(zip((host.name for host in going_on), found, strict=True))
+        parts, services, notes = [], set(plan.services), list(plan.notes)
+        for part in plan.hosts:
+            if part.then is None:
+                parts.append(part)
+                continue
+            facts = looks[part.host]
+            if isinstance(facts, BaseException):
+                raise facts
+            more = self._plan(entry, params, facts, part.then, results.get(part.host, NOTHING))
+            stage = LaterStage(first=len(part.steps) + 1, facts=dict(facts))
+            parts.append(replace(part, steps=(*part.steps, *more.steps), then=more.then, later=(*part.later, stage)))
+            services.update(more.services)
+            notes += [note for note in _notes(entry, more) if note not in notes]
+        return replace(plan, hosts=tuple(parts), services=tuple(sorted(services)), notes=tuple(notes))
 
     async def probe(
         self,
@@ -246,12 +338,13 @@ class Planner:
         params: Parameters,
         host: Host,
         on_retry: Callable[[Unreached], None] | None = None,
+        results: Results | None = None,
     ) -> Facts:
         """The facts of one host, its name among them. Raises PlanningFailed or HostError."""
         async with self._slots[host.name]:
             try:
                 async with asyncio.timeout(PROBE_LIMIT):
-                    facts = await entry.runbook.probe(self._eyes(host, params, on_retry), params)
+                    facts = await entry.runbook.probe(self._eyes(host, params, on_retry, results), params)
             except TimeoutError as error:
                 raise PlanningFailed(f"Looking at {host.name} took longer than {words(PROBE_LIMIT)}.") from error
             except ValueError as error:
@@ -264,12 +357,31 @@ class Planner:
                 ) from error
         return _checked(entry, host, facts).having(host=host.name)
 
-    def _eyes(self, host: Host, params: Parameters, on_retry: Callable[[Unreached], None] | None) -> HostProbe:
-        return HostProbe(host, self.remote, self.guard, dashed=starting_with_a_dash(params), on_retry=on_retry)
+    def _eyes(
+        self,
+        host: Host,
+        params: Parameters,
+        on_retry: Callable[[Unreached], None] | None,
+        results: Results | None,
+    ) -> HostProbe:
+        dashed = starting_with_a_dash(params)
+        return HostProbe(host, self.remote, self.guard, dashed=dashed, on_retry=on_retry, results=results)
 
-    def _plan(self, entry: Entry, params: Parameters, facts: Facts) -> Plan:
+    def _plan(
+        self,
+        entry: Entry,
+        params: Parameters,
+        facts: Facts,
+        stage: str | None = None,
+        results: Results = NOTHING,
+    ) -> Plan:
+        """The plan of the first stage; with `stage`, of the one that this method of the runbook plans."""
         try:
-            plan = entry.runbook.plan(params, facts)
+            if stage is None:
+                plan = entry.runbook.plan(params, facts)
+            else:
+                made = getattr(entry.runbook, stage)(params, facts, results)
+                plan = Plan() if made is None else made
         except ValueError as error:
             raise PlanningFailed(str(error)) from error
         except DefinitionError:
@@ -278,14 +390,30 @@ class Planner:
             raise PlanningFailed(f"The plan of {entry.name} failed: {type(error).__name__}: {error}") from error
         if not isinstance(plan, Plan):
             raise PlanningFailed(f"The plan of {entry.name} is a {type(plan).__name__}, not a Plan.")
-        if not plan.steps:
+        if stage is None and not plan.steps:
             raise PlanningFailed(f"There is nothing to do on {facts.host}.")
+        if plan.then is not None and not callable(getattr(entry.runbook, plan.then, None)):
+            raise DefinitionError(f"{entry.name} has no method {plan.then!r} to plan its next stage.")
+        if plan.then is not None and not plan.steps:
+            raise DefinitionError(f"A stage of {entry.name} without steps has no next one.")
+        typed = (params, *plan.params)
+        dashed = frozenset[str]().union(*(starting_with_a_dash(one) for one in typed))
+        patterns = frozenset[str]().union(*(patterns_of(one) for one in typed))
         for step in _single(plan.steps):
             for argv in (step.argv, step.look or () if isinstance(step, Run) else ()):
-                _refuse_options(argv, starting_with_a_dash(params))
+                _refuse_options(argv, dashed)
             if isinstance(step, Check):
-                _refuse_typed_patterns(step, patterns_of(params))
+                _refuse_typed_patterns(step, patterns)
         return plan
+
+    def sample(self, entry: Entry, sample: Sample) -> StoredPlan:
+        """What a runbook plans in one of its own cases, which needs no host. Raises Invalid or PlanningFailed."""
+        words = shlex.split(sample.typed)
+        named = dict(word.split("=", 1) for word in words if "=" in word)
+        params = bind(entry, [word for word in words if "=" not in word], named)
+        plan = self._plan(entry, params, sample.facts)
+        part = HostPlan(host=sample.facts.host, steps=plan.steps, facts=dict(sample.facts))
+        return StoredPlan(hosts=(part,), services=plan.services, notes=tuple(_notes(entry, plan)))
 
     def danger(self, entry: Entry, params: Parameters, hosts: Sequence[Host]) -> Danger:
         """How dangerous a request is: as its runbook and the settings say, or by the command that a person typed."""
@@ -294,7 +422,7 @@ class Planner:
             return entry.danger
         line = shell_line(typed)
         reads = all(self._read_only(line, host.tags).verdict is Severity.ALLOW for host in hosts)
-        return Danger.READ if reads and hosts else Danger.DANGEROUS
+        return Danger.READ if reads and hosts and not entry.includes else Danger.DANGEROUS
 
     def _health(self, entry: Entry, params: Parameters, facts: Facts) -> tuple[Expect, ...]:
         """The checks of a host that is done, where the runbook changes hosts and has any."""
@@ -335,6 +463,8 @@ class Planner:
                     yield from self._judge(step.unless, tags)
             case Expect() | Require():
                 yield self._check(step, tags)
+            case Call() if step.undo is not None:
+                yield from self._judge(step.undo, tags)
             case Parallel():
                 for inner in step.steps:
                     yield from self._judge(inner, tags, typed=typed)

@@ -1,7 +1,7 @@
 """Plans as data: to JSON and back, as text for people, and the fingerprint an approval is bound to."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 from runbooks.commands import shell_line
@@ -10,13 +10,28 @@ from storage.canonical import sha256
 
 
 @dataclass(frozen=True, kw_only=True)
+class LaterStage:
+    """A further stage of one host: the place of its first step, and the facts it was planned from."""
+
+    first: int
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class HostPlan:
-    """The steps of one host, and the facts they were planned from."""
+    """The steps of one host, those of its stages one after the other, and the facts its first stage was planned from.
+
+    `then`: what plans its next stage once these are over. `first`: the place of its first step, where only one stage
+    is meant.
+    """
 
     host: str
     steps: tuple[Step, ...]
     facts: Mapping[str, Any]
     health: tuple[Expect, ...] = ()  # asked after each wave, once its own steps are done
+    then: str | None = None
+    later: tuple[LaterStage, ...] = ()
+    first: int = 1
 
     def at(self, place: str) -> Single | None:
         """The step or health check at a place as `StepRun.step` has it."""
@@ -24,6 +39,22 @@ class HostPlan:
             number = int(place.partition(".")[2])
             return self.health[number - 1] if 0 < number <= len(self.health) else None
         return dict(numbered(self.steps)).get(place)
+
+    def stage(self, number: int) -> "HostPlan | None":
+        """One stage of it; None when it has none of that number."""
+        begins = [1, *(one.first for one in self.later), len(self.steps) + 1]
+        if number >= len(begins):
+            return None
+        first, end = begins[number - 1], begins[number]
+        last = number == len(begins) - 1
+        return replace(
+            self,
+            steps=self.steps[first - 1 : end - 1],
+            facts=self.facts if number == 1 else self.later[number - 2].facts,
+            then=self.then if last else None,
+            later=(),
+            first=first,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +77,22 @@ class StoredPlan:
         """One host's part."""
         return next(part for part in self.hosts if part.host == host)
 
+    def stage(self, number: int) -> "StoredPlan":
+        """One stage of it, on the hosts that have one of that number."""
+        parts = (part.stage(number) for part in self.hosts)
+        return replace(self, hosts=tuple(part for part in parts if part is not None and (part.steps or number == 1)))
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a further stage follows on any host once its steps are over."""
+        return any(part.then is not None for part in self.hosts)
+
     @property
     def steps_total(self) -> int:
         """Steps over all hosts; a parallel group counts its own, and health checks count each time they are asked."""
         steps = sum(1 for part in self.hosts for _ in numbered(part.steps))
         checks = {part.host: len(part.health) for part in self.hosts}
-        return steps + sum(checks[host] * left for left, wave in enumerate(self.waves[::-1], 1) for host in wave)
+        return steps + sum(checks.get(host, 0) * left for left, wave in enumerate(self.waves[::-1], 1) for host in wave)
 
     @property
     def in_waves(self) -> tuple[tuple[str, ...], ...]:
@@ -76,13 +117,18 @@ def numbered(steps: Sequence[Step]) -> Iterator[tuple[str, Single]]:
 
 def secrets_of(plan: StoredPlan) -> set[str]:
     """The names of all stored secrets that its commands get, undo included."""
-    steps = [step for part in plan.hosts for _, step in numbered(part.steps) if isinstance(step, Run)]
-    wanted = [*steps, *(step.undo for step in steps if step.undo is not None)]
+    wanted = [step for part in plan.hosts for _, step in numbered(part.steps) if isinstance(step, Run | Call)]
+    for step in wanted:  # grows on the way, as an undo may have one, too
+        if step.undo is not None:
+            wanted.append(step.undo)
     return {step.secret for step in wanted if step.secret is not None}
 
 
-def fingerprint(*, runbook: str, params: Mapping[str, Any], plan: StoredPlan) -> str:
-    """SHA-256 over what would run: runbook, parameters, ordered hosts, their waves, and per step all but its title."""
+def fingerprint(*, runbook: str, params: Mapping[str, Any], plan: StoredPlan, stage: int = 1) -> str:
+    """SHA-256 over what would run: runbook, parameters, ordered hosts, their waves, and per step all but its title.
+
+    Of a plan with stages, over one of them: its number counts, and what plans the one after it.
+    """
     return sha256(
         {
             "runbook": runbook,
@@ -90,8 +136,10 @@ def fingerprint(*, runbook: str, params: Mapping[str, Any], plan: StoredPlan) ->
             "hosts": [
                 {"host": part.host, "steps": [_untitled(step_to_json(step)) for step in part.steps]}
                 | ({"health": [_untitled(step_to_json(step)) for step in part.health]} if part.health else {})
-                for part in plan.hosts
+                | ({"then": part.then} if part.then is not None else {})
+                for part in plan.stage(stage).hosts
             ],
+            **({"stage": stage} if stage > 1 else {}),
             **_rollout_to_json(plan),
         }
     )
@@ -119,14 +167,26 @@ def to_json(plan: StoredPlan) -> dict[str, Any]:
     """As it is kept in SQL, shown and audited."""
     return {
         "hosts": [
-            {"host": part.host, "facts": dict(part.facts), "steps": [step_to_json(step) for step in part.steps]}
+            {"host": part.host, "facts": dict(part.facts), "steps": _steps_to_json(part)}
             | ({"health": [step_to_json(step) for step in part.health]} if part.health else {})
+            | ({"then": part.then} if part.then is not None else {})
+            | ({"later": [{"first": s.first, "facts": dict(s.facts)} for s in part.later]} if part.later else {})
             for part in plan.hosts
         ],
         "services": list(plan.services),
         "notes": list(plan.notes),
         **_rollout_to_json(plan),
     }
+
+
+def stage_json(value: Mapping[str, Any], stage: int) -> Mapping[str, Any]:
+    """One stage of what `to_json` made, as people see it: each step knows its place in the whole."""
+    return value if stage == 1 else to_json(from_json(value).stage(stage))
+
+
+def _steps_to_json(part: HostPlan) -> list[dict[str, Any]]:
+    steps = [step_to_json(step) for step in part.steps]
+    return steps if part.first == 1 else [{**step, "place": n} for n, step in enumerate(steps, part.first)]
 
 
 def from_json(value: Mapping[str, Any]) -> StoredPlan:
@@ -138,6 +198,8 @@ def from_json(value: Mapping[str, Any]) -> StoredPlan:
                 facts=part["facts"],
                 steps=tuple(step_from_json(step) for step in part["steps"]),
                 health=tuple(_expected(step_from_json(step), Expect) for step in part.get("health", ())),
+                then=part.get("then"),
+                later=tuple(LaterStage(first=s["first"], facts=s["facts"]) for s in part.get("later", ())),
             )
             for part in value["hosts"]
         ),
@@ -192,11 +254,17 @@ def step_to_json(step: Step) -> dict[str, Any]:
                 "allow_status": list(step.allow_status),
                 "timeout": step.timeout,
                 "idempotent": step.idempotent,
+                # Only where there are some, as above.
+                **({"retries": step.retries} if step.retries else {}),
+                **({"headers": dict(step.headers)} if step.headers else {}),
+                **({"secret": step.secret} if step.secret is not None else {}),
+                **({"undo": step_to_json(step.undo)} if step.undo is not None else {}),
             }
         case Wait():
             return {"kind": "wait", "title": step.title, "seconds": step.seconds}
         case Parallel():
-            return {"kind": "parallel", "title": step.title, "steps": [step_to_json(s) for s in step.steps]}
+            limit = {} if step.timeout is None else {"timeout": step.timeout}
+            return {"kind": "parallel", "title": step.title, "steps": [step_to_json(s) for s in step.steps], **limit}
         case _:
             assert_never(step)
 
@@ -227,7 +295,7 @@ def step_from_json(value: Mapping[str, Any]) -> Step:
             allow_exit=value["allow_exit"],
             idempotent=value["idempotent"],
             retries=value["retries"],
-            undo=_expected(step_from_json(undo), Run) if undo else None,
+            undo=_expected(step_from_json(undo), Run | Call) if undo else None,
             look=value["look"],
             unless=_expected(step_from_json(unless), Expect | Require) if unless else None,
             secret=value.get("secret"),
@@ -241,12 +309,16 @@ def step_from_json(value: Mapping[str, Any]) -> Step:
         return Expect(value["title"], *value["argv"], **check, **times, patient=value.get("patient", False))
     if kind == "call":
         keys = ("method", "body", "allow_status", "timeout", "idempotent")
-        return Call(value["title"], value["url"], **{k: value[k] for k in keys})
+        more = {k: value[k] for k in ("retries", "headers", "secret") if k in value}
+        undo = _expected(step_from_json(value["undo"]), Run | Call) if "undo" in value else None
+        return Call(value["title"], value["url"], **{k: value[k] for k in keys}, **more, undo=undo)
     if kind == "wait":
         return Wait(value["title"], value["seconds"])
     if kind == "parallel":
         return Parallel(
-            value["title"], *(_expected(step_from_json(s), Run | Expect | Call | Wait) for s in value["steps"])
+            value["title"],
+            *(_expected(step_from_json(s), Run | Expect | Call | Wait) for s in value["steps"]),
+            timeout=value.get("timeout"),
         )
     raise KeyError(kind)
 

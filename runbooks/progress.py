@@ -160,14 +160,13 @@ class HostFinished:
 
 @dataclass(frozen=True, kw_only=True)
 class WaveEnded:
-    """All hosts of one wave are through. `over`: why no further wave begins; `pause`: seconds before the next one."""
+    """All hosts of one wave are through, and another one follows after `pause` seconds."""
 
     execution: Execution
     number: int
     of: int
     hosts: tuple[str, ...]
     succeeded: int
-    over: str | None
     pause: float
 
 
@@ -198,7 +197,7 @@ class ExecutionInterrupted:
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionContinued:
-    """It goes on after an interruption: by itself (idempotent step), or because `actor` said so."""
+    """It goes on: after an interruption by itself or because `actor` said so, or with its next stage."""
 
     execution: Execution
     actor: Actor | None

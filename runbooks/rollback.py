@@ -15,9 +15,17 @@ from storage.records import Actor, Execution, Origin, Phase, State
 def rollback_plan(connection: Connection, execution: Execution, plan: StoredPlan) -> StoredPlan | None:
     """The undo of every applied step, last one first, the last wave first; None where there is nothing to take back.
 
-    There is no pause, and a host on which it fails doesn't keep the others from it.
+    There is no pause, and a host on which it fails doesn't keep the others from it. Where an earlier rollback has
+    succeeded on a host, nothing is taken back twice.
     """
-    undo = undo_steps(plan, executions.steps_of(connection, execution.id))
+    steps = executions.steps_of(connection, execution.id)
+    back = executions.taken_back(connection, execution.id)
+    newest = {step.host: step.started_at for step in steps}
+    undo = {
+        host: undos
+        for host, undos in undo_steps(plan, steps).items()
+        if host not in back or newest[host] > back[host]  # it was resumed since then
+    }
     if not undo:
         return None
     waves = [tuple(host for host in wave if host in undo) for wave in plan.in_waves[::-1]]
@@ -63,6 +71,7 @@ def begin_rollback(
         timeout=timeout,
         now=now,
         retry_of=execution.id,
+        includes=execution.includes,
     )
     stored = executions.set_values(
         connection,

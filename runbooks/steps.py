@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import secrets
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Concatenate, ParamSpec, TypeVar, assert_never
@@ -20,6 +20,7 @@ from yarl import URL
 
 from runbooks.commands import shell_line
 from runbooks.definition import (
+    PLACE,
     Call,
     Check,
     Expect,
@@ -56,6 +57,7 @@ from runbooks.remote import (
 )
 from safety import kill_switch
 from safety.clock import Clock, words
+from safety.redaction import Redacted, Redactor
 from safety.vault import NoVault, Opens
 from storage import controls, executions
 from storage.database import Database, surely
@@ -85,6 +87,10 @@ TAIL = 20
 """How many of the newest lines an event carries."""
 FLUSH = 0.5
 """Seconds between two commits of a running step's output."""
+MOST_ANSWER = 64_000
+"""Bytes kept of what a call answers."""
+LONGEST_ANSWER = 4_000
+"""Characters of one line of it."""
 GROUP = 0.05
 """Seconds until a running command's process group is kept."""
 MOST_LINES = 5_000
@@ -92,7 +98,10 @@ MOST_LINES = 5_000
 LOST = "the connection broke after the command was sent"
 REBOOTING = "the connection ended with it, as it does when a host restarts"
 DIED = "Handrail stopped while it ran"
-LET_GO = "Handrail could not reach its database for so long that another process may run it again"
+LET_GO = "Handrail ended it, because it could not reach its database for so long that somebody else may run it"
+ENDED = f"{DIED}, and somebody ended it"
+"""What may be repeated was ended by a signal while nobody looked: perhaps by an owner that had to let it go."""
+_TO_BE_RUN_AGAIN = {LET_GO, ENDED}
 _DONE = {StepState.SUCCEEDED, StepState.SKIPPED}
 
 
@@ -118,6 +127,7 @@ class Tools:
     clock: Clock
     call_hosts: frozenset[str] = frozenset()
     vault: Opens = field(default_factory=NoVault)
+    redactor: Redactor = field(default_factory=Redactor)  # of what calls answer; a remote redacts by itself
     closed: Callable[[Execution], str | None] = field(default=lambda execution: None)  # admission closed without SQL
 
 
@@ -133,6 +143,7 @@ class Result:
     look: str | None = None
     blind: bool = False  # a check that could not be read: neither met nor unmet
     unreached: bool = False  # the way there failed before anything was sent: it may be tried again
+    unanswered: bool = False  # a call that may be repeated got no answer
 
     @property
     def ok(self) -> bool:
@@ -154,6 +165,7 @@ class Steps:
         self._earlier: dict[tuple[str, str], StepRun] = {}  # the newest try of each step
         self._lost: dict[tuple[str, str], StepRun] = {}  # the try whose outcome is unknown, until another one was sent
         self._tries: dict[tuple[str, str], int] = {}  # how often it was tried again by itself
+        self._groups: dict[float, str] = {}  # the ends of parallel groups, and what to say then
         self._done = 0
 
     async def remember(self) -> None:
@@ -176,6 +188,9 @@ class Steps:
     async def step(self, host: Host, place: str, step: Step, deadline: float) -> Result:
         if not isinstance(step, Parallel):
             return await self._single(host, place, step, deadline)
+        if step.timeout is not None and self.tools.clock.monotonic() + step.timeout < deadline:
+            deadline = self.tools.clock.monotonic() + step.timeout
+            self._groups[deadline] = f"the {words(step.timeout)} of {step.title!r} were over"
         results = await side_by_side(
             [self._single(host, f"{place}.{number}", inner, deadline) for number, inner in enumerate(step.steps, 1)]
         )
@@ -257,8 +272,8 @@ class Steps:
         """Seconds until another try; None when there is none."""
         if self.stopping is not None:
             return None
-        lost = result.state is StepState.INTERRUPTED and isinstance(step, Run)
-        most = step.retries if lost and isinstance(step, Run) else MOST_RETRIES
+        lost = result.unanswered or (result.state is StepState.INTERRUPTED and isinstance(step, Run))
+        most = step.retries if lost and isinstance(step, Run | Call) else MOST_RETRIES
         tries = self._tries.get((host, place), 0)
         if not (lost or result.unreached) or tries >= most:
             return None
@@ -328,7 +343,7 @@ class Steps:
         Not where a person knows what became of it, and wants it once more.
         """
         lost = self._lost.get((host.name, place))
-        if lost is None or lost.token is None or not isinstance(step, Run):
+        if lost is None or lost.token is None or lost.reason in _TO_BE_RUN_AGAIN or not isinstance(step, Run):
             return None
         if (self.execution.resume or {}).get(host.name) == place.split(".")[0]:
             return None
@@ -351,6 +366,7 @@ class Steps:
         self, host: Host, step: Run, run: StepRun, why: str, cord: StopCord, log_of: "StepLog", deadline: float
     ) -> Result:
         """What became of a command that we lost sight of, as far as its host can tell. `why`: how that came."""
+        log_of.altered = True  # what it printed meanwhile is lost
         clock = self.tools.clock
         spent = (clock.now() - run.started_at).total_seconds()
         found = await follow(
@@ -371,6 +387,8 @@ class Steps:
             reason = f"{why}: it may have run, or be running still ({found.reason})"
             lost = Finished(ended=Ended.LOST, group=found.group)
             return Result(state=StepState.INTERRUPTED, reason=reason, finished=lost)
+        if why == DIED and found.ended is Ended.EXITED and found.signal is not None and may_repeat(step):
+            return Result(state=StepState.INTERRUPTED, reason=ENDED, finished=replace(found, ended=Ended.LOST))
         result = self._judge_run(found, step.allow_exit, cord)
         said = f"{why}; what it printed after that is lost"
         return replace(result, reason=f"{result.reason} ({said})" if result.reason else said)
@@ -435,6 +453,7 @@ class Steps:
         return kill_switch.covers(
             switch,
             runbook=self.execution.runbook,
+            includes=self.execution.includes,
             hosts=(host.name,),
             services=self.services,
             tags=kill_switch.tag_names(host.tags),
@@ -461,6 +480,8 @@ class Steps:
             dropped=(finished.dropped if finished else 0) + max(0, log_of.lines - MOST_LINES),
             sent=result.sent,
             next_attempt_at=None,
+            altered=log_of.altered,
+            result_from=log_of.result_from,
         )
         if ended.death is not None and self.stopping is not None:
             self.deaths.append((host.name, ended.death))
@@ -479,7 +500,7 @@ class Steps:
                 reason=result.reason or "its outcome was lost",
                 seconds=pause,
                 attempt=tries + 2,
-                most=1 + (step.retries if isinstance(step, Run) and not result.unreached else MOST_RETRIES),
+                most=1 + (step.retries if isinstance(step, Run | Call) and not result.unreached else MOST_RETRIES),
             )
 
         def end(connection: Connection) -> None:
@@ -510,8 +531,7 @@ class Steps:
         self, host: Host, step: Single, run: StepRun, cord: StopCord, log_of: "StepLog", deadline: float
     ) -> Result:
         if self.tools.clock.monotonic() >= deadline:
-            limit = words(self.execution.timeout)
-            return Result(state=StepState.TIMED_OUT, reason=f"the execution's {limit} were over", sent=False)
+            return Result(state=StepState.TIMED_OUT, reason=self._too_late(deadline), sent=False)
         try:
             match step:
                 case Run():
@@ -521,7 +541,7 @@ class Steps:
                 case Require():
                     return await self._require(host, step, cord, log_of, deadline)
                 case Call():
-                    return await self._call(step, cord, deadline)
+                    return await self._call(step, cord, log_of, deadline)
                 case Wait():
                     return await self._wait(step, cord, deadline)
                 case _:
@@ -534,6 +554,9 @@ class Steps:
             self.away.add(host.name)
             unreached = isinstance(error, HostUnreachable)
             return Result(state=StepState.FAILED, reason=str(error), sent=False, unreached=unreached)
+
+    def _too_late(self, deadline: float) -> str:
+        return self._groups.get(deadline, f"the execution's {words(self.execution.timeout)} were over")
 
     async def _run(
         self, host: Host, step: Run, run: StepRun, cord: StopCord, log_of: "StepLog", deadline: float
@@ -561,11 +584,13 @@ class Steps:
 
     async def _input(self, step: Run) -> bytes | None:
         """The secret the step names, looked up now, as a line."""
-        name = step.secret
-        if name is None:
+        if step.secret is None:
             return None
+        return f"{await self._secret(step.secret)}\n".encode("utf-8", "surrogatepass")
+
+    async def _secret(self, name: str) -> str:
         secret = await surely(lambda: self.tools.vault.open(name), sleep=self.tools.clock.sleep)
-        return f"{secret.reveal()}\n".encode("utf-8", "surrogatepass")
+        return secret.reveal()
 
     def _judge_run(self, finished: Finished, allow_exit: Sequence[int], cord: StopCord) -> Result:
         match finished.ended:
@@ -617,11 +642,12 @@ class Steps:
             else:
                 pause = step.every
             if now >= deadline:
-                reason = f"the execution's {words(self.execution.timeout)} were over"
+                reason = self._too_late(deadline)
                 reason += f" ({answer.reason})" if answer.reason else ""
                 return replace(answer, state=StepState.TIMED_OUT, reason=reason)
             if not answer.ok and now >= give_up:
-                return answer
+                late = f"not within {words(step.within)}: {answer.reason}" if step.patient else answer.reason
+                return replace(answer, reason=late)
             if await until_pulled(clock.sleep(min(pause, deadline - now)), cord):
                 return Result(state=StepState.STOPPED, reason=cord.reason)
 
@@ -684,6 +710,8 @@ class Steps:
     ) -> Finished:
         left = max(0.1, deadline - self.tools.clock.monotonic())
 
+        log_of.begin_result()
+
         def on_line(line: Line) -> None:
             log_of.add(line)
             if printed is not None and line.stream is Stream.OUT:
@@ -710,19 +738,25 @@ class Steps:
         if await until_pulled(self.tools.clock.sleep(min(step.seconds, left)), cord):
             return Result(state=StepState.STOPPED, reason=cord.reason)
         if step.seconds > left:
-            return Result(
-                state=StepState.TIMED_OUT, reason=f"the execution's {words(self.execution.timeout)} were over"
-            )
+            return Result(state=StepState.TIMED_OUT, reason=self._too_late(deadline))
         return Result(state=StepState.SUCCEEDED)
 
-    async def _call(self, step: Call, cord: StopCord, deadline: float) -> Result:
+    async def _call(self, step: Call, cord: StopCord, log_of: "StepLog", deadline: float) -> Result:
         """An HTTP call to an allowed host, given up when it must stop."""
         host = URL(step.url).host
         if host not in self.tools.call_hosts:
             reason = f"{host} is not under calls: in handrail.yml, so it is not called"
             return Result(state=StepState.FAILED, reason=reason, sent=False)
+        try:
+            secret = await self._secret(step.secret) if step.secret is not None else ""
+        except SecretUnavailable as error:
+            return Result(state=StepState.FAILED, reason=error.message, sent=False)
+        headers = {name: value.replace(PLACE, secret) for name, value in step.headers}
+        if any(not value.isprintable() for value in headers.values()):
+            reason = f"the secret '{step.secret}' has characters that no header may have"
+            return Result(state=StepState.FAILED, reason=reason, sent=False)
         seconds = min(step.timeout, max(0.1, deadline - self.tools.clock.monotonic()))
-        calling = asyncio.ensure_future(self._answer(step, seconds))
+        calling = asyncio.ensure_future(self._answer(step, headers, seconds, log_of))
         pulling = asyncio.ensure_future(cord.wait())
         try:
             await asyncio.wait({calling, pulling}, return_when=asyncio.FIRST_COMPLETED)
@@ -736,26 +770,52 @@ class Steps:
             return Result(state=StepState.STOPPED, reason=cord.reason)
         return Result(state=StepState.INTERRUPTED, reason=f"{cord.reason}; whether {host} acted on the call is unknown")
 
-    async def _answer(self, step: Call, seconds: float) -> Result:
+    async def _answer(self, step: Call, headers: Mapping[str, str], seconds: float, log_of: "StepLog") -> Result:
         """What the endpoint says, without following redirects (they may lead elsewhere)."""
         url = URL(step.url)
         try:
             timeout = aiohttp.ClientTimeout(total=seconds)
-            async with (
-                aiohttp.ClientSession(timeout=timeout) as session,
-                session.request(step.method, url, data=step.body, allow_redirects=False) as response,
-            ):
-                status = response.status
+            async with aiohttp.ClientSession(timeout=timeout) as session:
+                # It would send PUT and DELETE again by itself when the connection breaks; there is no public way to
+                # forbid that, and what may be repeated is the runbook's to say.
+                session._retry_connection = False
+                async with session.request(
+                    step.method, url, data=step.body, headers=headers, allow_redirects=False
+                ) as response:
+                    status = response.status
+                    said = await _beginning(response.content)
         except aiohttp.ClientConnectorError as error:
             reason = f"{url.host} cannot be reached: {error}"
             return Result(state=StepState.FAILED, reason=reason, sent=False, unreached=True)
         except (aiohttp.ClientError, TimeoutError) as error:
             reason = f"no answer from {url.host} ({type(error).__name__})"
-            state = StepState.FAILED if step.idempotent else StepState.INTERRUPTED
-            return Result(state=state, reason=reason)
+            if step.idempotent:
+                return Result(state=StepState.FAILED, reason=reason, unanswered=True)
+            return Result(state=StepState.INTERRUPTED, reason=reason)
+        self._keep_answer(said, log_of)
         if status in step.allow_status:
             return Result(state=StepState.SUCCEEDED)
         return Result(state=StepState.FAILED, reason=f"{url.host} answered {status}")
+
+    def _keep_answer(self, said: bytes, log_of: "StepLog") -> None:
+        """The answer as output: clean, redacted, and marked where it is not what was sent."""
+        text = said[:MOST_ANSWER].decode("utf-8", "replace")
+        cut = len(said) > MOST_ANSWER
+        if cut:  # half a line could be half a secret, which nobody would recognise
+            text = text.rpartition("\n")[0]
+        log_of.begin_result()
+        stream = self.tools.redactor.stream()
+        for raw in text.splitlines():
+            clean = "".join(c if c.isprintable() or c == "\t" else "\ufffd" for c in raw)
+            for line in stream.feed(f"{clean}\n"):
+                self._answered(line, log_of)
+        for line in stream.close():
+            self._answered(line, log_of)
+        log_of.altered = log_of.altered or cut or "\ufffd" in text
+
+    def _answered(self, line: Redacted, log_of: "StepLog") -> None:
+        altered = line.altered or "\ufffd" in line.text or len(line.text) > LONGEST_ANSWER
+        log_of.add(Line(stream=Stream.OUT, text=line.text[:LONGEST_ANSWER], altered=altered))
 
     # --- storage ------------------------------------------------------------------------------------------------------
 
@@ -774,6 +834,14 @@ class Steps:
             self.tools.reporter.report(connection, event, now)
 
         await self._write(report)
+
+
+async def _beginning(content: aiohttp.StreamReader) -> bytes:
+    """At most one byte more than is kept, so that it shows where there was more."""
+    said = b""
+    while len(said) <= MOST_ANSWER and (chunk := await content.read(MOST_ANSWER + 1 - len(said))):
+        said += chunk
+    return said
 
 
 async def side_by_side(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
@@ -795,6 +863,8 @@ class StepLog:
     def __init__(self, steps: Steps, run: StepRun, kept: Sequence[OutputLine] = ()) -> None:
         self._steps, self._run = steps, run
         self.lines = kept[-1].seq if kept else 0
+        self.altered = False  # its result was masked, cut or lost in part
+        self.result_from = run.result_from
         self.tail: deque[OutputLine] = deque(kept, maxlen=TAIL)
         self.group: int | None = None
         self._pending: list[OutputLine] = []
@@ -803,9 +873,14 @@ class StepLog:
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
+    def begin_result(self) -> None:
+        """What was printed so far belonged to an earlier question."""
+        self.result_from, self.altered = self.lines + 1, False
+
     def add(self, line: Line) -> None:
         """One more line."""
         self.lines += 1
+        self.altered = self.altered or (line.altered and line.stream is Stream.OUT)
         kept = OutputLine(
             host=self._run.host,
             step=self._run.step,

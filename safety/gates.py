@@ -50,6 +50,13 @@ class Proposal:
     fingerprint: str | None = None
     commands: tuple[Judgement, ...] | None = None
     continues: int | None = None  # the execution whose cooldown does not count
+    stage: int = 1  # of the plan: each is judged on its own
+    includes: Mapping[str, timedelta] = field(default_factory=dict)  # runbooks that are a part of it -> their cooldown
+
+    @property
+    def runbooks(self) -> tuple[str, ...]:
+        """It and those that are a part of it."""
+        return (self.runbook, *self.includes)
 
     @property
     def exceptions(self) -> tuple[str, ...]:
@@ -77,7 +84,7 @@ class Facts:
     roles: tuple[str, ...]
     switches: tuple[KillSwitch, ...]  # engaged and covering, whether overridden or not
     buckets: tuple[Bucket, ...] = ()
-    cooldowns: Mapping[str, datetime] = field(default_factory=dict)  # host -> until
+    cooldowns: Mapping[tuple[str, str], datetime] = field(default_factory=dict)  # runbook and host -> until
     breakers: tuple[Breaker, ...] = ()
     approval: Approval | None = None
     demands: tuple[Demand, ...] = ()  # what the settings ask for of this runbook on these hosts
@@ -203,14 +210,15 @@ def cooldown(proposal: Proposal, facts: Facts) -> Verdict:
     if facts.admitted or proposal.dry_run or not proposal.danger.changes_hosts:
         return _allow("cooldown", "not counted")
     if facts.cooldowns:
-        host, until = max(facts.cooldowns.items(), key=lambda item: item[1])
+        (runbook, host), until = max(facts.cooldowns.items(), key=lambda item: item[1])
         left = words((until - facts.now).total_seconds())
+        length = words(proposal.includes.get(runbook, proposal.cooldown).total_seconds())
+        part = "" if runbook == proposal.runbook else f" It is a part of {proposal.runbook}."
         return _refuse(
             "cooldown",
-            f"{proposal.runbook} ran on {host} less than {words(proposal.cooldown.total_seconds())} ago. "
-            f"It may run there again in {left}.",
+            f"{runbook} ran on {host} less than {length} ago. It may run there again in {left}.{part}",
             until=until,
-            rule=f"cooldown:{proposal.runbook}",
+            rule=f"cooldown:{runbook}",
         )
     return _allow("cooldown", "none running")
 

@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from storage.errors import Invalid
 from storage.records import Execution, KillSwitch, Scope
 
+STARTERS = frozenset({"socket", "timer", "path"})
+"""Units that start the service of the same name."""
 LONGEST = 255
 """Characters of a subject."""
 REMIND = timedelta(hours=1)
@@ -13,10 +15,18 @@ REMIND = timedelta(hours=1)
 
 
 def service_names(unit: str) -> tuple[str, ...]:
-    """The names a unit answers to: `celery@1.service` is `celery@1` and belongs to `celery`."""
+    """The names a unit answers to: `celery@1.service` is `celery@1` and belongs to `celery`.
+
+    What starts a service belongs to it: `docker.socket` answers to `docker` as well, and `backup@1.timer` to
+    `backup@1.timer`, `backup@1`, `backup.timer` and `backup`.
+    """
     name = unit.strip().lower().removesuffix(".service")
-    base, at, _instance = name.partition("@")
-    return (name, base) if at and base else (name,)
+    stem, dot, kind = name.rpartition(".")
+    starts = f".{kind}" if dot and stem and kind in STARTERS else ""
+    bare = name.removesuffix(starts)
+    base, at, _instance = bare.partition("@")
+    names = [name, bare, *([f"{base}{starts}", base] if at and base else [])]
+    return tuple(dict.fromkeys(names))
 
 
 def all_service_names(units: Iterable[str]) -> tuple[str, ...]:
@@ -47,16 +57,20 @@ def covers(
     hosts: Collection[str],
     services: Collection[str],
     tags: Collection[str],
+    includes: Collection[str] = (),
     emergency_at: datetime | None = None,
 ) -> bool:
-    """Whether a switch holds what would run this runbook there. An emergency overrides only what was engaged before."""
+    """Whether a switch holds what would run this runbook there, or one that it includes.
+
+    An emergency overrides only what was engaged before.
+    """
     if emergency_at is not None and switch.engaged_at <= emergency_at:
         return False
     match switch.scope:
         case Scope.GLOBAL:
             return True
         case Scope.RUNBOOK:
-            return switch.subject == runbook
+            return switch.subject == runbook or switch.subject in includes
         case Scope.HOST:
             return switch.subject in hosts
         case Scope.SERVICE:
@@ -75,6 +89,7 @@ def holds(switch: KillSwitch, execution: Execution) -> bool:
     return covers(
         switch,
         runbook=execution.runbook,
+        includes=execution.includes,
         hosts=execution.hosts,
         services=execution.services,
         tags=execution.tags,

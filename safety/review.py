@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from safety import circuit_breaker, kill_switch
-from safety.approval import Demand, Demands, Electorate
+from safety.approval import Demand, Demands, Electorate, together
 from safety.clock import words
 from safety.command_guard import Severity
 from safety.decision import Decision, Outcome, Verdict
@@ -88,12 +88,23 @@ def gather(connection: Connection, proposal: Proposal, policy: Policy, now: date
     """What the gates need to know, read in this one transaction."""
     given = approvals.latest(connection, proposal.execution_id) if proposal.execution_id else None
     continued = proposal.execution_id is not None and controls.was_admitted(connection, proposal.execution_id)
-    cooldowns = controls.cooldowns(connection, proposal.runbook, proposal.hosts, now)
     own = {proposal.execution_id, proposal.continues}
-    demands = policy.demanded(proposal.danger, proposal.runbook, proposal.hosts)
+    cooldowns = {
+        (runbook, host): row.until
+        for runbook in proposal.runbooks
+        for host, row in controls.cooldowns(connection, runbook, proposal.hosts, now).items()
+        if row.execution_id not in own
+    }
+    demands = together(
+        demand for runbook in proposal.runbooks for demand in policy.demanded(proposal.danger, runbook, proposal.hosts)
+    )
+    rights = [
+        policy.decide(proposal.actor, Permission.EXECUTE, runbook=runbook, hosts=proposal.hosts)
+        for runbook in proposal.runbooks
+    ]
     return Facts(
         now=now,
-        right=policy.decide(proposal.actor, Permission.EXECUTE, runbook=proposal.runbook, hosts=proposal.hosts),
+        right=next((right for right in rights if not right.allowed), rights[0]),
         override=policy.decide(proposal.actor, Permission.EMERGENCY),
         roles=tuple(sorted(policy.people.roles_of(proposal.actor, policy.directory))),
         switches=tuple(
@@ -102,13 +113,14 @@ def gather(connection: Connection, proposal: Proposal, policy: Policy, now: date
             if kill_switch.covers(
                 switch,
                 runbook=proposal.runbook,
+                includes=proposal.includes,
                 hosts=proposal.hosts,
                 services=proposal.services,
                 tags=proposal.tags,
             )
         ),
         buckets=_buckets(connection, proposal, policy),
-        cooldowns={host: row.until for host, row in cooldowns.items() if row.execution_id not in own},
+        cooldowns=cooldowns,
         breakers=(
             *controls.breakers(connection, TRANSPORT, proposal.hosts),
             *controls.breakers(connection, proposal.runbook, proposal.hosts),
@@ -135,10 +147,9 @@ def _buckets(connection: Connection, proposal: Proposal, policy: Policy) -> tupl
     rules: list[tuple[str, str, Rates]] = [
         ("global", "Everything together", limits.everything),
         *((f"service:{name}", f"Service {name}", limits.service) for name in proposal.services),
-        (
-            f"runbook:{proposal.runbook}",
-            f"Runbook {proposal.runbook}",
-            limits.runbooks.get(proposal.runbook, limits.runbook),
+        *(
+            (f"runbook:{name}", f"Runbook {name}", limits.runbooks.get(name, limits.runbook))
+            for name in proposal.runbooks
         ),
         (f"person:{proposal.actor}", "You", limits.person),
     ]
@@ -171,6 +182,7 @@ def review(
         hosts=list(proposal.hosts),
         fingerprint=proposal.fingerprint,
         verdicts=decision.as_data(),
+        **({"stage": proposal.stage} if proposal.stage > 1 else {}),
     )
     for name in proposal.exceptions:
         audit.append(
@@ -205,9 +217,8 @@ def take_budgets(
             connection,
             {b.key: take(b.rate, b.tat, moment) for b in _buckets(connection, proposal, policy)},
         )
-        controls.take_cooldowns(
-            connection, proposal.execution_id, proposal.runbook, proposal.hosts, now + proposal.cooldown
-        )
+        for runbook, cooldown in ((proposal.runbook, proposal.cooldown), *proposal.includes.items()):
+            controls.take_cooldowns(connection, proposal.execution_id, runbook, proposal.hosts, now + cooldown)
     known = controls.breakers(connection, proposal.runbook, proposal.hosts)
     leased = [circuit_breaker.admitted(one, proposal.execution_id, until=now + trial) for one in known]
     controls.set_breakers(connection, [new for old, new in zip(known, leased, strict=True) if new != old])

@@ -23,3 +23,13 @@ def claim(connection: Connection, name: str, *, due: datetime, now: datetime) ->
         return False
     late = update(t.chores).where(t.chores.c.name == name, t.chores.c.done_at < due).values(done_at=now)
     return connection.execute(late).rowcount == 1
+
+
+def claim_anew(connection: Connection, name: str, *, unless_since: datetime, now: datetime) -> bool:
+    """Whether nobody has done it since then; it counts as done now. One of several processes is told so."""
+    done = last(connection, name)
+    if done is None:
+        connection.execute(insert(t.chores).values(name=name, done_at=now))
+    elif done < unless_since:
+        connection.execute(update(t.chores).where(t.chores.c.name == name).values(done_at=now))
+    return done is None or done < unless_since

@@ -386,11 +386,13 @@ _PG: dict[str, Any] = {
     "keepalives_count": 3,
     "options": "-c statement_timeout=15000 -c idle_in_transaction_session_timeout=2000 -c timezone=UTC -c jit=off",
 }
+# Whoever only reads holds up nobody, and may be kept from the processor for longer than that.
+_PG_READER = _PG | {"options": _PG["options"].replace("timeout=2000", "timeout=60000")}
 
 
 def _reader_engine(url: URL) -> Engine:
     if url.get_backend_name() == "postgresql":
-        return create_engine(url, pool_size=READERS, max_overflow=0, pool_pre_ping=True, connect_args=_PG)
+        return create_engine(url, pool_size=READERS, max_overflow=0, pool_pre_ping=True, connect_args=_PG_READER)
     engine = create_engine(url.set(drivername="sqlite"), pool_size=READERS, max_overflow=0)
     event.listen(engine, "connect", _prepare_reader)
     return engine

@@ -47,6 +47,7 @@ from storage.records import (
     Actor,
     Caps,
     Danger,
+    Death,
     Execution,
     HostRun,
     HostState,
@@ -197,10 +198,35 @@ def hosts_of(connection: Connection, execution_id: int) -> list[HostRun]:
     return [HostRun(**{**row._mapping, "state": HostState(row.state)}) for row in rows]
 
 
+def taken_back(connection: Connection, execution_id: int) -> dict[str, datetime]:
+    """The hosts on which a rollback of this execution has succeeded, and when it last did."""
+    rows = connection.execute(
+        select(t.host_runs.c.host, t.host_runs.c.ended_at)
+        .join(t.executions, t.executions.c.id == t.host_runs.c.execution_id)
+        .where(t.executions.c.rolls_back == execution_id, t.host_runs.c.state == HostState.SUCCEEDED.value)
+        .order_by(t.host_runs.c.ended_at)
+    )
+    return {row.host: row.ended_at for row in rows if row.ended_at is not None}
+
+
 def steps_of(connection: Connection, execution_id: int) -> list[StepRun]:
     """Its step runs, in the order they started."""
     rows = connection.execute(_STEPS, {"of_id": execution_id})
     return [_step(row) for row in rows]
+
+
+def looked_at_since(connection: Connection, since: datetime) -> list[tuple[Execution, str, Death]]:
+    """What was found of every command that was stopped since then: its execution, its host, and whether it lives."""
+    c = t.step_runs.c
+    steps = connection.execute(
+        select(c.execution_id, c.host, c.death)
+        .where(c.death.is_not(None), c.ended_at >= since)
+        .order_by(c.execution_id, c.host, c.started_at)
+    ).all()
+    ids = {step.execution_id for step in steps}
+    rows = connection.execute(select(*_COLUMNS).where(t.executions.c.id.in_(ids)))
+    stopped = {row.id: _execution(row) for row in rows}
+    return [(stopped[step.execution_id], step.host, Death(step.death)) for step in steps]
 
 
 def output_of(
@@ -225,6 +251,37 @@ def output_of(
         )
         for row in reversed(rows)
     ]
+
+
+def results_of(connection: Connection, execution_id: int, *, most: int) -> list[tuple[StepRun, list[str]]]:
+    """What its steps printed to standard output, in the order they started; the newest try of each.
+
+    Of those whose result is longer than `most` lines, or was altered, no line is read.
+    """
+    newest = {(step.host, step.step): step for step in steps_of(connection, execution_id)}
+    c, s = t.output.c, t.step_runs.c
+    rows = connection.execute(
+        select(c.host, c.step, c.attempt, c.text)
+        .select_from(
+            t.output.join(
+                t.step_runs,
+                and_(c.execution_id == s.execution_id, c.host == s.host, c.step == s.step, c.attempt == s.attempt),
+            )
+        )
+        .where(
+            c.execution_id == execution_id,
+            c.stream == "stdout",
+            c.seq >= s.result_from,
+            s.lines - s.result_from < most,
+            s.dropped == 0,
+            s.altered.is_(False),
+        )
+        .order_by(c.host, c.step, c.attempt, c.seq)
+    )
+    printed: dict[tuple[str, str, int], list[str]] = {}
+    for row in rows:
+        printed.setdefault((row.host, row.step, row.attempt), []).append(row.text)
+    return [(step, printed.get((step.host, step.step, step.attempt), [])) for step in newest.values()]
 
 
 # --- creating and changing state --------------------------------------------------------------------------------------
@@ -255,6 +312,7 @@ def create(
     retry_of: int | None = None,
     request_id: str | None = None,
     rollout: Rollout = UNSAID,
+    includes: Sequence[str] = (),
 ) -> Execution:
     """A new execution, pending to be planned or refused at the door, with a row for each host."""
     row = connection.execute(
@@ -287,6 +345,7 @@ def create(
             "ending": ending,
             "retry_of": retry_of,
             "rollout": asdict(rollout) if rollout != UNSAID else None,
+            "includes": list(includes),
         },
     ).one()
     execution = _execution(row)
@@ -335,7 +394,9 @@ def move(
     execution = _execution(row)
     if to is State.PENDING:
         ring(connection, Bell.QUEUE)
-    proof = {"steps": steps_hash(connection, execution_id)} if to.is_final or to is State.INTERRUPTED else {}
+    proof: dict[str, Any] = {"stage": execution.stage} if execution.stage > 1 else {}
+    if to.is_final or to is State.INTERRUPTED:
+        proof["steps"] = steps_hash(connection, execution_id)
     audit.append(
         connection,
         at=now,
@@ -794,7 +855,7 @@ def begin_step(
     asked = {
         "of_id": execution.id,
         "of_epoch": execution.epoch,
-        "of_runbook": execution.runbook,
+        "of_runbooks": [execution.runbook, *execution.includes],
         "of_host": step.host,
         "of_services": sorted(services),
         "of_tags": sorted(tags),
@@ -828,7 +889,7 @@ def _holds(*, emergency: bool) -> Any:
     switch = t.kill_switches.c
     covers = or_(
         switch.scope == Scope.GLOBAL.value,
-        and_(switch.scope == Scope.RUNBOOK.value, switch.subject == bindparam("of_runbook")),
+        and_(switch.scope == Scope.RUNBOOK.value, switch.subject.in_(bindparam("of_runbooks", expanding=True))),
         and_(switch.scope == Scope.HOST.value, switch.subject == bindparam("of_host")),
         and_(switch.scope == Scope.SERVICE.value, switch.subject.in_(bindparam("of_services", expanding=True))),
         and_(switch.scope == Scope.TAG.value, switch.subject.in_(bindparam("of_tags", expanding=True))),
@@ -851,6 +912,8 @@ def end_step(connection: Connection, step: StepRun, *, execution: Execution, don
         "lines": step.lines,
         "dropped": step.dropped,
         "next_attempt_at": step.next_attempt_at,
+        "altered": step.altered,
+        "result_from": step.result_from,
     }
     connection.execute(_SET_STEP, _same_step(step) | ended)
     if done:
@@ -935,8 +998,6 @@ def _same_step(step: StepRun) -> dict[str, Any]:
 
 
 def _step(row: Row[Any]) -> StepRun:
-    from storage.records import Death
-
     values = dict(row._mapping)
     values["state"] = StepState(values["state"])
     values["death"] = Death(values["death"]) if values["death"] else None
@@ -952,6 +1013,7 @@ def _execution(row: Row[Any]) -> Execution:
             "hosts": tuple(values["hosts"]),
             "services": tuple(values["services"]),
             "tags": tuple(values["tags"]),
+            "includes": tuple(values["includes"]),
             "danger": Danger(values["danger"]),
             "origin": Origin(values["origin"]),
             "priority": Priority(values["priority"]),

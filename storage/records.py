@@ -138,6 +138,16 @@ class RunRequest:
     request_id: str | None = None  # the inbox row it came from
 
 
+@dataclass(frozen=True, kw_only=True)
+class Template:
+    """A request kept under a name, as it is typed after `/runbook`. Whoever runs it is judged, not who saved it."""
+
+    name: str
+    text: str
+    saved_by: Actor
+    saved_at: datetime
+
+
 class State(StrEnum):
     """States of an execution. `is_final` ones never change again, except that *interrupted* may be continued."""
 
@@ -213,6 +223,8 @@ class Execution:
     steps_total: int = 0
     steps_done: int = 0
     current: str | None = None  # the step being run, in words
+    stage: int = 1  # of its plan: a further one is planned when the one before is over
+    includes: tuple[str, ...] = ()  # the runbooks whose plans may be parts of its plan
     rollout: Rollout = UNSAID  # as asked; the plan says what comes of it
 
 
@@ -290,6 +302,8 @@ class StepRun:
     dropped: int = 0  # lines beyond what we keep
     next_attempt_at: datetime | None = None  # set when this try failed and another follows: not before then
     token: str | None = None  # under which the host keeps a record of the command
+    altered: bool = False  # its result was masked, cut or lost in part, and so is no value to go on with
+    result_from: int = 1  # the first line of its result; those before belong to what was asked before it
 
 
 @dataclass(frozen=True, kw_only=True)

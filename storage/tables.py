@@ -26,6 +26,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -159,6 +160,8 @@ executions = Table(
     Column("steps_total", Integer, nullable=False, server_default="0"),
     Column("steps_done", Integer, nullable=False, server_default="0"),
     Column("current", Text),
+    Column("stage", Integer, nullable=False, server_default="1"),
+    Column("includes", Json, nullable=False, server_default="[]"),
     Column("rollout", Json),
     _one_of("danger", Danger),
     _one_of("priority", Priority),
@@ -236,9 +239,17 @@ step_runs = Table(
     Column("dropped", Integer, nullable=False, server_default="0"),
     Column("next_attempt_at", UtcDateTime),
     Column("token", String(40)),  # under which the host keeps a record of the command
+    Column("altered", Boolean, nullable=False, server_default=false()),  # its result was masked, cut or lost in part
+    Column("result_from", Integer, nullable=False, server_default="1"),  # the first line of its result
     PrimaryKeyConstraint("execution_id", "host", "step", "attempt"),
     _one_of("state", StepState),
     _one_of("death", Death),
+    Index(
+        "ix_step_runs_stopped",
+        "ended_at",
+        sqlite_where=text("death IS NOT NULL"),
+        postgresql_where=text("death IS NOT NULL"),
+    ),
 )
 
 output = Table(
@@ -283,6 +294,16 @@ approvals = Table(
         postgresql_where=text("state = 'waiting'"),
     ),
     Index("ix_approvals_execution", "execution_id"),
+)
+
+templates = Table(
+    "templates",  # requests kept under a name
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("text", Text, nullable=False),  # as it is typed after `/runbook`, redacted
+    Column("saved_by", String(80), nullable=False),
+    Column("saved_by_name", String(200), nullable=False),
+    Column("saved_at", UtcDateTime, nullable=False),
 )
 
 approval_votes = Table(

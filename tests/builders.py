@@ -60,7 +60,10 @@ def catalog_with(*kinds: type[Runbook], **changes: Any) -> Catalog:
             rollout=catalogs.rollout_of(kind),
             rollback=kind.rollback == "auto",
         )
-    return Catalog(entries=entries, aliases=built.aliases)
+    complaints: list[str] = []
+    joined = catalogs.joined(entries, complaints)
+    assert not complaints, complaints
+    return Catalog(entries=joined, aliases=built.aliases)
 
 
 def shown(pid: int, state: str = "active") -> str:

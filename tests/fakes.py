@@ -117,7 +117,7 @@ class Reply:
     ignores_term: bool = False
     times_out: bool = False
     lost: bool = False
-    left: Sequence["Left"] = ()  # what is said of a lost one when it is asked about: in turn, the last for ever
+    left: Sequence["Left"] = ()  # what is said of one lost or ended when it is asked about: in turn, the last for ever
     raises: Exception | None = None
     altered: bool = False
     unreached: Unreached | None = None  # one try before this answer
@@ -188,7 +188,7 @@ class FakeRemote:
         if reply.times_out:
             return replace(finished, ended=Ended.TIMED_OUT, death=death, survivors=survivors)
         if reply.hangs and await self._held(reply, cord):
-            self._keep(command, NotKnown(reason="it was killed", group=group))
+            self._keep(command, *reply.left or [NotKnown(reason="it was killed", group=group)])
             return replace(finished, ended=Ended.STOPPED, death=death, survivors=survivors)
         over = replace(finished, exit_status=reply.status)
         self._keep(command, over)

@@ -30,6 +30,7 @@ PLAIN = [
     "tag:", "web-*", ",", ",,", "on", "ON", "off", "settle=5", "a=b", "=", "a=", "=b", "path=/var/log", "42", "#42",
     "-5", "5m", "--", "-", "—", "–", "--dry-run", "—dry-run", "-dry-run", "--dryrun", "--reason", "--reason=x",
     "--priority", "high", "--emergency", "--now", "--force", "dry-run", "plan", "global", "service", "runbook",
+    "--waves", "1,25%,rest", "25%,", "--pause", "30s", "--max-failures", "10%", "failed",
     "host", "tag", "status", "reset", "discard", "requeue", "list", "who=@bob", "runbook=x", "host=web-01",
     "kind=execution.failed", "id=42", "incident=#ops", "since=2h", "until=2026-11-20", "page=9", "user=x", "@bob",
     "<@U1|bob>", "<@U1>", "<#C1|ops>", "<!here>", "<!subteam^S1|@on>", "<http://a.b|a.b>", "<http://a.b>",

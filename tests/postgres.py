@@ -3,9 +3,11 @@
 Where neither is to be had the tests that need it are skipped, except in CI, where that is a failure.
 """
 
+import contextlib
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -50,6 +52,15 @@ class Postgres:
     def stop(self, how: str = "immediate") -> None:
         """End it."""
         self._run("pg_ctl", "-D", f"{self.folder}/data", "-m", how, "-w", "stop")
+
+    def kill(self) -> None:
+        """End it without a goodbye, as the kernel would when memory runs out."""
+        pids = [int((Path(f"{self.folder}/data") / "postmaster.pid").read_text().split()[0])]
+        found = subprocess.run(["pgrep", "-P", str(pids[0])], capture_output=True, text=True, check=False)
+        for pid in [*pids, *map(int, found.stdout.split())]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        Path(f"{self.folder}/data/postmaster.pid").unlink(missing_ok=True)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

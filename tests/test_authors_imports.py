@@ -19,6 +19,7 @@ STABLE = {
     "Wait",
     "Parallel",
     "Facts",
+    "Results",
     "Probe",
     "Danger",
     "Category",

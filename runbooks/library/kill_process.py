@@ -15,6 +15,7 @@ from runbooks import (
     Require,
     Run,
     Runbook,
+    Sample,
     Seconds,
     minutes,
     positional,
@@ -24,13 +25,24 @@ MOST = 10
 """More processes of one name than this are not one problem but many."""
 
 
+RIGHT = "/usr/bin/kill ^-(TERM|KILL) [0-9]+$"
+"""What sudoers must allow: another pid each time, so a regular expression (sudo 1.9.10 and later)."""
+
+
 class KillProcess(Runbook):
-    """End a process by pid or exact name: TERM, a while to go by itself, then KILL."""
+    """End a process by pid or exact name: TERM, a while to go by itself, then KILL.
+
+    A process is known by its pid and the time it began: right before each signal it must still be that one, so that a
+    pid given to somebody else meanwhile is left alone. The first process, kernel threads and the listening sshd are
+    never ended. Where a process belongs to a unit, systemd may start it again; `restart-service` and `stop-service` are
+    the better way there.
+    """
 
     name, aliases, category = "kill-process", ("kill",), Category.RECOVERY
     danger, cooldown, timeout = Danger.DANGEROUS, minutes(5), minutes(5)
     max_hosts = 1
     example = "kill report-worker on web-01"
+    no_undo = "What was ended does not come back by itself: there is no undo."
 
     class Params(Parameters):
         """Which process, and how long it may take to end by itself."""
@@ -43,11 +55,12 @@ class KillProcess(Runbook):
     async def probe(self, host: Probe, params: Params) -> Facts:
         """Who would die: pid, parent, owner, start time, unit and command line of each."""
         pids = await self._pids(host, params)
-        login = await host.read("id", "-un")
         processes = [await self._look(host, pid) for pid in pids]
         for found in processes:
             _refuse_the_untouchable(found, host.name)
-        return Facts(login=str(login), processes=processes)
+            if found["user"] != host.login:
+                await _refuse_what_is_not_ours(found, host)
+        return Facts(login=host.login, processes=processes)
 
     async def _pids(self, host: Probe, params: Params) -> list[int]:
         if params.process.isascii() and params.process.isdigit():
@@ -91,7 +104,8 @@ class KillProcess(Runbook):
         """For each process: it is still the same one; TERM; gone within the grace, or the same one gets KILL; gone."""
         steps: list[Require | Run | Expect] = []
         for process in facts.processes:
-            pid, name, sudo = process["pid"], process["name"], process["user"] != facts.login
+            pid, name = process["pid"], process["name"]
+            sudo = facts.login not in {process["user"], "root"}
             # Also holds when the pid was given to somebody new meanwhile: only the very same live process is "same".
             same = rf"{pid} \({re.escape(name)}\) [^ZX] (\S+ ){{18}}{process['start']} "
             gone: tuple[str, ...] = (f"{name} ({pid}) is gone", "cat", f"/proc/{pid}/stat")
@@ -114,11 +128,35 @@ class KillProcess(Runbook):
                 Expect(*gone, pattern=rf"\A(?!{same})", allow_exit={0, 1}, within=10),
             ]
         units = [str(process["unit"]) for process in facts.processes if process["unit"]]
-        return Plan(*steps, services=units, note="What was ended does not come back by itself: there is no undo.")
+        again = [unit for unit in dict.fromkeys(units) if not unit.endswith(".scope")]
+        note = f"systemd may start it again, as part of {', '.join(again)}." if again else None
+        return Plan(*steps, services=units, note=note)
 
     def outcome(self, params: Params, before: Facts, after: Facts | None) -> str | None:
         """Who is gone."""
         return "ended " + ", ".join(f"{p['name']} ({p['pid']})" for p in before.processes)
+
+    samples = (
+        Sample(
+            "report-worker grace=20s",
+            Facts(
+                login="ops",
+                processes=[
+                    {
+                        "pid": 4711,
+                        "name": "report-worker",
+                        "parent": 1,
+                        "start": "123456",
+                        "unit": "report-worker",
+                        "user": "app",
+                        "since": "Sat Nov 21 09:49:00 2026",
+                        "command": "/usr/local/bin/report-worker",
+                    }
+                ],
+            ),
+            when="a process of somebody else",
+        ),
+    )
 
 
 def _unit(cgroup: str) -> str:
@@ -130,6 +168,20 @@ def _unit(cgroup: str) -> str:
             if last.endswith((".service", ".scope")):
                 return last.removesuffix(".service")
     return ""
+
+
+async def _refuse_what_is_not_ours(process: dict[str, str | int], host: Probe) -> None:
+    """Raises ValueError where the login may not signal it as root."""
+    pid, unit = str(process["pid"]), str(process["unit"])
+    lacking = [await host.lacks("kill", signal, pid) for signal in ("-TERM", "-KILL")]
+    if all(line is None for line in lacking):
+        return
+    instead = f" `/runbook restart-service {unit}` may be what is wanted." if unit and "." not in unit else ""
+    whose = f"{process['name']} ({pid}) on {host.name} belongs to {process['user']}"
+    raise ValueError(
+        f"{whose}, and {host.login} may not end it.{instead} "
+        f"Or add this to sudoers, which allows it for every process:\n{host.login} ALL=(root) NOPASSWD: {RIGHT}"
+    )
 
 
 def _refuse_the_untouchable(process: dict[str, str | int], host: str) -> None:

@@ -111,7 +111,7 @@ VALUES = _values(
     sftp: -P -i -o -F -b -c -S
     ssh-keygen: -D -f -t -b -C -N -P -R -F -E
     kill: -s -n -q --signal
-    pkill: -s -u -U -g -G -P -t -F --signal --uid --euid --pgroup --parent
+    pkill: -s -u -U -g -G -P -t -F --pidfile --signal --uid --euid --pgroup --parent
     pgrep: -s -u -U -g -G -P -t -F -d --uid --parent
     killall: -s -u -o -y -Z --signal --user
     truncate: -s --size -r --reference

@@ -1044,7 +1044,7 @@ def _curl(case: Case) -> Iterator[Finding]:
         yield refuse("http.delete", "It asks another service to delete something.")
     elif method not in ("GET", "HEAD", "OPTIONS"):
         typed = " ".join(as_typed(url) for url in a.operands)
-        destroys = _HTTP_DESTROYS.search(re.sub(r"^\w+://[^/]*", "", typed))
+        destroys = _HTTP_DESTROYS.search(re.sub(r"^\w+://[^/]*|\bmaintenance\?enable=false\b", "", typed))
         if destroys:
             yield refuse(
                 "http.delete", f"`curl -X {shown(method)}` on `{shown(destroys[0])}` stops or deletes something."
@@ -1663,7 +1663,10 @@ def _pkill(case: Case) -> Iterator[Finding]:
             yield allow("process.named")
         else:
             yield ask("process.name", f"`{case.program}` ends every process called `{shown(typed)}`. One pid is safer.")
-    if not targets and not by_owner:
+    file = a.value("-F", "--pidfile") if case.program == "pkill" else None
+    if file is not None and not targets and not has_unknown(file):
+        yield _killing_found([("cat", file)], gentle=gentle)
+    elif not targets and not by_owner:
         yield ask("process.name", f"`{case.program}` without a name the guard can read.")
 
 

@@ -1128,7 +1128,7 @@ MAIL_AND_QUEUES = (
         "mail.purge",
         "throws away waiting mail or print jobs",
         """
-        postsuper -d|-r|-h
+        postsuper -d|-h
         exim -Mrm|-Mg
         exim|exim4 @*
         cancel -a
@@ -1136,6 +1136,7 @@ MAIL_AND_QUEUES = (
         qmHandle|pfdel|exiqgrep -D|-x
         """,
     ),
+    _ask("mail.requeue", "puts waiting mail into the queue anew", "postsuper -r|-H"),
 )
 
 SHELL = (

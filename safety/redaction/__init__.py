@@ -17,7 +17,7 @@ from safety.redaction.documents import account_files
 from safety.redaction.forms import FORMS
 from safety.redaction.keys import BEGIN
 from safety.redaction.known import Known
-from safety.redaction.names import MASK
+from safety.redaction.names import MASK, is_harmless, names_secret
 from safety.redaction.shapes import Span, has_long_run, tokens
 
 __all__ = ["MASK", "Redacted", "RedactingFilter", "RedactingStream", "Redactor"]
@@ -52,6 +52,12 @@ class Redactor:
         pieces = self.filter()
         result = pieces.feed(text) + pieces.close()
         return Redacted(text=result, altered=result != text)
+
+    def redact_field(self, name: str, text: str) -> Redacted:
+        """The text of a field that has this name, as `password` of a log's event."""
+        if names_secret(name) and not is_harmless(text, name=name, quoted=True):
+            return Redacted(text=MASK, altered=True)
+        return self.redact(text)
 
     def filter(self) -> "RedactingFilter":
         """For a text that arrives in chunks and leaves with its line ends, as from a pipe."""

@@ -34,7 +34,7 @@ _SPACED = re.compile(
     r"initial|shared|pre-?shared|session|bearer|new|temporary|current|admin|app|application|deploy|webhook"
     r"|subscription|"
     r"storage|consumer|integration|bot|device|product|security|wi-?fi)[ -](?:key|token|secret|password|passphrase|"
-    r"credentials?)|key content)(?:[ ]#?\d{1,2})?[ \t]{0,20}(?P<sep>[:=|])[ \t]{0,40}"
+    r"credentials?)|key content|mot de passe)(?:[ ]#?\d{1,2})?[ \t]{0,20}(?P<sep>[:=|])[ \t]{0,40}"
 )
 _LONG = 200  # characters of a value, beyond which it is read once
 
@@ -152,6 +152,8 @@ def _is_known_otherwise(line: str, value: str, match: re.Match[str]) -> bool:
     colon = sign == ":"
     if colon and not match["gap"] and _ARCHITECTURE.fullmatch(value):
         return True  # `libsecret-1-0:amd64`
+    if colon and not match["gap"] and parts(name)[-1] in {"token", "session"} and _KEY_OF_A_CACHE.fullmatch(value):
+        return True
     if colon and _TYPE.match(line, match.end()):
         return True
     if sign == "=" and line[max(0, match.start() - 1) : match.start()] == "$" and _CMDLET.match(line, match.end()):
@@ -180,6 +182,7 @@ def _is_known_otherwise(line: str, value: str, match: re.Match[str]) -> bool:
     return False
 
 
+_KEY_OF_A_CACHE = re.compile(r"[a-z_]+(?::[a-z0-9_*-]{1,12})+")
 _ARCHITECTURE = re.compile(r"amd64|arm64|armhf|armel|i[3-6]86|x86_64|aarch64|ppc64e?l?e?|s390x|riscv64|mips\w*|noarch")
 # A declaration's type: `secret: &[u8]`, `token: Option<&str>`, `password: Promise<string>`.
 _TYPE = re.compile(
@@ -207,8 +210,8 @@ _VARIABLE = re.compile(
 def _is_an_id(value: str, name: str) -> bool:
     """A fingerprint or an address behind a name that only may be a secret's."""
     words = parts(name)
-    if words[-2:] in (("primary", "key"), ("secondary", "key")) and (value.islower() or value.isupper()):
-        return True  # the digest that is a row's name
+    if words[-2:] in (("primary", "key"), ("secondary", "key")):
+        return value.islower() or value.isupper()  # the digest that is a row's name
     return words[-1] == "key" and (":" in value or "/" in value or value.startswith(("SHA256", "AAAA", "pk_")))
 
 

@@ -12,7 +12,7 @@ from binascii import Error as Base64Error
 from collections.abc import Iterator
 
 from safety.redaction.keys import Keys, begins_a_key, inner
-from safety.redaction.names import is_harmless, names_secret
+from safety.redaction.names import is_harmless, looks_random, names_secret
 from safety.redaction.shapes import Span
 from safety.redaction.tables import Table
 
@@ -66,6 +66,18 @@ _HERE_DOCUMENT = re.compile(
     r"|[ \t]-[A-Za-z]{0,4}S)\b[^\n]{0,200}<<-?[ \t]{0,4}[\"']?(?P<mark>\w{1,40})[\"']?"
 )
 _PAIR = re.compile(r"[ \t]*[\w.@-]{1,64}:(?P<value>[^\r\n]+?)[ \t\r]*\Z")
+# A sentence that ends in a colon, or a command that prints nothing else: what follows alone on a line is the secret.
+_ANNOUNCES = re.compile(
+    r"(?i)\b(?:password|passphrase|passwort|kennwort|token|secret|api key|access key)\b[^\n:]{0,200}:[ \t\r]*\Z"
+)
+_SAYS_SO = re.compile(r"(?i)\b(?:following|below|generated|initial|temporary|created)\b")
+_PRINTS = re.compile(
+    r"(?:get-login-password|initial-password|print-\w{1,20}-token|kubeadm token (?:create|generate)"
+    r"|\b(?:gopass|pass|lpass) show|\bop read|\bbw get password|jsonpath=[^\n]{0,80}(?:password|token|secret))"
+    r"(?![\w-])[^\n]{0,200}\Z"
+)
+_ALONE = re.compile(r"[ \t]{0,40}(?P<value>[^\s\"']{8,4000})[ \t\r]*\Z")
+_BOOTSTRAP_TOKEN = re.compile(r"[a-z0-9]{6}\.[a-z0-9]{16}")
 _CHAP_HEAD = re.compile(r"[ \t]*#[ \t]*client[ \t]+server[ \t]+secret\b")
 _CHAP_ROW = re.compile(
     r"[ \t]*(?:\"[^\"]{1,100}\"|[^\s#\"]\S{0,100})[ \t]+(?:\"[^\"]{1,100}\"|\S{1,100})[ \t]+"
@@ -91,6 +103,8 @@ class Blocks:
         self._scope = 0  # lines in which an object named for a secret may still give its value
         self._here = ""  # the word that ends a here-document of passwords
         self._here_pairs = False
+        self._announced = 0  # lines in which a secret that was announced may stand alone
+        self._asked = False  # what announced it may have been a question
         self._chap = False  # below the head of a file of PPP's secrets
         self._follow = (
             self._scalar,
@@ -101,6 +115,7 @@ class Blocks:
             self._scoped,
             self._here_document,
             self._chap_secrets,
+            self._alone,
             self._table.spans,
         )
         self.waiting = False  # whether the next line can hold a secret because of the lines before it
@@ -127,6 +142,7 @@ class Blocks:
             or self._scope > 0
             or self._here != ""
             or self._chap
+            or self._announced > 0
             or self._kind in {"Secret", "v1"}
         )
 
@@ -221,6 +237,24 @@ class Blocks:
             if match and names_secret(match["name"]):
                 self._scope = _SCOPE_LINES
 
+    def _alone(self, line: str) -> Iterator[Span]:
+        """`Please use the following password:` and, perhaps behind an empty line, `f3a9…`."""
+        if self._announced > 0:
+            self._announced = self._announced - 1 if not line.strip() else 0
+            match = _ALONE.match(line)
+            apart = not self._asked or line.startswith("  ")
+            if match and apart and _is_a_lone_secret(match["value"]):
+                yield match.span("value")
+                return
+        if len(line) > 400:
+            return
+        if _PRINTS.search(line):
+            self._announced, self._asked = 1, False
+        elif line.rstrip().endswith(":") and _ANNOUNCES.search(line):
+            # `Password:` may be a question, behind which comes what a program says next.
+            self._asked = _SAYS_SO.search(line) is None
+            self._announced = 1 if self._asked else 2
+
     def _chap_secrets(self, line: str) -> Iterator[Span]:
         """`# client server secret`, and below it `ana * "x" *`."""
         if self._chap and line.strip() and not line.lstrip().startswith("#"):
@@ -243,6 +277,13 @@ class Blocks:
                 yield span
         elif "<<" in line and "<<<" not in line and (found := _HERE_DOCUMENT.match(line)):
             self._here, self._here_pairs = found["mark"], found["pairs"] is not None
+
+
+def _is_a_lone_secret(value: str) -> bool:
+    """Random, and no path, address or id."""
+    if is_harmless(value, quoted=True) or value[0] in "/~.<" or "://" in value or value.startswith(("SHA256:", "sha")):
+        return False
+    return looks_random(value, length=12) or _BOOTSTRAP_TOKEN.fullmatch(value) is not None
 
 
 def _value_after(before: re.Match[str], line: str) -> re.Match[str] | None:

@@ -86,7 +86,7 @@ def sql(line: str) -> Iterator[Span]:
         span, _ = value_at(line, match.end())
         value = line[span[0] : span[1]]
         ends = line[span[1] + 1 : span[1] + 2] == ";"
-        if (match[0].startswith("secret") and not ends and not looks_random(value)) or (
+        if (match[0].lower().startswith("secret") and not ends and not looks_random(value)) or (
             match[0].lower().startswith(("replace", "identified")) and not identified
         ):
             continue

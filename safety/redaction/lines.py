@@ -83,7 +83,7 @@ def options(line: str) -> Iterator[Span]:
             span, quoted = value_at(line, match.end(), bare=ARGUMENT)
             value = line[span[0] : span[1]]
             goes_on = is_word(value) and len(words_after(line, span[1])) >= 1
-            if not is_harmless(value, quoted=quoted) and (quoted or not goes_on):
+            if not is_harmless(value.rstrip(";"), quoted=quoted) and (quoted or not goes_on):
                 yield span
 
     yield from (match.span("value") for match in _PIN.finditer(line))
@@ -115,6 +115,7 @@ def _describes(line: str, match: re.Match[str], span: Span, quoted: bool) -> boo
 # Lines of configuration: `requirepass x`, `bindpw x`, `password 7 0822…`, `machine h login u password x`.
 
 _TWO_WORDS = re.compile(
+    r"(?:[\w~-]{0,60}[./][\w./~-]{1,120}:(?:\d{1,6}:)?)?"  # the file, where grep found it
     r"[ \t]{0,40}(?:[-#;!*][ \t]{0,4})?(?P<name>[A-Za-z_][\w.-]{1,80}+)(?P<gap>[ \t]{1,80})"
     r"(?P<value>\"[^\"]{1,200}\"|'[^']{1,200}'|\S+);?[ \t\r]*(?:#[^\n]*)?\Z"
 )
@@ -242,9 +243,10 @@ def ipsec_secrets(line: str) -> Iterator[Span]:
 # Sentences: `A temporary password is generated for root@localhost: x`.
 
 _SENTENCE = re.compile(
-    r"(?i)\b(?:password|passphrase|passwort|passcode|passwd|pw|pwd|token|secret|api key|access key|secret key)\b"
-    r"[^:=\n]{0,60}?(?:\bis\b:?|\bset to\b:?|\breset to\b:?|\bchanged to\b:?|\bgenerated for \S{1,64}:"
-    r"|\bfor \S{1,64}:|\b(?:of|to) \S{1,64}:"
+    r"(?i)\b(?:password|passphrase|passwort|kennwort|passcode|passwd|pw|pwd|token|secret|api key|access key"
+    r"|secret key)\b"
+    r"[^:=\n]{0,60}?(?:\bis\b[ \t]?:?|\b(?:lautet|ist)\b:?|\bset to\b:?|\breset to\b:?|\bchanged to\b:?"
+    r"|\bgenerated for \S{1,64}:|\bfor \S{1,64}:|\b(?:of|to) \S{1,64}:"
     r"|\b(?:generated|assigned|created|set|reset|changed)\b[^:=\n]{0,40}:|\):|\bbelow:)[ \t]{1,4}"
     r"(?P<value>\S{1,200})(?=[ \t]*\Z|[ \t]+[(\[-])"
 )
@@ -262,6 +264,13 @@ _CREDENTIALS = re.compile(
     r"(?i)\b(?:credentials?|creds|login"
     r"|user(?:name)?/pass(?:word)?)[ \t]{0,4}[:=][ \t]{0,4}[\w.@-]{1,64}(?:[ \t]/[ \t]|[/:])"
     r"(?P<value>[^\s\"',;()]{4,200})"
+)
+# `PASSWORD elastic = x`, and the registry's `DefaultPassword  REG_SZ  x` and `/v Password /t REG_SZ /d x`.
+_OWNED_PASSWORD = re.compile(
+    r"(?i)\b(?:password|passwort)[ \t]+(?:for[ \t]+)?[\w.@-]{1,64}[ \t]+=[ \t]+"
+    r"(?P<value>[\w!#$%&*+./?@^~-]{4,200})[ \t]*\Z"
+    r"|\b\w{0,40}password[ \t]+REG_SZ[ \t]+(?P<text>\S[^\r\n]{0,200}?)[ \t\r]*\Z"
+    r"|/v[ \t]+\"?\w{0,40}pass(?:word|wd)?\"?[ \t][^\r\n]{0,80}/d[ \t]+(?P<data>\"[^\"]+\"|\S+)"
 )
 _NAMED_RANDOM = re.compile(
     r"(?<![\w-])(?P<name>[A-Za-z]\w{0,60}[_-](?:secret|token|key|password)|secret|apikey)[ \t]{1,4}"
@@ -290,6 +299,10 @@ def sentences(line: str) -> Iterator[Span]:
             and not is_small_number(value)
             and (value.isdigit() or not _PLAIN_FACT.fullmatch(value))
         ):
+            yield span
+    for match in _OWNED_PASSWORD.finditer(line):
+        span = unquoted(line, match.span(match.lastgroup or 0))
+        if not is_harmless(line[span[0] : span[1]], quoted=True):
             yield span
     for match in _FROM_TO.finditer(line):
         yield from (match.span(which) for which in ("old", "new") if has_password_look(match[which]))

@@ -129,7 +129,8 @@ _REFERENCE = re.compile(
     r"\$\{\{.*?\}\}|\$\{(?:(?:env|file|sys|ssm|vault|secrets?):)?[^}:]*(?::(?:[-=+]|\?[^}]*)?)?\}?"
     r"|\$\(.*\)?|\$[A-Z_][A-Z0-9_]*|\$\d|\$env:\w+|`.*`?|\$(?:\w*(?:pass|pw|secret|token|key|cred)\w*)"
     r"|\{\{.*|\{%.*|\{[A-Za-z_.]*\}|%[A-Z_]{2,}%|%\([\w.]+\)[sd]|%[sdvqr](?:\\n)?|\$[a-z_]\w*(?:->|\[|\{|::).*"
-    r"|(?:&lt;|&#x3[Cc];).*|<%.*|#\{[\w.]+\}#?|@\w*[A-Za-z]\w*@|__\w+__"
+    r"|(?:&lt;|&#x3[Cc];).*|<%.*|#\{[\w.]+\}#?|@{1,2}\w*[A-Za-z]\w*@{1,2}|__\w+__|\(\([\w./:-]+\)*|%%[A-Z_]+%%|##\w+##"
+    r"|(?:\.[*+]|\[\^|\\[SwdsW][*+]|\(\.\*|\(\?).*"
     r"|<[\w ./:,|-]*>?|\[[A-Za-z _-]+\]?|\([a-z ]+\)|\([a-z]{3,12}|@\w*(?:pass|pw|secret|token|key|cred)\w*"
     r"|!(?:vault|Ref|Sub|GetAtt|ImportValue|reference|secret)\b.*|ENC\[.*|ENC\(.*|\{cipher\}.*"
     r"|@?Microsoft\.KeyVault\(.*"
@@ -221,7 +222,7 @@ def is_harmless(value: str, *, name: str = "", quoted: bool = False) -> bool:
     """Whether a value behind a secret's name is a reference, a placeholder, prose or code."""
     if not value or MASK in value or _MASKED.fullmatch(value):
         return True
-    if value.strip(".,:!?()").lower() in _HARMLESS_WORDS or value.strip(",;:|()[]{}<>&*+-=!.'\"`") == "":
+    if value.strip(".,:!?()/").lower() in _HARMLESS_WORDS or value.strip(",;:|()[]{}<>&*+-=!.'\"`") == "":
         return True
     if _REFERENCE.fullmatch(value) or _PATH.fullmatch(value) or _is_placeholder(value, name):
         return True

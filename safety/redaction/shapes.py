@@ -85,7 +85,7 @@ _PREFIXED = (
     r"|rnd_[A-Za-z0-9]{32}|v1\.0-[a-f0-9]{24}-[a-f0-9]{146}",
     r"rzp_(?:live|test)_[A-Za-z0-9]{14,}|access-(?:production|sandbox|development)-[0-9a-f-]{36}|pcsk_[A-Za-z0-9_]{40,}"
     r"|access_token\$(?:production|sandbox)\$[0-9a-z]{16}\$[0-9a-f]{32}|pk_\d{6,10}_[A-Z0-9]{32}|napi_[a-z0-9]{50,}",
-    r"eyJrIjoi[A-Za-z0-9+/=]{30,}|lsv2_[a-z]{2}_[0-9a-f]{32}_[0-9a-f]{10}|mfa\.[A-Za-z0-9_-]{60,}"
+    r"eyJwYXlsb2FkIjoi[A-Za-z0-9+/=]{60,}|eyJrIjoi[A-Za-z0-9+/=]{30,}|lsv2_[a-z]{2}_[0-9a-f]{32}_[0-9a-f]{10}|mfa\.[A-Za-z0-9_-]{60,}"
     r"|v[1-4]\.local\.[A-Za-z0-9_-]{40,}",
     r"sl\.[A-Za-z0-9_-]{100,}|\d/\d{16}:[0-9a-f]{32}|A3-(?:[A-Z0-9]{6}-){2}(?:[A-Z0-9]{5}-){3}[A-Z0-9]{5}"
     r"|hcaik_[a-z0-9]{50,}",

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,6 +24,7 @@ from runbooks.progress import (
     SwitchEngaged,
     SwitchReleased,
     SwitchStopped,
+    WaveEnded,
 )
 from storage.records import (
     Actor,
@@ -204,7 +206,7 @@ steps = st.one_of(
             "title": title,
             "command": command,
             "idempotent": True,
-            "undo": {"command": command} if undo else None,
+            "undo": {"kind": "run", "command": command} if undo else None,
             "unless": _check(title, command, "expect"),
         },
         texts,
@@ -565,6 +567,60 @@ def test_a_plan_shows_every_command_and_says_what_cannot_be_undone() -> None:
     assert "cannot be undone" in text
     assert "must hold right before the change" in text
     assert text.count("systemctl restart nginx") == 1
+
+
+def a_plan_in_waves(**more: Any) -> dict[str, Any]:
+    """Two kinds of steps on six hosts."""
+    steps = [{"kind": "run", "title": "Reload", "command": "systemctl reload nginx", "undo": None}]
+    health = [_check("It answers", "systemctl is-active nginx", "expect")]
+    names = [f"web-0{number}" for number in range(1, 7)]
+    hosts = [{"host": name, "facts": {}, "steps": steps, "health": health} for name in names]
+    waves = [names[:1], names[1:3], names[3:]]
+    return {"hosts": hosts, "notes": [], "waves": waves, "pause": 30, "max_failures": 1, **more}
+
+
+def test_a_plan_says_its_waves_its_budget_its_health_and_what_is_final() -> None:
+    [message] = cards.plan_messages(an_execution(), a_plan_in_waves(rollback=True))
+    text = json.dumps(message.payload())
+    assert (
+        "In 3 waves, 30 s apart. 1: web-01 \\u00b7 2: web-02 and web-03 \\u00b7 3: web-04, web-05 and web-06; "
+        "more than 1 failed host stops it."
+    ) in text
+    assert "Cannot be undone: Reload." in text
+    assert "what was applied is taken back by itself" in text
+    assert text.count("1. It answers*") == 1
+    assert "After each wave, on web-01" in text
+    asked = ApprovalAsked(
+        execution=an_execution(), approval=an_approval(), plan=a_plan_in_waves(), why="", notify=None, approvers=()
+    )
+    assert "In 3 waves, 30 s apart" in json.dumps(cards.approval_message(asked).payload())
+
+
+def test_hosts_one_by_one_are_no_waves_to_a_reader() -> None:
+    names = [["web-01"], ["web-02"]]
+    plan = a_plan_in_waves(waves=names, pause=0, max_failures=0)
+    assert cards.waves_lines(plan) == [":ocean: One host after the other, in this order; the first failure stops it."]
+    assert cards.waves_lines({**plan, "waves": []}) == []
+
+
+def test_an_ending_with_some_hosts_well_offers_the_failed_ones_alone() -> None:
+    states = [HostState.SUCCEEDED, HostState.SUCCEEDED, HostState.FAILED, HostState.SKIPPED]
+    hosts = tuple(
+        HostRun(execution_id=42, host=f"web-0{n}", position=n, state=state, wave=1 if n < 1 else 2)
+        for n, state in enumerate(states)
+    )
+    situation = cards.Situation(hosts=hosts, retriable=True, undoable=True)
+    message = cards.card(an_execution(state=State.FAILED), NOW, situation)
+    assert labels(message)[:3] == ["Retry", "Retry failed hosts", "Roll back"]
+    assert "2 of 4 hosts succeeded, wave 2 of 2" in json.dumps(message.payload())
+    none = replace(situation, hosts=tuple(replace(host, state=HostState.FAILED) for host in hosts))
+    assert labels(cards.card(an_execution(state=State.FAILED), NOW, none))[:2] == ["Retry", "Roll back"]
+
+
+def test_a_wave_says_how_it_went_and_what_follows() -> None:
+    wave = WaveEnded(execution=an_execution(), number=2, of=3, hosts=("web-02", "web-03"), succeeded=2, pause=30)
+    assert cards.wave_message(wave).text.endswith("Wave 2 of 3: 2 of 2 hosts succeeded. The next begins in 30 s")
+    assert cards.wave_message(replace(wave, succeeded=1, pause=0)).text.endswith("1 of 2 hosts succeeded")
 
 
 def test_a_command_of_four_thousand_characters_is_shown_whole_in_the_plan_and_cut_in_the_approval() -> None:

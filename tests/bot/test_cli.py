@@ -82,7 +82,7 @@ def test_help_names_every_command_and_its_exit_is_good(tmp_path: Path) -> None:
     assert done.returncode == 0
     named = re.findall(r"^  ([a-z-]+) ", done.stdout.partition("Commands:")[2], flags=re.MULTILINE)
     assert set(named) == {
-        *("serve", "demo", "say", "killswitch", "doctor", "redact", "manifest", "hosts", "guard", "audit"),
+        *("serve", "worker", "demo", "say", "killswitch", "doctor", "redact", "manifest", "hosts", "guard", "audit"),
         *("secrets", "dead-letters", "db"),
     }
 
@@ -118,6 +118,17 @@ def test_serve_without_settings_complains_of_everything_at_once(tmp_path: Path) 
         assert part in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [("worker",), ("serve", "--no-execute")])
+def test_what_shares_its_database_says_that_it_needs_postgresql(tmp_path: Path, words: Sequence[str]) -> None:
+    (tmp_path / "handrail.yml").write_text("roles: {UALICE: ADMIN}\n")
+    tokens = {"SLACK_BOT_TOKEN": "xoxb-1", "SLACK_APP_TOKEN": "xapp-1"}
+    done = handrail(*words, cwd=tmp_path, env=tokens if words[0] == "serve" else {})
+    assert done.returncode == 2
+    assert f"`handrail {' '.join(words)}`" in done.stderr
+    assert "Set it to a PostgreSQL" in done.stderr
+    assert not list(tmp_path.glob("*.db*"))
 
 
 def test_a_wrong_handrail_yml_stops_serve_with_every_line_that_is_wrong(tmp_path: Path) -> None:

@@ -217,6 +217,16 @@ async def test_nobody_with_a_role_is_worth_saying(clinic: Clinic) -> None:
     assert any("Nobody may override" in message for message in found.said("warn"))
 
 
+async def test_a_runbook_that_was_left_out_is_worth_saying(clinic: Clinic) -> None:
+    (clinic.folder / "ours").mkdir()
+    (clinic.folder / "ours" / "broken.py").write_text("1 / 0\n")
+    clinic.config |= {"library": ["ours"]}
+    found = await clinic.look()
+    assert found.status == 0
+    said = f"{clinic.folder}/ours/broken.py:1: It cannot be loaded: ZeroDivisionError: division by zero"
+    assert said in found.said("warn")
+
+
 async def test_a_key_that_others_can_read_is_worth_saying(clinic: Clinic) -> None:
     key = clinic.folder / "id_ed25519"
     key.chmod(0o644)

@@ -55,6 +55,16 @@ def test_a_secret_is_masked_wherever_it_stands() -> None:
     assert line["count"] == 3
 
 
+def test_a_field_named_for_a_secret_is_masked_whatever_it_holds() -> None:
+    (line,) = logged(
+        "log.info('login', password='swordfish', deep={'api_key': 'opensesame', 'user': 'ana'}, "
+        "token='', secret='${DB_PASSWORD}', reason='swordfish')"
+    )
+    assert line["password"] == line["deep"]["api_key"] == "[redacted]"
+    assert (line["deep"]["user"], line["token"], line["secret"]) == ("ana", "", "${DB_PASSWORD}")
+    assert line["reason"] == "swordfish"
+
+
 def test_a_secret_in_a_traceback_is_masked_and_the_rest_of_it_stays() -> None:
     script = (
         f"try:\n    raise RuntimeError('no {SECRET} here')\nexcept RuntimeError:\n    log.exception('round_failed')"

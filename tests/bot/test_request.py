@@ -26,7 +26,7 @@ from bot.request import (
     parse_killswitch,
     parse_runbook,
 )
-from storage.records import Priority
+from storage.records import Priority, Rollout
 from tests import fuzz_request
 
 RESTART = RunCommand(runbook="restart", values=("nginx",), targets=("web-01",))
@@ -695,3 +695,49 @@ def test_a_text_that_says_dry_run_never_runs_for_real(words: str) -> None:
         answer = parse_runbook(text)
         said_as_reason = isinstance(answer, RunCommand) and answer.reason is not None
         assert not isinstance(answer, RunCommand) or answer.dry_run or said_as_reason
+
+
+# --- waves ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "restart nginx on tag:web --waves 1,25%,rest --pause 30s --max-failures 10%",
+        "restart nginx --waves 1, 25%, REST --pause 30 --max-failures 10% on tag:web",
+        "restart nginx on tag:web —waves=1,25%,all —pause=30s —max-failures=10%",
+        "restart nginx on tag:web --waves 1 ,25% ,rest --pause “30s” --max_failures 10%",
+    ],
+)
+def test_waves_pauses_and_budgets_are_read_however_they_are_typed(text: str) -> None:
+    command = run(text)
+    assert command.rollout == Rollout(waves="1,25%,rest", pause=30, max_failures="10%")
+    assert (command.values, command.targets) == (("nginx",), ("tag:web",))
+    assert run(normalised(text)) == command
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "suggestion"),
+    [
+        ("restart nginx on tag:web --waves half", "'half' is no size", "--waves 1,25%,rest"),
+        ("restart nginx on tag:web --waves rest,1", "stands last", "--waves 1,25%,rest"),
+        ("restart nginx on tag:web --waves", "needs a value", "--waves 1,25%,rest"),
+        ("restart nginx on tag:web --waves 0", "never get anywhere", "--waves 1,25%,rest"),
+        ("restart nginx on tag:web --pause soon", "no length of a pause", "--pause 30s"),
+        ("restart nginx on tag:web --pause 2h", "an hour at most", "--pause 30s"),
+        ("restart nginx on tag:web --max-failures few", "that may fail", "--max-failures 1"),
+        ("restart nginx on tag:web --wave 1,rest", "Did you mean `--waves`", "--waves 1,25%,rest"),
+        ("retry 42 broken", "nothing but `failed`", "/runbook retry 42"),
+        ("retry 42 --waves 1", "takes no `--waves`", None),
+    ],
+)
+def test_what_can_not_be_meant_of_waves_is_asked_about(text: str, word: str, suggestion: str | None) -> None:
+    answer = parse_runbook(text)
+    assert isinstance(answer, Unclear)
+    assert word in answer.message
+    assert suggestion is None or answer.suggestion == suggestion
+
+
+def test_retry_takes_the_failed_hosts_only_when_it_is_said() -> None:
+    assert parse_runbook("retry #42 FAILED") == Query(verb=Verb.RETRY, words=("#42", "failed"))
+    assert parse_runbook("retry 42") == Query(verb=Verb.RETRY, words=("42",))

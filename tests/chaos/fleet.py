@@ -6,7 +6,8 @@
 What is proved, in this order: an execution asked on one replica is seen, cancelled, killed and approved on the other,
 whoever carries it; caps and budgets hold over all processes; every process in turn is stopped and started again while
 people go on asking, and everything that was asked for completes; every process in turn is killed, and nothing is lost
-or run twice. Which replica hears what, and who goes when, is drawn from the seed.
+or run twice; the database dies and comes back, and every execution goes on to its true end. Which replica hears what,
+and who goes when, is drawn from the seed.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,9 +29,11 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from bot.playground.workspace import Workspace
+from runbooks.steps import LET_GO
 from storage import executions
 from storage import tables as t
-from storage.database import Database
+from storage.database import Database, moment
+from storage.errors import StorageUnavailable
 from storage.records import Execution, HostState, State, StepState
 from tests.chaos import proof
 from tests.chaos.hosts import Hosts, hosts
@@ -52,6 +56,7 @@ class Fleet:
 
     workspace: Workspace
     hosts: Hosts
+    server: Postgres
     database: Database
     serves: list[Bot]
     workers: list[Bot]
@@ -162,6 +167,9 @@ class Fleet:
             await self._is_dead(await self.reaches(number, State.CANCELLED))
         self.figures["seconds from a --now elsewhere to all endings"] = round(time.monotonic() - began, 2)
         self.figures["processes that carried what it ended"] = len(carriers)
+        said = await until(self._stopped_messages, "the message with what was found", self.logs)
+        if len(said) != 1 or f"{len(numbers)} commands ended" not in said[0]:
+            raise Broken(f"Not one message with all {len(numbers)} commands, but: {said}")
         held = await self.ask("/runbook quick {tag} 0.1 on h09", on=first)
         await self.reaches(held, State.REFUSED)
         self.turn_to(first)
@@ -176,6 +184,10 @@ class Fleet:
         self.turn_to(second)
         await self.workspace.command("carol", CHANNEL, f"/runbook approve {number}")
         await self.reaches(number, State.SUCCEEDED)
+
+    async def _stopped_messages(self) -> list[str]:
+        alerts = [self.workspace.read(message) for message in self.workspace.messages("C0OPS")]
+        return [said for said in alerts if "ended in" in said]
 
     async def _nothing_is_engaged(self) -> bool:
         return not await self.database.read(lambda connection: connection.execute(select(t.kill_switches)).all())
@@ -235,6 +247,40 @@ class Fleet:
         self.may_be_killed = True
         await self._one_after_the_other(load, self._kill, "kills")
         self.may_be_killed = False
+
+    async def outlives_an_outage(self, seconds: float) -> None:
+        """The database dies in the middle of steps and comes back: all are carried on, each by one, to their true end.
+
+        Commands that may be repeated are ended when their owners could not renew, and run again; the others are left.
+        """
+        names = ("quick", "sure") * 3
+        numbers = [await self.ask(f"/runbook {name} {{tag}} 8 on h{n:02}") for n, name in enumerate(names, 1)]
+        for number in numbers:
+            await self.is_carried(number)
+        await asyncio.to_thread(self.server.stop)
+        await asyncio.sleep(seconds)
+        await asyncio.to_thread(self.server.start)
+        began = time.monotonic()
+        await until(self._all_are_owned, "every running execution having a living owner", self.logs)
+        self.figures["seconds from the database's return until all had living owners"] = round(
+            time.monotonic() - began, 1
+        )
+        for number in numbers:
+            await self.reaches(number, State.SUCCEEDED, within=120)
+        ended = 0
+        for number in numbers:
+            steps = await self.database.read(executions.steps_of, number)
+            ended += sum(step.state is StepState.INTERRUPTED and step.reason == LET_GO for step in steps)
+        if not ended:
+            raise Broken("No command that may be repeated was ended by an owner that could not renew.")
+        self.figures["commands that owners ended in the outage and ran again"] = ended
+        await self.prove()
+
+    async def _all_are_owned(self) -> bool:
+        try:
+            return not await self.database.read(_ownerless)
+        except StorageUnavailable:
+            return False
 
     async def _restart(self, bot: Bot) -> None:
         began = time.monotonic()
@@ -313,6 +359,10 @@ class Fleet:
         self.figures["executions"] = len(found.executions)
 
 
+def _ownerless(connection: Connection) -> list[Execution]:
+    return executions.ownerless(connection, now=moment(connection, datetime.now(UTC)))
+
+
 def _of_tag(connection: Connection, tag: str) -> int | None:
     rows = connection.execute(select(t.executions.c.id, t.executions.c.params).order_by(t.executions.c.id.desc()))
     return next((row.id for row in rows.fetchmany(200) if row.params.get("tag") == tag), None)
@@ -359,6 +409,7 @@ async def fleet(
         yield Fleet(
             workspace=workspace,
             hosts=known,
+            server=server,
             database=database,
             serves=bots[:serves],
             workers=bots[serves:],
@@ -384,6 +435,7 @@ async def run(seed: int, serves: int, workers: int, load: int, only: str = "") -
                 partial(here.budgets_hold, asked=15, budget=BUDGET),
                 partial(here.rolling_restart, load),
                 partial(here.kill_each, load),
+                partial(here.outlives_an_outage, 15),
             ):
                 name = getattr(what, "func", what).__name__.replace("_", " ")
                 if only in name:

@@ -18,6 +18,7 @@ import os
 import random
 import re
 import signal
+import sqlite3
 import sys
 import tempfile
 import time
@@ -51,6 +52,9 @@ FULL = 20.0
 QUIET_EVERY = 10
 QUIET = 240.0
 """Seconds in which everything comes to its end once nothing new is begun."""
+FAULTS = {"sqlite": ("kill", "freeze", "outage"), "postgresql": ("kill", "freeze", "database", "outage")}
+FROZEN, AWAY = (3.0, 20.0), (10.0, 40.0)
+"""Seconds that a process stands still, and that the database does not answer: from, to."""
 OWN_FAULTS = re.compile(
     r"walk_broke|carrying_failed|round_failed|request_failed|event_not_reported|outbox_(turn|round)_failed"
 )
@@ -82,6 +86,7 @@ class Totals:
     seconds: float = 0.0
     began: str = field(default_factory=lambda: datetime.now(UTC).date().isoformat())
     workers: int = 0
+    faults: list[str] = field(default_factory=lambda: ["kill"])
     moments: dict[str, int] = field(default_factory=dict)
     counted: dict[str, int] = field(default_factory=dict)
     most: dict[str, float] = field(default_factory=dict)
@@ -107,7 +112,7 @@ class Totals:
         name = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[self.database]
         where = name + (f", {self.replicas} processes" if self.replicas > 1 else "")
         where += f", {self.workers} workers" if self.workers else ""
-        rows = [("database", where), ("date, seed", f"{self.began}, {self.seed}"), ("kills", self.killed)]
+        rows = [("database", where), ("date, seed", f"{self.began}, {self.seed}"), ("faults", self.killed)]
         rows += [(f"… {moment}", number) for moment, number in sorted(self.moments.items())]
         rows += sorted(self.counted.items())
         rows += [(f"most: {what}", number) for what, number in sorted(self.most.items())]
@@ -131,6 +136,7 @@ class Siege:
     people: People
     chance: random.Random
     life: float
+    server: Postgres | None = None
     memory: proof.Memory = field(default_factory=proof.Memory)
     ready: dict[int, float] = field(default_factory=dict)  # index of a bot -> since when it has been ready
     read_so_far: dict[int, int] = field(default_factory=dict)  # bytes of its log
@@ -157,9 +163,16 @@ class Siege:
     # --- one round ----------------------------------------------------------------------------------------------------
 
     async def round(self) -> tuple[str, proof.Found]:
-        """One kill, what must hold right after it, the start, what must hold then; the moment and the last look."""
+        """One fault, what must hold right after it, the start, what must hold then; the moment and the last look."""
         index = self.chance.randrange(len(self.bots))
         moment = self.chance.choice(MOMENTS)
+        fault = self.chance.choice(self.totals.faults)
+        if fault != "kill":
+            await self._comes("any" if moment in {"starting", "early"} else moment)
+            await {"freeze": self._freeze, "database": self._kill_database, "outage": self._outage}[fault](index)
+            found = await self.prove(f"after: {fault}")
+            self._count_in_flight(found)
+            return fault, await self._nothing_is_ownerless(found)
         if moment == "starting":
             self.kill(index)
             await self._killed_while_starting(index)
@@ -175,6 +188,47 @@ class Siege:
         self._count_in_flight(found)
         await self.start(index)
         return moment, await self._nothing_is_ownerless(found)
+
+    async def _freeze(self, index: int) -> None:
+        """It stands still for a while, and then goes on as if nothing had been."""
+        bot = self.bots[index]
+        if bot.process is None:
+            return
+        bot.process.send_signal(signal.SIGSTOP)
+        try:
+            await asyncio.sleep(self.chance.uniform(*FROZEN))
+        finally:
+            bot.process.send_signal(signal.SIGCONT)
+        await asyncio.sleep(1)
+
+    async def _kill_database(self, index: int) -> None:
+        """The server dies, and is started again at once or some seconds later."""
+        if self.server is None:
+            return
+        await asyncio.to_thread(self.server.kill)
+        await asyncio.sleep(self.chance.uniform(0, 5))
+        await asyncio.to_thread(self.server.start)
+        await self._answers()
+
+    async def _outage(self, index: int) -> None:
+        """Nobody gets an answer from the database for a while."""
+        seconds = self.chance.uniform(*AWAY)
+        if self.server is not None:
+            await asyncio.to_thread(self.server.stop)
+            await asyncio.sleep(seconds)
+            await asyncio.to_thread(self.server.start)
+        else:
+            await asyncio.to_thread(_lock, str(self.database.path), seconds)
+        await self._answers()
+
+    async def _answers(self) -> None:
+        """It does again."""
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            with contextlib.suppress(StorageUnavailable):
+                await self.database.read(_unfinished)
+                return
+            await asyncio.sleep(0.2)
 
     async def _killed_while_starting(self, index: int) -> None:
         starting = asyncio.create_task(self.bots[index].start())
@@ -323,6 +377,17 @@ class Siege:
         return summed
 
 
+def _lock(path: str, seconds: float) -> None:
+    """Keep every writer of a SQLite file out for so long."""
+    connection = sqlite3.connect(path, timeout=60, isolation_level=None)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        time.sleep(seconds)
+        connection.execute("ROLLBACK")
+    finally:
+        connection.close()
+
+
 async def _at_once() -> bool:
     return True
 
@@ -380,12 +445,12 @@ def configuration_for(known: Hosts, folder: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _database(kind: str, folder: Path) -> Iterator[str]:
+def _database(kind: str, folder: Path) -> Iterator[tuple[str, Postgres | None]]:
     if kind == "sqlite":
-        yield f"sqlite+aiosqlite:///{folder}/handrail.db"
+        yield f"sqlite+aiosqlite:///{folder}/handrail.db", None
         return
     with Postgres() as server:
-        yield server.new_database(f"kills_{os.getpid()}")
+        yield server.new_database(f"kills_{os.getpid()}"), server
 
 
 @asynccontextmanager
@@ -395,7 +460,7 @@ async def siege(
     """Everything is up and the people have begun; all of it is gone afterwards."""
     chance = random.Random(f"{totals.seed}:{totals.killed}")  # noqa: S311
     async with AsyncExitStack() as stack:
-        url = stack.enter_context(_database(totals.database, folder))
+        url, server = stack.enter_context(_database(totals.database, folder))
         known = stack.enter_context(hosts(folder / "host"))
         workspace = Workspace(rate_limits=False)
         for name in ("erin", *ASKERS[1:]):
@@ -421,6 +486,7 @@ async def siege(
             people=people,
             chance=chance,
             life=life,
+            server=server,
         )
         people.living = here.living
         try:
@@ -471,7 +537,8 @@ def main() -> int:
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--replicas", type=int, default=1, help="processes on one PostgreSQL database")
     parser.add_argument("--workers", type=int, default=0, help="processes beside them that only execute")
-    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--faults", choices=("kill", "all"), default="kill", help="what happens to them")
+    parser.add_argument("--kills", type=int, default=100, help="how many faults")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--resume", type=Path, metavar="FILE", help="go on with the totals of an earlier run")
     given = parser.parse_args()
@@ -486,9 +553,10 @@ def main() -> int:
             workers=given.workers,
             seed=given.seed,
             kills=given.kills,
+            faults=list(FAULTS[given.database]) if given.faults == "all" else ["kill"],
         )
         many = f"{given.replicas}-{given.workers}"
-        state = Path(tempfile.gettempdir()) / f"kills-{given.database}-{many}-{given.seed}.json"
+        state = Path(tempfile.gettempdir()) / f"{given.faults}-{given.database}-{many}-{given.seed}.json"
     folder = Path(tempfile.mkdtemp(prefix="handrail-kills-"))
     print(f"totals in {state}, the installation in {folder}", flush=True)
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):

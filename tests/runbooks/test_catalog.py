@@ -9,8 +9,9 @@ import pytest
 from pydantic import Field
 
 from runbooks import Danger, Facts, Parameters, Plan, Run, Runbook, Seconds, ServiceName, positional
-from runbooks.catalog import Override, bind, build, services_named, usage
+from runbooks.catalog import Override, bind, build, usage
 from runbooks.library.restart_service import RestartService
+from runbooks.parameters import services_named
 from storage.errors import ConfigurationError, Invalid, NotFound
 from tests.builders import catalog_with
 

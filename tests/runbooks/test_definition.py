@@ -195,3 +195,26 @@ def test_a_base_without_a_name_is_left_alone_and_an_unmarked_runbook_is_dangerou
 
     assert Real.danger is Danger.DANGEROUS
     assert Real.summary() == "Does it."
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"retries": 1, "method": "POST"}, "only be retried if it is idempotent"),
+        ({"retries": 4}, "at most 3 times"),
+        ({"headers": {"Authorization": "Bearer abc"}}, "has a credential in its header"),
+        ({"headers": {"X-Api-Key": "abc"}}, "has a credential in its header"),
+        ({"headers": {"Authorization": "Bearer {secret}"}}, "needs both"),
+        ({"secret": "api/token"}, "needs both"),
+        ({"headers": {"Accept": "a\r\nX-Other: b"}}, "cannot be sent"),
+        ({"headers": {"Bad name": "a"}}, "cannot be sent"),
+        ({"headers": {"Authorization": "{secret}"}, "secret": "api/../token"}, "asks for a secret"),
+        (
+            {"headers": {"Authorization": "{secret}"}, "secret": "api/token", "url": "http://api.example.com/"},
+            "over http",
+        ),
+    ],
+)
+def test_a_call_says_what_is_wrong_with_it(more: dict[str, Any], said: str) -> None:
+    with pytest.raises(DefinitionError, match=said):
+        Call("Ask", more.pop("url", "https://api.example.com/"), **more)

@@ -170,7 +170,9 @@ async def test_a_failing_step_ends_it_with_the_reason_and_the_last_lines(databas
     async with a_house(database, replies=broken) as house:
         ended = await house.ends(await house.ask("restart nginx on web-01"))
         assert ended.state is State.FAILED
-        assert ended.ending == "Restart the service: ended with exit status 1"
+        assert ended.ending == (
+            "Restart the service: ended with exit status 1; `systemctl is-active nginx` says: active"
+        )
         told = house.reporter.events[-1]
         assert [line.text for line in told.tail] == ["Job failed"]
 

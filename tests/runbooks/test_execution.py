@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from runbooks import Call, Danger, Expect, Facts, Parallel, Parameters, Plan, Probe, Require, Run, Runbook, Wait
 from runbooks.catalog import Entry
 from runbooks.definition import Step
+from runbooks.ending import undo_steps
 from runbooks.execution import HOSTS_AT_ONCE, Walk
 from runbooks.planning import Planner
 from runbooks.plans import HostPlan, StoredPlan
@@ -23,6 +24,9 @@ from runbooks.remote import Ended, Finished
 from runbooks.steps import MOST_LINES, Stop, Tools
 from safety.clock import Clock
 from safety.command_guard import CommandGuard
+from safety.redaction import MASK, Redactor
+from safety.sealing import Secret
+from safety.vault import NoVault, Opens
 from storage import controls, executions
 from storage.database import Database
 from storage.errors import ConnectionLost, HostKeyRefused, HostUnreachable, LeaseLost, LoginRefused
@@ -76,6 +80,19 @@ CATALOG = catalog_with(Ours, OursLooking, OursTelling)
 NAMES = [f"web-{number:02}" for number in range(1, 14)]
 
 
+@dataclass(frozen=True)
+class Stored:
+    """A vault that holds these, and tells the redaction what it gives out."""
+
+    values: Mapping[str, str]
+    redactor: Redactor
+
+    async def open(self, name: str) -> Secret:
+        """One of them."""
+        self.redactor.hold(self.values[name])
+        return Secret(self.values[name])
+
+
 @dataclass
 class Bench:
     """Everything a walk needs, without an owner: each test walks one plan."""
@@ -85,6 +102,8 @@ class Bench:
     reporter: FakeReporter = field(default_factory=FakeReporter)
     clock: Clock = field(default_factory=HastyClock)
     calls: frozenset[str] = frozenset()
+    vault: Opens = field(default_factory=NoVault)
+    redactor: Redactor = field(default_factory=Redactor)
     kind: type[Runbook] = Ours
 
     def replies(self, **replies: Any) -> "Bench":
@@ -115,6 +134,8 @@ class Bench:
             reporter=self.reporter,
             clock=self.clock,
             call_hosts=self.calls,
+            vault=self.vault,
+            redactor=self.redactor,
         )
         return Walk(tools, execution, plan, entry, entry.runbook.Params())
 
@@ -345,6 +366,7 @@ async def test_a_continued_group_repeats_only_what_was_not_done(bench: Bench) ->
 def _running_again(connection: Connection, execution_id: int) -> Execution:
     values: dict[str, Any] = {"state": State.RUNNING.value, "resume": {"web-01": "1"}}
     executions.order_again(connection, execution_id, host="web-01", place="1", now=START)
+    executions.set_host(connection, execution_id, "web-01", state=HostState.RUNNING)
     return executions.set_values(connection, execution_id, **values)
 
 
@@ -407,6 +429,12 @@ async def endpoint() -> AsyncIterator[Endpoint]:
                 return web.Response(status=302, headers={"Location": "/ok"})
             case "/slow":
                 await held.wait()
+            case "/flaky" if len(asked) < 3 and request.transport is not None:
+                request.transport.close()
+            case "/who":
+                return web.Response(text=f"token={request.headers.get('Authorization')}\nnode: web-01\nend")
+            case "/long":
+                return web.Response(text="x" * 60 + "\n" + "y" * 80_000)
         return web.Response(text="fine")
 
     app = web.Application()
@@ -447,6 +475,78 @@ async def test_a_redirect_is_not_followed(calling: Bench, endpoint: Endpoint) ->
     ended = await calling.run(Call("Ask", endpoint.url("/moved")))
     assert (ended.state, ended.ending) == (State.FAILED, "Ask: 127.0.0.1 answered 302")
     assert [path for _, path, _ in endpoint.asked] == ["/moved"]
+
+
+async def test_what_a_call_answers_is_its_output_redacted_and_marked(calling: Bench, endpoint: Endpoint) -> None:
+    calling.vault = Stored({"api/token": "correct-horse-battery"}, calling.redactor)
+    call = Call(
+        "Ask who", endpoint.url("/who"), headers={"Authorization": "Bearer {secret}", "X-For": "us"}, secret="api/token"
+    )
+    ended = await calling.run(call)
+
+    assert ended.state is State.SUCCEEDED, ended.ending
+    kept = [line.text for line in await calling.database.read(executions.output_of, ended.id)]
+    assert kept[1:] == ["node: web-01", "end"]
+    assert kept[0].startswith(("token=Bearer", f"token={MASK}"))
+    assert "None" not in kept[0]
+    assert "correct-horse-battery" not in kept[0]
+    (step,) = await calling.steps()
+    assert (step.altered, step.lines) == (True, 3)
+
+
+async def test_an_answer_is_kept_within_a_bound(calling: Bench, endpoint: Endpoint) -> None:
+    ended = await calling.run(Call("Ask", endpoint.url("/long")))
+
+    kept = [line.text for line in await calling.database.read(executions.output_of, ended.id)]
+    assert kept == ["x" * 60]
+    assert (await calling.steps())[0].altered
+
+
+async def test_a_call_without_its_secret_is_not_made(calling: Bench, endpoint: Endpoint) -> None:
+    call = Call("Ask", endpoint.url("/who"), headers={"Authorization": "Bearer {secret}"}, secret="api/token")
+    ended = await calling.run(call)
+
+    assert ended.state is State.FAILED
+    assert "There is no secret 'api/token'" in str(ended.ending)
+    assert endpoint.asked == []
+
+
+async def test_a_call_that_may_be_repeated_is_tried_again_when_no_answer_came(
+    calling: Bench, endpoint: Endpoint
+) -> None:
+    ended = await calling.run(Call("Ask", endpoint.url("/flaky"), method="PUT", idempotent=True, retries=3))
+
+    assert ended.state is State.SUCCEEDED, ended.ending
+    assert await calling.states() == [("1", "failed"), ("1", "failed"), ("1", "succeeded")]
+    assert len(endpoint.asked) == 3
+
+
+async def test_a_call_that_was_answered_is_never_tried_again(calling: Bench, endpoint: Endpoint) -> None:
+    await calling.run(Call("Ask", endpoint.url("/broken"), retries=3))
+    assert len(endpoint.asked) == 1
+
+
+async def test_what_a_call_and_a_group_did_is_taken_back_last_one_first(calling: Bench, endpoint: Endpoint) -> None:
+    drain = Call(
+        "Drain", endpoint.url("/drain"), method="POST", undo=Call("Fill", endpoint.url("/fill"), method="POST")
+    )
+    stop = Run("Stop", "touch", "/tmp/a", undo=Run("Start", "rm", "/tmp/a"))
+    mark = Run("Mark", "touch", "/tmp/b", undo=Call("Tell", endpoint.url("/tell"), method="POST"))
+    calling.replies(touch=Reply())
+    walk = await calling.walk(drain, Parallel("Both", stop, mark))
+    await walk.run()
+
+    undo = undo_steps(walk.plan, await calling.steps())
+    assert [step.title for step in undo["web-01"]] == ["Tell", "Start", "Fill"]
+
+
+async def test_a_group_has_a_time_of_its_own(bench: Bench) -> None:
+    group = Parallel("Both", Wait("Long", 60), Wait("Short", 1), timeout=5)
+    ended = await bench.run(group, TOUCH)
+
+    assert ended.state is State.TIMED_OUT
+    assert ended.ending == "Both: the 5 s of 'Both' were over"
+    assert bench.remote.ran == []
 
 
 async def test_a_refused_connection_is_known_not_to_have_been_a_call(calling: Bench) -> None:
@@ -728,6 +828,8 @@ async def taken_up(walk: Walk, bench: Bench) -> Walk:
     """The same execution in the hands of a new process, which knows only what SQL knows."""
     values: dict[str, Any] = {"state": State.RUNNING.value, "ended_at": None}
     running = await bench.database.write(executions.set_values, walk.execution.id, **values)
+    if len(running.hosts) == 1:  # its row is closed together with the execution
+        await bench.database.write(executions.set_host, running.id, running.hosts[0], state=HostState.RUNNING)
     return Walk(walk.tools, running, walk.plan, walk.entry, walk.params)
 
 
@@ -809,7 +911,10 @@ async def test_after_a_stop_the_daemon_that_does_the_work_is_asked(bench: Bench)
     bench.replies(**{"restart-it": Reply(hangs=True), "systemctl": Reply(out="activating", status=3)})
     ended = await stopped(bench, HELD, TOUCH)
     assert ended.state is State.CANCELLED
-    assert ended.ending == "Restart: the kill switch (global) was engaged; the command is stopped"
+    assert ended.ending == (
+        "Restart: the kill switch (global) was engaged; the command is stopped; "
+        "`systemctl is-active nginx` says: activating"
+    )
     told: Any = bench.reporter.of(StepFinished)[0]
     assert told.look == "`systemctl is-active nginx` says: activating"
     assert await bench.states() == [("1", "stopped")]

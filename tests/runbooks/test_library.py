@@ -228,7 +228,8 @@ async def test_a_service_that_does_not_start_fails_with_what_systemd_says(demo: 
     plan = await demo.plan("restart", "app")
     demo.system.break_service("app", "start fails")
     ended = await demo.apply("restart", plan)
-    assert (ended.state, ended.ending) == (State.FAILED, "Restart the service: ended with exit status 1")
+    said = "Restart the service: ended with exit status 1; `systemctl is-active app` says: failed"
+    assert (ended.state, ended.ending) == (State.FAILED, said)
     told: Any = demo.reporter.of(ExecutionEnded)[0]
     assert any("app.service failed" in line.text for line in told.tail), [line.text for line in told.tail]
     assert await demo.states() == ["failed"]
@@ -254,7 +255,8 @@ async def test_a_stopped_restart_says_that_systemd_goes_on(demo: Demo) -> None:
     walk.stop(Stop(words="enough", by=CAROL, grace=0.2))
     await asyncio.wait_for(running, 10)
     ended = await demo.database.read(executions.get, walk.execution.id)
-    assert (ended.state, ended.ending) == (State.CANCELLED, "Restart the service: enough; the command is stopped")
+    said = "Restart the service: enough; the command is stopped; `systemctl is-active nginx` says: activating"
+    assert (ended.state, ended.ending) == (State.CANCELLED, said)
     told: Any = demo.reporter.of(StepFinished)[-1]
     assert told.look == "`systemctl is-active nginx` says: activating"
 

@@ -171,8 +171,11 @@ async def test_the_plan_says_who_would_be_thrown_out() -> None:
 @pytest.mark.parametrize(
     ("answers", "said"),
     [
-        ((Reply(out=OLD), Reply(out=OLD)), "It is back, with a new boot id: expected a match"),
-        ((Reply(out=OLD), AWAY), "It is back, with a new boot id: 'web-01' does not answer."),
+        (
+            (Reply(out=OLD), Reply(out=OLD)),
+            f"It is back, with a new boot id: not within 30 s: expected something else, got '{OLD}'",
+        ),
+        ((Reply(out=OLD), AWAY), "It is back, with a new boot id: not within 30 s: 'web-01' does not answer."),
         (
             (Reply(out=OLD), AWAY, Reply(raises=HostKeyRefused("web-01", "Another key."))),
             "It is back, with a new boot id: Another key.",

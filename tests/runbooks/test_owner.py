@@ -9,15 +9,16 @@ import pytest
 from sqlalchemy import Connection
 
 from runbooks import Danger, Facts, Parameters, Plan, Run, Runbook
-from runbooks.owner import LEASE, RENEW, Owner
+from runbooks.owner import LEASE, RENEW, SILENCE, SURE, Owner
 from runbooks.plans import HostPlan, StoredPlan
 from runbooks.progress import ExecutionContinued, ExecutionInterrupted
+from runbooks.remote import Ended, Finished
 from storage import controls, executions
-from storage.database import Database
+from storage.database import Bell, Database, moment
 from storage.errors import LeaseLost, StorageUnavailable, TooLate
 from storage.records import Execution, HostState, Origin, Phase, Priority, State, StepRun, StepState
 from tests.builders import BOB, House, a_house, admit, catalog_with
-from tests.fakes import START, FakeClock, Reply
+from tests.fakes import START, FakeClock, FakeRemote, Reply
 
 SECOND = timedelta(seconds=1)
 only_on_postgresql = pytest.mark.parametrize("migrated_url", ["postgresql"], indirect=True)
@@ -464,3 +465,160 @@ async def test_one_bad_round_does_not_end_the_owner(sqlite: Database) -> None:
         answer = await house.ask("touching on web-01")
         await until(lambda: house.remote.count("touch"), clock)
         assert answer.execution is not None
+
+
+# --- several machines -------------------------------------------------------------------------------------------------
+
+
+@only_on_postgresql
+async def test_leases_are_counted_by_the_databases_clock_whatever_a_machine_takes_for_the_time(
+    database: Database,
+) -> None:
+    lost = FakeClock(START - timedelta(days=900))
+    async with a_house(database, replies={"touch": Reply(hangs=True)}, catalog=CATALOG, clock=lost) as house:
+        answer = await house.ask("touching on web-01")
+        await until(lambda: house.remote.count("touch"), lost)
+        found = await house.get(answer.execution.id)
+        theirs = await database.read(moment, START)
+        assert timedelta(0) < found.lease_until - theirs <= LEASE
+
+
+@only_on_postgresql
+async def test_a_request_wakes_owners_elsewhere_at_once(database: Database, migrated_url: str) -> None:
+    other = Database(migrated_url)
+    await other.start()
+    heard: list[Bell] = []
+    listening = asyncio.create_task(other.listen(heard.append))
+    try:
+        await until(lambda: sorted(heard) == sorted(Bell))  # what rang before it listened
+        heard.clear()
+        await other.write(pending)  # its own bell
+        await database.write(pending)
+        await until(lambda: heard)
+        assert heard == [Bell.QUEUE]
+        await database.write(controls.bump)
+        await until(lambda: len(heard) > 1)
+        assert heard == [Bell.QUEUE, Bell.CONTROLS]
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        await other.close()
+
+
+@only_on_postgresql
+async def test_a_broken_line_is_listened_on_again(database: Database) -> None:
+    async with a_house(database, replies=TOUCH, catalog=CATALOG) as house:
+        real, calls = database.listen, []
+
+        async def listen(heard: Callable[[Bell], None]) -> None:
+            calls.append(heard)
+            if len(calls) == 1:
+                raise StorageUnavailable("The database ended the connection (test).")
+            await real(heard)
+
+        await house.die()
+        database.listen = listen  # type: ignore[method-assign]
+        owner = Owner(house.engine)
+        house.running.append(asyncio.create_task(owner.run()))
+        await until(lambda: len(calls) == 2)
+        await asyncio.sleep(0.05)
+        assert owner._seen_since is not None  # a line that broke says nothing of leases
+
+
+async def test_what_a_closing_owner_leaves_is_taken_up_at_once_by_another(database: Database) -> None:
+    remote = FakeRemote(replies={"touch": Reply(hangs=True)})
+    async with a_house(database, remote=remote, catalog=CATALOG) as first:
+        answer = await first.ask("touching on web-01")
+        await remote.until("touch")
+        await first.owner.close(patience=0.01)
+        left = await first.get(answer.execution.id)
+        now = await database.read(moment, first.engine.tools.clock.now())
+        assert left.state is State.RUNNING
+        assert left.lease_until < now
+        await first.die()
+        async with a_house(database, remote=remote, catalog=CATALOG) as second:
+            second.owner._seen_since = second.owner._answered = second.engine.tools.clock.monotonic() - 100
+            second.owner._answered += 100  # it has been here all the time
+            await second.owner._reap()
+            taken = await second.get(answer.execution.id)
+            assert (taken.owner, taken.state) == (second.owner.id, State.RUNNING)
+            assert remote.count("touch") == 1
+
+
+async def test_nobody_is_replaced_after_the_database_stood_still(sqlite: Database) -> None:
+    clock = FakeClock()
+    async with a_house(sqlite, replies=TOUCH, catalog=CATALOG, clock=clock) as house:
+        await pass_time(clock, LEASE.total_seconds() + 1)
+        assert house.owner._is_sure
+        house.owner._answered = clock.monotonic() - SURE - 0.1  # it took our renewal, but has not answered since
+        assert not house.owner._is_sure
+        execution = await running(sqlite, owner_lives=-60)
+        await house.owner._reap()
+        assert (await house.get(execution.id)).epoch == execution.epoch
+
+
+async def test_an_owner_that_cannot_renew_ends_what_may_be_repeated_and_runs_it_again_when_it_can(
+    database: Database,
+) -> None:
+    ended = Finished(ended=Ended.EXITED, exit_status=143, signal="TERM")  # as its host has it
+    replies = {"touch": Reply(hangs=True, left=[ended])}
+    async with a_house(database, replies=replies, catalog=CATALOG) as house:
+        repeatable = await house.ask("syncing on web-01")
+        other = await house.ask("touching on web-02")
+        await house.remote.until("touch", times=2)
+        house.engine.let_go_of_what_may_be_repeated()
+        await house.remote.until("touch", times=3)
+        assert house.remote.ran[-1] == ("web-01", "touch /tmp/b")
+        steps = await database.read(executions.steps_of, repeatable.execution.id)
+        assert [(s.state, s.attempt) for s in steps] == [(StepState.INTERRUPTED, 1), (StepState.STARTED, 2)]
+        replies["touch"].release.set()
+        assert (await house.ends(repeatable)).state is (await house.ends(other)).state is State.SUCCEEDED
+        assert house.remote.count("touch /tmp/a") == 1
+
+
+async def test_what_its_owner_had_to_end_is_run_again_by_the_next_one(sqlite: Database) -> None:
+    async with a_house(sqlite, replies={"touch": Reply(hangs=True)}, catalog=CATALOG) as house:
+        repeatable = await left_behind(house, "syncing on web-01")
+    async with a_house(sqlite, replies={"touch": Reply(hangs=True)}, catalog=CATALOG) as house:
+        other = await house.ask("touching on web-02")
+        await house.remote.until("touch /tmp/a")
+        await house.die()
+    async with a_house(sqlite, replies=TOUCH, catalog=CATALOG) as house:
+        for execution_id in (repeatable, other.execution.id):
+            for step in await sqlite.read(executions.steps_of, execution_id):
+                house.remote.left[step.token] = [Finished(ended=Ended.EXITED, exit_status=143, signal="TERM")]
+        assert (await house.reaches(repeatable)).state is State.SUCCEEDED
+        assert (await house.reaches(other.execution.id)).state is State.FAILED
+        assert [line for _, line in house.remote.ran] == ["touch /tmp/b"]
+
+
+@only_on_postgresql
+async def test_the_fence_falls_when_renewals_fail_for_too_long(database: Database) -> None:
+    async with a_house(database, replies=TOUCH, catalog=CATALOG, clock=FakeClock()) as house:
+        await house.die()
+        fallen: list[bool] = []
+        house.engine.let_go_of_what_may_be_repeated = lambda: fallen.append(True)  # type: ignore[method-assign]
+        now = house.engine.tools.clock.monotonic()
+        for silent_for in (0.0, SILENCE - 0.1, SILENCE + 0.1):
+            house.owner._answered = now - silent_for
+            await house.owner._fence()
+        assert fallen == [True]
+
+
+async def test_one_that_does_not_execute_claims_nothing_but_lets_approvals_expire(database: Database) -> None:
+    clock = FakeClock()
+    async with a_house(database, replies=TOUCH, catalog=CATALOG, clock=clock) as house:
+        await house.die()
+        expired: list[bool] = []
+
+        async def expire() -> None:
+            expired.append(True)
+
+        house.engine.expire_approvals = expire  # type: ignore[method-assign]
+        owner = Owner(house.engine, executes=False)
+        house.running.append(asyncio.create_task(owner.run()))
+        answer = await house.ask("touching on web-01")
+        await pass_time(clock, 3)
+        assert expired
+        found = await house.get(answer.execution.id)
+        assert (found.state, found.owner) == (State.PENDING, None)

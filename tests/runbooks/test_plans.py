@@ -47,7 +47,17 @@ EVERY_KIND: tuple[Step, ...] = (
     Run("Plain", "touch", "/tmp/b", unless=Require("There", "true")),
     Expect("Up", "uptime", output="up", within=3, every=0.5, settle=1),
     Call("Tell", "http://h:1/x?y=1", method="POST", body='{"a": 1}', allow_status={200, 204}, timeout=4),
+    Call(
+        "Ask",
+        "https://h/y",
+        idempotent=True,
+        retries=2,
+        headers={"Authorization": "Bearer {secret}", "Accept": "text/plain"},
+        secret="api/token",
+        undo=Run("Take it back", "rm", "/tmp/c", undo=Call("Tell", "https://h/", method="POST")),
+    ),
     Wait("A moment", 1.5),
+    Parallel("At most", Run("One", "true"), timeout=5),
     Parallel("Both", Run("One", "true"), Expect("Two", "true"), Call("Three", "https://h/"), Wait("Four", 1)),
 )
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from bot import cards
 from bot.thread import ThreadReporter
-from runbooks import Danger, Facts, Parameters, Plan, Run, Runbook
+from runbooks import Call, Danger, Facts, Parameters, Plan, Run, Runbook
 from runbooks.definition import Step
 from runbooks.execution import Walk
 from runbooks.inventory import Inventory
@@ -76,6 +76,8 @@ def test_the_name_is_in_the_plan_and_survives_it() -> None:
     again = from_json(json.loads(json.dumps(to_json(planned(SET)))))
     assert again == planned(SET)
     assert secrets_of(again) == {"db/admin", "db/former"}
+    call = Call("Tell", "https://h/", headers={"Authorization": "{secret}"}, secret="api/token", undo=SET)
+    assert secrets_of(planned(call)) == {"api/token", "db/admin", "db/former"}
 
 
 def test_the_name_counts_for_the_fingerprint_and_plans_without_keep_theirs() -> None:

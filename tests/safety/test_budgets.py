@@ -118,6 +118,15 @@ def test_services_compare_normalised() -> None:
     assert subject_of(Scope.SERVICE, "NGINX.service") == "nginx"
 
 
+def test_what_starts_a_service_belongs_to_it() -> None:
+    assert service_names("docker.socket") == ("docker.socket", "docker")
+    assert service_names("Backup@1.timer") == ("backup@1.timer", "backup@1", "backup.timer", "backup")
+    assert service_names("spool.path") == ("spool.path", "spool")
+    assert service_names("data.mount") == ("data.mount",)
+    assert service_names("app.example.com") == ("app.example.com",)
+    assert service_names(".socket") == (".socket",)
+
+
 @pytest.mark.parametrize(
     ("scope", "subject", "held"),
     [

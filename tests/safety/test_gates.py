@@ -115,7 +115,12 @@ ASKED_COMMAND = Judgement(command="make it", verdict=Severity.APPROVE, rule="unk
         ("kill switch", {}, {"switches": (SWITCH,)}, "<@UANA>: deploy"),
         ("command guard", {"commands": (REFUSED_COMMAND,)}, {}, "It deletes all."),
         ("blast radius", {"hosts": ("a", "b", "c", "d")}, {}, "may touch 3"),
-        ("cooldown", {}, {"cooldowns": {"web-01": START + timedelta(seconds=432)}}, "again in 7 min 12 s"),
+        (
+            "cooldown",
+            {},
+            {"cooldowns": {("restart-service", "web-01"): START + timedelta(seconds=432)}},
+            "again in 7 min 12 s",
+        ),
     ],
 )
 def test_a_refusal_says_which_gate_and_why(gate: str, wanted: dict[str, Any], known: dict[str, Any], said: str) -> None:
@@ -153,7 +158,7 @@ def test_an_empty_bucket_says_when_the_next_token_comes() -> None:
 
 
 def test_reading_and_dry_runs_take_no_budget_and_need_no_consent() -> None:
-    busy = facts(cooldowns={"web-01": START + timedelta(minutes=1)})
+    busy = facts(cooldowns={("restart-service", "web-01"): START + timedelta(minutes=1)})
     assert judge(proposal(danger=Danger.READ), busy).outcome is Outcome.ALLOW
     assert judge(proposal(danger=Danger.DANGEROUS, dry_run=True), busy).outcome is Outcome.ALLOW
 

@@ -170,7 +170,8 @@ SHELL = {
 }
 """Commands of the command line that make something happen on hosts; all others only look, or keep the database."""
 KEEPS = {
-    "serve", "demo", "doctor", "redact", "manifest", "audit", "dead-letters", "db", "hosts", "guard", "secrets",
+    "serve", "worker", "demo", "doctor", "redact", "manifest", "audit", "dead-letters", "db", "hosts", "guard",
+    "secrets", "runbooks",
 }  # fmt: skip
 
 

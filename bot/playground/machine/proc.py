@@ -32,7 +32,18 @@ class Proc:
                 seconds = (self._now() - self._booted).total_seconds()
                 return f"{seconds:.2f} {seconds * 1.9:.2f}\n"
             case ["", "proc", "loadavg"]:
-                return f"0.42 0.36 0.31 1/{len(self._processes)} {self._processes.last_pid}\n"
+                busy = sum(1 for process in self._processes.values() if process.processor > 50)
+                load = f"{busy + 0.42:.2f} {busy + 0.36:.2f} {busy + 0.31:.2f}"
+                return f"{load} 1/{len(self._processes)} {self._processes.last_pid}\n"
+            case ["", "proc", "meminfo"]:
+                parts = {"MemTotal": 4_008_516, "MemFree": 400_851, "MemAvailable": 1_694_276, "SwapTotal": 0}
+                return "".join(f"{name}:{size:>16} kB\n" for name, size in parts.items())
+            case ["", "proc", "diskstats"]:
+                tenths = int((self._now() - self._booted).total_seconds() * 10)  # a little of everything all the time
+                return (
+                    f"   8       0 sda {tenths} 0 {tenths * 16} {tenths} {tenths} 0 {tenths * 40} {tenths} 0 "
+                    f"{tenths * 3} {tenths * 2}\n"
+                )
             case ["", "proc", "stat"]:
                 return (
                     f"cpu  10132153 290696 3084719 46828483 16683 0 25195 0 0 0\nbtime {self._booted.timestamp():.0f}\n"

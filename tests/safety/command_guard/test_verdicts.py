@@ -179,6 +179,7 @@ ALLOWED = [
     "awk '$9 >= 500 {print $1}' access.log | sort | uniq -c | sort -rn | head",
     "kill -HUP $(cat /run/nginx.pid)",
     "ps aux | grep '[g]unicorn' | awk '{print $2}' | xargs kill",
+    "pkill -HUP -F /run/nginx.pid",
     "nmcli -t -f NAME,DEVICE con show --active",
     "perl -lane '$s += $F[9]; END { print $s/1e6 }' access.log",
     "echo ls | sudo -s",
@@ -199,6 +200,8 @@ ASKED = [
     "rm /opt/app/releases/41/app.jar",
     "cat /etc/shadow",
     "pkill -f worker",
+    "postsuper -r ALL",
+    "curl -X PUT http://consul:8500/v1/agent/maintenance?enable=false",
 ]
 
 
@@ -241,7 +244,7 @@ def test_a_session_that_waits_for_commands_nobody_has_seen_needs_a_person(comman
     [
         "ps aux | grep '[s]shd' | awk '{print $2}' | xargs sudo kill",
         "kill -9 $(ps aux | grep '[c]ontainerd' | awk '{print $2}')",
-        *("pkill 'ss.d'", "pkill -f '^dbus'", "kill $(pgrep 's[s]hd')"),
+        *("pkill -F /run/sshd.pid", "pkill 'ss.d'", "pkill -f '^dbus'", "kill $(pgrep 's[s]hd')"),
     ],
 )
 def test_a_pattern_that_finds_a_process_the_host_needs_is_refused(command: str) -> None:

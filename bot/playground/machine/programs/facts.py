@@ -83,6 +83,21 @@ async def free(call: Call) -> int:
     return 0
 
 
+async def nproc(call: Call) -> int:
+    """How many processors there are."""
+    await call.say("2")
+    return 0
+
+
+async def timedatectl(call: Call) -> int:
+    """Whether the clock is synchronised: it is, as it is the machine's own."""
+    _, operands = options(call.words)
+    if operands != ["show"]:
+        return await call.complain("timedatectl: only `timedatectl show` is simulated")
+    await call.say("yes" if "--value" in call.words else "NTPSynchronized=yes")
+    return 0
+
+
 async def which(call: Call) -> int:
     """Where programs are: 1 if one is nowhere."""
     _, names = options(call.words)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from bot.playground.machine.proc import NOBODY
 from bot.playground.machine.processes import Process
+from bot.playground.machine.programs.facts import uptime_line
 from bot.playground.machine.programs.options import options
 from bot.playground.machine.system import Call, SimulatedSystem
 
@@ -93,6 +94,26 @@ async def ps(call: Call) -> int:
     for process in rows:
         await call.say(ps_row([(key, ps_value(call.system, process, key)) for key, _ in columns]))
     return 0 if rows else 1
+
+
+async def top(call: Call) -> int:
+    """top -b: the busiest processes, as often as -n says."""
+    found, _ = options(call.words, "ndwou")
+    if "b" not in found:
+        return await call.complain("top: failed tty get")
+    rows = sorted(call.system.processes.values(), key=lambda process: (-process.processor, process.pid))
+    for turn in range(int(found.get("n", "1"))):
+        if turn:
+            await call.system.pause(float(found.get("d", "3")))
+            await call.say("")
+        await call.say(f"top -{uptime_line(call.system)}")
+        await call.say("%Cpu(s): 48.3 us,  1.2 sy,  0.0 ni, 50.1 id,  0.4 wa,  0.0 hi,  0.0 si,  0.0 st\n")
+        await call.say("    PID USER      PR  NI    VIRT    RES    SHR S  %CPU  %MEM     TIME+ COMMAND")
+        for each in rows:
+            sizes = f"{each.resident * 2:>7} {each.resident:>6} {each.resident // 4:>6}"
+            share = f"{each.processor:>5.1f} {each.resident / 40_085:>5.1f}"
+            await call.say(f"{each.pid:>7} {each.user:<8}  20   0 {sizes} {each.state} {share}   1:02.03 {each.name}")
+    return 0
 
 
 def order_key(system: SimulatedSystem, process: Process, name: str) -> tuple[float, str]:
