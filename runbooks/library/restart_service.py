@@ -5,6 +5,7 @@ from pydantic import Field
 from runbooks import (
     Category,
     Danger,
+    Expect,
     Facts,
     Parameters,
     Plan,
@@ -57,6 +58,7 @@ class RestartService(Runbook):
                 f"{params.service} is {units.standing(facts)} on {host.name}, so it cannot reload. "
                 "Leave out `reload` to restart it."
             )
+        await units.require_right(host, "reload" if params.reload else "restart", params.service)
         what = "reloaded" if params.reload else "restarted"
         return await units.check_configuration(host, params.service, facts, what)
 
@@ -76,6 +78,10 @@ class RestartService(Runbook):
             *units.stays_up(params.service, facts, settle=params.settle),
             note=units.note_on(params.service, facts),
         )
+
+    def health(self, params: Params, facts: Facts) -> list[Expect]:
+        """It is active still."""
+        return units.is_well(params.service, facts)
 
     def outcome(self, params: Params, before: Facts, after: Facts | None) -> str | None:
         """The old and the new main pid."""

@@ -45,6 +45,7 @@ class StartService(Runbook):
         units.refuse_masked(host, params.service, facts)
         if facts.state == "active":
             return facts.having(check=None, check_sudo=False, unchecked="")
+        await units.require_right(host, "start", params.service)
         return await units.check_configuration(host, params.service, facts, "started")
 
     def plan(self, params: Params, facts: Facts) -> Plan:
@@ -64,6 +65,10 @@ class StartService(Runbook):
             *units.stays_up(params.service, facts, settle=params.settle),
             note=units.note_on(params.service, facts),
         )
+
+    def health(self, params: Params, facts: Facts) -> list[Expect]:
+        """It is active still."""
+        return units.is_well(params.service, facts)
 
     def outcome(self, params: Params, before: Facts, after: Facts | None) -> str | None:
         """Whether there was anything to do, and how it stands."""

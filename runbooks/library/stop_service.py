@@ -39,7 +39,10 @@ class StopService(Runbook):
 
     async def probe(self, host: Probe, params: Params) -> Facts:
         """Whether the unit exists, its state and main pid, and what would start it again."""
-        return await units.look_at(host, params.service)
+        facts = await units.look_at(host, params.service)
+        if facts.state in units.UP:
+            await units.require_right(host, "stop", params.service)
+        return facts
 
     def plan(self, params: Params, facts: Facts) -> Plan:
         """Stop it, then watch that it stays down."""
