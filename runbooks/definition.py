@@ -95,6 +95,13 @@ class Reading(str):
         return reading
 
 
+class NoResult(KeyError, ValueError):
+    """There is none of that title; `results.get(title)` is None then."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class Results(Mapping[str, Reading]):
     """What the steps of earlier stages printed to standard output on one host, by their titles.
 
@@ -107,6 +114,8 @@ class Results(Mapping[str, Reading]):
     def __getitem__(self, title: str) -> Reading:
         if title in self._unusable:
             raise ValueError(f"Nothing can be planned with what the step {title!r} printed: {self._unusable[title]}.")
+        if title not in self._known:
+            raise NoResult(f"There is no result of a step {title!r}: none of that title has succeeded on this host.")
         return self._known[title]
 
     def __contains__(self, title: object) -> bool:

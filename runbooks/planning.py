@@ -40,6 +40,8 @@ from storage.records import Danger, StepRun, StepState
 PROBES_PER_HOST = 2
 PROBE_LIMIT = 90.0
 """Seconds for the whole probe of one host."""
+MOST_STAGES = 20
+"""Stages of one plan."""
 RESULT_LINES = 1_000
 """Lines of one step's result that a further stage may be planned from."""
 RESULT_SIZE = 64_000
@@ -325,6 +327,10 @@ class Planner:
             facts = looks[part.host]
             if isinstance(facts, BaseException):
                 raise facts
+            if len(part.later) + 2 > MOST_STAGES:
+                raise PlanningFailed(
+                    f"{entry.name} has more than {MOST_STAGES} stages on {part.host}: it would not end."
+                )
             more = self._plan(entry, params, facts, part.then, results.get(part.host, NOTHING))
             stage = LaterStage(first=len(part.steps) + 1, facts=dict(facts))
             parts.append(replace(part, steps=(*part.steps, *more.steps), then=more.then, later=(*part.later, stage)))
