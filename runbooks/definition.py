@@ -559,17 +559,27 @@ class Sample:
     """One case to plan without any host: what somebody types after the runbook's name, and the facts found then.
 
     `runbooks check` judges its plan, and the runbook's page shows it. `facts.host` is web-01 unless it is given.
+    `results`: what its steps print, by their titles, to plan its further stages with (from the same facts).
     """
 
     typed: str
     facts: Facts
     when: str  # the case in a few words, as a heading
+    results: Mapping[str, str]
 
-    def __init__(self, typed: str = "", facts: Facts | None = None, *, when: str = "") -> None:
+    def __init__(
+        self,
+        typed: str = "",
+        facts: Facts | None = None,
+        *,
+        when: str = "",
+        results: Mapping[str, str] | None = None,
+    ) -> None:
         found = facts if facts is not None else Facts()
         object.__setattr__(self, "typed", typed)
         object.__setattr__(self, "facts", found if "host" in found else found.having(host="web-01"))
         object.__setattr__(self, "when", when)
+        object.__setattr__(self, "results", dict(results or {}))
 
 
 class Runbook:
