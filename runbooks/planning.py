@@ -407,8 +407,9 @@ class Planner:
 
     def sample(self, entry: Entry, sample: Sample) -> StoredPlan:
         """What a runbook plans in one of its own cases, which needs no host. Raises Invalid or PlanningFailed."""
-        plan = self._plan(entry, as_typed(entry, sample.typed), sample.facts)
-        part = HostPlan(host=sample.facts.host, steps=plan.steps, facts=dict(sample.facts))
+        params = as_typed(entry, sample.typed)
+        plan, health = self._plan(entry, params, sample.facts), self._health(entry, params, sample.facts)
+        part = HostPlan(host=sample.facts.host, steps=plan.steps, facts=dict(sample.facts), health=health)
         return StoredPlan(hosts=(part,), services=plan.services, notes=tuple(_notes(entry, plan)))
 
     def danger(self, entry: Entry, params: Parameters, hosts: Sequence[Host]) -> Danger:
