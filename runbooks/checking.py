@@ -65,7 +65,7 @@ def _form(kind: type[Runbook]) -> Iterator[str]:
         yield "`probe` must be `async def probe(self, host, params)`."
     if inspect.iscoroutinefunction(kind.plan):
         yield "`plan` must be `def plan(self, params, facts)`, without async: it looks at nothing."
-    for name, count in (("probe", 3), ("plan", 3), ("outcome", 4)):
+    for name, count in (("probe", 3), ("plan", 3), ("health", 3), ("outcome", 4)):
         method = getattr(kind, name)
         if len(inspect.signature(method).parameters) != count:
             yield f"`{name}` takes {', '.join(list(inspect.signature(getattr(Runbook, name)).parameters))}."

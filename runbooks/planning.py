@@ -419,8 +419,8 @@ class Planner:
     def sample(self, entry: Entry, sample: Sample) -> StoredPlan:
         """What a runbook plans in one of its own cases, which needs no host. Raises Invalid or PlanningFailed."""
         params, facts = as_typed(entry, sample.typed), sample.facts
-        plan = self._plan(entry, params, facts)
-        part = HostPlan(host=facts.host, steps=plan.steps, facts=dict(facts), then=plan.then)
+        plan, health = self._plan(entry, params, facts), self._health(entry, params, facts)
+        part = HostPlan(host=facts.host, steps=plan.steps, facts=dict(facts), then=plan.then, health=health)
         services, notes = {*plan.services}, _notes(entry, plan)
         known = Results({title: Reading(text) for title, text in sample.results.items()})
         while part.then is not None and known and len(part.later) + 2 <= MOST_STAGES:
