@@ -1,7 +1,7 @@
 """The story of the demo, played through the wire by people who only see Slack: what `handrail demo --check` shows.
 
-A look at a host; a restart; a dangerous runbook that one person asks for and another approves; a kill switch that refuses, and is
-released. Each scene waits for what a person would see and fails with what was seen instead.
+A look at a host; a restart; a dangerous runbook that one person asks for and another approves; a kill switch that
+refuses, and is released. Each scene waits for what a person would see and fails with what was seen instead.
 """
 
 from collections.abc import Awaitable, Callable
