@@ -11,6 +11,7 @@ from runbooks import (
     Plan,
     Probe,
     Runbook,
+    Sample,
     Seconds,
     ServiceName,
     minutes,
@@ -34,6 +35,7 @@ class RestartService(Runbook):
     name, aliases, category = "restart-service", ("restart",), Category.MAINTENANCE
     danger, cooldown, timeout = Danger.LOW, minutes(10), minutes(5)
     example = "restart nginx on web-01"
+    no_undo = "Failed starts that systemd has forgotten only begin to be counted anew."
 
     class Params(Parameters):
         """Which service, how, and how long to watch it."""
@@ -86,3 +88,14 @@ class RestartService(Runbook):
         if params.reload:
             return f"{params.service} has reloaded, pid {after.main_pid or 'none'}" if after is not None else None
         return units.pids(params.service, before, after)
+
+    samples = (
+        Sample(
+            "nginx",
+            units.a_unit(check=["nginx", "-t"], check_sudo=True),
+            when="its configuration can be tested",
+        ),
+        Sample("app settle=30s", units.a_unit("failed", result="start-limit-hit"), when="it failed too often to start"),
+        Sample("nginx reload=yes", units.a_unit(), when="it reads its configuration again"),
+        Sample("report", units.a_unit("inactive", passing=True), when="a unit that ends by itself"),
+    )

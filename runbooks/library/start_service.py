@@ -11,6 +11,7 @@ from runbooks import (
     Plan,
     Probe,
     Runbook,
+    Sample,
     Seconds,
     ServiceName,
     minutes,
@@ -30,6 +31,7 @@ class StartService(Runbook):
     name, aliases, category = "start-service", ("start",), Category.MAINTENANCE
     danger, cooldown, timeout = Danger.LOW, minutes(1), minutes(5)
     example = "start nginx on web-01"
+    no_undo = "Failed starts that systemd has forgotten only begin to be counted anew."
 
     class Params(Parameters):
         """Which service, and how long to watch it."""
@@ -74,3 +76,11 @@ class StartService(Runbook):
             return None
         already = "was active already: " if before.state == "active" and before.main_pid == after.main_pid else ""
         return f"{params.service} {already or 'started: '}{units.standing(after)}"
+
+    samples = (
+        Sample(
+            "nginx",
+            units.a_unit("inactive", check=["nginx", "-t"], check_sudo=True),
+            when="it is down, and its configuration can be tested",
+        ),
+    )

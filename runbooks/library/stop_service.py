@@ -11,6 +11,7 @@ from runbooks import (
     Plan,
     Probe,
     Runbook,
+    Sample,
     Seconds,
     ServiceName,
     minutes,
@@ -74,6 +75,11 @@ class StopService(Runbook):
         if before.state not in units.UP:
             return f"{params.service} was down already: {units.standing(after)}"
         return f"{params.service} stopped: {units.standing(after)}; it was {units.standing(before)}"
+
+    samples = (
+        Sample("report-worker", units.a_unit(), when="it runs"),
+        Sample("app", units.a_unit(triggers=["app.socket"]), when="a socket would start it again"),
+    )
 
 
 DOWN = r"\A(inactive|failed)\Z"

@@ -67,6 +67,29 @@ async def look_at(host: Probe, service: str) -> Facts:
     )
 
 
+def a_unit(state: str = "active", **more: Any) -> Facts:
+    """A unit as `look_at` finds it, without any host: for samples."""
+    up = state == "active"
+    usual = Facts(
+        load="loaded",
+        state=state,
+        sub_state="running" if up else "dead",
+        main_pid=4711 if up else 0,
+        changed="",
+        result="success",
+        respawned=0,
+        job=False,
+        reloads=True,
+        passing=False,
+        triggers=[],
+        root=False,
+        check=None,
+        check_sudo=False,
+        unchecked="",
+    )
+    return usual.having(**more)
+
+
 def refuse_masked(host: Probe, service: str, facts: Facts) -> None:
     """Raises ValueError for a unit that somebody masked."""
     if facts.load == "masked":

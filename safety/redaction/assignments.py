@@ -102,7 +102,8 @@ def _after_the_arrow(line: str, span: Span, match: re.Match[str]) -> Iterator[Sp
 def _is_one_of_many_parts(line: str, match: re.Match[str]) -> bool:
     """As in `arn:…:secret:name`."""
     before = line[max(0, match.start() - 2) : match.start()]
-    return match["sep"] == ":" and not match["gap"] and before.endswith((":", "//"))
+    of_a_module = before == "::" and line[match.end() - 1] == " "  # `profile::db::password: x`
+    return match["sep"] == ":" and not match["gap"] and before.endswith((":", "//")) and not of_a_module
 
 
 def _closes_a_quote(line: str, match: re.Match[str]) -> bool:
@@ -344,6 +345,11 @@ _STATES = frozenset(
 )
 
 
+_SEEN = re.compile(
+    r"(?i)\b(?:un)?(?:expected|known|valid|recogni[sz]ed)[ \t]+\Z|\b(?:invalid|illegal|near|bad)[ \t]+\Z"
+)
+
+
 def _is_prose(line: str, span: Span, match: re.Match[str], name: str) -> bool:
     """`passwd: all tokens updated`, `tests pass: 12`, `unexpected token: end`, `PWD=/home/Ops`, `InvalidToken: too "
     "old`."""
@@ -358,6 +364,8 @@ def _is_prose(line: str, span: Span, match: re.Match[str], name: str) -> bool:
         if is_small_number(value):
             return True
         lone = colon and len(words) == 1 and last != "secret"
+        if lone and is_word(value) and _SEEN.search(line, max(0, match.start() - 20), match.start()):
+            return True  # `unexpected token: IDENTIFIER`
         if lone and value.isalpha() and value[1:].islower() and len(value) < 20:
             return True
     if words == ("pass",) and colon and line[: match.start()].rstrip().endswith("):"):

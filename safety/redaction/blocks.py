@@ -105,6 +105,8 @@ class Blocks:
         self._here_pairs = False
         self._announced = 0  # lines in which a secret that was announced may stand alone
         self._asked = False  # what announced it may have been a question
+        self._list_indent = -1  # of cloud-init's `chpasswd:`, or of the `list: |` in it
+        self._in_list = False
         self._chap = False  # below the head of a file of PPP's secrets
         self._follow = (
             self._scalar,
@@ -115,6 +117,7 @@ class Blocks:
             self._scoped,
             self._here_document,
             self._chap_secrets,
+            self._cloud_list,
             self._alone,
             self._table.spans,
         )
@@ -142,6 +145,7 @@ class Blocks:
             or self._scope > 0
             or self._here != ""
             or self._chap
+            or self._list_indent >= 0
             or self._announced > 0
             or self._kind in {"Secret", "v1"}
         )
@@ -254,6 +258,20 @@ class Blocks:
             # `Password:` may be a question, behind which comes what a program says next.
             self._asked = _SAYS_SO.search(line) is None
             self._announced = 1 if self._asked else 2
+
+    def _cloud_list(self, line: str) -> Iterator[Span]:
+        """`chpasswd:`, in it `list: |`, and deeper `user:password`."""
+        if self._list_indent >= 0 and line.strip():
+            if _indent(line) <= self._list_indent:
+                self._list_indent, self._in_list = -1, False
+            elif self._in_list:
+                match = _PAIR.match(line)
+                if match and not is_harmless(match["value"], quoted=True):
+                    yield match.span("value")
+            elif line.strip() in {"list: |", "list: |-", "list: >", "list:"}:
+                self._list_indent, self._in_list = _indent(line), True
+        if line.strip() == "chpasswd:":
+            self._list_indent, self._in_list = _indent(line), False
 
     def _chap_secrets(self, line: str) -> Iterator[Span]:
         """`# client server secret`, and below it `ana * "x" *`."""

@@ -140,11 +140,12 @@ _PROGRAMS = (
         mark="/",
     ),
     _program(
-        "vault heroku",
-        "vault[ \t]+(?:login|unwrap|token[ \t]+(?:lookup|revoke"
+        "vault heroku wandb snyk railway doppler",
+        "(?:wandb|railway|doppler)[ \t]+login|snyk[ \t]+auth|vault[ \t]+(?:login|unwrap|token[ \t]+(?:lookup|revoke"
         "|renew))|heroku[ \t]+auth:token|vault[ \t]+operator[ \t]+unseal",
         r"\A[ \t]+(?=[\w.+/=-]{16})",
     ),
+    _program("using", r"connect[ \t]+to[ \t]+\S{1,64}[ \t]+user[ \t]+\S{1,64}[ \t]+using", r"\A[ \t]+"),
     _program("wpa_passphrase", "wpa_passphrase", r"\A[ \t]+\S{1,64}[ \t]+"),
     _program(
         "rabbitmqctl ejabberdctl",

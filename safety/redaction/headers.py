@@ -19,7 +19,10 @@ _SCHEMES_OF_PAIRS = re.compile(r"(?i)digest|aws4|hawk|oauth|sharedaccess|signatu
 _SCHEMES = re.compile(r"(?i)basic|bearer|negotiate|ntlm|aws|\w*token|[\w-]*key")
 _FIRST_PAIR = re.compile(r"(?i)(?:token|key|id|username|credential|signature|apikey)=")
 _ONE_WORD = re.compile(r"[^\s,;\"'}]+")
-_BEARER = re.compile(r"(?i)\b(?:bearer|token)[ \t]{1,4}(?P<value>[A-Za-z0-9._~+/=-]{12,})")
+# Vault's accessor of a way to log in, `auth_token_1f3c9a2b`, is none.
+_BEARER = re.compile(
+    r"(?i)\b(?:bearer|token)[ \t]{1,4}(?!auth_\w{1,20}_[0-9a-f]{8}\b)(?P<value>[A-Za-z0-9._~+/=-]{12,})"
+)
 _NEGOTIATED = re.compile(r"\b(?:Negotiate|NTLM)[ \t](?P<value>[A-Za-z0-9+/]{20,}={0,2})")
 _BASIC = re.compile(r"(?i)\bbasic[ \t]{1,4}(?P<value>[A-Za-z0-9+/_-]{6,}={0,2})")
 

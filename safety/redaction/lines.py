@@ -70,6 +70,10 @@ def options(line: str) -> Iterator[Span]:
                 if match["name"].endswith("creds") and ":" in value:
                     span = span[0] + value.index(":") + 1, span[1]
                 yield span if quoted else without_stop(line, span)
+        elif match["name"].lower().endswith("auth"):
+            span, _ = value_at(line, match.end(), bare=ARGUMENT)
+            if looks_random(line[span[0] : span[1]], length=32):
+                yield span
     for match in _SET.finditer(line):
         if names_secret(match["name"]) and line[match.end()] != "-" and not _COMMAND_OF_A_PROGRAM.match(match["name"]):
             before = line[: match.start()].rstrip()
@@ -131,6 +135,7 @@ _DEVICE = re.compile(
     r"|\A[ \t]{0,20}(?:set[ \t]+)?community(?=[ \t]+\S+[ \t]*\Z)|stats auth \S{1,64}:|(?:private|preshared)-key"
     r"|message-digest-key \d{1,3} md5|key-string|authentication-key(?: \d{1,3} md5)?|isakmp key"
     r"|(?:tacacs|radius)(?:-server)?(?: host \S{1,64})? key|wpa-psk ascii|insecure-password|encrypted-password"
+    r"|plaintext-password|set_password (?:vnc|spice)"
     r"|pre-shared-key (?:ascii-text|hexadecimal|address \S{1,64} key|local|remote)|acl setuser [^>\n]{0,80}?>"
     r"|user \w{1,64} on (?:[^>\s]\S{0,40} ){0,4}>|set_network \d{1,3} psk|sentinel auth[-_]pass \S{1,100}"
     r"|\bauth (?:md5|sha[-\d]*)(?= \S+ priv)"
@@ -270,6 +275,11 @@ _OWNED_PASSWORD = re.compile(
     r"(?i)\b(?:password|passwort)[ \t]+(?:for[ \t]+)?[\w.@-]{1,64}[ \t]+=[ \t]+"
     r"(?P<value>[\w!#$%&*+./?@^~-]{4,200})[ \t]*\Z"
     r"|\b\w{0,40}password[ \t]+REG_SZ[ \t]+(?P<text>\S[^\r\n]{0,200}?)[ \t\r]*\Z"
+    r"|(?:passwd|\S{1,64})/\w{0,40}-?password(?:-again|-crypted|_again)?[ \t]+password[ \t]+(?P<debconf>\S{1,200})"
+    r"|\brootpw[ \t]+--(?:plaintext|iscrypted)[ \t]+(?P<kickstart>\S{1,200})"
+    r"|\bSensitive(?:\.new)?\([\"'](?P<puppet>[^\"'\r\n]{1,200})[\"']\)"
+    r"|\bpass(?:word|wd)[ \t]+ENC[ \t]+(?P<encrypted>[\w+/=]{8,400})"
+    r"|\"username\":[ \t]?\"[^\"\r\n]{1,64}\",[ \t]?\"key\":[ \t]?\"(?P<key>[0-9a-f]{32})\""
     r"|/v[ \t]+\"?\w{0,40}pass(?:word|wd)?\"?[ \t][^\r\n]{0,80}/d[ \t]+(?P<data>\"[^\"]+\"|\S+)"
 )
 _NAMED_RANDOM = re.compile(

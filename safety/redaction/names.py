@@ -209,7 +209,7 @@ def may_name_secret(name: str) -> bool:
     words = parts(name)
     if not words:
         return False
-    if words[-2:] == ("secret", "id") or words[-1] == "sessionid":
+    if words == ("encrypt",) or words[-2:] == ("secret", "id") or words[-1] == "sessionid":
         return True  # a login's second half, or the name of a secret: its value tells
     if words[-1] == "key":
         if _PUBLIC.intersection(words):

@@ -108,6 +108,8 @@ SHAPES: tuple[Shape, ...] = (
         _random,
     ),
     _shape(r"(?<![A-Za-z0-9_.-])[sb]\.[A-Za-z0-9]{24,100}(?![A-Za-z0-9_.-])", _mixed),
+    _shape(r"(?<![A-Za-z0-9+/=])AQ[A-Za-z0-9+/]{36}==(?![A-Za-z0-9=])", _mixed),  # Ceph
+    _shape(r"(?<![A-Za-z0-9])S[ACNOUX][A-Z2-7]{56}(?![A-Za-z0-9])"),  # the seed of a NATS key
     _shape(r"(?<![A-Za-z0-9_.-])pat[A-Za-z0-9]{14}\.[a-f0-9]{64}"),
     _shape(r"(?<![\w*])\*[0-9A-F]{40}(?!\w)|(?<!\w)md5[0-9a-f]{32}(?!\w)"),  # password hashes of MySQL and PostgreSQL
     _shape(r"(?<![0-9a-zA-Z])(?<=AC[0-9a-f]{32}:)[0-9a-f]{32}(?![0-9a-zA-Z])"),

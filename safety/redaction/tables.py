@@ -12,6 +12,12 @@ from safety.redaction.shapes import Span
 
 _RULE = re.compile(r"[ \t]*[|+]?[ \t]*:?-{2,}[-+|: \t]*\r?\Z")
 _HEAD_OF_VALUES = re.compile(r"[\"']?[\w.-]{1,60}[\"']?(?:,[\"']?[\w .-]{1,60}[\"']?){1,40}\r?\Z")
+# Columns parted by tabs or by more than one space, as most command lines print them.
+_ALIGNED = re.compile(
+    r"[A-Z][\w()/-]*(?: [\w()/-]+){0,3}(?:(?:[ ]{2,}|[ ]?\t+[ ]?)[A-Z][\w()/-]*(?: [\w()/-]+){0,3}){1,20}[ \t\r]*\Z"
+)
+_BETWEEN = re.compile(r"[ ]{2,}|[ ]?\t+[ ]?")
+_JOIN_TOKEN = re.compile(r"[a-z0-9]{6}\.[a-z0-9]{16}")
 _PERSONS = frozenset({"user", "username", "login", "email", "name", "host", "hostname", "id", "account", "site", "url"})
 
 
@@ -31,6 +37,9 @@ class Table:
 
     def spans(self, line: str) -> Iterator[Span]:
         """The secrets of a row; a head or a rule has none."""
+        if self._mark == " ":
+            yield from self._aligned_row(line)
+            return
         if self._mark == "|" and not self._ruled and not _RULE.match(line):
             self._mark = ""
         if self._mark == "|" and _RULE.match(line):
@@ -44,6 +53,12 @@ class Table:
 
     def _head(self, line: str) -> None:
         mark = "|" if "|" in line else "," if "," in line else ""
+        if not mark and ("  " in line or "\t" in line) and _ALIGNED.match(line):
+            names = _BETWEEN.split(line.rstrip())
+            columns = {index: False for index, name in enumerate(names) if names_secret(name)}
+            if columns:
+                self._mark, self._columns, self._count, self._ruled = " ", columns, len(names), False
+            return
         if not mark or (mark == "," and not _HEAD_OF_VALUES.match(line)):
             return
         names = [cell.strip(" \t\r\"'") for cell in line.split(mark)]
@@ -52,6 +67,20 @@ class Table:
             return
         if all(not name or name.replace(" ", "").replace("_", "").isalnum() for name in names):
             self._mark, self._columns, self._count, self._ruled = mark, columns, line.count(mark), False
+
+    def _aligned_row(self, line: str) -> Iterator[Span]:
+        cells = _BETWEEN.split(line.strip())
+        if not line.strip():
+            self._mark, self._count = "", 0
+            return
+        if len(cells) != self._count:
+            return
+        position = 0
+        for index, cell in enumerate(cells):
+            position = line.index(cell, position)
+            if index in self._columns and (looks_random(cell, length=12) or _JOIN_TOKEN.fullmatch(cell)):
+                yield position, position + len(cell)
+            position += len(cell)
 
     def _row(self, line: str) -> Iterator[Span]:
         position = 0

@@ -169,7 +169,7 @@ async def test_the_plan_says_who_would_be_thrown_out() -> None:
     planner, entry = Planner(remote=FakeRemote(replies=a_host()), guard=CommandGuard()), CATALOG.get("reboot")
     plan = await planner.make_plan(entry, bind(entry, [], {}), hosts().hosts[:1])
     assert plan.notes == (
-        "web-01 is up now: up 41 days. Logged in there: ana, root. "
+        "web-01 is up now: up 41 days. Logged in there: ana, root.",
         "A restart cannot be undone, and stops everything that runs there.",
     )
     assert entry.danger is Danger.DANGEROUS
