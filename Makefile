@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 
-.PHONY: help setup demo demo-check test check lint types imports bench-safety bench-audit chaos clean
+.PHONY: help setup demo demo-check test check lint types imports bench bench-safety bench-audit chaos clean
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -44,6 +44,9 @@ imports: $(DEV)
 	@$(BIN)/lint-imports
 
 check: lint types imports test demo-check ## Everything CI runs
+
+bench: $(DEV) ## Everything that has a goal, against the bare libraries, into docs/benchmarks.md (about 15 minutes)
+	@$(BIN)/python -m tests.bench
 
 bench-safety: $(DEV) ## Recall and false alarms of the guard and the redaction
 	@$(BIN)/python -m tests.bench_guard

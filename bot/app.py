@@ -50,6 +50,10 @@ from storage.records import Origin, OutboxKind, Received
 
 log = structlog.get_logger(__name__)
 
+SWITCH = 0.0005
+"""The database's threads need the interpreter for some microseconds after each statement; by default they would wait
+5 ms for it each time the event loop is busy."""
+
 
 @dataclass(kw_only=True)
 class Works:
@@ -64,6 +68,7 @@ class Works:
     engine: Engine
     owner: Owner
     started: asyncio.Event  # the database answers and is up to date
+    stopping: asyncio.Event  # nothing new is begun here
 
 
 @dataclass(kw_only=True)
@@ -101,7 +106,7 @@ def build(
         **vars(works),
         inbox=inbox,
         outbox=sender,
-        web=_web(database),
+        web=_web(works),
         socket=Socket(bolt, slack) if slack.app_token is not None else None,
         commands=commands,
         actions=actions,
@@ -151,14 +156,15 @@ def build_works(
         engine=engine,
         owner=Owner(engine, executes=executes),
         started=asyncio.Event(),
+        stopping=asyncio.Event(),
     )
 
 
-def _web(database: Database) -> web.Application:
+def _web(works: Works) -> web.Application:
     """What any process answers to whoever watches over it."""
     application = web.Application()
     application.router.add_get("/healthz", _health)
-    application.router.add_get("/readyz", _readiness(database))
+    application.router.add_get("/readyz", _readiness(works))
     return application
 
 
@@ -244,11 +250,13 @@ async def _health(request: web.Request) -> web.Response:
     return web.json_response({"status": "alive"})
 
 
-def _readiness(database: Database) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _readiness(works: Works) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def ready(request: web.Request) -> web.Response:
+        if works.stopping.is_set():
+            return web.json_response({"status": "not ready", "why": "It is being stopped."}, status=503)
         try:
             async with asyncio.timeout(2):
-                current = await database.is_current()
+                current = await works.database.is_current()
         except (OperatorError, TimeoutError) as error:
             message = str(error) or "The database does not answer in time."
             return web.json_response({"status": "not ready", "why": message}, status=503)
@@ -264,9 +272,7 @@ async def running(
     settings: Settings, slack: Slack, *, on_ready: Callable[[int], None] | None = None, executes: bool = True
 ) -> AsyncIterator[App]:
     """Everything started and working; stopped in order at the end."""
-    # The database's threads need the interpreter for some microseconds after each statement; by default they would wait
-    # 5 ms for it each time the event loop is busy.
-    sys.setswitchinterval(0.0005)
+    sys.setswitchinterval(SWITCH)
     if not executes:
         _require_shared(settings, "serve --no-execute")
     lock = _owner_lock(settings)
@@ -409,12 +415,17 @@ async def _keep_connected(app: App) -> None:
 
 
 async def _stop(app: App, runner: web.AppRunner, tasks: list["asyncio.Task[None]"]) -> None:
-    """Hear nothing more, let what runs end, say what must be said, then close."""
+    """Let what runs end, hear nothing more, say what must be said, then close.
+
+    Kill switches and cancels are heard for as long as something runs; `/readyz` says from the first moment on that
+    requests are better sent elsewhere.
+    """
+    app.stopping.set()
+    await app.owner.close()
     if app.socket is not None:
         await app.socket.close()
     await runner.cleanup()
     await app.inbox.close()
-    await app.owner.close()
     await app.outbox.drain(5.0)
     for task in tasks:
         task.cancel()
@@ -429,17 +440,26 @@ async def _stop(app: App, runner: web.AppRunner, tasks: list["asyncio.Task[None]
 async def serve(
     settings: Settings, slack: Slack, *, on_ready: Callable[[int], None] | None = None, executes: bool = True
 ) -> None:
-    """Until SIGTERM or SIGINT."""
-    stop = _asked_to_stop()
-    async with running(settings, slack, on_ready=on_ready, executes=executes):
-        await stop.wait()
+    """Until SIGTERM or SIGINT; a second one does not wait for what runs."""
+    stop = _Stop()
+    async with running(settings, slack, on_ready=on_ready, executes=executes) as app:
+        stop.owner = app.owner
+        await stop.asked.wait()
 
 
-def _asked_to_stop() -> asyncio.Event:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
+class _Stop:
+    """What signals ask of this process."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.owner: Owner | None = None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._heard)
+
+    def _heard(self) -> None:
+        if self.asked.is_set() and self.owner is not None:
+            self.owner.hurry()
+        self.asked.set()
 
 
 async def work(settings: Settings, *, on_ready: Callable[[str], None]) -> None:
@@ -447,18 +467,21 @@ async def work(settings: Settings, *, on_ready: Callable[[str], None]) -> None:
 
     `on_ready` hears the owner's id once the database answers and is up to date.
     """
+    sys.setswitchinterval(SWITCH)
     _require_shared(settings, "worker")
-    stop = _asked_to_stop()
+    stop = _Stop()
     works = build_works(settings, None)
-    runner = (await _listening(_web(works.database), settings))[0] if settings.listens else None
+    stop.owner = works.owner
+    runner = (await _listening(_web(works), settings))[0] if settings.listens else None
     working = asyncio.create_task(_carry(works, on_ready), name="handrail")
-    stopped = asyncio.create_task(stop.wait(), name="stop")
+    stopped = asyncio.create_task(stop.asked.wait(), name="stop")
     try:
         await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        works.stopping.set()
+        await works.owner.close()
         if runner is not None:
             await runner.cleanup()
-        await works.owner.close()
         for task in (working, stopped):
             task.cancel()
         results = await asyncio.gather(working, stopped, return_exceptions=True)

@@ -321,7 +321,8 @@ def plan_messages(execution: Execution, plan: Mapping[str, Any]) -> list[Message
 
     At most eight messages; what doesn't fit is counted in the last one.
     """
-    title = f"{f'Stage {execution.stage}' if execution.stage > 1 else 'Plan'} of {subject(execution)}"
+    stage = next((part["stage"] for part in plan["hosts"] if "stage" in part), 0)
+    title = f"{f'Stage {stage}' if stage else 'Plan'} of {subject(execution)}"
     messages: list[list[Block]] = [[section(f":clipboard: *{title}*")]]
     left_out = 0
     for block in _plan_blocks(plan):
@@ -350,7 +351,11 @@ def _plan_blocks(plan: Mapping[str, Any]) -> Iterator[Block]:
         yield section(line)
     for hosts, steps in grouped(plan):
         yield section(f"*On {listed(hosts, 20)}*")
+        later = _later_stages(plan, hosts[0])
         for number, step in numbered_json(steps):
+            stage = later.pop(number.partition(".")[0], None)
+            if stage is not None:
+                yield context(f"*Stage {stage}*, planned once the steps above had run")
             yield from _step_blocks(number, step)
         if not steps:
             yield context("Nothing to do.")
@@ -395,6 +400,12 @@ def _is_final(step: Mapping[str, Any]) -> bool:
     if step["kind"] == "call":
         return str(step["method"]) not in {"GET", "HEAD"}
     return step["kind"] == "run" and not step.get("undo")
+
+
+def _later_stages(plan: Mapping[str, Any], host: str) -> dict[str, int]:
+    """Where the stages of a whole plan begin after the first: the place of the step, and the stage's number."""
+    later = next((part.get("later", ()) for part in plan["hosts"] if part["host"] == host), ())
+    return {str(one["first"]): number for number, one in enumerate(later, 2)}
 
 
 def grouped(plan: Mapping[str, Any], what: str = "steps") -> list[tuple[list[str], Sequence[Mapping[str, Any]]]]:
@@ -477,7 +488,9 @@ def _expected(step: Mapping[str, Any]) -> list[str]:
 
 def _plan_footer(execution: Execution, plan: Mapping[str, Any]) -> str:
     steps = sum(1 for part in plan["hosts"] for _ in numbered_json(part["steps"]))
-    bound = f" · fingerprint `{inline(execution.fingerprint[:16])}`" if execution.fingerprint else ""
+    # The whole plan has a fingerprint for each of its stages; this is the newest one's.
+    of = f" of stage {execution.stage}" if execution.stage > 1 else ""
+    bound = f" · fingerprint{of} `{inline(execution.fingerprint[:16])}`" if execution.fingerprint else ""
     more = " · what follows is planned once these have run" if any(part.get("then") for part in plan["hosts"]) else ""
     return f"{counted(steps, 'step')} on {counted(len(plan['hosts']), 'host')}{bound}{more}"
 
@@ -508,7 +521,8 @@ def approval_message(asked: ApprovalAsked, missing: Sequence[str] = ()) -> Messa
     """
     execution, approval = asked.execution, asked.approval
     confirm = approval.kind is Consent.CONFIRM
-    head = "needs your confirmation" if confirm else "needs an approval"
+    stage = f" of its stage {execution.stage}" if execution.stage > 1 else ""
+    head = f"needs your confirmation{stage}" if confirm else f"needs an approval{stage}"
     verbs = ["confirm"] if confirm else ["approve", "deny"]
     given = _given_so_far(approval, missing)
     lines = [

@@ -669,6 +669,8 @@ def _about(entry: Entry) -> str:
         place = "by place or name" if is_positional(info) else "by name"
         default = "required" if info.is_required() else f"default {info.default}"
         said.append(f"• `{name}` ({place}, {default}): {blocks.escape(info.description or 'no description')}")
+    if entry.includes:
+        said.append(f"Includes: {', '.join(one.name for one in entry.includes)}")
     said.append(usage(entry))
     return "\n".join(said)
 

@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import inspect
 import pkgutil
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -293,6 +294,16 @@ def bind(entry: Entry, values: Sequence[str], named: Mapping[str, Any]) -> Param
         return kind.model_validate(given)
     except ValidationError as error:
         raise Invalid(" ".join([*what_is_wrong(kind, error, given), usage(entry)])) from error
+
+
+def as_typed(entry: Entry, text: str) -> Parameters:
+    """Validated parameters of a line as an author writes it in a sample or an example; raises Invalid."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise Invalid(f"'{text}' cannot be read: {error}.") from error
+    named = dict(word.split("=", 1) for word in words if "=" in word)
+    return bind(entry, [word for word in words if "=" not in word], named)
 
 
 def _parameter(kind: type[Parameters], typed: str) -> str | None:

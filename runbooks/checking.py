@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
-from runbooks.catalog import Catalog, Entry, bind, where
+from runbooks.catalog import Catalog, Entry, as_typed, where
 from runbooks.definition import Runbook, Sample
 from runbooks.planning import Planner
 from runbooks.plans import StoredPlan, fingerprint, numbered
@@ -86,7 +86,7 @@ def _example(entry: Entry) -> Iterator[str]:
         yield f"Its example starts with '{name}', which is not its name."
         return
     try:
-        bind(entry, [w for w in words if "=" not in w], dict(w.split("=", 1) for w in words if "=" in w))
+        as_typed(entry, shlex.join(words))
     except OperatorError as error:
         yield f"Its example can't be typed: {error.message}"
 
@@ -97,9 +97,6 @@ def _sample(entry: Entry, sample: Sample, guard: CommandGuard) -> Iterator[str]:
         plan, again = desk.sample(entry, sample), desk.sample(entry, sample)
     except OperatorError as error:
         yield error.message
-        return
-    except ValueError as error:
-        yield f"It can't be read: {error}."
         return
     if _print(entry, plan) != _print(entry, again):
         yield "Planned twice, the plan is not the same: `plan` may use nothing but params and facts."

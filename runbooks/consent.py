@@ -16,7 +16,7 @@ from safety import kill_switch
 from safety.approval import Demand, together
 from safety.clock import words
 from safety.review import Policy
-from safety.roles import Permission
+from safety.roles import Permission, Right
 from storage import approvals, controls, executions, inbox
 from storage.errors import NotPermitted, OperatorError, TooLate
 from storage.records import Actor, Approval, ApprovalState, Consent, Execution, Origin, Phase, State
@@ -120,7 +120,17 @@ class Consents:
         """The line of the settings that lets this person approve, for the audit."""
         if waiting.kind is not Consent.APPROVE:
             return None
-        return self.policy.decide(actor.id, Permission.APPROVE, runbook=execution.runbook, hosts=execution.hosts).rule
+        return self._right(execution, actor).rule
+
+    def _right(self, execution: Execution, actor: Actor) -> Right:
+        """To approve it, with everything that is a part of it."""
+        return self.policy.decide(
+            actor.id,
+            Permission.APPROVE,
+            runbook=execution.runbook,
+            hosts=execution.hosts,
+            includes=execution.includes,
+        )
 
     def _demands(self, waiting: Approval, execution: Execution) -> tuple[Demand, ...]:
         """What was asked for when it began to wait, and what the settings ask for now."""
@@ -138,7 +148,11 @@ class Consents:
         """What is still to be given. A yes of somebody who may no longer approve does not count."""
         demands = self._demands(waiting, execution)
         electorate = self.policy.electorate(
-            execution.runbook, execution.hosts, besides=execution.actor.id, demands=demands
+            execution.runbook,
+            execution.hosts,
+            besides=execution.actor.id,
+            demands=demands,
+            includes=execution.includes,
         )
         return electorate.lacking(demands, waiting.votes)
 
@@ -157,7 +171,7 @@ class Consents:
             return None
         if actor.id == execution.actor.id:
             return NotPermitted(f"You asked for #{execution.id} yourself: somebody else must approve it.")
-        right = self.policy.decide(actor.id, Permission.APPROVE, runbook=execution.runbook, hosts=execution.hosts)
+        right = self._right(execution, actor)
         if not right.allowed:
             return NotPermitted(f"You may not approve #{execution.id}: {right.reason} ({right.rule})")
         if actor.id in waiting.votes:
@@ -169,7 +183,11 @@ class Consents:
         """Somebody who may approve, but whose yes counts for nothing that is asked for."""
         demands = self._demands(waiting, execution)
         electorate = self.policy.electorate(
-            execution.runbook, execution.hosts, besides=execution.actor.id, demands=demands
+            execution.runbook,
+            execution.hosts,
+            besides=execution.actor.id,
+            demands=demands,
+            includes=execution.includes,
         )
         if any(actor.id in electorate.fitting(demand) for demand in demands):
             return None
@@ -248,6 +266,7 @@ class Consents:
                 execution.hosts,
                 besides=execution.actor.id,
                 demands=self._demands(waiting, execution),
+                includes=execution.includes,
             )
             event = ApprovalReminded(
                 execution=execution,
@@ -276,7 +295,13 @@ def request_for(
         plan=plan,
         why=why,
         notify=policy.notify if others else None,
-        approvers=policy.approvers(execution.runbook, execution.hosts, besides=execution.actor.id, demands=demands)
+        approvers=policy.approvers(
+            execution.runbook,
+            execution.hosts,
+            besides=execution.actor.id,
+            demands=demands,
+            includes=execution.includes,
+        )
         if others
         else (),
         needs=tuple(demand.words for demand in demands) if others else (),

@@ -667,7 +667,10 @@ class Runbook:
         return ()
 
     def outcome(self, params: Any, before: Facts, after: Facts | None) -> str | None:
-        """What changed on a host that succeeded, in a few words. `after` is None when it could not be probed again."""
+        """What changed on a host that succeeded, in a few words. `after` is None when it could not be probed again.
+
+        It may have several lines; of several hosts the ending says the first one each.
+        """
         return None
 
     @classmethod

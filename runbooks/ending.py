@@ -106,7 +106,7 @@ def end_execution(
             steps=steps,
             tail=tail,
             gate=gate,
-            undoable=undoable and to is not State.ROLLED_BACK and rollback is None,
+            undoable=undoable and to is not State.ROLLED_BACK,
             retriable=retriable,
             rollback=rollback,
         ),

@@ -34,6 +34,7 @@ from runbooks.plans import StoredPlan, from_json, numbered, secrets_of
 from runbooks.progress import BreakerMoved, LookRetried, SwitchStopped
 from runbooks.queue import Length
 from runbooks.remote import Finished, Host, StillRunning, StopCord, Unreached
+from runbooks.rollback import begin_rollback, rollback_plan
 from runbooks.steps import Stop, Tools
 from runbooks.waves import checked, in_waves
 from safety import circuit_breaker, kill_switch
@@ -833,7 +834,8 @@ class Engine:
         With `about`, the right must cover that runbook on those hosts.
         """
         runbook, hosts = (about.runbook, about.hosts) if about is not None else (None, ())
-        right = self.policy.decide(actor.id, permission, runbook=runbook, hosts=hosts)
+        includes = about.includes if about is not None else ()
+        right = self.policy.decide(actor.id, permission, runbook=runbook, hosts=hosts, includes=includes)
         if right.allowed:
             return
         with contextlib.suppress(StorageUnavailable, TimeoutError):
@@ -888,9 +890,30 @@ class Engine:
                 leaving=(State.PENDING,),
                 epoch=execution.epoch,
                 gate=gate,
+                rollback=self._take_back(connection, found) if to is State.FAILED else None,
             )
 
         await self._write(end)
+
+    def _take_back(self, connection: Connection, execution: Execution) -> Execution | None:
+        """What begins by itself when a further stage can't be planned, where the plan says so."""
+        if execution.stage == 1:
+            return None
+        whole = from_json(executions.plan_of(connection, execution.id) or {})
+        plan = rollback_plan(connection, execution, whole) if whole.rollback else None
+        if plan is None:
+            return None
+        return begin_rollback(
+            connection,
+            self.tools.reporter,
+            execution,
+            plan,
+            timeout=timedelta(seconds=execution.timeout),
+            actor=execution.actor,
+            origin=Origin.ENGINE,
+            now=self.tools.clock.now(),
+            keeps_hosts=True,
+        )
 
     async def _write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Through a short outage; every function used here finds out by itself whether it already happened."""

@@ -120,7 +120,7 @@ class Walk:
         if not any(result.goes_on for result in results):
             await self._finish(results)
         elif self.stopping is None and all(result.state is HostState.SUCCEEDED for result in results):
-            await self._hand_over()
+            await self._hand_over([result.host for result in results if result.goes_on])
         else:
             await self._finish([self._left_off(result) for result in results])
 
@@ -132,11 +132,16 @@ class Walk:
             return replace(result, state=HostState.CANCELLED, reason=self.stopping.words)
         return replace(result, state=HostState.SKIPPED, reason="its next stage was not begun")
 
-    async def _hand_over(self) -> None:
-        """Every host is through with this stage: the next one is planned by whoever claims it. It keeps its locks."""
+    async def _hand_over(self, hosts: Sequence[str]) -> None:
+        """Every host is through with this stage: the next one is planned by whoever claims it. It keeps its locks.
+
+        `hosts` wait for their turn in the waves of the next one.
+        """
         now = self.tools.clock.now()
 
         def hand_over(connection: Connection) -> None:
+            for host in hosts:
+                executions.set_host(connection, self.execution.id, host, state=HostState.WAITING)
             moved = executions.move(
                 connection,
                 self.execution.id,
@@ -195,7 +200,10 @@ class Walk:
             async with slots:
                 why = self._over(results)
                 if why is not None and rows[name].state in _NOT_BEGUN:
-                    results[name] = HostResult(host=name, state=HostState.SKIPPED, reason=f"not started, because {why}")
+                    begun = (
+                        f"its stage {self.execution.stage} was not begun" if rows[name].started_at else "not started"
+                    )
+                    results[name] = HostResult(host=name, state=HostState.SKIPPED, reason=f"{begun}, because {why}")
                 else:
                     results[name] = await self._host(self.plan.of(name), rows[name])
 
@@ -434,7 +442,9 @@ class Walk:
         ]
         reason = "; ".join(dict.fromkeys(reasons)) or None
         if succeeded == len(results):
-            said = [r.outcome if len(results) == 1 else f"{r.host}: {r.outcome}" for r in results if r.outcome]
+            if len(results) == 1:
+                return State.SUCCEEDED, results[0].outcome
+            said = [f"{r.host}: {r.outcome.splitlines()[0]}" for r in results if r.outcome]
             return State.SUCCEEDED, "; ".join(said) or None
         if len(results) > 1:
             reason = f"{succeeded} of {len(results)} hosts succeeded" + (f". {reason}" if reason else "")

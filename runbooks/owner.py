@@ -58,6 +58,7 @@ class Owner:
         self._coming: asyncio.TimerHandle | None = None
         self._version = -1
         self._closing = False
+        self._hurrying = asyncio.Event()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -89,15 +90,21 @@ class Owner:
         self._closing = True
         tasks = [task for _, task in self._carried.values()]
         if tasks:
-            _, late = await asyncio.wait(tasks, timeout=patience)
-            for task in late:
+            ending = asyncio.ensure_future(asyncio.wait(tasks, timeout=patience))
+            hurrying = asyncio.ensure_future(self._hurrying.wait())
+            await asyncio.wait({ending, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (ending, hurrying, *tasks):
                 task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            await asyncio.gather(ending, hurrying, *tasks, return_exceptions=True)
         if self.executes:
             try:
                 await self.engine.tools.database.write_first(self._let_go)
             except StorageUnavailable as error:
                 log.warning("not_let_go", message=error.message)  # its leases run out by themselves
+
+    def hurry(self) -> None:
+        """Let `close` wait no longer for what runs."""
+        self._hurrying.set()
 
     @property
     def carrying(self) -> int:

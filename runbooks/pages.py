@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from pydantic.fields import FieldInfo
 
-from runbooks.catalog import Entry, usage
+from runbooks.catalog import Entry, as_typed, usage
 from runbooks.checking import planner
 from runbooks.commands import shell_line
 from runbooks.definition import Call, Check, Expect, Require, Run, Runbook, Sample, Single, Wait
@@ -121,7 +121,17 @@ def _sample(entry: Entry, sample: Sample) -> str:
     plan = planner(CommandGuard()).sample(entry, sample)
     title = f"## Example: {sample.when}" if sample.when else "## Example"
     typed = f"`/runbook {' '.join(filter(None, [entry.name, sample.typed]))} on {sample.facts.host}`"
-    return "\n\n".join([title, typed, *plan.notes, "\n".join(_steps(plan))])
+    return "\n\n".join([title, typed, *plan.notes, "\n".join(_steps(plan)), *_ending(entry, sample)])
+
+
+def _ending(entry: Entry, sample: Sample) -> Iterator[str]:
+    """What somebody is told who only wanted to know."""
+    if entry.runbook.danger is not Danger.READ:
+        return
+    params = as_typed(entry, sample.typed)
+    said = entry.runbook.outcome(params, sample.facts, sample.facts)
+    if said:
+        yield f"It ends with:\n\n```\n{said}\n```"
 
 
 def _steps(plan: StoredPlan) -> Iterator[str]:

@@ -5,13 +5,12 @@ Probes pass the read-only guard before they reach a host; what they print become
 
 import asyncio
 import re
-import shlex
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from runbooks.catalog import Entry, bind
+from runbooks.catalog import Entry, as_typed
 from runbooks.commands import shell_line
 from runbooks.definition import (
     Call,
@@ -408,10 +407,7 @@ class Planner:
 
     def sample(self, entry: Entry, sample: Sample) -> StoredPlan:
         """What a runbook plans in one of its own cases, which needs no host. Raises Invalid or PlanningFailed."""
-        words = shlex.split(sample.typed)
-        named = dict(word.split("=", 1) for word in words if "=" in word)
-        params = bind(entry, [word for word in words if "=" not in word], named)
-        plan = self._plan(entry, params, sample.facts)
+        plan = self._plan(entry, as_typed(entry, sample.typed), sample.facts)
         part = HostPlan(host=sample.facts.host, steps=plan.steps, facts=dict(sample.facts))
         return StoredPlan(hosts=(part,), services=plan.services, notes=tuple(_notes(entry, plan)))
 

@@ -32,6 +32,7 @@ class HostPlan:
     then: str | None = None
     later: tuple[LaterStage, ...] = ()
     first: int = 1
+    number: int = 1  # of the stage, where only one is meant
 
     def at(self, place: str) -> Single | None:
         """The step or health check at a place as `StepRun.step` has it."""
@@ -54,6 +55,7 @@ class HostPlan:
             then=self.then if last else None,
             later=(),
             first=first,
+            number=number,
         )
 
 
@@ -169,6 +171,7 @@ def to_json(plan: StoredPlan) -> dict[str, Any]:
         "hosts": [
             {"host": part.host, "facts": dict(part.facts), "steps": _steps_to_json(part)}
             | ({"health": [step_to_json(step) for step in part.health]} if part.health else {})
+            | ({"stage": part.number} if part.number > 1 else {})
             | ({"then": part.then} if part.then is not None else {})
             | ({"later": [{"first": s.first, "facts": dict(s.facts)} for s in part.later]} if part.later else {})
             for part in plan.hosts

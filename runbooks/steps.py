@@ -504,8 +504,8 @@ class Steps:
             )
 
         def end(connection: Connection) -> None:
-            log_of.keep(connection)
             executions.end_step(connection, ended, execution=self.execution, done=1 if result.ok else 0)
+            log_of.keep_lines(connection)  # the group is among what has just been kept
             self.tools.reporter.report(connection, event, ended.ended_at or ended.started_at)
 
         await self._write(end)
@@ -649,7 +649,8 @@ class Steps:
                 late = f"not within {words(step.within)}: {answer.reason}" if step.patient else answer.reason
                 return replace(answer, reason=late)
             if await until_pulled(clock.sleep(min(pause, deadline - now)), cord):
-                return Result(state=StepState.STOPPED, reason=cord.reason)
+                last = f"; when it was asked last: {answer.reason}" if step.patient and answer.reason else ""
+                return Result(state=StepState.STOPPED, reason=f"{cord.reason}{last}")
 
     async def _ask_expected(
         self, host: Host, step: Expect, cord: StopCord, log_of: "StepLog", deadline: float
@@ -902,14 +903,16 @@ class StepLog:
 
     def keep(self, connection: Connection) -> bool:
         """Write down what is not kept yet; whether there were lines. Raises LeaseLost. Then `kept`, once committed."""
-        steps, run = self._steps, self._run
-        self._keeping = (list(self._pending), self._group)
-        lines, group = self._keeping
-        if lines or group is not None:
-            executions.hold(connection, run.execution_id, steps.execution.epoch)
+        executions.hold(connection, self._run.execution_id, self._steps.execution.epoch)
+        group = self._group
         if group is not None:
-            executions.note_group(connection, run, group)
-        executions.keep_output(connection, run.execution_id, lines)
+            executions.note_group(connection, self._run, group)
+        return self.keep_lines(connection)
+
+    def keep_lines(self, connection: Connection) -> bool:
+        """Only the lines, by who holds the execution."""
+        lines, _ = self._keeping = (list(self._pending), self._group)
+        executions.keep_output(connection, self._run.execution_id, lines)
         return bool(lines)
 
     def kept(self) -> None:

@@ -46,6 +46,10 @@ class FakeHost:
         assert status in allow_exit, f"`{line}` ended with {status}, which the probe does not expect."  # noqa: S101
         return Reading(text.strip(), exit_status=status)
 
+    def may_read(self, *argv: str) -> bool:
+        """Whether the guard of probes would let it run."""
+        return CommandGuard().judge_read_only(shell_line(argv)).verdict is Severity.ALLOW
+
     async def lacks(self, *argv: str) -> str | None:
         """None for what `sudoers` holds, and for root."""
         line = shell_line(argv)

@@ -45,10 +45,25 @@ class Policy:
         return self.decide(person, permission).allowed
 
     def decide(
-        self, person: str, permission: Permission, *, runbook: str | None = None, hosts: Sequence[str] = ()
+        self,
+        person: str,
+        permission: Permission,
+        *,
+        runbook: str | None = None,
+        hosts: Sequence[str] = (),
+        includes: Sequence[str] = (),
     ) -> Right:
-        """Whether this person may do it now, there; a host that is not known has neither tags nor environment."""
-        return self.people.decide(person, permission, self.directory, runbook=runbook, hosts=self._places(hosts))
+        """Whether this person may do it now, there; a host that is not known has neither tags nor environment.
+
+        `includes`: the runbooks that are a part of it, of which all must be allowed, too.
+        """
+        places = self._places(hosts)
+        rights = (
+            self.people.decide(person, permission, self.directory, runbook=name, hosts=places)
+            for name in (runbook, *includes)
+        )
+        first = next(rights)
+        return first if not first.allowed else next((right for right in rights if not right.allowed), first)
 
     def sees(self, person: str, permission: Permission, runbook: str) -> bool:
         """Whether lists show this runbook to this person."""
@@ -60,24 +75,46 @@ class Policy:
         names += [f"env:{place.environment}" for place in self._places(hosts) if place.environment is not None]
         return self.demands.of(danger, runbook, names)
 
-    def electorate(self, runbook: str, hosts: Sequence[str], *, besides: str, demands: Sequence[Demand]) -> Electorate:
-        """Who may approve this runbook there now, the requester left out."""
+    def electorate(
+        self,
+        runbook: str,
+        hosts: Sequence[str],
+        *,
+        besides: str,
+        demands: Sequence[Demand],
+        includes: Sequence[str] = (),
+    ) -> Electorate:
+        """Who may approve this runbook there now, and those that are a part of it; the requester left out."""
         if not any(demand.consent is Consent.APPROVE for demand in demands):
             return Electorate()
-        people, complete = self.people.everybody(
-            Permission.APPROVE, self.directory, runbook=runbook, hosts=self._places(hosts)
-        )
+        places = self._places(hosts)
+        found = [
+            self.people.everybody(Permission.APPROVE, self.directory, runbook=name, hosts=places)
+            for name in (runbook, *includes)
+        ]
+        people = frozenset.intersection(*(able for able, _ in found))
         groups = {d.group: self.directory.members_of(d.group) for d in demands if d.group is not None}
-        return Electorate(people=people - {besides}, groups=groups, complete=complete)
+        return Electorate(people=people - {besides}, groups=groups, complete=all(complete for _, complete in found))
 
     def approvers(
-        self, runbook: str, hosts: Sequence[str], *, besides: str, demands: Sequence[Demand] = ()
+        self,
+        runbook: str,
+        hosts: Sequence[str],
+        *,
+        besides: str,
+        demands: Sequence[Demand] = (),
+        includes: Sequence[str] = (),
     ) -> tuple[str, ...]:
         """Those Slack can mention whose yes is asked for: the groups that are named, else all who may."""
         groups = [demand.group for demand in demands if demand.group is not None]
         if groups and len(groups) == len(demands):
             return tuple(dict.fromkeys(groups))
-        able = self.people.holders(Permission.APPROVE, self.directory, runbook=runbook, hosts=self._places(hosts))
+        places = self._places(hosts)
+        every = [
+            self.people.holders(Permission.APPROVE, self.directory, runbook=name, hosts=places)
+            for name in (runbook, *includes)
+        ]
+        able = [name for name in every[0] if all(name in others for others in every[1:])]
         return tuple(dict.fromkeys([*groups, *(n for n in able if n[:1] in {"U", "W", "S"} and n != besides)]))
 
     def _places(self, hosts: Sequence[str]) -> list[Place]:
@@ -98,13 +135,15 @@ def gather(connection: Connection, proposal: Proposal, policy: Policy, now: date
     demands = together(
         demand for runbook in proposal.runbooks for demand in policy.demanded(proposal.danger, runbook, proposal.hosts)
     )
-    rights = [
-        policy.decide(proposal.actor, Permission.EXECUTE, runbook=runbook, hosts=proposal.hosts)
-        for runbook in proposal.runbooks
-    ]
     return Facts(
         now=now,
-        right=next((right for right in rights if not right.allowed), rights[0]),
+        right=policy.decide(
+            proposal.actor,
+            Permission.EXECUTE,
+            runbook=proposal.runbook,
+            hosts=proposal.hosts,
+            includes=tuple(proposal.includes),
+        ),
         override=policy.decide(proposal.actor, Permission.EMERGENCY),
         roles=tuple(sorted(policy.people.roles_of(proposal.actor, policy.directory))),
         switches=tuple(
@@ -131,6 +170,7 @@ def gather(connection: Connection, proposal: Proposal, policy: Policy, now: date
             proposal.runbook,
             proposal.hosts,
             besides=proposal.actor,
+            includes=tuple(proposal.includes),
             demands=(*demands, Demand(consent=Consent.APPROVE)) if _guard_asks(proposal) else demands,
         ),
         admitted=continued,

@@ -10,13 +10,15 @@ times as long as running it.
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    CompoundSelect,
     Connection,
+    Integer,
     Row,
     and_,
     bindparam,
@@ -451,6 +453,10 @@ def _hash_of(steps: Iterable[StepRun]) -> str:
 # --- the queue: owners, leases, epochs --------------------------------------------------------------------------------
 
 
+AT_A_TIME = 50
+"""Rows of the queue that are looked at together: of a hundred that wait for one host, one can be taken."""
+
+
 def claim(
     connection: Connection,
     *,
@@ -473,13 +479,13 @@ def claim(
     claimed: list[int] = []
     passed: list[int] = []
     while len(claimed) < limit and not taken.is_full:
-        wanted = limit - len(claimed)
+        wanted = min(limit - len(claimed), AT_A_TIME)
         found = _next(connection, taken, wanted, without=[*carried, *claimed, *passed], before=now if expired else None)
         room = [row.id for row in found if taken.add(row)]
         claimed += room
         passed += [row.id for row in found if row.id not in room]
-        if len(found) < wanted or len(room) == len(found):
-            break  # nobody else waits, or nobody was passed over for a runbook or a host that became full
+        if len(found) < wanted:
+            break  # nobody else waits
     if not claimed:
         return []
     rows = connection.execute(
@@ -492,22 +498,26 @@ def claim(
     return [fresh[execution_id] for execution_id in claimed]
 
 
+_BY_RUNBOOK = (
+    select(t.executions.c.runbook, func.count())
+    .where(t.executions.c.owner.is_not(None))
+    .group_by(t.executions.c.runbook)
+)
+_BY_HOST = (
+    select(t.host_runs.c.host, func.count())
+    .select_from(t.executions.join(t.host_runs, t.host_runs.c.execution_id == t.executions.c.id))
+    .where(t.executions.c.owner.is_not(None))
+    .group_by(t.host_runs.c.host)
+)
+
+
 class _Taken:
     """What is carried by any owner, counted against the caps."""
 
     def __init__(self, connection: Connection, caps: Caps) -> None:
         self._caps = caps
-        # Spelled out: neither database uses the partial index for a condition it must work out first.
-        owned = t.executions.c.owner.is_not(None)
-        by_runbook = select(t.executions.c.runbook, func.count()).where(owned).group_by(t.executions.c.runbook)
-        self._runbooks = Counter({row[0]: row[1] for row in connection.execute(by_runbook)})
-        by_host = (
-            select(t.host_runs.c.host, func.count())
-            .select_from(t.executions.join(t.host_runs, t.host_runs.c.execution_id == t.executions.c.id))
-            .where(owned)
-            .group_by(t.host_runs.c.host)
-        )
-        self._hosts = Counter({row[0]: row[1] for row in connection.execute(by_host)})
+        self._runbooks = Counter({row[0]: row[1] for row in connection.execute(_BY_RUNBOOK)})
+        self._hosts = Counter({row[0]: row[1] for row in connection.execute(_BY_HOST)})
         self._next_there = set[str]()  # hosts whose lock one of them is about to take
 
     @property
@@ -522,6 +532,10 @@ class _Taken:
     def full_hosts(self) -> list[str]:
         """Those on which nothing more may be carried."""
         return sorted(name for name, number in self._hosts.items() if number >= self._caps.host)
+
+    def taken_hosts(self) -> list[str]:
+        """Those whose lock somebody who was just claimed is about to take."""
+        return sorted(self._next_there)
 
     def add(self, row: Row[Any]) -> bool:
         """Count one more; False where there is no room for it."""
@@ -541,35 +555,53 @@ def _next(
     connection: Connection, taken: _Taken, limit: int, *, without: Collection[int], before: datetime | None
 ) -> list[Row[Any]]:
     """The next that may be claimed, in order; of each priority as many as are wanted, so that all can be compared."""
-    free: ColumnElement[bool] = t.executions.c.owner.is_(None)
-    if before is not None:
-        free = or_(free, t.executions.c.lease_until < before)
-    conditions: list[ColumnElement[bool]] = [
-        t.executions.c.state == State.PENDING.value,
-        free,
-        t.executions.c.id.not_in(list(without)),
-        ~and_(t.executions.c.phase == Phase.APPLY.value, _waits_for_a_lock()),
-    ]
-    if full := taken.full_runbooks():
-        conditions.append(t.executions.c.runbook.not_in(full))
-    if full := taken.full_hosts():
-        there = exists(
-            select(literal(1)).where(t.host_runs.c.execution_id == t.executions.c.id, t.host_runs.c.host.in_(full))
-        )
-        conditions.append(~there)
+    asked = {
+        "most": limit,
+        "without": list(without),
+        "before": before or _LONG_AGO,
+        "full_runbooks": taken.full_runbooks(),
+        "full_hosts": taken.full_hosts(),
+        "taken_hosts": taken.taken_hosts(),
+    }
+    return sorted(connection.execute(_queue(), asked).all(), key=_turn)[:limit]
+
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@cache
+def _queue() -> CompoundSelect[Any]:
     c = t.executions.c
+    conditions: list[ColumnElement[bool]] = [
+        c.state == State.PENDING.value,
+        or_(c.owner.is_(None), c.lease_until < bindparam("before")),
+        c.id.not_in(bindparam("without", expanding=True)),
+        c.runbook.not_in(bindparam("full_runbooks", expanding=True)),
+        ~_on("full_hosts"),
+        ~and_(
+            c.phase == Phase.APPLY.value, c.danger != Danger.READ.value, or_(_on("taken_hosts"), _waits_for_a_lock())
+        ),
+    ]
     each = [
         select(
             select(c.id, c.runbook, c.hosts, c.phase, c.danger, c.priority, c.queued_at)
             .where(c.priority_rank == priority.rank, *conditions)
             .order_by(c.queued_at, c.id)
-            .limit(limit)
+            .limit(bindparam("most", type_=Integer))
             .subquery()
         )
         for priority in Priority
     ]
-    rows = connection.execute(union_all(*each)).all()
-    return sorted(rows, key=_turn)[:limit]
+    return union_all(*each)
+
+
+def _on(hosts: str) -> ColumnElement[bool]:
+    here = t.host_runs.c
+    return exists(
+        select(literal(1)).where(
+            here.execution_id == t.executions.c.id, here.host.in_(bindparam(hosts, expanding=True))
+        )
+    )
 
 
 def _turn(row: Row[Any]) -> tuple[datetime, int]:
@@ -577,7 +609,7 @@ def _turn(row: Row[Any]) -> tuple[datetime, int]:
 
 
 def _waits_for_a_lock() -> Any:
-    # READ executions take no locks, so only changing ones wait. `hosts` lives in host_runs for this join.
+    # `hosts` lives in host_runs for this join.
     mine, its, other = t.host_runs.alias("mine"), t.host_runs.alias("its"), t.executions.alias("other")
     held = exists(
         select(literal(1))
@@ -597,7 +629,7 @@ def _waits_for_a_lock() -> Any:
             mine.c.execution_id == t.executions.c.id,
         )
     )
-    return and_(t.executions.c.danger != Danger.READ.value, or_(held, wanted))
+    return or_(held, wanted)
 
 
 def renew(

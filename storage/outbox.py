@@ -11,7 +11,22 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, case, delete, exists, func, insert, or_, select, text, update
+from sqlalchemy import (
+    Connection,
+    Integer,
+    Row,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from storage import tables as t
 from storage.database import moment
@@ -25,13 +40,19 @@ _IS_DEAD = text("outbox.state = 'dead'")
 _APART = (OutboxKind.HEADLINE.value, OutboxKind.ALERT.value, OutboxKind.ANSWER.value)
 
 # Built once: these are asked for with every event of every execution.
-_THIS = t.outbox.c.id == bindparam("of_id")
 _NEWEST = select(func.max(t.outbox.c.position)).where(_IS_OPEN)
-_WAITS = select(t.outbox.c.id, t.outbox.c.kind).where(
-    t.outbox.c.coalesce_key == bindparam("of_key"),
-    text("outbox.state = 'waiting' AND outbox.coalesce_key IS NOT NULL"),
+_STAYS = or_(t.outbox.c.kind == OutboxKind.HEADLINE.value, t.outbox.c.kind_rank <= bindparam("new_rank", type_=Integer))
+_REPLACE = (
+    update(t.outbox)
+    .where(
+        t.outbox.c.coalesce_key == bindparam("of_key"),
+        text("outbox.state = 'waiting' AND outbox.coalesce_key IS NOT NULL"),
+    )
+    .values(
+        kind=case((_STAYS, t.outbox.c.kind), else_=bindparam("new_kind", type_=t.outbox.c.kind.type)),
+        kind_rank=case((_STAYS, t.outbox.c.kind_rank), else_=bindparam("new_rank", type_=Integer)),
+    )
 )
-_SET = update(t.outbox).where(_THIS)
 _SET_DEAD_HEADLINE = update(t.outbox).where(
     _IS_DEAD, t.outbox.c.coalesce_key == bindparam("of_key"), t.outbox.c.kind == OutboxKind.HEADLINE.value
 )
@@ -113,14 +134,8 @@ def put(
 
 
 def _replace_waiting(connection: Connection, key: str, kind: OutboxKind, payload: Mapping[str, Any]) -> bool:
-    row = connection.execute(_WAITS, {"of_key": key}).first()
-    if row is None:
-        return False
-    waits_as = OutboxKind(row.kind)
-    most = waits_as if waits_as is OutboxKind.HEADLINE else min(waits_as, kind, key=lambda one: one.rank)
-    words = {"payload": dict(payload), "kind": most.value, "kind_rank": most.rank}
-    connection.execute(_SET, {"of_id": row.id, **words})
-    return True
+    words = {"of_key": key, "payload": dict(payload), "new_kind": kind.value, "new_rank": kind.rank}
+    return connection.execute(_REPLACE, words).rowcount > 0
 
 
 def _replace_dead_headline(connection: Connection, key: str, payload: Mapping[str, Any]) -> bool:

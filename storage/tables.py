@@ -191,6 +191,12 @@ executions = Table(
     Index("ix_executions_created", "created_at", "id"),
     Index("ix_executions_runbook", "runbook", "id"),
     Index(
+        "ix_executions_rolls_back",
+        "rolls_back",
+        sqlite_where=text("rolls_back IS NOT NULL"),
+        postgresql_where=text("rolls_back IS NOT NULL"),
+    ),
+    Index(
         "ix_executions_owned",
         "runbook",
         sqlite_where=text("owner IS NOT NULL"),

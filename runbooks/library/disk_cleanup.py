@@ -32,6 +32,8 @@ QUIET = 3_600
 """Seconds without a change, after which a file that we can't look behind counts as held by nobody."""
 HOPED = 0.8
 """The share of the named bytes that must be free afterwards: others go on writing meanwhile."""
+NOTICED = 0.01
+"""The share of the disk from which on freeing it shows in what `df` says, whatever others write."""
 PROTECTED = (
     *("/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run", "/sbin", "/sys", "/usr"),
     *("/var/backups", "/var/lib", "/var/log/audit", "/var/log/journal", "/var/mail", "/var/run", "/var/spool"),
@@ -125,17 +127,8 @@ class DiskCleanup(Runbook):
             steps.append(Run(title, "journalctl", keep, sudo=facts.login != "root", idempotent=True, timeout=120))
         if not steps:
             raise ValueError(_nothing(params, facts))
-        gain = sum(file["bytes"] for file in may if file["how"] != "compress")
-        if gain:
-            bound = max(0, facts.used - int(gain * HOPED))
-            steps.append(
-                Expect(
-                    f"{_size(facts.used - bound)} less are used on {facts.file_system}, at most {_size(bound)}",
-                    *("df", "--output=used", "-B1", "--", facts.folder),
-                    pattern=rf"^\s*{_at_most(bound)}\s*$",
-                    within=30,
-                )
-            )
+        freed = [file for file in may if file["how"] != "compress"]
+        steps += [_freed(freed, params, facts)] if freed else []
         return Plan(*steps, note=_note(params, facts))
 
     def outcome(self, params: Params, before: Facts, after: Facts | None) -> str | None:
@@ -385,6 +378,22 @@ def _steps(file: File, params: DiskCleanup.Params, *, sudo: bool) -> list[Requir
     return steps
 
 
+def _freed(files: list[File], params: DiskCleanup.Params, facts: Facts) -> Expect:
+    """So much less is used; where that is too little to be told from what others write, no file is large any more."""
+    gain = int(sum(file["bytes"] for file in files) * HOPED)
+    bound = max(0, facts.used - gain)
+    if gain >= facts.size * NOTICED:
+        return Expect(
+            f"{_size(facts.used - bound)} less are used on {facts.file_system}, at most {_size(bound)}",
+            *("df", "--output=used", "-B1", "--", facts.folder),
+            pattern=rf"^\s*{_at_most(bound)}\s*$",
+            within=30,
+        )
+    paths = [file["path"] for file in files]
+    large = ("find", *paths, "-maxdepth", "0", "-size", f"+{params.larger}c", "-printf", "large")
+    return Expect("None of them is large any more", *large, output="", allow_exit={0, 1})
+
+
 def _at_most(number: int) -> str:
     """A pattern for whole numbers from 0 to this one, without leading zeros."""
     digits = str(number)
@@ -441,15 +450,17 @@ def _nothing(params: DiskCleanup.Params, facts: Facts) -> str:
     said = [f"{facts.file_system} of {facts.host} is {_full(facts)} full."]
     if facts.files:
         said.append(_rights(facts, facts.files))
-    else:
-        said.append(
-            f"No file in {facts.folder} is larger than {_size(params.larger)} and unchanged for {_age(params.older)}."
-        )
-    if facts.largest and not facts.files:
-        large = ", ".join(
-            f"{f['path']} ({_size(f['bytes'])}, changed {_age(facts.now - f['changed'])} ago)" for f in facts.largest
-        )
-        said.append(f"The largest are {large}. `older=0` takes files in use too; `how=` says what is done to them.")
+    elif not facts.no_room:
+        old = f" and unchanged for {_age(params.older)}" if params.older else ""
+        said.append(f"No file in {facts.folder} that could go is larger than {_size(params.larger)}{old}.")
+        if facts.largest:
+            large = (
+                f"{f['path']} ({_size(f['bytes'])}, changed {_age(facts.now - f['changed'])} ago)"
+                for f in facts.largest
+            )
+            said.append(f"The largest are {', '.join(large)}.")
+        if facts.largest and params.older:
+            said.append("`older=0` takes files in use too; `how=` says what is done to them.")
     if params.journal is not None and facts.journal_lacks:
         said.append(f"For the journal, {facts.login} needs this in sudoers: {facts.journal_lacks}")
     return " ".join([*said, *_unseen(facts)])

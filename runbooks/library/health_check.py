@@ -18,6 +18,7 @@ from runbooks import (
     Port,
     Probe,
     Runbook,
+    Sample,
     ServiceName,
     minutes,
     positional,
@@ -93,6 +94,21 @@ class HealthCheck(Runbook):
         said += [f"{unknown} unknown"] if unknown else []
         rows = [_row(one) for one in sorted(findings, key=lambda one: order[one["bad"]])]
         return "\n".join([", ".join(said), *rows])
+
+    samples = (
+        Sample(
+            "nginx port=443",
+            Facts(
+                findings=[
+                    {"what": "disk /", "found": "97 % used", "bad": True, "limit": "at most 90 %"},
+                    {"what": "memory", "found": "41 % used", "bad": False, "limit": "at most 95 %"},
+                    {"what": "nginx", "found": "active", "bad": False, "limit": ""},
+                    {"what": "clock", "found": "the host has no timedatectl", "bad": None, "limit": ""},
+                ]
+            ),
+            when="a disk is nearly full",
+        ),
+    )
 
 
 def _row(finding: Finding) -> str:

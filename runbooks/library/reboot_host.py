@@ -13,6 +13,7 @@ from runbooks import (
     Require,
     Run,
     Runbook,
+    Sample,
     Seconds,
     minutes,
 )
@@ -35,6 +36,7 @@ class RebootHost(Runbook):
     name, aliases, category = "reboot-host", ("reboot",), Category.RECOVERY
     danger, cooldown, timeout = Danger.DANGEROUS, minutes(30), minutes(45)
     max_hosts = 1
+    no_undo = "A restart cannot be undone, and stops everything that runs there."
     example = "reboot on web-01"
 
     class Params(Parameters):
@@ -103,6 +105,22 @@ class RebootHost(Runbook):
         said += [f"failed before as well: {', '.join(old)}"] if old else []
         return "; ".join(said)
 
+    samples = (
+        Sample(
+            "wait=5m",
+            Facts(
+                boot_id="3f1e7f0c-5a52-4b3a-9d57-0f8a1f6d2c11",
+                uptime="12:00:00 up 100 days, 2 users, load average: 0.10, 0.20, 0.30",
+                people=["alice"],
+                state="degraded",
+                failed=["report.service"],
+                way=["systemctl", "reboot"],
+                root=False,
+            ),
+            when="somebody is logged in, and a unit has failed",
+        ),
+    )
+
 
 async def _allowed_way(host: Probe) -> tuple[str, ...]:
     for way in WAYS:
@@ -118,4 +136,4 @@ def _note(facts: Facts) -> str:
         said.append(f"Logged in there: {', '.join(facts.people)}.")
     if facts.failed:
         said.append(f"Failed units: {', '.join(facts.failed)}.")
-    return " ".join([*said, "A restart cannot be undone, and stops everything that runs there."])
+    return " ".join(said)

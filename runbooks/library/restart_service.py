@@ -5,11 +5,13 @@ from pydantic import Field
 from runbooks import (
     Category,
     Danger,
+    Expect,
     Facts,
     Parameters,
     Plan,
     Probe,
     Runbook,
+    Sample,
     Seconds,
     ServiceName,
     minutes,
@@ -33,6 +35,7 @@ class RestartService(Runbook):
     name, aliases, category = "restart-service", ("restart",), Category.MAINTENANCE
     danger, cooldown, timeout = Danger.LOW, minutes(10), minutes(5)
     example = "restart nginx on web-01"
+    no_undo = "Failed starts that systemd has forgotten only begin to be counted anew."
 
     class Params(Parameters):
         """Which service, how, and how long to watch it."""
@@ -55,6 +58,7 @@ class RestartService(Runbook):
                 f"{params.service} is {units.standing(facts)} on {host.name}, so it cannot reload. "
                 "Leave out `reload` to restart it."
             )
+        await units.require_right(host, "reload" if params.reload else "restart", params.service)
         what = "reloaded" if params.reload else "restarted"
         return await units.check_configuration(host, params.service, facts, what)
 
@@ -75,8 +79,23 @@ class RestartService(Runbook):
             note=units.note_on(params.service, facts),
         )
 
+    def health(self, params: Params, facts: Facts) -> list[Expect]:
+        """It is active still."""
+        return units.is_well(params.service, facts)
+
     def outcome(self, params: Params, before: Facts, after: Facts | None) -> str | None:
         """The old and the new main pid."""
         if params.reload:
             return f"{params.service} has reloaded, pid {after.main_pid or 'none'}" if after is not None else None
         return units.pids(params.service, before, after)
+
+    samples = (
+        Sample(
+            "nginx",
+            units.a_unit(check=["nginx", "-t"], check_sudo=True),
+            when="its configuration can be tested",
+        ),
+        Sample("app settle=30s", units.a_unit("failed", result="start-limit-hit"), when="it failed too often to start"),
+        Sample("nginx reload=yes", units.a_unit(), when="it reads its configuration again"),
+        Sample("report", units.a_unit("inactive", passing=True), when="a unit that ends by itself"),
+    )

@@ -12,6 +12,7 @@ from runbooks import (
     Probe,
     Run,
     Runbook,
+    Sample,
     Seconds,
     minutes,
     positional,
@@ -31,6 +32,7 @@ class RunCommand(Runbook):
 
     name, aliases, category = "run-command", ("run", "sh"), Category.DIAGNOSTICS
     cooldown, timeout = minutes(0), minutes(15)
+    no_undo = "What a typed line does cannot be undone from here."
     example = 'run "df -h /var" on web-01'
 
     class Params(Parameters):
@@ -55,5 +57,10 @@ class RunCommand(Runbook):
             return Plan(Expect("Run it", *words, timeout=params.limit, allow_exit=good, within=0))
         return Plan(
             Run("Run it", *words, timeout=params.limit, allow_exit=good),
-            note="This line was typed by hand. What it does is not checked afterwards, and cannot be undone from here.",
+            note="This line was typed by hand, and what it does is not checked afterwards.",
         )
+
+    samples = (
+        Sample("'df -h /var'", Facts(reads=True), when="a line that only reads"),
+        Sample("'touch /tmp/maintenance'", Facts(reads=False), when="a line that changes something"),
+    )

@@ -11,6 +11,7 @@ from runbooks import (
     Plan,
     Probe,
     Runbook,
+    Sample,
     Seconds,
     ServiceName,
     minutes,
@@ -30,6 +31,7 @@ class StartService(Runbook):
     name, aliases, category = "start-service", ("start",), Category.MAINTENANCE
     danger, cooldown, timeout = Danger.LOW, minutes(1), minutes(5)
     example = "start nginx on web-01"
+    no_undo = "Failed starts that systemd has forgotten only begin to be counted anew."
 
     class Params(Parameters):
         """Which service, and how long to watch it."""
@@ -43,6 +45,7 @@ class StartService(Runbook):
         units.refuse_masked(host, params.service, facts)
         if facts.state == "active":
             return facts.having(check=None, check_sudo=False, unchecked="")
+        await units.require_right(host, "start", params.service)
         return await units.check_configuration(host, params.service, facts, "started")
 
     def plan(self, params: Params, facts: Facts) -> Plan:
@@ -63,9 +66,21 @@ class StartService(Runbook):
             note=units.note_on(params.service, facts),
         )
 
+    def health(self, params: Params, facts: Facts) -> list[Expect]:
+        """It is active still."""
+        return units.is_well(params.service, facts)
+
     def outcome(self, params: Params, before: Facts, after: Facts | None) -> str | None:
         """Whether there was anything to do, and how it stands."""
         if after is None:
             return None
         already = "was active already: " if before.state == "active" and before.main_pid == after.main_pid else ""
         return f"{params.service} {already or 'started: '}{units.standing(after)}"
+
+    samples = (
+        Sample(
+            "nginx",
+            units.a_unit("inactive", check=["nginx", "-t"], check_sudo=True),
+            when="it is down, and its configuration can be tested",
+        ),
+    )

@@ -11,6 +11,7 @@ from runbooks import (
     Plan,
     Probe,
     Runbook,
+    Sample,
     Seconds,
     ServiceName,
     minutes,
@@ -38,7 +39,10 @@ class StopService(Runbook):
 
     async def probe(self, host: Probe, params: Params) -> Facts:
         """Whether the unit exists, its state and main pid, and what would start it again."""
-        return await units.look_at(host, params.service)
+        facts = await units.look_at(host, params.service)
+        if facts.state in units.UP:
+            await units.require_right(host, "stop", params.service)
+        return facts
 
     def plan(self, params: Params, facts: Facts) -> Plan:
         """Stop it, then watch that it stays down."""
@@ -71,6 +75,11 @@ class StopService(Runbook):
         if before.state not in units.UP:
             return f"{params.service} was down already: {units.standing(after)}"
         return f"{params.service} stopped: {units.standing(after)}; it was {units.standing(before)}"
+
+    samples = (
+        Sample("report-worker", units.a_unit(), when="it runs"),
+        Sample("app", units.a_unit(triggers=["app.socket"]), when="a socket would start it again"),
+    )
 
 
 DOWN = r"\A(inactive|failed)\Z"

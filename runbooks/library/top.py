@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
-from runbooks import Category, Danger, Expect, Facts, Parameters, Plan, Probe, Runbook, minutes
+from runbooks import Category, Danger, Expect, Facts, Parameters, Plan, Probe, Runbook, Sample, minutes
 from runbooks.library import readings
 
 
@@ -71,6 +71,24 @@ class Top(Runbook):
         lines += [f"• disks: {'; '.join(_disk(one) for one in found.disks)}"] if found.disks else []
         lines.append(f"• disk space: {', '.join(f'{place} {use} %' for place, use in found.space.items())}")
         return "\n".join(lines)
+
+    samples = (
+        Sample(
+            "most=1",
+            Facts(
+                load=[3.1, 2.0, 1.2],
+                processors=2,
+                memory=41,
+                waiting=0,
+                busiest=[{"pid": 4711, "user": "app", "name": "report-worker", "processor": "98 %", "memory": "2.0M"}],
+                largest=[{"pid": 812, "user": "app", "name": "app", "processor": "1 %", "memory": "210.0M"}],
+                stuck=[],
+                disks=[{"disk": "vda", "busy": 12, "read": 4096, "written": 1048576}],
+                space={"/": 41},
+            ),
+            when="a process that runs away",
+        ),
+    )
 
 
 def _shown(one: readings.Busy) -> dict[str, Any]:

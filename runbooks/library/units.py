@@ -67,6 +67,29 @@ async def look_at(host: Probe, service: str) -> Facts:
     )
 
 
+def a_unit(state: str = "active", **more: Any) -> Facts:
+    """A unit as `look_at` finds it, without any host: for samples."""
+    up = state == "active"
+    usual = Facts(
+        load="loaded",
+        state=state,
+        sub_state="running" if up else "dead",
+        main_pid=4711 if up else 0,
+        changed="",
+        result="success",
+        respawned=0,
+        job=False,
+        reloads=True,
+        passing=False,
+        triggers=[],
+        root=False,
+        check=None,
+        check_sudo=False,
+        unchecked="",
+    )
+    return usual.having(**more)
+
+
 def refuse_masked(host: Probe, service: str, facts: Facts) -> None:
     """Raises ValueError for a unit that somebody masked."""
     if facts.load == "masked":
@@ -119,6 +142,21 @@ async def is_allowed(host: Probe, *words: str) -> bool:
     return asked.exit_status == 0
 
 
+async def require_right(host: Probe, verb: str, service: str) -> None:
+    """Raises ValueError where sudo is known not to allow it, so that nobody approves what can't work."""
+    if host.login == "root":
+        return
+    asked = await host.read("sudo", "-n", "-l", "systemctl", verb, service, allow_exit=range(256))
+    if asked.exit_status != 1 or "password" in asked.errors:
+        return  # it may, or sudo tells nobody what it would allow
+    line = await host.lacks("systemctl", verb, service)
+    if line is not None:
+        raise ValueError(
+            f"{host.login} may not {verb} {service} on {host.name}: its sudoers lacks the line `{line}`. "
+            "Nothing was touched."
+        )
+
+
 def configuration_is_good(facts: Facts) -> list[Require]:
     """The configuration once more, right before the change."""
     if facts.check is None:
@@ -148,6 +186,13 @@ def stays_up(service: str, facts: Facts, *, settle: int) -> list[Expect]:
         counted = ("systemctl", "show", service, "--property=NRestarts", "--value")
         found.append(Expect("It did not end meanwhile", *counted, pattern=same, within=0, timeout=10))
     return found
+
+
+def is_well(service: str, facts: Facts) -> list[Expect]:
+    """It is active still, while others are changed; of a unit that ends by itself there is nothing more to see."""
+    if facts.passing:
+        return []
+    return [Expect("It is active still", "systemctl", "is-active", service, output="active", within=0, timeout=10)]
 
 
 def note_on(service: str, facts: Facts) -> str | None:

@@ -16,7 +16,7 @@ from safety.command_guard import Severity
 from safety.roles import PERMISSIONS, Can, Permission, Role
 from safety.sealing import new_key, parse_key
 from storage.errors import ConfigurationError
-from storage.records import Consent, Danger, Platform
+from storage.records import Consent, Danger, Platform, Rollout
 
 ROOT = Path(__file__).parents[2]
 GOOD = {"SLACK_BOT_TOKEN": "xoxb-1-local", "SLACK_SIGNING_SECRET": "local-signing-secret"}
@@ -160,6 +160,10 @@ def test_everything_wrong_is_said_at_once(folder: Path) -> None:
         ("limits: {global: lots}", "limits.global"),
         ("channels: {alerts: '#ops'}", "a Slack channel id"),
         ("runbooks: {restart-servce: {cooldown: 1m}}", "restart-servce"),
+        ("runbooks: {restart-service: {waves: [rest, 1]}}", "it stands last"),
+        ("runbooks: {restart-service: {max_failures: most}}", "no number of hosts that may fail"),
+        ("runbooks: {restart-service: {pause: 2h}}", "pause"),
+        ("runbooks: {restart-service: {rollback: sometimes}}", "rollback"),
         ("hosts: {a: {address: 192.0.2.1}}", "no key"),
         ("hosts: {a: {address: 192.0.2.1, key_file: gone}}", "does not exist"),
         ("ssh: {key_file: id_ed25519}\nhosts: {a: {address: x}, A: {address: y}}", "twice, in another case"),
@@ -454,3 +458,12 @@ def test_the_page_about_people_holds_the_table_of_roles_and_examples_that_load(f
     assert len(examples) == 2
     for example in examples:
         assert loaded(folder, hosts + example).policy().places
+
+
+@pytest.mark.parametrize("waves", ["[1, 25%, rest]", "'1,25%,rest'", '"1, 25%, REST"'])
+def test_waves_of_a_runbook_are_a_list_or_a_text(folder: Path, waves: str) -> None:
+    more = "pause: 30s, max_failures: 1, rollback: auto"
+    found = loaded(folder, f"runbooks: {{restart-service: {{waves: {waves}, {more}}}}}")
+    entry = found.catalog.get("restart-service")
+    assert entry.rollout == Rollout(waves="1,25%,rest", pause=30, max_failures="1")
+    assert entry.rollback

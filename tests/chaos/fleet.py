@@ -65,7 +65,7 @@ class Fleet:
     figures: dict[str, Any] = field(default_factory=dict)
     draining: Bot | None = None  # gets no requests any more, as a balancer does before it takes one away
     is_over: bool = False  # nothing new is asked for
-    may_be_killed: bool = False
+    unheard: int = 0  # requests without an acknowledgement
 
     @property
     def everybody(self) -> list[Bot]:
@@ -85,21 +85,20 @@ class Fleet:
     async def ask(self, text: str, *, on: Bot | None = None, by: str = "bob") -> int:
         """Say it there; the execution that it became. `{tag}` stands for a name of its own.
 
-        Who gets no acknowledgement, because that process was killed at this moment, says it once more.
+        Who gets no acknowledgement, because that process was killed at this moment, or Slack waited for 3 s in vain
+        for a busy machine, says it once more.
         """
-        while True:
+        for _ in range(5):
             self.asked += 1
             tag = f"f{self.asked}"
             self.turn_to(on) if on is not None and on.process is not None else self.turn()
             ack = await self.workspace.command(by, CHANNEL, text.format(tag=tag))
             if ack.ok:
                 break
-            if not self.may_be_killed:
-                raise Broken(f"{text!r} was not acknowledged: {ack}\n{self.logs()}")
-            self.figures["requests not acknowledged at a kill"] = 1 + self.figures.get(
-                "requests not acknowledged at a kill", 0
-            )
+            self.unheard += 1
             await asyncio.sleep(0.1)
+        else:
+            raise Broken(f"{text!r} was not acknowledged five times: {ack}\n{self.logs()}")
         return int(await until(lambda: self.database.read(_of_tag, tag), f"{text!r} being an execution", self.logs))
 
     async def get(self, number: int) -> Execution:
@@ -244,9 +243,9 @@ class Fleet:
 
     async def kill_each(self, load: int) -> None:
         """Every process is killed and started again, one after the other, while people go on asking."""
-        self.may_be_killed = True
+        before = self.unheard
         await self._one_after_the_other(load, self._kill, "kills")
-        self.may_be_killed = False
+        self.figures["requests not acknowledged during the kills, and asked again"] = self.unheard - before
 
     async def outlives_an_outage(self, seconds: float) -> None:
         """The database dies in the middle of steps and comes back: all are carried on, each by one, to their true end.
@@ -399,7 +398,16 @@ async def fleet(
         for number, words in enumerate(commands, 1):
             place = folder / f"{words[0]}-{number}"
             config = configuration_for(known, place) | changes
-            bots.append(Bot(folder=place, slack=workspace, database_url=url, config=config, words=words))
+            bots.append(
+                Bot(
+                    folder=place,
+                    slack=workspace,
+                    database_url=url,
+                    config=config,
+                    words=words,
+                    patience=2 * PATIENCE,
+                )
+            )
         stack.callback(lambda: [bot.kill() for bot in bots])
         for bot in bots:
             await bot.start()

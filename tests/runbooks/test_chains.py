@@ -21,13 +21,14 @@ from runbooks import (
     positional,
 )
 from runbooks.catalog import Entry, joined
+from runbooks.progress import ApprovalAsked
 from safety.approval import Demand, Demands
 from safety.review import Policy
-from safety.roles import Can
+from safety.roles import Can, Role
 from storage import controls, executions
 from storage.database import Database
 from storage.errors import DefinitionError, NotPermitted
-from storage.records import Consent, Execution, Scope, State
+from storage.records import Actor, Consent, Execution, Scope, State
 from tests.builders import ALICE, BOB, CAROL, House, a_house, catalog_with
 from tests.fakes import Reply
 
@@ -169,8 +170,8 @@ async def test_the_steps_of_an_included_plan_run_where_it_stands(database: Datab
         assert [step["title"] for step in plan["hosts"][0]["steps"]] == ["Mark it", "Restart it on web-01"]
 
 
-async def test_what_a_chain_did_is_taken_back_last_one_first(database: Database) -> None:
-    async with a_house_of_chains(database) as house:
+async def test_what_a_chain_did_is_taken_back_last_one_first(sqlite: Database) -> None:
+    async with a_house_of_chains(sqlite) as house:
         found = await ended(house, "switch on web-01")
         back = await house.ends(await house.engine.roll_back(found.id, BOB))
 
@@ -178,8 +179,8 @@ async def test_what_a_chain_did_is_taken_back_last_one_first(database: Database)
         assert changes(house)[2:] == ["sudo -n systemctl start nginx", "rm /tmp/mark"]
 
 
-async def test_a_runbook_that_includes_a_dangerous_one_waits_for_somebody_else(database: Database) -> None:
-    async with a_house_of_chains(database) as house:
+async def test_a_runbook_that_includes_a_dangerous_one_waits_for_somebody_else(sqlite: Database) -> None:
+    async with a_house_of_chains(sqlite) as house:
         answer = await house.ask("whole on web-01")
         assert answer.execution is not None
         await house.reaches(answer.execution.id, State.AWAITING_APPROVAL)
@@ -229,12 +230,12 @@ async def test_the_cooldown_of_the_included_runbook_is_asked_for_and_begun(datab
         assert await database.read(controls.locks) == []
 
 
-async def test_the_settings_for_the_included_runbook_hold_for_the_whole(database: Database) -> None:
+async def test_the_settings_for_the_included_runbook_hold_for_the_whole(sqlite: Database) -> None:
     def wanting(policy: Policy) -> Policy:
         demand = Demand(consent=Consent.APPROVE, rule="approvals.runbooks.again")
         return replace(policy, demands=Demands(runbooks={"again": demand}))
 
-    async with a_house_of_chains(database, change=wanting) as house:
+    async with a_house_of_chains(sqlite, change=wanting) as house:
         answer = await house.ask("switch on web-01")
         assert answer.execution is not None
         await house.reaches(answer.execution.id, State.AWAITING_APPROVAL)
@@ -242,20 +243,52 @@ async def test_the_settings_for_the_included_runbook_hold_for_the_whole(database
         assert (await house.ends(answer)).state is State.SUCCEEDED
 
 
-async def test_who_may_not_run_the_included_runbook_may_not_run_the_whole(database: Database) -> None:
+async def test_who_may_not_run_the_included_runbook_may_not_run_the_whole(sqlite: Database) -> None:
     def limited(policy: Policy) -> Policy:
         return replace(
             policy, people=replace(policy.people, can={"UBOB": (Can(rule="roles:UBOB can", runbooks=("switch",)),)})
         )
 
-    async with a_house_of_chains(database, change=limited) as house:
+    async with a_house_of_chains(sqlite, change=limited) as house:
         answer = await house.ask("switch on web-01")
         assert answer.message.startswith("Refused by the permission gate"), answer.message
         assert house.remote.ran == []
 
 
-async def test_a_result_is_passed_on_to_an_included_runbook(database: Database) -> None:
+async def test_who_may_not_approve_the_included_runbook_does_not_approve_the_whole(sqlite: Database) -> None:
+    def limited(policy: Policy) -> Policy:
+        people = replace(
+            policy.people,
+            roles={**policy.people.roles, "UERIN": Role.MANAGER},
+            can={"UERIN": (Can(rule="roles:UERIN can", runbooks=("whole", "switch", "again")),)},
+        )
+        return replace(policy, people=people)
+
+    async with a_house_of_chains(sqlite, change=limited) as house:
+        answer = await house.ask("whole on web-01")
+        assert answer.execution is not None
+        await house.reaches(answer.execution.id, State.AWAITING_APPROVAL)
+        asked = house.reporter.of(ApprovalAsked)[-1]
+        assert set(asked.approvers) == {"UALICE", "UCAROL"}
+        with pytest.raises(NotPermitted):
+            await house.engine.approve(answer.execution.id, Actor(id="UERIN", name="erin"))
+        await house.engine.approve(answer.execution.id, CAROL)
+        assert (await house.ends(answer)).state is State.SUCCEEDED
+
+
+async def test_a_rollback_is_held_by_a_kill_switch_on_the_included_runbook(database: Database) -> None:
     async with a_house_of_chains(database) as house:
+        found = await ended(house, "switch on web-01")
+        await house.engine.engage(scope=Scope.RUNBOOK, subject="again", actor=ALICE)
+        back = await house.ends(await house.engine.roll_back(found.id, BOB))
+
+        assert back.state is State.REFUSED
+        assert "kill switch (runbook again)" in str(back.ending)
+        assert len(changes(house)) == 2
+
+
+async def test_a_result_is_passed_on_to_an_included_runbook(sqlite: Database) -> None:
+    async with a_house_of_chains(sqlite) as house:
         found = await ended(house, "found on web-01")
 
         assert found.state is State.SUCCEEDED, found.ending

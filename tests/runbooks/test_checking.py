@@ -37,8 +37,8 @@ def a_runbook(**parts: Any) -> type[Runbook]:
 
 def found(**parts: Any) -> list[str]:
     """What is wrong with it."""
-    catalog = catalog_with(a_runbook(**parts))
-    return [finding.message for finding in check(catalog, CommandGuard()) if finding.runbook == "ours"]
+    catalog = catalog_with(a_runbook(**parts)).only(lambda name: name == "ours")
+    return [finding.message for finding in check(catalog, CommandGuard())]
 
 
 def planning(*steps: Any) -> Any:
@@ -130,19 +130,27 @@ def test_what_could_not_be_loaded_is_found_with_its_file_and_line(tmp_path: Path
     assert "SyntaxError: invalid syntax" in found[0].message
 
 
-@pytest.mark.parametrize("name", ["disk-cleanup", "file-backup", "file-restore", "kill-process", "log-rotation"])
-def test_the_built_in_runbooks_are_in_order(name: str) -> None:
-    entry = build().get(name)
-    assert [one.message for one in check(catalog_with(), CommandGuard()) if one.runbook == entry.name] == []
+@pytest.mark.parametrize("name", sorted(build().entries))
+def test_every_built_in_runbook_is_in_order(name: str) -> None:
+    catalog = build().only(lambda one: one == name)
+    assert [finding.message for finding in check(catalog, CommandGuard())] == []
 
 
 # --- pages ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", sorted(PAGES.glob("[a-z]*.md")), ids=lambda path: path.stem)
-def test_a_page_says_what_its_runbook_says(path: Path) -> None:
+@pytest.mark.parametrize("name", sorted(build().entries))
+def test_a_page_says_what_its_runbook_says(name: str) -> None:
+    path = PAGES / f"{name}.md"
     said = "it is behind: run `handrail runbooks docs` in the repository"
-    assert path.read_text(encoding="utf-8") == page(build().get(path.stem)), said
+    assert path.exists(), said
+    assert path.read_text(encoding="utf-8") == page(build().get(name)), said
+
+
+def test_the_list_of_pages_is_complete_and_no_page_is_of_a_runbook_that_is_gone() -> None:
+    entries = build().entries
+    assert (PAGES / "README.md").read_text(encoding="utf-8") == contents(list(entries.values()))
+    assert {path.stem for path in PAGES.glob("*.md")} == {*entries, "README"}
 
 
 def test_a_page_has_the_parameters_the_plans_and_what_cannot_be_undone() -> None:

@@ -1,5 +1,6 @@
 """run-command and reboot-host, through the engine with a host that answers from a table."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -11,15 +12,15 @@ from runbooks.execution import Walk
 from runbooks.planning import Planner
 from runbooks.plans import HostPlan, StoredPlan, step_from_json, step_to_json
 from runbooks.progress import ApprovalAsked, StepFinished
-from runbooks.steps import Tools
+from runbooks.steps import Stop, Tools
 from safety.command_guard import CommandGuard
 from safety.review import Policy
 from storage import executions
 from storage.database import Database
 from storage.errors import DefinitionError, HostKeyRefused, HostUnreachable, LoginRefused, PlanningFailed
-from storage.records import Consent, Danger, Origin, RunRequest, State
+from storage.records import Consent, Danger, Origin, RunRequest, State, StepRun, StepState
 from tests.builders import BOB, CAROL, House, a_house, admit, catalog_with, hosts
-from tests.fakes import FakeRemote, FakeReporter, HastyClock, Reply
+from tests.fakes import FakeClock, FakeRemote, FakeReporter, HastyClock, Reply
 from tests.runbooks.demo_hosts import CATALOG, Demo
 
 # --- run-command ------------------------------------------------------------------------------------------------------
@@ -130,18 +131,25 @@ def a_host(*answers: Reply, way: str = "reboot", **more: Any) -> dict[str, Any]:
     }
 
 
-async def rebooted(database: Database, replies: dict[str, Any], **named: str) -> tuple[Any, FakeRemote, FakeReporter]:
-    """The ending of an admitted run, and who saw what; time jumps wherever it waits."""
-    remote, reporter, clock = FakeRemote(replies=replies), FakeReporter(), HastyClock()
-    planner = Planner(remote=remote, guard=CommandGuard())
+async def walk_of_a_reboot(
+    database: Database, remote: FakeRemote, reporter: FakeReporter, clock: Any, **named: str
+) -> Walk:
+    """Admitted, and about to begin."""
+    planner, entry = Planner(remote=remote, guard=CommandGuard()), CATALOG.get("reboot")
     tools = Tools(database=database, remote=remote, inventory=hosts(), planner=planner, reporter=reporter, clock=clock)
-    entry = CATALOG.get("reboot")
     params = bind(entry, [], named)
     plan = await planner.make_plan(entry, params, hosts().hosts[:1])
     values = params.model_dump(mode="json")
     execution = await database.write(admit, entry, plan, params=values, now=clock.now(), timeout=entry.timeout)
-    await Walk(tools, execution, plan, entry, params).run()
-    return await database.read(executions.get, execution.id), remote, reporter
+    return Walk(tools, execution, plan, entry, params)
+
+
+async def rebooted(database: Database, replies: dict[str, Any], **named: str) -> tuple[Any, FakeRemote, FakeReporter]:
+    """The ending of an admitted run, and who saw what; time jumps wherever it waits."""
+    remote, reporter = FakeRemote(replies=replies), FakeReporter()
+    walk = await walk_of_a_reboot(database, remote, reporter, HastyClock(), **named)
+    await walk.run()
+    return await database.read(executions.get, walk.execution.id), remote, reporter
 
 
 AWAY = Reply(raises=HostUnreachable("web-01", "'web-01' does not answer."))
@@ -161,7 +169,7 @@ async def test_the_plan_says_who_would_be_thrown_out() -> None:
     planner, entry = Planner(remote=FakeRemote(replies=a_host()), guard=CommandGuard()), CATALOG.get("reboot")
     plan = await planner.make_plan(entry, bind(entry, [], {}), hosts().hosts[:1])
     assert plan.notes == (
-        "web-01 is up now: up 41 days. Logged in there: ana, root. "
+        "web-01 is up now: up 41 days. Logged in there: ana, root.",
         "A restart cannot be undone, and stops everything that runs there.",
     )
     assert entry.danger is Danger.DANGEROUS
@@ -233,6 +241,48 @@ async def test_the_first_way_that_sudo_allows_is_taken(sqlite: Database) -> None
 async def test_without_any_way_nothing_is_planned(sqlite: Database) -> None:
     with pytest.raises(PlanningFailed, match="ops may not restart web-01: sudo allows none of `reboot`, "):
         await rebooted(sqlite, a_host(way="nothing"))
+
+
+async def test_a_restart_whose_owner_died_is_never_sent_again(sqlite: Database) -> None:
+    remote, reporter, clock = FakeRemote(replies=a_host(Reply(out=NEW))), FakeReporter(), HastyClock()
+    walk = await walk_of_a_reboot(sqlite, remote, reporter, clock)
+    looked = StepRun(
+        execution_id=walk.execution.id,
+        host="web-01",
+        step="1",
+        attempt=1,
+        title="It has not been restarted meanwhile",
+        changing=False,
+        state=StepState.STARTED,
+        started_at=clock.now(),
+    )
+    sent = replace(looked, step="2", title="Restart the host", changing=True, token="ab" * 16)
+    for step in (looked, sent):
+        await sqlite.write(executions.begin_step, step, execution=walk.execution, services=(), tags=(), words="")
+    over = replace(looked, state=StepState.SUCCEEDED, ended_at=clock.now())
+    await sqlite.write(executions.end_step, over, execution=walk.execution, done=1)
+    await walk.run()
+    ended = await sqlite.read(executions.get, walk.execution.id)
+    assert (ended.state, ended.ending) == (State.SUCCEEDED, "web-01 has restarted; systemd says running")
+    steps: Any = reporter.of(StepFinished)
+    assert steps[0].step.reason == "Handrail stopped while it ran; how it ended is unknown"
+    assert remote.count("sudo -n reboot") == 0
+
+
+async def test_a_cancel_while_the_host_is_away_says_how_it_was_seen_last(sqlite: Database) -> None:
+    remote = FakeRemote(replies=a_host(Reply(out=OLD), AWAY))
+    walk = await walk_of_a_reboot(sqlite, remote, FakeReporter(), clock := FakeClock())
+    running = asyncio.create_task(walk.run())
+    async with asyncio.timeout(10):
+        while not clock.sleepers:
+            await asyncio.sleep(0.01)
+    walk.stop(Stop(words="enough", by=CAROL))
+    await asyncio.wait_for(running, 10)
+    ended = await sqlite.read(executions.get, walk.execution.id)
+    assert (ended.state, ended.ending) == (
+        State.CANCELLED,
+        "It is back, with a new boot id: enough; when it was asked last: 'web-01' does not answer.",
+    )
 
 
 # --- the step that reboots --------------------------------------------------------------------------------------------

@@ -9,9 +9,10 @@ from runbooks.definition import Facts
 from runbooks.library import readings
 from runbooks.planning import HostProbe, Planner
 from safety.command_guard import CommandGuard
+from storage.database import Database
 from storage.errors import Invalid, PlanningFailed
 from storage.records import Danger, State
-from tests.builders import hosts
+from tests.builders import a_house, hosts
 from tests.fakes import FakeRemote, Reply
 from tests.runbooks.demo_hosts import CATALOG, Demo
 
@@ -136,6 +137,12 @@ async def test_a_host_that_cannot_be_read_is_no_healthy_host() -> None:
         await Planner(remote=FakeRemote(replies={**WELL, "df -P -l": Reply(status=2)}), guard=CommandGuard()).make_plan(
             CATALOG.get("health"), bind(CATALOG.get("health"), [], {}), hosts().hosts[:1]
         )
+
+
+async def test_of_many_hosts_the_ending_says_the_first_line_each(sqlite: Database) -> None:
+    async with a_house(sqlite, replies={**WELL, "uptime": Reply(out="up")}) as house:
+        ended = await house.ends(await house.ask("health on web-01,web-02"))
+        assert (ended.state, ended.ending) == (State.SUCCEEDED, "web-01: all is well; web-02: all is well")
 
 
 # --- top --------------------------------------------------------------------------------------------------------------

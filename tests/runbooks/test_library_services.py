@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from runbooks.catalog import bind
+from runbooks.definition import Facts
 from runbooks.library.units import CHECKS
 from runbooks.planning import Planner
 from runbooks.plans import StoredPlan
@@ -41,7 +42,7 @@ async def planned(runbook: str, *values: str, replies: dict[str, Any], login: st
     remote, entry = FakeRemote(replies=replies), CATALOG.get(runbook)
     host = hosts(login=login).hosts[0]
     plan = await Planner(remote=remote, guard=CommandGuard()).make_plan(entry, bind(entry, values, named), [host])
-    assert not [line for _, line in remote.ran if "systemctl restart" in line]
+    assert not [line for _, line in remote.ran if "sudo -n systemctl" in line]
     return plan
 
 
@@ -95,8 +96,25 @@ async def test_a_test_that_only_root_can_make_says_nothing_without_root() -> Non
 
 
 async def test_a_test_that_works_without_root_is_made_without() -> None:
-    replies = {"systemctl show": a_unit(), "sudo -n -l": Reply(status=1), "named-checkconf": Reply()}
+    replies = {"systemctl show": a_unit(), "sudo -n -l named": Reply(status=1), "named-checkconf": Reply()}
     assert lines(await planned("restart", "named", replies=replies))[0] == "named-checkconf"
+
+
+@pytest.mark.parametrize("runbook", ["restart", "start", "stop"])
+async def test_what_sudo_does_not_allow_is_not_planned_and_the_line_it_lacks_is_said(runbook: str) -> None:
+    unit = a_unit() if runbook == "stop" else a_unit(ActiveState="failed")
+    replies = {"systemctl show": unit, "sudo -n -l": Reply(status=1), "find": Reply(out="/usr/bin/systemctl")}
+    with pytest.raises(PlanningFailed) as refused:
+        await planned(runbook, "app", replies=replies)
+    assert refused.value.message == (
+        f"ops may not {runbook} app on web-01: its sudoers lacks the line "
+        f"`ops ALL=(root) NOPASSWD: /usr/bin/systemctl {runbook} app`. Nothing was touched."
+    )
+
+
+async def test_a_sudo_that_tells_nobody_what_it_allows_is_tried() -> None:
+    replies = {"systemctl show": a_unit(), "sudo -n -l": Reply(err="sudo: a password is required", status=1)}
+    assert lines(await planned("restart", "app", replies=replies))[0] == "sudo systemctl restart app"
 
 
 async def test_root_needs_no_sudo() -> None:
@@ -196,6 +214,15 @@ async def test_what_cannot_reload_is_not_restarted_instead(found: dict[str, str]
     with pytest.raises(PlanningFailed) as refused:
         await planned("restart", "nginx", reload="yes", replies={"systemctl show": a_unit(**found)})
     assert said in refused.value.message
+
+
+def test_between_waves_a_host_that_is_done_must_be_active_still() -> None:
+    for name in ("restart", "start"):
+        entry = CATALOG.get(name)
+        params = bind(entry, ["app"], {})
+        (check,) = entry.runbook.health(params, Facts(passing=False))
+        assert (check.argv, check.output) == (("systemctl", "is-active", "app"), "active")
+        assert list(entry.runbook.health(params, Facts(passing=True))) == []
 
 
 # --- start and stop ---------------------------------------------------------------------------------------------------

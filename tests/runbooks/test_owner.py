@@ -622,3 +622,16 @@ async def test_one_that_does_not_execute_claims_nothing_but_lets_approvals_expir
         assert expired
         found = await house.get(answer.execution.id)
         assert (found.state, found.owner) == (State.PENDING, None)
+
+
+async def test_who_is_asked_twice_to_stop_does_not_wait_for_what_runs(sqlite: Database) -> None:
+    async with a_house(sqlite, replies={"touch": Reply(hangs=True)}, catalog=CATALOG) as house:
+        answer = await house.ask("touching on web-01")
+        await house.remote.until("touch")
+        closing = asyncio.create_task(house.owner.close(patience=600))
+        await asyncio.sleep(0.02)
+        assert not closing.done()
+        house.owner.hurry()
+        await asyncio.wait_for(closing, 5)
+        assert house.owner.carrying == 0
+        assert (await house.get(answer.execution.id)).state is State.RUNNING

@@ -1,12 +1,15 @@
 """Plans with stages: what can't be known before an earlier step ran is looked at, planned and approved on its own."""
 
 import asyncio
+import json
 from collections.abc import Collection
 from typing import Any
 
 import pytest
 
+from bot import cards
 from runbooks import Danger, Expect, Facts, Parameters, Plan, Probe, Results, Run, Runbook
+from runbooks.plans import stage_json
 from runbooks.progress import ApprovalAsked, ExecutionEnded, PlanMade
 from storage import approvals, audit, controls, executions
 from storage.database import Database
@@ -77,6 +80,12 @@ class Rolling(Release):
         return (Expect("It is well", "cat", "/tmp/well"),)
 
 
+class TakenBack(Release):
+    """The same, and it takes back what it did when it fails."""
+
+    name, rollback = "taken-back", "auto"
+
+
 class Lost(Runbook):
     """Its second stage has nobody who plans it."""
 
@@ -87,7 +96,7 @@ class Lost(Runbook):
         return Plan(Run("Touch it", "touch", "/tmp/a"), then="nowhere")
 
 
-CATALOG = catalog_with(Release, GuardedRelease, Again, Rolling, Lost)
+CATALOG = catalog_with(Release, GuardedRelease, Again, Rolling, TakenBack, Lost)
 
 
 class Site:
@@ -174,6 +183,7 @@ async def test_each_stage_is_approved_on_its_own_and_the_audit_says_which(databa
         wanted = [event for event in house.reporter.events if isinstance(event, ApprovalAsked)][-1]
         assert [(step["place"], step["title"]) for step in wanted.plan["hosts"][0]["steps"]] == [(2, "Switch")]
         assert wanted.approval.fingerprint == second.fingerprint
+        assert "needs an approval of its stage 2" in cards.approval_message(wanted).text
 
         await house.engine.approve(number, CAROL, mark=str(second.fingerprint)[:16])
         await in_stage(house, number, 3)
@@ -190,13 +200,13 @@ async def test_each_stage_is_approved_on_its_own_and_the_audit_says_which(databa
         assert len({entry.data["fingerprint"] for entry in given}) == 3
 
 
-async def test_an_approval_is_good_for_one_stage_even_if_the_next_has_the_same_steps(database: Database) -> None:
-    async with a_house(database, replies=Site().replies, catalog=CATALOG) as house:
+async def test_an_approval_is_good_for_one_stage_even_if_the_next_has_the_same_steps(sqlite: Database) -> None:
+    async with a_house(sqlite, replies=Site().replies, catalog=CATALOG) as house:
         number = await asked(house, "again on web-01")
         await approved(house, number)
         second = await in_stage(house, number, 2)
 
-        latest = await database.read(approvals.latest, number)
+        latest = await sqlite.read(approvals.latest, number)
         assert latest is not None
         assert latest.decided_by is None
         assert latest.fingerprint == second.fingerprint
@@ -339,9 +349,9 @@ async def test_a_stage_without_a_plan_is_the_end(sqlite: Database) -> None:
         assert len([event for event in house.reporter.events if isinstance(event, PlanMade)]) == 1
 
 
-async def test_no_host_begins_a_stage_when_one_failed_in_the_stage_before(database: Database) -> None:
+async def test_no_host_begins_a_stage_when_one_failed_in_the_stage_before(sqlite: Database) -> None:
     site = Site()
-    async with a_house(database, replies=site.replies, catalog=CATALOG) as house:
+    async with a_house(sqlite, replies=site.replies, catalog=CATALOG) as house:
         house.remote.replies["touch /tmp/new"] = lambda line: Reply(
             out="r2", status=0 if house.remote.ran[-1][0] == "web-01" else 1
         )
@@ -349,7 +359,7 @@ async def test_no_host_begins_a_stage_when_one_failed_in_the_stage_before(databa
 
         assert ended.state is State.FAILED
         assert changes(house) == ["touch /tmp/new", "touch /tmp/new"]
-        found = await database.read(executions.hosts_of, ended.id)
+        found = await sqlite.read(executions.hosts_of, ended.id)
         assert [host.state for host in found] == [HostState.SKIPPED, HostState.FAILED]
 
 
@@ -362,8 +372,8 @@ async def test_a_stage_that_nobody_plans_is_found_before_anything_runs(sqlite: D
         assert changes(house) == []
 
 
-async def test_a_cancel_while_a_stage_waits_ends_it(database: Database) -> None:
-    async with a_house(database, replies=Site().replies, catalog=CATALOG) as house:
+async def test_a_cancel_while_a_stage_waits_ends_it(sqlite: Database) -> None:
+    async with a_house(sqlite, replies=Site().replies, catalog=CATALOG) as house:
         number = await asked(house)
         await approved(house, number)
         await in_stage(house, number, 2)
@@ -373,7 +383,7 @@ async def test_a_cancel_while_a_stage_waits_ends_it(database: Database) -> None:
         assert ended.state is State.CANCELLED
         with pytest.raises(TooLate):
             await house.engine.approve(number, CAROL)
-        assert not await locked(database)
+        assert not await locked(sqlite)
 
 
 async def test_an_interrupted_stage_is_resumed_where_it_stopped(database: Database) -> None:
@@ -409,3 +419,34 @@ async def test_every_stage_goes_in_waves_and_a_host_is_asked_whether_it_is_well_
             ("c", "w6.1"),
         ]
         assert not await locked(database)
+
+
+async def test_what_was_done_is_taken_back_by_itself_when_a_further_stage_cannot_be_planned(
+    database: Database,
+) -> None:
+    site = Site(built=Reply(out="secret", altered=True))
+    async with a_house(database, replies=site.replies, catalog=CATALOG) as house:
+        failed = await house.ends(await house.ask("taken-back on web-01"))
+        back = await house.reaches(failed.id + 1)
+
+        assert back.state is State.SUCCEEDED, back.ending
+        assert (await house.get(failed.id)).state is State.ROLLED_BACK
+        assert changes(house) == ["touch /tmp/new", "rm /tmp/new"]
+        assert not await locked(database)
+
+
+async def test_the_whole_plan_is_shown_with_its_stages(sqlite: Database) -> None:
+    async with a_house(sqlite, replies=Site().replies, catalog=CATALOG) as house:
+        ended = await house.ends(await house.ask("release on web-01"))
+        whole = await sqlite.read(executions.plan_of, ended.id)
+        assert whole is not None
+        shown = json.dumps([message.payload() for message in cards.plan_messages(ended, whole)])
+
+        assert "Plan of #" in shown
+        assert shown.index("*1. Build it*") < shown.index("*Stage 2*") < shown.index("*2. Switch*")
+        assert shown.index("*2. Switch*") < shown.index("*Stage 3*") < shown.index("*3. It is there*")
+        assert f"fingerprint of stage 3 `{str(ended.fingerprint)[:16]}`" in shown
+
+        second = json.dumps([m.payload() for m in cards.plan_messages(ended, stage_json(whole, 2))])
+        assert "Stage 2 of #" in second
+        assert "Build it" not in second

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runbooks import Category, Danger, Expect, Facts, Parameters, Plan, Run, Runbook
+from runbooks import Category, Danger, Expect, Facts, Parameters, Plan, Results, Run, Runbook
 from runbooks.catalog import rollout_of
 from runbooks.definition import Step
 from runbooks.plans import HostPlan, StoredPlan, fingerprint, from_json, to_json
@@ -65,6 +65,20 @@ class ReturningAsked(Returning):
     name, danger = "returning-asked", Danger.DANGEROUS
 
 
+class Staged(Roll):
+    """The same in two stages: the file first, on every host."""
+
+    name, waves = "staged", "1,rest"
+
+    def plan(self, params: Parameters, facts: Facts) -> Plan:
+        """The file."""
+        return Plan(Run("Put it there", "touch", on(facts)), then="reload")
+
+    def reload(self, params: Parameters, facts: Facts, results: Results) -> Plan:
+        """The second stage."""
+        return Plan(Run("Reload", "mkdir", on(facts)))
+
+
 class Seeing(Runbook):
     """Look only."""
 
@@ -75,7 +89,7 @@ class Seeing(Runbook):
         return Plan(Expect("It is there", "cat", on(facts)))
 
 
-KINDS = (Roll, Seeing, Healthy, Returning, ReturningAsked)
+KINDS = (Roll, Staged, Seeing, Healthy, Returning, ReturningAsked)
 WORDS = {"put": "touch", "reload": "mkdir", "take": "rm", "look": "cat"}
 FINE: dict[str, Any] = {word: Reply() for word in WORDS.values()}
 
@@ -315,7 +329,7 @@ async def test_a_failed_rollout_is_taken_back_by_itself_where_the_runbook_says_s
         [ended] = [e for e in house.reporter.of(ExecutionEnded) if e.rollback is not None]  # type: ignore[attr-defined]
         back = await house.get(ended.rollback.id)
         assert (back.state, back.rolls_back, back.actor, back.origin) == (State.SUCCEEDED, first.id, BOB, Origin.ENGINE)
-        assert not ended.undoable
+        assert ended.undoable, "whoever may, can still ask for it, should that one be refused"
         assert sorted(touched(house, "take")) == ["01", "02", "03", "04"]
         assert back.fingerprint not in {None, first.fingerprint}
         assert await house.database.read(controls.locks, NAMES) == []
@@ -468,3 +482,12 @@ async def test_an_interrupted_host_with_nothing_left_to_run_asks_nobody(database
         ended = await house.ends(asked)
         assert (ended.state, await states(house, ended)) == (State.SUCCEEDED, "ssssss")
         assert len(touched(house, "put")) == 6
+
+
+async def test_a_canary_that_fails_in_a_later_stage_stops_that_stage(database: Database) -> None:
+    async with fleet(database, reload_web_01=Reply(status=1)) as house:
+        ended = await house.ends(await house.ask(f"staged on {ALL}"))
+        assert (ended.state, await states(house, ended)) == (State.FAILED, "fkkkkk")
+        assert (len(touched(house, "put")), touched(house, "reload")) == (6, ["01"])
+        rows = await house.database.read(executions.hosts_of, ended.id)
+        assert rows[5].reason == "its stage 2 was not begun, because web-01 did not succeed"

@@ -27,11 +27,11 @@ from safety.gates import GATES
 from safety.redaction import Redactor
 from safety.review import Policy
 from safety.roles import Directory, People, Permission, Place, Right
-from storage import audit, executions
+from storage import audit, executions, templates
 from storage import tables as t
 from storage.database import Database
 from storage.errors import OperatorError
-from storage.records import Actor, Execution, Origin, Received, Scope, State, StepState
+from storage.records import Actor, Execution, Origin, Received, Scope, State, StepState, Template
 from tests.builders import ALICE, BOB, CAROL, ROLES, House, a_house, catalog_with
 from tests.fakes import START, Reply
 
@@ -158,6 +158,11 @@ TEXTS = {
         "dead-letters requeue all",
         "can @UALICE",
         "can change on web-01",
+        "template list",
+        "template show weekly",
+        "template save other change on web-01",
+        "template run weekly",
+        "template delete weekly",
     ],
     "/killswitch": ["global on", "global on --now", "tag web off because", "status"],
     "/audit": ["", "kind=execution"],
@@ -204,6 +209,8 @@ async def doors(database: Database) -> AsyncIterator[Doors]:
         asking = await house.ask("risky on web-01")
         waiting = await house.reaches(asking.execution.id, State.AWAITING_APPROVAL)
         await house.engine.engage(scope=Scope.TAG, subject="other", actor=ALICE)
+        weekly = Template(name="weekly", text="change on web-01", saved_by=ALICE, saved_at=START)
+        await database.write(templates.put, weekly)
         commands = Commands(house.engine)
         yield Doors(
             house=house,
@@ -218,7 +225,7 @@ async def doors(database: Database) -> AsyncIterator[Doors]:
 
 KEPT = (
     t.executions, t.host_runs, t.step_runs, t.approvals, t.approval_votes, t.kill_switches, t.host_locks, t.breakers,
-    t.cooldowns, t.admissions, t.token_buckets, t.credentials,
+    t.cooldowns, t.admissions, t.token_buckets, t.credentials, t.templates,
 )  # fmt: skip
 
 

@@ -217,6 +217,7 @@ class Bot:
     config: Mapping[str, Any]
     port: int = field(default_factory=free_port)
     words: tuple[str, ...] = ("serve",)
+    patience: float = PATIENCE  # seconds it may take to start
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -252,7 +253,7 @@ class Bot:
             self.process = subprocess.Popen(  # noqa: ASYNC220 -- it returns at once
                 [sys.executable, "-m", "bot", *self.words], cwd=ROOT, env=self.environment, stdout=log, stderr=log
             )
-        await until(self._is_ready, "the bot being ready", self.log)
+        await until(self._is_ready, "the bot being ready", self.log, timeout=self.patience)
 
     async def _is_ready(self) -> bool:
         if self.process is None or self.process.poll() is not None:

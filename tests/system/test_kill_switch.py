@@ -1,9 +1,13 @@
 """The kill switch on running processes: from Slack and from a shell, with Slack away, and with the database away."""
 
+import asyncio
 import time
 
+import aiohttp
+
 from bot.playground.workspace import Workspace
-from storage import audit, controls
+from storage import audit, controls, executions
+from storage.records import State
 from tests.system.serving import Bot, sees, sleepers, told, until
 
 
@@ -93,3 +97,22 @@ async def test_a_switch_for_one_host_leaves_the_others_alone(sqlite_bot: Bot, wo
     await told(workspace, "bob", "host web-01")
     await workspace.command("bob", "incidents", "/runbook hold 1 on web-01")
     await sees(workspace, "by the kill switch gate")
+
+
+async def test_it_is_heard_while_a_process_that_stops_lets_what_runs_end(sqlite_bot: Bot, workspace: Workspace) -> None:
+    seconds = 29_824
+    await _holding(sqlite_bot, workspace, seconds)
+    stopping = asyncio.create_task(sqlite_bot.stop())
+
+    async def goes_elsewhere() -> bool:
+        async with aiohttp.ClientSession() as session:
+            answer = await session.get(f"http://127.0.0.1:{sqlite_bot.port}/readyz")
+            return answer.status == 503 and "being stopped" in await answer.text()
+
+    await until(goes_elsewhere, "a balancer being told to send requests elsewhere", sqlite_bot.log)
+    assert sleepers(seconds)
+    await workspace.command("bob", "incidents", "/killswitch global on --now")
+    assert await stopping == 0
+    assert not sleepers(seconds)
+    async with sqlite_bot.database() as database:
+        assert (await database.read(executions.get, 1)).state is State.CANCELLED

@@ -1,12 +1,13 @@
 """A configuration is rolled to six real hosts; the fourth breaks, the rollout stops, what was changed is taken back.
 
-    python -m tests.testbed.rollout --hosts PATH [--auto] [--postgres] [--write]
+    python -m tests.testbed.rollout --hosts PATH [--auto] [--kill] [--postgres] [--write]
 
 `handrail serve` with the local workspace as its Slack: Bob asks for waves of 1, 2, 1 and 1 hosts, Carol approves. On
 the fourth host a file that the new configuration includes is missing, so `nginx -t` fails there. Bob presses
 *Roll back* (with `--auto`, `handrail.yml` says `rollback: auto` and nobody presses anything), Carol approves. Then the
 fourth host is repaired, and *Retry* rolls to all six. After each chapter root looks at every host. `--write` puts the
-story into docs/rollout.md. Exit status 1 when anything is not as it must be.
+story into docs/rollout.md; `--kill` ends the bot with kill -9 in the middle of the second wave, and starts it again.
+Exit status 1 when anything is not as it must be.
 """
 
 import argparse
@@ -110,13 +111,17 @@ class Story:
         return {row.host: row.state.value for row in found}
 
 
-async def tell(story: Story, bot: Bot, workspace: Workspace, *, auto: bool) -> None:
+async def tell(story: Story, bot: Bot, workspace: Workspace, *, auto: bool, kill: bool) -> None:
     """All of it."""
     async with bot.database() as database:
         asked = f"/runbook site-config {FOLDER} two on {','.join(NAMES)} --waves 1,2,1 --pause 2s"
         story.says(f"## The rollout\n\nBob: `{asked}`. Carol approves the plan.", "")
         await workspace.command("bob", "incidents", asked)
         await workspace.click("carol", await button(workspace, "Approve"), "Approve")
+        if kill:
+            await until(lambda: is_in_the_second_wave(database), "the second wave", timeout=PATIENCE)
+            bot.kill()
+            await bot.start()
         first = await ended(database, 1)
         states = await story.rows(database, first)
         story.says(f"Ending: *{first.state.words}*: {first.ending}")
@@ -153,6 +158,12 @@ async def tell(story: Story, bot: Bot, workspace: Workspace, *, auto: bool) -> N
         story.check(audit.returncode == 0, "the audit verifies")
 
 
+async def is_in_the_second_wave(database: Database) -> bool:
+    """Whether both of its hosts are at work."""
+    steps = await database.read(executions.steps_of, 1)
+    return {"app-02", "app-03"} <= {step.host for step in steps}
+
+
 async def rolled_back(database: Database) -> Execution | None:
     """The rollout, once it is called so."""
     found = await database.read(executions.get, 1)
@@ -180,7 +191,7 @@ def database_url(folder: Path, *, postgres: bool) -> Iterator[str]:
         yield server.new_database("rollout")
 
 
-async def run(story: Story, *, auto: bool, postgres: bool) -> None:
+async def run(story: Story, *, auto: bool, kill: bool, postgres: bool) -> None:
     """Hosts, workspace and bot, and the story."""
     await story.machines.do("up", *NAMES)
     await asyncio.gather(*(story.machines.root(name, PREPARE) for name in NAMES))
@@ -196,7 +207,7 @@ async def run(story: Story, *, auto: bool, postgres: bool) -> None:
             workspace.events_url = bot.events_url
             await bot.start()
             try:
-                await tell(story, bot, workspace, auto=auto)
+                await tell(story, bot, workspace, auto=auto, kill=kill)
                 story.says("\n## What the channel read\n\n```text")
                 said = [workspace.read(message) for message in everything(workspace)]
                 story.says(
@@ -215,11 +226,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--hosts", help="the script that makes the hosts")
     parser.add_argument("--auto", action="store_true", help="the rollback begins by itself")
+    parser.add_argument("--kill", action="store_true", help="kill -9 of the bot in the second wave")
     parser.add_argument("--postgres", action="store_true", help="on PostgreSQL instead of SQLite")
     parser.add_argument("--write", action="store_true", help="put the story into docs/rollout.md")
     asked = parser.parse_args()
     story = Story(machines=Machines.at(asked.hosts))
-    asyncio.run(run(story, auto=asked.auto, postgres=asked.postgres))
+    asyncio.run(run(story, auto=asked.auto, kill=asked.kill, postgres=asked.postgres))
     if asked.write:
         head = "# A rollout that breaks, on six real hosts\n\nMade by `python -m tests.testbed.rollout --write`.\n"
         PAGE.write_text("\n".join([head, *story.lines]) + "\n")

@@ -15,6 +15,10 @@ def upgrade() -> None:
     """Add two columns; what waits or runs is kept as it is, and goes one host after the other as before."""
     op.add_column("executions", sa.Column("rollout", Json, nullable=True))
     op.add_column("host_runs", sa.Column("wave", sa.Integer(), nullable=True))
+    known = sa.text("rolls_back IS NOT NULL")
+    op.create_index(
+        "ix_executions_rolls_back", "executions", ["rolls_back"], sqlite_where=known, postgresql_where=known
+    )
 
 
 def downgrade() -> None:

@@ -82,6 +82,14 @@ async def test_most_of_the_named_bytes_must_be_free_afterwards() -> None:
     assert check.unmet(f"      Used\n{bound + 1}\n", 0) is not None
 
 
+async def test_what_is_too_little_to_be_seen_on_the_disk_is_seen_at_the_files() -> None:
+    replies = a_host(found("/var/log/a.1", size=GIGA // 20), ours="/var/log")
+    check: Any = (await planned("cleanup", "larger=10M", replies=replies)).hosts[0].steps[-1]
+    assert check.argv == ("find", "/var/log/a.1", "-maxdepth", "0", "-size", "+10485760c", "-printf", "large")
+    assert check.unmet("", 1) is None
+    assert check.unmet("large", 0) is not None
+
+
 @pytest.mark.parametrize("number", [0, 1, 9, 10, 11, 99, 100, 101, 909, 1000, 1234, 2000, 90_099])
 def test_the_pattern_for_at_most_a_number_takes_these_numbers_and_no_others(number: int) -> None:
     taken = [n for n in range(number + 1_200) if re.fullmatch(_at_most(number), str(n))]
@@ -100,7 +108,7 @@ async def test_young_protected_linked_and_witnessing_files_are_left_alone() -> N
         "closed",
     )
     said = await refused("cleanup", replies=a_host(*files, ours="/var/log"))
-    assert "No file in /var/log is larger than 50.0M and unchanged for 1 d." in said
+    assert "No file in /var/log that could go is larger than 50.0M and unchanged for 1 d." in said
     assert "The largest are /var/log/young.log (1.0G, changed 1 min ago). `older=0` takes files in use too" in said
     assert "1 large files have names that can't be shown safely" in said
     assert "ops can't look into 1 folders." in said
@@ -160,6 +168,7 @@ async def test_a_file_is_compressed_only_where_there_is_room_for_it() -> None:
     files = (found("/var/log/huge.log", size=3 * GIGA, own=False),)
     said = await refused("cleanup", "how=compress", replies=a_host(*files, ours="/var/log"))
     assert "There is no room to compress /var/log/huge.log (3.0G)" in said
+    assert "No file" not in said
 
 
 async def test_a_plan_names_no_more_files_than_somebody_reads() -> None:
