@@ -398,6 +398,7 @@ async def fleet(
         for number, words in enumerate(commands, 1):
             place = folder / f"{words[0]}-{number}"
             config = configuration_for(known, place) | changes
+            config["limits"]["look"] = "10000/min"  # one person asks for everything
             bots.append(
                 Bot(
                     folder=place,
