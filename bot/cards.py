@@ -131,9 +131,10 @@ NOTHING_MORE = Situation()
 
 
 def subject(execution: Execution) -> str:
-    """ "#42 restart-service nginx on web-01", escaped: a service bare, every other parameter with its name."""
-    bare = [value for value in execution.params.values() if _is_service(value, execution)]
-    named = [f"{key}={_short(value)}" for key, value in execution.params.items() if not _is_service(value, execution)]
+    """ "#42 restart-service nginx on web-01", escaped: a service bare, what else has a value with its name."""
+    given = {key: value for key, value in execution.params.items() if value is not None}
+    bare = [value for value in given.values() if _is_service(value, execution)]
+    named = [f"{key}={_short(value)}" for key, value in given.items() if not _is_service(value, execution)]
     words = inline(" ".join([execution.runbook, *map(str, bare), *named]), 240)
     where = f" on {listed(execution.hosts)}" if execution.hosts else ""
     return f"#{execution.id} {'dry run of ' if execution.dry_run else ''}{words}{where}"

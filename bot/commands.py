@@ -404,7 +404,7 @@ class Commands:
                 bound = None if None in most else max(m for m in most if m is not None)
                 found.setdefault((tuple(allowed), bound), []).append(runbook)
         return [
-            f"• {blocks.listed(runbooks, 10)} on {'every host' if list(hosts) == names else blocks.listed(hosts, 10)}"
+            f"• {blocks.listed(runbooks, 30)} on {'every host' if list(hosts) == names else blocks.listed(hosts, 10)}"
             + (f", at most {blocks.counted(most, 'host')} at once" if most is not None else "")
             for (hosts, most), runbooks in found.items()
         ]

@@ -133,7 +133,8 @@ def build(folders: Iterable[Path] = (), overrides: Mapping[str, Override] | None
                 left_out.append(f"{where(kind)}: The alias '{alias}' of {kind.name} is taken: choose another.")
             else:
                 aliases[alias] = kind.name
-    entries = joined(entries, complaints)
+    entries = joined(entries, left_out)
+    aliases = {alias: name for alias, name in aliases.items() if name in entries}
     unknown = [f"runbooks: '{name}' in handrail.yml is no runbook." for name in overrides or {} if name not in entries]
     if complaints or (unknown and not left_out):
         raise ConfigurationError([*complaints, *left_out, *unknown])
@@ -163,11 +164,15 @@ def _entry(kind: type[Runbook], module_hash: str, override: Override) -> Entry:
     )
 
 
-def joined(entries: Mapping[str, Entry], complaints: list[str]) -> dict[str, Entry]:
-    """The same runbooks, each knowing those that it includes; what can't be included is complained of."""
+def joined(entries: Mapping[str, Entry], left_out: list[str]) -> dict[str, Entry]:
+    """The same runbooks, each knowing those that it includes; one that includes what can't be is left out."""
     whole: dict[str, Entry] = {}
     for name, entry in entries.items():
+        complaints: list[str] = []
         included = _included(entries, name, (), complaints)
+        if complaints:
+            left_out.append(f"{where(type(entry.runbook))}: {' '.join(dict.fromkeys(complaints))}")
+            continue
         if not included:
             whole[name] = entry
             continue

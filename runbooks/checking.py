@@ -9,9 +9,10 @@ from typing import cast
 from runbooks.catalog import Catalog, Entry, as_typed, where
 from runbooks.definition import Runbook, Sample
 from runbooks.planning import Planner
-from runbooks.plans import StoredPlan, fingerprint, numbered
+from runbooks.plans import StoredPlan, numbered, to_json
 from runbooks.remote import Host, Remote
 from safety.command_guard import CommandGuard, Severity
+from storage.canonical import canonical
 from storage.errors import OperatorError
 from storage.records import Danger
 
@@ -64,7 +65,7 @@ def _form(kind: type[Runbook]) -> Iterator[str]:
         yield "`probe` must be `async def probe(self, host, params)`."
     if inspect.iscoroutinefunction(kind.plan):
         yield "`plan` must be `def plan(self, params, facts)`, without async: it looks at nothing."
-    for name, count in (("probe", 3), ("plan", 3), ("outcome", 4)):
+    for name, count in (("probe", 3), ("plan", 3), ("health", 3), ("outcome", 4)):
         method = getattr(kind, name)
         if len(inspect.signature(method).parameters) != count:
             yield f"`{name}` takes {', '.join(list(inspect.signature(getattr(Runbook, name)).parameters))}."
@@ -98,17 +99,19 @@ def _sample(entry: Entry, sample: Sample, guard: CommandGuard) -> Iterator[str]:
     except OperatorError as error:
         yield error.message
         return
-    if _print(entry, plan) != _print(entry, again):
+    if _print(plan) != _print(again):
         yield "Planned twice, the plan is not the same: `plan` may use nothing but params and facts."
     host = Host(name=sample.facts.host, address="127.0.0.1", user="ops")
     for judgement in desk.judgements(plan, [host]):
         if judgement.verdict is Severity.REFUSE:
             yield f"The guard refuses a command of its plan: {judgement.reason}"
+    if plan.goes_on:
+        yield "Its plan has a further stage: say with `results={'title': 'output'}` what the steps print before it."
     yield from _changes(entry, plan)
 
 
-def _print(entry: Entry, plan: StoredPlan) -> str:
-    return fingerprint(runbook=entry.name, params={}, plan=plan)
+def _print(plan: StoredPlan) -> str:
+    return canonical(to_json(plan))
 
 
 def _changes(entry: Entry, plan: StoredPlan) -> Iterator[str]:

@@ -95,6 +95,13 @@ class Reading(str):
         return reading
 
 
+class NoResult(KeyError, ValueError):
+    """There is none of that title; `results.get(title)` is None then."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class Results(Mapping[str, Reading]):
     """What the steps of earlier stages printed to standard output on one host, by their titles.
 
@@ -107,6 +114,8 @@ class Results(Mapping[str, Reading]):
     def __getitem__(self, title: str) -> Reading:
         if title in self._unusable:
             raise ValueError(f"Nothing can be planned with what the step {title!r} printed: {self._unusable[title]}.")
+        if title not in self._known:
+            raise NoResult(f"There is no result of a step {title!r}: none of that title has succeeded on this host.")
         return self._known[title]
 
     def __contains__(self, title: object) -> bool:
@@ -550,17 +559,27 @@ class Sample:
     """One case to plan without any host: what somebody types after the runbook's name, and the facts found then.
 
     `runbooks check` judges its plan, and the runbook's page shows it. `facts.host` is web-01 unless it is given.
+    `results`: what its steps print, by their titles, to plan its further stages with (from the same facts).
     """
 
     typed: str
     facts: Facts
     when: str  # the case in a few words, as a heading
+    results: Mapping[str, str]
 
-    def __init__(self, typed: str = "", facts: Facts | None = None, *, when: str = "") -> None:
+    def __init__(
+        self,
+        typed: str = "",
+        facts: Facts | None = None,
+        *,
+        when: str = "",
+        results: Mapping[str, str] | None = None,
+    ) -> None:
         found = facts if facts is not None else Facts()
         object.__setattr__(self, "typed", typed)
         object.__setattr__(self, "facts", found if "host" in found else found.having(host="web-01"))
         object.__setattr__(self, "when", when)
+        object.__setattr__(self, "results", dict(results or {}))
 
 
 class Runbook:

@@ -169,6 +169,7 @@ class Engine:
         entry = self.runbook(request.runbook, request.actor)
         hosts = self._supported(entry, self._hosts(request.targets, request.actor, entry))
         params = bind(entry, request.values, request.named)
+        _rollout(entry, request.rollout, reads=not self.tools.planner.danger(entry, params, hosts).changes_hosts)
         return await self._read(self._admission.preview, request, entry, params, hosts, self.tools.clock.now())
 
     def _supported(self, entry: Entry, hosts: Sequence[Host]) -> Sequence[Host]:

@@ -76,6 +76,10 @@ def _traits(entry: Entry) -> Iterator[str]:
         yield f"| cooldown | {words(runbook.cooldown.total_seconds())} |"
     yield f"| timeout | {words(runbook.timeout.total_seconds())} for each host |"
     yield f"| hosts at once | {runbook.max_hosts} at most, {', '.join(sorted(p.value for p in runbook.platforms))} |"
+    if runbook.waves is not None:
+        yield f"| waves | `{runbook.waves}` |"
+    if runbook.rollback == "auto":
+        yield "| when it fails | what was applied is taken back by itself |"
 
 
 def _parameters(kind: type[Runbook]) -> Iterator[str]:

@@ -39,6 +39,8 @@ from storage.records import Danger, StepRun, StepState
 PROBES_PER_HOST = 2
 PROBE_LIMIT = 90.0
 """Seconds for the whole probe of one host."""
+MOST_STAGES = 20
+"""Stages of one plan."""
 RESULT_LINES = 1_000
 """Lines of one step's result that a further stage may be planned from."""
 RESULT_SIZE = 64_000
@@ -174,6 +176,12 @@ def _why_unusable(step: StepRun, text: str) -> str | None:
     if step.dropped or step.lines - step.result_from >= RESULT_LINES or len(text) > RESULT_SIZE:
         return f"it is longer than {RESULT_LINES:,} lines or {RESULT_SIZE:,} characters"
     return None
+
+
+def _longer(part: HostPlan, plan: Plan, facts: Facts) -> HostPlan:
+    """A host's plan with its next stage behind it."""
+    stage = LaterStage(first=len(part.steps) + 1, facts=dict(facts))
+    return replace(part, steps=(*part.steps, *plan.steps), then=plan.then, later=(*part.later, stage))
 
 
 def _checked(entry: Entry, host: Host, facts: object) -> Facts:
@@ -324,9 +332,12 @@ class Planner:
             facts = looks[part.host]
             if isinstance(facts, BaseException):
                 raise facts
+            if len(part.later) + 2 > MOST_STAGES:
+                raise PlanningFailed(
+                    f"{entry.name} has more than {MOST_STAGES} stages on {part.host}: it would not end."
+                )
             more = self._plan(entry, params, facts, part.then, results.get(part.host, NOTHING))
-            stage = LaterStage(first=len(part.steps) + 1, facts=dict(facts))
-            parts.append(replace(part, steps=(*part.steps, *more.steps), then=more.then, later=(*part.later, stage)))
+            parts.append(_longer(part, more, facts))
             services.update(more.services)
             notes += [note for note in _notes(entry, more) if note not in notes]
         return replace(plan, hosts=tuple(parts), services=tuple(sorted(services)), notes=tuple(notes))
@@ -407,9 +418,17 @@ class Planner:
 
     def sample(self, entry: Entry, sample: Sample) -> StoredPlan:
         """What a runbook plans in one of its own cases, which needs no host. Raises Invalid or PlanningFailed."""
-        plan = self._plan(entry, as_typed(entry, sample.typed), sample.facts)
-        part = HostPlan(host=sample.facts.host, steps=plan.steps, facts=dict(sample.facts))
-        return StoredPlan(hosts=(part,), services=plan.services, notes=tuple(_notes(entry, plan)))
+        params, facts = as_typed(entry, sample.typed), sample.facts
+        plan, health = self._plan(entry, params, facts), self._health(entry, params, facts)
+        part = HostPlan(host=facts.host, steps=plan.steps, facts=dict(facts), then=plan.then, health=health)
+        services, notes = {*plan.services}, _notes(entry, plan)
+        known = Results({title: Reading(text) for title, text in sample.results.items()})
+        while part.then is not None and known and len(part.later) + 2 <= MOST_STAGES:
+            plan = self._plan(entry, params, facts, part.then, known)
+            part = _longer(part, plan, facts)
+            services.update(plan.services)
+            notes += [note for note in _notes(entry, plan) if note not in notes]
+        return StoredPlan(hosts=(part,), services=tuple(sorted(services)), notes=tuple(notes))
 
     def danger(self, entry: Entry, params: Parameters, hosts: Sequence[Host]) -> Danger:
         """How dangerous a request is: as its runbook and the settings say, or by the command that a person typed."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from runbooks import catalog, checking
 from runbooks.commands import shell_line
-from runbooks.definition import Duration, Reading, Runbook
+from runbooks.definition import Duration, Reading, Results, Runbook
 from safety.command_guard import CommandGuard, Severity
 
 
@@ -32,6 +32,7 @@ class FakeHost:
     name: str = "web-01"
     login: str = "ops"
     sudoers: Collection[str] = ()  # the lines that may be run as root
+    results: Results = field(default_factory=Results)  # what earlier stages printed
 
     async def read(
         self, *argv: str, sudo: bool = False, allow_exit: Collection[int] = (0,), timeout: Duration = 20

@@ -39,7 +39,8 @@ T = TypeVar("T")
 WRITER_LOCK = 0x48414E44  # the advisory lock all writers share on PostgreSQL
 MIGRATION_LOCK = 0x4D494752
 MOST_IN_ONE_COMMIT = 200
-LONGEST_COMMIT = 0.25  # seconds that one transaction goes on taking functions, so that nobody waits long for its commit
+LONGEST_COMMIT = 0.05  # seconds that one transaction goes on taking functions, so that nobody waits long for its commit
+URGENT_COMMIT = 0.02  # the same, as soon as something urgent is among them
 SQLITE_BUSY_MS = 5_000
 READERS = 8
 
@@ -244,11 +245,14 @@ def _run_batch(
 ) -> list[tuple[_Task, Any, BaseException | None]]:
     """Each function in its own savepoint; a failed one takes only its own work back. `taken` grows with each."""
     began = time.monotonic()
+    ends = began + LONGEST_COMMIT
     answers: list[tuple[_Task, Any, BaseException | None]] = []
-    while not taken or (len(taken) < MOST_IN_ONE_COMMIT and time.monotonic() - began < LONGEST_COMMIT):
+    while not taken or (len(taken) < MOST_IN_ONE_COMMIT and time.monotonic() < ends):
         task = waiting.take()
         if task is None:
             break
+        if task.urgent:
+            ends = min(ends, began + URGENT_COMMIT)
         taken.append(task)
         if task.answer.cancelled():
             continue

@@ -410,6 +410,7 @@ audit = Table(
     Index("ix_audit_actor", "actor", "seq"),
     Index("ix_audit_kind", "kind", "seq"),
     Index("ix_audit_at", "at", "seq"),
+    Index("ix_audit_actor_at", "actor", "at", "seq"),
 )
 
 audit_head = Table(

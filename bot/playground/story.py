@@ -1,7 +1,7 @@
 """The story of the demo, played through the wire by people who only see Slack: what `handrail demo --check` shows.
 
-A restart; a dangerous runbook that one person asks for and another approves; a kill switch that refuses, and is
-released. Each scene waits for what a person would see and fails with what was seen instead.
+A look at a host; a restart; a dangerous runbook that one person asks for and another approves; a kill switch that
+refuses, and is released. Each scene waits for what a person would see and fails with what was seen instead.
 """
 
 from collections.abc import Awaitable, Callable
@@ -23,6 +23,11 @@ async def play(workspace: Workspace, say: Callable[[str], None]) -> None:
     for title, scene in SCENES:
         say(title)
         await scene(workspace)
+
+
+async def _a_look(workspace: Workspace) -> None:
+    await _type(workspace, "bob", "/runbook health nginx on web-01 port=80")
+    await _sees(workspace, "the findings", "all is well", "port 80: open")
 
 
 async def _a_restart(workspace: Workspace) -> None:
@@ -64,6 +69,7 @@ async def _strangers(workspace: Workspace) -> None:
 
 Scene = Callable[[Workspace], Awaitable[None]]
 SCENES: tuple[tuple[str, Scene], ...] = (
+    ("Bob looks how web-01 is", _a_look),
     ("Bob restarts nginx on web-01", _a_restart),
     ("Bob restarts it again too soon", _a_second_restart),
     ("Bob asks to kill a process; he cannot approve it himself, Carol can", _four_eyes),

@@ -127,7 +127,11 @@ async def _allowed_way(host: Probe) -> tuple[str, ...]:
         if await units.is_allowed(host, *way):
             return way
     listed = ", ".join(f"`{' '.join(way)}`" for way in WAYS)
-    raise ValueError(f"{host.login} may not restart {host.name}: sudo allows none of {listed} without a password.")
+    line = await host.lacks(*WAYS[0])
+    raise ValueError(
+        f"{host.login} may not restart {host.name}: sudo allows none of {listed} without a password. "
+        f"This line in its sudoers would allow it: `{line}`"
+    )
 
 
 def _note(facts: Facts) -> str:

@@ -121,7 +121,7 @@ def _is_assigned_secret(line: str, span: Span, match: re.Match[str], *, quoted: 
         return False
     if not names_secret(name):
         random = looks_random(value, length=16) and not value.startswith(("http", "/"))
-        return (random and not _is_an_id(value, name)) or decodes_to_credentials(value)
+        return (random and not _is_an_id(value, name)) or (parts(name)[-1] != "key" and decodes_to_credentials(value))
     if parts(name)[-1] == "secret" and NAME_OF_A_SECRET.fullmatch(value):
         return False
     if not quoted and _is_prose(line, span, match, name):
@@ -155,6 +155,8 @@ def _is_known_otherwise(line: str, value: str, match: re.Match[str]) -> bool:
         return True  # `libsecret-1-0:amd64`
     if colon and not match["gap"] and parts(name)[-1] in {"token", "session"} and _KEY_OF_A_CACHE.fullmatch(value):
         return True
+    if colon and line[max(0, match.start() - 1) : match.start()] == "/" and _LINE_NUMBER.match(value):
+        return True  # `/etc/pam.d/common-password:25:password …`, as grep prints it
     if colon and _TYPE.match(line, match.end()):
         return True
     if sign == "=" and line[max(0, match.start() - 1) : match.start()] == "$" and _CMDLET.match(line, match.end()):
@@ -183,6 +185,7 @@ def _is_known_otherwise(line: str, value: str, match: re.Match[str]) -> bool:
     return False
 
 
+_LINE_NUMBER = re.compile(r"\d{1,6}[:-]")
 _KEY_OF_A_CACHE = re.compile(r"[a-z_]+(?::[a-z0-9_*-]{1,12})+")
 _ARCHITECTURE = re.compile(r"amd64|arm64|armhf|armel|i[3-6]86|x86_64|aarch64|ppc64e?l?e?|s390x|riscv64|mips\w*|noarch")
 # A declaration's type: `secret: &[u8]`, `token: Option<&str>`, `password: Promise<string>`.
@@ -191,6 +194,7 @@ _TYPE = re.compile(
     r"|(?:c_char|u8|str|String|string|bytes)\b(?=[ \t]*[>,)=;|?\]]|[ \t]*\Z)"
     r"|(?:Option|Optional|Vec|Box|Arc|Rc|Mutex|RwLock|Cow|Secret|SecretBox|Zeroizing|Result|Promise|Future|Observable"
     r"|Array|List|Set|Map|Dict|Mono|Flux|Maybe|Nullable|Ref|Annotated|Union|Literal)[<\[]"
+    r"|[A-Z][A-Za-z]{2,30}<[\w<>&\[\]', :]{1,80}>|[A-Z](?=[,)>])"
     r"|(?:Buffer|Uint8Array|ByteArray|ByteString|SecretString|SecureString|CString|OsString|Bytes|NSString)"
     r"(?=[ \t]*[;,)?=|}]|[ \t]*\Z))"
 )

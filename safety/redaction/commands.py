@@ -145,7 +145,9 @@ _PROGRAMS = (
         "|renew))|heroku[ \t]+auth:token|vault[ \t]+operator[ \t]+unseal",
         r"\A[ \t]+(?=[\w.+/=-]{16})",
     ),
-    _program("using", r"connect[ \t]+to[ \t]+\S{1,64}[ \t]+user[ \t]+\S{1,64}[ \t]+using", r"\A[ \t]+"),
+    _program(
+        "using", r"connect[ \t]+to[ \t]+\S{1,64}[ \t]+user[ \t]+\S{1,64}[ \t]+using", r"\A[ \t]+(?=\S*[\d!@#$%^&*])"
+    ),
     _program("wpa_passphrase", "wpa_passphrase", r"\A[ \t]+\S{1,64}[ \t]+"),
     _program(
         "rabbitmqctl ejabberdctl",

@@ -184,7 +184,7 @@ def config_lines(line: str) -> Iterator[Span]:
         if (
             sure
             and not is_harmless(value)
-            and not value.startswith(("=", ":", "|", "pam_", "-", "*", "("))
+            and not value.startswith(("=", ":", "|", "pam_", "REG_", "-", "*", "("))
             and not _COMMAND_OF_A_PROGRAM.match(match["name"])
             and (match["name"] not in PROGRAMS or match["name"] == "passwd")
             and not value.endswith(":")
@@ -282,6 +282,7 @@ _OWNED_PASSWORD = re.compile(
     r"|\"username\":[ \t]?\"[^\"\r\n]{1,64}\",[ \t]?\"key\":[ \t]?\"(?P<key>[0-9a-f]{32})\""
     r"|/v[ \t]+\"?\w{0,40}pass(?:word|wd)?\"?[ \t][^\r\n]{0,80}/d[ \t]+(?P<data>\"[^\"]+\"|\S+)"
 )
+_A_HOST = re.compile(r"[a-z]+(?:-[a-z]+)*-?\d{1,3}")
 _NAMED_RANDOM = re.compile(
     r"(?<![\w-])(?P<name>[A-Za-z]\w{0,60}[_-](?:secret|token|key|password)|secret|apikey)[ \t]{1,4}"
     r"(?P<value>[A-Za-z0-9+/_=-]{16,200})(?![\w.])"
@@ -312,7 +313,8 @@ def sentences(line: str) -> Iterator[Span]:
             yield span
     for match in _OWNED_PASSWORD.finditer(line):
         span = unquoted(line, match.span(match.lastgroup or 0))
-        if not is_harmless(line[span[0] : span[1]], quoted=True):
+        value = line[span[0] : span[1]]
+        if not is_harmless(value, quoted=True) and (match.lastgroup != "value" or any(map(str.isdigit, value))):
             yield span
     for match in _FROM_TO.finditer(line):
         yield from (match.span(which) for which in ("old", "new") if has_password_look(match[which]))
@@ -323,6 +325,7 @@ def sentences(line: str) -> Iterator[Span]:
         span = without_stop(line, match.span("value"))
         value = line[span[0] : span[1]]
         sure = any(char.isdigit() for char in value) and has_password_look(value) and not is_harmless(value)
+        sure = sure and not (match[0][:5].lower() == "login" and _A_HOST.fullmatch(value))
         sure = sure and not value.endswith("aws4_request")  # what follows a key's id, not its secret
         if sure and "=" not in value and ":" not in value and not _PLAIN_FACT.fullmatch(value):
             yield span

@@ -122,6 +122,7 @@ _HARMLESS_WORDS = words_of(
     "sufficient include substack files systemd sss compat bcrypt scrypt argon2 argon2id yescrypt pbkdf2 sha512 sha256 "
     "md5 "
     "plaintext cleartext x-oauth-basic secretstr std::string ldap nis request response bucket limit "
+    "old falsch abgelaufen leer fehlt geändert erforderlich incorrect incorrecte expiré "
     "length rotation manager service server client user about after before while because than then but"
 )
 # What a shell, a template or a configuration puts in place of the value: it stands for a secret and is none.
@@ -145,6 +146,7 @@ _MASKED = re.compile(
 _PATH = re.compile(r"(?:~|\.{1,2}|[A-Za-z]:)?(?:[/\\][a-z0-9_.@-]+){1,}[/\\]?|~")
 _CODE = re.compile(
     r"[A-Za-z_][\w.]{2,}\((?:|[\"'`].*|[A-Za-z_.&*:$@>()-]+\d{0,4}|\d{1,5})[)\]},;]*"
+    r"|[A-Z][A-Za-z]+\([a-z_]+=.*"
     r"|[A-Z][A-Za-z]+(?:(?:\.|::)[A-Za-z_]+){2,}(?:[\[(].*)?|[A-Za-z_][\w.]{2,}\[(?:|[\"'`].*|[A-Za-z_.]+"
     r"|-?\d{1,3})[)\]},;]*|[A-Za-z_][\w.]*\(\)\..*"
     r"|(?:self|this|os|env|config|cfg|settings|params|args|opts|options|request|req|process|ctx|context|data|kwargs"
@@ -258,6 +260,7 @@ def is_word(value: str) -> bool:
 
 def is_small_number(value: str) -> bool:
     """Counts and sizes, as in `token: 42` and `pass: 41/42`; a password may be a number, a token is not."""
+    value = value.removeprefix("v")
     return all(len(part) <= 5 and part.replace(".", "").replace("%", "").isdigit() for part in value.split("/", 1))
 
 

@@ -503,6 +503,11 @@ def test_the_headline_says_who_what_where_and_how_far() -> None:
         assert words in text
 
 
+def test_a_parameter_without_a_value_is_not_worth_a_word() -> None:
+    looking = an_execution(runbook="health-check", params={"service": "nginx", "port": 80, "url": None})
+    assert cards.subject(looking) == "#42 health-check nginx port=80 on web-01"
+
+
 def test_whoever_meets_a_lock_sees_who_holds_it_and_can_free_an_interrupted_one() -> None:
     holder = an_execution(id=41, state=State.INTERRUPTED)
     waiting = cards.Situation(locks=(HostLock(host="web-01", execution_id=41, since=NOW),), holders=(holder,))

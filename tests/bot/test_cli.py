@@ -82,7 +82,20 @@ def test_help_names_every_command_and_its_exit_is_good(tmp_path: Path) -> None:
     assert done.returncode == 0
     named = re.findall(r"^  ([a-z-]+) ", done.stdout.partition("Commands:")[2], flags=re.MULTILINE)
     assert set(named) == {
-        *("serve", "worker", "demo", "say", "killswitch", "doctor", "redact", "manifest", "hosts", "guard", "audit"),
+        *(
+            "serve",
+            "worker",
+            "demo",
+            "say",
+            "killswitch",
+            "doctor",
+            "redact",
+            "manifest",
+            "hosts",
+            "runbooks",
+            "guard",
+            "audit",
+        ),
         *("secrets", "dead-letters", "db"),
     }
 

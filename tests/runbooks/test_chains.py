@@ -318,7 +318,7 @@ def entry(kind: type[Runbook]) -> Entry:
     )
 
 
-def test_a_chain_without_an_end_and_one_to_nowhere_are_complained_of() -> None:
+def test_a_chain_without_an_end_and_one_to_nowhere_are_left_out() -> None:
     class First(Drain):
         """One."""
 
@@ -329,10 +329,18 @@ def test_a_chain_without_an_end_and_one_to_nowhere_are_complained_of() -> None:
 
         name, includes = "second", ("first", "nobody")
 
-    complaints: list[str] = []
-    joined({"first": entry(First), "second": entry(Second)}, complaints)
-    assert "second includes 'first', which includes it: a chain has an end." in complaints
-    assert "second includes 'nobody', which is no runbook." in complaints
+    class Third(Drain):
+        """Includes what is left out."""
+
+        name, includes = "third", ("second",)
+
+    kinds = (First, Second, Third, Drain)
+    left_out: list[str] = []
+    kept = joined({kind.name: entry(kind) for kind in kinds}, left_out)
+    assert list(kept) == ["drain"]
+    assert len(left_out) == 3
+    assert "second includes 'first', which includes it: a chain has an end." in left_out[0]
+    assert all("second includes 'nobody', which is no runbook." in said for said in left_out)
 
 
 def test_what_is_not_named_cannot_be_included() -> None:

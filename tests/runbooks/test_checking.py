@@ -95,6 +95,24 @@ def test_a_plan_is_made_of_nothing_but_parameters_and_facts() -> None:
     assert "Planned twice, the plan is not the same" in found(plan=plan)[0]
 
 
+def test_further_stages_are_planned_and_judged_with_what_the_sample_says_the_steps_print() -> None:
+    def first(self: Any, params: Any, facts: Any) -> Plan:
+        """The first stage."""
+        return Plan(TOUCH, then="second")
+
+    def second(self: Any, params: Any, facts: Any, results: Any) -> Plan:
+        """The second."""
+        return Plan(Run("Remove it", "rm", "-rf", results["Do"], undo=TOUCH))
+
+    parts = {"plan": first, "second": second}
+    assert "Its plan has a further stage" in found(**parts)[0]
+    assert found(**parts, samples=(Sample("x", results={"Do": "/tmp/b"}),)) == []
+    assert (
+        "The guard refuses a command of its plan" in found(**parts, samples=(Sample("x", results={"Do": "/etc"}),))[0]
+    )
+    assert "no result of a step 'Do'" in found(**parts, samples=(Sample("x", results={"Other": "/tmp/b"}),))[0]
+
+
 def test_forms_words_and_examples_are_looked_at() -> None:
     async def plan(self: Any, params: Any, facts: Any) -> Plan:
         """Waits."""

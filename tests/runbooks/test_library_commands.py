@@ -239,8 +239,9 @@ async def test_the_first_way_that_sudo_allows_is_taken(sqlite: Database) -> None
 
 
 async def test_without_any_way_nothing_is_planned(sqlite: Database) -> None:
-    with pytest.raises(PlanningFailed, match="ops may not restart web-01: sudo allows none of `reboot`, "):
-        await rebooted(sqlite, a_host(way="nothing"))
+    with pytest.raises(PlanningFailed, match="ops may not restart web-01: sudo allows none of `reboot`, ") as refused:
+        await rebooted(sqlite, a_host(way="nothing", find=Reply(out="/usr/sbin/reboot")))
+    assert refused.value.message.endswith('would allow it: `ops ALL=(root) NOPASSWD: /usr/sbin/reboot ""`')
 
 
 async def test_a_restart_whose_owner_died_is_never_sent_again(sqlite: Database) -> None:

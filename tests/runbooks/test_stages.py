@@ -9,6 +9,7 @@ import pytest
 
 from bot import cards
 from runbooks import Danger, Expect, Facts, Parameters, Plan, Probe, Results, Run, Runbook
+from runbooks.definition import Reading
 from runbooks.plans import stage_json
 from runbooks.progress import ApprovalAsked, ExecutionEnded, PlanMade
 from storage import approvals, audit, controls, executions
@@ -86,6 +87,20 @@ class TakenBack(Release):
     name, rollback = "taken-back", "auto"
 
 
+class Endless(Runbook):
+    """Every stage has another one."""
+
+    name, danger = "endless", Danger.LOW
+
+    def plan(self, params: Parameters, facts: Facts) -> Plan:
+        """Once."""
+        return Plan(Run("Touch it", "touch", "/tmp/a"), then="again")
+
+    def again(self, params: Parameters, facts: Facts, results: Results) -> Plan:
+        """And again."""
+        return self.plan(params, facts)
+
+
 class Lost(Runbook):
     """Its second stage has nobody who plans it."""
 
@@ -96,7 +111,7 @@ class Lost(Runbook):
         return Plan(Run("Touch it", "touch", "/tmp/a"), then="nowhere")
 
 
-CATALOG = catalog_with(Release, GuardedRelease, Again, Rolling, TakenBack, Lost)
+CATALOG = catalog_with(Release, GuardedRelease, Again, Rolling, TakenBack, Endless, Lost)
 
 
 class Site:
@@ -450,3 +465,21 @@ async def test_the_whole_plan_is_shown_with_its_stages(sqlite: Database) -> None
         second = json.dumps([m.payload() for m in cards.plan_messages(ended, stage_json(whole, 2))])
         assert "Stage 2 of #" in second
         assert "Build it" not in second
+
+
+async def test_stages_have_an_end(sqlite: Database) -> None:
+    async with a_house(sqlite, replies=Site().replies, catalog=CATALOG) as house:
+        ended = await house.ends(await house.ask("endless on web-01"), seconds=60)
+
+        assert ended.state is State.FAILED
+        assert "endless has more than 20 stages on web-01" in str(ended.ending)
+        assert len(changes(house)) == 20
+
+
+def test_a_result_that_is_not_there_is_said_in_words() -> None:
+    found = Results({"Build it": Reading("r2", exit_status=0)}, {"Ask": "it was masked"})
+    assert (found["Build it"], found.get("Other"), "Ask" in found, list(found)) == ("r2", None, False, ["Build it"])
+    with pytest.raises(ValueError, match="no result of a step 'Other'"):
+        _ = found["Other"]
+    with pytest.raises(ValueError, match="'Ask' printed: it was masked"):
+        _ = found["Ask"]

@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
-from runbooks import Category, Danger, Expect, Facts, Parameters, Plan, Results, Run, Runbook
+from runbooks import Category, Danger, Expect, Facts, Parameters, Plan, Results, Run, Runbook, Sample
 from runbooks.catalog import rollout_of
+from runbooks.checking import check
 from runbooks.definition import Step
 from runbooks.plans import HostPlan, StoredPlan, fingerprint, from_json, to_json
 from runbooks.progress import ExecutionEnded, WaveEnded
 from runbooks.remote import Ended, Finished, NotKnown
 from runbooks.waves import budget_of, divided, in_waves, over, pause_of, waves_of
+from safety.command_guard import CommandGuard
 from storage import controls, executions
 from storage.database import Database
 from storage.errors import DefinitionError, Invalid, TooLate
@@ -491,3 +493,19 @@ async def test_a_canary_that_fails_in_a_later_stage_stops_that_stage(database: D
         assert (len(touched(house, "put")), touched(house, "reload")) == (6, ["01"])
         rows = await house.database.read(executions.hosts_of, ended.id)
         assert rows[5].reason == "its stage 2 was not begun, because web-01 did not succeed"
+
+
+class Meddling(Roll):
+    """Its health changes something."""
+
+    name = "meddling"
+    samples = (Sample("", Facts(host="web-01")),)
+
+    def health(self, params: Parameters, facts: Facts) -> Collection[Expect]:
+        """This is no look."""
+        return [Expect("Clean", "rm", "-rf", "/var/log")]
+
+
+def test_a_health_that_changes_something_is_found_before_anybody_runs_it() -> None:
+    found = check(catalog_with(Meddling), CommandGuard())
+    assert any("guard refuses" in one.message for one in found if one.runbook == "meddling")

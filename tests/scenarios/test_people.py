@@ -199,8 +199,8 @@ async def test_can_lists_what_one_may_do_and_where(running: Demo) -> None:
     assert "kill-process" not in own
     assert "You may not see what others may do" in await told(running, "bob", "/runbook can @carol")
     carol = await told(running, "carol", "/runbook can @carol")
-    *names, last = sorted(running.app.engine.catalog.entries)
-    assert f"Approves:\n• {', '.join(names)} and {last} on every host" in carol
+    names = sorted(running.app.engine.catalog.entries)
+    assert f"Approves:\n• {', '.join(names[:9])} and {len(names) - 9} more on every host" in carol
     assert "@bob has NOC" in await told(running, "carol", "/runbook can @bob")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from sqlalchemy import Connection, insert, select, text
 
 from storage import controls, migrations
 from storage import tables as t
-from storage.database import Database, OwnerLock, parse_url, surely
+from storage.database import URGENT_COMMIT, Database, OwnerLock, parse_url, surely
 from storage.errors import ConfigurationError, StorageUnavailable
 from tests.fakes import START
 
@@ -54,6 +55,26 @@ async def test_what_is_urgent_goes_before_all_that_waits(database: Database) -> 
     assert order.index("urgent") <= 1, "after the one that was being written already"
     await asyncio.gather(*waiting)
     assert len(order) == 301
+
+
+async def test_a_commit_with_something_urgent_in_it_takes_little_more(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # However slow this machine is: nothing else ends a commit here.
+    monkeypatch.setattr("storage.database.LONGEST_COMMIT", 60.0)
+    begun = threading.Event()
+
+    def slow(connection: Connection) -> None:
+        begun.set()
+        time.sleep(URGENT_COMMIT)  # the transaction's own time, which nothing can set
+
+    waiting = [asyncio.ensure_future(database.write(slow)) for _ in range(8)]
+    await asyncio.to_thread(begun.wait, 5)
+    await database.write_first(lambda connection: None)
+    for _ in range(3):
+        await asyncio.sleep(0)  # what was answered together has heard it by then
+    assert not all(one.done() for one in waiting)
+    await asyncio.gather(*waiting)
 
 
 async def test_one_callers_error_takes_only_its_own_work_back(database: Database) -> None:

@@ -84,3 +84,17 @@ async def test_serve_says_everything_that_is_wrong_at_once(on_sqlite: Bot) -> No
         assert part in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
     assert "xoxp-wrong" not in done.stderr
+
+
+async def test_a_broken_runbook_is_left_out_and_told_in_the_log_and_the_others_run(
+    on_sqlite: Bot, workspace: Workspace, counting: Path
+) -> None:
+    (on_sqlite.folder / "library" / "broken.py").write_text("import os\n\nraise RuntimeError('no such luck')\n")
+    await on_sqlite.start()
+    try:
+        assert "runbook_left_out" in on_sqlite.log()
+        assert "library/broken.py:3: It cannot be loaded: RuntimeError: no such luck" in on_sqlite.log()
+        await workspace.command("bob", "incidents", f"/runbook count {counting} on web-01")
+        await sees(workspace, "succeeded in")
+    finally:
+        on_sqlite.kill()

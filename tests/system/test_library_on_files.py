@@ -12,12 +12,13 @@ import pytest
 
 from runbooks import catalog
 from runbooks.catalog import as_typed
-from runbooks.execution import Tools, Walk
+from runbooks.execution import Walk
 from runbooks.inventory import Inventory
 from runbooks.parameters import Parameters
 from runbooks.planning import Planner
 from runbooks.plans import StoredPlan
 from runbooks.ssh import SshRemote
+from runbooks.steps import Tools
 from safety.clock import SystemClock
 from safety.command_guard import CommandGuard, Severity
 from safety.redaction import Redactor

@@ -205,8 +205,8 @@ async def run(story: Story, *, auto: bool, kill: bool, postgres: bool) -> None:
         async with workspace:
             bot = Bot(folder=Path(folder), slack=workspace, database_url=url, config=config)
             workspace.events_url = bot.events_url
-            await bot.start()
             try:
+                await bot.start()
                 await tell(story, bot, workspace, auto=auto, kill=kill)
                 story.says("\n## What the channel read\n\n```text")
                 said = [workspace.read(message) for message in everything(workspace)]

@@ -1,4 +1,4 @@
-"""Programs that change files, as far as the user may: rm, rmdir, mkdir, touch, truncate, cp, mv."""
+"""Programs that change files, as far as the user may: rm, rmdir, mkdir, touch, truncate, cp, mv, gzip."""
 
 import posixpath
 from collections.abc import Callable, Iterator
@@ -80,6 +80,24 @@ async def truncate(call: Call) -> int:
         node.data, node.padding = node.data[:size], max(0, min(node.padding, size - len(node.data)))
 
     return await change_each(call, "open", operands, change)
+
+
+async def gzip(call: Call) -> int:
+    """Put files away as one twentieth of their size, with -d take them out again; what they held is kept whole."""
+    found, operands = options(call.words)
+    files, user = call.system.files, call.process.user
+
+    def change(path: str) -> None:
+        target = path.removesuffix(".gz") if "d" in found else f"{path}.gz"
+        if target in files.nodes or target == path:
+            raise OSError(f"{target} already exists" if target != path else "unknown suffix")
+        node = files.nodes[known(files, path)]
+        if not files.may(user, posixpath.dirname(path), 2):
+            raise OSError("Permission denied")
+        node.padding = node.padding * 20 if "d" in found else node.padding // 20
+        files.nodes[target] = files.nodes.pop(path)
+
+    return await change_each(call, "compress", operands, change)
 
 
 async def cp(call: Call) -> int:

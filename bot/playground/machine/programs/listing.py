@@ -1,14 +1,11 @@
-"""Programs that look at files: ls, stat, du, df, find."""
+"""Programs that look at files: ls, stat, du, df, readlink."""
 
-import fnmatch
-import posixpath
 import re
 from collections.abc import Callable, Mapping, Sequence
 
 from bot.playground.machine.files import Node
 from bot.playground.machine.proc import NOBODY
 from bot.playground.machine.programs.options import options
-from bot.playground.machine.programs.printing import unescape
 from bot.playground.machine.system import Call, SimulatedSystem
 
 
@@ -108,61 +105,37 @@ def human(size: float) -> str:
     return f"{size:.1f}T"
 
 
+async def readlink(call: Call) -> int:
+    """The path itself: there are no links here. 1 for what is not there."""
+    _, operands = options(call.words)
+    paths, status = await existing(call, operands, "readlink:", 1)
+    for _, path in paths:
+        await call.say(path)
+    return status
+
+
 async def df(call: Call) -> int:
     """Free space of the simulated disk: 40 GiB, of which logs take a part; or with -i, its inodes."""
-    found, _ = options(call.words)
+    found, operands = options(call.words, "B")
+    _, status = await existing(call, operands, "df:", 1)
+    if status:
+        return status
     if "i" in found:
         await call.say("Filesystem       Inodes   IUsed    IFree IUse% Mounted on")
         await call.say("/dev/sda1       2621440  151022  2470418    6% /")
         return 0
     total = 40 * 1024**3
     used = min(total, 9 * 1024**3 + sized(call.system, "/"))
+    if "output" in found:
+        unit = int(found.get("B", "1024"))
+        sizes = {"size": total // unit, "used": used // unit, "avail": (total - used) // unit}
+        columns = found["output"].split(",")
+        await call.say(" ".join(columns))
+        await call.say(" ".join(str(sizes[name]) if name in sizes else "/" for name in columns))
+        return 0
     show: Callable[[int], str] = human if "h" in found else lambda size: str(size // 1024)
     head = ("Filesystem", "Size" if "h" in found else "1K-blocks", "Used", "Avail", "Use%", "Mounted on")
     row = ("/dev/sda1", show(total), show(used), show(total - used), f"{-(-used * 100 // total)}%", "/")
     for cells in (head, row):
         await call.say(f"{cells[0]:<12}{cells[1]:>12}{cells[2]:>12}{cells[3]:>12}{cells[4]:>6} {cells[5]}")
     return 0
-
-
-async def find(call: Call) -> int:
-    """Paths by -name, -type, -size, -maxdepth; -print and -printf only."""
-    rest = call.words[1:]
-    starts = []
-    while rest and not rest[0].startswith(("-", "(", "!")):
-        starts.append(rest.pop(0))
-    tests: dict[str, str] = {}
-    while rest:
-        flag = rest.pop(0)
-        if flag == "-print":
-            continue
-        if flag not in ("-name", "-type", "-size", "-maxdepth", "-printf", "-xdev") or (not rest and flag != "-xdev"):
-            return await call.complain(f"find: unknown predicate `{flag}'")
-        tests[flag] = "" if flag == "-xdev" else rest.pop(0)
-    for start in starts or ["."]:
-        base = call.path(start)
-        for path in call.system.files.below(base):
-            if found_by(call.system, path, base, tests):
-                name = start + path[len(base) :]
-                form = tests.get("-printf", "%p\\n").replace("%p", "%n").replace("%T@", "%Y")
-                await call.put(1, unescape(stat_text(call.system, path, form, name)).encode())
-    return 0
-
-
-def found_by(system: SimulatedSystem, path: str, base: str, tests: Mapping[str, str]) -> bool:
-    """Whether find's tests hold for a path."""
-    node = system.files.nodes[path]
-    if "-name" in tests and not fnmatch.fnmatchcase(posixpath.basename(path), tests["-name"]):
-        return False
-    if "-type" in tests and node.directory != (tests["-type"] == "d"):
-        return False
-    if "-maxdepth" in tests and path[len(base) :].count("/") > int(tests["-maxdepth"]):
-        return False
-    if "-size" in tests:
-        wanted = re.fullmatch(r"([-+]?)(\d+)([ckMG]?)", tests["-size"])
-        if not wanted:
-            raise ValueError(f"invalid argument `{tests['-size']}' to `-size'")
-        unit = {"": 512, "c": 1, "k": 1024, "M": 1024**2, "G": 1024**3}[wanted.group(3)]
-        size, limit = -(-node.size // unit), int(wanted.group(2))
-        return size > limit if wanted.group(1) == "+" else size < limit if wanted.group(1) == "-" else size == limit
-    return True

@@ -170,6 +170,8 @@ async def test_nothing_of_the_machine_is_shown_or_touched(ask: Ask, tmp_path: Pa
         await sleeper.wait()
 
 
+FOUND = "3221226422 ops f report.log\n23 www-data f error.log\n"
+ZIPPED = "report.log.gz\n3221226410\n"
 LISTED = "/etc\n/usr/bin/systemctl\naccess.log\nerror.log\n2\n"
 
 
@@ -182,6 +184,15 @@ LISTED = "/etc\n/usr/bin/systemctl\naccess.log\nerror.log\n2\n"
         ("stat -c '%s' /var/log/nginx/error.log", "23\n"),
         ("sudo -n truncate -s 0 /var/log/app/report.log; stat -c %s /var/log/app/report.log", "0\n"),
         ("find /var/log -name '*.log' -size +1G", "/var/log/app/report.log\n"),
+        ("find /etc /none -name motd -o -path '/etc/h*' -prune; echo $?", "/etc/hostname\n/etc/motd\n1\n"),
+        ("find /var/log ! -type d '(' -size +1G -o -size -30c ')' -printf '%s %u %y %f\\n'", FOUND),
+        ("find /var/log -maxdepth 1 -mindepth 1 -type d -printf '%p %n\\n'", "/var/log/app 1\n/var/log/nginx 1\n"),
+        ("find /var/log -newermt '-60 seconds' -name nothing; find / -x; find / -size x; echo $?", "1\n"),
+        ("cd /var/log/app; sudo -n gzip report.log; ls; sudo -n gzip -d report.log.gz; stat -c %s report.log", ZIPPED),
+        (
+            "df --output=avail,target -B1 /var; readlink -e /etc/motd /none; echo $?",
+            "avail target\n29564683566 /\n/etc/motd\n1\n",
+        ),
         ("echo a:b:c | cut -d: -f2,3", "b:c\n"),
         ("date +%s", "1795262400\n"),
         ("printf 'a\\0b\\0' | xargs -0 -n 1 echo -", "- a\n- b\n"),
