@@ -1411,7 +1411,9 @@ def _precious_process(name: str) -> bool:
 
 def _reaches_precious(pattern: str) -> bool:
     """Whether a regular expression finds a precious process: `[s]shd`, `ss.d`, `^dbus`."""
-    plain = re.sub(r"\[(\w)\]", r"\1", as_typed(pattern))
+    plain = re.sub(r"\[(\w)\]", r"\1", re.sub(r"\[:\w+:\]", r"\\w", as_typed(pattern)))
+    if re.search(r"\[\[|--|&&|~~|\|\|", plain):
+        return False  # Python means to give these inside of brackets another meaning, and warns
     if not re.search(r"[\[\].^$*+?\\{}]", plain):
         return _precious_process(plain)
     if len(plain) > 60 or "(" in plain or len(re.findall(r"[*+?{]", plain)) > 5:

