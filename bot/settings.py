@@ -27,7 +27,6 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runbooks import catalog as catalogs
 from runbooks.catalog import Catalog, Override
@@ -48,10 +47,8 @@ DEFAULT_DATABASE = "sqlite+aiosqlite:///handrail.db"
 SLACK = "https://slack.com/api/"
 
 
-class Environment(BaseSettings):
+class Environment(BaseModel):
     """The variables operators set."""
-
-    model_config = SettingsConfigDict(extra="ignore", case_sensitive=True)
 
     SLACK_BOT_TOKEN: SecretStr | None = None
     SLACK_SIGNING_SECRET: SecretStr | None = None

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, assert_never
 
-from sqlalchemy import Connection, inspect, select, text
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import DatabaseError
 
 from bot import dead_letters, settings
@@ -45,6 +45,7 @@ from storage.audit import Verification, Wanted
 from storage.database import Database, OwnerLock, is_gone, moment
 from storage.errors import ConfigurationError, Invalid, NotFound, OperatorError
 from storage.export import Checksum, FileVerification
+from storage.migrations import revision
 from storage.records import (
     Actor,
     Death,
@@ -95,15 +96,6 @@ async def _recognise(database: Database) -> None:
         if is_gone(error):
             raise
         raise ConfigurationError([f"{database.shown_url} is not a database that can be read."]) from error
-
-
-def revision(connection: Connection) -> str | None:
-    """The schema's revision; None when there is none yet."""
-    # Asked in SQL, because loading alembic takes longer than throwing a kill switch.
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
-    return found
 
 
 def owner_lives(path: Path) -> bool:

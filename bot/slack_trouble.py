@@ -3,10 +3,10 @@
 import re
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
-from slack_sdk.errors import SlackApiError
+if TYPE_CHECKING:
+    from slack_sdk.errors import SlackApiError
 
 RETRY_AFTER_UNKNOWN = 5.0
 LONGEST_RETRY_AFTER = 3_600.0
@@ -111,6 +111,10 @@ _BY_NAME = {name: trouble for trouble, names in _NAMES.items() for name in names
 
 def understand(error: Exception) -> Failure:
     """What an exception of one call means."""
+    # Here, not above: the command line knows troubles by their names alone, and should not wait for the SDK.
+    import aiohttp
+    from slack_sdk.errors import SlackApiError
+
     if isinstance(error, SlackApiError):
         return _answered(error)
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
@@ -143,7 +147,7 @@ def seconds(retry_after: str | None) -> float:
         return RETRY_AFTER_UNKNOWN
 
 
-def _answered(error: SlackApiError) -> Failure:
+def _answered(error: "SlackApiError") -> Failure:
     # For a body that can't be read, the SDK puts aiohttp's response where its own should be.
     response: Any = error.response
     status = int(getattr(response, "status_code", None) or getattr(response, "status", None) or 0)

@@ -197,7 +197,7 @@ def replay_breakers(
     now: datetime,
 ) -> None:
     """Count each host's outcome in its breaker; a host without one gives its trial back."""
-    for before in controls.breakers(connection, runbook, execution.hosts):
+    for before in controls.breakers(connection, (runbook,), execution.hosts):
         if before.host in outcomes:
             succeeded = outcomes[before.host]
             after = circuit_breaker.after(before, succeeded=succeeded, execution_id=execution.id, now=now)

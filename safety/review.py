@@ -160,10 +160,7 @@ def gather(connection: Connection, proposal: Proposal, policy: Policy, now: date
         ),
         buckets=_buckets(connection, proposal, policy),
         cooldowns=cooldowns,
-        breakers=(
-            *controls.breakers(connection, TRANSPORT, proposal.hosts),
-            *controls.breakers(connection, proposal.runbook, proposal.hosts),
-        ),
+        breakers=tuple(controls.breakers(connection, (TRANSPORT, proposal.runbook), proposal.hosts)),
         approval=given,
         demands=demands,
         electorate=policy.electorate(
@@ -259,7 +256,7 @@ def take_budgets(
         )
         for runbook, cooldown in ((proposal.runbook, proposal.cooldown), *proposal.includes.items()):
             controls.take_cooldowns(connection, proposal.execution_id, runbook, proposal.hosts, now + cooldown)
-    known = controls.breakers(connection, proposal.runbook, proposal.hosts)
+    known = controls.breakers(connection, (proposal.runbook,), proposal.hosts)
     leased = [circuit_breaker.admitted(one, proposal.execution_id, until=now + trial) for one in known]
     controls.set_breakers(connection, [new for old, new in zip(known, leased, strict=True) if new != old])
 
@@ -268,7 +265,7 @@ def begin_look(
     connection: Connection, policy: Policy, *, execution_id: int, person: str, hosts: Sequence[str], now: datetime
 ) -> Verdict | None:
     """Take one probe of the person, and the trial of each host's transport that was open; or why not."""
-    ways = controls.breakers(connection, TRANSPORT, hosts)
+    ways = controls.breakers(connection, (TRANSPORT,), hosts)
     for way in ways:
         if not circuit_breaker.lets_through(way, execution_id, now):
             return breaker_refusal(way, now)

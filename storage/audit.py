@@ -22,6 +22,7 @@ from storage.errors import Invalid
 from storage.records import Actor, AuditEntry, Origin
 
 _THE_HEAD = select(t.audit_head.c.seq, t.audit_head.c.hash).with_for_update()
+_ADD = insert(t.audit)
 _SET_HEAD = update(t.audit_head)
 
 FIRST = "0" * 64
@@ -57,7 +58,7 @@ def append(
         "previous": head.hash,
         "hash": mark,
     }
-    connection.execute(insert(t.audit), values)
+    connection.execute(_ADD, values)
     connection.execute(_SET_HEAD, {"seq": seq, "hash": mark})
     return AuditEntry(**{**values, "data": json.loads(text)})
 

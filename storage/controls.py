@@ -39,12 +39,18 @@ _SET_BUCKET = (
 _ADMITTED = select(t.admissions.c.execution_id).where(t.admissions.c.execution_id == bindparam("of_id"))
 _BREAKERS = (
     select(t.breakers)
-    .where(t.breakers.c.runbook == bindparam("of_runbook"), t.breakers.c.host.in_(_THESE))
+    .where(t.breakers.c.runbook.in_(bindparam("of_runbooks", expanding=True)), t.breakers.c.host.in_(_THESE))
     .with_for_update()
 )
 _END_BREAKER = delete(t.breakers).where(
     t.breakers.c.runbook == bindparam("of_runbook"), t.breakers.c.host == bindparam("of_host")
 )
+# An insert that is made anew costs more than it takes to run it.
+_TAKE_LOCK = insert(t.host_locks)
+_BEGIN_COOLDOWN = insert(t.cooldowns)
+_NEW_BUCKET = insert(t.token_buckets)
+_ADMIT = insert(t.admissions)
+_NEW_BREAKER = insert(t.breakers)
 
 # --- kill switches ----------------------------------------------------------------------------------------------------
 
@@ -136,7 +142,7 @@ def take_locks(connection: Connection, execution_id: int, hosts: Collection[str]
     try:
         with connection.begin_nested():
             for host in sorted(set(hosts) - mine):
-                connection.execute(insert(t.host_locks), {"host": host, "execution_id": execution_id, "since": now})
+                connection.execute(_TAKE_LOCK, {"host": host, "execution_id": execution_id, "since": now})
     except IntegrityError:  # somebody was faster between the two statements
         return [lock for lock in locks(connection, hosts) if lock.execution_id != execution_id]
     return []
@@ -174,7 +180,7 @@ def take_cooldowns(
     for host in sorted(hosts):
         connection.execute(_END_COOLDOWN, {"of_runbook": runbook, "of_host": host})
         values = {"runbook": runbook, "host": host, "execution_id": execution_id, "until": until}
-        connection.execute(insert(t.cooldowns), values)
+        connection.execute(_BEGIN_COOLDOWN, values)
 
 
 def return_cooldowns(connection: Connection, execution_id: int, hosts: Collection[str]) -> None:
@@ -194,7 +200,7 @@ def set_buckets(connection: Connection, times: Mapping[str, float]) -> None:
     for key, tat in sorted(times.items()):
         changed = connection.execute(_SET_BUCKET, {"of_key": key, "tat": tat}).first()
         if changed is None:
-            connection.execute(insert(t.token_buckets), {"key": key, "tat": tat})
+            connection.execute(_NEW_BUCKET, {"key": key, "tat": tat})
 
 
 def was_admitted(connection: Connection, execution_id: int) -> bool:
@@ -206,7 +212,7 @@ def admit(connection: Connection, execution_id: int, now: datetime) -> bool:
     """Whether this execution takes its budgets now; False when it did before (it is continued)."""
     if was_admitted(connection, execution_id):
         return False
-    connection.execute(insert(t.admissions), {"execution_id": execution_id, "at": now})
+    connection.execute(_ADMIT, {"execution_id": execution_id, "at": now})
     return True
 
 
@@ -235,11 +241,11 @@ def mark_alerted(connection: Connection, rule: str) -> None:
 # --- circuit breakers -------------------------------------------------------------------------------------------------
 
 
-def breakers(connection: Connection, runbook: str, hosts: Collection[str]) -> list[Breaker]:
-    """The breakers of a runbook on these hosts; those never used are closed."""
-    rows = connection.execute(_BREAKERS, {"of_runbook": runbook, "of_hosts": sorted(hosts)})
-    known = {row.host: _breaker(row) for row in rows}
-    return [known.get(host) or Breaker(runbook=runbook, host=host) for host in hosts]
+def breakers(connection: Connection, runbooks: Sequence[str], hosts: Collection[str]) -> list[Breaker]:
+    """The breakers of each of these runbooks on these hosts, one runbook after the other; never used is closed."""
+    rows = connection.execute(_BREAKERS, {"of_runbooks": list(runbooks), "of_hosts": sorted(hosts)})
+    known = {(row.runbook, row.host): _breaker(row) for row in rows}
+    return [known.get((runbook, host)) or Breaker(runbook=runbook, host=host) for runbook in runbooks for host in hosts]
 
 
 def used_breakers(connection: Connection, *, runbook: str | None = None, host: str | None = None) -> list[Breaker]:
@@ -270,4 +276,4 @@ def set_breakers(connection: Connection, changed: Sequence[Breaker]) -> None:
             "probing": breaker.probing,
             "probing_until": breaker.probing_until,
         }
-        connection.execute(insert(t.breakers), values)
+        connection.execute(_NEW_BREAKER, values)

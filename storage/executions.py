@@ -79,6 +79,7 @@ _MOVE = _SET.where(t.executions.c.state.in_(bindparam("of_states", expanding=Tru
 _BEGUN = update(t.executions).where(_IT).values(started_at=func.coalesce(t.executions.c.started_at, bindparam("began")))
 _STEP_DONE = update(t.executions).where(_IT).values(steps_done=t.executions.c.steps_done + bindparam("more"))
 _HOSTS = select(t.host_runs).where(t.host_runs.c.execution_id == bindparam("of_id")).order_by(t.host_runs.c.position)
+_ADD_HOSTS = insert(t.host_runs)
 _SET_HOST = update(t.host_runs).where(
     t.host_runs.c.execution_id == bindparam("of_id"), t.host_runs.c.host == bindparam("of_host")
 )
@@ -357,7 +358,7 @@ def create(
         for position, host in enumerate(hosts)
     ]
     if rows:
-        connection.execute(insert(t.host_runs), rows)
+        connection.execute(_ADD_HOSTS, rows)
     return execution
 
 

@@ -40,7 +40,11 @@ _IS_DEAD = text("outbox.state = 'dead'")
 _APART = (OutboxKind.HEADLINE.value, OutboxKind.ALERT.value, OutboxKind.ANSWER.value)
 
 # Built once: these are asked for with every event of every execution.
-_NEWEST = select(func.max(t.outbox.c.position)).where(_IS_OPEN)
+_NOW = bindparam("microseconds", type_=t.outbox.c.position.type)
+_NEWEST = func.max(t.outbox.c.position)
+_AFTER_ALL = select(case((_NEWEST >= _NOW, _NEWEST + 1), else_=_NOW)).where(_IS_OPEN)
+# The position orders what waits. Microseconds, so that it grows even when nothing waits, without reading every row.
+_ADD = insert(t.outbox).values(position=_AFTER_ALL.scalar_subquery())
 _STAYS = or_(t.outbox.c.kind == OutboxKind.HEADLINE.value, t.outbox.c.kind_rank <= bindparam("new_rank", type_=Integer))
 _REPLACE = (
     update(t.outbox)
@@ -111,9 +115,8 @@ def put(
         return
     if method == "update" and coalesce_key is not None and _replace_dead_headline(connection, coalesce_key, payload):
         return
-    open_position = connection.scalar(_NEWEST) or 0
     connection.execute(
-        insert(t.outbox),
+        _ADD,
         {
             "id": id,
             "kind": kind.value,
@@ -124,8 +127,7 @@ def put(
             "coalesce_key": coalesce_key,
             "payload": dict(payload),
             "created_at": now,
-            # Orders what waits. Microseconds, so that it grows even when nothing waits, without reading every row.
-            "position": max(open_position + 1, int(now.timestamp() * 1_000_000)),
+            "microseconds": int(now.timestamp() * 1_000_000),
             "state": OutboxState.WAITING.value,
             "attempts": 0,
             "unsure": False,

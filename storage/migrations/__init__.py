@@ -1,23 +1,31 @@
-"""The schema's history, run on start. One history serves SQLite and PostgreSQL."""
+"""The schema's history, run on start. One history serves SQLite and PostgreSQL.
+
+Alembic is loaded when there is something to migrate, and only then: neither a start nor `/readyz` waits for it.
+"""
 
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine import URL
 
 from storage.database import MIGRATION_LOCK, writer_engine
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+NEWEST = "0007"
+"""The last of `versions`: what the schema is at, once it is up to date."""
 
 _ONE_AT_A_TIME = threading.Lock()
 """Alembic keeps what it works on in globals of its module: two threads of a process must not upgrade at once."""
 
 
-def config() -> Config:
+def config() -> "Config":
     """Alembic's configuration, made here so that no alembic.ini is needed."""
+    from alembic.config import Config
+
     settings = Config()
     settings.set_main_option("script_location", str(Path(__file__).parent))
     return settings
@@ -30,14 +38,28 @@ def upgrade(url: URL) -> None:
         with _ONE_AT_A_TIME, engine.begin() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-            settings = config()
-            settings.attributes["connection"] = connection
-            command.upgrade(settings, "head")
+            if pending(connection):
+                _upgrade(connection)
     finally:
         engine.dispose()
 
 
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+
+    settings = config()
+    settings.attributes["connection"] = connection
+    command.upgrade(settings, "head")
+
+
 def pending(connection: Connection) -> bool:
     """Whether the schema is behind (or ahead of) this version of Handrail."""
-    context = MigrationContext.configure(connection)
-    return context.get_current_revision() != ScriptDirectory.from_config(config()).get_current_head()
+    return revision(connection) != NEWEST
+
+
+def revision(connection: Connection) -> str | None:
+    """The schema's revision; None when there is none yet."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return found

@@ -391,6 +391,18 @@ def test_slack_takes_whatever_a_record_holds(name: str) -> None:
     holds()
 
 
+@settings(deadline=None)
+@given(st.one_of(st.text(alphabet=st.characters(), max_size=40), st.lists(nasty, max_size=8).map("".join)))
+def test_every_character_is_escaped_and_counted_as_if_it_stood_alone(text: str) -> None:
+    assert blocks.escape(text) == "".join(blocks.escape(f"{one}é")[:-1] for one in text)
+    assert blocks.units(text) == sum(2 if ord(one) > 0xFFFF else 1 for one in text)
+
+
+@pytest.mark.parametrize("character", ["&", "<", ">", "\x00", "\r", "\x1b", "\x7f", "\u202e", "\ud800"])
+def test_what_must_be_escaped_is_also_within_plain_text(character: str) -> None:
+    assert character not in blocks.escape(f"a{character}b").replace("&amp;", "").replace("&lt;", "").replace("&gt;", "")
+
+
 def an_execution(**changes: Any) -> Execution:
     values: dict[str, Any] = {
         "id": 42,

@@ -77,6 +77,18 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
     assert handrail(cwd=tmp_path, code=code).stdout.strip() == "[]"
 
 
+def test_throwing_a_kill_switch_waits_for_nothing_it_does_not_need(tmp_path: Path) -> None:
+    a_database(tmp_path)
+    heavy = ("asyncssh", "aiohttp", "slack_bolt", "slack_sdk", "alembic", "apscheduler", "cryptography")
+    code = f"""import sys; from bot.__main__ import main
+sys.argv[1:] = ["killswitch", "global", "on", "looking", "into", "it"]
+try: main()
+finally: print([m for m in {heavy!r} if m in sys.modules])"""
+    done = handrail(cwd=tmp_path, code=code)
+    assert "engaged" in done.stdout, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_help_names_every_command_and_its_exit_is_good(tmp_path: Path) -> None:
     done = handrail("--help", cwd=tmp_path)
     assert done.returncode == 0

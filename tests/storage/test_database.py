@@ -146,6 +146,12 @@ async def test_the_tables_and_the_migrations_say_the_same(database: Database) ->
     await database.write(check)
 
 
+def test_the_newest_migration_is_the_one_that_is_named() -> None:
+    from alembic.script import ScriptDirectory
+
+    assert ScriptDirectory.from_config(migrations.config()).get_current_head() == migrations.NEWEST
+
+
 async def test_without_a_schema_it_is_not_current(database_url: str) -> None:
     empty = Database(database_url)
     await empty.start()
