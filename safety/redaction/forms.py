@@ -11,7 +11,7 @@ from safety.redaction.assignments import assignments, calls, encoded_assignments
 from safety.redaction.commands import commands, idioms
 from safety.redaction.documents import hashes, markup, sql
 from safety.redaction.headers import authorization, cookies, queries, userinfo
-from safety.redaction.lines import config_lines, ipsec_secrets, options, sentences
+from safety.redaction.lines import config_lines, ipsec_secrets, options, sentences, shown_logins
 from safety.redaction.shapes import Span
 
 
@@ -159,6 +159,7 @@ FORMS: tuple[Form, ...] = (
         find=config_lines,
     ),
     Form(needles=("pass", "pw", "token", "secret", "key", "cred", "kennwort", "login: "), find=sentences),
+    Form(needles=('"auth"', "new value:", '" "', "->__construct("), find=shown_logins),
     Form(needles=("authorization", "bearer", "basic ", "token ", "authenticate"), find=authorization),
     Form(needles=("cookie", " -b "), find=cookies),
     Form(needles=("@", "%40"), find=userinfo),

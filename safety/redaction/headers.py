@@ -165,6 +165,9 @@ def userinfo(line: str) -> Iterator[Span]:
         for match in pattern.finditer(line):
             if MASK in match["value"]:
                 continue  # redacted before, and its user then too
+            user = match.groupdict().get("user") or ""
+            if match["value"] == "password" and user in {"user", "username"}:
+                continue  # how the pages of every program write such an address
             if not is_harmless(match["value"], quoted=True):
                 yield match.span("value")
             if pattern is _USERINFO and looks_random(match["user"], length=20) and "." not in match["user"]:

@@ -245,6 +245,24 @@ def ipsec_secrets(line: str) -> Iterator[Span]:
     yield from (match.span(match.lastgroup or 0) for match in _IPSEC.finditer(line))
 
 
+# What programs show of a login that they were given or have made up: redis-cli's MONITOR, elasticsearch-reset-password,
+# the file of users of PgBouncer, a stack trace of PHP.
+_SHOWN = re.compile(
+    r"(?i)\"AUTH\"(?:[ \t]\"[^\"\r\n]{1,64}\")?[ \t]\"(?P<monitored>[^\"\r\n]{1,200})\"[ \t]*\Z"
+    r"|\ANew value:[ \t]+(?P<fresh>[\w!#$%&*+./?@^~-]{8,200})[ \t]*\Z"
+    r"|\A\"[\w.@-]{1,64}\"[ \t]+\"(?=[^\"]*\d)(?=[^\"]*[A-Za-z])(?P<userlist>[^\"\s./:]{8,200})\"[ \t]*\Z"
+    r"|\b(?:PDO|mysqli)->__construct\('[^'\r\n]{1,300}', '[^'\r\n]{1,64}', '(?P<trace>[^'\r\n]{1,200})'"
+)
+
+
+def shown_logins(line: str) -> Iterator[Span]:
+    """`"AUTH" "x"`, `New value: x`, `"app" "x"`, `PDO->__construct('mysql:…', 'app', 'x')`."""
+    for match in _SHOWN.finditer(line):
+        span = match.span(match.lastgroup or 0)
+        if not is_harmless(line[span[0] : span[1]], quoted=True):
+            yield span
+
+
 # Sentences: `A temporary password is generated for root@localhost: x`.
 
 _SENTENCE = re.compile(

@@ -153,6 +153,7 @@ _CODE = re.compile(
     r"|user|conf|"
     r"values?|secrets|vars?|local|module|each)(?:\.[A-Za-z_]\w*)+\)*|[a-z]+(?:_[a-z]+)+(?:\.[a-z_]+)+"
     r"|(?:SecretStr|String|std::string|Option<String>|Optional\[\w+\])[,;]?"
+    r"|(?:raw|new|old|user|plain|hashed|encrypted|form|given|typed|my|the)_(?:password|passwd|pwd|secret|token)[,;]?"
 )
 _PLACEHOLDER = re.compile(r"(?i)<?(?:your|insert|enter|put)(?:[-_ ]\w{2,12}){0,4}>?|replace[-_ ]?me|change[-_]me[-_].*")
 _RANDOM_CLASSES = (re.compile(r"[a-z]"), re.compile(r"[A-Z]"), re.compile(r"[0-9]"))
@@ -168,6 +169,8 @@ def parts(name: str) -> tuple[str, ...]:
 def names_secret(name: str) -> bool:
     """Whether what stands behind this name, as an assignment or an option, is a secret."""
     words = list(parts(name))
+    if words[:2] == ["clear", "text"]:
+        words = words[2:]
     if not words or words[0] in _NEGATIONS or words[-1] in _NO_SECRETS:
         return False
     if words[-1] in {"credential", "credentials"} and words[0] in _CREDENTIALS_OF_UNITS:
@@ -197,6 +200,8 @@ def names_secret(name: str) -> bool:
 @lru_cache(maxsize=4096)
 def option_names_secret(name: str) -> bool:
     """Whether what stands behind an option of this name is a secret."""
+    if name.replace("-", "").lower() == "askpass":
+        return False  # it asks
     if names_secret(name):
         return True
     words = parts(name)

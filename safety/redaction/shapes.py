@@ -118,6 +118,7 @@ SHAPES: tuple[Shape, ...] = (
     _shape(r"(?<=/workflows/)T[A-Z0-9]{6,}/[A-Z0-9]{6,}/\d+/[A-Za-z0-9]{16,}"),
     _shape(r"(?<=/hooks/)[a-z0-9]{26}(?![\w-])"),
     _shape(r"(?<=/webhooks/)\d{15,22}/[A-Za-z0-9_-]{50,}"),
+    _shape(r"(?<=office\.com/webhook/)[a-f0-9-]{36}@[a-f0-9-]{36}/IncomingWebhook/[a-f0-9]{32}/[a-f0-9-]{36}"),
     _shape(r"(?<=/webhookb2/)[a-f0-9-]{36}@[a-f0-9-]{36}/IncomingWebhook/[a-f0-9]{32}/[a-f0-9-]{36}"),
     _shape(r"(?<=/bot)\d{8,10}:[A-Za-z0-9_-]{30,}"),
     _shape(
