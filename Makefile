@@ -31,8 +31,8 @@ demo-check: $(RUN) ## Play the demo's story without a browser, and verify it
 	@$(BIN)/handrail demo --check
 
 test: $(DEV) ## All tests; those that need PostgreSQL, sshd or Chromium say so when it is missing
-	@echo "Running the tests on SQLite, and on PostgreSQL where it is installed (about 4 minutes on 2 cores)"
-	@$(BIN)/python -m pytest -q -n 4 --dist loadfile
+	@echo "Running the tests on SQLite, and on PostgreSQL where it is installed (about 9 minutes on 2 cores)"
+	@$(BIN)/python -m pytest -q -n 5 --dist loadfile --no-loadscope-reorder
 
 lint: $(DEV)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

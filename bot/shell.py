@@ -496,7 +496,11 @@ async def say(
     async with opened(loaded.database_url.get_secret_value()) as database:
         talk = _Talk(database, clock or SystemClock(), as_json=as_json, out=out, note=note)
         request = _received(loaded, actor, command, rest, channel, talk.clock.now())
-        await database.write(keep, request, Origin.CLI)
+        try:
+            await database.write(keep, request, Origin.CLI)
+        except asyncio.CancelledError:
+            await talk.take_back(request)  # it may have been kept at this very moment
+            raise
         if wait <= 0:
             return talk.left(request)
         return await talk.follow(request, wait, runs=isinstance(parsed, RunCommand))
@@ -604,10 +608,14 @@ class _Talk:
                     return not await self.database.write(_withdraw, request, self.clock.now())
                 await self.clock.sleep(POLL)
         except asyncio.CancelledError:
-            if await self.database.write(_withdraw, request, self.clock.now()):
-                self._note("It was withdrawn; nothing was run.")
+            await self.take_back(request)
             raise
         return True
+
+    async def take_back(self, request: Received) -> None:
+        """Nobody carries it out any more, unless somebody has taken it up by now."""
+        if await self.database.write(_withdraw, request, self.clock.now()):
+            self._note("It was withdrawn; nothing was run.")
 
     def _patience(self, most: float) -> float:
         """Seconds. A question is only marked when it is answered, so a living owner may take its time with one."""

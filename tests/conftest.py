@@ -16,6 +16,17 @@ for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
     os.environ.pop(name, None)  # the Slack clients would send loopback traffic through a proxy
 
 
+LONG = ("chaos", "system", "test_cli.py", "test_secrets_cli.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits for processes begins first, so that several workers don't end up waiting for the last one.
+
+    For that xdist must not put files of few tests last: `--no-loadscope-reorder`.
+    """
+    items.sort(key=lambda item: not any(part in LONG for part in item.path.parts))
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """One server for the whole session."""

@@ -195,17 +195,17 @@ class Lab:
         """Heal, prepare, break, ask, wait, look."""
         await self._made_whole()
         await self.machines.root(self.name, trial.prepare)
+        blind = any(verbs[0] in {"cut", "rekey"} for verbs in fault.verbs)
+        before = await self._state(trial) if blind else ""  # afterwards nobody can look
         if fault.late is None:
             await self._break(fault)
-        blind = any(verbs[0] in {"cut", "rekey"} for verbs in fault.verbs)
-        before = await self._state(trial) if not (blind and fault.late is None) else await self._unseen(trial, fault)
+        before = before or await self._state(trial)
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="handrail-faults-") as folder:
             ended, said = await self._ask(trial, fault, Path(folder))
         seconds = time.monotonic() - began
         if blind:
-            await self.machines.do("heal", self.name, "net")
-            await self.machines.do("heal", self.name, "key")
+            await self.machines.do("heal", self.name, "key" if fault.name == "rekey" else "net")
             await asyncio.sleep(1)
         after = await self._state(trial)
         reached = "GOAL" in await self.machines.root(self.name, f"{{ {trial.goal}; }} && echo GOAL")
@@ -221,7 +221,8 @@ class Lab:
         )
 
     async def _made_whole(self) -> None:
-        await self.machines.ask("heal", self.name)
+        for part in ("net", "svc", "disk", "cpu"):
+            await self.machines.ask("heal", self.name, part)
         await self.machines.root(
             self.name, "systemctl unmask -q nginx; systemctl reset-failed; systemctl start nginx; rm -rf /var/log/old"
         )
@@ -232,14 +233,6 @@ class Lab:
 
     async def _state(self, trial: Trial) -> str:
         return await self.machines.root(self.name, trial.state)
-
-    async def _unseen(self, trial: Trial, fault: Fault) -> str:
-        """The state under a fault that shuts us out as well: seen without it."""
-        await self.machines.do("heal", self.name, "net")
-        await self.machines.do("heal", self.name, "key")
-        seen = await self._state(trial)
-        await self._break(fault)
-        return seen
 
     async def _ask(self, trial: Trial, fault: Fault, folder: Path) -> tuple[Execution | None, str]:
         """Ask for it, consent, and wait for the ending: the execution and what its thread says of it."""
