@@ -77,7 +77,12 @@ _CREATE = insert(t.executions).returning(*_COLUMNS)
 _SET = update(t.executions).where(_IT).returning(*_COLUMNS)
 _MOVE = _SET.where(t.executions.c.state.in_(bindparam("of_states", expanding=True)))
 _BEGUN = update(t.executions).where(_IT).values(started_at=func.coalesce(t.executions.c.started_at, bindparam("began")))
-_STEP_DONE = update(t.executions).where(_IT).values(steps_done=t.executions.c.steps_done + bindparam("more"))
+_STEP_DONE = (
+    update(t.executions)
+    .where(_IT, _HELD)
+    .values(steps_done=t.executions.c.steps_done + bindparam("more"))
+    .returning(t.executions.c.id)
+)
 _HOSTS = select(t.host_runs).where(t.host_runs.c.execution_id == bindparam("of_id")).order_by(t.host_runs.c.position)
 _ADD_HOSTS = insert(t.host_runs)
 _SET_HOST = update(t.host_runs).where(
@@ -835,10 +840,6 @@ def begin_step(
     False when something forbids it (`why_not` says what). Raises LeaseLost. Asked again with the very same step (after
     an outage in which the answer was lost) it says True once more.
     """
-    known = connection.execute(_STEP_BEGAN, _same_step(step)).first()
-    hold(connection, execution.id, execution.epoch)
-    if known is not None:
-        return bool(known.started_at == step.started_at)
     values = {
         "execution_id": step.execution_id,
         "host": step.host,
@@ -863,16 +864,23 @@ def begin_step(
     }
     if execution.emergency_at is not None:
         asked["of_emergency"] = execution.emergency_at
-    statement = _begin(tuple(values), emergency=execution.emergency_at is not None)
+    statement = _begin(connection.dialect.name, tuple(values), emergency=execution.emergency_at is not None)
     row = connection.execute(statement, asked | {f"new_{name}": value for name, value in values.items()}).first()
     if row is None:
-        return False
+        return _is_begun(connection, step, execution)
     connection.execute(_BEGUN, {"of_id": execution.id, "current": words, "began": step.started_at})
     return True
 
 
+def _is_begun(connection: Connection, step: StepRun, execution: Execution) -> bool:
+    """Nothing was marked: because another owner has it, because this very step was marked before, or by refusal."""
+    hold(connection, execution.id, execution.epoch)
+    known = connection.execute(_STEP_BEGAN, _same_step(step)).first()
+    return known is not None and bool(known.started_at == step.started_at)
+
+
 @cache
-def _begin(columns: tuple[str, ...], *, emergency: bool) -> Insert:
+def _begin(dialect: str, columns: tuple[str, ...], *, emergency: bool) -> Insert:
     allowed = and_(
         _IT,
         _HELD,
@@ -882,7 +890,10 @@ def _begin(columns: tuple[str, ...], *, emergency: bool) -> Insert:
     )
     values = (bindparam(f"new_{name}", type_=t.step_runs.c[name].type).label(name) for name in columns)
     source = select(*values).where(exists(select(literal(1)).select_from(t.executions).where(allowed)))
-    return insert(t.step_runs).from_select(list(columns), source).returning(t.step_runs.c.execution_id)
+    # A step that is marked already stays as it is: whoever asks again is told by `_is_begun`.
+    made = (sqlite if dialect == "sqlite" else postgresql).insert(t.step_runs).from_select(list(columns), source)
+    statement: Insert = made.on_conflict_do_nothing().returning(t.step_runs.c.execution_id)
+    return statement
 
 
 def _holds(*, emergency: bool) -> Any:
@@ -900,7 +911,7 @@ def _holds(*, emergency: bool) -> Any:
 
 def end_step(connection: Connection, step: StepRun, *, execution: Execution, done: int = 0) -> None:
     """Record how a started step ended. Raises LeaseLost when another owner took over meanwhile."""
-    hold(connection, execution.id, execution.epoch)
+    _count(connection, execution, done)
     ended = {
         "state": step.state.value,
         "ended_at": step.ended_at,
@@ -917,8 +928,16 @@ def end_step(connection: Connection, step: StepRun, *, execution: Execution, don
         "result_from": step.result_from,
     }
     connection.execute(_SET_STEP, _same_step(step) | ended)
-    if done:
-        connection.execute(_STEP_DONE, {"of_id": execution.id, "more": done})
+
+
+def _count(connection: Connection, execution: Execution, done: int) -> None:
+    """So many more steps are done. Raises LeaseLost, also where there are none."""
+    if not done:
+        hold(connection, execution.id, execution.epoch)
+        return
+    counted = {"of_id": execution.id, "of_epoch": execution.epoch, "more": done}
+    if connection.execute(_STEP_DONE, counted).first() is None:
+        raise LeaseLost(f"execution {execution.id} has a new owner")
 
 
 def interrupt_steps(connection: Connection, execution_id: int, *, now: datetime, reason: str) -> list[StepRun]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +17,7 @@ from runbooks.remote import Ended, Finished
 from storage import controls, executions
 from storage.database import Bell, Database, moment
 from storage.errors import LeaseLost, StorageUnavailable, TooLate
-from storage.records import Execution, HostState, Origin, Phase, Priority, State, StepRun, StepState
+from storage.records import Execution, HostState, KillSwitch, Origin, Phase, Priority, Scope, State, StepRun, StepState
 from tests.builders import BOB, House, a_house, admit, catalog_with
 from tests.fakes import START, FakeClock, FakeRemote, Reply
 
@@ -228,6 +229,27 @@ async def test_a_frozen_owner_that_wakes_up_changes_nothing(database: Database) 
         with pytest.raises(LeaseLost):
             await database.write(write, execution)
         assert await everything() == before, what
+
+
+async def test_a_step_is_marked_once_and_the_same_one_again_is_told_so(database: Database) -> None:
+    execution = await running(database)
+    step = step_of(execution)
+
+    async def begun(step: StepRun) -> bool:
+        return await database.write(
+            executions.begin_step, step, execution=execution, services=(), tags=(), words="Touch"
+        )
+
+    switch = KillSwitch(
+        scope=Scope.GLOBAL, subject="", engaged_by=execution.actor, engaged_at=START, now=False, reason=None
+    )
+    assert await begun(step)
+    assert await begun(step)  # the answer to the first was lost
+    assert not await begun(replace(step, started_at=START + SECOND))  # somebody else's
+    await database.write(controls.engage, switch)
+    assert await begun(step)  # it was marked before the switch was engaged
+    assert not await begun(replace(step, attempt=2))
+    assert await database.read(executions.steps_of, execution.id) == [step]
 
 
 async def test_only_one_takes_over_from_a_dead_owner(database: Database) -> None:
