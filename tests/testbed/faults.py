@@ -88,7 +88,7 @@ class Outcome:
 
 def _says_more(said: str) -> bool:
     """Whether a failure says that an earlier step was carried out: then the goal may be reached all the same."""
-    return bool(re.search(r"did not stay so|expected|lost|exit status|unknown|cannot|can't|away", said))
+    return bool(re.search(r"did not stay so|expected|lost|exit status|unknown|cannot|can't|away|does not answer", said))
 
 
 FAULTS = (
