@@ -14,7 +14,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -333,8 +333,13 @@ def page(outcomes: Sequence[Outcome]) -> str:
     return HEAD.format(count=len(outcomes), wrong=wrong, faults=faults) + table(outcomes)
 
 
-async def run(machines: Machines, names: Sequence[str], trials: Sequence[tuple[Trial, Fault]]) -> list[Outcome]:
-    """All trials, spread over the hosts; in the order they were given."""
+async def run(
+    machines: Machines,
+    names: Sequence[str],
+    trials: Sequence[tuple[Trial, Fault]],
+    keep: Callable[[Sequence[Outcome]], object] = list,
+) -> list[Outcome]:
+    """All trials, spread over the hosts; in the order they were given. `keep` gets what is there after each."""
     await machines.do("up", *names)
     queue = list(enumerate(trials))[::-1]
     found: dict[int, Outcome] = {}
@@ -359,6 +364,7 @@ async def run(machines: Machines, names: Sequence[str], trials: Sequence[tuple[T
                     seconds=0,
                 )
             found[number] = outcome
+            keep([found[known] for known in sorted(found)])
             state = outcome.state.words if outcome.state is not None else "-"
             mark = "ok " if outcome.verdict is None else f"WRONG ({outcome.verdict})"
             print(
@@ -393,9 +399,12 @@ def main() -> int:
         and fault.name not in trial.but
     ]
     names = [f"lab-{number:02}" for number in range(1, asked.machines + 1)]
-    outcomes = asyncio.run(run(Machines.at(asked.hosts), names, trials))
-    if asked.write:
-        PAGE.write_text(page(outcomes))
+
+    def write(outcomes: Sequence[Outcome]) -> None:
+        if asked.write:
+            PAGE.write_text(page(outcomes))
+
+    outcomes = asyncio.run(run(Machines.at(asked.hosts), names, trials, write))
     wrong = [outcome for outcome in outcomes if outcome.verdict is not None]
     print(f"{len(outcomes)} trials, {len(wrong)} in which what was said was not so")
     return 1 if wrong else 0
