@@ -329,6 +329,8 @@ def _require_shared(settings: Settings, what: str) -> None:
 
 async def _opened(works: Works) -> None:
     """Once the database answers: up to date, and with what must be known before anything is judged."""
+    for said in works.settings.catalog.left_out:
+        log.warning("runbook_left_out", message=said)
     while True:
         try:
             await works.database.start()
@@ -340,8 +342,6 @@ async def _opened(works: Works) -> None:
     await surely(lambda: works.database.write(witness_settings, works.settings, works.clock.now()))
     await works.directory.recall()
     works.started.set()
-    for said in works.settings.catalog.left_out:
-        log.warning("runbook_left_out", message=said)
     log.info("started", database=works.database.shown_url, owner=works.owner.id, executes=works.owner.executes)
 
 

@@ -763,6 +763,8 @@ async def test_who_stops_waiting_takes_it_back(tmp_path: Path) -> None:
         env=BASE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        # A shell that runs the tests in the background has its children ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     # Where an owner lives, nothing is withdrawn by itself, however slow this machine is.
     async with owned(database), asyncio.timeout(30):
