@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from types import TracebackType
 
@@ -47,7 +48,18 @@ class Postgres:
         options = (
             f"-k {self.folder} -c listen_addresses='' -c fsync={'on' if self.durable else 'off'} -c max_connections=200"
         )
-        self._run("pg_ctl", "-D", f"{self.folder}/data", "-w", "-l", f"{self.folder}/log", "-o", options, "start")
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                self._run(
+                    "pg_ctl", "-D", f"{self.folder}/data", "-w", "-l", f"{self.folder}/log", "-o", options, "start"
+                )
+                return
+            except subprocess.CalledProcessError:
+                # After a kill the last of its processes may hold the memory that they shared a moment longer.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.5)
 
     def stop(self, how: str = "immediate") -> None:
         """End it."""
