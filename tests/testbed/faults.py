@@ -156,7 +156,7 @@ TRIALS = (
     ),
     Trial(
         runbook="disk-cleanup",
-        asks="disk-cleanup path=/var/log/old on {}",
+        asks="disk-cleanup /var/log/old larger=1M older=2d on {}",
         prepare=_OLD,
         goal='test "$(du -sm /var/log/old | cut -f1)" -lt 20',
         state="ls -s /var/log/old | tr '\\n' ' '",
