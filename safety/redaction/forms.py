@@ -159,7 +159,7 @@ FORMS: tuple[Form, ...] = (
         find=config_lines,
     ),
     Form(needles=("pass", "pw", "token", "secret", "key", "cred", "kennwort", "login: "), find=sentences),
-    Form(needles=('"auth"', "new value:", '" "', "->__construct("), find=shown_logins),
+    Form(needles=('"auth"', "new value:", '" "', "->__construct(", "env"), find=shown_logins),
     Form(needles=("authorization", "bearer", "basic ", "token ", "authenticate"), find=authorization),
     Form(needles=("cookie", " -b "), find=cookies),
     Form(needles=("@", "%40"), find=userinfo),

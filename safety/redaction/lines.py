@@ -251,14 +251,17 @@ _SHOWN = re.compile(
     r"(?i)\"AUTH\"(?:[ \t]\"[^\"\r\n]{1,64}\")?[ \t]\"(?P<monitored>[^\"\r\n]{1,200})\"[ \t]*\Z"
     r"|\ANew value:[ \t]+(?P<fresh>[\w!#$%&*+./?@^~-]{8,200})[ \t]*\Z"
     r"|\A\"[\w.@-]{1,64}\"[ \t]+\"(?=[^\"]*\d)(?=[^\"]*[A-Za-z])(?P<userlist>[^\"\s./:]{8,200})\"[ \t]*\Z"
+    r"|(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key)\w{0,20}[\"']?[ \t]*[:=][ \t]*"
+    r"(?:process\.env|os\.(?:environ|getenv)|getenv|System\.getenv|ENV|env\(|\$_ENV)[^\r\n|?,]{0,80}"
+    r"(?:\|\||\?\?|\bor\b|\?:|,)[ \t]*(?P<quote>[\"'])(?P<fallback>[^\"'\r\n]{4,200})(?P=quote)"
     r"|\b(?:PDO|mysqli)->__construct\('[^'\r\n]{1,300}', '[^'\r\n]{1,64}', '(?P<trace>[^'\r\n]{1,200})'"
 )
 
 
 def shown_logins(line: str) -> Iterator[Span]:
-    """`"AUTH" "x"`, `New value: x`, `"app" "x"`, `PDO->__construct('mysql:…', 'app', 'x')`."""
+    """`"AUTH" "x"`, `New value: x`, `"app" "x"`, `PDO->__construct('mysql:…', 'app', 'x')`, `process.env.PW || "x"`."""
     for match in _SHOWN.finditer(line):
-        span = match.span(match.lastgroup or 0)
+        span = match.span("fallback" if match["fallback"] else match.lastgroup or 0)
         if not is_harmless(line[span[0] : span[1]], quoted=True):
             yield span
 
