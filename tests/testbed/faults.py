@@ -150,7 +150,7 @@ TRIALS = (
     Trial(
         runbook="kill-process",
         asks="kill-process report-worker on {}",
-        prepare="systemctl start report-worker",
+        prepare="systemd-run -q --unit=report-worker --uid=ops /usr/local/bin/report-worker",
         goal="! pgrep -x report-worker",
         state="pgrep -x report-worker | tr '\\n' ' '",
     ),
@@ -224,7 +224,9 @@ class Lab:
         for part in ("net", "svc", "disk", "cpu"):
             await self.machines.ask("heal", self.name, part)
         await self.machines.root(
-            self.name, "systemctl unmask -q nginx; systemctl reset-failed; systemctl start nginx; rm -rf /var/log/old"
+            self.name,
+            "systemctl unmask -q nginx; systemctl reset-failed; systemctl start nginx; rm -rf /var/log/old; "
+            "systemctl stop report-worker",
         )
 
     async def _break(self, fault: Fault) -> None:
