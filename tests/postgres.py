@@ -78,7 +78,8 @@ class Postgres:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.folder is not None:
-            self.stop()
+            with contextlib.suppress(subprocess.CalledProcessError):  # it was stopped before
+                self.stop()
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def url(self, database: str = "postgres") -> str:
