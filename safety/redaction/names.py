@@ -177,7 +177,7 @@ def names_secret(name: str) -> bool:
         return False
     if "for" in words[1:]:
         words = words[: words.index("for", 1)]
-    if "".join(words) in _WHOLE_NAMES:
+    if "".join(words) in _WHOLE_NAMES or "".join(words).endswith(("passwordsalt", "secretsalt")):
         return True
     while len(words) > 1 and (words[-1].isdigit() or words[-1] in _QUALIFIERS):
         words.pop()
