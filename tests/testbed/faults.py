@@ -291,7 +291,12 @@ def _last_words(workspace: Workspace, ended: Execution | None) -> str:
 
 
 def _cell(text: str, most: int = 260) -> str:
-    line = " ".join(text.split()).replace("|", "\\|").replace("<", "‹").replace(">", "›")
+    line = (
+        re.sub(r"\b\d+\.\d+\.\d+\.\d+\b", "ADDRESS", " ".join(text.split()))
+        .replace("|", "\\|")
+        .replace("<", "‹")
+        .replace(">", "›")
+    )
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
