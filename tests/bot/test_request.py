@@ -18,6 +18,7 @@ from bot.request import (
     RunCommand,
     SwitchCommand,
     SwitchStatus,
+    TemplateCommand,
     Unclear,
     Verb,
     normalised,
@@ -644,7 +645,7 @@ TEXTS = st.one_of(
 @example('a "\\')
 @example("a ='")
 def test_no_text_makes_the_grammar_raise(text: str) -> None:
-    assert isinstance(parse_runbook(text), RunCommand | Query | Unclear)
+    assert isinstance(parse_runbook(text), RunCommand | Query | TemplateCommand | Unclear)
     assert isinstance(parse_killswitch(text), SwitchCommand | SwitchStatus | Unclear)
     assert isinstance(parse_audit(text), AuditSearch | Unclear)
     assert isinstance(parse_incident(text), IncidentCommand | Unclear)

@@ -284,7 +284,7 @@ class People:
         for one in self.done:
             if one.execution is None or one.execution not in tag_of:
                 continue
-            if one.what == "Retry":
+            if one.what in {"Retry", "Retry failed hosts"}:
                 found[tag_of[one.execution], "all"] += 1
             elif one.what == "Roll back":
                 found[tag_of[one.execution], "back"] += 1
