@@ -161,7 +161,7 @@ class Probe(Protocol):
         ...
 
     def may_read(self, *argv: str, sudo: bool = False) -> bool:
-        """Whether the guard knows that these words only read on this host. Nothing is sent."""
+        """Whether the guard knows that these words only read on this host and carry nothing away. Nothing is sent."""
         ...
 
 

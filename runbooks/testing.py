@@ -48,8 +48,8 @@ class FakeHost:
         return Reading(text.strip(), exit_status=status)
 
     def may_read(self, *argv: str) -> bool:
-        """Whether the guard of probes would let it run."""
-        return CommandGuard().judge_read_only(shell_line(argv)).verdict is Severity.ALLOW
+        """Whether it could run as soon as somebody types it."""
+        return CommandGuard().only_looks(shell_line(argv))
 
     async def lacks(self, *argv: str) -> str | None:
         """None for what `sudoers` holds, and for root."""

@@ -101,6 +101,9 @@ _THIS_STEP = (
 )
 _STEP_BEGAN = select(t.step_runs.c.started_at).where(*_THIS_STEP)
 _SET_STEP = update(t.step_runs).where(*_THIS_STEP)
+_END_STEP = _SET_STEP.where(
+    t.step_runs.c.ended_at.is_distinct_from(bindparam("its_end", type_=t.step_runs.c.ended_at.type))
+)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -910,8 +913,7 @@ def _holds(*, emergency: bool) -> Any:
 
 
 def end_step(connection: Connection, step: StepRun, *, execution: Execution, done: int = 0) -> None:
-    """Record how a started step ended. Raises LeaseLost when another owner took over meanwhile."""
-    _count(connection, execution, done)
+    """Record how a started step ended; safe to repeat. Raises LeaseLost when another owner took over meanwhile."""
     ended = {
         "state": step.state.value,
         "ended_at": step.ended_at,
@@ -927,7 +929,8 @@ def end_step(connection: Connection, step: StepRun, *, execution: Execution, don
         "altered": step.altered,
         "result_from": step.result_from,
     }
-    connection.execute(_SET_STEP, _same_step(step) | ended)
+    fresh = connection.execute(_END_STEP, _same_step(step) | {"its_end": step.ended_at} | ended).rowcount
+    _count(connection, execution, done if fresh else 0)  # it was counted when the answer to the first try was lost
 
 
 def _count(connection: Connection, execution: Execution, done: int) -> None:

@@ -23,9 +23,10 @@ class RunCommand(Runbook):
     """Run one command line, as typed, in quotes.
 
     The command guard reads the line as the host's shell will. One that is known to only read runs at once, beside
-    whatever else runs on the host. Every other one waits for somebody else's approval, whatever `danger:` and
-    `approvals:` say in handrail.yml. A destructive one is refused. The line runs as the login user, in `sh`; write
-    `sudo -n` where it needs root. What it changed cannot be undone from here, and it is never repeated by itself.
+    whatever else runs on the host; not if it could carry what it reads elsewhere. Every other one waits for somebody
+    else's approval, whatever `danger:` and `approvals:` say in handrail.yml. A destructive one is refused. The line
+    runs as the login user, in `sh`; write `sudo -n` where it needs root. What it changed cannot be undone from here,
+    and it is never repeated by itself.
 
     It has succeeded if it ended with 0, or with one of `also`: `grep` ends with 1 when it finds nothing.
     """

@@ -41,6 +41,7 @@ from safety.command_guard.shell import (
     Unreadable,
     printed_paths,
 )
+from safety.command_guard.telling import tells_too_much
 from safety.command_guard.values import (
     FIRST_ORIGIN,
     HOME,
@@ -219,6 +220,10 @@ class CommandGuard:
         if judgement.verdict is Severity.APPROVE:
             return replace(judgement, verdict=Severity.REFUSE)
         return judgement
+
+    def only_looks(self, command: str, *, tags: frozenset[str] = frozenset()) -> bool:
+        """Whether it may run as soon as somebody types it: it only reads, and carries nothing away."""
+        return self.judge_read_only(command, tags=tags).verdict is Severity.ALLOW and not tells_too_much(command)
 
     def _judged(self, command: str, judge: "_Judge") -> Judgement:
         door = _at_the_door(command)

@@ -279,13 +279,15 @@ class People:
     # --- the evidence -------------------------------------------------------------------------------------------------
 
     def wished(self, tag_of: dict[int, str]) -> Counter[tuple[str, str]]:
-        """(tag, what) -> how often a person asked for one more run: of "all", of one step, or of the way back."""
+        """(tag, what) -> how often a person asked for one more run: of "all", the "failed" hosts, a step, or "back"."""
         found: Counter[tuple[str, str]] = Counter()
         for one in self.done:
             if one.execution is None or one.execution not in tag_of:
                 continue
-            if one.what in {"Retry", "Retry failed hosts"}:
+            if one.what == "Retry":
                 found[tag_of[one.execution], "all"] += 1
+            elif one.what == "Retry failed hosts":
+                found[tag_of[one.execution], "failed"] += 1
             elif one.what == "Roll back":
                 found[tag_of[one.execution], "back"] += 1
             elif one.what.startswith("Run step"):

@@ -167,6 +167,15 @@ def what_ran(found: Found, ledger: Ledger, wished: Counter[tuple[str, str]]) -> 
         for row in found.steps
         if found.executions[row["execution_id"]]["rolls_back"] is None
     )
+    rows = found.executions
+    failed = {  # hosts that were asked for once more because they, and not others, had failed
+        (tag_of[number], host)
+        for number, row in rows.items()
+        if row["retry_of"] in rows
+        and row["rolls_back"] is None
+        and len(row["hosts"]) < len(rows[row["retry_of"]]["hosts"])
+        for host in row["hosts"]
+    }
     for (verb, ran), times in Counter(ledger.begun).items():
         # `2.broken` is step 2; `2.1` is the first of the group 2.
         unit = Unit(tag=ran.tag, host=ran.host, place=ran.place.removesuffix(".broken"))
@@ -176,6 +185,8 @@ def what_ran(found: Found, ledger: Ledger, wished: Counter[tuple[str, str]]) -> 
             allowed = sum(n for (tag, what), n in wished.items() if tag == unit.tag and what != "all")
         else:
             allowed = 1 + wished[unit.tag, "all"] + wished[unit.tag, place]
+            if (unit.tag, unit.host) in failed:
+                allowed += wished[unit.tag, "failed"]
             if times > marked[unit]:
                 yield f"{ran} began {times} times and was marked started {marked[unit]} times"
         if verb != "reload" and times > allowed:

@@ -178,6 +178,20 @@ def test_a_step_that_ran_twice_is_said_unless_somebody_asked_for_it() -> None:
     assert seen(twice, (LEDGER + LEDGER).replace("restart", "reload")) == "", "that may be repeated"
 
 
+def test_a_retry_of_failed_hosts_lets_nothing_run_again_on_the_others() -> None:
+    rows = {1: execution(hosts=["h01", "h02"]), 2: {**execution(hosts=["h02"], retry_of=1), "params": {"tag": "r1"}}}
+    again = Counter({("r1", "failed"): 1})
+
+    def said(host: str) -> str:
+        steps = (step(host=host), step(host=host, execution_id=2))
+        ledger = Ledger.read((LEDGER + LEDGER).replace("h01", host))
+        found = changed(executions=rows, steps=steps)
+        return "\n".join(proof.what_ran(found, ledger, again))
+
+    assert said("h02") == ""
+    assert "ran 2 times, and people asked for 1" in said("h01")
+
+
 def test_what_was_decided_or_had_ended_must_stay_so() -> None:
     memory = proof.Memory(seq=9, endings={1: State.FAILED.value}, approvals={1: ("given", "UCAROL")})
     said = seen(WELL, LEDGER, memory)

@@ -252,6 +252,17 @@ async def test_a_step_is_marked_once_and_the_same_one_again_is_told_so(database:
     assert await database.read(executions.steps_of, execution.id) == [step]
 
 
+async def test_a_step_whose_ending_is_kept_twice_is_counted_once(database: Database) -> None:
+    execution = await running(database)
+    step = step_of(execution)
+    await database.write(executions.begin_step, step, execution=execution, services=(), tags=(), words="Touch")
+    ended = replace(step, state=StepState.SUCCEEDED, ended_at=START + SECOND, exit_status=0)
+    for _ in range(2):  # the answer to the first was lost
+        await database.write(executions.end_step, ended, execution=execution, done=1)
+    assert (await database.read(executions.get, execution.id)).steps_done == 1
+    assert await database.read(executions.steps_of, execution.id) == [ended]
+
+
 async def test_only_one_takes_over_from_a_dead_owner(database: Database) -> None:
     execution = await running(database)
     results = await asyncio.gather(

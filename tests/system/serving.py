@@ -27,7 +27,7 @@ from tests.system import openssh
 from tests.system.openssh import OpenSsh, free_port
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60.0
+PATIENCE = 30.0
 """Seconds anything may take here; nothing takes that long where all is well."""
 
 LIBRARY = '''\

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from bot.playground.workspace import Workspace
 from storage import executions
-from storage.records import Execution, State
+from storage.records import Execution, State, StepState
 from tests.system.serving import ROOT, Bot, everything
 from tests.testbed.machines import Machines
 
@@ -67,6 +67,7 @@ class Outcome:
     before: str
     after: str
     reached: bool
+    checked: bool  # what failed was a check, after the change itself had gone well
     seconds: float
 
     @property
@@ -81,14 +82,9 @@ class Outcome:
         untouched = re.search(r"nothing was (run|changed|executed)", self.said)
         if (untouched or self.state in {State.REFUSED, State.DENIED, State.EXPIRED}) and self.before != self.after:
             return "it said that nothing was run, and something changed"
-        if self.state is State.FAILED and self.reached and self.before != self.after and not _says_more(self.said):
+        if self.state is State.FAILED and self.reached and self.before != self.after and not self.checked:
             return "it said failed, and what it is for was done"
         return None
-
-
-def _says_more(said: str) -> bool:
-    """Whether a failure says that an earlier step was carried out: then the goal may be reached all the same."""
-    return bool(re.search(r"did not stay so|expected|lost|exit status|unknown|cannot|can't|away|does not answer", said))
 
 
 FAULTS = (
@@ -202,7 +198,7 @@ class Lab:
         before = before or await self._state(trial)
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="handrail-faults-") as folder:
-            ended, said = await self._ask(trial, fault, Path(folder))
+            ended, said, checked = await self._ask(trial, fault, Path(folder))
         seconds = time.monotonic() - began
         if blind:
             await self.machines.do("heal", self.name, "key" if fault.name == "rekey" else "net")
@@ -217,6 +213,7 @@ class Lab:
             before=before,
             after=after,
             reached=reached,
+            checked=checked,
             seconds=seconds,
         )
 
@@ -236,8 +233,8 @@ class Lab:
     async def _state(self, trial: Trial) -> str:
         return await self.machines.root(self.name, trial.state)
 
-    async def _ask(self, trial: Trial, fault: Fault, folder: Path) -> tuple[Execution | None, str]:
-        """Ask for it, consent, and wait for the ending: the execution and what its thread says of it."""
+    async def _ask(self, trial: Trial, fault: Fault, folder: Path) -> tuple[Execution | None, str, bool]:
+        """Ask for it, consent, and wait for the ending: the execution, the thread's words, whether a check failed."""
         workspace = Workspace(rate_limits=False)
         workspace.add_person(id="UERIN", name="erin", display_name="Erin Ek")
         workspace.add_channel(id="C0INC", name="incidents")
@@ -254,7 +251,10 @@ class Lab:
                 if late is not None:
                     await late
                 await asyncio.sleep(1)  # the last words reach the thread
-                return ended, _last_words(workspace, ended)
+                async with bot.database() as database:
+                    steps = await database.read(executions.steps_of, ended.id) if ended is not None else []
+                bad = [step for step in steps if step.state not in {StepState.SUCCEEDED, StepState.SKIPPED}]
+                return ended, _last_words(workspace, ended), bool(bad) and not bad[-1].changing
             finally:
                 await bot.stop()
 
@@ -368,6 +368,7 @@ async def run(
                     before="",
                     after="",
                     reached=False,
+                    checked=False,
                     seconds=0,
                 )
             found[number] = outcome
