@@ -44,7 +44,7 @@ from safety.redaction import Redactor
 from safety.vault import Vault
 from storage import executions, outbox
 from storage import inbox as requests
-from storage.database import Database, OwnerLock, surely
+from storage.database import Bell, Database, OwnerLock, surely
 from storage.errors import ConfigurationError, OperatorError, StorageUnavailable
 from storage.records import Origin, OutboxKind, Received
 
@@ -97,6 +97,7 @@ def build(
     database, engine, clock = works.database, works.engine, works.clock
     alerts = settings.file.channels.alerts
     sender = Outbox(database=database, client=client, clock=clock, alerts=alerts, is_alone=database.is_sqlite)
+    database.heed(Bell.OUTBOX, sender.wake)
     commands = Commands(engine)
     actions = Actions(engine, commands, Modals(client))
     desk = Desk(engine, commands, actions, sender, works.directory)

@@ -69,6 +69,7 @@ class Owner:
             ("switches", REMIND, self.engine.remind_of_switches, None),
             ("places", TELL, self.engine.tell_places, None),
             ("watch", WATCH, self._watch, self._controls),
+            ("listen", LISTEN_AGAIN, self._listen, None),
         ]
         if self.executes:
             loops += [
@@ -76,7 +77,6 @@ class Owner:
                 ("renew", RENEW, self._renew, None),
                 ("reap", REAP, self._reap, None),
                 ("fence", FENCE, self._fence, None),
-                ("listen", LISTEN_AGAIN, self._listen, None),
             ]
         async with asyncio.TaskGroup() as group:
             for name, every, work, wake in loops:
@@ -156,7 +156,7 @@ class Owner:
     def _heard(self, bell: Bell) -> None:
         if bell is Bell.CONTROLS:
             self._controls.set()
-        elif self._coming is None:
+        elif bell is Bell.QUEUE and self._coming is None:
             self._coming = asyncio.get_running_loop().call_later(COALESCE, self._look_soon)
 
     def _look_soon(self) -> None:

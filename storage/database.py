@@ -18,7 +18,7 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -46,10 +46,11 @@ READERS = 8
 
 
 class Bell(StrEnum):
-    """What other processes are woken for, by NOTIFY on PostgreSQL. Lost ones cost a poll, so there are few."""
+    """What processes are woken for, others by NOTIFY on PostgreSQL. Lost ones cost a poll, so there are few."""
 
     QUEUE = "handrail_queue"  # something may be claimed
     CONTROLS = "handrail_controls"  # a switch or a cancel was written
+    OUTBOX = "handrail_outbox"  # something must be said that can't wait
 
 
 class _AbandonError(Exception):
@@ -134,6 +135,7 @@ class Database:
         self._readers: _Readers | None = None
         self._writer: _Writer | None = None
         self._reading: set[asyncio.Future[Any]] = set()
+        self._heeding: dict[Bell, Callable[[], None]] = {}
 
     @property
     def path(self) -> Path | None:
@@ -151,8 +153,9 @@ class Database:
             raise StorageUnavailable(
                 f"The folder of the database {self.path} does not exist. Make it, or name another."
             )
+        loop = asyncio.get_running_loop()
         self._readers = _Readers(self.url)
-        self._writer = _Writer(self.url, self.id)
+        self._writer = _Writer(self.url, self.id, lambda bells: _call(loop, self._rung, bells))
         self._writer.start()
 
     async def close(self) -> None:
@@ -197,6 +200,17 @@ class Database:
         self._writer.put(_Task(run, answer, loop, urgent))
         return await answer
 
+    def heed(self, bell: Bell, function: Callable[[], None]) -> None:
+        """Call `function` in the event loop whenever this bell rings: once what is written here is committed, and while
+        `listen` listens, for what others wrote.
+        """
+        self._heeding[bell] = function
+
+    def _rung(self, bells: Collection[Bell]) -> None:
+        for bell in bells:
+            if bell in self._heeding:
+                self._heeding[bell]()
+
     async def listen(self, heard: Callable[[Bell], None]) -> None:
         """Call `heard` for each bell that another process rings, on a connection of its own, until that breaks.
 
@@ -218,6 +232,7 @@ class Database:
                 async for note in connection.notifies():
                     if note.payload != self.id:
                         heard(Bell(note.channel))
+                        self._rung([Bell(note.channel)])
         except (psycopg.Error, OSError) as error:
             raise _unavailable(error) from error
         raise StorageUnavailable("The database ended the connection that was listened on.")
@@ -275,19 +290,20 @@ _BELLS = "handrail_bells"
 
 
 def ring(connection: Connection, bell: Bell) -> None:
-    """Wake the owners in other processes once this is committed; however often it is said, once a commit."""
+    """Wake who waits for this, here and in other processes, once it is committed; once a commit, however often said."""
     connection.info.setdefault(_BELLS, set()).add(bell)
 
 
 def _run_and_ring(
     connection: Connection, waiting: _Waiting, taken: list[_Task], sender: str
-) -> list[tuple[_Task, Any, BaseException | None]]:
+) -> tuple[list[tuple[_Task, Any, BaseException | None]], list[Bell]]:
+    """The answers, and which bells were rung."""
     answers = _run_batch(connection, waiting, taken)
-    for bell in sorted(connection.info.pop(_BELLS, ())):
-        if connection.dialect.name != "postgresql":
-            break  # nobody else may own it
-        connection.execute(text("SELECT pg_notify(:bell, :sender)"), {"bell": bell, "sender": sender})
-    return answers
+    bells = sorted(connection.info.pop(_BELLS, ()))
+    if connection.dialect.name == "postgresql":  # else nobody else may own it
+        for bell in bells:
+            connection.execute(text("SELECT pg_notify(:bell, :sender)"), {"bell": bell, "sender": sender})
+    return answers, bells
 
 
 def _answer(answers: Sequence[tuple[_Task, Any, BaseException | None]]) -> None:
@@ -333,8 +349,8 @@ class _Readers:
 class _Writer:
     """One thread, one connection, many functions to a commit."""
 
-    def __init__(self, url: URL, sender: str) -> None:
-        self._engine, self._sender = writer_engine(url), sender
+    def __init__(self, url: URL, sender: str, rung: Callable[[Collection[Bell]], None]) -> None:
+        self._engine, self._sender, self._rung = writer_engine(url), sender, rung
         self._waiting = _Waiting()
         self._woken = threading.Event()
         self._closing = False
@@ -367,12 +383,14 @@ class _Writer:
             with self._engine.begin() as connection:
                 if connection.dialect.name == "postgresql":
                     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
-                answers = _run_and_ring(connection, self._waiting, taken, self._sender)
+                answers, bells = _run_and_ring(connection, self._waiting, taken, self._sender)
         except Exception as error:  # whatever broke the transaction, its callers must hear of it and the thread goes on
             cause = error.__cause__ if isinstance(error, _AbandonError) and error.__cause__ else error
             for task in [*taken, *self._waiting.drain(before - len(taken))]:
                 _call(task.loop, _fail, [task], cause)
             return
+        if bells:
+            self._rung(bells)
         for loop in {answer[0].loop for answer in answers}:
             _call(loop, _answer, [answer for answer in answers if answer[0].loop is loop])
 

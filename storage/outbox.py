@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 
 from storage import tables as t
-from storage.database import moment
+from storage.database import Bell, moment, ring
 from storage.records import OutboxKind, OutboxMessage, OutboxState, Thread
 
 _OPEN = (OutboxState.WAITING.value, OutboxState.SENDING.value)
@@ -111,6 +111,8 @@ def put(
     The place stays the older one's, and its kind becomes the more important of both; but a headline stays a headline,
     since a thread hangs on it. A headline that is a dead letter keeps up with its edits.
     """
+    if kind is OutboxKind.ALERT:
+        ring(connection, Bell.OUTBOX)
     if coalesce_key is not None and _replace_waiting(connection, coalesce_key, kind, payload):
         return
     if method == "update" and coalesce_key is not None and _replace_dead_headline(connection, coalesce_key, payload):
