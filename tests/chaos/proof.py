@@ -296,8 +296,9 @@ def the_inbox(found: Found, done: Sequence[Done]) -> Iterator[str]:
 
 
 def ownerless(found: Found, living: Collection[int]) -> list[int]:
-    """What is running although its owner's process is none of these."""
-    return [row["id"] for row in found.in_state(State.RUNNING) if int(str(row["owner"]).split("-")[0]) not in living]
+    """What is running although its owner's process is none of these, or although it was let go."""
+    owners = [(row["id"], row["owner"]) for row in found.in_state(State.RUNNING)]
+    return [number for number, owner in owners if owner is None or int(owner.split("-")[0]) not in living]
 
 
 def overlaps(found: Found, ledger: Ledger, let_go: Collection[int]) -> list[str]:
