@@ -27,7 +27,7 @@ from tests.system.serving import ROOT, Bot, everything
 from tests.testbed.machines import Machines
 
 PAGE = ROOT / "docs" / "faults.md"
-PATIENCE = 240.0
+PATIENCE = 1200.0
 """Seconds a trial may take to come to its ending."""
 
 
