@@ -100,6 +100,16 @@ _THIS_STEP = (
     t.step_runs.c.attempt == bindparam("of_attempt"),
 )
 _STEP_BEGAN = select(t.step_runs.c.started_at).where(*_THIS_STEP)
+_NEWEST_TRY = (
+    select(t.step_runs)
+    .where(
+        t.step_runs.c.execution_id == bindparam("of_id"),
+        t.step_runs.c.host == bindparam("of_host"),
+        t.step_runs.c.step == bindparam("of_step"),
+    )
+    .order_by(t.step_runs.c.attempt.desc())
+    .limit(1)
+)
 _SET_STEP = update(t.step_runs).where(*_THIS_STEP)
 _END_STEP = _SET_STEP.where(
     t.step_runs.c.ended_at.is_distinct_from(bindparam("its_end", type_=t.step_runs.c.ended_at.type))
@@ -222,6 +232,15 @@ def steps_of(connection: Connection, execution_id: int) -> list[StepRun]:
     """Its step runs, in the order they started."""
     rows = connection.execute(_STEPS, {"of_id": execution_id})
     return [_step(row) for row in rows]
+
+
+def step_of(connection: Connection, execution_id: int, host: str, step: str) -> StepRun:
+    """The newest try of one step; raises NotFound."""
+    asked = {"of_id": execution_id, "of_host": host, "of_step": step}
+    row = connection.execute(_NEWEST_TRY, asked).first()
+    if row is None:
+        raise NotFound(f"#{execution_id} has not begun step {step} on {host}.")
+    return _step(row)
 
 
 def looked_at_since(connection: Connection, since: datetime) -> list[tuple[Execution, str, Death]]:
