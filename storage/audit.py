@@ -19,11 +19,12 @@ from sqlalchemy import ColumnElement, Connection, Row, String, and_, func, inser
 from storage import tables as t
 from storage.canonical import canonical
 from storage.errors import Invalid
+from storage.prepared import Prepared
 from storage.records import Actor, AuditEntry, Origin
 
-_THE_HEAD = select(t.audit_head.c.seq, t.audit_head.c.hash).with_for_update()
-_ADD = insert(t.audit)
-_SET_HEAD = update(t.audit_head)
+_THE_HEAD = Prepared(select(t.audit_head.c.seq, t.audit_head.c.hash).with_for_update())
+_ADD = Prepared(insert(t.audit))
+_SET_HEAD = Prepared(update(t.audit_head))
 
 FIRST = "0" * 64
 """What the first entry calls its predecessor."""
@@ -42,7 +43,7 @@ def append(
     **data: Any,
 ) -> AuditEntry:
     """Witness something. `data` must be JSON, already redacted."""
-    head = connection.execute(_THE_HEAD).one()
+    head = _THE_HEAD.first(connection)
     at = at.astimezone(UTC)
     text = canonical(data)
     seq = head.seq + 1
@@ -58,8 +59,8 @@ def append(
         "previous": head.hash,
         "hash": mark,
     }
-    connection.execute(_ADD, values)
-    connection.execute(_SET_HEAD, {"seq": seq, "hash": mark})
+    _ADD.run(connection, values)
+    _SET_HEAD.run(connection, {"seq": seq, "hash": mark})
     return AuditEntry(**{**values, "data": json.loads(text)})
 
 
@@ -384,4 +385,4 @@ def head(connection: Connection) -> tuple[int, str]:
 
 
 def _entry(row: Row[Any]) -> AuditEntry:
-    return AuditEntry(**{**row._mapping, "data": json.loads(row.data)})
+    return AuditEntry(**{**row._asdict(), "data": json.loads(row.data)})

@@ -17,7 +17,6 @@ from typing import Any
 from sqlalchemy import (
     Connection,
     Integer,
-    Row,
     and_,
     bindparam,
     case,
@@ -34,6 +33,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from storage import tables as t
 from storage.database import moment
+from storage.prepared import Prepared
 from storage.records import OutboxKind, OutboxMessage, OutboxState, Thread
 
 _OPEN = (OutboxState.WAITING.value, OutboxState.SENDING.value)
@@ -54,9 +54,9 @@ _LAST = (
 )
 # The position orders what waits with the same rank: microseconds, so that it grows even when nothing waits.
 _AFTER_ALL = case((_LAST >= _NOW, _LAST + 1), else_=_NOW)
-_ADD = insert(t.outbox).values(position=_AFTER_ALL)
+_ADD = Prepared(insert(t.outbox).values(position=_AFTER_ALL))
 _STAYS = or_(t.outbox.c.kind == OutboxKind.HEADLINE.value, t.outbox.c.kind_rank <= bindparam("new_rank", type_=Integer))
-_REPLACE = (
+_REPLACE = Prepared(
     update(t.outbox)
     .where(
         t.outbox.c.coalesce_key == bindparam("of_key"),
@@ -71,13 +71,13 @@ SHOWS = "shows"
 """The key in the payload of what shows rows: which ones, as whoever renders it understands it."""
 
 
-def _mark(dialect: ModuleType) -> Any:
+def _mark(dialect: ModuleType) -> Prepared:
     """What waits already stays as it is, but for a kind that is more important, and words that would be said as is."""
     made = dialect.insert(t.outbox).values(position=_AFTER_ALL)
     new = made.excluded
     has_words = t.outbox.c.payload[SHOWS].as_string().is_(None)
     rises = and_(t.outbox.c.kind != OutboxKind.HEADLINE.value, t.outbox.c.kind_rank > new.kind_rank)
-    return made.on_conflict_do_update(
+    marked = made.on_conflict_do_update(
         index_elements=[t.outbox.c.coalesce_key],
         index_where=text("state = 'waiting' AND coalesce_key IS NOT NULL"),
         set_={
@@ -87,13 +87,16 @@ def _mark(dialect: ModuleType) -> Any:
         },
         where=or_(rises, has_words),
     )
+    return Prepared(marked)
 
 
 _MARK = {"sqlite": _mark(sqlite), "postgresql": _mark(postgresql)}
-_SET_DEAD_HEADLINE = update(t.outbox).where(
-    _IS_DEAD, t.outbox.c.coalesce_key == bindparam("of_key"), t.outbox.c.kind == OutboxKind.HEADLINE.value
+_SET_DEAD_HEADLINE = Prepared(
+    update(t.outbox).where(
+        _IS_DEAD, t.outbox.c.coalesce_key == bindparam("of_key"), t.outbox.c.kind == OutboxKind.HEADLINE.value
+    )
 )
-_SAID = (
+_SAID = Prepared(
     select(t.outbox.c.ts)
     .where(
         t.outbox.c.execution_id == bindparam("of_id"),
@@ -104,18 +107,20 @@ _SAID = (
     .order_by(t.outbox.c.position.desc())
     .limit(1)
 )
-_SET_WORDS = update(t.outbox).where(t.outbox.c.id == bindparam("of_message"))
-_KEYS_BEING_SAID = select(t.outbox.c.coalesce_key).where(
-    _IS_OPEN, t.outbox.c.state == OutboxState.SENDING.value, t.outbox.c.coalesce_key.is_not(None)
+_SET_WORDS = Prepared(update(t.outbox).where(t.outbox.c.id == bindparam("of_message")))
+_KEYS_BEING_SAID = Prepared(
+    select(t.outbox.c.coalesce_key).where(
+        _IS_OPEN, t.outbox.c.state == OutboxState.SENDING.value, t.outbox.c.coalesce_key.is_not(None)
+    )
 )
-_HEADLINE = (
+_HEADLINE = Prepared(
     select(t.outbox)
     .where(t.outbox.c.execution_id == bindparam("of_id"), t.outbox.c.kind == OutboxKind.HEADLINE.value)
     .order_by(t.outbox.c.position.desc())
     .limit(1)
 )
-_THREAD = select(t.threads).where(t.threads.c.execution_id == bindparam("of_id"))
-_POSTABLE = select(t.channels.c.postable).where(t.channels.c.id == bindparam("of_id"))
+_THREAD = Prepared(select(t.threads).where(t.threads.c.execution_id == bindparam("of_id")))
+_POSTABLE = Prepared(select(t.channels.c.postable).where(t.channels.c.id == bindparam("of_id")))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +153,7 @@ def put(
     if coalesce_key is not None and _replace_waiting(connection, coalesce_key, kind, payload):
         return
     values = _new(id, kind, method, payload, now, channel, execution_id, coalesce_key)
-    connection.execute(_ADD, values)
+    _ADD.run(connection, values)
 
 
 def show(
@@ -168,12 +173,12 @@ def show(
     Otherwise as `put`. `shows` says which rows, for whoever renders it (`begin` returns it in the payload).
     """
     values = _new(id, kind, method, {SHOWS: dict(shows)}, now, channel, execution_id, coalesce_key)
-    connection.execute(_MARK[connection.dialect.name], values)
+    _MARK[connection.dialect.name].run(connection, values)
 
 
 def set_words(connection: Connection, message: OutboxMessage) -> None:
     """Keep the words that are about to be said, so that a dead letter has them."""
-    connection.execute(_SET_WORDS, {"of_message": message.id, "payload": dict(message.payload)})
+    _SET_WORDS.run(connection, {"of_message": message.id, "payload": dict(message.payload)})
 
 
 def _new(
@@ -206,7 +211,7 @@ def _new(
 
 def _replace_waiting(connection: Connection, key: str, kind: OutboxKind, payload: Mapping[str, Any]) -> bool:
     words = {"of_key": key, "payload": dict(payload), "new_kind": kind.value, "new_rank": kind.rank}
-    return connection.execute(_REPLACE, words).rowcount > 0
+    return _REPLACE.run(connection, words) > 0
 
 
 def ready(connection: Connection, now: datetime, *, per_channel: int = 10) -> list[Ready]:
@@ -252,7 +257,7 @@ def ready(connection: Connection, now: datetime, *, per_channel: int = 10) -> li
     return [_ready(connection, row) for row in rows]
 
 
-def _ready(connection: Connection, row: Row[Any]) -> Ready:
+def _ready(connection: Connection, row: Any) -> Ready:
     message = message_of(row)
     thread = None
     if row.in_thread:
@@ -268,7 +273,7 @@ def _edited_by(connection: Connection, message: OutboxMessage, thread: Thread | 
         return str(message.payload["ts"]) if "ts" in message.payload else (thread.ts if thread else None)
     if message.method != "post" or message.coalesce_key is None or message.execution_id is None:
         return None
-    ts: str | None = connection.scalar(_SAID, {"of_id": message.execution_id, "of_key": message.coalesce_key})
+    ts: str | None = _SAID.scalar(connection, {"of_id": message.execution_id, "of_key": message.coalesce_key})
     return ts
 
 
@@ -305,7 +310,7 @@ def extend(connection: Connection, ids: Collection[str], *, now: datetime, lease
 
 
 def _keys_being_said(connection: Connection) -> list[str]:
-    return list(connection.scalars(_KEYS_BEING_SAID))
+    return [row.coalesce_key for row in _KEYS_BEING_SAID.all(connection)]
 
 
 def sent(connection: Connection, message_id: str, *, now: datetime, ts: str | None) -> None:
@@ -370,7 +375,7 @@ def take_newer(connection: Connection, message_id: str, kind: OutboxKind, key: s
     return {"payload": newer.payload, "kind": most.value, "kind_rank": most.rank}
 
 
-def _newer_than(connection: Connection, row: Row[Any]) -> dict[str, Any]:
+def _newer_than(connection: Connection, row: Any) -> dict[str, Any]:
     return take_newer(connection, row.id, OutboxKind(row.kind), row.coalesce_key)
 
 
@@ -431,7 +436,7 @@ def drop(connection: Connection, message: OutboxMessage) -> None:
     connection.execute(delete(t.outbox).where(t.outbox.c.id == message.id, t.outbox.c.state.in_(_OPEN)))
     if message.method == "update" and message.coalesce_key is not None:
         edited = {"of_key": message.coalesce_key, "payload": dict(message.payload)}
-        connection.execute(_SET_DEAD_HEADLINE, edited)
+        _SET_DEAD_HEADLINE.run(connection, edited)
 
 
 def bury(connection: Connection, message_id: str, *, now: datetime, error: str) -> None:
@@ -496,7 +501,7 @@ def held(connection: Connection) -> Held | None:
 
 def headline_of(connection: Connection, execution_id: int) -> OutboxMessage | None:
     """The newest message that is, or is to become, an execution's headline."""
-    row = connection.execute(_HEADLINE, {"of_id": execution_id}).first()
+    row = _HEADLINE.first(connection, {"of_id": execution_id})
     return None if row is None else message_of(row)
 
 
@@ -515,8 +520,8 @@ def prune(connection: Connection, *, before: datetime, limit: int = 500) -> int:
 
 def thread_of(connection: Connection, execution_id: int) -> Thread | None:
     """Where an execution reports, once its headline stands."""
-    row = connection.execute(_THREAD, {"of_id": execution_id}).first()
-    return None if row is None else Thread(**row._mapping)
+    row = _THREAD.first(connection, {"of_id": execution_id})
+    return None if row is None else Thread(**row._asdict())
 
 
 def set_thread(connection: Connection, thread: Thread) -> None:
@@ -531,7 +536,7 @@ def set_thread(connection: Connection, thread: Thread) -> None:
 
 def channel_is_postable(connection: Connection, channel: str) -> bool | None:
     """What we learned about posting there; None when we never tried."""
-    value: bool | None = connection.scalar(_POSTABLE, {"of_id": channel})
+    value: bool | None = _POSTABLE.scalar(connection, {"of_id": channel})
     return value
 
 
@@ -545,8 +550,9 @@ def set_channel(connection: Connection, channel: str, *, postable: bool, error: 
         connection.execute(insert(t.channels).values(id=channel, **values))
 
 
-def message_of(row: Row[Any]) -> OutboxMessage:
+def message_of(row: Any) -> OutboxMessage:
     """The record in a row of the table."""
-    values = {column.name: row._mapping[column.name] for column in t.outbox.c}
+    known = row._asdict()
+    values = {column.name: known[column.name] for column in t.outbox.c}
     del values["kind_rank"], values["position"], values["announced_at"]
     return OutboxMessage(**{**values, "kind": OutboxKind(row.kind), "state": OutboxState(row.state)})
