@@ -305,8 +305,26 @@ class Admission:
         now = self.tools.clock.now()
         replay_breakers(connection, self.tools.reporter, execution, TRANSPORT, reached, now)
 
-    def store_plan(self, connection: Connection, execution: Execution, plan: StoredPlan) -> Execution:
-        now = self.tools.clock.now()
+    def plan_made(
+        self,
+        connection: Connection,
+        execution: Execution,
+        plan: StoredPlan,
+        entry: Entry,
+        judgements: tuple[Judgement, ...],
+        *,
+        looked: bool,
+    ) -> Execution | None:
+        """Keep a plan and judge it; the execution when it may run now. `looked`: its hosts were looked at for it."""
+        stored = self._store_plan(connection, execution, plan)
+        if looked:
+            self.looked(connection, stored, dict.fromkeys(execution.hosts, True))
+        if plan.stage(stored.stage).hosts:
+            shown = to_json(plan.stage(stored.stage))
+            self.tools.reporter.report(connection, PlanMade(execution=stored, plan=shown), self.tools.clock.now())
+        return self._judge_and_admit(connection, stored, plan, entry, judgements)
+
+    def _store_plan(self, connection: Connection, execution: Execution, plan: StoredPlan) -> Execution:
         stage = execution.stage
         mark = fingerprint(runbook=execution.runbook, params=execution.params, plan=plan, stage=stage)
         services = kill_switch.all_service_names([*execution.services, *plan.services])
@@ -321,9 +339,6 @@ class Admission:
             note=None,
         )
         executions.set_waves(connection, execution.id, plan.waves)
-        self.looked(connection, stored, dict.fromkeys(execution.hosts, True))
-        if plan.stage(stage).hosts:
-            self.tools.reporter.report(connection, PlanMade(execution=stored, plan=to_json(plan.stage(stage))), now)
         return stored
 
     def review_and_admit(
@@ -335,10 +350,20 @@ class Admission:
         judgements: tuple[Judgement, ...],
     ) -> Execution | None:
         """All gates, and what follows from them, in one transaction; the execution when it may run now."""
-        now = self.tools.clock.now()
         found = executions.get(connection, execution.id)
         if found.epoch != execution.epoch:
             raise LeaseLost(f"execution {execution.id} has a new owner")
+        return self._judge_and_admit(connection, found, plan, entry, judgements)
+
+    def _judge_and_admit(
+        self,
+        connection: Connection,
+        found: Execution,
+        plan: StoredPlan,
+        entry: Entry,
+        judgements: tuple[Judgement, ...],
+    ) -> Execution | None:
+        now = self.tools.clock.now()
         if found.state is State.RUNNING:
             return found  # the answer to this very commit was lost
         if found.cancel_at is not None:

@@ -59,6 +59,11 @@ class Entry:
         """Its name."""
         return self.runbook.name
 
+    @property
+    def looks(self) -> bool:
+        """Whether it looks at its hosts before it is planned."""
+        return type(self.runbook).probe is not Runbook.probe
+
 
 @dataclass(frozen=True, kw_only=True)
 class Override:

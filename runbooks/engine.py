@@ -38,6 +38,7 @@ from runbooks.rollback import begin_rollback, rollback_plan
 from runbooks.steps import Stop, Tools
 from runbooks.waves import checked, in_waves
 from safety import circuit_breaker, kill_switch
+from safety.command_guard import Judgement
 from safety.decision import Decision
 from safety.review import Policy
 from safety.roles import Lack, Permission
@@ -197,13 +198,15 @@ class Engine:
             log.info("moved_on", execution=execution.id, message=error.message)
 
     async def _plan(self, execution: Execution) -> None:
-        if not await self._write(self._admission.begin_look, execution):
+        looks = self._looks_at_hosts(execution)
+        if looks and not await self._write(self._admission.begin_look, execution):
             return
         try:
             entry = self.catalog.get(execution.runbook)
             params = entry.runbook.Params.model_validate(dict(execution.params))
             hosts = [self.tools.inventory.host(name) for name in execution.hosts]
-            plan = await self._look(execution, self._planned(execution, entry, params, hosts))
+            planned = self._planned(execution, entry, params, hosts)
+            plan = await (self._look(execution, planned) if looks else planned)
             await self._require_secrets(plan)
         except (OperatorError, ValueError, KeyError) as error:
             if isinstance(error, StorageUnavailable):
@@ -222,8 +225,16 @@ class Engine:
             return
         if execution.danger.changes_hosts:
             plan = replace(in_waves(plan, execution.rollout, entry.rollout), rollback=entry.rollback)
-        stored = await self._write(self._admission.store_plan, execution, plan)
-        await self._review(stored, plan, entry, params, hosts)
+        judgements = self._judgements(execution, plan, entry, params, hosts)
+        made = self._admission.plan_made
+        admitted = await self._write(made, execution, plan, entry, judgements, looked=looks)
+        if admitted is not None:
+            await self._walk(Walk(self.tools, admitted, plan, entry, params))
+
+    def _looks_at_hosts(self, execution: Execution) -> bool:
+        """Whether hosts are looked at before it is planned; a dry run and a later stage count as if they were."""
+        entry = self.catalog.entries.get(execution.runbook)
+        return entry is None or entry.looks or execution.dry_run or execution.stage > 1
 
     async def _planned(
         self, execution: Execution, entry: Entry, params: Parameters, hosts: Sequence[Host]
@@ -302,11 +313,16 @@ class Engine:
     async def _review(
         self, execution: Execution, plan: StoredPlan, entry: Entry, params: Parameters, hosts: Sequence[Host]
     ) -> None:
-        typed = entry.runbook.typed_command(params) is not None
-        judgements = self.tools.planner.judgements(plan.stage(execution.stage), hosts, typed=typed)
+        judgements = self._judgements(execution, plan, entry, params, hosts)
         admitted = await self._write(self._admission.review_and_admit, execution, plan, entry, judgements)
         if admitted is not None:
             await self._walk(Walk(self.tools, admitted, plan, entry, params))
+
+    def _judgements(
+        self, execution: Execution, plan: StoredPlan, entry: Entry, params: Parameters, hosts: Sequence[Host]
+    ) -> tuple[Judgement, ...]:
+        typed = entry.runbook.typed_command(params) is not None
+        return self.tools.planner.judgements(plan.stage(execution.stage), hosts, typed=typed)
 
     async def _take_up(self, execution: Execution) -> None:
         """Go on with a running execution whose owner died: its hosts are asked what became of what was started.
