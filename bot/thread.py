@@ -18,7 +18,7 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot import cards
+from bot import cards, schedules
 from bot.blocks import Message, who
 from bot.cards import Situation, StepNews
 from runbooks.progress import (
@@ -35,10 +35,12 @@ from runbooks.progress import (
     ExecutionStarted,
     ExecutionSubmitted,
     ExecutionWaiting,
+    FiringLost,
     HostFinished,
     LimitRefuses,
     LookRetried,
     PlanMade,
+    ScheduleChanged,
     StepFinished,
     StepPrinted,
     StepRetried,
@@ -54,7 +56,17 @@ from safety.clock import words as duration
 from storage import approvals, executions, outbox
 from storage.database import Database
 from storage.errors import StorageUnavailable
-from storage.records import Approval, ApprovalState, Execution, HostRun, OutboxKind, OutboxState, StepRun, StepState
+from storage.records import (
+    Approval,
+    ApprovalState,
+    Execution,
+    HostRun,
+    OutboxKind,
+    OutboxState,
+    Schedule,
+    StepRun,
+    StepState,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -251,6 +263,10 @@ class ThreadReporter:
             case BreakerMoved(execution=execution):
                 asked_in = execution.channel if execution is not None and not self._alerts else None
                 yield from self._alert(cards.breaker_moved(event), asked_in)
+            case ScheduleChanged(schedule=schedule):
+                yield from self._about_schedule(schedule, schedules.changed(event))
+            case FiringLost(schedule=schedule):
+                yield from self._about_schedule(schedule, schedules.lost(event))
             case _:
                 assert_never(event)
 
@@ -320,6 +336,11 @@ class ThreadReporter:
 
     def _alert(self, message: Message, asked_in: str | None) -> Iterator[Said]:
         for channel in dict.fromkeys(filter(None, (self._alerts, asked_in))):
+            yield Said(kind=OutboxKind.ALERT, message=message, channel=channel)
+
+    def _about_schedule(self, schedule: Schedule, message: Message) -> Iterator[Said]:
+        channel = schedule.channel or self._alerts
+        if channel is not None:
             yield Said(kind=OutboxKind.ALERT, message=message, channel=channel)
 
     def _channel(self, execution: Execution) -> str | None:
