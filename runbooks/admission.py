@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from runbooks.answer import Answer, refused
-from runbooks.catalog import Entry
+from runbooks.catalog import Entry, binding
 from runbooks.consent import request_for
 from runbooks.ending import cancelled, end_execution, replay_breakers
 from runbooks.parameters import Parameters, services_named
@@ -32,7 +32,7 @@ from safety.command_guard import Judgement
 from safety.decision import Decision, Outcome, Verdict
 from safety.gates import BEFORE_PLANNING, GATES, Proposal, judge
 from safety.review import LIMITING, Policy, begin_look, gather, refused_too_often, review, take_budgets
-from storage import approvals, audit, controls, executions
+from storage import approvals, audit, controls, executions, schedules
 from storage.canonical import sha256
 from storage.errors import LeaseLost
 from storage.records import (
@@ -48,6 +48,13 @@ from storage.records import (
     RunRequest,
     State,
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """It came of a schedule, and waits for a token that will be there then; it is to be asked about again."""
+
+    until: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,8 +260,8 @@ class Admission:
             gate=refusal.gate,
         )
 
-    def begin_look(self, connection: Connection, execution: Execution) -> bool:
-        """Whether the hosts may be looked at now; otherwise the execution is refused, and has ended."""
+    def begin_look(self, connection: Connection, execution: Execution) -> bool | Waiting:
+        """Whether the hosts may be looked at now; if not, the execution has ended, or waits for a token."""
         now = self.tools.clock.now()
         executions.hold(connection, execution.id, execution.epoch)
         if execution.stage > 1:
@@ -269,6 +276,13 @@ class Admission:
         )
         if refusal is None:
             return True
+        found = executions.get(connection, execution.id)
+        if found.cancel_at is not None:
+            cancelled(connection, self.tools.reporter, found, now)
+            return False
+        waiting = self._waits_for_a_token(connection, found, refusal, now)
+        if waiting is not None:
+            return waiting
         self.end_refused(connection, execution, refusal, now, execution.epoch)
         return False
 
@@ -314,7 +328,7 @@ class Admission:
         judgements: tuple[Judgement, ...],
         *,
         looked: bool,
-    ) -> Execution | None:
+    ) -> Execution | Waiting | None:
         """Keep a plan and judge it; the execution when it may run now. `looked`: its hosts were looked at for it."""
         stored = self._store_plan(connection, execution, plan)
         if looked:
@@ -348,7 +362,7 @@ class Admission:
         plan: StoredPlan,
         entry: Entry,
         judgements: tuple[Judgement, ...],
-    ) -> Execution | None:
+    ) -> Execution | Waiting | None:
         """All gates, and what follows from them, in one transaction; the execution when it may run now."""
         found = executions.get(connection, execution.id)
         if found.epoch != execution.epoch:
@@ -362,16 +376,21 @@ class Admission:
         plan: StoredPlan,
         entry: Entry,
         judgements: tuple[Judgement, ...],
-    ) -> Execution | None:
+    ) -> Execution | Waiting | None:
         now = self.tools.clock.now()
         if found.state is State.RUNNING:
             return found  # the answer to this very commit was lost
         if found.cancel_at is not None:
             cancelled(connection, self.tools.reporter, found, now)
             return None
-        proposal = self._proposal(found, entry, judgements)
+        proposal = self._proposal(found, entry, judgements, plan)
         if not plan.stage(found.stage).hosts:
             return self._admit(connection, found, plan, proposal, now)  # nothing is left to run: it only ends
+        if found.origin is Origin.SCHEDULE:
+            refusal = judge(proposal, gather(connection, proposal, self.policy, now)).refusal
+            waiting = self._waits_for_a_token(connection, found, refusal, now)
+            if waiting is not None:
+                return waiting
         decision = review(connection, proposal, self.policy, now=now, actor=found.actor, origin=found.origin)
         if decision.outcome is Outcome.REFUSE:
             self._refuse(connection, found, decision, now, epoch=found.epoch)
@@ -384,7 +403,37 @@ class Admission:
             return None
         return self._admit(connection, found, plan, proposal, now)
 
-    def _proposal(self, execution: Execution, entry: Entry, judgements: tuple[Judgement, ...]) -> Proposal:
+    def _waits_for_a_token(
+        self, connection: Connection, execution: Execution, refusal: Verdict | None, now: datetime
+    ) -> Waiting | None:
+        """People are told to try again; what a schedule asks for waits, as long as its moment can be caught up with."""
+        if execution.origin is not Origin.SCHEDULE or refusal is None or refusal.gate != "rate limits":
+            return None
+        firing = schedules.firing_of(connection, execution.id)
+        latest = firing.wait_until if firing is not None else None
+        if latest is None or refusal.until is None or refusal.until > latest:
+            return None
+        note = f"waiting for a token of {refusal.rule}, until {latest:%H:%M} UTC at the latest"
+        if execution.note != note:
+            noted = executions.set_values(connection, execution.id, epoch=execution.epoch, note=note)
+            self.tools.reporter.report(connection, ExecutionWaiting(execution=noted, locks=(), holders=()), now)
+            audit.append(
+                connection,
+                at=now,
+                kind="schedule.waits",
+                actor=execution.actor,
+                origin=execution.origin,
+                execution_id=execution.id,
+                rule=refusal.rule,
+                reason=refusal.reason,
+                until=latest.isoformat(),
+            )
+        return Waiting(until=refusal.until)
+
+    def _proposal(
+        self, execution: Execution, entry: Entry, judgements: tuple[Judgement, ...], plan: StoredPlan
+    ) -> Proposal:
+        is_scheduled = execution.origin is Origin.SCHEDULE
         return Proposal(
             execution_id=execution.id,
             actor=execution.actor.id,
@@ -403,6 +452,8 @@ class Admission:
             continues=execution.retry_of,
             stage=execution.stage,
             includes={one.name: one.cooldown for one in entry.includes},
+            standing=binding(entry, execution.params, execution.hosts) if is_scheduled else None,
+            changes=plan.changes,
         )
 
     def _show(

@@ -10,8 +10,8 @@ whose message is safe to say. What happens inside those transactions is in `admi
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 
 from runbooks import queue
 from runbooks import switches as kill_switches
-from runbooks.admission import Admission
+from runbooks.admission import Admission, Waiting
 from runbooks.answer import Answer, said
 from runbooks.catalog import Catalog, Entry, bind
 from runbooks.consent import Consents, half_time
@@ -65,6 +65,7 @@ from storage.records import (
     Breaker,
     BreakerState,
     Caps,
+    Danger,
     Execution,
     HostState,
     KillSwitch,
@@ -87,8 +88,38 @@ ELSEWHERE = 2.0
 """Seconds that other processes get to end what a kill switch stops, before it is told what was found."""
 TOGETHER = timedelta(seconds=2)
 """What was looked at by several processes within so long is one message."""
+SOONEST, LATEST = 0.2, 5.0
+"""Seconds until what waits for a token is asked about again: as long as it takes, yet a cancel is noticed."""
 GRACE_NOW = 0.25
 """Seconds between TERM and KILL when a kill switch was engaged with --now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a request comes to: the runbook, validated values, the hosts that were meant, how dangerous it is."""
+
+    entry: Entry
+    params: Mapping[str, Any]
+    hosts: tuple[str, ...]
+    danger: Danger
+
+    @property
+    def runbook(self) -> str:
+        """Its runbook's name."""
+        return self.entry.name
+
+    @property
+    def includes(self) -> tuple[str, ...]:
+        """The names of the runbooks that are a part of it."""
+        return tuple(one.name for one in self.entry.includes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """What takes a request inside a transaction. `wanted`: None of somebody who may run nothing."""
+
+    accept: Callable[[Connection, Callable[[Connection], object] | None], Answer]
+    wanted: Wanted | None = None
 
 
 class Engine:
@@ -120,17 +151,27 @@ class Engine:
         `also` runs in the same transaction (marking the inbox row handled). Raises OperatorError when the request makes
         no sense; a refusal is an Answer with its decision.
         """
+        ready = self.ready(request)
+        answer = await self._write(ready.accept, also)
+        self.wake.set()
+        return answer
+
+    def ready(self, request: RunRequest) -> "Ready":
+        """A request that makes sense now, for the transaction that takes it. Raises OperatorError if it makes none."""
         now = self.tools.clock.now()
         if not self.policy.may(request.actor.id, Permission.EXECUTE):
-            return await self._write(self._admission.refuse_stranger, request, now, also)
+            return Ready(accept=lambda c, also: self._admission.refuse_stranger(c, request, now, also))
         entry = self.runbook(request.runbook, request.actor)
         hosts = self._supported(entry, self._hosts(request.targets, request.actor, entry))
         params = bind(entry, request.values, request.named)
-        reads = not self.tools.planner.danger(entry, params, hosts).changes_hosts
-        request = replace(request, rollout=_rollout(entry, request.rollout, reads=reads))
-        answer = await self._write(self._admission.accept, request, entry, params, hosts, now, also)
-        self.wake.set()
-        return answer
+        danger = self.tools.planner.danger(entry, params, hosts)
+        wanted = replace(request, rollout=_rollout(entry, request.rollout, reads=not danger.changes_hosts))
+        return Ready(
+            accept=lambda c, also: self._admission.accept(c, wanted, entry, params, hosts, now, also),
+            wanted=Wanted(
+                entry=entry, params=params.model_dump(mode="json"), hosts=tuple(h.name for h in hosts), danger=danger
+            ),
+        )
 
     def runbook(self, name: str, actor: Actor) -> Entry:
         """A runbook by name; raises NotFound, with near misses this person may know of."""
@@ -199,7 +240,7 @@ class Engine:
 
     async def _plan(self, execution: Execution) -> None:
         looks = self._looks_at_hosts(execution)
-        if looks and not await self._write(self._admission.begin_look, execution):
+        if looks and not await self._once_there_is_a_token(self._admission.begin_look, execution):
             return
         try:
             entry = self.catalog.get(execution.runbook)
@@ -228,6 +269,9 @@ class Engine:
         judgements = self._judgements(execution, plan, entry, params, hosts)
         made = self._admission.plan_made
         admitted = await self._write(made, execution, plan, entry, judgements, looked=looks)
+        if isinstance(admitted, Waiting):
+            await self._review(execution, plan, entry, params, hosts)
+            return
         if admitted is not None:
             await self._walk(Walk(self.tools, admitted, plan, entry, params))
 
@@ -314,7 +358,9 @@ class Engine:
         self, execution: Execution, plan: StoredPlan, entry: Entry, params: Parameters, hosts: Sequence[Host]
     ) -> None:
         judgements = self._judgements(execution, plan, entry, params, hosts)
-        admitted = await self._write(self._admission.review_and_admit, execution, plan, entry, judgements)
+        admitted = await self._once_there_is_a_token(
+            self._admission.review_and_admit, execution, plan, entry, judgements
+        )
         if admitted is not None:
             await self._walk(Walk(self.tools, admitted, plan, entry, params))
 
@@ -323,6 +369,16 @@ class Engine:
     ) -> tuple[Judgement, ...]:
         typed = entry.runbook.typed_command(params) is not None
         return self.tools.planner.judgements(plan.stage(execution.stage), hosts, typed=typed)
+
+    async def _once_there_is_a_token(
+        self, ask: Callable[Concatenate[Connection, P], T | Waiting], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """What it says once it says anything but to wait, which it only does to schedules."""
+        clock = self.tools.clock
+        while isinstance(answer := await self._write(ask, *args, **kwargs), Waiting):
+            seconds = (answer.until - clock.now()).total_seconds()
+            await clock.sleep(min(max(seconds, SOONEST), LATEST))
+        return answer
 
     async def _take_up(self, execution: Execution) -> None:
         """Go on with a running execution whose owner died: its hosts are asked what became of what was started.
@@ -846,7 +902,13 @@ class Engine:
         return taken
 
     async def require(
-        self, actor: Actor, permission: Permission, what: str, origin: Origin, *, about: Execution | None = None
+        self,
+        actor: Actor,
+        permission: Permission,
+        what: str,
+        origin: Origin,
+        *,
+        about: Execution | Wanted | None = None,
     ) -> None:
         """Raises NotPermitted, after the denial is in the audit (if the database answers).
 
