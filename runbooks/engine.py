@@ -831,9 +831,10 @@ class Engine:
     async def reap(
         self,
         *,
-        owner: str,
+        owner: str | None,
         lease: timedelta,
         owners: Sequence[str] | None = None,
+        overdue: timedelta | None = None,
         sparing: Collection[int] = (),
         is_sure: Callable[[], bool] = lambda: True,
     ) -> list[Execution]:
@@ -841,12 +842,13 @@ class Engine:
 
         `sparing`: what is being carried right here, whatever its lease says. `is_sure`: asked again when each is taken,
         whether an expired lease says anything. Returns those that are `owner`'s from now on: it is to `carry` them,
-        which asks their hosts what became of them.
+        which asks their hosts what became of them. Without an `owner`, who carries nothing, there are none. `overdue`:
+        see `executions.ownerless`.
         """
         now = self.tools.clock.now()
 
         def look(connection: Connection) -> list[Execution]:
-            return executions.ownerless(connection, now=moment(connection, now), owners=owners)
+            return executions.ownerless(connection, now=moment(connection, now), owners=owners, overdue=overdue)
 
         found = await self._read(look)
         left = [execution for execution in found if execution.id not in sparing]

@@ -160,7 +160,7 @@ def gather(connection: Connection, proposal: Proposal, policy: Policy, now: date
         ),
         buckets=_buckets(connection, proposal, policy),
         cooldowns=cooldowns,
-        breakers=tuple(controls.breakers(connection, (TRANSPORT, proposal.runbook), proposal.hosts)),
+        breakers=tuple(controls.breakers(connection, (TRANSPORT, *proposal.runbooks), proposal.hosts)),
         approval=given,
         demands=demands,
         electorate=policy.electorate(

@@ -683,10 +683,11 @@ def renew(
     return {row.id for row in rows}
 
 
-def let_go(connection: Connection, *, owner: str, now: datetime) -> int:
+def let_go(connection: Connection, *, owner: str, now: datetime, lease: timedelta) -> int:
     """An owner that stops leaves what it still carries to whoever comes first; how many.
 
-    What was only claimed is free again; what runs is looked after as what a dead owner left, but at once.
+    What was only claimed is free again; what runs is nobody's, and looked after as what a dead owner left, but at once.
+    Its lease says until when somebody who executes may come.
     """
     ring(connection, Bell.QUEUE)
     mine = t.executions.c.owner == owner
@@ -698,7 +699,7 @@ def let_go(connection: Connection, *, owner: str, now: datetime) -> int:
     running = connection.execute(
         update(t.executions)
         .where(mine, t.executions.c.state == State.RUNNING.value)
-        .values(lease_until=now - timedelta(microseconds=1), epoch=t.executions.c.epoch + 1)
+        .values(owner=None, lease_until=now + lease, epoch=t.executions.c.epoch + 1)
     )
     return pending.rowcount + running.rowcount
 
@@ -718,14 +719,24 @@ def count_waiting(connection: Connection) -> int:
     return int(connection.scalar(number) or 0)
 
 
-def ownerless(connection: Connection, *, now: datetime, owners: Collection[str] | None = None) -> list[Execution]:
-    """Running executions whose lease ran out; with `owners`, also those of any owner not named there.
+def ownerless(
+    connection: Connection,
+    *,
+    now: datetime,
+    owners: Collection[str] | None = None,
+    overdue: timedelta | None = None,
+) -> list[Execution]:
+    """Running executions that nobody carries: let go, or with a lease that ran out.
 
-    On SQLite only one owner can live, so that at its start every other owner is known to be dead.
+    With `owners`, also those of any owner not named there: on SQLite only one can live, so that at its start every
+    other one is known to be dead. With `overdue`, only what nobody has taken up for so long after the lease.
     """
-    gone = t.executions.c.lease_until < now
+    if overdue is not None:
+        gone = t.executions.c.lease_until < now - overdue
+    else:
+        gone = or_(t.executions.c.lease_until < now, t.executions.c.owner.is_(None))
     if owners is not None:
-        gone = or_(gone, t.executions.c.owner.not_in(list(owners)), t.executions.c.owner.is_(None))
+        gone = or_(gone, t.executions.c.owner.not_in(list(owners)))
     rows = connection.execute(
         select(*_COLUMNS).where(t.executions.c.state == State.RUNNING.value, gone).order_by(t.executions.c.id)
     )
