@@ -36,6 +36,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from storage import audit
 from storage import tables as t
+from storage.canonical import sha256
 from storage.database import Bell, ring
 from storage.errors import LeaseLost, NotFound, TooLate
 from storage.prepared import Prepared
@@ -169,6 +170,28 @@ def newest(
     if runbook is not None:
         query = query.where(t.executions.c.runbook == runbook)
     return [_execution(row) for row in connection.execute(query)]
+
+
+def asked_in(
+    connection: Connection, channel: str, *, among: Collection[str], limit: int = 5, of_the_newest: int = 2_000
+) -> list[Execution]:
+    """What was asked for in a channel lately, of these runbooks, newest first; what was asked for again is one."""
+    newest_id = select(func.max(t.executions.c.id)).scalar_subquery()
+    query = (
+        select(*_COLUMNS)
+        .where(
+            t.executions.c.id > newest_id - of_the_newest,
+            t.executions.c.channel == channel,
+            t.executions.c.rolls_back.is_(None),
+        )
+        .order_by(t.executions.c.id.desc())
+        .limit(20 * limit)
+    )
+    found: dict[str, Execution] = {}
+    for one in map(_execution, connection.execute(query)):
+        if one.runbook in among:
+            found.setdefault(sha256([one.runbook, dict(one.params), list(one.hosts)]), one)
+    return list(found.values())[:limit]
 
 
 _RAN = (State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.CANCELLED, State.INTERRUPTED, State.ROLLED_BACK)
