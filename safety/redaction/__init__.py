@@ -203,7 +203,7 @@ _MARKS = (
     "set",
     "ss",
 )
-_NEEDLES = {*(needle for form in FORMS for needle in form.rare), "private-", "machine ", "apiversion"}
+_NEEDLES = {*(needle for form in FORMS for needle in form.rare), "private-", "machine ", "apiversion", "ugfzc3dvcmq6"}
 
 
 def _with_marks() -> Iterator[tuple[str, tuple[str, ...]]]:
