@@ -18,7 +18,7 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot import cards, shown
+from bot import cards, schedules, shown
 from bot.blocks import Message, who
 from bot.cards import StepNews
 from runbooks.progress import (
@@ -35,10 +35,12 @@ from runbooks.progress import (
     ExecutionStarted,
     ExecutionSubmitted,
     ExecutionWaiting,
+    FiringLost,
     HostFinished,
     LimitRefuses,
     LookRetried,
     PlanMade,
+    ScheduleChanged,
     StepFinished,
     StepPrinted,
     StepRetried,
@@ -55,7 +57,16 @@ from safety.clock import words as duration
 from storage import approvals, executions, outbox
 from storage.database import Database
 from storage.errors import StorageUnavailable
-from storage.records import Approval, ApprovalState, Execution, OutboxKind, OutboxState, StepRun, StepState
+from storage.records import (
+    Approval,
+    ApprovalState,
+    Execution,
+    OutboxKind,
+    OutboxState,
+    Schedule,
+    StepRun,
+    StepState,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -218,6 +229,10 @@ class ThreadReporter:
             case BreakerMoved(execution=execution):
                 asked_in = execution.channel if execution is not None and not self._alerts else None
                 yield from self._alert(cards.breaker_moved(event), asked_in)
+            case ScheduleChanged(schedule=schedule):
+                yield from self._about_schedule(schedule, schedules.changed(event))
+            case FiringLost(schedule=schedule):
+                yield from self._about_schedule(schedule, schedules.lost(event))
             case _:
                 assert_never(event)
 
@@ -266,6 +281,11 @@ class ThreadReporter:
 
     def _alert(self, message: Message, asked_in: str | None) -> Iterator[Said]:
         for channel in dict.fromkeys(filter(None, (self._alerts, asked_in))):
+            yield Said(kind=OutboxKind.ALERT, message=message, channel=channel)
+
+    def _about_schedule(self, schedule: Schedule, message: Message) -> Iterator[Said]:
+        channel = schedule.channel or self._alerts
+        if channel is not None:
             yield Said(kind=OutboxKind.ALERT, message=message, channel=channel)
 
     def _channel(self, execution: Execution) -> str | None:

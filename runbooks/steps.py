@@ -87,6 +87,8 @@ TAIL = 20
 """How many of the newest lines an event carries."""
 FLUSH = 0.5
 """Seconds between two commits of a running step's output."""
+TELL = 2.0
+"""Seconds between two tellings of it: each is a message, and Slack takes about one a second of a whole channel."""
 MOST_ANSWER = 64_000
 """Bytes kept of what a call answers."""
 LONGEST_ANSWER = 4_000
@@ -930,6 +932,8 @@ class StepLog:
         self.tail: deque[OutputLine] = deque(kept, maxlen=TAIL)
         self.group: int | None = None
         self._pending: list[OutputLine] = []
+        self._untold = False  # lines came since what was printed was told
+        self._tell_at = 0.0  # monotonic; not before
         self._group: int | None = None  # not kept yet
         self._keeping: tuple[list[OutputLine], int | None] = ([], None)  # being written
         self._closing = asyncio.Event()
@@ -953,6 +957,7 @@ class StepLog:
             at=self._steps.tools.clock.now(),
         )
         self.tail.append(kept)
+        self._untold = True
         if self.lines <= MOST_LINES:
             self._pending.append(kept)
         self._soon()
@@ -962,19 +967,18 @@ class StepLog:
         self.group = self._group = group
         self._soon()
 
-    def keep(self, connection: Connection) -> bool:
-        """Write down what is not kept yet; whether there were lines. Raises LeaseLost. Then `kept`, once committed."""
+    def keep(self, connection: Connection) -> None:
+        """Write down what is not kept yet. Raises LeaseLost. Then `kept`, once committed."""
         executions.hold(connection, self._run.execution_id, self._steps.execution.epoch)
         group = self._group
         if group is not None:
             executions.note_group(connection, self._run, group)
-        return self.keep_lines(connection)
+        self.keep_lines(connection)
 
-    def keep_lines(self, connection: Connection) -> bool:
+    def keep_lines(self, connection: Connection) -> None:
         """Only the lines, by who holds the execution."""
         lines, _ = self._keeping = (list(self._pending), self._group)
         executions.keep_output(connection, self._run.execution_id, lines)
-        return bool(lines)
 
     def kept(self) -> None:
         """What `keep` wrote is committed."""
@@ -1002,21 +1006,33 @@ class StepLog:
     async def _flush_while_printing(self) -> None:
         # Most commands are over at once, and leave all this to their ending.
         pause = FLUSH if self._group is None else GROUP
-        while not self._closing.is_set() and (self._pending or self._group is not None):
+        while not self._closing.is_set() and (self._is_unkept or self._untold):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), pause)
-            if not self._closing.is_set():
+            if not self._closing.is_set() and (self._is_unkept or self._is_due):
                 await self._flush()
             pause = FLUSH
 
+    @property
+    def _is_unkept(self) -> bool:
+        return bool(self._pending) or self._group is not None
+
+    @property
+    def _is_due(self) -> bool:
+        return self._untold and self._steps.tools.clock.monotonic() >= self._tell_at
+
     async def _flush(self) -> None:
-        steps, now = self._steps, self._steps.tools.clock.now()
+        steps, clock = self._steps, self._steps.tools.clock
+        due, now = self._is_due, clock.now()
+        event = StepPrinted(execution=steps.execution, step=self._run, tail=tuple(self.tail), lines=self.lines)
 
         def keep(connection: Connection) -> None:
-            if self.keep(connection):
-                event = StepPrinted(execution=steps.execution, step=self._run, tail=tuple(self.tail), lines=self.lines)
+            self.keep(connection)
+            if due:
                 steps.tools.reporter.report(connection, event, now)
 
+        if due:
+            self._untold, self._tell_at = False, clock.monotonic() + TELL
         with contextlib.suppress(LeaseLost):  # nothing was kept; the step's ending finds out as well
             await steps._write(keep)
             self.kept()

@@ -55,6 +55,12 @@ def answer_to(connection: Connection, request_id: str) -> tuple[bool, str | None
     return (False, None) if row is None else (row.state == InboxState.HANDLED.value, row.answer)
 
 
+def find(connection: Connection, request_id: str) -> tuple[Received, str | None] | None:
+    """A request, and what was said back or kept with it; None when it is not there (any more)."""
+    row = connection.execute(select(t.requests).where(t.requests.c.id == request_id)).first()
+    return None if row is None else (_received(row), row.answer)
+
+
 def unhandled(connection: Connection, limit: int = 100) -> list[Received]:
     """What was acknowledged and not yet handled, oldest first."""
     rows = connection.execute(
