@@ -14,7 +14,7 @@ from typing import assert_never
 
 from sqlalchemy import Connection
 
-from bot import blocks, cards, dead_letters
+from bot import blocks, cards, dead_letters, schedules
 from bot.blocks import Message
 from bot.dead_letters import SLACK
 from bot.filling import Forms
@@ -22,16 +22,17 @@ from bot.request import (
     AuditSearch,
     Query,
     RunCommand,
+    ScheduleCommand,
     SwitchCommand,
     SwitchStatus,
     TemplateCommand,
     Unclear,
     Verb,
+    kept_text,
     moment,
     parse_audit,
     parse_killswitch,
     parse_runbook,
-    spelling,
 )
 from runbooks import templates
 from runbooks.answer import said
@@ -74,6 +75,18 @@ HELP: tuple[tuple[Permission | None, str], ...] = (
         "`/runbook template save NAME REQUEST` keeps a request · `template run NAME [what differs]` runs it · "
         "`template list`",
     ),
+    (
+        Permission.SCHEDULES,
+        '`/runbook schedule "0 2 * * *" disk-cleanup path=/var/log on web-01 [tz Europe/Berlin] [as "nightly"]` '
+        "runs it again and again · `schedule pause|resume|delete NAME`",
+    ),
+    (Permission.READ, "`/runbook schedule list` · `schedule show NAME` when it runs next, and how it went"),
+    (Permission.EXECUTE, "`/runbook schedule run NAME` runs it now, as you"),
+    (
+        Permission.APPROVE,
+        "`/runbook schedule approve NAME limit=20` approves a schedule for good, up to so many changes at a time · "
+        "`schedule revoke NAME`",
+    ),
     (Permission.CANCEL, "`/runbook cancel ID` stops one"),
     (
         Permission.EXECUTE,
@@ -113,6 +126,7 @@ class Commands:
 
     def __init__(self, engine: Engine, forms: Forms) -> None:
         self.engine, self.forms = engine, forms
+        self.schedules = schedules.ScheduleDesk(engine)
 
     async def answer(self, received: Received, *, origin: Origin, handled: Handled) -> Message | None:
         """Carry it out; what to say to the person, or None when the channel already shows it.
@@ -153,6 +167,8 @@ class Commands:
                 return await self._query(parsed, received, origin)
             case TemplateCommand():
                 return await self._template(parsed, received, origin, handled)
+            case ScheduleCommand():
+                return await self._schedule(parsed, received, origin, handled)
             case _:
                 assert_never(parsed)
 
@@ -209,6 +225,15 @@ class Commands:
             case _:
                 assert_never(command.action)
 
+    async def _schedule(
+        self, command: ScheduleCommand, received: Received, origin: Origin, handled: Handled
+    ) -> Message | None:
+        """To run one now is a request of whoever asks: neither its maker's rights nor a consent to it count."""
+        if command.action != "run":
+            return await self.schedules.answer(command, received.actor, received.channel, origin)
+        found = await self.schedules.find(command.name, received.actor, origin)
+        return await self._run(schedules.command_of(found), received, origin, handled)
+
     def _is_seen(self, actor: Actor, template: Template) -> bool:
         """Lists show a template to whom they show its runbook."""
         parsed = parse_runbook(template.text)
@@ -235,7 +260,7 @@ class Commands:
         await self.engine.preview(_request_of(request, received, origin))
         template = Template(
             name=command.name,
-            text=_kept_text(request),
+            text=kept_text(request),
             saved_by=received.actor,
             saved_at=self.engine.tools.clock.now(),
         )
@@ -629,14 +654,6 @@ _NO_TEMPLATES = "There are no templates yet. Try `/runbook template save weekly 
 def _template_line(template: Template) -> str:
     who = blocks.who(template.saved_by)
     return f"• `{template.name}`: `/runbook {template.text}` (saved by {who}, {template.saved_at:%Y-%m-%d})"
-
-
-def _kept_text(command: RunCommand) -> str:
-    """The request in the one spelling, which reads back as the same; raises Invalid when there is none."""
-    text = spelling(command)
-    if parse_runbook(text) != command:
-        raise Invalid("This request cannot be kept: it is too long, or ends a value with a backslash.")
-    return text
 
 
 def _underscored(named: Mapping[str, str]) -> dict[str, str]:

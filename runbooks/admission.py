@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from runbooks.answer import Answer, Prospect, Seen, refused
-from runbooks.catalog import Entry
+from runbooks.catalog import Entry, binding
 from runbooks.consent import request_for
 from runbooks.ending import cancelled, end_execution, replay_breakers, witness
 from runbooks.parameters import Parameters, services_named
@@ -34,7 +34,7 @@ from safety.command_guard import Judgement
 from safety.decision import Decision, Outcome, Verdict
 from safety.gates import BEFORE_PLANNING, GATES, Proposal, judge
 from safety.review import LIMITING, Policy, begin_look, gather, refused_too_often, review, take_budgets
-from storage import approvals, audit, controls, executions
+from storage import approvals, audit, controls, executions, schedules
 from storage.canonical import sha256
 from storage.errors import LeaseLost
 from storage.records import (
@@ -52,6 +52,13 @@ from storage.records import (
     RunRequest,
     State,
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """It came of a schedule, and waits for a token that will be there then; it is to be asked about again."""
+
+    until: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -339,8 +346,8 @@ class Admission:
             gate=refusal.gate,
         )
 
-    def begin_look(self, connection: Connection, execution: Execution) -> bool:
-        """Whether the hosts may be looked at now; otherwise the execution is refused, and has ended."""
+    def begin_look(self, connection: Connection, execution: Execution) -> bool | Waiting:
+        """Whether the hosts may be looked at now; if not, the execution has ended, or waits for a token."""
         now = self.tools.clock.now()
         executions.hold(connection, execution.id, execution.epoch)
         if execution.stage > 1:
@@ -355,6 +362,13 @@ class Admission:
         )
         if refusal is None:
             return True
+        found = executions.get(connection, execution.id)
+        if found.cancel_at is not None:
+            cancelled(connection, self.tools.reporter, found, now)
+            return False
+        waiting = self._waits_for_a_token(connection, found, refusal, now)
+        if waiting is not None:
+            return waiting
         self.end_refused(connection, execution, refusal, now, execution.epoch)
         return False
 
@@ -391,10 +405,21 @@ class Admission:
         now = self.tools.clock.now()
         replay_breakers(connection, self.tools.reporter, execution, TRANSPORT, reached, now)
 
-    def store_plan(self, connection: Connection, execution: Execution, plan: StoredPlan) -> Execution:
-        now = self.tools.clock.now()
-        self.looked(connection, execution, dict.fromkeys(execution.hosts, True))
-        return self._keep_plan(connection, execution, plan, now)
+    def plan_made(
+        self,
+        connection: Connection,
+        execution: Execution,
+        plan: StoredPlan,
+        entry: Entry,
+        judgements: tuple[Judgement, ...],
+        *,
+        looked: bool,
+    ) -> Execution | Waiting | None:
+        """Keep a plan and judge it; the execution when it may run now. `looked`: its hosts were looked at for it."""
+        if looked:
+            self.looked(connection, execution, dict.fromkeys(execution.hosts, True))
+        stored = self._keep_plan(connection, execution, plan, self.tools.clock.now())
+        return self._judge_and_admit(connection, stored, plan, entry, judgements)
 
     def _keep_plan(
         self, connection: Connection, execution: Execution, plan: StoredPlan, now: datetime, **more: Any
@@ -425,20 +450,35 @@ class Admission:
         plan: StoredPlan,
         entry: Entry,
         judgements: tuple[Judgement, ...],
-    ) -> Execution | None:
+    ) -> Execution | Waiting | None:
         """All gates, and what follows from them, in one transaction; the execution when it may run now."""
-        now = self.tools.clock.now()
         found = executions.get(connection, execution.id)
         if found.epoch != execution.epoch:
             raise LeaseLost(f"execution {execution.id} has a new owner")
+        return self._judge_and_admit(connection, found, plan, entry, judgements)
+
+    def _judge_and_admit(
+        self,
+        connection: Connection,
+        found: Execution,
+        plan: StoredPlan,
+        entry: Entry,
+        judgements: tuple[Judgement, ...],
+    ) -> Execution | Waiting | None:
+        now = self.tools.clock.now()
         if found.state is State.RUNNING:
             return found  # the answer to this very commit was lost
         if found.cancel_at is not None:
             cancelled(connection, self.tools.reporter, found, now)
             return None
-        proposal = self._proposal(found, entry, judgements)
+        proposal = self._proposal(found, entry, judgements, plan)
         if not plan.stage(found.stage).hosts:
             return self._admit(connection, found, plan, proposal, now)  # nothing is left to run: it only ends
+        if found.origin is Origin.SCHEDULE:
+            refusal = judge(proposal, gather(connection, proposal, self.policy, now)).refusal
+            waiting = self._waits_for_a_token(connection, found, refusal, now)
+            if waiting is not None:
+                return waiting
         decision = review(connection, proposal, self.policy, now=now, actor=found.actor, origin=found.origin)
         if decision.outcome is Outcome.REFUSE:
             self._refuse(connection, found, decision, now, epoch=found.epoch)
@@ -451,7 +491,37 @@ class Admission:
             return None
         return self._admit(connection, found, plan, proposal, now)
 
-    def _proposal(self, execution: Execution, entry: Entry, judgements: tuple[Judgement, ...]) -> Proposal:
+    def _waits_for_a_token(
+        self, connection: Connection, execution: Execution, refusal: Verdict | None, now: datetime
+    ) -> Waiting | None:
+        """People are told to try again; what a schedule asks for waits, as long as its moment can be caught up with."""
+        if execution.origin is not Origin.SCHEDULE or refusal is None or refusal.gate != "rate limits":
+            return None
+        firing = schedules.firing_of(connection, execution.id)
+        latest = firing.wait_until if firing is not None else None
+        if latest is None or refusal.until is None or refusal.until > latest:
+            return None
+        note = f"waiting for a token of {refusal.rule}, until {latest:%H:%M} UTC at the latest"
+        if execution.note != note:
+            noted = executions.set_values(connection, execution.id, epoch=execution.epoch, note=note)
+            self.tools.reporter.report(connection, ExecutionWaiting(execution=noted, locks=(), holders=()), now)
+            audit.append(
+                connection,
+                at=now,
+                kind="schedule.waits",
+                actor=execution.actor,
+                origin=execution.origin,
+                execution_id=execution.id,
+                rule=refusal.rule,
+                reason=refusal.reason,
+                until=latest.isoformat(),
+            )
+        return Waiting(until=refusal.until)
+
+    def _proposal(
+        self, execution: Execution, entry: Entry, judgements: tuple[Judgement, ...], plan: StoredPlan
+    ) -> Proposal:
+        is_scheduled = execution.origin is Origin.SCHEDULE
         return Proposal(
             execution_id=execution.id,
             actor=execution.actor.id,
@@ -470,6 +540,8 @@ class Admission:
             continues=execution.retry_of,
             stage=execution.stage,
             includes={one.name: one.cooldown for one in entry.includes},
+            standing=binding(entry, execution.params, execution.hosts) if is_scheduled else None,
+            changes=plan.changes,
         )
 
     def _show(

@@ -28,6 +28,7 @@ from runbooks.parameters import (
     what_is_wrong,
 )
 from runbooks.waves import checked, over
+from storage.canonical import sha256
 from storage.errors import ConfigurationError, DefinitionError, Invalid, NotFound
 from storage.records import UNSAID, Danger, Platform, Rollout
 
@@ -59,6 +60,11 @@ class Entry:
     def name(self) -> str:
         """Its name."""
         return self.runbook.name
+
+    @property
+    def looks(self) -> bool:
+        """Whether it looks at its hosts before it is planned."""
+        return type(self.runbook).probe is not Runbook.probe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -362,6 +368,11 @@ def _refuse_typed_secrets(entry: Entry, given: Mapping[str, Any]) -> None:
                 f"'{name}' is a secret, and what is typed stays in histories and logs. Leave it out: {entry.name} "
                 f"knows it as '{info.default}'. If what you typed was real, change it now. {usage(entry)}"
             )
+
+
+def binding(entry: Entry, params: Mapping[str, Any], hosts: Sequence[str]) -> str:
+    """What a standing approval is bound to: the runbook, the code that makes its plans, its parameters, its hosts."""
+    return sha256({"runbook": entry.name, "code": entry.module_hash, "params": dict(params), "hosts": list(hosts)})
 
 
 def usage(entry: Entry) -> str:

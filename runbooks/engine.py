@@ -10,8 +10,8 @@ whose message is safe to say. What happens inside those transactions is in `admi
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 
 from runbooks import queue
 from runbooks import switches as kill_switches
-from runbooks.admission import Admission
+from runbooks.admission import Admission, Waiting
 from runbooks.answer import Answer, Prospect, Seen, said
 from runbooks.catalog import Catalog, Entry, bind
 from runbooks.consent import Consents, half_time
@@ -65,6 +65,7 @@ from storage.records import (
     Breaker,
     BreakerState,
     Caps,
+    Danger,
     Execution,
     HostState,
     KillSwitch,
@@ -87,8 +88,38 @@ ELSEWHERE = 2.0
 """Seconds that other processes get to end what a kill switch stops, before it is told what was found."""
 TOGETHER = timedelta(seconds=2)
 """What was looked at by several processes within so long is one message."""
+SOONEST, LATEST = 0.2, 5.0
+"""Seconds until what waits for a token is asked about again: as long as it takes, yet a cancel is noticed."""
 GRACE_NOW = 0.25
 """Seconds between TERM and KILL when a kill switch was engaged with --now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a request comes to: the runbook, validated values, the hosts that were meant, how dangerous it is."""
+
+    entry: Entry
+    params: Mapping[str, Any]
+    hosts: tuple[str, ...]
+    danger: Danger
+
+    @property
+    def runbook(self) -> str:
+        """Its runbook's name."""
+        return self.entry.name
+
+    @property
+    def includes(self) -> tuple[str, ...]:
+        """The names of the runbooks that are a part of it."""
+        return tuple(one.name for one in self.entry.includes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """What takes a request inside a transaction. `wanted`: None of somebody who may run nothing."""
+
+    accept: Callable[[Connection, Callable[[Connection], object] | None], Answer]
+    wanted: Wanted | None = None
 
 
 class Engine:
@@ -127,15 +158,31 @@ class Engine:
         shown and wants to run, which is not made again; it is judged like any other. Raises OperatorError when the
         request makes no sense, or is not what was planned; a refusal is an Answer with its decision.
         """
-        now = self.tools.clock.now()
-        if not self.policy.may(request.actor.id, Permission.EXECUTE):
-            return await self._write(self._admission.refuse_stranger, request, now, also)
-        request, entry, params, hosts = self.understand(request)
-        if seen is not None:
-            _require_same(seen, entry, params, hosts)
-        answer = await self._write(self._admission.accept, request, entry, params, hosts, now, also, seen)
+        ready = self.ready(request, seen=seen)
+        answer = await self._write(ready.accept, also)
         self.wake.set()
         return answer
+
+    def ready(self, request: RunRequest, *, seen: Seen | None = None) -> "Ready":
+        """A request that makes sense now, for the transaction that takes it. Raises OperatorError if it makes none.
+
+        `seen`: see `submit`.
+        """
+        now = self.tools.clock.now()
+        if not self.policy.may(request.actor.id, Permission.EXECUTE):
+            return Ready(accept=lambda c, also: self._admission.refuse_stranger(c, request, now, also))
+        wanted, entry, params, hosts = self.understand(request)
+        if seen is not None:
+            _require_same(seen, entry, params, hosts)
+        return Ready(
+            accept=lambda c, also: self._admission.accept(c, wanted, entry, params, hosts, now, also, seen),
+            wanted=Wanted(
+                entry=entry,
+                params=params.model_dump(mode="json"),
+                hosts=tuple(h.name for h in hosts),
+                danger=self.tools.planner.danger(entry, params, hosts),
+            ),
+        )
 
     def understand(self, request: RunRequest) -> tuple[RunRequest, Entry, Parameters, Sequence[Host]]:
         """A request with what its words mean; raises OperatorError when it makes no sense."""
@@ -230,13 +277,15 @@ class Engine:
             log.info("moved_on", execution=execution.id, message=error.message)
 
     async def _plan(self, execution: Execution) -> None:
-        if not await self._write(self._admission.begin_look, execution):
+        looks = self._looks_at_hosts(execution)
+        if looks and not await self._once_there_is_a_token(self._admission.begin_look, execution):
             return
         try:
             entry = self.catalog.get(execution.runbook)
             params = entry.runbook.Params.model_validate(dict(execution.params))
             hosts = [self.tools.inventory.host(name) for name in execution.hosts]
-            plan = await self._look(execution, self._planned(execution, entry, params, hosts))
+            planned = self._planned(execution, entry, params, hosts)
+            plan = await (self._look(execution, planned) if looks else planned)
             await self._require_secrets(plan)
         except (OperatorError, ValueError, KeyError) as error:
             if isinstance(error, StorageUnavailable):
@@ -255,8 +304,19 @@ class Engine:
             return
         if execution.danger.changes_hosts:
             plan = replace(in_waves(plan, execution.rollout, entry.rollout), rollback=entry.rollback)
-        stored = await self._write(self._admission.store_plan, execution, plan)
-        await self._review(stored, plan, entry, params, hosts)
+        judgements = self._judgements(plan.stage(execution.stage), entry, params, hosts)
+        made = self._admission.plan_made
+        admitted = await self._write(made, execution, plan, entry, judgements, looked=looks)
+        if isinstance(admitted, Waiting):
+            await self._review(execution, plan, entry, params, hosts)
+            return
+        if admitted is not None:
+            await self._walk(Walk(self.tools, admitted, plan, entry, params))
+
+    def _looks_at_hosts(self, execution: Execution) -> bool:
+        """Whether hosts are looked at before it is planned; a dry run and a later stage count as if they were."""
+        entry = self.catalog.entries.get(execution.runbook)
+        return entry is None or entry.looks or execution.dry_run or execution.stage > 1
 
     async def _planned(
         self, execution: Execution, entry: Entry, params: Parameters, hosts: Sequence[Host]
@@ -336,7 +396,9 @@ class Engine:
         self, execution: Execution, plan: StoredPlan, entry: Entry, params: Parameters, hosts: Sequence[Host]
     ) -> None:
         judgements = self._judgements(plan.stage(execution.stage), entry, params, hosts)
-        admitted = await self._write(self._admission.review_and_admit, execution, plan, entry, judgements)
+        admitted = await self._once_there_is_a_token(
+            self._admission.review_and_admit, execution, plan, entry, judgements
+        )
         if admitted is not None:
             await self._walk(Walk(self.tools, admitted, plan, entry, params))
 
@@ -346,6 +408,16 @@ class Engine:
         """What the guard says to every command."""
         typed = entry.runbook.typed_command(params) is not None
         return self.tools.planner.judgements(plan, hosts, typed=typed)
+
+    async def _once_there_is_a_token(
+        self, ask: Callable[Concatenate[Connection, P], T | Waiting], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """What it says once it says anything but to wait, which it only does to schedules."""
+        clock = self.tools.clock
+        while isinstance(answer := await self._write(ask, *args, **kwargs), Waiting):
+            seconds = (answer.until - clock.now()).total_seconds()
+            await clock.sleep(min(max(seconds, SOONEST), LATEST))
+        return answer
 
     async def _take_up(self, execution: Execution) -> None:
         """Go on with a running execution whose owner died: its hosts are asked what became of what was started.
@@ -869,7 +941,13 @@ class Engine:
         return taken
 
     async def require(
-        self, actor: Actor, permission: Permission, what: str, origin: Origin, *, about: Execution | None = None
+        self,
+        actor: Actor,
+        permission: Permission,
+        what: str,
+        origin: Origin,
+        *,
+        about: Execution | Wanted | None = None,
     ) -> None:
         """Raises NotPermitted, after the denial is in the audit (if the database answers).
 
