@@ -23,6 +23,7 @@ from sqlalchemy import Connection
 from bot import blocks, logs, schedules
 from bot.actions import Actions
 from bot.commands import Commands
+from bot.filling import Forms
 from bot.identity import SlackDirectory
 from bot.inbox import Inbox
 from bot.ledger import DAILY, HeadPoster, witness_settings
@@ -99,11 +100,13 @@ def build(
     database, engine, clock = works.database, works.engine, works.clock
     alerts = settings.file.channels.alerts
     sender = Outbox(database=database, client=client, clock=clock, alerts=alerts, is_alone=database.is_sqlite)
-    commands = Commands(engine)
-    actions = Actions(engine, commands, Modals(client))
+    views = Modals(client)
+    forms = Forms(engine, works.redactor, views)
+    commands = Commands(engine, forms)
+    actions = Actions(engine, commands, views, forms)
     desk = Desk(engine, commands, actions, sender, works.directory)
     inbox = Inbox(database, clock, works.redactor, desk.work, desk.at_once)
-    bolt = bolt_app(slack, inbox)
+    bolt = bolt_app(slack, inbox, forms)
     app = App(
         **vars(works),
         inbox=inbox,
@@ -212,10 +215,16 @@ class Desk:
                 raise _AlreadyHandledError
             marked.append(received.id)
 
-        origins = {"command": Origin.COMMAND, "say": Origin.CLI, "view": Origin.MODAL}
+        origins = {
+            "command": Origin.COMMAND,
+            "say": Origin.CLI,
+            "view": Origin.MODAL,
+            "run": Origin.MODAL,  # the last page of a form, which says what would be typed
+            "shortcut": Origin.SHORTCUT,
+        }
         origin = origins.get(received.kind, Origin.BUTTON)
         try:
-            if received.kind in {"click", "view"}:
+            if received.kind in {"click", "view", "shortcut"}:
                 return await self._actions.answer(received)
             return await self._commands.answer(received, origin=origin, handled=handled)
         except _AlreadyHandledError:

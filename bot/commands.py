@@ -6,6 +6,7 @@ engine's and the policy's.
 
 import asyncio
 import re
+import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -16,6 +17,7 @@ from sqlalchemy import Connection
 from bot import blocks, cards, dead_letters, schedules
 from bot.blocks import Message
 from bot.dead_letters import SLACK
+from bot.filling import Forms
 from bot.request import (
     AuditSearch,
     Query,
@@ -41,7 +43,7 @@ from runbooks.waves import over
 from safety.clock import words
 from safety.decision import Decision
 from safety.roles import Permission
-from storage import audit, controls, executions
+from storage import audit, controls, executions, outbox
 from storage import templates as kept
 from storage.errors import Invalid, NotFound, NotPermitted
 from storage.records import (
@@ -49,6 +51,7 @@ from storage.records import (
     Actor,
     Execution,
     Origin,
+    OutboxKind,
     Priority,
     Received,
     RunRequest,
@@ -59,6 +62,7 @@ from storage.records import (
 
 HELP: tuple[tuple[Permission | None, str], ...] = (
     (None, "*Handrail* shows what it would run, asks where it is dangerous, runs it, and can be stopped."),
+    (Permission.EXECUTE, "`/runbook` alone opens a form: choose a runbook, fill it in, see the plan, run it"),
     (Permission.EXECUTE, "`/runbook restart nginx on web-01` runs a runbook; add `--dry-run` to see the plan only"),
     (Permission.READ, "`/runbook list` the runbooks · `/runbook show NAME` one of them, with its parameters"),
     (Permission.EXECUTIONS_READ, "`/runbook status [ID]` what runs and ran · `/runbook logs ID` output"),
@@ -120,8 +124,8 @@ Handled = Callable[[Connection], object]
 class Commands:
     """Answers one command at a time; shared by every door that takes text."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, forms: Forms) -> None:
+        self.engine, self.forms = engine, forms
         self.schedules = schedules.ScheduleDesk(engine)
 
     async def answer(self, received: Received, *, origin: Origin, handled: Handled) -> Message | None:
@@ -148,11 +152,16 @@ class Commands:
     # --- /runbook -----------------------------------------------------------------------------------------------------
 
     async def _runbook(self, received: Received, origin: Origin, handled: Handled) -> Message | None:
+        may_run = self.engine.policy.may(received.actor.id, Permission.EXECUTE)
+        if not received.text.strip() and may_run and await self.forms.pick(received):
+            return None
         parsed = parse_runbook(received.text)
         match parsed:
             case Unclear():
                 return _unclear(parsed)
             case RunCommand():
+                if await self.forms.complete(parsed, received):
+                    return None
                 return await self._run(parsed, received, origin, handled)
             case Query():
                 return await self._query(parsed, received, origin)
@@ -164,11 +173,28 @@ class Commands:
                 assert_never(parsed)
 
     async def _run(self, command: RunCommand, received: Received, origin: Origin, handled: Handled) -> Message | None:
-        answer = await self.engine.submit(_request_of(command, received, origin), also=handled)
+        seen = await self.forms.seen(received)
+        answer = await self.engine.submit(_request_of(command, received, origin), also=handled, seen=seen)
         refused = answer.decision is not None and answer.decision.refusal is not None
+        thread = received.payload.get("thread")
+        if answer.execution is not None and not answer.duplicate and thread and received.channel:
+            await self.engine.tools.database.write(self._tell_thread, answer.execution, received.channel, str(thread))
         if answer.duplicate and answer.execution is not None:
             return cards.duplicate(answer.execution)
         return blocks.spoken(answer.message) if refused else None
+
+    def _tell_thread(self, connection: Connection, execution: Execution, channel: str, thread: str) -> None:
+        """The message that it was asked for from says so, to whoever follows that."""
+        said = cards.asked_from_here(execution)
+        outbox.put(
+            connection,
+            id=uuid.uuid4().hex,
+            kind=OutboxKind.PLAN,
+            method="post",
+            channel=channel,
+            payload=said.payload(thread_ts=thread),
+            now=self.engine.tools.clock.now(),
+        )
 
     async def _template(
         self, command: TemplateCommand, received: Received, origin: Origin, handled: Handled

@@ -165,7 +165,7 @@ def gather(connection: Connection, proposal: Proposal, policy: Policy, now: date
         ),
         buckets=_buckets(connection, proposal, policy),
         cooldowns=cooldowns,
-        breakers=tuple(controls.breakers(connection, (TRANSPORT, proposal.runbook), proposal.hosts)),
+        breakers=tuple(controls.breakers(connection, (TRANSPORT, *proposal.runbooks), proposal.hosts)),
         approval=given,
         demands=demands,
         electorate=policy.electorate(
@@ -268,9 +268,18 @@ def take_budgets(
 
 
 def begin_look(
-    connection: Connection, policy: Policy, *, execution_id: int, person: str, hosts: Sequence[str], now: datetime
+    connection: Connection,
+    policy: Policy,
+    *,
+    execution_id: int | None,
+    person: str,
+    hosts: Sequence[str],
+    now: datetime,
 ) -> Verdict | None:
-    """Take one probe of the person, and the trial of each host's transport that was open; or why not."""
+    """Take one probe of the person, and the trial of each host's transport that was open; or why not.
+
+    A look without an execution takes no trial: nobody would say how it ended.
+    """
     ways = controls.breakers(connection, (TRANSPORT,), hosts)
     for way in ways:
         if not circuit_breaker.lets_through(way, execution_id, now):
@@ -286,6 +295,8 @@ def begin_look(
             until=now + timedelta(seconds=seconds),
             rule=f"limits:probe:{person}",
         )
+    if execution_id is None:
+        return None
     leased = [circuit_breaker.admitted(way, execution_id, until=now + TRIAL) for way in ways]
     controls.set_breakers(connection, [new for old, new in zip(ways, leased, strict=True) if new != old])
     return None
