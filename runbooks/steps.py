@@ -470,8 +470,7 @@ class Steps:
         owed, done, of = self.owing(host.name), self.done, self.plan.steps_total
 
         def begin(connection: Connection) -> bool:
-            owed.write(connection)
-            if not executions.begin_step(
+            begins = executions.begin_step(
                 connection,
                 run,
                 execution=self.execution,
@@ -479,11 +478,12 @@ class Steps:
                 tags=kill_switch.tag_names(host.tags),
                 words=step.title,
                 done=done,
-            ):
-                return False
-            event = StepStarted(execution=self.execution, step=run, command=command, number=done + 1, total=of)
-            self.tools.reporter.report(connection, event, run.started_at)
-            return True
+            )
+            owed.write(connection)
+            if begins:
+                event = StepStarted(execution=self.execution, step=run, command=command, number=done + 1, total=of)
+                self.tools.reporter.report(connection, event, run.started_at)
+            return begins
 
         begun = await self._write(begin)
         owed.kept()
