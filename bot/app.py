@@ -100,7 +100,7 @@ def build(
     database, engine, clock = works.database, works.engine, works.clock
     alerts = settings.file.channels.alerts
     sender = Outbox(database=database, client=client, clock=clock, alerts=alerts, is_alone=database.is_sqlite)
-    views = Modals(client)
+    views = Modals(client, clock.sleep)
     forms = Forms(engine, works.redactor, views)
     commands = Commands(engine, forms)
     actions = Actions(engine, commands, views, forms)

@@ -118,7 +118,8 @@ class Forms:
         if execution is None:
             raise missing
         entry = self.engine.runbook(execution.runbook, actor)
-        if not self._runs(actor, entry):
+        may_see = self.engine.policy.sees(actor.id, Permission.EXECUTIONS_READ, entry.name)
+        if not may_see or not self._runs(actor, entry):
             raise missing
         return forms.last_draft(execution, entry, channel=place.channel, thread=place.thread)
 
