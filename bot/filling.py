@@ -40,6 +40,8 @@ log = structlog.get_logger(__name__)
 PATIENCE = 0.7
 """Seconds the database gets to say what was run here last, before the menu is shown without that."""
 RECENT = 5
+MOST_TAGS = 25
+"""Of a hundred places in a menu, so that tags are offered however many hosts there are."""
 
 
 class ShowsViews(OpensViews, Protocol):
@@ -222,11 +224,14 @@ class Forms:
                 tags[f"env:{host.environment}"] = tags.get(f"env:{host.environment}", 0) + 1
         several = [(tag, number) for tag, number in sorted(tags.items()) if forms.matches(typed, [tag])]
         named = next((name for name in draft.values.values() if any(name in h.services for h in running)), "it")
+        together = [forms.option(tag, tag, about=f"{n} of your hosts") for tag, n in several[:MOST_TAGS]]
+        room = forms.MOST_OPTIONS - len(together)
+        first = [_host_option(host) for host in running][:room]
         return forms.groups_of(
             [
-                (f"Hosts that run {named}", [_host_option(host) for host in running]),
-                ("Hosts", [_host_option(host) for host in others]),
-                ("Several at once", [forms.option(tag, tag, about=f"{n} of your hosts") for tag, n in several]),
+                (f"Hosts that run {named}", first),
+                ("Hosts", [_host_option(host) for host in others][: room - len(first)]),
+                ("Several at once", together),
             ]
         )
 
@@ -301,6 +306,7 @@ class Forms:
         given = {name: value for name, value in draft.values.items() if name in asked}
         wrong = {forms.PARAMETER + name: said for name, said in wrong_values(entry, given).items()}
         entered = {**{forms.PARAMETER + name: value for name, value in given.items()}, "reason": draft.reason or ""}
+        entered["template"] = draft.template or ""
         for block, value in entered.items():
             typed = f"{block.removeprefix(forms.PARAMETER)}={value}"
             if MASK in value:

@@ -16,7 +16,7 @@ from bot.request import RunCommand, spelling
 from runbooks.answer import Prospect
 from runbooks.catalog import Entry
 from runbooks.parameters import Asks, Question, is_positional, questions, written
-from runbooks.plans import to_json
+from runbooks.plans import StoredPlan, to_json
 from safety.clock import words
 from storage.errors import Invalid
 from storage.records import UNSAID, Consent, Danger, Execution, Priority, Rollout, Template
@@ -580,16 +580,27 @@ def plan_page(
     keeping it as one.
     """
     shown, left_out = _fitting(list(cards.plan_blocks(to_json(prospect.plan))) if prospect.plan is not None else [])
-    blocks: list[Block] = [section(f"*{inline(readable(text), 600)}*"), section(_outcome(prospect, command))]
+    blocks: list[Block] = [
+        section(f"*{inline(readable(text), 600)}*"),
+        section(_outcome(prospect, command, whole=not left_out)),
+    ]
     blocks += [context(f":bookmark: {ours(template, 600)}")] if template else []
     blocks += shown
     if left_out:
         blocks.append(context(f"_{counted(left_out, 'more part')} of the plan not shown here: the thread has all._"))
+    if prospect.plan is not None:
+        blocks.append(context(_footer(prospect, prospect.plan)))
     page = dict(_page("The plan", blocks, external_id=external_id))
     if prospect.decision.refusal is None and prospect.plan is not None:
         page["private_metadata"] = _of_page(text, planned, draft)
         page["submit"] = plain(_run_label(prospect, command))
     return PlanPage(view=page, whole=not left_out)
+
+
+def _footer(prospect: Prospect, plan: StoredPlan) -> str:
+    steps = f"{counted(plan.steps_total, 'step')} on {counted(len(plan.hosts), 'host')}"
+    more = " · what follows is planned once these have run" if plan.goes_on else ""
+    return f"{steps} · fingerprint `{inline((prospect.fingerprint or '')[:16])}`{more}"
 
 
 def _of_page(text: str, planned: str, draft: Draft) -> str:
@@ -608,7 +619,7 @@ def _run_label(prospect: Prospect, command: RunCommand) -> str:
     return "Ask for approval" if ask is not None and ask.consent is Consent.APPROVE else "Run"
 
 
-def _outcome(prospect: Prospect, command: RunCommand) -> str:
+def _outcome(prospect: Prospect, command: RunCommand, *, whole: bool) -> str:
     """What pressing the button does, in the gates' own words."""
     refusal, ask = prospect.decision.refusal, prospect.decision.ask
     if refusal is not None:
@@ -618,6 +629,8 @@ def _outcome(prospect: Prospect, command: RunCommand) -> str:
     if ask is not None and ask.consent is Consent.APPROVE:
         needed = " and ".join(demand.words for demand in prospect.decision.demands)
         return f":raised_hand: It waits for the approval of {escape(needed)}: {ours(ask.reason, 800)}"
+    if ask is not None and not whole:
+        return ":warning: It can do harm. As this page can't show all of it, its thread asks you to confirm it."
     if ask is not None:
         return ":warning: It can do harm. *Run* confirms that this is what you want."
     return ":white_check_mark: It runs at once."

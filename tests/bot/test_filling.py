@@ -234,6 +234,15 @@ async def test_hosts_are_offered_where_somebody_may_run_it_and_it_can_run(desk: 
     assert await search(desk, forms.HOSTS, "db") == ["db-01", "tag:db"]
 
 
+async def test_tags_are_offered_however_many_hosts_there_are(desk: Desk) -> None:
+    many = Inventory(hosts=tuple(host(f"web-{n:03}", "nginx") for n in range(300)))
+    desk.house.engine.tools = replace(desk.house.engine.tools, inventory=many)
+    desk.house.engine.govern(desk.house.engine.policy)
+    offered = await search(desk, forms.HOSTS)
+    assert (len(offered), offered[-1]) == (100, "tag:web")
+    assert await search(desk, forms.HOSTS, "299") == ["web-299"]
+
+
 async def test_hosts_that_run_the_chosen_service_come_first(desk: Desk) -> None:
     assert (await search(desk, forms.HOSTS, service="postgresql"))[0] == "db-01"
 
