@@ -101,7 +101,7 @@ def build(
     alerts = settings.file.channels.alerts
     sender = Outbox(database=database, client=client, clock=clock, alerts=alerts, is_alone=database.is_sqlite)
     database.heed(Bell.OUTBOX, sender.wake)
-    views = Modals(client)
+    views = Modals(client, clock.sleep)
     forms = Forms(engine, works.redactor, views)
     commands = Commands(engine, forms)
     actions = Actions(engine, commands, views, forms)
