@@ -71,8 +71,13 @@ def make(
     hand: Hand,
     *,
     may_change: Callable[[Schedule], bool],
+    also: Callable[[Connection], object],
 ) -> Schedule | OperatorError:
-    """Keep it, under a name that is free where it has none; another of its name becomes it, if that `may_change`."""
+    """Keep it, under a name that is free where it has none; another of its name becomes it, if that `may_change`.
+
+    `also` runs in the same transaction, so that one request makes one schedule.
+    """
+    also(connection)
     former = schedules.find(connection, schedule.name) if schedule.name else None
     if former is not None and not may_change(former):
         return NotPermitted(f"There is a schedule '{former.name}' already, and it is not yours to change.")

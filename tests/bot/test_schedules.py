@@ -16,7 +16,7 @@ from safety.roles import People, Role
 from safety.token_bucket import Limits, parse_rate
 from storage import schedules
 from storage.database import Database
-from storage.errors import Invalid, NotFound, NotPermitted
+from storage.errors import Invalid, NotFound, NotPermitted, TooLate
 from storage.records import Caps, Danger, FiringOutcome, Origin, State
 from tests.bot.nights import OURS, a_night, at
 from tests.builders import ALICE, BOB, CAROL, DAVE, ROLES, hosts
@@ -380,7 +380,7 @@ async def test_a_dangerous_one_waits_for_somebody_each_time(sqlite: Database) ->
     async with a_night(sqlite) as night:
         told = await night.says(SCRUB)
         assert "waits for the consent of somebody else" in told
-        assert "/runbook schedule approve 1 limit=N" in told
+        assert "/runbook schedule approve 1 limit=20" in told
         for day in (22, 23):
             await night.comes(f"2026-11-{day} 02:00")
             waiting = await night.last(State.AWAITING_APPROVAL)
@@ -391,7 +391,7 @@ async def test_a_dangerous_one_waits_for_somebody_each_time(sqlite: Database) ->
 async def test_with_a_standing_approval_it_runs_by_itself(database: Database) -> None:
     async with a_night(database) as night:
         await night.says(SCRUB)
-        told = await night.says("schedule approve scrub limit=4", by=CAROL)
+        told = await night.approves("scrub", 4, by=CAROL)
         assert told == "'scrub' has a standing approval, for 4 changing steps at most, on 2 hosts."
         assert "Standing approval by <@UCAROL>" in await night.says("schedule show scrub")
 
@@ -414,7 +414,7 @@ async def test_with_a_standing_approval_it_runs_by_itself(database: Database) ->
 async def test_a_plan_beyond_the_stated_limit_is_asked_about(sqlite: Database) -> None:
     async with a_night(sqlite) as night:
         await night.says(SCRUB)
-        await night.says("schedule approve scrub limit=3", by=CAROL)
+        await night.approves("scrub", 3, by=CAROL)
         await night.comes("2026-11-22 02:00")
         waiting = await night.last(State.AWAITING_APPROVAL)
         assert "it holds for 3 changing steps at most, and this plan has 4" in str(waiting.note)
@@ -425,14 +425,29 @@ async def test_who_made_it_cannot_approve_it_for_good(sqlite: Database) -> None:
         await night.says(SCRUB, by=CAROL)
         for by, why in ((CAROL, "somebody else must approve"), (BOB, "may not approve"), (DAVE, "may not")):
             with pytest.raises(NotPermitted, match=why):
-                await night.says("schedule approve scrub limit=4", by=by)
+                await night.approves("scrub", 4, by=by)
         assert [e.actor for e in await night.audited("schedule.approval_refused")] == ["UCAROL", "UBOB"]
-        with pytest.raises(Invalid, match="How many changing steps"):
-            await night.says("schedule approve scrub", by=ALICE)
+        assert "limit=10 mark=" in await night.says("schedule approve scrub", by=ALICE)
         await night.comes("2026-11-22 02:00")
         await night.last(State.AWAITING_APPROVAL)
-        with pytest.raises(Invalid, match=r"had 4.*limit=4"):
-            await night.says("schedule approve scrub", by=ALICE)
+        shown = await night.says("schedule approve scrub", by=ALICE)
+        assert "`scrub` (dangerous), code `test`, with place=logs" in shown
+        assert "on 2 hosts: web-01 and web-02" in shown
+        assert "had 4" in shown
+        assert "limit=4 mark=" in shown
+
+
+async def test_a_standing_approval_is_of_what_was_shown(sqlite: Database) -> None:
+    async with a_night(sqlite) as night:
+        await night.says(SCRUB, by=CAROL)
+        shown = await night.says("schedule approve scrub limit=4", by=ALICE)
+        yes = shown[shown.index("schedule approve 1") :].rstrip("`")
+        with pytest.raises(TooLate, match="the limit is another"):
+            await night.says(yes.replace("limit=4", "limit=400"), by=ALICE)
+        await night.says(SCRUB.replace("logs", "everything"), by=CAROL)
+        with pytest.raises(TooLate, match="is not what that mark was shown for"):
+            await night.says(yes, by=ALICE)
+        assert await sqlite.read(schedules.standing, 1) is None
 
 
 def other_code(catalog: Catalog) -> Catalog:
@@ -443,7 +458,7 @@ def other_code(catalog: Catalog) -> Catalog:
 async def test_other_code_voids_a_standing_approval(database: Database) -> None:
     async with a_night(database) as night:
         await night.says(SCRUB)
-        await night.says("schedule approve scrub limit=4", by=CAROL)
+        await night.approves("scrub", 4, by=CAROL)
     async with a_night(database, catalog=other_code(OURS)) as night:
         assert "it holds no more" in await night.says("schedule show scrub")
         await night.comes("2026-11-22 02:00")
@@ -470,7 +485,7 @@ async def test_other_code_voids_a_standing_approval(database: Database) -> None:
 async def test_any_change_voids_a_standing_approval(sqlite: Database, again: str) -> None:
     async with a_night(sqlite) as night:
         await night.says(SCRUB)
-        await night.says("schedule approve scrub limit=4", by=CAROL)
+        await night.approves("scrub", 4, by=CAROL)
         await night.says(again)
         assert len(await night.audited("schedule.approval_void")) == 1
         assert "no standing approval" in await night.says("schedule show scrub")
@@ -479,7 +494,7 @@ async def test_any_change_voids_a_standing_approval(sqlite: Database, again: str
 async def test_hosts_that_a_tag_means_by_now_void_a_standing_approval(sqlite: Database) -> None:
     async with a_night(sqlite) as night:
         await night.says('schedule "0 2 * * *" scrub logs on tag:web as "scrub"')
-        await night.says("schedule approve scrub limit=40", by=CAROL)
+        await night.approves("scrub", 40, by=CAROL)
     async with a_night(sqlite, inventory=hosts("web-01", "web-02", "web-03")) as night:
         await night.comes("2026-11-22 02:00")
         waiting = await night.last(State.AWAITING_APPROVAL)
@@ -490,7 +505,7 @@ async def test_hosts_that_a_tag_means_by_now_void_a_standing_approval(sqlite: Da
 async def test_a_standing_approval_can_be_revoked(database: Database) -> None:
     async with a_night(database) as night:
         await night.says(SCRUB)
-        await night.says("schedule approve scrub limit=4", by=CAROL)
+        await night.approves("scrub", 4, by=CAROL)
         with pytest.raises(NotPermitted):
             await night.says("schedule revoke scrub", by=BOB)
         assert "is revoked" in await night.says("schedule revoke scrub", by=CAROL)
@@ -503,7 +518,7 @@ async def test_a_standing_approval_can_be_revoked(database: Database) -> None:
 async def test_one_revoked_while_its_execution_is_planned_does_not_count(sqlite: Database) -> None:
     async with a_night(sqlite) as night:
         await night.says(SCRUB)
-        await night.says("schedule approve scrub limit=4", by=CAROL)
+        await night.approves("scrub", 4, by=CAROL)
         await night.house.die()
         await night.comes("2026-11-22 02:00")
         await night.says("schedule revoke scrub", by=CAROL)
@@ -514,7 +529,7 @@ async def test_one_revoked_while_its_execution_is_planned_does_not_count(sqlite:
 async def test_who_may_approve_no_more_has_approved_nothing(sqlite: Database) -> None:
     async with a_night(sqlite) as night:
         await night.says(SCRUB)
-        await night.says("schedule approve scrub limit=4", by=CAROL)
+        await night.approves("scrub", 4, by=CAROL)
     roles = {**ROLES, "UCAROL": Role.NOC, "UERIN": Role.MANAGER}
     async with a_night(sqlite, change=now_with(roles)) as night:
         await night.comes("2026-11-22 02:00")
@@ -531,11 +546,11 @@ async def test_where_two_are_asked_for_both_must_approve_for_good(sqlite: Databa
     erin = replace(CAROL, id="UERIN", name="erin")
     async with a_night(sqlite, change=change) as night:
         await night.says(SCRUB)
-        assert "Still needed: somebody else" in await night.says("schedule approve scrub limit=4", by=CAROL)
+        assert "Still needed: somebody else" in await night.approves("scrub", 4, by=CAROL)
         await night.comes("2026-11-22 02:00")
         waiting = await night.last(State.AWAITING_APPROVAL)
         await night.house.engine.deny(waiting.id, CAROL)
-        told = await night.says("schedule approve scrub limit=4", by=erin)
+        told = await night.approves("scrub", 4, by=erin)
         assert told == "'scrub' has a standing approval, for 4 changing steps at most, on 2 hosts."
         await night.comes("2026-11-23 02:00")
         assert (await night.last()).state is State.SUCCEEDED
@@ -548,7 +563,7 @@ async def test_what_is_only_to_be_confirmed_can_be_confirmed_for_good_by_who_mad
         waiting = await night.last(State.AWAITING_APPROVAL)
         await night.house.engine.approve(waiting.id, ALICE)
         await night.last()
-        await night.says("schedule approve sweep limit=2")
+        await night.approves("sweep", 2, by=ALICE)
         await night.comes("2026-11-23 02:00")
         assert (await night.last()).state is State.SUCCEEDED
 
@@ -565,7 +580,7 @@ async def test_a_kill_switch_stops_what_has_a_standing_approval(sqlite: Database
 
     async with a_night(sqlite) as night:
         await night.says(SCRUB)
-        await night.says("schedule approve scrub limit=4", by=CAROL)
+        await night.approves("scrub", 4, by=CAROL)
         await night.house.engine.engage(scope=Scope.GLOBAL, subject="", actor=BOB)
         await night.comes("2026-11-22 02:00")
         assert (await night.last()).state is State.REFUSED
