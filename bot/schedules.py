@@ -222,9 +222,11 @@ class ScheduleDesk:
             raise made
         lines = [_line(made, hand.now), *self._wants(made, None), *_next_lines(made, hand.now)]
         lines.append("_It runs with your rights as they are then, and is judged each time._")
-        if self._demands(ready.wanted):
+        demands = self._demands(ready.wanted)
+        if demands:
+            who = "you" if _only_confirms(demands) else "somebody else"
             lines.append(
-                f"_So that nobody is woken for it, somebody else can approve it for good: "
+                f"_So that nobody is woken for it, {who} can approve it for good: "
                 f"`/runbook schedule approve {made.id} limit=20`, 20 being the most changes at a time._"
             )
         return blocks.markdown("\n".join(lines))
@@ -312,7 +314,7 @@ class ScheduleDesk:
         self, schedule: Schedule, wanted: Wanted, demands: Sequence[Demand], actor: Actor
     ) -> str | None:
         """Why this person's consent to every firing counts for nothing; None where it counts."""
-        only_confirm = all(demand.consent is Consent.CONFIRM for demand in demands)
+        only_confirm = _only_confirms(demands)
         if actor.id == schedule.made_by.id:
             return None if only_confirm else f"You made '{schedule.name}' yourself: somebody else must approve it."
         right = self.engine.policy.decide(
@@ -350,6 +352,11 @@ class ScheduleDesk:
                 ]
             )
         )
+
+
+def _only_confirms(demands: Sequence[Demand]) -> bool:
+    """Whether nothing but the requester's own yes is asked for."""
+    return all(demand.consent is Consent.CONFIRM for demand in demands)
 
 
 def _mark(schedule: Schedule, wanted: Wanted, limit: int) -> str:

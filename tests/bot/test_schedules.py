@@ -4,7 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -12,7 +12,7 @@ from bot import schedules as desk
 from runbooks.catalog import Catalog
 from safety.approval import Demands, parse_demand
 from safety.review import Policy
-from safety.roles import People, Role
+from safety.roles import Can, People, Role
 from safety.token_bucket import Limits, parse_rate
 from storage import schedules
 from storage.database import Database
@@ -256,6 +256,56 @@ async def test_who_may_schedule_but_not_run_any_more_is_refused_by_the_gate(sqli
         [firing] = await night.firings("nightly tidy")
         assert "by the permission gate" in str(firing.reason)
         assert [e.actor for e in await night.audited("decision.refuse")] == ["UCAROL"]
+
+
+@dataclass
+class Groups:
+    """Who is in S0OPS, once it is known."""
+
+    members: frozenset[str] | None = None
+
+    def groups_of(self, person: str) -> frozenset[str]:
+        """That one."""
+        return frozenset({"S0OPS"} if person in (self.members or ()) else ())
+
+    def members_of(self, group: str) -> frozenset[str] | None:
+        """As far as known."""
+        return self.members
+
+
+async def test_while_slack_does_not_tell_who_is_in_a_group_nobody_has_lost_a_right(sqlite: Database) -> None:
+    groups = Groups(frozenset({"UERIN"}))
+
+    def change(policy: Policy) -> Policy:
+        return replace(now_with({"UALICE": Role.ADMIN, "S0OPS": Role.MANAGER})(policy), directory=groups)
+
+    async with a_night(sqlite, change=change) as night:
+        await night.says(NIGHTLY, by=replace(CAROL, id="UERIN"))
+        groups.members = None
+        await night.comes("2026-11-22 02:00")
+        assert (await night.executions(), await night.firings("nightly tidy")) == ([], [])
+        groups.members = frozenset({"UERIN"})
+        await night.comes("2026-11-22 02:20")
+        assert (await night.last()).state is State.SUCCEEDED
+        groups.members = frozenset()
+        await night.comes("2026-11-23 02:00")
+        assert (await night.firings("nightly tidy"))[-1].outcome is REFUSED
+
+
+async def test_can_limits_what_somebody_may_schedule_and_change(sqlite: Database) -> None:
+    def change(policy: Policy) -> Policy:
+        can = {"UCAROL": (Can(rule="roles:UCAROL can", hosts=("web-02",)),)}
+        return replace(policy, people=replace(policy.people, can=can))
+
+    async with a_night(sqlite, change=change) as night:
+        with pytest.raises(NotPermitted, match="roles:UCAROL can"):
+            await night.says(NIGHTLY, by=CAROL)
+        await night.says(NIGHTLY)
+        for text in ("schedule delete nightly tidy", "schedule pause 1", NIGHTLY.replace("web-01", "web-02")):
+            with pytest.raises(NotPermitted):
+                await night.says(text, by=CAROL)
+        await night.says('schedule "0 2 * * *" tidy logs on web-02 as "mine"', by=CAROL)
+        await night.says("schedule delete mine", by=CAROL)
 
 
 async def test_what_still_runs_is_not_begun_again(database: Database) -> None:
