@@ -320,7 +320,7 @@ class Timer:
                 )
                 if right.allowed:
                     return ready
-        if not policy.is_sure_of(maker.id):
+        if not policy.knows_every_group():
             raise _NotYetError
         if ready is not None and ready.wanted is None:
             return ready  # who may run nothing is refused by the gate

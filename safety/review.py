@@ -71,8 +71,8 @@ class Policy:
         """Whether lists show this runbook to this person."""
         return self.people.sees(person, permission, runbook, self.directory)
 
-    def is_sure_of(self, person: str) -> bool:
-        """Whether every group that could give this person a right is known now."""
+    def knows_every_group(self) -> bool:
+        """Whether it is known now who is in each group that has a role."""
         named = (name for name in self.people.roles if name.startswith("S"))
         return all(self.directory.members_of(name) is not None for name in named)
 
