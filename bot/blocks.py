@@ -51,7 +51,7 @@ _CHANNEL = re.compile(r"[CDG][A-Z0-9]{1,30}")
 EMOJI = {
     State.PENDING: ":hourglass_flowing_sand:",
     State.AWAITING_APPROVAL: ":raised_hand:",
-    State.RUNNING: ":gear:",
+    State.RUNNING: ":large_blue_circle:",
     State.SUCCEEDED: ":white_check_mark:",
     State.FAILED: ":x:",
     State.CANCELLED: ":octagonal_sign:",
@@ -146,6 +146,23 @@ def moment(at: datetime, *, seconds: bool = False) -> str:
     shown = at.astimezone(UTC)
     token, fallback = ("{time_secs}", f"{shown:%H:%M:%S} UTC") if seconds else ("{time}", f"{shown:%Y-%m-%d %H:%M} UTC")
     return f"<!date^{int(shown.timestamp())}^{{date_short_pretty}} {token}|{fallback}>"
+
+
+BAR = 10
+"""Squares of a bar that is full: what a phone shows in one line."""
+
+
+def bar(parts: Sequence[tuple[str, int]]) -> str:
+    """A bar of coloured squares, each part as long as its share; what there is of anything has a square at least."""
+    total = sum(number for _, number in parts)
+    shares = [(square, max(1, number * BAR // total)) for square, number in parts if number > 0]
+    # What the rounding left over, or took too much, is the longest part's, where it is seen least.
+    longest = max(range(len(shares)), key=lambda place: shares[place][1], default=None)
+    if longest is None:
+        return ""
+    square, length = shares[longest]
+    shares[longest] = (square, length + BAR - sum(length for _, length in shares))
+    return "".join(f":{square}:" * length for square, length in shares)
 
 
 def who(actor: Actor) -> str:
@@ -267,6 +284,7 @@ LABELS = {
     "again": "Run it again",
     "after": "Continue after it",
     "plan": "Show plan",
+    "log": "Full log",
     "release": "Release",
 }
 _BOUND = {"approve", "confirm", "again", "after"}

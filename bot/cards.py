@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from bot.blocks import (
@@ -19,6 +19,7 @@ from bot.blocks import (
     Block,
     Message,
     actions,
+    bar,
     channel_link,
     code,
     code_blocks,
@@ -76,7 +77,7 @@ BLOCKS_OF_A_PLAN = 40
 STEPS_IN_AN_APPROVAL = 10
 
 STEP_EMOJI = {
-    StepState.STARTED: ":gear:",
+    StepState.STARTED: ":large_blue_circle:",
     StepState.SUCCEEDED: ":white_check_mark:",
     StepState.FAILED: ":x:",
     StepState.TIMED_OUT: ":alarm_clock:",
@@ -86,7 +87,7 @@ STEP_EMOJI = {
 }
 HOST_EMOJI = {
     HostState.WAITING: ":hourglass_flowing_sand:",
-    HostState.RUNNING: ":gear:",
+    HostState.RUNNING: ":large_blue_circle:",
     HostState.SUCCEEDED: ":white_check_mark:",
     HostState.FAILED: ":x:",
     HostState.TIMED_OUT: ":alarm_clock:",
@@ -94,6 +95,16 @@ HOST_EMOJI = {
     HostState.INTERRUPTED: ":warning:",
     HostState.SKIPPED: ":fast_forward:",
 }
+# Colours of a bar: over hosts, and of the steps of one host.
+_SQUARES = {
+    HostState.SUCCEEDED: "large_green_square",
+    HostState.FAILED: "large_red_square",
+    HostState.TIMED_OUT: "large_red_square",
+    HostState.CANCELLED: "large_orange_square",
+    HostState.INTERRUPTED: "large_orange_square",
+    HostState.RUNNING: "large_blue_square",
+}
+_TO_COME = "white_large_square"
 # What a reader looks for first stands first when there are more hosts than lines.
 _URGENCY = (
     HostState.INTERRUPTED,
@@ -125,6 +136,9 @@ class Situation:
     resumable: bool = False
     undoable: bool = False
     retriable: bool = False
+    way_back: Execution | None = None  # what takes it back at this moment
+    usual: timedelta | None = None  # how long the same took before
+    printed: int = 0  # lines of output that the full log has
 
 
 NOTHING_MORE = Situation()
@@ -143,16 +157,18 @@ def subject(execution: Execution) -> str:
 def card(execution: Execution, now: datetime, situation: Situation = NOTHING_MORE) -> Message:
     """The headline, as it stands now: who, what, where, state, progress, times, and what can be done."""
     state = _state_words(execution, situation)
-    text = f"{subject(execution)}: {state}" + (f" ({ours(execution.ending)})" if execution.ending else "")
+    why = f" ({ours(execution.ending)})" if execution.ending else ""
+    text = f"{subject(execution)}: {state}{_progress(execution)}{_times(execution, now, situation)}{why}"
     return message(
         text,
         [
             section(f"{EMOJI[execution.state]} *{subject(execution)}*"),
             section("\n".join(_details(execution, state, situation, now))),
             *_host_rows(situation.hosts),
+            *_changes(execution, situation.hosts),
             *actions(execution.id, _verbs(execution, situation), fingerprint=execution.fingerprint),
             *_holder_buttons(situation),
-            context(_asked(execution)),
+            context(_asked(execution, situation.approval)),
         ],
     )
 
@@ -181,7 +197,9 @@ def _state_words(execution: Execution, situation: Situation) -> str:
 
 
 def _details(execution: Execution, state: str, situation: Situation, now: datetime) -> Iterator[str]:
-    yield f"*{state[:1].upper()}{state[1:]}*{_progress(execution)}{_times(execution, now)}"
+    yield f"*{state[:1].upper()}{state[1:]}*{_progress(execution)}{_times(execution, now, situation)}"
+    if execution.started_at is not None and (shown := _bar(execution, situation.hosts)):
+        yield shown
     if len(situation.hosts) > 1:
         yield ", ".join(filter(None, (hosts_words(situation.hosts), _wave_words(situation.hosts))))
     if execution.ending:
@@ -194,6 +212,23 @@ def _details(execution: Execution, state: str, situation: Situation, now: dateti
         yield f"{f'{given}. ' if given else ''}Good until {moment(situation.approval.expires_at)}"
     if execution.cancel_at is not None and not execution.state.is_final:
         yield f":octagonal_sign: being cancelled ({inline(execution.cancel_reason or 'asked to stop')})"
+    if situation.way_back is not None:
+        yield f":leftwards_arrow_with_hook: being taken back by #{situation.way_back.id}"
+
+
+def _bar(execution: Execution, hosts: Sequence[HostRun]) -> str:
+    """How far it is, in colours: over its hosts, or over the steps where there is one host."""
+    if len(hosts) > 1:
+        counts = dict.fromkeys(dict.fromkeys((*_SQUARES.values(), _TO_COME)), 0)
+        for host in hosts:
+            counts[_SQUARES.get(host.state, _TO_COME)] += 1
+        return bar(list(counts.items()))
+    if execution.steps_total < 2 or (execution.state.is_final and execution.state is not State.SUCCEEDED):
+        return ""
+    if execution.state is State.SUCCEEDED:
+        return bar([("large_green_square", execution.steps_total)])
+    done = min(execution.steps_done, execution.steps_total)
+    return bar([("large_blue_square", done), (_TO_COME, execution.steps_total - done)])
 
 
 def _progress(execution: Execution) -> str:
@@ -204,14 +239,23 @@ def _progress(execution: Execution) -> str:
     return f", step {number} of {execution.steps_total}{current}"
 
 
-def _times(execution: Execution, now: datetime) -> str:
+LATE = 1.5
+"""So many times as long as usual is worth a word."""
+
+
+def _times(execution: Execution, now: datetime, situation: Situation) -> str:
     took = took_words(execution)
+    usual = situation.usual.total_seconds() if situation.usual is not None else None
     if took:
-        return f" after {took}"
-    if execution.started_at is not None:
-        so_far = duration((now - execution.started_at).total_seconds())
-        return f", since {moment(execution.started_at, seconds=True)} ({so_far} so far)"
-    return f", asked {moment(execution.created_at, seconds=True)}"
+        return f" after {took}{f', usually {duration(usual)}' if usual is not None else ''}"
+    if execution.started_at is None:
+        return ""
+    seconds = (now - execution.started_at).total_seconds()
+    so_far = f"{duration(seconds)} so far"
+    if usual is not None:
+        slow = ":turtle: " if seconds > usual * LATE + 5 else ""
+        so_far = f"{slow}{so_far}, usually {duration(usual)}"
+    return f", since {moment(execution.started_at, seconds=True)} ({so_far})"
 
 
 def took_words(execution: Execution) -> str:
@@ -267,18 +311,20 @@ def _host_line(host: HostRun) -> str:
 
 
 def _verbs(execution: Execution, situation: Situation) -> list[str]:
-    plan = ["plan"] if execution.fingerprint else []
-    undo = ["rollback"] if situation.undoable else []
+    rest = (["plan"] if execution.fingerprint else []) + (["log"] if situation.printed else [])
+    undo = ["rollback"] if situation.undoable and situation.way_back is None else []
     match execution.state:
         case State.AWAITING_APPROVAL:
             confirm = situation.approval is not None and situation.approval.kind is Consent.CONFIRM
-            return (["confirm"] if confirm else ["approve", "deny"]) + ["cancel", *plan]
+            return (["confirm"] if confirm else ["approve", "deny"]) + ["cancel", *rest]
         case State.PENDING | State.RUNNING:
-            return [*(["cancel"] if execution.cancel_at is None else []), *plan]
+            return [*(["cancel"] if execution.cancel_at is None else []), *rest]
+        case State.INTERRUPTED if situation.way_back is not None:
+            return rest
         case State.INTERRUPTED:
-            return [*_ways_on(resumable=situation.resumable), *plan]
+            return [*_ways_on(resumable=situation.resumable), *rest]
         case _:
-            return [*_again(situation), *undo, *plan]
+            return [*_again(situation), *undo, *rest]
 
 
 def _again(situation: Situation) -> list[str]:
@@ -303,8 +349,46 @@ def _holder_buttons(situation: Situation) -> list[Block]:
     return []
 
 
-def _asked(execution: Execution) -> str:
+CHANGES_SHOWN = 6
+HOSTS_WITH_CHANGES = 5
+
+
+def _changes(execution: Execution, hosts: Sequence[HostRun]) -> list[Block]:
+    """What is different from before, fact by fact; for at most five hosts."""
+    if not execution.state.is_final:
+        return []
+    changed = [(host.host, _differences(host)) for host in hosts]
+    told = [(name, words) for name, words in changed if words][:HOSTS_WITH_CHANGES]
+    several = len(hosts) > 1
+    return [context(f"Changed{f' on {inline(name, 100)}' if several else ''}: {words}") for name, words in told]
+
+
+def _differences(host: HostRun) -> str:
+    """ "main_pid 812 → 1043, state failed → active"; empty where nothing is known to have changed."""
+    if host.before is None or host.after is None:
+        return ""
+    before, after = host.before, host.after
+    names = [name for name in after if name in before and before[name] != after[name]]
+    shown = [f"{inline(name, 40)} {_fact(before[name])} → {_fact(after[name])}" for name in names[:CHANGES_SHOWN]]
+    more = [f"{len(names) - CHANGES_SHOWN} more"] if len(names) > CHANGES_SHOWN else []
+    return ", ".join([*shown, *more])
+
+
+def _fact(value: Any) -> str:
+    """A fact in a word: a list or table by how much there is of it."""
+    if isinstance(value, list | tuple | dict):
+        return counted(len(value), "entry").replace("entrys", "entries")
+    if value is None or value == "":
+        return "none"
+    return inline(_short(value), 60)
+
+
+def _asked(execution: Execution, approval: Approval | None) -> str:
     parts = [f"asked by {who(execution.actor)}"]
+    if approval is not None and approval.state is ApprovalState.GIVEN:
+        names = approval.votes or tuple(filter(None, [approval.decided_by]))
+        verb = "confirmed" if approval.kind is Consent.CONFIRM else "approved"
+        parts.append(f"{verb} by {' and '.join(map(_named, names[:5]))}")
     if execution.reason:
         parts.append(f"reason: {inline(execution.reason)}")
     if execution.emergency_at is not None:

@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot import cards
 from bot.blocks import Message, who
 from bot.cards import Situation, StepNews
+from bot.situation import situation_of
 from runbooks.progress import (
     ApprovalAsked,
     ApprovalDecided,
@@ -54,7 +55,7 @@ from safety.clock import words as duration
 from storage import approvals, executions, outbox
 from storage.database import Database
 from storage.errors import StorageUnavailable
-from storage.records import Approval, ApprovalState, Execution, HostRun, OutboxKind, OutboxState, StepRun, StepState
+from storage.records import Approval, ApprovalState, Execution, OutboxKind, OutboxState, StepRun, StepState
 
 log = structlog.get_logger(__name__)
 
@@ -133,19 +134,28 @@ class ThreadReporter:
 
     def _look_up(self, connection: Connection, event: Event) -> "_Known":
         match event:
-            case ExecutionStarted() | StepStarted() | HostFinished() | ExecutionContinued():
-                return _Known(hosts=self._hosts(connection, event.execution))
             case StepPrinted() | StepRetried() | StepFinished():
                 return _Known(command=self._command(connection, event.execution, event.step))
-            case ExecutionInterrupted():
-                return _Known(hosts=self._hosts(connection, event.execution))
             case ExecutionEnded():
-                return _Known(withdrawn=self._withdrawn(connection, event.execution))
+                situation = situation_of(connection, event.execution)
+                return _Known(situation=situation, withdrawn=self._withdrawn(connection, event.execution))
+            case (
+                PlanMade()
+                | LookRetried()
+                | ApprovalAsked()
+                | ApprovalDecided()
+                | ExecutionWaiting()
+                | ExecutionStarted()
+                | StepStarted()
+                | HostFinished()
+                | ExecutionContinued()
+                | ExecutionInterrupted()
+            ):
+                return _Known(situation=situation_of(connection, event.execution))
+            case ApprovalVoted(asked=asked):
+                return _Known(situation=situation_of(connection, asked.execution))
             case _:
                 return _Known()
-
-    def _hosts(self, connection: Connection, execution: Execution) -> tuple[HostRun, ...]:
-        return tuple(executions.hosts_of(connection, execution.id)) if len(execution.hosts) > 1 else ()
 
     def _command(self, connection: Connection, execution: Execution, step: StepRun) -> str | None:
         key = (execution.id, step.host, step.step)
@@ -174,28 +184,28 @@ class ThreadReporter:
             case PlanMade(execution=execution, plan=plan):
                 for message in cards.plan_messages(execution, plan):
                     yield from self._in_thread(execution, OutboxKind.PLAN, message)
-                yield from self._card(execution, now)
+                yield from self._card(execution, now, known.situation)
             case LookRetried(execution=execution):
-                yield from self._card(execution, now)
+                yield from self._card(execution, now, known.situation)
             case ApprovalAsked(execution=execution, approval=approval):
                 key = _approval_key(execution, approval.id)
                 yield from self._in_thread(execution, OutboxKind.APPROVAL, cards.approval_message(event), key)
-                yield from self._card(execution, now, Situation(approval=approval), kind=OutboxKind.APPROVAL)
+                yield from self._card(execution, now, known.situation, kind=OutboxKind.APPROVAL)
             case ApprovalVoted(asked=asked):
                 execution, approval = asked.execution, asked.approval
                 said = cards.approval_message(asked, event.missing)
                 yield from self._in_thread(execution, OutboxKind.APPROVAL, said, _approval_key(execution, approval.id))
-                yield from self._card(execution, now, Situation(approval=approval), kind=OutboxKind.APPROVAL)
+                yield from self._card(execution, now, known.situation, kind=OutboxKind.APPROVAL)
             case ApprovalReminded(execution=execution, approval=approval):
                 said = cards.reminder(event, now)
                 yield from self._in_thread(execution, OutboxKind.APPROVAL, said, _reminder_key(execution, approval.id))
             case ApprovalDecided(execution=execution, approval=approval):
                 yield from self._approval_over(execution, approval)
-                yield from self._card(execution, now, Situation(approval=approval), kind=OutboxKind.APPROVAL)
-            case ExecutionWaiting(execution=execution, locks=locks, holders=holders):
-                yield from self._card(execution, now, Situation(locks=locks, holders=holders))
+                yield from self._card(execution, now, known.situation, kind=OutboxKind.APPROVAL)
+            case ExecutionWaiting(execution=execution):
+                yield from self._card(execution, now, known.situation)
             case ExecutionStarted(execution=execution):
-                yield from self._card(execution, now, Situation(hosts=known.hosts))
+                yield from self._card(execution, now, known.situation)
             case StepStarted():
                 yield from self._step_started(event, known, now)
             case StepPrinted(execution=execution, step=step):
@@ -222,7 +232,7 @@ class ThreadReporter:
                         )
                     )
             case HostFinished(execution=execution):
-                yield from self._card(execution, now, Situation(hosts=known.hosts))
+                yield from self._card(execution, now, known.situation)
             case WaveEnded(execution=execution):
                 key = f"wave:{execution.id}"  # one message, edited with each wave
                 yield from self._in_thread(execution, OutboxKind.PROGRESS, cards.wave_message(event), key)
@@ -230,12 +240,11 @@ class ThreadReporter:
                 yield from self._ended(event, known, now)
             case ExecutionInterrupted(execution=execution):
                 yield from self._in_thread(execution, OutboxKind.ENDING, cards.interruption(event))
-                situation = Situation(hosts=known.hosts, resumable=event.resumable, undoable=event.undoable)
-                yield from self._card(execution, now, situation, kind=OutboxKind.ENDING)
+                yield from self._card(execution, now, known.situation, kind=OutboxKind.ENDING)
             case ExecutionContinued(execution=execution, actor=actor):
                 said = cards.continued(execution, who(actor) if actor else None, event.words)
                 yield from self._in_thread(execution, OutboxKind.APPROVAL, said)
-                yield from self._card(execution, now, Situation(hosts=known.hosts), kind=OutboxKind.APPROVAL)
+                yield from self._card(execution, now, known.situation, kind=OutboxKind.APPROVAL)
             case SwitchEngaged():
                 yield from self._alert(cards.switch_engaged(event), event.channel)
             case SwitchStopped():
@@ -277,7 +286,7 @@ class ThreadReporter:
         self,
         execution: Execution,
         now: datetime,
-        situation: Situation = cards.NOTHING_MORE,
+        situation: Situation,
         *,
         kind: OutboxKind = OutboxKind.CARD,
     ) -> Iterator[Said]:
@@ -304,7 +313,7 @@ class ThreadReporter:
         self._remember((execution.id, step.host, step.step), event.command)
         if len(execution.hosts) <= HOSTS_IN_FULL:
             yield from self._step(StepNews(execution=execution, step=step, command=event.command))
-        yield from self._card(execution, now, Situation(hosts=known.hosts))
+        yield from self._card(execution, now, known.situation)
 
     def _step(self, news: StepNews) -> Iterator[Said]:
         key = _step_key(news.execution, news.step)
@@ -313,8 +322,7 @@ class ThreadReporter:
     def _ended(self, event: ExecutionEnded, known: "_Known", now: datetime) -> Iterator[Said]:
         execution = event.execution
         yield from self._in_thread(execution, OutboxKind.ENDING, cards.ending(event))
-        situation = Situation(hosts=event.hosts, undoable=event.undoable, retriable=event.retriable)
-        yield from self._card(execution, now, situation, kind=OutboxKind.ENDING)
+        yield from self._card(execution, now, known.situation, kind=OutboxKind.ENDING)
         if known.withdrawn is not None:
             yield from self._approval_over(execution, known.withdrawn)
 
@@ -343,7 +351,7 @@ class ThreadReporter:
 class _Known:
     """What an event alone doesn't tell."""
 
-    hosts: tuple[HostRun, ...] = ()
+    situation: Situation = cards.NOTHING_MORE
     command: str | None = None
     withdrawn: Approval | None = None
 

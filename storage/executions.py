@@ -195,6 +195,41 @@ def usual_duration(connection: Connection, runbook: str, *, last: int = 20) -> t
     return took[len(took) // 2] if took else None
 
 
+_LATELY = (
+    select(t.executions.c.state, t.executions.c.hosts, t.executions.c.started_at, t.executions.c.ended_at)
+    .where(t.executions.c.runbook == bindparam("of_runbook"), t.executions.c.id < bindparam("of_id"))
+    .order_by(t.executions.c.id.desc())
+    .limit(100)
+)
+
+
+def usual_for(connection: Connection, execution: Execution) -> timedelta | None:
+    """The median of how long the runbook took before, on as many hosts, where it succeeded; None when it never did.
+
+    Looks at its newest hundred only, so that it costs the same after years.
+    """
+    rows = connection.execute(_LATELY, {"of_runbook": execution.runbook, "of_id": execution.id})
+    took = sorted(
+        row.ended_at - row.started_at
+        for row in rows
+        if row.state == State.SUCCEEDED.value
+        and row.started_at is not None
+        and row.ended_at is not None
+        and len(row.hosts) == len(execution.hosts)
+    )
+    return took[len(took) // 2] if took else None
+
+
+def printed(connection: Connection, execution_id: int) -> int:
+    """How many lines its steps have printed and we have kept, as far as their rows say."""
+    return int(
+        connection.scalar(
+            select(func.coalesce(func.sum(t.step_runs.c.lines), 0)).where(t.step_runs.c.execution_id == execution_id)
+        )
+        or 0
+    )
+
+
 def duplicate_of(connection: Connection, normalised: str) -> Execution | None:
     """The unfinished execution that the same person asked for with the same text in the same channel."""
     row = connection.execute(_DUPLICATE, {"of_text": normalised}).first()

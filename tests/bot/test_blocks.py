@@ -114,6 +114,9 @@ executions = st.builds(
     steps_done=st.integers(0, 900),
     current=maybe,
 )
+facts = st.dictionaries(
+    st.one_of(texts, st.sampled_from(["state", "pid"])), st.one_of(texts, st.integers(), st.none(), st.lists(texts))
+)
 host_runs = st.builds(
     HostRun,
     execution_id=st.just(42),
@@ -122,6 +125,8 @@ host_runs = st.builds(
     state=st.sampled_from(HostState),
     reason=maybe,
     outcome=maybe,
+    before=st.one_of(st.none(), facts),
+    after=st.one_of(st.none(), facts),
 )
 many_hosts = st.one_of(
     st.lists(host_runs, max_size=4).map(tuple),
@@ -182,6 +187,9 @@ situations = st.builds(
     resumable=st.booleans(),
     undoable=st.booleans(),
     retriable=st.booleans(),
+    way_back=st.one_of(st.none(), executions),
+    usual=st.one_of(st.none(), st.timedeltas(timedelta(0), timedelta(days=400))),
+    printed=st.integers(0, 10**6),
 )
 needs = st.lists(st.one_of(st.just("2 of S0DBA"), texts), max_size=3).map(tuple)
 switches = st.builds(
@@ -513,6 +521,78 @@ def test_the_headline_says_who_what_where_and_how_far() -> None:
         "reason: pool exhausted",
     ):
         assert words in text
+
+
+def test_the_headline_says_how_long_it_takes_usually_and_that_it_is_late() -> None:
+    running = an_execution(started_at=NOW)
+    usual = cards.Situation(usual=timedelta(seconds=30))
+    said = str(cards.card(running, NOW + timedelta(seconds=42), usual).blocks)
+    assert "(42 s so far, usually 30 s)" in said
+    assert ":turtle: 3 min so far, usually 30 s" in str(cards.card(running, NOW + timedelta(minutes=3), usual).blocks)
+    done = an_execution(state=State.SUCCEEDED, started_at=NOW, ended_at=NOW + timedelta(seconds=42))
+    assert "Succeeded* after 42 s, usually 30 s" in str(cards.card(done, NOW, usual).blocks)
+
+
+def test_the_text_of_a_headline_says_what_its_blocks_say_to_a_screen_reader() -> None:
+    running = an_execution(started_at=NOW, steps_total=3, steps_done=1, current="Restart the service")
+    said = cards.card(running, NOW + timedelta(seconds=12)).text
+    assert said.startswith("#42 restart-service nginx settle=5 on web-01: running, step 2 of 3: Restart the service")
+    assert said.endswith("|03:00:00 UTC> (12 s so far)")
+
+
+def test_a_bar_shows_how_far_it_is_in_colours() -> None:
+    assert blocks.bar([("large_blue_square", 1), ("white_large_square", 2)]).count("white_large_square") == 7
+    assert blocks.bar([("large_green_square", 299), ("large_red_square", 1)]).count("large_red_square") == 1
+    assert blocks.bar([]) == blocks.bar([("large_green_square", 0)]) == ""
+
+
+@given(st.lists(st.integers(0, 1_000), min_size=1, max_size=6).filter(any))
+def test_a_bar_has_always_ten_squares_and_leaves_nothing_out(numbers: list[int]) -> None:
+    shown = blocks.bar([(f"square_{place}", number) for place, number in enumerate(numbers)])
+    assert shown.count(":square_") == blocks.BAR
+    assert [place for place, number in enumerate(numbers) if number] == [
+        place for place in range(len(numbers)) if f":square_{place}:" in shown
+    ]
+
+
+def test_after_the_end_the_headline_says_what_changed_who_approved_and_gives_the_whole_log() -> None:
+    host = HostRun(
+        execution_id=42,
+        host="web-01",
+        position=0,
+        state=HostState.SUCCEEDED,
+        before={"state": "failed", "main_pid": 812, "triggers": ["a"], "load": "loaded"},
+        after={"state": "active", "main_pid": 1043, "triggers": [], "load": "loaded"},
+    )
+    approval = an_approval(state=ApprovalState.GIVEN, decided_by="UCAROL", votes=("UCAROL", "UALICE"))
+    situation = cards.Situation(hosts=(host,), approval=approval, printed=1_224)
+    message = cards.card(an_execution(state=State.SUCCEEDED), NOW, situation)
+    said = str(message.blocks)
+    assert "Changed: state failed → active, main_pid 812 → 1043, triggers 1 entry → 0 entries" in said
+    assert "asked by <@UBOB> · approved by <@UCAROL> and <@UALICE>" in said
+    assert labels(message) == ["Show plan", "Full log"]
+
+
+def test_what_is_being_taken_back_cannot_be_taken_back_again() -> None:
+    situation = cards.Situation(undoable=True, way_back=an_execution(id=43))
+    message = cards.card(an_execution(state=State.FAILED), NOW, situation)
+    assert labels(message) == ["Show plan"]
+    assert "being taken back by #43" in str(message.blocks)
+
+
+def test_three_hundred_hosts_fit_and_those_that_went_wrong_come_first() -> None:
+    states = [HostState.SUCCEEDED] * 280 + [HostState.FAILED] * 2 + [HostState.WAITING] * 18
+    hosts = tuple(
+        HostRun(execution_id=42, host=f"web-{place:03}", position=place, state=state, reason="exit status 1" * 20)
+        for place, state in enumerate(states)
+    )
+    message = cards.card(an_execution(started_at=NOW), NOW, cards.Situation(hosts=hosts))
+    rows = [line for block in message.blocks if "text" in block for line in block["text"]["text"].split("\n")]
+    first = next(place for place, line in enumerate(rows) if "web-" in line and "failed" in line)
+    assert "web-280" in rows[first]
+    assert "web-281" in rows[first + 1]
+    assert rows[-1] == "… and 5 waiting, 280 succeeded"
+    assert len(message.blocks) < 10
 
 
 def test_a_parameter_without_a_value_is_not_worth_a_word() -> None:
