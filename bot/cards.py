@@ -778,19 +778,20 @@ def step_message(news: StepNews) -> Message:
     title = f"{inline(step.host, 100)} · {place}: {inline(step.title)}"
     block, shown = newest([line.text for line in news.tail], LONGEST_SECTION)
     total = max(news.lines, step.lines + step.dropped, len(news.tail))
-    said = list(_step_words(news, total, shown))
+    said = list(_step_words(news, total))
     return message(
         f"{title}: {' '.join(said)}",
         [
             section(f"{STEP_EMOJI[step.state]} *{title}*"),
             *([section(code(news.command, 1_500))] if news.command else []),
+            *([context(f"_{counted(total - shown, 'line')} above, in the full log_")] if 0 < shown < total else []),
             *([section(block)] if news.tail else []),
             context(" · ".join(said)),
         ],
     )
 
 
-def _step_words(news: StepNews, total: int, shown: int) -> Iterator[str]:
+def _step_words(news: StepNews, total: int) -> Iterator[str]:
     step = news.step
     took = f" after {duration((step.ended_at - step.started_at).total_seconds())}" if step.ended_at else ""
     yield f"{'running' if step.state is StepState.STARTED else step.state.value.replace('_', ' ')}{took}"
@@ -807,8 +808,7 @@ def _step_words(news: StepNews, total: int, shown: int) -> Iterator[str]:
     if news.note:
         yield inline(news.note)
     if total:
-        newest_words = f", the newest {shown} shown" if shown < total else ""
-        yield f"{counted(total, 'line')}{newest_words}"
+        yield counted(total, "line")
     if step.dropped:
         yield f"{step.dropped:,} not kept"
 

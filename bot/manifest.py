@@ -27,6 +27,7 @@ SCOPES: Mapping[str, str] = {
     "groups:read": "the same in private channels",
     "channels:history": "find a post again whose answer was lost, before repeating it",
     "groups:history": "the same in private channels",
+    "files:write": "attach full logs",
     "usergroups:read": "know who is in the user groups of `roles:`",
 }
 """Every scope the bot's token needs, and what for."""
