@@ -23,6 +23,7 @@ from sqlalchemy import Connection
 from bot import blocks, logs
 from bot.actions import Actions
 from bot.commands import Commands
+from bot.home import Homes
 from bot.identity import SlackDirectory
 from bot.inbox import Inbox
 from bot.ledger import DAILY, HeadPoster, witness_settings
@@ -77,6 +78,7 @@ class App(Works):
 
     inbox: Inbox
     outbox: Outbox
+    homes: Homes
     web: web.Application
     socket: Socket | None
     commands: Commands
@@ -101,11 +103,13 @@ def build(
     actions = Actions(engine, commands, Modals(client))
     desk = Desk(engine, commands, actions, sender, works.directory)
     inbox = Inbox(database, clock, works.redactor, desk.work, desk.at_once)
-    bolt = bolt_app(slack, inbox)
+    homes = Homes(engine=engine, client=client, clock=clock)
+    bolt = bolt_app(slack, inbox, homes.opened)
     app = App(
         **vars(works),
         inbox=inbox,
         outbox=sender,
+        homes=homes,
         web=_web(works),
         socket=Socket(bolt, slack) if slack.app_token is not None else None,
         commands=commands,
@@ -353,6 +357,7 @@ async def _work(app: App) -> None:
             ("owner", app.owner.run),
             ("inbox", app.inbox.run),
             ("outbox", app.outbox.run),
+            ("home", app.homes.run),
             ("directory", app.directory.run),
             ("socket", lambda: _keep_connected(app)),
             ("prune", lambda: _prune(app)),

@@ -144,12 +144,12 @@ class Situation:
 NOTHING_MORE = Situation()
 
 
-def subject(execution: Execution) -> str:
+def subject(execution: Execution, most: int = 240) -> str:
     """ "#42 restart-service nginx on web-01", escaped: a service bare, what else has a value with its name."""
     given = {key: value for key, value in execution.params.items() if value is not None}
     bare = [value for value in given.values() if _is_service(value, execution)]
     named = [f"{key}={_short(value)}" for key, value in given.items() if not _is_service(value, execution)]
-    words = inline(" ".join([execution.runbook, *map(str, bare), *named]), 240)
+    words = inline(" ".join([execution.runbook, *map(str, bare), *named]), most)
     where = f" on {listed(execution.hosts)}" if execution.hosts else ""
     return f"#{execution.id} {'dry run of ' if execution.dry_run else ''}{words}{where}"
 
@@ -208,7 +208,7 @@ def _details(execution: Execution, state: str, situation: Situation, now: dateti
         yield inline(execution.note, 400)
     yield from lock_lines(situation.locks, situation.holders)
     if situation.approval is not None and execution.state is State.AWAITING_APPROVAL:
-        given = _given_so_far(situation.approval, ())
+        given = given_so_far(situation.approval, ())
         yield f"{f'{given}. ' if given else ''}Good until {moment(situation.approval.expires_at)}"
     if execution.cancel_at is not None and not execution.state.is_final:
         yield f":octagonal_sign: being cancelled ({inline(execution.cancel_reason or 'asked to stop')})"
@@ -609,7 +609,7 @@ def approval_message(asked: ApprovalAsked, missing: Sequence[str] = ()) -> Messa
     stage = f" of its stage {execution.stage}" if execution.stage > 1 else ""
     head = f"needs your confirmation{stage}" if confirm else f"needs an approval{stage}"
     verbs = ["confirm"] if confirm else ["approve", "deny"]
-    given = _given_so_far(approval, missing)
+    given = given_so_far(approval, missing)
     lines = [
         f":raised_hand: *{subject(execution)}* {head}",
         f"{who(execution.actor)} asks. {inline(asked.why, 600)}",
@@ -630,7 +630,7 @@ def approval_message(asked: ApprovalAsked, missing: Sequence[str] = ()) -> Messa
     )
 
 
-def _given_so_far(approval: Approval, missing: Sequence[str]) -> str:
+def given_so_far(approval: Approval, missing: Sequence[str] = ()) -> str:
     """ "1 of 2 given by @carol; still needed: 1 of @dba"."""
     if not approval.votes:
         return ""
@@ -719,7 +719,7 @@ def reminder(event: ApprovalReminded, now: datetime) -> Message:
     confirm = approval.kind is Consent.CONFIRM
     waited = duration((now - approval.requested_at).total_seconds())
     waits = f"{subject(execution)} has waited {waited} for {'a confirmation' if confirm else 'an approval'}"
-    given = _given_so_far(approval, event.missing)
+    given = given_so_far(approval, event.missing)
     may = f"{f'{given}. ' if given else ''}{_who_may(event, confirm=confirm)}"
     until = f"It waits until {moment(approval.expires_at)}."
     return message(waits, [section(f":bell: {waits}. {until} {may}\nThe buttons are in the headline.")])
@@ -739,7 +739,7 @@ def decided(execution: Execution, approval: Approval) -> Message:
         ApprovalState.WAITING: f":raised_hand: {what} is waited for",
     }[approval.state]
     if approval.state is ApprovalState.EXPIRED and approval.votes:
-        words = f":hourglass: {what} expired: {_given_so_far(approval, ())}, which was not enough in time"
+        words = f":hourglass: {what} expired: {given_so_far(approval)}, which was not enough in time"
     why = f"\n{inline(approval.reason, 600)}" if approval.reason else ""
     good = f"\nGood until {moment(approval.good_until)}" if approval.good_until else ""
     bound = f"Plan `{inline(approval.fingerprint[:16])}`{_waited(approval)}"

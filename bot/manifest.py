@@ -32,6 +32,9 @@ SCOPES: Mapping[str, str] = {
 }
 """Every scope the bot's token needs, and what for."""
 
+EVENTS = ("app_home_opened",)
+"""What Slack tells the app by itself."""
+
 _HEAD = """\
 # The Slack app. Create it from this at api.slack.com/apps (Create New App, From a manifest), or run
 # `handrail manifest --url https://…/slack/events` for one that is reached over HTTP instead of Socket Mode.
@@ -41,6 +44,7 @@ _HEAD = """\
 def as_dict(url: str | None = None) -> Mapping[str, Any]:
     """The manifest. `url` is the public address of `POST /slack/events`; None makes an app for Socket Mode."""
     address = {} if url is None else {"url": url}
+    events = {} if url is None else {"request_url": url}
     interactivity = {"is_enabled": True} if url is None else {"is_enabled": True, "request_url": url}
     return {
         "display_information": {
@@ -49,6 +53,11 @@ def as_dict(url: str | None = None) -> Mapping[str, Any]:
             "background_color": "#1f3a4d",
         },
         "features": {
+            "app_home": {
+                "home_tab_enabled": True,
+                "messages_tab_enabled": True,
+                "messages_tab_read_only_enabled": True,
+            },
             "bot_user": {"display_name": "handrail", "always_online": True},
             "slash_commands": [
                 {"command": name, "description": about, "usage_hint": hint, "should_escape": True, **address}
@@ -57,6 +66,7 @@ def as_dict(url: str | None = None) -> Mapping[str, Any]:
         },
         "oauth_config": {"scopes": {"bot": list(SCOPES)}},
         "settings": {
+            "event_subscriptions": {"bot_events": list(EVENTS), **events},
             "interactivity": interactivity,
             "org_deploy_enabled": False,
             "socket_mode_enabled": url is None,

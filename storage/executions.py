@@ -152,6 +152,43 @@ def newest(
     return [_execution(row) for row in connection.execute(query)]
 
 
+LOOKS_BACK = 1_000
+"""How many of the newest executions are looked through for what nothing is indexed by."""
+_LATEST = select(t.executions.c.id).order_by(t.executions.c.id.desc()).limit(LOOKS_BACK).subquery()
+
+
+def newest_by(connection: Connection, person: str, limit: int = 5) -> list[Execution]:
+    """The newest this person asked for, newest first, among the newest of all."""
+    rows = connection.execute(
+        select(*_COLUMNS)
+        .where(t.executions.c.id.in_(select(_LATEST.c.id)), t.executions.c.actor_id == person)
+        .order_by(t.executions.c.id.desc())
+        .limit(limit)
+    )
+    return [_execution(row) for row in rows]
+
+
+def outcomes(connection: Connection, *, among: Collection[str] | None = None) -> dict[str, tuple[str, HostRun]]:
+    """How each host came out the last time something ended there, and what that was, among the newest of all."""
+    query = (
+        select(t.executions.c.runbook, t.host_runs)
+        .join(t.executions, t.executions.c.id == t.host_runs.c.execution_id)
+        .where(
+            t.host_runs.c.execution_id.in_(select(_LATEST.c.id)),
+            t.host_runs.c.ended_at.is_not(None),
+            t.host_runs.c.state != HostState.SKIPPED.value,
+        )
+        .order_by(t.host_runs.c.ended_at)
+    )
+    if among is not None:
+        query = query.where(t.executions.c.runbook.in_(sorted(among)))
+    found: dict[str, tuple[str, HostRun]] = {}
+    for row in connection.execute(query):
+        values = {name: value for name, value in row._mapping.items() if name != "runbook"}
+        found[row.host] = (row.runbook, HostRun(**{**values, "state": HostState(row.state)}))
+    return found
+
+
 _RAN = (State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.CANCELLED, State.INTERRUPTED, State.ROLLED_BACK)
 
 
