@@ -44,4 +44,10 @@ def _is_undoable(connection: Connection, execution: Execution) -> bool:
     if execution.state not in _UNDOABLE:
         return False
     plan = executions.plan_of(connection, execution.id)
-    return plan is not None and rollback_plan(connection, execution, from_json(plan)) is not None
+    if plan is None:
+        return False
+    try:
+        stored = from_json(plan)
+    except KeyError:  # of another version, which this one can't take back either
+        return False
+    return rollback_plan(connection, execution, stored) is not None
