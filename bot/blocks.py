@@ -31,7 +31,7 @@ MOST_BLOCKS = 48  # Slack takes 50; two are left for what the sender may add
 MOST_TEXT = 11_500  # Slack takes some 13,000 over all blocks of a message
 LONGEST_TEXT = 3_900  # Slack takes 4,000 when a message is edited
 LONGEST_SECTION = 2_900  # Slack takes 3,000
-LONGEST_VALUE = 2_000  # of a button
+LONGEST_SWITCH = 400  # the form it is released by carries its name, escaped, in Slack's 3,000 characters
 LONGEST_INLINE = 300
 LONGEST_LINE = 400
 LONGEST_COMMAND = 10_000
@@ -104,7 +104,12 @@ def inline(text: object, most: int = LONGEST_INLINE) -> str:
 
 def ours(text: str, most: int = LONGEST_SECTION) -> str:
     """A sentence of Handrail's own: escaped too, but it may mention people and hold code; never a group."""
-    shown = _MENTION.sub(r"<@\1>", clip(_fenceless(text), most))
+    return _MENTION.sub(r"<@\1>", told(text, most))
+
+
+def told(text: str, most: int = LONGEST_SECTION) -> str:
+    """The same where something that a host printed may be part of it: nobody is mentioned."""
+    shown = clip(_fenceless(text), most)
     return shown if shown.count("`") % 2 == 0 else shown.replace("`", "ˋ")
 
 
@@ -348,7 +353,7 @@ def release_button(switch: KillSwitch, place: int = 0) -> list[Block]:
 
     `place` tells several rows of one message apart.
     """
-    if units(switch.words) > LONGEST_VALUE:
+    if units(switch.words) > LONGEST_SWITCH:
         return []
     button = {
         "type": "button",

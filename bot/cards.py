@@ -35,6 +35,7 @@ from bot.blocks import (
     paragraphs,
     release_button,
     section,
+    told,
     units,
     who,
 )
@@ -157,7 +158,7 @@ def subject(execution: Execution, most: int = 240) -> str:
 def card(execution: Execution, now: datetime, situation: Situation = NOTHING_MORE) -> Message:
     """The headline, as it stands now: who, what, where, state, progress, times, and what can be done."""
     state = _state_words(execution, situation)
-    why = f" ({ours(execution.ending)})" if execution.ending else ""
+    why = f" ({why_words(execution)})" if execution.ending else ""
     text = f"{subject(execution)}: {state}{_progress(execution)}{_times(execution, now, situation)}{why}"
     return message(
         text,
@@ -203,7 +204,7 @@ def _details(execution: Execution, state: str, situation: Situation, now: dateti
     if len(situation.hosts) > 1:
         yield ", ".join(filter(None, (hosts_words(situation.hosts), _wave_words(situation.hosts))))
     if execution.ending:
-        yield ours(execution.ending, 600)
+        yield why_words(execution, 600)
     elif execution.note:
         yield inline(execution.note, 400)
     yield from lock_lines(situation.locks, situation.holders)
@@ -804,7 +805,7 @@ def _step_words(news: StepNews, total: int) -> Iterator[str]:
     if step.death is not None:
         yield f"the command: {step.death.value}"
     if step.reason:
-        yield ours(step.reason, 600)
+        yield _step_reason(step, 600)
     if news.note:
         yield inline(news.note)
     if total:
@@ -833,7 +834,7 @@ def duplicate(execution: Execution) -> Message:
 
 def resume_choice(execution: Execution, found: str, *, host: str, place: str, mark: str) -> Message:
     """What a look found after an interruption, and the two ways to go on, which are about this `mark` alone."""
-    words = f"*{subject(execution)}* stopped at step {inline(place)} on {inline(host)}. {ours(found, 2_000)}"
+    words = f"*{subject(execution)}* stopped at step {inline(place)} on {inline(host)}. {told(found, 2_000)}"
     row = actions(execution.id, ["again", "after", "giveup"], fingerprint=mark, place="resume")
     for button, label in zip(
         row[0]["elements"], (f"Run step {place} again", f"Continue after step {place}"), strict=False
@@ -863,7 +864,7 @@ def ending(ended: ExecutionEnded) -> Message:
 
 def _ending_words(ended: ExecutionEnded) -> str:
     execution = ended.execution
-    why = f": {ours(execution.ending, 800)}" if execution.ending else ""
+    why = f": {why_words(execution, 800)}" if execution.ending else ""
     took = took_words(execution)
     counts = hosts_words(ended.hosts) if len(ended.hosts) > 1 else ""
     many = f" ({counts})" if counts and not (execution.ending or "").startswith(counts) else ""
@@ -885,12 +886,26 @@ def _ending_words(ended: ExecutionEnded) -> str:
             return f"{execution.state.words}{f' after {took}' if took else ''}{many}{why}"
 
 
+_TOLD_BY_HOSTS = {State.SUCCEEDED, State.FAILED, State.TIMED_OUT}
+
+
+def why_words(execution: Execution, most: int = LONGEST_SECTION) -> str:
+    """The reason of its ending. Where it ran to the end, what a host printed may be in it: then nobody is mentioned."""
+    text = execution.ending or ""
+    return told(text, most) if execution.state in _TOLD_BY_HOSTS else ours(text, most)
+
+
+def _step_reason(step: StepRun, most: int) -> str:
+    """Who stopped it is mentioned; otherwise what a host printed may be in it."""
+    return (ours if step.state is StepState.STOPPED else told)(step.reason or "", most)
+
+
 def _deaths(steps: Sequence[StepRun]) -> list[str]:
     """What was found of the commands that were stopped, at most ten lines."""
     found = [step for step in steps if step.death is not None]
     lines = [
         f"{inline(step.host, 100)}, step {inline(step.step, 20)} ({inline(step.title, 100)}): command {step.death}"
-        + (f"; {ours(step.reason, 300)}" if step.reason else "")
+        + (f"; {_step_reason(step, 300)}" if step.reason else "")
         for step in found[:10]
     ]
     return lines + ([f"… and {counted(len(found) - 10, 'more command')}"] if len(found) > 10 else [])

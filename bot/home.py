@@ -22,14 +22,14 @@ from bot.blocks import (
     counted,
     inline,
     moment,
-    ours,
     paragraphs,
     release_button,
     section,
     switch_line,
+    told,
     who,
 )
-from bot.cards import given_so_far, subject
+from bot.cards import given_so_far, subject, why_words
 from bot.pace import Bucket
 from bot.slack_trouble import Trouble, understand
 from runbooks.engine import Engine
@@ -228,7 +228,7 @@ def _running_line(execution: Execution) -> str:
     lines.append(f"{execution.state.words.capitalize()}{step}, since {moment(since, seconds=True)}")
     note = execution.ending if execution.state is State.INTERRUPTED else execution.note
     if note and execution.state is not State.RUNNING:
-        lines.append(ours(note, 250))
+        lines.append(told(note, 250))
     if execution.cancel_at is not None:
         lines.append(":octagonal_sign: being cancelled")
     lines.append(f"{who(execution.actor)}{_in_channel(execution)}")
@@ -242,7 +242,7 @@ def _yours(home: Home) -> Iterator[Block]:
     for execution in home.yours[:YOURS_SHOWN]:
         again = home.may_run and execution.state in _AGAIN and execution.started_at is not None
         when = f", {moment(execution.ended_at)}" if execution.ended_at is not None else ""
-        why = f"\n{ours(execution.ending, 200)}" if execution.ending else ""
+        why = f"\n{why_words(execution, 200)}" if execution.ending else ""
         line = f"{EMOJI[execution.state]} {_subject(execution)}\n*{execution.state.words.capitalize()}*{when}{why}"
         yield _with(section(line), actions(execution.id, ["retry"]) if again else [])
 
