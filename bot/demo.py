@@ -12,12 +12,19 @@ from pathlib import Path
 import yaml
 
 from bot import app as bot_app
+from bot import manifest
 from bot import settings as bot_settings
+from bot.playground.gestures import ShortcutSpec
 from bot.playground.hosts import DemoHosts, start_demo_hosts
 from bot.playground.workspace import Workspace
 from storage.errors import ConfigurationError
 
 FIRST_LINE = "/runbook restart nginx on web-01"
+SHORTCUTS = tuple(
+    ShortcutSpec(name=one.name, callback_id=one.callback_id, description=one.about, on_message=one.on_message)
+    for one in manifest.SHORTCUTS
+)
+"""The app's own, as its manifest has them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +49,7 @@ async def demo(
     """
     with tempfile.TemporaryDirectory(prefix="handrail-demo-") as name:
         folder = Path(name)
-        workspace = Workspace(rate_limits=rate_limits)
+        workspace = Workspace(rate_limits=rate_limits, shortcut_specs=SHORTCUTS)
         async with contextlib.AsyncExitStack() as stack:
             hosts = await start_demo_hosts(folder)
             stack.push_async_callback(hosts.close)
@@ -58,7 +65,7 @@ async def demo(
             app = await stack.enter_async_context(bot_app.running(settings, settings.slack, on_ready=ports.append))
             await app.started.wait()
             if over_sockets:
-                await workspace.wait_for(lambda here: here.sockets.count)
+                await workspace.wait_for(lambda here: here.sockets.count > 0, timeout=30)
             else:
                 workspace.events_url = f"http://127.0.0.1:{ports[0]}/slack/events"
             yield Demo(url=workspace.url, workspace=workspace, hosts=hosts, app=app, folder=folder, port=ports[0])

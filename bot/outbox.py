@@ -32,6 +32,7 @@ from bot.blocks import spoken
 from bot.cards import moved_elsewhere, repeated, without_blocks
 from bot.full_log import file_name, log_file
 from bot.pace import Pace, PaceSettings, Utterance
+from bot.shown import shown
 from bot.slack_trouble import Failure, Trouble, by_status, understand
 from safety.clock import Clock, SystemClock
 from storage import dead_letters as letters
@@ -237,7 +238,7 @@ class Outbox:
     async def _turn(self, ready: Ready, lane: Lane) -> None:
         self._saying.add(ready.message.id)
         try:
-            begun = await self._database.write(outbox.begin, ready.message.id, now=self._clock.now(), lease=self._lease)
+            begun = await self._database.write(_begin, ready.message.id, now=self._clock.now(), lease=self._lease)
             if begun is not None:
                 ready = replace(ready, message=begun)
                 await self._say(ready, lane)
@@ -581,7 +582,7 @@ class Outbox:
 
     async def _drop(self, ready: Ready, failure: Failure) -> None:
         log.info("outbox_dropped", message=ready.message.id, kind=ready.message.kind.value, error=failure.error)
-        await self._record(outbox.drop, ready.message.id)
+        await self._record(outbox.drop, ready.message)
 
     async def _bury(self, ready: Ready, failure: Failure) -> None:
         log.error(
@@ -604,6 +605,16 @@ class Outbox:
 
 
 # --- in one transaction -----------------------------------------------------------------------------------------------
+
+
+def _begin(connection: Connection, message_id: str, *, now: datetime, lease: timedelta) -> OutboxMessage | None:
+    """Mark it as being said, with the words it is said with; None when somebody else does."""
+    begun = outbox.begin(connection, message_id, now=now, lease=lease)
+    if begun is None or outbox.SHOWS not in begun.payload:
+        return begun
+    begun = replace(begun, payload={**begun.payload, **shown(connection, begun, now).payload()})
+    outbox.set_words(connection, begun)
+    return begun
 
 
 def _record_said(connection: Connection, ready: Ready, ts: str | None, now: datetime, learned: str | None) -> None:
@@ -634,7 +645,7 @@ def _headline_stands(connection: Connection, execution_id: int, channel: str, ts
 
 
 def _say_no_file(connection: Connection, message: OutboxMessage, error: str, now: datetime) -> None:
-    outbox.drop(connection, message.id)
+    outbox.drop(connection, message)
     user, number = message.payload.get("user"), message.payload["log"]
     if user is None:
         return
