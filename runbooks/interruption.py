@@ -44,11 +44,13 @@ class Interruptions:
         execution: Execution,
         *,
         found_at: datetime,
-        owner: str,
+        owner: str | None,
         lease: timedelta,
         is_sure: Callable[[], bool] = lambda: True,
     ) -> Execution | None:
         """Take what a dead owner left. The execution, now `owner`'s, where hosts can be asked what became of it.
+
+        Without an `owner` nobody asks them.
 
         Raises TooLate when it was found too long ago: where this had to wait, its owner could not renew either.
         """
@@ -57,7 +59,7 @@ class Interruptions:
             raise TooLate(f"#{execution.id} was found without an owner before the database could be written.")
         started = [s for s in executions.steps_of(connection, execution.id) if s.state is StepState.STARTED]
         asked = [step for step in started if step.token is not None]
-        if not asked or executions.plan_of(connection, execution.id) is None:
+        if owner is None or not asked or executions.plan_of(connection, execution.id) is None:
             executions.seize(connection, execution)
             self.interrupt(connection, execution)
             return None

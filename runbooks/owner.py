@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 LEASE = timedelta(seconds=6)
 RENEW = 2.0
+OVERDUE = timedelta(seconds=2)
+"""For so long after a lease those who execute come first: they can ask the host, and go on."""
 REAP = 1.0
 WATCH = 0.2
 POLL = 0.5
@@ -45,7 +47,8 @@ SILENCE = 0.8 * LEASE.total_seconds()
 class Owner:
     """Runs beside the engine until closed.
 
-    One that does not execute (`executes=False`) only does what any process may: approvals expire, people are reminded.
+    One that does not execute (`executes=False`) does what any process may: approvals expire, people are reminded, and
+    what a dead owner left is *interrupted* if nobody who executes has taken it up.
     """
 
     def __init__(self, engine: Engine, *, at_once: int = AT_ONCE, executes: bool = True) -> None:
@@ -69,12 +72,12 @@ class Owner:
             ("switches", REMIND, self.engine.remind_of_switches, None),
             ("places", TELL, self.engine.tell_places, None),
             ("watch", WATCH, self._watch, self._controls),
+            ("renew", RENEW, self._renew, None),
+            ("reap", REAP, self._reap, None),
         ]
         if self.executes:
             loops += [
                 ("claim", POLL, self._claim, self.engine.wake),
-                ("renew", RENEW, self._renew, None),
-                ("reap", REAP, self._reap, None),
                 ("fence", FENCE, self._fence, None),
                 ("listen", LISTEN_AGAIN, self._listen, None),
             ]
@@ -207,7 +210,7 @@ class Owner:
             self.engine.wake.set()
 
     def _let_go(self, connection: Connection) -> None:
-        executions.let_go(connection, owner=self.id, now=self._moment(connection))
+        executions.let_go(connection, owner=self.id, now=self._moment(connection), lease=LEASE)
 
     # --- leases -------------------------------------------------------------------------------------------------------
 
@@ -251,7 +254,12 @@ class Owner:
             return owners is not None or self._is_sure
 
         taken = await self.engine.reap(
-            owner=self.id, lease=LEASE, owners=owners, sparing=self._carried, is_sure=is_sure
+            owner=self.id if self.executes else None,
+            lease=LEASE,
+            owners=owners,
+            overdue=None if self.executes else OVERDUE,
+            sparing=self._carried,
+            is_sure=is_sure,
         )
         for execution in taken:
             self._start(execution)

@@ -8,7 +8,7 @@ writes entries into a file that proves itself.
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from json.encoder import encode_basestring
@@ -18,12 +18,41 @@ from sqlalchemy import ColumnElement, Connection, Row, String, and_, func, inser
 
 from storage import tables as t
 from storage.canonical import canonical
+from storage.database import at_the_end
 from storage.errors import Invalid
+from storage.prepared import Prepared
 from storage.records import Actor, AuditEntry, Origin
 
-_THE_HEAD = select(t.audit_head.c.seq, t.audit_head.c.hash).with_for_update()
-_ADD = insert(t.audit)
-_SET_HEAD = update(t.audit_head)
+_THE_HEAD = Prepared(select(t.audit_head.c.seq, t.audit_head.c.hash).with_for_update())
+_ADD = Prepared(insert(t.audit))
+_SET_HEAD = Prepared(update(t.audit_head))
+
+_UNWRITTEN = "audit"
+
+
+@dataclass(frozen=True)
+class _Unwritten:
+    """Entries of this transaction, the newest of which is the head; calling it writes them."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def seq(self) -> int:
+        return int(self.rows[-1]["seq"])
+
+    @property
+    def hash(self) -> str:
+        return str(self.rows[-1]["hash"])
+
+    def __call__(self, connection: Connection) -> None:
+        _ADD.run_each(connection, self.rows)
+        _SET_HEAD.run(connection, {"seq": self.seq, "hash": self.hash})
+
+
+def _unwritten(connection: Connection) -> _Unwritten | None:
+    found = (at_the_end(connection) or {}).get(_UNWRITTEN)
+    return found if isinstance(found, _Unwritten) else None
+
 
 FIRST = "0" * 64
 """What the first entry calls its predecessor."""
@@ -42,7 +71,8 @@ def append(
     **data: Any,
 ) -> AuditEntry:
     """Witness something. `data` must be JSON, already redacted."""
-    head = connection.execute(_THE_HEAD).one()
+    unwritten = _unwritten(connection)
+    head = unwritten or _THE_HEAD.first(connection)
     at = at.astimezone(UTC)
     text = canonical(data)
     seq = head.seq + 1
@@ -58,8 +88,14 @@ def append(
         "previous": head.hash,
         "hash": mark,
     }
-    connection.execute(_ADD, values)
-    connection.execute(_SET_HEAD, {"seq": seq, "hash": mark})
+    later = at_the_end(connection)
+    if unwritten is None:
+        unwritten = _Unwritten()
+        if later is not None:
+            later[_UNWRITTEN] = unwritten
+    unwritten.rows.append(values)
+    if later is None:
+        unwritten(connection)
     return AuditEntry(**{**values, "data": json.loads(text)})
 
 
@@ -379,9 +415,12 @@ def _escaped(word: str) -> str:
 
 def head(connection: Connection) -> tuple[int, str]:
     """The newest entry's number and hash."""
+    unwritten = _unwritten(connection)
+    if unwritten is not None:
+        return unwritten.seq, unwritten.hash
     row = connection.execute(select(t.audit_head.c.seq, t.audit_head.c.hash)).one()
     return row.seq, row.hash
 
 
 def _entry(row: Row[Any]) -> AuditEntry:
-    return AuditEntry(**{**row._mapping, "data": json.loads(row.data)})
+    return AuditEntry(**{**row._asdict(), "data": json.loads(row.data)})

@@ -134,14 +134,16 @@ class DiskCleanup(Runbook):
     def outcome(self, params: Params, before: Facts, after: Facts | None) -> str | None:
         """How many files, and how full the disk was and is."""
         done = [file for file in before.files if not file["lacks"]]
+        names = ", ".join(f"{file['path']} ({_size(file['bytes'])})" for file in before.no_room[:3])
+        left = f"; no room to compress {names}, left as it was: `how=truncate` empties it" if names else ""
         words = {"truncate": "emptied", "delete": "deleted", "compress": "compressed"}
         counts = [(sum(1 for file in done if file["how"] == how), word) for how, word in words.items()]
         said = ", ".join(f"{count} {word}" for count, word in counts if count) or "the journal cut"
         if after is None:
-            return f"{said}; how full {before.file_system} is now was not seen"
+            return f"{said}; how full {before.file_system} is now was not seen{left}"
         change = before.used - after.used
         freed = f"{_size(change)} freed" if change >= 0 else f"{_size(-change)} more are used by others"
-        return f"{said}; {freed}, {after.file_system} was {_full(before)} and is {_full(after)} full"
+        return f"{said}; {freed}, {after.file_system} was {_full(before)} and is {_full(after)} full{left}"
 
     samples = (
         Sample(

@@ -27,6 +27,7 @@ _ASSIGNMENT = re.compile(
     r"(?P<gap>[ \t]{0,40})(?P<sep>=>|->|:=|={1,3}(?!>)|::(?=[ \t]{0,2}[A-Za-z0-9+/=]{4,}\s*\Z)|:(?![:/]{1,2}[^\s])"
     r"(?![ \t]{0,4}(?:&?(?:'static )?str|string|String|SecretStr|bytes)[ \t]{0,4}=)"
     r"|:[ \t]{0,4}(?:&?(?:'static )?str|string|String|SecretStr|bytes)[ \t]{0,4}=|\|)[ \t]{0,40}"
+    r"(?:(?:!!(?:str|binary)|!unsafe|!vault-encrypted)[ \t]{1,4})?"
 )
 _SPACED = re.compile(
     r"(?i)\b(?:(?:api|access|secret|private|unseal|recovery|encryption|master|licen[cs]e|account|auth|signing|client"
@@ -406,9 +407,12 @@ def encoded_assignments(line: str) -> Iterator[Span]:
             yield match.span("value")
 
 
-_CALL = re.compile(
-    r"\([ \t]{0,4}(?P<quote>[\"'])(?P<name>[\w.-]{2,80}+)(?P=quote),[ \t]{0,20}(?=[\"'])"
-    r"|(?:\b(?:set|with|Set|With)_?(?=[A-Za-z])|(?<=\.))(?P<setter>[A-Za-z]\w{2,60}+)\((?=[\"'])"
+_CALLS = (
+    re.compile(r"\([ \t]{0,4}(?P<quote>[\"'])(?P<name>[\w.-]{2,80}+)(?P=quote),[ \t]{0,20}(?=[\"'])"),
+    re.compile(r"(?:\b(?:set|with|Set|With)_?(?=[A-Za-z])|(?<=\.))(?P<name>[A-Za-z]\w{2,60}+)\((?=[\"'])"),
+    # `{:db_password, "x"}`, `{password, <<"x">>}`, `(setq smtp-password "x")`
+    re.compile(r"\{:?(?P<name>[a-z][\w-]{1,80}+),[ \t]{0,4}(?:<<)?(?=\")"),
+    re.compile(r"\((?:set[qf!]|def[a-z]{0,10})[ \t]{1,4}\*?(?P<name>[a-z][\w/-]{1,80}+)\*?[ \t]{1,4}(?=\")"),
 )
 _GETTERS = re.compile(
     r"get|read|fetch|load|is|has|check|find|create|delete|prompt|ask|input|describe|verify|validate|mask"
@@ -417,14 +421,15 @@ _GETTERS = re.compile(
 
 def calls(line: str) -> Iterator[Span]:
     """`define('DB_PASSWORD', 'x')`, `config.setPassword("x")`."""
-    for match in _CALL.finditer(line):
-        name = match["name"] or match["setter"]
-        sure = names_secret(name) and not _GETTERS.match(name.lower())
-        if sure or (match["name"] and may_name_secret(name)):
-            span, _ = value_at(line, match.end())
-            value = line[span[0] : span[1]]
-            if not is_harmless(value, quoted=True) and (sure or (len(value) >= 16 and has_password_look(value))):
-                yield span
+    for pattern in _CALLS:
+        for match in pattern.finditer(line):
+            name = match["name"]
+            sure = names_secret(name) and not _GETTERS.match(name.lower())
+            if sure or (pattern is _CALLS[0] and may_name_secret(name)):
+                span, _ = value_at(line, match.end())
+                value = line[span[0] : span[1]]
+                if not is_harmless(value, quoted=True) and (sure or (len(value) >= 16 and has_password_look(value))):
+                    yield span
 
 
 # A call that logs in: the second of two texts, or the third, is the password.

@@ -76,6 +76,9 @@ _PRINTS = re.compile(
     r"|\b(?:gopass|pass|lpass) show|\bop read|\bbw get password|jsonpath=[^\n]{0,80}(?:password|token|secret))"
     r"(?![\w-])[^\n]{0,200}\Z"
 )
+# `Password:` in Base64, as a mail server asks for it (RFC 4954); the answer is in Base64, too.
+_ASKS_IN_BASE64 = re.compile(r"(?i)(?:\A|[ \t])(?:334|\+)[ \t]UGFzc3dvcmQ6[ \t\r]*\Z")
+_ANSWER = re.compile(r"(?P<before>.{0,80}?)(?P<value>[A-Za-z0-9+/]{4,400}={0,2})[ \t\r]*\Z")
 _ALONE = re.compile(r"[ \t]{0,40}(?P<value>[^\s\"']{8,4000})[ \t\r]*\Z")
 _BOOTSTRAP_TOKEN = re.compile(r"[a-z0-9]{6}\.[a-z0-9]{16}")
 _CHAP_HEAD = re.compile(r"[ \t]*#[ \t]*client[ \t]+server[ \t]+secret\b")
@@ -104,6 +107,7 @@ class Blocks:
         self._here = ""  # the word that ends a here-document of passwords
         self._here_pairs = False
         self._announced = 0  # lines in which a secret that was announced may stand alone
+        self._dialogue = False  # a mail server has just asked for the password
         self._asked = False  # what announced it may have been a question
         self._list_indent = -1  # of cloud-init's `chpasswd:`, or of the `list: |` in it
         self._in_list = False
@@ -119,6 +123,7 @@ class Blocks:
             self._chap_secrets,
             self._cloud_list,
             self._alone,
+            self._mail_login,
             self._table.spans,
         )
         self.waiting = False  # whether the next line can hold a secret because of the lines before it
@@ -147,6 +152,7 @@ class Blocks:
             or self._chap
             or self._list_indent >= 0
             or self._announced > 0
+            or self._dialogue
             or self._kind in {"Secret", "v1"}
         )
 
@@ -258,6 +264,12 @@ class Blocks:
             # `Password:` may be a question, behind which comes what a program says next.
             self._asked = _SAYS_SO.search(line) is None
             self._announced = 1 if self._asked else 2
+
+    def _mail_login(self, line: str) -> Iterator[Span]:
+        """`334 UGFzc3dvcmQ6`, and the answer below it."""
+        if self._dialogue and len(line) <= 500 and (match := _ANSWER.match(line)):
+            yield match.span("value")
+        self._dialogue = len(line) <= 200 and _ASKS_IN_BASE64.search(line) is not None
 
     def _cloud_list(self, line: str) -> Iterator[Span]:
         """`chpasswd:`, in it `list: |`, and deeper `user:password`."""

@@ -132,10 +132,12 @@ def markup(line: str) -> Iterator[Span]:
     for match in _ELEMENT.finditer(line) if "</" in line else ():
         name = match["name"]
         if names_secret(name) or (name in _PARTS_OF_A_KEY and "RSAKeyValue" in line):
-            end = line.find(f"</{name}", match.end(), match.end() + 2_000)
-            value = line[match.end() : end]
-            if end > match.end() and not _TAG.search(value) and not is_harmless(value, quoted=True):
-                yield match.end(), end
+            begin, end = match.end(), line.find(f"</{name}", match.end(), match.end() + 2_000)
+            if line.startswith("<![CDATA[", begin) and line.startswith("]]>", end - 3):
+                begin, end = begin + 9, end - 3
+            value = line[begin:end]
+            if end > begin and not _TAG.search(value) and not is_harmless(value, quoted=True):
+                yield begin, end
     for match in _ENTRY.finditer(line):
         secret = names_secret(match["name"]) and not _TAG.search(match["value"])
         if secret and not is_harmless(match["value"], quoted=True):

@@ -140,6 +140,10 @@ FORMS: tuple[Form, ...] = (
     Form(
         needles=(
             "community",
+            "]:",
+            "smtp",
+            ":587",
+            ":465",
             " login ",
             " setuser ",
             "user default on",
@@ -257,7 +261,7 @@ FORMS: tuple[Form, ...] = (
         find=sql,
         wakes=("identified", "sp_add"),
     ),
-    Form(needles=("('", '("', "( '", '( "', "set"), find=calls, wakes=()),
+    Form(needles=("('", '("', "( '", '( "', "set", ', "', ",<<", ", <<", ',"', "(def"), find=calls, wakes=()),
     Form(
         needles=("auth(", "auth=(", "login(", "credential", "password", "_connect(", "pdo(", "getconnection(", "cate("),
         find=login_calls,

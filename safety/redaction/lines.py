@@ -35,7 +35,7 @@ _OPTION = re.compile(
 )
 _SET = re.compile(
     r"\b(?i:config(?:ure)?[ \t]{1,4}set|config:set|proxy_set_header|add_header|(?:request)?header[ \t]{1,4}set|setx?"
-    r"|setenv|config|env|arg|credential)[ \t]{1,4}(?:--?[\w-]{1,30}[ \t]{1,4}){0,3}"
+    r"|setenv|consul[ \t]{1,4}kv[ \t]{1,4}put|config|env|arg|credential)[ \t]{1,4}(?:--?[\w-]{1,30}[ \t]{1,4}){0,3}"
     r"(?P<name>[\w./:@-]{2,120}+)[ \t]{1,4}(?=\S)"
 )
 
@@ -80,7 +80,8 @@ def options(line: str) -> Iterator[Span]:
             if (
                 before
                 and not before.endswith(("RequestHeader", "Header"))
-                and before[-1] not in ";&|$>#({`\"'"
+                and before[-1] not in ";&|$>#%({`\"'❯»›"
+                and not match[0].startswith(("setenv", "consul"))
                 and not match[0].lower().startswith("config")
             ):
                 continue  # a sentence about setting something
@@ -157,6 +158,13 @@ _PAM_WORDS = re.compile(
 _CONSTANT = re.compile(r"[A-Z]+(?:_[A-Z]+)+\.?")
 
 
+# A mail server's own logins at others: `[smtp.example.com]:587  ana:x`.
+_RELAY = re.compile(
+    r"[ \t]{0,8}(?:\[[\w.:-]{3,120}\](?::\w{2,12})?|[\w.-]{3,120}:(?:25|465|587|2525|smtps?|submissions?))[ \t]{1,20}"
+    r"[^\s:]{1,120}:(?P<value>[^\s:]{4,120})[ \t\r]*"
+)
+
+
 def config_lines(line: str) -> Iterator[Span]:
     """Values in the lines of a configuration that are words without a sign between them."""
     match = _TWO_WORDS.match(line)
@@ -191,6 +199,8 @@ def config_lines(line: str) -> Iterator[Span]:
             and not (match["name"].lower() == "pass" and "/" in value)
         ):
             yield span
+    if (relay := _RELAY.fullmatch(line)) and has_password_look(relay["value"]):
+        yield relay.span("value")
     for match in _DEVICE.finditer(line):
         if "key" in match[0].lower() and is_word(match["value"]):
             continue

@@ -7,14 +7,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 
 from runbooks import Danger, Facts, Parameters, Plan, Run, Runbook
-from runbooks.owner import LEASE, RENEW, SILENCE, SURE, Owner
+from runbooks.owner import LEASE, OVERDUE, RENEW, SILENCE, SURE, Owner
 from runbooks.plans import HostPlan, StoredPlan
 from runbooks.progress import ExecutionContinued, ExecutionInterrupted
 from runbooks.remote import Ended, Finished
 from storage import controls, executions
+from storage import tables as t
 from storage.database import Bell, Database, moment
 from storage.errors import LeaseLost, StorageUnavailable, TooLate
 from storage.records import Execution, HostState, KillSwitch, Origin, Phase, Priority, Scope, State, StepRun, StepState
@@ -185,8 +186,9 @@ LATE_WRITES: dict[str, Callable[[Connection, Execution], Any]] = {
     "begin a step": lambda connection, execution: executions.begin_step(
         connection, step_of(execution, attempt=2), execution=execution, services=(), tags=(), words="Touch"
     ),
-    "end a step": lambda connection, execution: executions.end_step(
-        connection, step_of(execution, state=StepState.SUCCEEDED), execution=execution, done=1
+    "end a step": lambda connection, execution: (
+        executions.end_step(connection, step_of(execution, state=StepState.SUCCEEDED)),
+        executions.count(connection, execution, 1),
     ),
     "end it": lambda connection, execution: executions.move(
         connection,
@@ -258,7 +260,8 @@ async def test_a_step_whose_ending_is_kept_twice_is_counted_once(database: Datab
     await database.write(executions.begin_step, step, execution=execution, services=(), tags=(), words="Touch")
     ended = replace(step, state=StepState.SUCCEEDED, ended_at=START + SECOND, exit_status=0)
     for _ in range(2):  # the answer to the first was lost
-        await database.write(executions.end_step, ended, execution=execution, done=1)
+        await database.write(executions.end_step, ended)
+        await database.write(executions.count, execution, 1)
     assert (await database.read(executions.get, execution.id)).steps_done == 1
     assert await database.read(executions.steps_of, execution.id) == [ended]
 
@@ -567,7 +570,8 @@ async def test_what_a_closing_owner_leaves_is_taken_up_at_once_by_another(databa
         left = await first.get(answer.execution.id)
         now = await database.read(moment, first.engine.tools.clock.now())
         assert left.state is State.RUNNING
-        assert left.lease_until < now
+        assert left.owner is None
+        assert left.lease_until > now  # until then, those who only serve leave it to who executes
         await first.die()
         async with a_house(database, remote=remote, catalog=CATALOG) as second:
             second.owner._seen_since = second.owner._answered = second.engine.tools.clock.monotonic() - 100
@@ -655,6 +659,37 @@ async def test_one_that_does_not_execute_claims_nothing_but_lets_approvals_expir
         assert expired
         found = await house.get(answer.execution.id)
         assert (found.state, found.owner) == (State.PENDING, None)
+
+
+@only_on_postgresql
+async def test_with_no_worker_left_one_that_only_serves_says_that_it_is_interrupted(database: Database) -> None:
+    async with a_house(database, replies={"touch": Reply(hangs=True)}, catalog=CATALOG) as house:
+        answer = await house.ask("touching on web-01")
+        repeatable = await house.ask("syncing on web-02")
+        await house.remote.until("touch", times=2)
+        await house.die()
+        serving = Owner(house.engine, executes=False)
+        serving._seen_since = house.engine.tools.clock.monotonic() - 100
+        serving._answered = serving._seen_since + 100
+
+        async def lease_ended(seconds_ago: float) -> None:
+            def end(connection: Connection) -> None:
+                until = moment(connection, house.engine.tools.clock.now()) - timedelta(seconds=seconds_ago)
+                connection.execute(update(t.executions).values(lease_until=until))
+
+            await database.write(end)
+
+        await lease_ended(0.5)
+        await serving._reap()
+        assert (await house.get(answer.execution.id)).state is State.RUNNING  # a worker may still come
+        await lease_ended(OVERDUE.total_seconds() + 0.1)
+        await serving._reap()
+        found = await house.get(answer.execution.id)
+        assert (found.state, found.owner) == (State.INTERRUPTED, None)
+        assert "whether it happened is unknown" in found.ending
+        again = await house.get(repeatable.execution.id)
+        assert (again.state, again.owner) == (State.PENDING, None)
+        assert serving.carrying == 0
 
 
 async def test_who_is_asked_twice_to_stop_does_not_wait_for_what_runs(sqlite: Database) -> None:
