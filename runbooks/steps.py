@@ -480,8 +480,7 @@ class Steps:
         owed, done, of = self.owing(host.name), self.done, self.plan.steps_total
 
         def begin(connection: Connection) -> bool:
-            owed.write(connection)
-            if not executions.begin_step(
+            begins = executions.begin_step(
                 connection,
                 run,
                 execution=self.execution,
@@ -489,11 +488,12 @@ class Steps:
                 tags=kill_switch.tag_names(host.tags),
                 words=step.title,
                 done=done,
-            ):
-                return False
-            event = StepStarted(execution=self.execution, step=run, command=command, number=done + 1, total=of)
-            self.tools.reporter.report(connection, event, run.started_at)
-            return True
+            )
+            owed.write(connection)
+            if begins:
+                event = StepStarted(execution=self.execution, step=run, command=command, number=done + 1, total=of)
+                self.tools.reporter.report(connection, event, run.started_at)
+            return begins
 
         begun = await self._write(begin)
         owed.kept()
@@ -948,6 +948,7 @@ class StepLog:
         self._group: int | None = None  # not kept yet
         self._keeping: tuple[list[OutputLine], int | None] = ([], None)  # being written
         self._closing = asyncio.Event()
+        self._soon_at: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 
     def begin_result(self) -> None:
@@ -1005,24 +1006,29 @@ class StepLog:
     async def __aexit__(self, *broken: object) -> None:
         """No more lines come. The last ones are kept with the step's ending, or now, where none will follow."""
         self._closing.set()
+        if self._soon_at is not None:
+            self._soon_at.cancel()
         if self._task is not None:
             await self._task
         if broken[0] is not None:
             await self._flush()
 
     def _soon(self) -> None:
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._flush_while_printing())
+        # Most commands are over before this timer is, and leave all this to their ending.
+        if self._soon_at is None and (self._task is None or self._task.done()):
+            pause = FLUSH if self._group is None else GROUP
+            self._soon_at = asyncio.get_running_loop().call_later(pause, self._begin_to_flush)
+
+    def _begin_to_flush(self) -> None:
+        self._soon_at = None
+        self._task = asyncio.create_task(self._flush_while_printing())
 
     async def _flush_while_printing(self) -> None:
-        # Most commands are over at once, and leave all this to their ending.
-        pause = FLUSH if self._group is None else GROUP
         while not self._closing.is_set() and (self._is_unkept or self._untold):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), pause)
-            if not self._closing.is_set() and (self._is_unkept or self._is_due):
+            if self._is_unkept or self._is_due:
                 await self._flush()
-            pause = FLUSH
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), FLUSH)
 
     @property
     def _is_unkept(self) -> bool:
