@@ -80,6 +80,7 @@ def make(
     also(connection)
     former = schedules.find(connection, schedule.name) if schedule.name else None
     if former is not None and not may_change(former):
+        _witness(connection, "denied", former, hand, what="replace a schedule", permission=Permission.SCHEDULES.value)
         return NotPermitted(f"There is a schedule '{former.name}' already, and it is not yours to change.")
     if former is None and schedules.count(connection) >= MOST:
         return NotPermitted(f"There are {MOST} schedules already. Delete one first: `/runbook schedule delete NAME`.")

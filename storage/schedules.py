@@ -125,15 +125,6 @@ def firings(connection: Connection, schedule_id: int, *, limit: int = 5) -> list
     return [_firing(row) for row in rows]
 
 
-def fired_between(connection: Connection, since: datetime, until: datetime, *, limit: int = 1_000) -> list[Firing]:
-    """What became of the moments that were looked at within that time, the oldest first."""
-    c = t.firings.c
-    rows = connection.execute(
-        select(t.firings).where(c.at >= since, c.at < until).order_by(c.at, c.due_at, c.schedule_id).limit(limit)
-    )
-    return [_firing(row) for row in rows]
-
-
 def unfinished(connection: Connection, schedule_id: int) -> int | None:
     """The newest execution of this schedule, if it has not ended; as nothing overlaps, those before it have."""
     c = t.firings.c

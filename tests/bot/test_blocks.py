@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot import blocks, cards
+from bot import blocks, cards, schedules
 from bot.blocks import Message
 from bot.playground.block_kit import ALL_TEXT_IN_A_MESSAGE, Surface, check_blocks, text_length
 from runbooks.progress import (
@@ -21,6 +21,8 @@ from runbooks.progress import (
     EmergencyUsed,
     ExecutionEnded,
     ExecutionInterrupted,
+    FiringLost,
+    ScheduleChanged,
     SwitchEngaged,
     SwitchReleased,
     SwitchStopped,
@@ -37,6 +39,8 @@ from storage.records import (
     Danger,
     Death,
     Execution,
+    Firing,
+    FiringOutcome,
     HostLock,
     HostRun,
     HostState,
@@ -45,6 +49,7 @@ from storage.records import (
     OutputLine,
     Phase,
     Priority,
+    Schedule,
     Scope,
     State,
     StepRun,
@@ -240,6 +245,32 @@ news = st.builds(
     note=maybe,
 )
 
+kept_schedules = st.builds(
+    Schedule,
+    id=st.integers(1, 10**9),
+    name=texts,
+    text=texts,
+    cron=st.one_of(st.just("0 2 * * *"), texts),
+    timezone=texts,
+    channel=maybe,
+    made_by=actors,
+    made_at=times,
+    next_at=st.one_of(st.none(), times),
+    paused_by=maybe,
+    paused_at=st.one_of(st.none(), times),
+)
+firings = st.builds(
+    Firing,
+    schedule_id=st.integers(1, 99),
+    name=texts,
+    due_at=times,
+    outcome=st.sampled_from(FiringOutcome),
+    at=times,
+    count=st.integers(1, 2_000),
+    last_due=st.one_of(st.none(), times),
+    reason=st.one_of(st.none(), texts),
+)
+
 BUILDERS: dict[str, st.SearchStrategy[Any]] = {
     "card": st.builds(cards.card, executions, times, situations),
     "plan": st.builds(cards.plan_messages, executions, plans),
@@ -332,6 +363,13 @@ BUILDERS: dict[str, st.SearchStrategy[Any]] = {
         ),
         max_size=40,
     ).map(blocks.audit_lines),
+    "schedule changed": st.builds(
+        ScheduleChanged, schedule=kept_schedules, actor=st.one_of(st.none(), actors), words=texts
+    ).map(schedules.changed),
+    "schedule lost": st.builds(FiringLost, schedule=kept_schedules, firing=firings, caught_up=st.booleans()).map(
+        schedules.lost
+    ),
+    "schedules": st.builds(schedules.listed, st.lists(kept_schedules, max_size=60), times),
     "logs": tails.map(blocks.logs),
     "plain": texts.map(blocks.plain),
 }

@@ -744,6 +744,17 @@ async def test_a_hostile_request_pings_nobody(sqlite: Database) -> None:
         assert (await night.last()).params["place"] == "`<!channel> *x* UBOB"
 
 
+async def test_what_is_told_of_a_lost_moment_mentions_nobody_but_its_maker(sqlite: Database) -> None:
+    async with a_night(sqlite) as night:
+        await night.says(NIGHTLY)
+    async with a_night(sqlite, inventory=hosts("web-02")) as night:
+        await night.comes("2026-11-22 02:00")
+        [lost] = night.lost
+        forged = replace(lost, firing=replace(lost.firing, reason="No host matches '<@UBOB>' of <@UALICE>"))
+        assert "<@UBOB>" not in str(desk.lost(forged).payload())
+        assert "of <@UALICE>" in desk.lost(forged).text
+
+
 async def test_what_cannot_be_read_any_more_is_paused_and_told_once(sqlite: Database) -> None:
     async with a_night(sqlite) as night:
         await night.says(NIGHTLY)
