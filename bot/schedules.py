@@ -156,9 +156,8 @@ class ScheduleDesk:
         lines = [_line(schedule, hand.now)]
         lines += self._wants(schedule, standing)
         lines += _next_lines(schedule, hand.now)
-        lines += (
-            ["*Lately*", *(_firing_line(schedule, firing, execution) for firing, execution in newest)] if newest else []
-        )
+        lines += ["*Lately*"] if newest else []
+        lines += [_firing_line(schedule, firing, execution) for firing, execution in newest]
         return blocks.markdown("\n".join(lines))
 
     def _wants(self, schedule: Schedule, standing: StandingApproval | None) -> list[str]:

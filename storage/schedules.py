@@ -46,7 +46,7 @@ def upcoming(connection: Connection, *, limit: int = 5) -> list[Schedule]:
     return [_schedule(row) for row in rows]
 
 
-def due(connection: Connection, now: datetime, *, limit: int = 50) -> list[Schedule]:
+def due(connection: Connection, now: datetime, *, limit: int = 1_000) -> list[Schedule]:
     """Those whose moment has come, the oldest first."""
     return [_schedule(row) for row in connection.execute(_by_time(limit).where(t.schedules.c.next_at <= now))]
 
