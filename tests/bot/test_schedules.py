@@ -11,6 +11,7 @@ import pytest
 
 from bot import schedules as desk
 from runbooks.catalog import Catalog
+from runbooks.schedules import Timer
 from safety.approval import Demands, parse_demand
 from safety.review import Policy
 from safety.roles import Can, People, Role
