@@ -14,8 +14,9 @@ from bot.blocks import Message
 from bot.commands import Commands
 from bot.filling import Forms
 from bot.forms import Draft
-from bot.inbox import keep
+from bot.inbox import NOT_STORED, keep
 from bot.request import RunCommand, parse_runbook
+from bot.slack import _Submission
 from runbooks import Danger, Facts, Parameters, Plan, Probe, Run, Runbook, ServiceName, positional
 from runbooks.catalog import bind
 from runbooks.inventory import Inventory
@@ -441,6 +442,37 @@ async def test_a_run_that_is_not_of_a_plan_is_read_and_judged_as_typed(desk: Des
     assert isinstance(parse_runbook("stamp nginx on web-01"), RunCommand)
     with pytest.raises(NotFound):
         await desk.run({"callback_id": forms.PLANNED, "id": "V2", "private_metadata": '{"text": "no-such on web-01"}'})
+
+
+async def test_a_form_is_acknowledged_before_any_host_is_looked_at(desk: Desk) -> None:
+    heard = desk.fill("stamp", service="nginx", hosts=("web-01",))
+    assert heard.then["response_action"] == "push"
+    assert "Looking at web-01 and making the plan" in str(heard.then["view"]["blocks"])
+    assert desk.house.remote.ran == []
+
+
+class Away:
+    """An inbox whose database does not answer."""
+
+    async def receive(self, **given: Any) -> str:
+        """Not kept."""
+        return NOT_STORED
+
+
+async def test_what_could_not_be_stored_says_so_where_the_form_was(desk: Desk) -> None:
+    acknowledged: list[Any] = []
+
+    async def ack(**given: Any) -> None:
+        acknowledged.append(given)
+
+    view = desk.filled("stamp", service=None, hosts=("web-01",))
+    view["state"]["values"]["parameter:service"] = {"x": {"type": "x", "selected_option": {"value": "nginx"}}}
+    submission = _Submission(Away(), desk.forms)  # type: ignore[arg-type]
+    await submission.hear(ack, {"user": {"id": "UBOB"}, "view": view})  # type: ignore[arg-type]
+    assert acknowledged[0]["response_action"] == "update"
+    assert "the database does not answer" in str(acknowledged[0]["view"])
+    await submission.hear(ack, {"user": {"id": "UBOB"}, "view": desk.filled("stamp")})  # type: ignore[arg-type]
+    assert set(acknowledged[1]["errors"]) == {"parameter:service", "hosts"}
 
 
 async def test_pressing_run_twice_is_one_request(desk: Desk) -> None:
