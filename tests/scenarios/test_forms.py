@@ -149,8 +149,9 @@ async def test_an_approval_is_asked_for_by_the_button_of_the_page(running: Demo)
     await workspace.wait_for(lambda here: "needs an approval" in said_in(here), timeout=PATIENCE)
     asked = await newest(running)
     assert asked is not None
-    await workspace.command("carol", "incidents", f"/runbook approve {asked.id}")
-    await ended(running, "kill-process report-worker grace=1 on web-02")
+    await workspace.command("carol", "incidents", f"/runbook deny {asked.id} wrong host")
+    denied = await ended(running, "kill-process report-worker grace=1 on web-02")
+    assert (denied.state, denied.ending) == (State.DENIED, "denied by <@UCAROL>: wrong host")
 
 
 def said_in(workspace: Any) -> str:
