@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -150,8 +151,8 @@ def said(message: Message | None) -> str:
     return message.text if message is not None else ""
 
 
-@pytest.fixture
-async def desk(sqlite: Database) -> AsyncIterator[Desk]:
+@asynccontextmanager
+async def a_desk(database: Database) -> AsyncIterator[Desk]:
     """Its remote answers `date` with another second each time."""
     seconds = iter(range(1_000, 10_000))
 
@@ -161,10 +162,24 @@ async def desk(sqlite: Database) -> AsyncIterator[Desk]:
 
     replies = {"date": lambda line: Reply(out=str(next(seconds))), "touch": Reply()}
     catalog = catalog_with(Stamp)
-    async with a_house(sqlite, replies=replies, catalog=catalog, inventory=HOSTS, change=narrowed) as house:
+    async with a_house(database, replies=replies, catalog=catalog, inventory=HOSTS, change=narrowed) as house:
         views = FakeViews()
         made = Forms(house.engine, Redactor(()), views)
         yield Desk(house=house, views=views, forms=made, commands=Commands(house.engine, made))
+
+
+@pytest.fixture
+async def desk(sqlite: Database) -> AsyncIterator[Desk]:
+    """Where the database behind does not matter."""
+    async with a_desk(sqlite) as desk:
+        yield desk
+
+
+@pytest.fixture
+async def any_desk(database: Database) -> AsyncIterator[Desk]:
+    """On each database."""
+    async with a_desk(database) as desk:
+        yield desk
 
 
 def values_of(options: Mapping[str, Any]) -> list[str]:
@@ -256,7 +271,8 @@ async def test_services_are_those_of_the_chosen_hosts_and_what_was_typed_if_it_c
     assert await search(desk, forms.SERVICES, by=CAROL) == ["nginx"]
 
 
-async def test_runbooks_are_offered_to_whom_may_run_them_and_what_ran_here_comes_first(desk: Desk) -> None:
+async def test_runbooks_are_offered_to_whom_may_run_them_and_what_ran_here_comes_first(any_desk: Desk) -> None:
+    desk = any_desk
     picker = forms.picker(channel="C0INC")
     await desk.house.ask("stamp nginx on web-01")
     await desk.house.ask("stamp nginx on web-02")
@@ -338,7 +354,8 @@ async def test_who_may_run_nothing_learns_nothing_from_a_form(desk: Desk) -> Non
 # --- the plan, and *Run* ----------------------------------------------------------------------------------------------
 
 
-async def test_the_plan_that_was_seen_is_the_one_that_runs(desk: Desk) -> None:
+async def test_the_plan_that_was_seen_is_the_one_that_runs(any_desk: Desk) -> None:
+    desk = any_desk
     page = await desk.look("stamp", service="nginx", hosts=("web-01",))
     assert "touch /tmp/nginx.1000" in str(page["blocks"])
     assert await desk.house.database.read(executions.newest, 5) == []
