@@ -349,7 +349,7 @@ DRY_RUN, EMERGENCY = "dry_run", "emergency"
 
 def _options(draft: Draft, *, may_override: bool) -> list[Block]:
     offered = [option("Dry run: show the plan in the channel, run nothing", DRY_RUN)]
-    if may_override:
+    if may_override or draft.emergency:  # what was asked for is refused by its gate, and not dropped here
         offered.append(option("Emergency: run in spite of kill switches", EMERGENCY))
     chosen = {DRY_RUN: draft.dry_run, EMERGENCY: draft.emergency}
     start = [one for one in offered if chosen[one["value"]]]

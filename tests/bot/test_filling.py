@@ -206,6 +206,15 @@ async def test_what_is_wrong_with_what_was_typed_stands_on_top_of_the_form(desk:
     assert problem == ":warning: 'settle': '900' is too much: at most 300 seconds."
 
 
+async def test_nothing_that_was_typed_is_dropped_without_a_word(desk: Desk) -> None:
+    await desk.say(f'stamp on web-9 --emergency --reason "{"x" * 700}"')
+    shown = json.dumps(desk.views.shown[0]["blocks"])
+    assert "No host matches 'web-9'" in shown
+    assert "The reason is longer than 600 characters" in shown
+    [options] = [block for block in desk.views.shown[0]["blocks"] if block.get("block_id") == "options"]
+    assert [one["value"] for one in options["element"]["initial_options"]] == ["emergency"]
+
+
 @pytest.mark.parametrize(
     "text", ["stamp nginx speed=9 on web-01", "stamp nginx apache", "stmp nginx", "stamp nginx service=nginx"]
 )

@@ -95,9 +95,10 @@ async def test_a_shortcut_on_a_message_runs_something_for_it_and_says_so_below_i
 
 async def test_the_global_shortcut_asks_for_the_channel_and_offers_what_ran_there_to_who_may(running: Demo) -> None:
     workspace = running.workspace
-    await workspace.shortcut("bob", "handrail:run")
+    await workspace.shortcut("bob", "handrail:run", looking_at="ops")
     await choose(running, "bob", await top(running, "bob", "Run a runbook"), "handrail:pick", "top")
     form = await top(running, "bob", "top")
+    assert form.values["channel"]["value"]["selected_conversation"] == "C0OPS"
     hosts = [option(await offers(running, "bob", form, "handrail:hosts", "web-01"))]
     await workspace.submit_view("bob", {"hosts": hosts, "Channel it reports in": "C0INC"})
     await top(running, "bob", "The plan", "It runs at once.")
