@@ -154,7 +154,7 @@ def put(
     if coalesce_key is None:
         _unwritten(connection, lambda unwritten: unwritten.added.append(values))
         return
-    _write_down(connection)
+    write_down(connection)
     if not _replace_waiting(connection, coalesce_key, kind, payload):
         _ADD.run(connection, values)
 
@@ -211,8 +211,8 @@ def _unwritten(connection: Connection, change: Callable[[_Unwritten], None]) -> 
         later[_UNWRITTEN] = unwritten
 
 
-def _write_down(connection: Connection) -> None:
-    """What this transaction has added so far is there."""
+def write_down(connection: Connection) -> None:
+    """What this transaction has added so far is there; for whoever looks at it, or changes it, in the same one."""
     write = (at_the_end(connection) or {}).pop(_UNWRITTEN, None)
     if write is not None:
         write(connection)
@@ -262,6 +262,7 @@ def ready(connection: Connection, now: datetime, *, per_channel: int = 10) -> li
     What belongs into a thread waits for its headline, as long as that waits itself; with no headline to come, it is
     said by itself.
     """
+    write_down(connection)
     belongs = and_(t.outbox.c.execution_id.is_not(None), t.outbox.c.kind.not_in(_APART))
     in_thread = and_(belongs, t.threads.c.ts.is_not(None))
     headline = t.outbox.alias("headline")
@@ -326,6 +327,7 @@ def begin(
 
     With a `lease`, others may take it that we died when that has run out; see `extend`.
     """
+    write_down(connection)
     until = moment(connection, now) + lease if now is not None and lease is not None else None
     row = connection.execute(
         update(t.outbox)
@@ -357,6 +359,7 @@ def _keys_being_said(connection: Connection) -> list[str]:
 
 def sent(connection: Connection, message_id: str, *, now: datetime, ts: str | None) -> None:
     """Slack took it."""
+    write_down(connection)
     connection.execute(
         update(t.outbox)
         .where(t.outbox.c.id == message_id)
@@ -377,6 +380,7 @@ def again(
 
     `is_counted`: whether the try counts; one that Slack asked us to postpone doesn't.
     """
+    write_down(connection)
     row = connection.execute(
         select(t.outbox).where(t.outbox.c.id == message_id, t.outbox.c.state == OutboxState.SENDING.value)
     ).first()
@@ -400,6 +404,7 @@ def again(
 
 def take_newer(connection: Connection, message_id: str, kind: OutboxKind, key: str | None) -> dict[str, Any]:
     """Columns for this message from what waited under its key, whose words take its place and which waits no more."""
+    write_down(connection)
     if key is None:
         return {}
     newer = connection.execute(
@@ -428,6 +433,7 @@ def reroute(
 
     What it was is kept in its payload (`rerouted`: kind, channel, coalesce_key), for when a person has it said again.
     """
+    write_down(connection)
     row = connection.execute(
         select(t.outbox).where(t.outbox.c.id == message_id, t.outbox.c.state == OutboxState.SENDING.value)
     ).first()
@@ -456,6 +462,7 @@ def reroute(
 
 def anew(connection: Connection, message_id: str, *, now: datetime) -> None:
     """The message it was to edit isn't there any more, or can't be edited: to be said as a new one, at once."""
+    write_down(connection)
     row = connection.execute(
         select(t.outbox).where(t.outbox.c.id == message_id, t.outbox.c.state == OutboxState.SENDING.value)
     ).first()
@@ -475,6 +482,7 @@ def anew(connection: Connection, message_id: str, *, now: datetime) -> None:
 
 def drop(connection: Connection, message: OutboxMessage) -> None:
     """It needn't be said any more. A headline that is a dead letter takes the words of its edits."""
+    write_down(connection)
     connection.execute(delete(t.outbox).where(t.outbox.c.id == message.id, t.outbox.c.state.in_(_OPEN)))
     if message.method == "update" and message.coalesce_key is not None:
         edited = {"of_key": message.coalesce_key, "payload": dict(message.payload)}
@@ -483,6 +491,7 @@ def drop(connection: Connection, message: OutboxMessage) -> None:
 
 def bury(connection: Connection, message_id: str, *, now: datetime, error: str) -> None:
     """A dead letter: a person must see it. Nothing else becomes one: what was said meanwhile stays said."""
+    write_down(connection)
     row = connection.execute(select(t.outbox).where(t.outbox.c.id == message_id, t.outbox.c.state.in_(_OPEN))).first()
     if row is None:
         return
@@ -506,6 +515,7 @@ def recover(connection: Connection, now: datetime, *, everything: bool = True) -
 
     `everything` right after the start of the only process that speaks; else only what is past its lease.
     """
+    write_down(connection)
     died = select(t.outbox.c.id).where(_IS_OPEN, t.outbox.c.state == OutboxState.SENDING.value)
     if not everything:
         died = died.where(t.outbox.c.next_attempt_at <= moment(connection, now))
@@ -517,6 +527,7 @@ def recover(connection: Connection, now: datetime, *, everything: bool = True) -
 
 def open_messages(connection: Connection) -> int:
     """How many still wait."""
+    write_down(connection)
     return int(connection.scalar(select(func.count()).select_from(t.outbox).where(t.outbox.c.state.in_(_OPEN))) or 0)
 
 
@@ -531,6 +542,7 @@ class Held:
 
 def held(connection: Connection) -> Held | None:
     """What Slack keeps us from saying now; None when nothing was refused or lost."""
+    write_down(connection)
     tried = (_IS_OPEN, t.outbox.c.error.is_not(None))
     oldest = connection.execute(
         select(t.outbox.c.created_at, t.outbox.c.error).where(*tried).order_by(t.outbox.c.created_at).limit(1)
@@ -543,6 +555,7 @@ def held(connection: Connection) -> Held | None:
 
 def headline_of(connection: Connection, execution_id: int) -> OutboxMessage | None:
     """The newest message that is, or is to become, an execution's headline."""
+    write_down(connection)
     row = _HEADLINE.first(connection, {"of_id": execution_id})
     return None if row is None else message_of(row)
 
