@@ -264,6 +264,7 @@ def steps_of(connection: Connection, execution_id: int) -> list[StepRun]:
 
 def step_of(connection: Connection, execution_id: int, host: str, step: str) -> StepRun:
     """The newest try of one step; raises NotFound."""
+    _SET_STEP.catch_up(connection)
     asked = {"of_id": execution_id, "of_host": host, "of_step": step}
     row = _NEWEST_TRY.first(connection, asked)
     if row is None:
