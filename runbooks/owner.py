@@ -73,6 +73,7 @@ class Owner:
             ("switches", REMIND, self.engine.remind_of_switches, None),
             ("places", TELL, self.engine.tell_places, None),
             ("watch", WATCH, self._watch, self._controls),
+            ("listen", LISTEN_AGAIN, self._listen, None),
             ("renew", RENEW, self._renew, None),
             ("reap", REAP, self._reap, None),
         ]
@@ -80,7 +81,6 @@ class Owner:
             loops += [
                 ("claim", POLL, self._claim, self.engine.wake),
                 ("fence", FENCE, self._fence, None),
-                ("listen", LISTEN_AGAIN, self._listen, None),
             ]
         async with asyncio.TaskGroup() as group:
             for name, every, work, wake in loops:
@@ -160,6 +160,8 @@ class Owner:
     def _heard(self, bell: Bell) -> None:
         if bell is Bell.CONTROLS:
             self._controls.set()
+        elif bell is not Bell.QUEUE:
+            return
         elif self._looked is None:
             self._look()
         else:

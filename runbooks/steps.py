@@ -173,6 +173,7 @@ class Steps:
         self.stopping: Stop | None = None
         self.deaths: list[tuple[str, Death]] = []
         self.away: set[str] = set()  # hosts that could not be connected to
+        self._under_way: set[tuple[str, str]] = set()  # steps of which it isn't known yet how they ended
         self._cords: set[StopCord] = set()
         self._repeatable: set[StopCord] = set()  # of running commands that somebody else may run again
         self._earlier: dict[tuple[str, str], StepRun] = {}  # the newest try of each step
@@ -193,6 +194,11 @@ class Steps:
         self.stopping = self.stopping or stop
         for cord in self._cords:
             cord.pull(stop.words, grace=stop.grace)
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether there is a step whose command was not looked at yet."""
+        return bool(self._under_way)
 
     def let_go(self) -> None:
         """End the running commands that may be repeated; they are run again here, if it stays ours."""
@@ -259,13 +265,17 @@ class Steps:
         while True:
             await self._until_due(host.name, place)
             left = self._earlier.get((host.name, place))
-            if left is not None and left.state is StepState.STARTED:
-                taken = await self._take_up(host, step, left, deadline)
-                if taken is None:
-                    continue
-                result, run = taken
-            else:
-                result, run = await self._try(host, place, step, deadline, goes_on=goes_on)
+            self._under_way.add((host.name, place))
+            try:
+                if left is not None and left.state is StepState.STARTED:
+                    taken = await self._take_up(host, step, left, deadline)
+                    if taken is None:
+                        continue
+                    result, run = taken
+                else:
+                    result, run = await self._try(host, place, step, deadline, goes_on=goes_on)
+            finally:
+                self._under_way.discard((host.name, place))
             if run.next_attempt_at is not None or self._was_let_go(result):
                 continue
             lost = self._lost.get((host.name, place))
@@ -544,6 +554,7 @@ class Steps:
         )
         if ended.death is not None and self.stopping is not None:
             self.deaths.append((host.name, ended.death))
+        self._under_way.discard((host.name, run.step))
         tail = tuple(log_of.tail)
         if result.ok:
             self.done += 1

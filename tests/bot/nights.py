@@ -1,6 +1,7 @@
 """A house whose wall clock a test sets, with a timer that fires what is due when the test says so."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -8,15 +9,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot import schedules as desk
-from bot.commands import Commands
-from runbooks import Category, Danger, Facts, Parameters, Plan, Run, Runbook, minutes, positional
+from runbooks import Category, Danger, Facts, Parameters, Plan, Probe, Run, Runbook, minutes, positional
 from runbooks.progress import FiringLost, ScheduleChanged
 from runbooks.schedules import Timer
 from safety.clock import SystemClock
 from storage import audit, executions, schedules
 from storage.database import Database
 from storage.records import Actor, AuditEntry, Execution, Firing, Origin, Received, Schedule
-from tests.builders import ALICE, House, a_house, catalog_with
+from tests.builders import ALICE, House, a_house, catalog_with, commands_of
 from tests.fakes import Reply
 
 
@@ -64,6 +64,16 @@ class Tidy(Runbook):
         )
 
 
+class Peer(Tidy):
+    """The same, having looked first."""
+
+    name = "peer"
+
+    async def probe(self, host: Probe, params: Parameters) -> Facts:
+        """One reading."""
+        return Facts(up=str(await host.read("uptime")))
+
+
 class Scrub(Tidy):
     """The same, dangerous."""
 
@@ -76,7 +86,7 @@ class Sweep(Tidy):
     name, danger = "sweep", Danger.HIGH
 
 
-OURS = catalog_with(Tidy, Scrub, Sweep)
+OURS = catalog_with(Tidy, Peer, Scrub, Sweep)
 
 
 @dataclass
@@ -99,8 +109,14 @@ class Night:
             payload={"command": "/runbook"},
             received_at=self.clock.now(),
         )
-        answer = await Commands(self.house.engine).answer(received, origin=Origin.COMMAND, handled=lambda c: None)
+        answer = await commands_of(self.house.engine).answer(received, origin=Origin.COMMAND, handled=lambda c: None)
         return answer.text if answer is not None else ""
+
+    async def approves(self, name: str, limit: int, *, by: Actor) -> str:
+        """A standing approval: what would be approved is asked for first, and then agreed to."""
+        shown = await self.says(f"schedule approve {name} limit={limit}", by=by)
+        found = re.search(r"`/runbook (schedule approve .* mark=.*)`", shown)
+        return await self.says(found[1], by=by) if found is not None else shown
 
     async def comes(self, text: str) -> None:
         """That time comes, and the timer looks."""
@@ -150,6 +166,6 @@ class Night:
 async def a_night(database: Database, now: str | None = None, **more: Any) -> AsyncIterator[Night]:
     """A house at noon, or at another time, in which a few runbooks can be scheduled."""
     clock = SetClock(at(now) if now else NOON)
-    replies = {"touch": more.pop("reply", None) or Reply()}
+    replies = {"touch": more.pop("reply", None) or Reply(), "uptime": Reply(out="up")}
     async with a_house(database, clock=clock, catalog=more.pop("catalog", OURS), replies=replies, **more) as house:
         yield Night(house=house, clock=clock, timer=Timer(house.engine, read=desk.request_at))

@@ -19,6 +19,7 @@ from bot.actions import Actions
 from bot.blocks import LABELS, Message
 from bot.commands import Commands
 from bot.forms import HOSTS, SUGGESTED, Draft, form, picker
+from bot.home import home_view, read_home
 from bot.inbox import Inbox
 from bot.manifest import SHORTCUTS, as_dict
 from bot.playground.block_kit import elements_in
@@ -31,11 +32,11 @@ from safety.gates import GATES
 from safety.redaction import Redactor
 from safety.review import Policy
 from safety.roles import Directory, People, Permission, Place, Right
-from storage import audit, executions, templates
+from storage import audit, executions, schedules, templates
 from storage import tables as t
 from storage.database import Database
 from storage.errors import OperatorError
-from storage.records import Actor, Execution, Origin, Received, Scope, State, StepState, Template
+from storage.records import Actor, Execution, Origin, Received, Schedule, Scope, State, StepState, Template
 from tests.builders import ALICE, BOB, CAROL, ROLES, House, a_house, catalog_with, forms_of
 from tests.fakes import START, FakeViews, Reply
 
@@ -113,7 +114,7 @@ class Doors:
                 words = TYPED.get(verb, f"{verb} {one.id}")
                 found[f"/runbook {verb} {one.state}"] = sent("command", words, command="/runbook")
         for verb in self.actions.choices:
-            for value in ("change", f"last:{self.failed.id}"):
+            for value in ("change", f"last:{self.failed.id}", "template:weekly"):
                 found[f"click {verb} {value}"] = sent("click", f"handrail:{verb}", value=value, view_id="V1")
         for verb in self.actions.form_submissions:
             found[f"view {verb}"] = sent("view", "change on web-01", verb=f"handrail:{verb}", view="external")
@@ -172,6 +173,12 @@ TEXTS = {
         "template save other change on web-01",
         "template run weekly",
         "template delete weekly",
+        "schedule list",
+        "schedule show nightly",
+        "schedule @daily change on web-01 as other",
+        "schedule @daily change on web-02 as nightly",
+        *(f"schedule {action} nightly" for action in ("pause", "resume", "delete", "run", "revoke")),
+        "schedule approve nightly limit=5",
     ],
     "/killswitch": ["global on", "global on --now", "tag web off because", "status"],
     "/audit": ["", "kind=execution"],
@@ -220,6 +227,17 @@ async def doors(database: Database) -> AsyncIterator[Doors]:
         await house.engine.engage(scope=Scope.TAG, subject="other", actor=ALICE)
         weekly = Template(name="weekly", text="change on web-01", saved_by=ALICE, saved_at=START)
         await database.write(templates.put, weekly)
+        nightly = Schedule(
+            id=0,
+            name="nightly",
+            text="risky on web-01",
+            cron="0 2 * * *",
+            timezone="UTC",
+            channel="C0INC",
+            made_by=ALICE,
+            made_at=START,
+        )
+        await database.write(schedules.add, nightly)
         views = FakeViews(opens=False)  # so that a click decides by itself
         forms = forms_of(house.engine, views)
         commands = Commands(house.engine, forms)
@@ -237,6 +255,7 @@ async def doors(database: Database) -> AsyncIterator[Doors]:
 KEPT = (
     t.executions, t.host_runs, t.step_runs, t.approvals, t.approval_votes, t.kill_switches, t.host_locks, t.breakers,
     t.cooldowns, t.admissions, t.token_buckets, t.credentials, t.templates,
+    t.schedules, t.firings, t.standing_approvals,
 )  # fmt: skip
 
 
@@ -330,7 +349,8 @@ def test_slack_has_no_listener_but_those_that_only_commit_or_look(doors: Doors) 
     inbox = Inbox(Database("sqlite:///unused.db"), SystemClock(), Redactor(), never, nothing)
     heard = slack.bolt_app(tokens, inbox, doors.actions.forms)._async_listeners
     kept = {"_Command.hear", "_Click.hear", "_Submission.hear", "_Shortcut.hear"}
-    assert {listener.ack_function.__qualname__ for listener in heard} == {*kept, "_Search.hear"}
+    looking = {"_Search.hear", "_HomeOpened.hear"}
+    assert {listener.ack_function.__qualname__ for listener in heard} == kept | looking
     for listener in heard:
         called = inspect.getsource(listener.ack_function)
         assert called.count("inbox.receive(") == (listener.ack_function.__qualname__ in kept)
@@ -382,3 +402,13 @@ def test_every_command_of_the_shell_is_known_to_be_a_door_or_not() -> None:
     known = set(get_command(command_line).commands)  # type: ignore[attr-defined]
     assert known - set(SHELL) - KEEPS == set(), "say here whether it is a door"
     assert set(SHELL) <= known
+
+
+async def test_app_home_shows_somebody_without_a_role_nothing_of_what_others_do(doors: Doors) -> None:
+    """It keeps nothing either: it only looks, with the eyes of whoever opened it."""
+    database, before = doors.house.database, await doors.house.database.read(everything)
+    seen = str(home_view(await database.read(read_home, doors.house.engine, MALLORY), START))
+    assert "no role in Handrail is yours yet" in seen
+    assert not [name for name in ("web-01", "risky", "UBOB", "#") if name in seen]
+    assert "Approve" in str(home_view(await database.read(read_home, doors.house.engine, CAROL), START))
+    assert await database.read(everything) == before
