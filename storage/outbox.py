@@ -11,17 +11,18 @@ letters is in `storage/dead_letters.py`.
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from types import ModuleType
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     Connection,
     Integer,
     and_,
     bindparam,
     case,
     delete,
-    exists,
     false,
     func,
     insert,
@@ -266,18 +267,26 @@ def ready(connection: Connection, now: datetime, *, per_channel: int = 10) -> li
     said by itself.
     """
     write_down(connection)
+    asked = {"moment": now, "most": per_channel, "of_keys": _keys_being_said(connection)}
+    return [_ready(connection, row) for row in _ready_rows().all(connection, asked)]
+
+
+@cache
+def _ready_rows() -> Prepared:
     belongs = and_(t.outbox.c.execution_id.is_not(None), t.outbox.c.kind.not_in(_APART))
     in_thread = and_(belongs, t.threads.c.ts.is_not(None))
     headline = t.outbox.alias("headline")
-    headline_comes = exists().where(
-        headline.c.execution_id == t.outbox.c.execution_id,
-        headline.c.kind == OutboxKind.HEADLINE.value,
-        headline.c.state.in_(_OPEN),
+    # Asked for once and not for every row: with thousands that wait, PostgreSQL would read all of them for each.
+    to_come = select(headline.c.execution_id).where(
+        text("headline.state IN ('waiting', 'sending')"),
+        headline.c.kind_rank == OutboxKind.HEADLINE.rank,
+        headline.c.execution_id.is_not(None),
     )
     where = case((in_thread, t.threads.c.channel), else_=t.outbox.c.channel)
     is_answer = t.outbox.c.kind == OutboxKind.ANSWER.value
     order = (t.outbox.c.kind_rank, t.outbox.c.position)
     place = func.row_number().over(partition_by=(where, is_answer), order_by=order)
+    keys: BindParameter[list[str]] = bindparam("of_keys", expanding=True)
     waiting = (
         select(
             t.outbox,
@@ -291,16 +300,17 @@ def ready(connection: Connection, now: datetime, *, per_channel: int = 10) -> li
         .where(
             _IS_OPEN,
             t.outbox.c.state == OutboxState.WAITING.value,
-            or_(t.outbox.c.next_attempt_at.is_(None), t.outbox.c.next_attempt_at <= now),
-            or_(~belongs, t.threads.c.ts.is_not(None), ~headline_comes),
-            or_(t.outbox.c.coalesce_key.is_(None), t.outbox.c.coalesce_key.not_in(_keys_being_said(connection))),
+            or_(t.outbox.c.next_attempt_at.is_(None), t.outbox.c.next_attempt_at <= bindparam("moment")),
+            or_(~belongs, t.threads.c.ts.is_not(None), t.outbox.c.execution_id.not_in(to_come)),
+            or_(t.outbox.c.coalesce_key.is_(None), t.outbox.c.coalesce_key.not_in(keys)),
         )
         .subquery()
     )
-    rows = connection.execute(
-        select(waiting).where(waiting.c.place <= per_channel).order_by(waiting.c.kind_rank, waiting.c.position)
-    ).all()
-    return [_ready(connection, row) for row in rows]
+    return Prepared(
+        select(waiting)
+        .where(waiting.c.place <= bindparam("most", type_=Integer))
+        .order_by(waiting.c.kind_rank, waiting.c.position)
+    )
 
 
 def _ready(connection: Connection, row: Any) -> Ready:
