@@ -14,7 +14,20 @@ from hashlib import sha256
 from json.encoder import encode_basestring
 from typing import Any, NamedTuple, TypeAlias, TypedDict, Unpack
 
-from sqlalchemy import ColumnElement, Connection, Row, String, and_, func, insert, or_, select, type_coerce, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    String,
+    and_,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 
 from storage import tables as t
 from storage.canonical import canonical
@@ -358,7 +371,10 @@ def search(
 
 
 def conditions(connection: Connection, wanted: Wanted) -> list[ColumnElement[bool]]:
-    """`wanted` in SQL. Whatever was typed is a value, never a pattern."""
+    """`wanted` in SQL. Whatever was typed is a value, never a pattern.
+
+    What an execution must be is asked of each entry's own: a list of all such executions would grow for ever.
+    """
     a, e = t.audit.c, t.executions.c
     # SQLite's LIKE does not mind the case; its ILIKE would be spelled with lower() around every text.
     like = _LIKE[connection.dialect.name]
@@ -374,15 +390,16 @@ def conditions(connection: Connection, wanted: Wanted) -> list[ColumnElement[boo
     if until := wanted.get("until"):
         found.append(a.at < until)
     if incident := wanted.get("incident"):
-        here = select(e.id).where(e.channel == incident)
-        found.append(or_(a.execution_id.in_(here), _holds("channel", incident)))
+        here = exists().where(e.id == a.execution_id, e.channel == incident)
+        found.append(or_(here, _holds("channel", incident)))
     if runbook := wanted.get("runbook"):
-        of_it = select(e.id).where(e.runbook == runbook)
-        found.append(or_(a.execution_id.in_(of_it), _holds("runbook", runbook), _is_subject("runbook", runbook)))
+        of_it = exists().where(e.id == a.execution_id, e.runbook == runbook)
+        found.append(or_(of_it, _holds("runbook", runbook), _is_subject("runbook", runbook)))
     if host := wanted.get("host"):
-        on_it = select(t.host_runs.c.execution_id).where(func.lower(t.host_runs.c.host) == host.lower())
+        h = t.host_runs.c
+        on_it = exists().where(h.execution_id == a.execution_id, func.lower(h.host) == host.lower())
         # Any value that is this name: under `host`, among `hosts`, as a switch's subject. Three patterns take seconds.
-        found.append(or_(a.execution_id.in_(on_it), like(a.data, f"%{_escaped(_json(host))}%")))
+        found.append(or_(on_it, like(a.data, f"%{_escaped(_json(host))}%")))
     return [*found, *(_says(word, like) for word in wanted.get("words", ()))]
 
 
