@@ -122,8 +122,15 @@ class Browser:
         return _json(self._seen_by(person))
 
     async def _wire(self, request: web.Request) -> web.StreamResponse:
-        entries = list(self._workspace.wire)[-MOST_WIRE:]
-        first = self._workspace.recorded - len(entries)
+        """The newest lines, numbered from the first that ever was; with `after` only those the page does not have."""
+        try:
+            after = int(request.query.get("after", "-1"))
+        except ValueError:
+            raise web.HTTPBadRequest(text="`after` is a number.", headers=HEADERS) from None
+        recorded = self._workspace.recorded
+        wanted = max(0, min(MOST_WIRE, recorded - 1 - after))
+        entries = list(self._workspace.wire)[-wanted:] if wanted else []
+        first = recorded - len(entries)
         return _json({"entries": [{"n": first + n, **_entry(entry)} for n, entry in enumerate(entries)]})
 
     async def _shared_file(self, request: web.Request) -> web.StreamResponse:

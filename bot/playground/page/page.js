@@ -6,6 +6,7 @@ import { el, emoji, mrkdwn, textObject } from "/page/text.js";
 
 const $ = (id) => document.getElementById(id);
 const APP_HOME = "app-home";
+const MOST_LINES = 200; // of the wire
 const query = new URLSearchParams(location.search);
 
 let seen = null; // what the workspace last said
@@ -591,10 +592,11 @@ function drawHood() {
 }
 
 async function drawWire() {
-  const { entries } = await ask("/ui/wire");
   const list = $("wire");
-  const old = new Map([...list.children].map((node) => [node.dataset.n, node]));
-  reconcile(list, entries.reverse().map((entry) => old.get(String(entry.n)) ?? drawEntry(entry)));
+  if (Number(list.firstElementChild?.dataset.n ?? -1) >= seen.recorded) list.replaceChildren(); // the workspace began anew
+  const { entries } = await ask(`/ui/wire?after=${list.firstElementChild?.dataset.n ?? -1}`);
+  for (const entry of entries) if (entry.n > Number(list.firstElementChild?.dataset.n ?? -1)) list.prepend(drawEntry(entry));
+  while (list.children.length > MOST_LINES) list.lastElementChild.remove();
   sift();
 }
 

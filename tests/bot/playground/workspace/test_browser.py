@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -110,6 +111,18 @@ async def test_the_wire_shows_both_ways(workspace: Workspace, client: Any) -> No
     assert '"chat.postMessage"' in text
     assert '"/runbook"' in text
     assert workspace.bot_token not in text
+
+
+async def test_the_wire_gives_only_the_lines_asked_for(workspace: Workspace, client: Any) -> None:
+    async def numbers(query: str) -> list[int]:
+        return [entry["n"] for entry in json.loads((await fetch(f"{workspace.url}/ui/wire{query}"))[1])["entries"]]
+
+    for _ in range(3):
+        await client.auth_test()
+    assert await numbers("") == [0, 1, 2]
+    assert await numbers("?after=0") == [1, 2]
+    assert await numbers("?after=2") == await numbers("?after=99") == []
+    assert (await fetch(f"{workspace.url}/ui/wire?after=x"))[0] == 400
 
 
 async def test_a_change_is_told_at_once(workspace: Workspace) -> None:
