@@ -215,9 +215,9 @@ class Browser:
 
     def _reached(self) -> str:
         if self._workspace.events_url is not None:
-            return "over HTTP"
+            return "reached over HTTP"
         count = self._workspace.sockets.count
-        return f"over Socket Mode ({count} connected)" if count else "not connected yet"
+        return f"reached over Socket Mode ({count} connected)" if count else "not connected yet"
 
     def _visible(self, channel: str, person: Person) -> list[Message]:
         everything = self._workspace.state.all_messages(channel)

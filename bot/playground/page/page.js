@@ -110,7 +110,7 @@ function drawPeople() {
     select.dataset.drawn = wanted;
   }
   select.value = me;
-  $("reached").textContent = `${seen.app.name} is reached ${seen.app.reached}`;
+  $("reached").textContent = `${seen.app.name} is ${seen.app.reached}`;
   document.title = `${here()?.name ?? seen.app.name} · Local workspace (simulated)`;
 }
 
@@ -187,6 +187,7 @@ function drawMessages(list, messages, { replies = null } = {}) {
   if (!nodes.length) nodes.push(el("li", { class: "empty", "data-ts": "", text: replies ? "Nothing here yet. Type / to see the commands." : "No replies yet." }));
   reconcile(list, nodes);
   list.dataset.place = place;
+  list.stays = atEnd;
   if (atEnd) list.scrollTop = list.scrollHeight;
   if (focused && !list.contains(document.activeElement)) restoreFocus(list, focused);
   const plain = news.map((message) => `${author(message).shown}: ${message.text}`).join(". ");
@@ -232,8 +233,14 @@ function drawMessage(message, answers, mark, inChannel) {
 
 function drawFile(file) {
   const address = `/ui/file/${encodeURIComponent(file.id)}`;
-  const picture = file.mimetype.startsWith("image/") ? el("img", { src: address, alt: file.alt_txt || file.title, loading: "lazy" }) : null;
+  const picture = /^image\/(png|jpeg|gif|webp)$/.test(file.mimetype) ? el("img", { src: address, alt: file.alt_txt || file.title, onload: stay }) : null;
   return el("div", { class: "file" }, el("a", { href: address, target: "_blank", rel: "noopener", text: file.title }), el("span", { class: "quiet", text: ` ${size(file.size)}` }), picture);
+}
+
+// A picture takes its room when it has come; who was at the end stays there.
+function stay(event) {
+  const list = event.target.closest(".messages");
+  if (list?.stays) list.scrollTop = list.scrollHeight;
 }
 
 const size = (bytes) => (bytes < 1000 ? `${bytes} bytes` : bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
@@ -494,6 +501,7 @@ $("person").addEventListener("change", async () => {
 });
 
 for (const list of [$("messages"), $("thread-messages")]) {
+  list.addEventListener("scroll", () => { list.stays = list.scrollHeight - list.scrollTop - list.clientHeight < 60; });
   list.addEventListener("keydown", (event) => {
     const item = event.target.closest(".message");
     if (event.target !== item) return;
@@ -588,6 +596,10 @@ function drawHood() {
     $("fault-method").replaceChildren(el("option", { value: "*", text: "every method" }), ...seen.methods.map((name) => el("option", { value: name, text: name })));
   }
   $("limits").checked = seen.limits;
+  for (const id of ["socket-refresh", "socket-cut"]) {
+    $(id).disabled = !seen.sockets;
+    $(id).title = seen.sockets ? "" : "The app has no Socket Mode connection.";
+  }
   $("faults").replaceChildren(...seen.faults.map((fault) => el("li", {}, el("span", { text: fault.words }), el("button", { onclick: () => act("clear_faults", { id: fault.id }), text: "Switch off" }))));
 }
 
