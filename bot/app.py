@@ -24,6 +24,7 @@ from bot import blocks, logs, schedules
 from bot.actions import Actions
 from bot.commands import Commands
 from bot.filling import Forms
+from bot.home import Homes
 from bot.identity import SlackDirectory
 from bot.inbox import Inbox
 from bot.ledger import DAILY, HeadPoster, witness_settings
@@ -47,7 +48,7 @@ from safety.vault import Vault
 from storage import executions, outbox
 from storage import inbox as requests
 from storage import schedules as kept_schedules
-from storage.database import Database, OwnerLock, surely
+from storage.database import Bell, Database, OwnerLock, surely
 from storage.errors import ConfigurationError, OperatorError, StorageUnavailable
 from storage.records import Origin, OutboxKind, Received
 
@@ -80,6 +81,7 @@ class App(Works):
 
     inbox: Inbox
     outbox: Outbox
+    homes: Homes
     web: web.Application
     socket: Socket | None
     commands: Commands
@@ -100,17 +102,20 @@ def build(
     database, engine, clock = works.database, works.engine, works.clock
     alerts = settings.file.channels.alerts
     sender = Outbox(database=database, client=client, clock=clock, alerts=alerts, is_alone=database.is_sqlite)
-    views = Modals(client)
+    database.heed(Bell.OUTBOX, sender.wake)
+    views = Modals(client, clock.sleep)
     forms = Forms(engine, works.redactor, views)
     commands = Commands(engine, forms)
     actions = Actions(engine, commands, views, forms)
     desk = Desk(engine, commands, actions, sender, works.directory)
     inbox = Inbox(database, clock, works.redactor, desk.work, desk.at_once)
-    bolt = bolt_app(slack, inbox, forms)
+    homes = Homes(engine=engine, client=client, clock=clock)
+    bolt = bolt_app(slack, inbox, forms, homes.opened)
     app = App(
         **vars(works),
         inbox=inbox,
         outbox=sender,
+        homes=homes,
         web=_web(works),
         socket=Socket(bolt, slack) if slack.app_token is not None else None,
         commands=commands,
@@ -364,6 +369,7 @@ async def _work(app: App) -> None:
             ("owner", app.owner.run),
             ("inbox", app.inbox.run),
             ("outbox", app.outbox.run),
+            ("home", app.homes.run),
             ("directory", app.directory.run),
             ("socket", lambda: _keep_connected(app)),
             ("prune", lambda: _prune(app)),
