@@ -29,9 +29,10 @@ FILES = Path(__file__).parent / "page"
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 TEXTS = frozenset({"text/plain", "text/csv", "application/json"})
-MOST_MESSAGES = 500  # per channel, the newest
+MOST_MESSAGES = 300  # per channel, the newest
 MOST_WIRE = 200
-CALM_SECONDS = 0.05  # changes closer together than this are told as one
+APP_HOME = "app-home"  # as the page calls that place
+CALM_SECONDS = 0.15  # changes closer together than this are told as one
 KEEP_ALIVE_SECONDS = 15.0
 HEADERS = {
     # Nothing is loaded from elsewhere, not even pictures: they are shown as links.
@@ -119,7 +120,7 @@ class Browser:
             person = self._workspace.state.person(request.query.get("person", ""))
         except KeyError:
             person = next(p for p in self._workspace.state.people.values() if not p.is_bot)
-        return _json(self._seen_by(person))
+        return _json(self._seen_by(person, request.query.get("channel", "")))
 
     async def _wire(self, request: web.Request) -> web.StreamResponse:
         """The newest lines, numbered from the first that ever was; with `after` only those the page does not have."""
@@ -170,10 +171,13 @@ class Browser:
         for window in self._windows:
             window.set()
 
-    def _seen_by(self, person: Person) -> Json:
+    def _seen_by(self, person: Person, looked_at: str = "") -> Json:
+        """What that person sees: all messages of the channel looked at, of the others only when and whose they are."""
         workspace, state = self._workspace, self._workspace.state
         state.direct(person.id)
         channels = [channel for channel in state.channels.values() if person.id in channel.members]
+        known = {channel.id for channel in channels} | {APP_HOME}
+        here = looked_at if looked_at in known else channels[0].id if channels else ""
         home = workspace.home(person.id)
         return {
             "me": person.id,
@@ -192,7 +196,10 @@ class Browser:
                     "topic": channel.topic,
                     "archived": channel.archived,
                     "members": sorted(channel.members),
-                    "messages": [self._message(message) for message in self._visible(channel.id, person)],
+                    "recent": [[message.ts, message.user] for message in self._visible(channel.id, person)],
+                    "messages": [self._message(message) for message in self._visible(channel.id, person)]
+                    if channel.id == here
+                    else None,
                 }
                 for channel in channels
             ],

@@ -50,9 +50,9 @@ async function refresh() {
   try {
     do {
       again = false;
-      const asked = me;
-      const answer = await ask(`/ui/state?person=${encodeURIComponent(me)}`);
-      if (asked !== me) { again = true; continue; }
+      const asked = [me, channel].join();
+      const answer = await ask(`/ui/state?${new URLSearchParams({ person: me, channel })}`);
+      if (asked !== [me, channel].join()) { again = true; continue; }
       seen = answer;
       me = seen.me;
       draw();
@@ -117,13 +117,13 @@ function drawPeople() {
 function unread(one) {
   const since = read.get(`${me}/${one.id}`);
   if (one.id === channel || since === undefined) return 0;
-  return one.messages.filter((message) => later(message.ts, since) && message.user !== me).length;
+  return one.recent.filter(([ts, user]) => later(ts, since) && user !== me).length;
 }
 
 function drawNav() {
   for (const one of seen.channels) {
     const key = `${me}/${one.id}`;
-    const newest = one.messages.at(-1)?.ts ?? "0";
+    const newest = one.recent.at(-1)?.[0] ?? "0";
     if (!read.has(key) || one.id === channel) read.set(key, newest);
   }
   const entry = (one, label, count) =>
@@ -154,6 +154,7 @@ function drawPlace() {
   $("composer").hidden = home || Boolean(one?.archived);
   $("composer-text").placeholder = one ? `Message ${one.kind === "im" ? one.name : "#" + one.name}, or / for a command` : "";
   if (home) drawHome();
+  else if (one && !one.messages) { $("messages").replaceChildren(); $("messages").dataset.place = ""; } // they are being asked for
   else if (one) drawMessages($("messages"), one.messages.filter((message) => !inThread(message)), { replies: one.messages });
 }
 
@@ -297,7 +298,7 @@ function closeThread() {
 
 function drawThread() {
   const one = here();
-  const parent = one?.messages.find((message) => message.ts === thread);
+  const parent = one?.messages?.find((message) => message.ts === thread);
   $("thread").hidden = !parent;
   document.body.classList.toggle("with-thread", Boolean(parent));
   if (!parent) return;
@@ -482,7 +483,7 @@ function go(place) {
   complete();
   draw();
   if (place === APP_HOME) act("home");
-  else $("composer-text").focus();
+  else { $("composer-text").focus(); refresh(); }
 }
 
 function remember() {

@@ -87,6 +87,20 @@ async def test_each_person_sees_their_own_ephemeral_messages_only(workspace: Wor
     assert not await sees("UBOB")
 
 
+async def test_messages_come_for_the_channel_looked_at_and_of_others_only_when_and_whose(workspace: Workspace) -> None:
+    said = [await workspace.say(who, "ops", "hello") for who in ("alice", "bob")]
+
+    async def seen(channel: str) -> dict[str, Any]:
+        state = json.loads((await fetch(f"{workspace.url}/ui/state?person=UALICE&channel={channel}"))[1])
+        return {one["id"]: one for one in state["channels"]}
+
+    there, elsewhere = await seen("C0OPS"), await seen("C0NOWHERE")
+    assert [message["text"] for message in there["C0OPS"]["messages"]] == ["hello", "hello"]
+    assert (there["C0INC"]["messages"], elsewhere["C0INC"]["messages"]) == (None, [])
+    assert elsewhere["C0OPS"]["messages"] is None
+    assert elsewhere["C0OPS"]["recent"] == [[said[0].ts, "UALICE"], [said[1].ts, "UBOB"]]
+
+
 async def test_a_gesture_that_is_not_possible_is_explained(workspace: Workspace) -> None:
     workspace.add_channel(id="C0FEW", name="few", members=["alice"])
     answer = await do(workspace, "send", person="UBOB", channel="C0FEW", text="hello")
