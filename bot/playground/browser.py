@@ -7,6 +7,7 @@ another origin, and what changes something must be JSON. That keeps other web pa
 from __future__ import annotations
 
 import asyncio
+import base64
 import ipaddress
 import re
 from collections.abc import Awaitable, Callable
@@ -59,6 +60,7 @@ class Browser:
         workspace.state.on_change.append(self._wake)
         self._gestures: dict[str, Do] = {
             "send": self._send,
+            "upload": self._upload,
             "click": self._click,
             "choose": self._choose,
             "suggest": self._suggest,
@@ -263,6 +265,15 @@ class Browser:
         if text.startswith("/"):
             return _told(await self._workspace.command(given["person"], given["channel"], text, thread_ts=thread_ts))
         await self._workspace.say(given["person"], given["channel"], text, thread_ts=thread_ts)
+        return {}
+
+    async def _upload(self, given: Json) -> Json:
+        """A file chosen or pasted there, in base64."""
+        content = base64.b64decode(str(given["content"]), validate=True)
+        words, thread_ts = str(given.get("text") or ""), given.get("thread_ts")
+        await self._workspace.upload(
+            given["person"], given["channel"], str(given["name"]), content, text=words, thread_ts=thread_ts
+        )
         return {}
 
     async def _click(self, given: Json) -> Json:

@@ -466,6 +466,30 @@ $("composer-text").addEventListener("keydown", (event) => {
   complete();
 }, { capture: true });
 
+// Files: chosen, or pasted into a message box; what stands in the box goes with them
+
+async function attach(file, area, extra) {
+  if (!file || !here()) return;
+  const address = await new Promise((done) => { const reader = new FileReader(); reader.onload = () => done(reader.result); reader.readAsDataURL(file); });
+  const text = area.value.trim();
+  const answer = await act("upload", { channel, name: file.name, content: address.slice(address.indexOf(",") + 1), text, ...extra });
+  if (!answer.ok) return;
+  area.value = "";
+  grow(area);
+  area.focus();
+}
+
+$("attach").addEventListener("click", () => $("attach-file").click());
+$("attach-file").addEventListener("change", async () => { await attach($("attach-file").files[0], $("composer-text"), {}); $("attach-file").value = ""; });
+for (const [id, extra] of [["composer-text", () => ({})], ["thread-text", () => ({ thread_ts: thread })]]) {
+  $(id).addEventListener("paste", (event) => {
+    const [file] = event.clipboardData?.files ?? [];
+    if (!file) return;
+    event.preventDefault();
+    attach(file, $(id), extra());
+  });
+}
+
 $("bolt").addEventListener("click", () => openMenu($("bolt"), seen.shortcuts.filter((one) => !one.on_message).map((one) => ({ label: one.name, run: () => act("shortcut", { channel: channel === APP_HOME ? null : channel, callback_id: one.id }) }))));
 
 // Moving about
