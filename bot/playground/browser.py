@@ -19,12 +19,14 @@ from aiohttp import web
 
 from bot.playground.delivery import Ack, Delivery
 from bot.playground.faults import EVERY_METHOD, Mode
+from bot.playground.files import Upload
+from bot.playground.response_urls import Reply
 from bot.playground.state import Json, Kind, Message, NotPossible, Person, Refused, View
 from bot.playground.views import view_wire
 from bot.playground.web_api import METHODS, ApiCall
 
 if TYPE_CHECKING:
-    from bot.playground.workspace import Reply, Workspace
+    from bot.playground.workspace import Workspace
 
 FILES = Path(__file__).parent / "page"
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -404,7 +406,7 @@ def _file_response(name: str) -> web.Response:
     return web.Response(body=path.read_bytes(), headers=headers)
 
 
-def _entry(entry: ApiCall | Delivery | Reply) -> Json:
+def _entry(entry: ApiCall | Delivery | Reply | Upload) -> Json:
     """One line of the wire inspector, with what lies behind it. What would let somebody act as the app is masked."""
     match entry:
         case ApiCall():
@@ -431,7 +433,7 @@ def _entry(entry: ApiCall | Delivery | Reply) -> Json:
                 "sent": payload,
                 "answer": entry.ack.body,
             }
-        case _:
+        case Reply():
             line = {
                 "way": "app to Slack",
                 "verb": "POST",
@@ -441,6 +443,17 @@ def _entry(entry: ApiCall | Delivery | Reply) -> Json:
                 "note": "",
                 "sent": entry.body,
                 "answer": entry.answer,
+            }
+        case Upload():
+            line = {
+                "way": "app to Slack",
+                "verb": "POST",
+                "name": "upload_url",
+                "status": entry.status,
+                "good": entry.status == 200,
+                "note": "",
+                "sent": f"{entry.size} bytes of {entry.file}",
+                "answer": "",
             }
     elapsed = entry.ack.elapsed if isinstance(entry, Delivery) else entry.elapsed
     return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from bot.playground import chat
 from bot.playground.arguments import Arguments, whole_number
@@ -11,6 +11,17 @@ from bot.playground.state import Channel, File, Json, Refused, State
 
 MOST_CHANNELS = 100
 LONGEST_ALT_TEXT = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """The bytes of one file on their way in, for the wire inspector."""
+
+    file: str
+    size: int
+    at: float
+    status: int
+    elapsed: float
 
 
 def get_upload_url(state: State, arguments: Arguments) -> Json:

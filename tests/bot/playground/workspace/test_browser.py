@@ -127,6 +127,20 @@ async def test_the_wire_shows_both_ways(workspace: Workspace, client: Any) -> No
     assert workspace.bot_token not in text
 
 
+async def test_an_upload_is_a_line_of_the_wire_without_the_secret_of_its_address(
+    workspace: Workspace, client: Any
+) -> None:
+    await client.files_upload_v2(channel="C0INC", filename="run.log", content="done")
+    entries = json.loads((await fetch(f"{workspace.url}/ui/wire"))[1])["entries"]
+    assert [entry["name"] for entry in entries] == [
+        "files.getUploadURLExternal",
+        "upload_url",
+        "files.completeUploadExternal",
+    ]
+    assert entries[0]["answer"]["upload_url"].endswith("/…")
+    assert entries[1]["sent"] == f"4 bytes of {entries[0]['answer']['file_id']}"
+
+
 async def test_the_wire_gives_only_the_lines_asked_for(workspace: Workspace, client: Any) -> None:
     async def numbers(query: str) -> list[int]:
         return [entry["n"] for entry in json.loads((await fetch(f"{workspace.url}/ui/wire{query}"))[1])["entries"]]
