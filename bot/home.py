@@ -224,7 +224,7 @@ def _running(home: Home) -> Iterator[Block]:
     if not running:
         if home.may_read:
             yield _title("Running")
-            yield section(":white_check_mark: Nothing runs or waits.")
+            yield section(f":white_check_mark: Nothing {'else ' if shown else ''}runs or waits.")
         return
     yield _title(f"Running ({len(running)})")
     for execution in running[:RUNNING_SHOWN]:

@@ -183,17 +183,20 @@ def newest_by(connection: Connection, person: str, limit: int = 5) -> list[Execu
     return [_execution(row) for row in rows]
 
 
+_NEWEST_HOSTS = select(t.host_runs).order_by(t.host_runs.c.execution_id.desc()).limit(5 * LOOKS_BACK).subquery()
+
+
 def outcomes(connection: Connection, *, among: Collection[str] | None = None) -> dict[str, tuple[str, HostRun]]:
-    """How each host came out the last time something ended there, and what that was, among the newest of all."""
+    """How each host came out in the newest execution that has ended there, and what that was, of these runbooks.
+
+    Looks at the newest five thousand hosts of executions only.
+    """
+    h = _NEWEST_HOSTS.c
     query = (
-        select(t.executions.c.runbook, t.host_runs)
-        .join(t.executions, t.executions.c.id == t.host_runs.c.execution_id)
-        .where(
-            t.host_runs.c.execution_id.in_(select(_LATEST.c.id)),
-            t.host_runs.c.ended_at.is_not(None),
-            t.host_runs.c.state != HostState.SKIPPED.value,
-        )
-        .order_by(t.host_runs.c.ended_at)
+        select(t.executions.c.runbook, _NEWEST_HOSTS)
+        .join_from(_NEWEST_HOSTS, t.executions, t.executions.c.id == h.execution_id)
+        .where(h.ended_at.is_not(None), h.state != HostState.SKIPPED.value)
+        .order_by(h.execution_id)
     )
     if among is not None:
         query = query.where(t.executions.c.runbook.in_(sorted(among)))

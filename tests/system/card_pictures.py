@@ -34,17 +34,23 @@ async def card(here: Workspace, number: int, *words: str) -> Message:
     return await here.wait_for(there, timeout=60)
 
 
-async def take(browser: Browser, running: Demo, name: str, into: Path, *, person: str, place: str = CHANNEL) -> None:
-    """What that person sees there, wide and on a phone."""
+async def take(
+    browser: Browser, running: Demo, name: str, into: Path, *, person: str, place: str = CHANNEL, thread: bool = False
+) -> None:
+    """What that person sees there, or in the newest thread, wide and on a phone."""
     for suffix, (width, height) in WIDTHS.items():
         page = await browser.new_page(
             viewport={"width": width, "height": height},
-            device_scale_factor=1.5,
             locale="en-GB",
             timezone_id="Europe/Berlin",
         )
         await page.goto(f"{running.url}/?person={person}&channel={place}")
+        if thread:
+            await page.get_by_role("button", name="replies").last.click()
         await page.wait_for_timeout(1_000)
+        if thread:
+            await page.locator("#thread-messages .file").first.evaluate("file => file.scrollIntoView()")
+            await page.mouse.move(5, 5)
         await page.screenshot(path=into / f"{name}{suffix}.png")
         await page.close()
 
@@ -55,8 +61,7 @@ async def runs(browser: Browser, running: Demo, into: Path) -> None:
     await say(here, "bob", "/runbook restart nginx settle=2 on web-01")
     await card(here, 1, "Succeeded")
     await say(here, "alice", "/runbook restart nginx settle=60 on web-02 --reason 'pool exhausted'")
-    await card(here, 2, "step 3 of")
-    await asyncio.sleep(6)
+    await card(here, 2, "step 3 of", "turtle")
     await take(browser, running, "card-running", into, person="UALICE")
 
 
@@ -71,6 +76,20 @@ async def waits_and_ends(browser: Browser, running: Demo, into: Path) -> None:
     await say(here, "bob", "/runbook restart nginx settle=1 on web-01")
     await card(here, 2, "Succeeded", "Changed")
     await take(browser, running, "card-ended", into, person="UBOB")
+
+
+async def prints_much(browser: Browser, running: Demo, into: Path) -> None:
+    """More than the thread shows."""
+    here = running.workspace
+    await say(here, "alice", '/runbook run-command "cat /var/log/app/report.log" on web-01')
+    done = await card(here, 1, "Succeeded", "[Full log]")
+    await here.wait_for(
+        lambda here: (
+            len(replies := here.messages("incidents", thread_ts=done.ts)) == 4 and any(m.files for m in replies)
+        ),
+        timeout=60,
+    )
+    await take(browser, running, "full-log", into, person="UALICE", thread=True)
 
 
 async def fails_on_one(browser: Browser, running: Demo, into: Path) -> None:
@@ -90,7 +109,7 @@ async def fails_on_one(browser: Browser, running: Demo, into: Path) -> None:
 
 
 Scene = Callable[[Browser, Demo, Path], Awaitable[None]]
-SCENES: tuple[Scene, ...] = (runs, waits_and_ends, fails_on_one)
+SCENES: tuple[Scene, ...] = (runs, waits_and_ends, prints_much, fails_on_one)
 
 
 async def main(into: Path) -> None:
