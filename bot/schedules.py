@@ -4,7 +4,8 @@ A schedule is kept as text in its one spelling, read by the same grammar each ti
 runs: each moment makes a request, and that goes through the same review as any other.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
@@ -18,7 +19,7 @@ from runbooks import cron
 from runbooks import schedules as keeping
 from runbooks.answer import said
 from runbooks.catalog import binding
-from runbooks.engine import Engine, Wanted
+from runbooks.engine import Engine, Reach, Wanted
 from runbooks.plans import from_json
 from runbooks.progress import FiringLost, ScheduleChanged
 from runbooks.schedules import Hand
@@ -27,7 +28,8 @@ from safety.clock import words
 from safety.roles import Permission
 from storage import executions
 from storage import schedules as kept
-from storage.errors import Invalid, NotFound, NotPermitted, OperatorError
+from storage.canonical import sha256
+from storage.errors import Invalid, NotFound, NotPermitted, OperatorError, TooLate
 from storage.records import (
     Actor,
     Consent,
@@ -104,16 +106,25 @@ class ScheduleDesk:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    async def answer(self, command: ScheduleCommand, actor: Actor, channel: str | None, origin: Origin) -> Message:
-        """What to say to the person. Raises OperatorError."""
+    async def answer(
+        self,
+        command: ScheduleCommand,
+        actor: Actor,
+        channel: str | None,
+        origin: Origin,
+        handled: Callable[[Connection], object],
+    ) -> Message:
+        """What to say to the person; `handled` is called in the transaction that makes one. Raises OperatorError."""
         hand = Hand(actor=actor, origin=origin, now=self.engine.tools.clock.now(), reporter=self.engine.tools.reporter)
         match command.action:
             case "list":
                 return await self._list(hand)
-            case "show" | "run":
+            case "show":
                 return await self._show(command.name, hand)
+            case "run":
+                raise AssertionError("to run one now is a request like any other")
             case "make":
-                return await self._make(command, channel, hand)
+                return await self._make(command, channel, hand, handled)
             case "pause":
                 return await self._change(keeping.pause, command, hand)
             case "resume":
@@ -139,9 +150,7 @@ class ScheduleDesk:
         await self.engine.require(hand.actor, Permission.READ, "see schedules", hand.origin)
         every = await self.engine.tools.database.read(kept.every)
         shown = [one for one in every if is_seen(self.engine, hand.actor, one)]
-        lines = [_line(one, hand.now) for one in shown[:SHOWN]]
-        more = [f"… and {len(shown) - SHOWN} more; `/runbook schedule show NAME`"] if len(shown) > SHOWN else []
-        return blocks.markdown("\n".join([*lines, *more]) or NONE)
+        return listed(shown, hand.now)
 
     async def _show(self, name: str, hand: Hand) -> Message:
         schedule = await self.find(name, hand.actor, hand.origin)
@@ -149,7 +158,8 @@ class ScheduleDesk:
         lines = [_line(schedule, hand.now)]
         lines += self._wants(schedule, standing)
         lines += _next_lines(schedule, hand.now)
-        lines += ["*Lately*", *(_firing_line(firing, execution) for firing, execution in newest)] if newest else []
+        lines += ["*Lately*"] if newest else []
+        lines += [_firing_line(schedule, firing, execution) for firing, execution in newest]
         return blocks.markdown("\n".join(lines))
 
     def _wants(self, schedule: Schedule, standing: StandingApproval | None) -> list[str]:
@@ -175,7 +185,9 @@ class ScheduleDesk:
 
     # --- making -------------------------------------------------------------------------------------------------------
 
-    async def _make(self, command: ScheduleCommand, channel: str | None, hand: Hand) -> Message:
+    async def _make(
+        self, command: ScheduleCommand, channel: str | None, hand: Hand, handled: Callable[[Connection], object]
+    ) -> Message:
         """What makes no sense now, or is not allowed to its maker, is not kept; a kill switch of now is no matter."""
         wanted_run, actor = command.request, hand.actor
         if wanted_run is None:
@@ -203,16 +215,23 @@ class ScheduleDesk:
             next_at=cron.next_after(line, zone, hand.now),
         )
         made = await self.engine.tools.database.write(
-            keeping.make, schedule, ready.wanted, hand, may_change=lambda former: self._manages(actor, former)
+            keeping.make,
+            schedule,
+            ready.wanted,
+            hand,
+            may_change=lambda former: self._manages(actor, former),
+            also=handled,
         )
         if isinstance(made, OperatorError):
             raise made
         lines = [_line(made, hand.now), *self._wants(made, None), *_next_lines(made, hand.now)]
         lines.append("_It runs with your rights as they are then, and is judged each time._")
-        if self._demands(ready.wanted):
+        demands = self._demands(ready.wanted)
+        if demands:
+            who = "you" if _only_confirms(demands) else "somebody else"
             lines.append(
-                f"_So that nobody is woken for it, somebody else can approve it for good: "
-                f"`/runbook schedule approve {made.id} limit=N`, N being the most changes at a time._"
+                f"_So that nobody is woken for it, {who} can approve it for good: "
+                f"`/runbook schedule approve {made.id} limit=20`, 20 being the most changes at a time._"
             )
         return blocks.markdown("\n".join(lines))
 
@@ -226,25 +245,34 @@ class ScheduleDesk:
     # --- changing -----------------------------------------------------------------------------------------------------
 
     def _manages(self, actor: Actor, schedule: Schedule) -> bool:
-        """Whether this person may change it: `schedules.manage` for its runbook on its hosts, where they are known."""
-        policy = self.engine.policy
+        """Whether this person may change it."""
+        policy, reach = self.engine.policy, self._reach(schedule)
+        if reach is None:
+            return policy.may(actor.id, Permission.SCHEDULES)
+        return policy.decide(
+            actor.id, Permission.SCHEDULES, runbook=reach.runbook, hosts=reach.hosts, includes=reach.includes
+        ).allowed
+
+    def _reach(self, schedule: Schedule) -> Reach | None:
+        """What it runs where, as far as that is known now; None of a runbook that is gone."""
         try:
             command = command_of(schedule)
-            runbook = self.engine.catalog.get(command.runbook).name
+            entry = self.engine.catalog.get(command.runbook)
         except (NotFound, Invalid):
-            return policy.may(actor.id, Permission.SCHEDULES)
+            return None
         try:
             hosts = tuple(host.name for host in self.engine.tools.inventory.resolve(command.targets))
         except (NotFound, Invalid):
             hosts = ()
-        return policy.decide(actor.id, Permission.SCHEDULES, runbook=runbook, hosts=hosts).allowed
+        return Reach(runbook=entry.name, hosts=hosts, includes=tuple(one.name for one in entry.includes))
 
     async def _managed(self, command: ScheduleCommand, hand: Hand) -> Schedule:
         """The one of this name, which this person may change. Raises NotFound, NotPermitted."""
-        await self.engine.require(hand.actor, Permission.SCHEDULES, f"{command.action} schedules", hand.origin)
+        doing = f"{command.action} schedules"
+        await self.engine.require(hand.actor, Permission.SCHEDULES, doing, hand.origin)
         found = await self.find(command.name, hand.actor, hand.origin)
-        if not self._manages(hand.actor, found):
-            raise NotPermitted(f"Your schedules.manage does not cover what '{found.name}' runs. Ask an admin.")
+        reach = self._reach(found)
+        await self.engine.require(hand.actor, Permission.SCHEDULES, f"{doing} of that", hand.origin, about=reach)
         return found
 
     async def _change(self, change: keeping.Change, command: ScheduleCommand, hand: Hand) -> Message:
@@ -268,8 +296,15 @@ class ScheduleDesk:
         wanted, demands = ready.wanted, self._demands(ready.wanted)
         if not demands:
             raise Invalid(f"'{schedule.name}' waits for nobody's approval: there is nothing to approve.")
-        if command.limit is None:
-            raise Invalid(await self._which_limit(schedule))
+        refusal = self._may_not_approve(schedule, wanted, demands, hand.actor)
+        if refusal is None:
+            if command.limit is None or command.mark is None:
+                return await self._would_be_approved(schedule, wanted, command.limit)
+            if command.mark != _mark(schedule, wanted, command.limit):
+                raise TooLate(
+                    f"'{schedule.name}' is not what that mark was shown for, or the limit is another. Look again: "
+                    f"`/runbook schedule approve {schedule.id} limit={command.limit}`"
+                )
         electorate = self.engine.policy.electorate(
             wanted.entry.name,
             wanted.hosts,
@@ -281,9 +316,9 @@ class ScheduleDesk:
             keeping.approve,
             schedule,
             wanted,
-            command.limit,
+            command.limit or 0,
             hand,
-            refusal=self._may_not_approve(schedule, wanted, demands, hand.actor),
+            refusal=refusal,
             lacking=lambda votes: electorate.lacking(demands, votes),
         )
         return blocks.spoken(said(answer).message)
@@ -292,7 +327,7 @@ class ScheduleDesk:
         self, schedule: Schedule, wanted: Wanted, demands: Sequence[Demand], actor: Actor
     ) -> str | None:
         """Why this person's consent to every firing counts for nothing; None where it counts."""
-        only_confirm = all(demand.consent is Consent.CONFIRM for demand in demands)
+        only_confirm = _only_confirms(demands)
         if actor.id == schedule.made_by.id:
             return None if only_confirm else f"You made '{schedule.name}' yourself: somebody else must approve it."
         right = self.engine.policy.decide(
@@ -310,14 +345,38 @@ class ScheduleDesk:
         needed = " and ".join(demand.words for demand in demands)
         return f"'{schedule.name}' needs the approval of {needed}, and you are not one of them."
 
-    async def _which_limit(self, schedule: Schedule) -> str:
+    async def _would_be_approved(self, schedule: Schedule, wanted: Wanted, limit: int | None) -> Message:
+        """All that it would be bound to, and the words that say yes to exactly that."""
         last = await self.engine.tools.database.read(_last_changes, schedule.id)
-        had = f" #{last[0]}, the last that was planned, had {last[1]}." if last is not None else ""
-        limit = max(1, last[1]) if last is not None else 10
-        return (
-            f"How many changing steps may '{schedule.name}' have at a time, on all its hosts together? Say so; what is "
-            f"larger is asked about.{had} `/runbook schedule approve {schedule.id} limit={limit}`"
+        had = f" (#{last[0]}, the last that was planned, had {last[1]})" if last is not None else ""
+        limit = limit or (max(1, last[1]) if last is not None else 10)
+        params = ", ".join(f"{name}={value}" for name, value in wanted.params.items())
+        return blocks.markdown(
+            "\n".join(
+                [
+                    f"You would approve *{blocks.inline(schedule.name, 80)}* (#{schedule.id}) for each time it comes:",
+                    f"• {_code(schedule)}, {_timing(schedule)}, as {blocks.who(schedule.made_by)}",
+                    f"• `{blocks.inline(wanted.runbook, 100)}` ({wanted.danger}), code "
+                    f"`{wanted.entry.module_hash[:12]}`, with {blocks.inline(params or 'no parameters', 600)}",
+                    f"• on {blocks.counted(len(wanted.hosts), 'host')}: {blocks.listed(wanted.hosts, 30)}",
+                    f"• up to {blocks.counted(limit, 'changing step')} at a time, on all hosts together{had}",
+                    "Once any of it is something else, it holds no more. Say yes to exactly this by:",
+                    f"`/runbook schedule approve {schedule.id} limit={limit} mark={_mark(schedule, wanted, limit)}`",
+                ]
+            )
         )
+
+
+def _only_confirms(demands: Sequence[Demand]) -> bool:
+    """Whether nothing but the requester's own yes is asked for."""
+    return all(demand.consent is Consent.CONFIRM for demand in demands)
+
+
+def _mark(schedule: Schedule, wanted: Wanted, limit: int) -> str:
+    """Short for all that somebody was shown: a yes is to that."""
+    bound = binding(wanted.entry, wanted.params, wanted.hosts)
+    shown = [bound, schedule.id, schedule.text, schedule.cron, schedule.timezone, schedule.made_by.id, limit]
+    return sha256(shown)[:8]
 
 
 def _about(
@@ -357,7 +416,7 @@ def changed(event: ScheduleChanged) -> Message:
 def lost(event: FiringLost) -> Message:
     """A moment passed and it did not run."""
     schedule, firing = event.schedule, event.firing
-    name, why = blocks.inline(schedule.name, 80), blocks.ours(firing.reason or "no reason is known", 900)
+    name, why = blocks.inline(schedule.name, 80), _why(schedule, firing, 900)
     when = blocks.moment(firing.due_at)
     if firing.outcome is FiringOutcome.MISSED and firing.count > 1 and firing.last_due is not None:
         text = f"missed {firing.count} moments, from {when} to {blocks.moment(firing.last_due)}: {why}"
@@ -374,6 +433,13 @@ def lost(event: FiringLost) -> Message:
     return blocks.message(
         f"Schedule {name} {text}", [blocks.section(f"{emoji} *Schedule {name}* {text}.{to}"), blocks.context(more)]
     )
+
+
+def listed(shown: Sequence[Schedule], now: datetime) -> Message:
+    """Schedules, each with its next time."""
+    lines = [_line(one, now) for one in shown[:SHOWN]]
+    more = [f"… and {len(shown) - SHOWN} more; `/runbook schedule show NAME`"] if len(shown) > SHOWN else []
+    return blocks.markdown("\n".join([*lines, *more]) or NONE)
 
 
 def _code(schedule: Schedule) -> str:
@@ -418,9 +484,15 @@ def _in(at: datetime, now: datetime) -> str:
     return f"in {words(max(0.0, (at - now).total_seconds()))}" if at > now else "any moment"
 
 
-def _firing_line(firing: Firing, execution: Execution | None) -> str:
+def _why(schedule: Schedule, firing: Firing, most: int) -> str:
+    """Its reason. It may hold what somebody typed, so that it mentions nobody but who made the schedule."""
+    said_ = blocks.ours(firing.reason or "no reason is known", most)
+    return re.sub(rf"<@(?!{re.escape(schedule.made_by.id)}>)([UW][A-Z0-9]+)>", r"@\1", said_)
+
+
+def _firing_line(schedule: Schedule, firing: Firing, execution: Execution | None) -> str:
     when = blocks.moment(firing.due_at)
     if execution is not None:
         return f"• {when}: {blocks.EMOJI[execution.state]} #{execution.id} {execution.state.words}"
     many = f" ({firing.count} moments)" if firing.count > 1 else ""
-    return f"• {when}: {firing.outcome}{many}, {blocks.ours(firing.reason or '', 200)}"
+    return f"• {when}: {firing.outcome}{many}, {_why(schedule, firing, 200)}"

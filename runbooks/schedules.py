@@ -71,10 +71,16 @@ def make(
     hand: Hand,
     *,
     may_change: Callable[[Schedule], bool],
+    also: Callable[[Connection], object],
 ) -> Schedule | OperatorError:
-    """Keep it, under a name that is free where it has none; another of its name becomes it, if that `may_change`."""
+    """Keep it, under a name that is free where it has none; another of its name becomes it, if that `may_change`.
+
+    `also` runs in the same transaction, so that one request makes one schedule.
+    """
+    also(connection)
     former = schedules.find(connection, schedule.name) if schedule.name else None
     if former is not None and not may_change(former):
+        _witness(connection, "denied", former, hand, what="replace a schedule", permission=Permission.SCHEDULES.value)
         return NotPermitted(f"There is a schedule '{former.name}' already, and it is not yours to change.")
     if former is None and schedules.count(connection) >= MOST:
         return NotPermitted(f"There are {MOST} schedules already. Delete one first: `/runbook schedule delete NAME`.")
@@ -261,16 +267,7 @@ class Timer:
         if due and self._settled is not None:
             await self._settled()
         for schedule in due:
-            try:
-                await self._attend(schedule, tools.clock.now())
-            except _FullError:
-                log.info("schedule_waits_for_the_queue", schedule=schedule.id)
-            except StorageUnavailable:
-                raise
-            except Exception:  # one schedule must not keep the others from firing
-                log.exception("schedule_failed", schedule=schedule.id)
-                reason = "it could not be started; the log says why"
-                await tools.database.write(self._cannot_go_on, schedule, tools.clock.now(), reason)
+            await self._attend(schedule, tools.clock.now())
 
     async def _attend(self, schedule: Schedule, now: datetime) -> None:
         database = self._engine.tools.database
@@ -287,33 +284,41 @@ class Timer:
             await database.write(self._miss, schedule, passed, now)
             return
         try:
-            ready = self._ready(schedule, passed.last)
+            await database.write(self._fire, schedule, passed, self._ready(schedule, passed.last), now)
+            self._engine.wake.set()
+        except _NotYetError:
+            log.info("schedule_waits", schedule=schedule.id)
         except StorageUnavailable:
             raise
         except OperatorError as error:
-            await database.write(self._lose, schedule, passed, FiringOutcome.REFUSED, error.message, now)
-            return
-        await database.write(self._fire, schedule, passed, ready, now)
-        self._engine.wake.set()
+            await database.write(self._lose, schedule, passed, error.message, now)
+        except Exception:  # one schedule must not keep the others from firing
+            log.exception("schedule_failed", schedule=schedule.id)
+            await database.write(self._lose, schedule, passed, "it could not be started; the log says why", now)
 
     def _ready(self, schedule: Schedule, due: datetime) -> Ready:
-        """Raises OperatorError where it makes no sense any more, or its maker may have no schedules any more."""
+        """Raises OperatorError where it makes no sense any more, or its maker may have no schedules any more.
+
+        Raises _NotYetError where that can't be known now.
+        """
         policy, maker = self._engine.policy, schedule.made_by
-        right = policy.decide(maker.id, Permission.SCHEDULES)
+        right, ready = policy.decide(maker.id, Permission.SCHEDULES), None
         if right.allowed:
             ready = self._engine.ready(self._read(schedule, due))
-            if ready.wanted is None:
-                return ready
-            wanted = ready.wanted
-            right = policy.decide(
-                maker.id,
-                Permission.SCHEDULES,
-                runbook=wanted.entry.name,
-                hosts=wanted.hosts,
-                includes=wanted.includes,
-            )
-            if right.allowed:
-                return ready
+            if (wanted := ready.wanted) is not None:
+                right = policy.decide(
+                    maker.id,
+                    Permission.SCHEDULES,
+                    runbook=wanted.runbook,
+                    hosts=wanted.hosts,
+                    includes=wanted.includes,
+                )
+                if right.allowed:
+                    return ready
+        if not policy.knows_every_group():
+            raise _NotYetError
+        if ready is not None and ready.wanted is None:
+            return ready  # who may run nothing is refused by the gate
         raise NotPermitted(f"{mention(maker)}, who made it, may not have it run any more: {right.reason}")
 
     def _fire(self, connection: Connection, schedule: Schedule, passed: Passed, ready: Ready, now: datetime) -> None:
@@ -336,7 +341,7 @@ class Timer:
         elif answer.decision is not None:
             self._keep(connection, schedule, due, FiringOutcome.REFUSED, now, answer.message)
         else:
-            raise _FullError
+            raise _NotYetError
 
     def _check_standing(self, connection: Connection, schedule: Schedule, wanted: Wanted, now: datetime) -> None:
         given = schedules.standing(connection, schedule.id)
@@ -344,17 +349,9 @@ class Timer:
             why = "its runbook's code, its parameters or its hosts are not what they were"
             _void(connection, schedule, why, self._hand(now))
 
-    def _lose(
-        self,
-        connection: Connection,
-        schedule: Schedule,
-        passed: Passed,
-        outcome: FiringOutcome,
-        reason: str,
-        now: datetime,
-    ) -> None:
+    def _lose(self, connection: Connection, schedule: Schedule, passed: Passed, reason: str, now: datetime) -> None:
         if passed.last is not None and self._claim(connection, schedule, passed, now):
-            self._keep(connection, schedule, passed.last, outcome, now, reason)
+            self._keep(connection, schedule, passed.last, FiringOutcome.REFUSED, now, reason)
 
     def _miss(self, connection: Connection, schedule: Schedule, passed: Passed, now: datetime) -> None:
         if schedule.next_at is None or not schedules.claim(connection, schedule, next_at=passed.next_at):
@@ -459,8 +456,8 @@ class Timer:
         return Hand(actor=HANDRAIL, origin=Origin.SCHEDULE, now=now, reporter=self._engine.tools.reporter)
 
 
-class _FullError(Exception):
-    """The queue takes nothing more now: the moment stays due, until it can't be caught up with."""
+class _NotYetError(Exception):
+    """The queue is full, or who is in a group is not known: the moment stays due, until it can't be caught up with."""
 
 
 # --- what is witnessed ------------------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ def upcoming(connection: Connection, *, limit: int = 5) -> list[Schedule]:
     return [_schedule(row) for row in rows]
 
 
-def due(connection: Connection, now: datetime, *, limit: int = 50) -> list[Schedule]:
+def due(connection: Connection, now: datetime, *, limit: int = 1_000) -> list[Schedule]:
     """Those whose moment has come, the oldest first."""
     return [_schedule(row) for row in connection.execute(_by_time(limit).where(t.schedules.c.next_at <= now))]
 
@@ -125,23 +125,17 @@ def firings(connection: Connection, schedule_id: int, *, limit: int = 5) -> list
     return [_firing(row) for row in rows]
 
 
-def fired_between(connection: Connection, since: datetime, until: datetime, *, limit: int = 1_000) -> list[Firing]:
-    """What became of the moments that were looked at within that time, the oldest first."""
-    c = t.firings.c
-    rows = connection.execute(
-        select(t.firings).where(c.at >= since, c.at < until).order_by(c.at, c.due_at, c.schedule_id).limit(limit)
-    )
-    return [_firing(row) for row in rows]
-
-
 def unfinished(connection: Connection, schedule_id: int) -> int | None:
-    """The newest execution of this schedule that has not ended, or None."""
-    found: int | None = connection.scalar(
-        select(t.executions.c.id)
-        .join(t.firings, t.firings.c.execution_id == t.executions.c.id)
-        .where(t.firings.c.schedule_id == schedule_id, t.executions.c.state.in_(_OPEN))
-        .order_by(t.executions.c.id.desc())
+    """The newest execution of this schedule, if it has not ended; as nothing overlaps, those before it have."""
+    c = t.firings.c
+    newest = (
+        select(c.execution_id)
+        .where(c.schedule_id == schedule_id, c.execution_id.is_not(None))
+        .order_by(c.due_at.desc())
         .limit(1)
+    )
+    found: int | None = connection.scalar(
+        select(t.executions.c.id).where(t.executions.c.id == newest.scalar_subquery(), t.executions.c.state.in_(_OPEN))
     )
     return found
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -14,8 +15,9 @@ from bot.blocks import Message
 from bot.commands import Commands
 from bot.filling import Forms
 from bot.forms import Draft
-from bot.inbox import keep
+from bot.inbox import NOT_STORED, keep
 from bot.request import RunCommand, parse_runbook
+from bot.slack import _Submission
 from runbooks import Danger, Facts, Parameters, Plan, Probe, Run, Runbook, ServiceName, positional
 from runbooks.catalog import bind
 from runbooks.inventory import Inventory
@@ -119,7 +121,7 @@ class Desk:
         """A form in which somebody has answered; `service="nginx"` for a parameter."""
         view = forms.form(self.house.engine.catalog.get(runbook), Draft(runbook=runbook, channel="C0INC"))
         values = {
-            ("reason" if name == "reason" else f"parameter:{name}"): {"value": {"type": "x", "value": value}}
+            (name if name in {"reason", "template"} else f"parameter:{name}"): {"value": {"type": "x", "value": value}}
             for name, value in answers.items()
         }
         values["hosts"] = {"x": {"type": "x", "selected_options": [forms.option(name, name) for name in hosts]}}
@@ -149,8 +151,8 @@ def said(message: Message | None) -> str:
     return message.text if message is not None else ""
 
 
-@pytest.fixture
-async def desk(sqlite: Database) -> AsyncIterator[Desk]:
+@asynccontextmanager
+async def a_desk(database: Database) -> AsyncIterator[Desk]:
     """Its remote answers `date` with another second each time."""
     seconds = iter(range(1_000, 10_000))
 
@@ -160,10 +162,24 @@ async def desk(sqlite: Database) -> AsyncIterator[Desk]:
 
     replies = {"date": lambda line: Reply(out=str(next(seconds))), "touch": Reply()}
     catalog = catalog_with(Stamp)
-    async with a_house(sqlite, replies=replies, catalog=catalog, inventory=HOSTS, change=narrowed) as house:
+    async with a_house(database, replies=replies, catalog=catalog, inventory=HOSTS, change=narrowed) as house:
         views = FakeViews()
         made = Forms(house.engine, Redactor(()), views)
         yield Desk(house=house, views=views, forms=made, commands=Commands(house.engine, made))
+
+
+@pytest.fixture
+async def desk(sqlite: Database) -> AsyncIterator[Desk]:
+    """Where the database behind does not matter."""
+    async with a_desk(sqlite) as desk:
+        yield desk
+
+
+@pytest.fixture
+async def any_desk(database: Database) -> AsyncIterator[Desk]:
+    """On each database."""
+    async with a_desk(database) as desk:
+        yield desk
 
 
 def values_of(options: Mapping[str, Any]) -> list[str]:
@@ -188,6 +204,15 @@ async def test_what_is_wrong_with_what_was_typed_stands_on_top_of_the_form(desk:
     await desk.say("restart-service settle=900 on web-01")
     problem = desk.views.shown[0]["blocks"][1]["text"]["text"]
     assert problem == ":warning: 'settle': '900' is too much: at most 300 seconds."
+
+
+async def test_nothing_that_was_typed_is_dropped_without_a_word(desk: Desk) -> None:
+    await desk.say(f'stamp on web-9 --emergency --reason "{"x" * 700}"')
+    shown = json.dumps(desk.views.shown[0]["blocks"])
+    assert "No host matches 'web-9'" in shown
+    assert "The reason is longer than 600 characters" in shown
+    [options] = [block for block in desk.views.shown[0]["blocks"] if block.get("block_id") == "options"]
+    assert [one["value"] for one in options["element"]["initial_options"]] == ["emergency"]
 
 
 @pytest.mark.parametrize(
@@ -234,6 +259,15 @@ async def test_hosts_are_offered_where_somebody_may_run_it_and_it_can_run(desk: 
     assert await search(desk, forms.HOSTS, "db") == ["db-01", "tag:db"]
 
 
+async def test_tags_are_offered_however_many_hosts_there_are(desk: Desk) -> None:
+    many = Inventory(hosts=tuple(host(f"web-{n:03}", "nginx") for n in range(300)))
+    desk.house.engine.tools = replace(desk.house.engine.tools, inventory=many)
+    desk.house.engine.govern(desk.house.engine.policy)
+    offered = await search(desk, forms.HOSTS)
+    assert (len(offered), offered[-1]) == (100, "tag:web")
+    assert await search(desk, forms.HOSTS, "299") == ["web-299"]
+
+
 async def test_hosts_that_run_the_chosen_service_come_first(desk: Desk) -> None:
     assert (await search(desk, forms.HOSTS, service="postgresql"))[0] == "db-01"
 
@@ -246,7 +280,8 @@ async def test_services_are_those_of_the_chosen_hosts_and_what_was_typed_if_it_c
     assert await search(desk, forms.SERVICES, by=CAROL) == ["nginx"]
 
 
-async def test_runbooks_are_offered_to_whom_may_run_them_and_what_ran_here_comes_first(desk: Desk) -> None:
+async def test_runbooks_are_offered_to_whom_may_run_them_and_what_ran_here_comes_first(any_desk: Desk) -> None:
+    desk = any_desk
     picker = forms.picker(channel="C0INC")
     await desk.house.ask("stamp nginx on web-01")
     await desk.house.ask("stamp nginx on web-02")
@@ -328,7 +363,8 @@ async def test_who_may_run_nothing_learns_nothing_from_a_form(desk: Desk) -> Non
 # --- the plan, and *Run* ----------------------------------------------------------------------------------------------
 
 
-async def test_the_plan_that_was_seen_is_the_one_that_runs(desk: Desk) -> None:
+async def test_the_plan_that_was_seen_is_the_one_that_runs(any_desk: Desk) -> None:
+    desk = any_desk
     page = await desk.look("stamp", service="nginx", hosts=("web-01",))
     assert "touch /tmp/nginx.1000" in str(page["blocks"])
     assert await desk.house.database.read(executions.newest, 5) == []
@@ -432,6 +468,82 @@ async def test_a_run_that_is_not_of_a_plan_is_read_and_judged_as_typed(desk: Des
     assert isinstance(parse_runbook("stamp nginx on web-01"), RunCommand)
     with pytest.raises(NotFound):
         await desk.run({"callback_id": forms.PLANNED, "id": "V2", "private_metadata": '{"text": "no-such on web-01"}'})
+
+
+async def test_a_form_is_acknowledged_before_any_host_is_looked_at(desk: Desk) -> None:
+    heard = desk.fill("stamp", service="nginx", hosts=("web-01",))
+    assert heard.then["response_action"] == "push"
+    assert "Looking at web-01 and making the plan" in str(heard.then["view"]["blocks"])
+    assert desk.house.remote.ran == []
+
+
+class Away:
+    """An inbox whose database does not answer."""
+
+    async def receive(self, **given: Any) -> str:
+        """Not kept."""
+        return NOT_STORED
+
+
+async def test_what_could_not_be_stored_says_so_where_the_form_was(desk: Desk) -> None:
+    acknowledged: list[Any] = []
+
+    async def ack(**given: Any) -> None:
+        acknowledged.append(given)
+
+    view = desk.filled("stamp", service=None, hosts=("web-01",))
+    view["state"]["values"]["parameter:service"] = {"x": {"type": "x", "selected_option": {"value": "nginx"}}}
+    submission = _Submission(Away(), desk.forms)  # type: ignore[arg-type]
+    await submission.hear(ack, {"user": {"id": "UBOB"}, "view": view})  # type: ignore[arg-type]
+    assert acknowledged[0]["response_action"] == "update"
+    assert "the database does not answer" in str(acknowledged[0]["view"])
+    await submission.hear(ack, {"user": {"id": "UBOB"}, "view": desk.filled("stamp")})  # type: ignore[arg-type]
+    assert set(acknowledged[1]["errors"]) == {"parameter:service", "hosts"}
+
+
+async def test_pressing_run_twice_is_one_request(desk: Desk) -> None:
+    page = await desk.look("stamp", service="nginx", hosts=("web-01",))
+    first, second = (desk.forms.submitted(BOB, {**page, "id": "V7"}) for _ in range(2))
+    assert first is not None
+    assert first == second
+    assert first.key == "V7"
+    looks = [desk.fill("stamp", service="nginx", hosts=("web-01",)).key for _ in range(2)]
+    assert looks[0] != looks[1]
+
+
+# --- templates --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_filled_form_is_kept_under_a_name_and_found_in_the_picker_and_by_command(desk: Desk) -> None:
+    page = await desk.look("stamp", service="nginx", hosts=("web-01",), reason="weekly", template="Weekly")
+    assert "Template 'weekly' is saved" in str(page["blocks"])
+    offered = await desk.forms.suggest(BOB, forms.PICK, "pick", "week", forms.picker(channel="C0INC"))
+    assert values_of(offered) == ["template:weekly"]
+    assert values_of(await desk.forms.suggest(DAVE, forms.PICK, "pick", "week", forms.picker(channel="C0INC"))) == []
+    await desk.forms.picked(desk.received("handrail:pick", kind="click", value="template:weekly", view_id="V1"))
+    assert '"value": "web-01"' in json.dumps(desk.views.shown[-1]["blocks"])
+    assert '"initial_value": "weekly"' in json.dumps(desk.views.shown[-1]["blocks"])
+    assert await desk.say("template run weekly") == ""
+    assert (await desk.house.get(1)).hosts == ("web-01",)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [("two words", (), "name"), ("-x", (), "name"), ("a" * 65, (), "name"), ("x", ("emergency",), "emergency")],
+)
+async def test_what_is_no_template_is_said_beside_its_field(
+    desk: Desk, name: str, options: tuple[str, ...], words: str
+) -> None:
+    heard = desk.fill("stamp", by=ALICE, service="nginx", hosts=("web-01",), reason="x", template=name, options=options)
+    assert list(heard.errors) == ["template"]
+    assert words in heard.errors["template"]
+
+
+async def test_somebody_elses_template_is_left_alone(desk: Desk) -> None:
+    await desk.look("stamp", by=ALICE, service="nginx", hosts=("web-01",), template="weekly")
+    page = await desk.look("stamp", service="nginx", hosts=("web-02",), template="weekly")
+    assert "is <@UALICE>'s" in str(page["blocks"])
+    assert "submit" in page
 
 
 async def test_the_message_it_was_asked_for_from_is_told(desk: Desk) -> None:

@@ -114,7 +114,7 @@ class Doors:
                 words = TYPED.get(verb, f"{verb} {one.id}")
                 found[f"/runbook {verb} {one.state}"] = sent("command", words, command="/runbook")
         for verb in self.actions.choices:
-            for value in ("change", f"last:{self.failed.id}"):
+            for value in ("change", f"last:{self.failed.id}", "template:weekly"):
                 found[f"click {verb} {value}"] = sent("click", f"handrail:{verb}", value=value, view_id="V1")
         for verb in self.actions.form_submissions:
             found[f"view {verb}"] = sent("view", "change on web-01", verb=f"handrail:{verb}", view="external")
