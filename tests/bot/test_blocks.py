@@ -501,24 +501,9 @@ BUILDERS: dict[str, st.SearchStrategy[Any]] = {
 ELSEWHERE = {"forms.form", "forms.plan_page"}
 """Tried in the same way, in `tests/bot/test_forms.py`."""
 
-PARTS = {
-    "forms._channel",
-    "forms._hosts",
-    "forms._page",
-    "forms._question",
-    "forms._reason",
-    "forms._secrets",
-    "shown.shown",
-    "shown._shown",
-    "blocks.section",
-    "blocks.context",
-    "modals._reason_for",
-    "home._title",
-    "home._with",
-    "manifest.as_dict",
-    "request.spelling",
-}
-"""Parts of messages and views, what calls others to make them, and what is none of either."""
+PARTS = {"blocks.section", "blocks.context", "manifest.as_dict", "shown.shown", "shown._shown"}
+"""Parts of messages, what calls others to make them, and what is none. A private function that gives a mapping is a
+part of a view."""
 
 
 def makers() -> Iterator[str]:
@@ -530,7 +515,8 @@ def makers() -> Iterator[str]:
         for name, one in vars(found).items():
             if inspect.isfunction(one) and one.__module__ == module.name:
                 result = one.__annotations__.get("return")
-                if result in (Message, list[Message], Message | None, Mapping[str, Any], forms.PlanPage):
+                is_view = result in (Mapping[str, Any], forms.PlanPage) and not name.startswith("_")
+                if is_view or result in (Message, list[Message], Message | None):
                     yield f"{module.name.removeprefix('bot.')}.{name}"
 
 
