@@ -558,10 +558,11 @@ class Engine:
         only_failed: bool = False,
         origin: Origin = Origin.BUTTON,
         channel: str | None = None,
+        also: Callable[[Connection], object] | None = None,
     ) -> Answer:
         """The same again as a new execution, linked, from fresh facts; `only_failed`: on the hosts without success.
 
-        Raises TooLate while it has not ended, and while somebody else's retry of it has not.
+        `also`: as for `submit`. Raises TooLate while it has not ended, and while somebody else's retry of it has not.
         """
         execution = await self._read(executions.get, execution_id)
         # Who may run nothing is refused by the gate below, and learns nothing else.
@@ -575,6 +576,8 @@ class Engine:
             if known and other is not None and other.actor.id != actor.id:
                 who = mention(other.actor)
                 raise TooLate(f"{who} retries #{execution_id} already: #{other.id} is {other.state.words}.")
+            if also is not None:
+                also(connection)
 
         return await self.submit(
             RunRequest(
@@ -676,11 +679,28 @@ class Engine:
         self.wake.set()
         return said(answer)
 
-    async def roll_back(self, execution_id: int, actor: Actor, *, origin: Origin = Origin.BUTTON) -> Answer:
-        """Take back the applied steps, last one first, as an execution of its own with its own review."""
+    async def roll_back(
+        self,
+        execution_id: int,
+        actor: Actor,
+        *,
+        origin: Origin = Origin.BUTTON,
+        also: Callable[[Connection], object] | None = None,
+    ) -> Answer:
+        """Take back the applied steps, last one first, as an execution of its own with its own review.
+
+        `also`: as for `submit`.
+        """
         execution = await self._read(executions.get, execution_id)
         await self.require(actor, Permission.EXECUTE, f"roll back #{execution_id}", origin, about=execution)
-        answer = await self._write(self._interruptions.roll_back, execution_id, actor, origin)
+
+        def roll_back(connection: Connection) -> Answer | OperatorError:
+            answer = self._interruptions.roll_back(connection, execution_id, actor, origin)
+            if also is not None and isinstance(answer, Answer):
+                also(connection)
+            return answer
+
+        answer = await self._write(roll_back)
         self.wake.set()
         return said(answer)
 
