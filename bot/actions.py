@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from bot import blocks, cards, modals
 from bot.blocks import Message, parse_value
 from bot.commands import Commands
+from bot.incidents import Handled
 from bot.modals import OpensViews
 from runbooks.answer import Answer
 from runbooks.engine import Engine
@@ -36,6 +37,18 @@ class Actions:
             "plan": self._plan,
         }
 
+        self.incidents: Mapping[str, Callable[[int, str | None, Received, Handled], Awaitable[Message | None]]] = {
+            "inc_take": commands.incidents.take,
+            "inc_status": commands.incidents.status,
+            "inc_timeline": commands.incidents.timeline,
+            "inc_resolve": self._ask_to_resolve,
+            "inc_postmortem": commands.incidents.postmortem,
+            "inc_try": commands.incidents.try_runbook,
+            "inc_run": commands.incidents.run_runbook,
+        }
+        self.incident_submissions: Mapping[
+            str, Callable[[int, str | None, Received, Handled], Awaitable[Message | None]]
+        ] = {"inc_resolve": commands.incidents.resolve}
         self.submissions: Mapping[str, Callable[[int, str | None, Received], Awaitable[Message | None]]] = {
             "deny": self._denied
         }
@@ -47,11 +60,17 @@ class Actions:
             "release": self._release
         }
 
-    async def answer(self, received: Received) -> Message | None:
-        """Carry it out; what to say privately, or None. Raises OperatorError."""
+    async def answer(self, received: Received, handled: Handled = lambda connection: None) -> Message | None:
+        """Carry it out; what to say privately, or None. Raises OperatorError.
+
+        `handled` is called inside the transaction that changes something, where that must not be repeated by a crash.
+        """
         if received.kind == "view":
-            return await self._submitted(received)
-        verb = received.text.removeprefix(PREFIX)
+            return await self._submitted(received, handled)
+        # What follows a dot tells several buttons of one message apart.
+        verb = received.text.removeprefix(PREFIX).partition(".")[0]
+        if verb in self.incidents:
+            return await self.incidents[verb](*_number_of(received), received, handled)
         if verb in self.switches:
             return await self.switches[verb](*_switch_of(received), received)
         if verb not in self.verbs:
@@ -64,8 +83,11 @@ class Actions:
             return None
         return await self.verbs[verb](execution_id, mark, received)
 
-    async def _submitted(self, received: Received) -> Message | None:
+    async def _submitted(self, received: Received, handled: Handled) -> Message | None:
         verb = str(received.payload.get("verb", "")).removeprefix(PREFIX)
+        if verb in self.incident_submissions:
+            number, _ = _number_of(received)
+            return await self.incident_submissions[verb](number, received.text.strip() or None, received, handled)
         if verb in self.switch_submissions:
             return await self.switch_submissions[verb](*_switch_of(received), received)
         if verb not in self.submissions:
@@ -75,6 +97,11 @@ class Actions:
         except ValueError as error:
             raise Invalid("This form does not say which execution it is about. Use the slash command.") from error
         return await self.submissions[verb](execution_id, received.text.strip() or None, received)
+
+    async def _ask_to_resolve(
+        self, number: int, mark: str | None, received: Received, handled: Handled
+    ) -> Message | None:
+        return await self.commands.incidents.ask_to_resolve(number, received, self.views)
 
     async def _asks_why(self, execution_id: int, received: Received) -> bool:
         """Whether a modal asks for a reason now. Where it can't be shown, the click itself decides."""
@@ -162,6 +189,14 @@ def _switch_of(received: Received) -> tuple[Scope, str]:
     if kind not in set(Scope) or bool(subject) == (kind == Scope.GLOBAL):
         raise Invalid("This button does not say which kill switch it is about. Use `/killswitch`.")
     return Scope(kind), subject
+
+
+def _number_of(received: Received) -> tuple[int, str | None]:
+    """The incident that a button or form is about, and what else it says; raises Invalid."""
+    try:
+        return parse_value(str(received.payload.get("value", "")))
+    except ValueError as error:
+        raise Invalid("This button does not say which incident it is about. Use `/incident`.") from error
 
 
 def _private(answer: Answer) -> Message:

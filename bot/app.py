@@ -25,6 +25,8 @@ from bot.actions import Actions
 from bot.commands import Commands
 from bot.identity import SlackDirectory
 from bot.inbox import Inbox
+from bot.incident_channels import IncidentChannels
+from bot.incidents import Customs
 from bot.ledger import DAILY, HeadPoster, witness_settings
 from bot.modals import Modals
 from bot.outbox import Outbox
@@ -77,6 +79,7 @@ class App(Works):
 
     inbox: Inbox
     outbox: Outbox
+    channels: IncidentChannels
     web: web.Application
     socket: Socket | None
     commands: Commands
@@ -97,8 +100,18 @@ def build(
     database, engine, clock = works.database, works.engine, works.clock
     alerts = settings.file.channels.alerts
     sender = Outbox(database=database, client=client, clock=clock, alerts=alerts, is_alone=database.is_sqlite)
-    commands = Commands(engine)
+    part = settings.file.incidents
+    commands = Commands(engine, Customs(create=part.create, private=part.private, invite=part.invite))
     actions = Actions(engine, commands, Modals(client))
+    channels = IncidentChannels(
+        database=database,
+        client=client,
+        clock=clock,
+        incidents=commands.incidents,
+        alerts=alerts,
+        wake=sender.wake,
+        is_alone=database.is_sqlite,
+    )
     desk = Desk(engine, commands, actions, sender, works.directory)
     inbox = Inbox(database, clock, works.redactor, desk.work, desk.at_once)
     bolt = bolt_app(slack, inbox)
@@ -106,6 +119,7 @@ def build(
         **vars(works),
         inbox=inbox,
         outbox=sender,
+        channels=channels,
         web=_web(works),
         socket=Socket(bolt, slack) if slack.app_token is not None else None,
         commands=commands,
@@ -214,7 +228,7 @@ class Desk:
         origin = origins.get(received.kind, Origin.BUTTON)
         try:
             if received.kind in {"click", "view"}:
-                return await self._actions.answer(received)
+                return await self._actions.answer(received, handled)
             return await self._commands.answer(received, origin=origin, handled=handled)
         except _AlreadyHandledError:
             return None
@@ -353,6 +367,7 @@ async def _work(app: App) -> None:
             ("owner", app.owner.run),
             ("inbox", app.inbox.run),
             ("outbox", app.outbox.run),
+            ("incident channels", app.channels.run),
             ("directory", app.directory.run),
             ("socket", lambda: _keep_connected(app)),
             ("prune", lambda: _prune(app)),

@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from bot.incident_cards import SCOPES as INCIDENT_SCOPES
+
 PATH = "/slack/events"
 """Where commands and clicks arrive over HTTP."""
 
@@ -15,6 +17,7 @@ COMMANDS = (
     ("/runbook", "Plan and run a runbook", "NAME [values] [key=value] [on TARGET] [--dry-run] | list | status | help"),
     ("/killswitch", "Stop everything, or one part of it", "global on|off [--now] [reason] | service NAME on | status"),
     ("/audit", "See who did what", "[words]"),
+    ("/incident", "Open and follow an incident", 'open "checkout is slow" sev2 service=NAME | note TEXT | help'),
 )
 """Name, description, usage hint."""
 
@@ -28,6 +31,7 @@ SCOPES: Mapping[str, str] = {
     "channels:history": "find a post again whose answer was lost, before repeating it",
     "groups:history": "the same in private channels",
     "usergroups:read": "know who is in the user groups of `roles:`",
+    **INCIDENT_SCOPES,
 }
 """Every scope the bot's token needs, and what for."""
 

@@ -427,6 +427,12 @@ def held(connection: Connection) -> Held | None:
     return Held(number=int(number or 0), since=oldest.created_at, error=oldest.error)
 
 
+def find(connection: Connection, message_id: str) -> OutboxMessage | None:
+    """One message, or None when it is there no more."""
+    row = connection.execute(select(t.outbox).where(t.outbox.c.id == message_id)).first()
+    return None if row is None else message_of(row)
+
+
 def headline_of(connection: Connection, execution_id: int) -> OutboxMessage | None:
     """The newest message that is, or is to become, an execution's headline."""
     row = connection.execute(_HEADLINE, {"of_id": execution_id}).first()
