@@ -110,7 +110,7 @@ def _seconds(length: timedelta) -> float:
 
 def _buttons(incident: Incident) -> list[Block]:
     if not incident.is_open:
-        return [_row(incident, "buttons", [_button(incident, "inc_timeline"), _button(incident, "inc_postmortem")])]
+        return [_row(incident, "buttons", [_button(incident, "inc_timeline")])]
     found = [] if IncidentRole.COMMANDER.value in incident.roles else [_button(incident, "inc_take", style="primary")]
     following = {
         IncidentStatus.INVESTIGATING: (IncidentStatus.IDENTIFIED, IncidentStatus.MONITORING),

@@ -8,6 +8,7 @@ the channel is shown of a change is the business of `incident_channels.py`, whic
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -168,7 +169,7 @@ class Incidents:
     async def _changed(
         self, parsed: IncidentCommand, received: Received, origin: Origin, handled: Handled
     ) -> Message | None:
-        how = {"actor": received.actor, "origin": origin, "now": self.engine.tools.clock.now()}
+        how: dict[str, Any] = {"actor": received.actor, "origin": origin, "now": self.engine.tools.clock.now()}
         match parsed:
             case IncidentCommand(action="bind", number=int(number)):
 
@@ -244,21 +245,6 @@ class Incidents:
         await self._require(received.actor, Permission.EXECUTIONS_READ, "see incidents", Origin.BUTTON)
         return await self._timeline(received, number)
 
-    async def postmortem(self, number: int, mark: str | None, received: Received, handled: Handled) -> Message | None:
-        """A draft, attached to the incident's channel."""
-        await self._require(received.actor, Permission.EXECUTIONS_READ, "see incidents", Origin.BUTTON)
-        return await self._attach(await self._find(received, number), received, handled)
-
-    async def _attach(self, incident: Incident, received: Received, handled: Handled) -> Message:
-        now = self.engine.tools.clock.now()
-
-        def within(connection: Connection) -> str:
-            said = attach(connection, incident, received.actor, channel=received.channel, now=now)
-            handled(connection)
-            return said
-
-        return blocks.spoken(await self.engine.tools.database.write(within))
-
     async def ask_to_resolve(self, number: int, received: Received, views: OpensViews) -> Message | None:
         """A modal asks for the summary; where it can't be shown, the slash command is named."""
         await self._require(received.actor, Permission.EXECUTE, "resolve incidents", Origin.BUTTON)
@@ -332,5 +318,5 @@ class Incidents:
         refused = answer.decision is not None and answer.decision.refusal is not None
         return blocks.spoken(answer.message) if refused or answer.execution is None else None
 
-    def _pressed(self, received: Received) -> dict[str, object]:
+    def _pressed(self, received: Received) -> dict[str, Any]:
         return {"actor": received.actor, "origin": Origin.BUTTON, "now": self.engine.tools.clock.now()}

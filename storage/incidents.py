@@ -100,7 +100,7 @@ def change(connection: Connection, incident_id: int, *, now: datetime, **values:
     return set_values(connection, incident_id, **seen, **values)
 
 
-def set_values(connection: Connection, incident_id: int, **values: Any) -> Incident:
+def set_values(connection: Connection, incident_id: int, /, **values: Any) -> Incident:
     """The incident with these columns changed."""
     row = connection.execute(
         update(t.incidents).where(_I.id == incident_id).values(**values).returning(t.incidents)
