@@ -50,7 +50,6 @@ LABELS = {
     "inc_status": "",  # the status that it would become
     "inc_timeline": "Timeline",
     "inc_resolve": "Resolve",
-    "inc_postmortem": "Postmortem",
     "inc_try": "",  # the runbook
     "inc_run": "Run it",
 }
@@ -69,12 +68,15 @@ def headline(incident: Incident, offered: Sequence[Offer] = ()) -> Message:
             section("\n".join(_details(incident))),
             *_buttons(incident),
             *_offers(incident, offered),
-            context(
-                f"Incident {incident.id} · `/incident note TEXT` keeps what you see · `/incident role commander "
-                "@someone` · `/incident help`"
-            ),
+            context(_hint(incident)),
         ],
     )
+
+
+def _hint(incident: Incident) -> str:
+    if not incident.is_open:
+        return f"Incident {incident.id} · `/incident timeline` · `/incident postmortem`"
+    return f"Incident {incident.id} · `/incident note TEXT` keeps what you see · `/incident help` the rest"
 
 
 def _details(incident: Incident) -> list[str]:
@@ -88,7 +90,10 @@ def _details(incident: Incident) -> list[str]:
         for role in IncidentRole
         if role.value in incident.roles
     ]
-    lines.append(f"Roles: {', '.join(held)}" if held else "Nobody is in command yet.")
+    if held:
+        lines.append(f"Roles: {', '.join(held)}")
+    elif incident.is_open:
+        lines.append("Nobody is in command yet.")
     times = times_words(incident)
     if times:
         lines.append(times)

@@ -449,7 +449,7 @@ def _of_execution(execution: Execution) -> Iterable[Moment]:
     if execution.started_at is not None:
         yield Moment(at=execution.started_at, actor=None, what=f"#{execution.id} began")
     if execution.ended_at is not None:
-        why = f": {execution.ending}" if execution.ending else ""
+        why = f": {execution.ending.splitlines()[0]}" if execution.ending else ""
         yield Moment(at=execution.ended_at, actor=None, what=f"#{execution.id} {execution.state.words}{why}")
 
 
