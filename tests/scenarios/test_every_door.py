@@ -32,11 +32,11 @@ from safety.gates import GATES
 from safety.redaction import Redactor
 from safety.review import Policy
 from safety.roles import Directory, People, Permission, Place, Right
-from storage import audit, executions, templates
+from storage import audit, executions, schedules, templates
 from storage import tables as t
 from storage.database import Database
 from storage.errors import OperatorError
-from storage.records import Actor, Execution, Origin, Received, Scope, State, StepState, Template
+from storage.records import Actor, Execution, Origin, Received, Schedule, Scope, State, StepState, Template
 from tests.builders import ALICE, BOB, CAROL, ROLES, House, a_house, catalog_with, forms_of
 from tests.fakes import START, FakeViews, Reply
 
@@ -178,6 +178,12 @@ TEXTS = {
         "template save other change on web-01",
         "template run weekly",
         "template delete weekly",
+        "schedule list",
+        "schedule show nightly",
+        "schedule @daily change on web-01 as other",
+        "schedule @daily change on web-02 as nightly",
+        *(f"schedule {action} nightly" for action in ("pause", "resume", "delete", "run", "revoke")),
+        "schedule approve nightly limit=5",
     ],
     "/killswitch": ["global on", "global on --now", "tag web off because", "status"],
     "/audit": ["", "kind=execution"],
@@ -248,6 +254,17 @@ async def doors(database: Database) -> AsyncIterator[Doors]:
                 title=title, actor=BOB, origin=Origin.COMMAND, service="nginx", asked_in="C0INC", here=here
             )
             await database.write(open_incident, opening, START)
+        nightly = Schedule(
+            id=0,
+            name="nightly",
+            text="risky on web-01",
+            cron="0 2 * * *",
+            timezone="UTC",
+            channel="C0INC",
+            made_by=ALICE,
+            made_at=START,
+        )
+        await database.write(schedules.add, nightly)
         views = FakeViews(opens=False)  # so that a click decides by itself
         forms = forms_of(house.engine, views)
         commands = Commands(house.engine, forms)
@@ -264,7 +281,8 @@ async def doors(database: Database) -> AsyncIterator[Doors]:
 
 KEPT = (
     t.executions, t.host_runs, t.step_runs, t.approvals, t.approval_votes, t.kill_switches, t.host_locks, t.breakers,
-    t.cooldowns, t.admissions, t.token_buckets, t.credentials, t.templates, t.incidents, t.incident_entries,
+    t.cooldowns, t.admissions, t.token_buckets, t.credentials, t.templates,
+    t.schedules, t.firings, t.standing_approvals, t.incidents, t.incident_entries,
 )  # fmt: skip
 
 
