@@ -44,6 +44,7 @@ SCOPES = {
 """What an incident's channel takes of the bot's token. Without one of them it goes on without, and says so."""
 LONGEST_TOPIC = 250
 SHOWN_MOMENTS = 40
+LONGEST_ABOUT = 200  # of an action id's 255
 EMOJI = {1: ":rotating_light:", 2: ":red_circle:", 3: ":large_orange_circle:", 4: ":large_yellow_circle:"}
 LABELS = {
     "inc_take": "Take command",
@@ -132,14 +133,14 @@ def _offers(incident: Incident, offered: Sequence[Offer]) -> list[Block]:
     """Runbooks that may help. What changes hosts is planned first, and run only when that is asked for."""
     if not offered or not incident.is_open:
         return []
-    buttons = [
-        _button(
-            incident, "inc_try", offer.runbook, label=f"{'Plan ' if offer.danger.changes_hosts else ''}{offer.runbook}"
-        )
-        for offer in offered
-    ]
+    buttons = []
+    for offer in offered:
+        plans = "Plan " if offer.danger.changes_hosts else ""
+        if units(offer.runbook) <= LONGEST_ABOUT:
+            buttons.append(_button(incident, "inc_try", offer.runbook, label=f"{plans}{offer.runbook}"))
     lines = [f"• `{inline(offer.words, 200)}`{_demand(offer.danger)}" for offer in offered]
-    return [section("\n".join(["May help:", *lines])), _row(incident, "offers", buttons)]
+    row = [_row(incident, "offers", buttons)] if buttons else []
+    return [section("\n".join(["May help:", *lines])), *row]
 
 
 def _demand(danger: Danger) -> str:

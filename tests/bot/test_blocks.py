@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot import blocks, cards
+from bot import blocks, cards, incident_cards
 from bot.blocks import Message
 from bot.playground.block_kit import ALL_TEXT_IN_A_MESSAGE, Surface, check_blocks, text_length
+from runbooks.incidents import Moment, Offer
 from runbooks.progress import (
     ApprovalAsked,
     ApprovalReminded,
@@ -27,6 +28,7 @@ from runbooks.progress import (
     WaveEnded,
 )
 from storage.records import (
+    SEVERITIES,
     Actor,
     Approval,
     ApprovalState,
@@ -40,6 +42,11 @@ from storage.records import (
     HostLock,
     HostRun,
     HostState,
+    Incident,
+    IncidentChange,
+    IncidentEntry,
+    IncidentRole,
+    IncidentStatus,
     KillSwitch,
     Origin,
     OutputLine,
@@ -240,7 +247,70 @@ news = st.builds(
     note=maybe,
 )
 
+offered = st.lists(
+    st.builds(
+        Offer,
+        runbook=texts,
+        named=st.dictionaries(texts, texts, max_size=1),
+        hosts=hosts_of,
+        danger=st.sampled_from(Danger),
+    ),
+    max_size=5,
+    unique_by=lambda offer: offer.runbook,
+)
+incidents = st.builds(
+    Incident,
+    id=st.integers(1, 2**53),
+    name=st.just("inc-20261121-checkout-slow"),
+    title=texts,
+    severity=st.sampled_from(SEVERITIES),
+    service=maybe,
+    status=st.sampled_from(IncidentStatus),
+    opened_by=actors,
+    origin=st.sampled_from(Origin),
+    opened_at=times,
+    asked_in=maybe,
+    channel=st.one_of(st.none(), st.just("C0INC"), texts),
+    roles=st.dictionaries(
+        st.sampled_from([role.value for role in IncidentRole]), st.one_of(st.just("UBOB"), texts), max_size=3
+    ),
+    acknowledged_at=st.one_of(st.none(), times),
+    resolved_at=st.one_of(st.none(), times),
+    summary=maybe,
+)
+
 BUILDERS: dict[str, st.SearchStrategy[Any]] = {
+    "incident": st.builds(incident_cards.headline, incidents, offered),
+    "incident run": st.builds(
+        incident_cards.run_it,
+        incidents,
+        offered.filter(bool).map(lambda found: found[0]),
+        st.just("It is being planned."),
+    ),
+    "incident announcement": incidents.map(incident_cards.announcement),
+    "incident line": st.builds(
+        incident_cards.line,
+        incidents,
+        st.builds(
+            IncidentEntry,
+            incident_id=st.just(1),
+            seq=st.integers(1, 99),
+            at=times,
+            actor=actors,
+            change=st.sampled_from(sorted(set(IncidentChange) - {IncidentChange.OPENED, IncidentChange.CHANNEL})),
+            text=texts,
+        ),
+    ),
+    "incident timeline": st.builds(
+        incident_cards.timeline,
+        incidents,
+        st.lists(
+            st.builds(Moment, at=times, actor=st.one_of(st.none(), actors), what=texts, quoted=texts), max_size=60
+        ),
+    ),
+    "incident listing": st.builds(
+        incident_cards.listing, st.lists(incidents, max_size=40), st.lists(incidents, max_size=5)
+    ),
     "card": st.builds(cards.card, executions, times, situations),
     "plan": st.builds(cards.plan_messages, executions, plans),
     "approval": st.builds(
