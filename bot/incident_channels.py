@@ -124,6 +124,8 @@ class IncidentChannels:
         wake: Any,
         is_alone: bool,
     ) -> None:
+        if client.retry_handlers:
+            raise ValueError("a client that tries again by itself hides that an answer was lost")
         self._database, self._client, self._clock = database, client, clock
         self._door, self._alerts, self._wake, self._is_alone = incidents, alerts, wake, is_alone
         self._me: str | None = None

@@ -284,7 +284,13 @@ BUILDERS: dict[str, st.SearchStrategy[Any]] = {
     "incident run": st.builds(
         incident_cards.run_it,
         incidents,
-        offered.filter(bool).map(lambda found: found[0]),
+        st.builds(
+            Offer,
+            runbook=texts.map(lambda text: text[:100]),
+            named=st.just({}),
+            hosts=hosts_of,
+            danger=st.just(Danger.LOW),
+        ),
         st.just("It is being planned."),
     ),
     "incident announcement": incidents.map(incident_cards.announcement),

@@ -44,7 +44,7 @@ class _Died(BaseException):
 
 @dataclass(kw_only=True)
 class Life:
-    """Ends with the so many-th thing that is done: a transaction that was committed, or a call that Slack carried out."""
+    """Ends with the so many-th thing that is done: a committed transaction, or a call that Slack carried out."""
 
     ends_at: int | None = None
     done: int = 0
@@ -97,7 +97,7 @@ class Room:
 
     def channels(self, life: Life | None = None) -> IncidentChannels:
         """As the app would make it; with a life that ends, if one is given."""
-        client = MortalClient(token=self.workspace.bot_token, base_url=self.workspace.api_url)
+        client = MortalClient(token=self.workspace.bot_token, base_url=self.workspace.api_url, retry_handlers=[])
         client.life = life or Life()
         database: Any = MortalDatabase(self.database, client.life)
         return IncidentChannels(
@@ -121,6 +121,8 @@ class Room:
         seeing = channels or self.channels()
         async with asyncio.timeout(PATIENCE):
             while True:
+                # Nobody waits here for the time after which it is tried again.
+                await self.database.write(incidents.release_all, SystemClock().now())
                 pause = await seeing.look()
                 now = await self.database.read(incidents.find, incident.id)
                 assert now is not None
@@ -133,15 +135,13 @@ class Room:
     def made(self) -> list[Channel]:
         """The channels that were made by us."""
         state = self.workspace.state
-        return [
-            one
-            for one in state.channels.values()
-            if one.creator == state.identity.bot_user and one.name.startswith("inc-")
-        ]
+        ours = [one for one in state.channels.values() if one.creator == state.identity.bot_user]
+        return [one for one in ours if one.name.startswith("inc-")]
 
     def said(self, channel: str, words: str) -> list[Message]:
-        """The messages of a channel that say this."""
-        return [one for one in self.workspace.state.all_messages(channel) if words in self.workspace.read(one)]
+        """The messages that everybody in a channel reads and that say this."""
+        seen = [one for one in self.workspace.state.all_messages(channel) if not one.is_ephemeral]
+        return [one for one in seen if words in self.workspace.read(one)]
 
 
 @pytest.fixture
