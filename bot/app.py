@@ -24,6 +24,7 @@ from bot import blocks, logs, schedules
 from bot.actions import Actions
 from bot.commands import Commands
 from bot.filling import Forms
+from bot.home import Homes
 from bot.identity import SlackDirectory
 from bot.inbox import Inbox
 from bot.incident_channels import IncidentChannels
@@ -49,7 +50,7 @@ from safety.vault import Vault
 from storage import executions, outbox
 from storage import inbox as requests
 from storage import schedules as kept_schedules
-from storage.database import Database, OwnerLock, surely
+from storage.database import Bell, Database, OwnerLock, surely
 from storage.errors import ConfigurationError, OperatorError, StorageUnavailable
 from storage.records import Origin, OutboxKind, Received
 
@@ -83,6 +84,7 @@ class App(Works):
     inbox: Inbox
     outbox: Outbox
     channels: IncidentChannels
+    homes: Homes
     web: web.Application
     socket: Socket | None
     commands: Commands
@@ -103,7 +105,8 @@ def build(
     database, engine, clock = works.database, works.engine, works.clock
     alerts = settings.file.channels.alerts
     sender = Outbox(database=database, client=client, clock=clock, alerts=alerts, is_alone=database.is_sqlite)
-    views = Modals(client)
+    database.heed(Bell.OUTBOX, sender.wake)
+    views = Modals(client, clock.sleep)
     forms = Forms(engine, works.redactor, views)
     part = settings.file.incidents
     customs = Customs(create=part.create, private=part.private, invite=part.invite)
@@ -120,12 +123,14 @@ def build(
     )
     desk = Desk(engine, commands, actions, sender, works.directory)
     inbox = Inbox(database, clock, works.redactor, desk.work, desk.at_once)
-    bolt = bolt_app(slack, inbox, forms)
+    homes = Homes(engine=engine, client=client, clock=clock)
+    bolt = bolt_app(slack, inbox, forms, homes.opened)
     app = App(
         **vars(works),
         inbox=inbox,
         outbox=sender,
         channels=channels,
+        homes=homes,
         web=_web(works),
         socket=Socket(bolt, slack) if slack.app_token is not None else None,
         commands=commands,
@@ -380,6 +385,7 @@ async def _work(app: App) -> None:
             ("inbox", app.inbox.run),
             ("outbox", app.outbox.run),
             ("incident channels", app.channels.run),
+            ("home", app.homes.run),
             ("directory", app.directory.run),
             ("socket", lambda: _keep_connected(app)),
             ("prune", lambda: _prune(app)),

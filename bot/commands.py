@@ -35,6 +35,7 @@ from bot.request import (
     parse_killswitch,
     parse_runbook,
 )
+from bot.situation import situation_of
 from runbooks import templates
 from runbooks.answer import said
 from runbooks.catalog import Entry, usage
@@ -238,7 +239,7 @@ class Commands:
     ) -> Message | None:
         """To run one now is a request of whoever asks: neither its maker's rights nor a consent to it count."""
         if command.action != "run":
-            return await self.schedules.answer(command, received.actor, received.channel, origin)
+            return await self.schedules.answer(command, received.actor, received.channel, origin, handled)
         found = await self.schedules.find(command.name, received.actor, origin)
         return await self._run(schedules.command_of(found), received, origin, handled)
 
@@ -361,8 +362,7 @@ class Commands:
         if named:
             execution = await database.read(executions.get, _id(named, Verb.STATUS))
             [execution] = await self.engine.in_their_places([execution])
-            hosts = await database.read(executions.hosts_of, execution.id)
-            return cards.card(execution, now, cards.Situation(hosts=tuple(hosts)))
+            return cards.card(execution, now, await database.read(situation_of, execution))
         unfinished = (State.RUNNING, State.AWAITING_APPROVAL, State.PENDING, State.INTERRUPTED)
         among = self._among(actor)
         shown = await database.read(executions.in_states, unfinished)

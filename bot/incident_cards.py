@@ -44,13 +44,14 @@ SCOPES = {
 """What an incident's channel takes of the bot's token. Without one of them it goes on without, and says so."""
 LONGEST_TOPIC = 250
 SHOWN_MOMENTS = 40
-LONGEST_ABOUT = 200  # of an action id's 255
+LONGEST_ABOUT = 1_900  # of the 2,000 that a button carries
 EMOJI = {1: ":rotating_light:", 2: ":red_circle:", 3: ":large_orange_circle:", 4: ":large_yellow_circle:"}
 LABELS = {
     "inc_take": "Take command",
     "inc_status": "",  # the status that it would become
     "inc_timeline": "Timeline",
     "inc_resolve": "Resolve",
+    "inc_postmortem": "Postmortem",
     "inc_try": "",  # the runbook
     "inc_run": "Run it",
 }
@@ -99,7 +100,7 @@ def _details(incident: Incident) -> list[str]:
     if times:
         lines.append(times)
     if incident.summary:
-        lines.append(f"> {inline(incident.summary, 1_500)}")
+        lines.append(f"Summary: {inline(incident.summary, 1_500)}")
     return lines
 
 
@@ -116,15 +117,15 @@ def _seconds(length: timedelta) -> float:
 
 def _buttons(incident: Incident) -> list[Block]:
     if not incident.is_open:
-        return [_row(incident, "buttons", [_button(incident, "inc_timeline")])]
+        return [_row(incident, "buttons", [_button(incident, "inc_timeline"), _button(incident, "inc_postmortem")])]
     found = [] if IncidentRole.COMMANDER.value in incident.roles else [_button(incident, "inc_take", style="primary")]
     following = {
         IncidentStatus.INVESTIGATING: (IncidentStatus.IDENTIFIED, IncidentStatus.MONITORING),
         IncidentStatus.IDENTIFIED: (IncidentStatus.MONITORING,),
         IncidentStatus.MONITORING: (IncidentStatus.INVESTIGATING,),
     }
-    for status in following.get(incident.status, ()):
-        found.append(_button(incident, "inc_status", status.value, label=status.value.capitalize()))
+    for place, status in enumerate(following.get(incident.status, ()), 1):
+        found.append(_button(incident, "inc_status", status.value, label=status.value.capitalize(), place=place))
     found += [_button(incident, "inc_timeline"), _button(incident, "inc_resolve")]
     return [_row(incident, "buttons", found)]
 
@@ -134,10 +135,10 @@ def _offers(incident: Incident, offered: Sequence[Offer]) -> list[Block]:
     if not offered or not incident.is_open:
         return []
     buttons = []
-    for offer in offered:
+    for place, offer in enumerate(offered, 1):
         plans = "Plan " if offer.danger.changes_hosts else ""
         if units(offer.runbook) <= LONGEST_ABOUT:
-            buttons.append(_button(incident, "inc_try", offer.runbook, label=f"{plans}{offer.runbook}"))
+            buttons.append(_button(incident, "inc_try", offer.runbook, label=f"{plans}{offer.runbook}", place=place))
     lines = [f"• `{inline(offer.words, 200)}`{_demand(offer.danger)}" for offer in offered]
     row = [_row(incident, "offers", buttons)] if buttons else []
     return [section("\n".join(["May help:", *lines])), *row]
@@ -151,12 +152,14 @@ def _row(incident: Incident, place: str, buttons: Sequence[Block]) -> Block:
     return {"type": "actions", "block_id": f"handrail:incident:{place}:{incident.id}", "elements": list(buttons)}
 
 
-def _button(incident: Incident, verb: str, about: str = "", *, label: str = "", style: str = "") -> dict[str, Any]:
+def _button(
+    incident: Incident, verb: str, about: str = "", *, label: str = "", style: str = "", place: int = 0
+) -> dict[str, Any]:
     shown = label or LABELS[verb]
     button: dict[str, Any] = {
         "type": "button",
         # Two buttons of one message must differ in their action ids; what follows the dot is no part of the verb.
-        "action_id": f"handrail:{verb}" + (f".{about}" if about else ""),
+        "action_id": f"handrail:{verb}" + (f".{place}" if place else ""),
         "text": {"type": "plain_text", "text": clip(shown, 75)},
         "value": f"{incident.id}:{about}" if about else str(incident.id),
         "accessibility_label": clip(f"{shown}, incident {incident.id}", 75),

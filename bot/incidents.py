@@ -16,6 +16,7 @@ from bot import blocks, cards, modals
 from bot import incident_cards as shown
 from bot.blocks import Message
 from bot.modals import OpensViews
+from bot.postmortem import attach
 from bot.request import IncidentCommand, Unclear, parse_incident
 from runbooks import incidents as core
 from runbooks.engine import Engine
@@ -82,6 +83,8 @@ class Incidents:
         }
         if parsed.action in looks:
             return await looks[parsed.action]()
+        if parsed.action == "postmortem":
+            return await self._attach(await self._find(received, parsed.number), received, handled)
         if parsed.action == "open" or (parsed.action == "bind" and parsed.number is None):
             return await self._open(parsed, received, origin, handled)
         return await self._changed(parsed, received, origin, handled)
@@ -244,6 +247,21 @@ class Incidents:
         """Everything with its time, to whoever presses it."""
         await self._require(received.actor, Permission.EXECUTIONS_READ, "see incidents", Origin.BUTTON)
         return await self._timeline(received, number)
+
+    async def postmortem(self, number: int, mark: str | None, received: Received, handled: Handled) -> Message | None:
+        """A draft, attached to the incident's channel."""
+        await self._require(received.actor, Permission.EXECUTIONS_READ, "see incidents", Origin.BUTTON)
+        return await self._attach(await self._find(received, number), received, handled)
+
+    async def _attach(self, incident: Incident, received: Received, handled: Handled) -> Message:
+        now = self.engine.tools.clock.now()
+
+        def within(connection: Connection) -> str:
+            said = attach(connection, incident, received.actor, channel=received.channel, now=now)
+            handled(connection)
+            return said
+
+        return blocks.spoken(await self.engine.tools.database.write(within))
 
     async def ask_to_resolve(self, number: int, received: Received, views: OpensViews) -> Message | None:
         """A modal asks for the summary; where it can't be shown, the slash command is named."""

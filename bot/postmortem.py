@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from uuid import uuid4
 
 from sqlalchemy import Connection
 
@@ -15,9 +16,9 @@ from runbooks import incidents as core
 from runbooks.incidents import Moment, durations
 from safety.clock import words as duration
 from safety.redaction import Redactor
-from storage import incidents
+from storage import audit, incidents, outbox
 from storage.errors import NotFound
-from storage.records import Actor, Execution, Incident, IncidentRole
+from storage.records import Actor, Execution, Incident, IncidentRole, Origin, OutboxKind
 
 MOST_BYTES = 1_000_000
 _MARKS = re.compile(r"([\\`*_{}\[\]<>#|~!])")
@@ -33,9 +34,38 @@ class Draft:
     content: bytes
 
 
-def file_name(incident: Incident, mark: str) -> str:
+def file_name(incident_id: int, mark: str) -> str:
     """The name in Slack; its `mark` tells one attaching from another, since a file carries no metadata."""
-    return f"postmortem-{incident.name}-{mark[:8]}.md"
+    return f"postmortem-{incident_id}-{mark[:8]}.md"
+
+
+def attach(connection: Connection, incident: Incident, actor: Actor, *, channel: str | None, now: datetime) -> str:
+    """Put it into the outbox, for the incident's channel; in words what comes of it."""
+    place = incident.channel or channel
+    if place is None:
+        return (
+            f"Incident {incident.id} has no channel to attach a draft to. `/incident bind {incident.id}` gives it one."
+        )
+    outbox.put(
+        connection,
+        id=uuid4().hex,
+        kind=OutboxKind.ANSWER,
+        method="upload",
+        channel=place,
+        coalesce_key=f"postmortem:{incident.id}",
+        payload={"text": f"Postmortem of incident {incident.id}", "postmortem": incident.id, "user": actor.id},
+        now=now,
+    )
+    audit.append(
+        connection,
+        at=now,
+        kind="incident.postmortem",
+        actor=actor,
+        origin=Origin.COMMAND,
+        incident=incident.id,
+        channel=incident.channel,
+    )
+    return f"A draft of the postmortem of incident {incident.id} is being attached to its channel."
 
 
 def draft(connection: Connection, incident_id: int) -> Draft:

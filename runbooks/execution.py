@@ -12,6 +12,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import structlog
 from sqlalchemy import Connection
 
+from runbooks.answer import unmentioned
 from runbooks.catalog import Entry
 from runbooks.definition import (
     Facts,
@@ -95,6 +96,11 @@ class Walk:
     def stopping(self) -> Stop | None:
         """Why it is being stopped; None while it goes on."""
         return self.steps.stopping
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether there is a step whose command was not looked at yet."""
+        return self.steps.is_under_way
 
     def stop(self, stop: Stop) -> None:
         """End what is running; nothing further starts."""
@@ -364,6 +370,8 @@ class Walk:
         }
         state = states.get(result.state, HostState.FAILED)
         said = "; ".join(filter(None, (result.reason, result.look)))
+        if result.state is not StepState.STOPPED:  # who stopped it is mentioned
+            said = unmentioned(said)
         return HostResult(host=host, state=state, reason=f"{title}: {said}" if said else title, tail=result.tail)
 
     async def _look_again(self, host: Host) -> Facts | None:
@@ -377,7 +385,8 @@ class Walk:
 
     def _outcome(self, part: HostPlan, after: Facts | None) -> str | None:
         try:
-            return self.entry.runbook.outcome(self.params, Facts(**part.facts), after)
+            outcome = self.entry.runbook.outcome(self.params, Facts(**part.facts), after)
+            return None if outcome is None else unmentioned(outcome)
         except Exception:  # a runbook's own words must not turn a success into something else
             log.exception("outcome_broke", execution=self.execution.id, runbook=self.entry.name)
             return None

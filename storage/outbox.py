@@ -22,6 +22,7 @@ from sqlalchemy import (
     case,
     delete,
     exists,
+    false,
     func,
     insert,
     or_,
@@ -32,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from storage import tables as t
-from storage.database import at_the_end, moment
+from storage.database import Bell, at_the_end, moment, ring
 from storage.prepared import Prepared
 from storage.records import OutboxKind, OutboxMessage, OutboxState, Thread
 
@@ -150,6 +151,8 @@ def put(
     The place stays the older one's, and its kind becomes the more important of both; but a headline stays a headline,
     since a thread hangs on it.
     """
+    if kind is OutboxKind.ALERT:
+        ring(connection, Bell.OUTBOX)
     values = _new(id, kind, method, payload, now, channel, execution_id, coalesce_key)
     if coalesce_key is None:
         _unwritten(connection, lambda unwritten: unwritten.added.append(values))
@@ -545,6 +548,20 @@ def find(connection: Connection, message_id: str) -> OutboxMessage | None:
     """One message, or None when it is there no more."""
     row = connection.execute(select(t.outbox).where(t.outbox.c.id == message_id)).first()
     return None if row is None else message_of(row)
+
+
+def attached(connection: Connection, execution_id: int, *, since: datetime | None) -> bool:
+    """Whether its full log waits to be attached, or was attached since it ended (`since`); None: it has not ended."""
+    is_said = (t.outbox.c.state == OutboxState.SENT.value, t.outbox.c.sent_at >= since) if since else (false(),)
+    there = or_(t.outbox.c.state.in_(_OPEN), and_(*is_said))
+    return (
+        connection.scalar(
+            select(t.outbox.c.id)
+            .where(t.outbox.c.execution_id == execution_id, t.outbox.c.method == "upload", there)
+            .limit(1)
+        )
+        is not None
+    )
 
 
 def headline_of(connection: Connection, execution_id: int) -> OutboxMessage | None:
