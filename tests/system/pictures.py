@@ -108,6 +108,44 @@ async def several_hosts(browser: Browser, folder: Path) -> None:
             await picture(browser, running, folder / f"home{name}.png", size, person="Alice Adams")
 
 
+async def incident(browser: Browser, folder: Path) -> None:
+    """An incident's channel in the middle of it, with the timeline that one person asked for."""
+    async with demo(rate_limits=False) as running:
+        here = running.workspace
+        await say(here, "bob", '/incident open "checkout is slow" sev2 service=nginx')
+
+        def stands(here: Workspace) -> Message | None:
+            found = [one for one in here.state.channels.values() if one.name.startswith("inc-")]
+            pinned = [one for room in found for one in here.state.all_messages(room.id) if one.pinned]
+            return pinned[0] if pinned else None
+
+        headline = await here.wait_for(stands, timeout=60)
+        room = here.state.channels[headline.channel].name
+        await here.click("bob", headline, "Take command")
+        for text in (
+            "/incident note p99 went up with the deploy at 02:40",
+            "/runbook restart nginx settle=1 on web-01",
+        ):
+            await here.command("bob", room, text)
+        await here.wait_for(lambda here: "Changed" in here.transcript(room), timeout=60)
+        await here.command("bob", room, "/incident status monitoring")
+        await here.wait_for(lambda here: "*Monitoring*" in here.transcript(room), timeout=60)
+        await here.command("bob", room, "/incident timeline")
+        await here.wait_for(lambda here: here.ephemeral("bob", room), timeout=60)
+        for name, size in (("", {"width": 1280, "height": 1500}), ("-phone", PHONE)):
+            async with page_of(browser, running, size) as page:
+                await be(page, "Bob Brandt")
+                if size is PHONE:
+                    await page.get_by_label("Channels").select_option(label=f"# {room}")
+                else:
+                    await page.get_by_role("button", name=room).click()
+                await expect(page.locator("#messages")).to_contain_text("Timeline of incident")
+                if size is PHONE:
+                    await page.locator("#messages").evaluate("element => element.scrollTop = 0")
+                await page.wait_for_timeout(700)
+                await page.screenshot(path=folder / f"incident{name}.png")
+
+
 async def make(folder: Path) -> None:
     """All of them."""
     async with async_playwright() as playwright:
@@ -118,6 +156,7 @@ async def make(folder: Path) -> None:
                 for suffix, size in (("", DESKTOP), ("-phone", PHONE)):
                     await picture(browser, running, folder / f"card-{name}{suffix}.png", size)
         await several_hosts(browser, folder)
+        await incident(browser, folder)
         await browser.close()
 
 
