@@ -45,7 +45,7 @@ SCOPES = {
 LONGEST_TOPIC = 250
 SHOWN_MOMENTS = 40
 LONGEST_ABOUT = 1_900  # of the 2,000 that a button carries
-EMOJI = {1: ":rotating_light:", 2: ":red_circle:", 3: ":large_orange_circle:", 4: ":large_yellow_circle:"}
+EMOJI = {1: ":rotating_light:", 2: ":red_circle:", 3: ":large_yellow_circle:", 4: ":large_blue_circle:"}
 LABELS = {
     "inc_take": "Take command",
     "inc_status": "",  # the status that it would become
@@ -205,7 +205,7 @@ def line(incident: Incident, entry: IncidentEntry) -> Message | None:
         case IncidentChange.TROUBLE:
             text = f":warning: {ours(entry.text, 1_000)}"
         case _:
-            text = f":arrow_right: {ours(entry.text, 1_000)} ({by})"
+            text = f":arrow_forward: {ours(entry.text, 1_000)} ({by})"
     return message(text, [section(text)])
 
 

@@ -132,16 +132,16 @@ async def incident(browser: Browser, folder: Path) -> None:
         await here.wait_for(lambda here: "*Monitoring*" in here.transcript(room), timeout=60)
         await here.command("bob", room, "/incident timeline")
         await here.wait_for(lambda here: here.ephemeral("bob", room), timeout=60)
-        for name, size in (("", {"width": 1280, "height": 1500}), ("-phone", PHONE)):
+        for name, size in (("", {"width": 1280, "height": 1240}), ("-phone", PHONE)):
             async with page_of(browser, running, size) as page:
                 await be(page, "Bob Brandt")
                 if size is PHONE:
-                    await page.get_by_label("Channels").select_option(label=f"# {room}")
-                else:
-                    await page.get_by_role("button", name=room).click()
+                    await page.locator("#nav-toggle").click()
+                await page.get_by_role("button", name=room).click()
                 await expect(page.locator("#messages")).to_contain_text("Timeline of incident")
                 if size is PHONE:
                     await page.locator("#messages").evaluate("element => element.scrollTop = 0")
+                await page.mouse.move(1, 1)
                 await page.wait_for_timeout(700)
                 await page.screenshot(path=folder / f"incident{name}.png")
 

@@ -1,4 +1,4 @@
-"""kill -9 while an incident's channel is being made: the next start leaves one channel, and nobody waits for nothing."""
+"""kill -9 while an incident's channel is being made: the next start leaves one, and nobody waits in vain."""
 
 import asyncio
 
