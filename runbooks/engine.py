@@ -96,6 +96,15 @@ GRACE_NOW = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reach:
+    """A runbook, where it runs, and the runbooks that are a part of it: what a right must cover."""
+
+    runbook: str
+    hosts: tuple[str, ...]
+    includes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Wanted:
     """What a request comes to: the runbook, validated values, the hosts that were meant, how dangerous it is."""
 
@@ -967,7 +976,7 @@ class Engine:
         what: str,
         origin: Origin,
         *,
-        about: Execution | Wanted | None = None,
+        about: Execution | Wanted | Reach | None = None,
     ) -> None:
         """Raises NotPermitted, after the denial is in the audit (if the database answers).
 

@@ -568,6 +568,7 @@ BUILDERS: dict[str, st.SearchStrategy[Any]] = {
         ),
         caught_up=st.booleans(),
     ).map(schedules.lost),
+    "schedules.listed": st.builds(schedules.listed, st.lists(schedules_, max_size=60), times),
     "home.home_view": st.builds(home.home_view, homes, times),
 }
 """A strategy for every message and view Handrail can make, by the function that makes it."""

@@ -143,7 +143,7 @@ async def incident(browser: Browser, folder: Path) -> None:
                     await page.locator("#messages").evaluate("element => element.scrollTop = 0")
                 await page.mouse.move(1, 1)
                 await page.wait_for_timeout(700)
-                await page.screenshot(path=folder / f"incident{name}.png")
+                await page.screenshot(path=folder / f"incident{name}.png", scale="css")
 
 
 async def make(folder: Path) -> None:
