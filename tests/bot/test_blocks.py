@@ -583,6 +583,7 @@ PARTS = {
     "forms._question",
     "forms._reason",
     "forms._secrets",
+    "forms._template",
     "shown.shown",
     "shown._shown",
     "blocks.section",

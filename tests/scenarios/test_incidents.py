@@ -78,7 +78,7 @@ async def test_from_its_opening_to_its_postmortem(either: Demo) -> None:
     offer = await told(here, "bob", name, "is being shown in")
     await sees(here, name, "dry run of restart-service")
     await here.click("bob", offer, "Run it")
-    await sees(here, name, "nginx pid")
+    await sees(here, name, "web-02 succeeded: nginx pid")
 
     await here.click("carol", headline(here, name), "Monitoring")
     await sees(here, name, "investigating → monitoring")
@@ -86,7 +86,7 @@ async def test_from_its_opening_to_its_postmortem(either: Demo) -> None:
     await here.wait_for(lambda here: here.views("carol"), timeout=PATIENCE)
     await here.submit_view("carol", {"Summary": "the cache was full"})
     await sees(here, name, "*Resolved* by @carol: the cache was full", "resolved after")
-    assert here.buttons(headline(here, name)) == ["Timeline", "Postmortem"]
+    await here.wait_for(lambda here: here.buttons(headline(here, name)) == ["Timeline", "Postmortem"], timeout=PATIENCE)
 
     await here.click("bob", headline(here, name), "Timeline")
     shown = here.read(await told(here, "bob", name, "*Timeline of incident 1*"))
