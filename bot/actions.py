@@ -36,9 +36,6 @@ class Actions:
             "confirm": self._approve,
             "deny": self._deny,
             "cancel": self._cancel,
-            "retry": self._retry,
-            "retryfailed": self._retry_failed,
-            "rollback": self._roll_back,
             "resume": self._resume,
             "again": self._again,
             "after": self._after,
@@ -59,6 +56,12 @@ class Actions:
         self.incident_submissions: Mapping[
             str, Callable[[int, str | None, Received, Handled], Awaitable[Message | None]]
         ] = {"inc_resolve": commands.incidents.resolve}
+        # These begin another execution: no state says that it was done, so that the click is marked handled with it.
+        self.begins: Mapping[str, Callable[[int, Received, Handled], Awaitable[Message | None]]] = {
+            "retry": self._retry,
+            "retryfailed": self._retry_failed,
+            "rollback": self._roll_back,
+        }
         self.submissions: Mapping[str, Callable[[int, str | None, Received], Awaitable[Message | None]]] = {
             "deny": self._denied
         }
@@ -88,7 +91,7 @@ class Actions:
             return await self.incidents[verb](*_number_of(received), received, handled)
         if verb in self.switches:
             return await self.switches[verb](*_switch_of(received), received)
-        if verb not in self.verbs:
+        if verb not in self.verbs and verb not in self.begins:
             raise NotFound("This button is of another version of Handrail. Use the slash command instead.")
         try:
             execution_id, mark = parse_value(str(received.payload.get("value", "")))
@@ -96,6 +99,8 @@ class Actions:
             raise Invalid("This button does not say which execution it is about. Use the slash command.") from error
         if verb == "deny" and await self._asks_why(execution_id, received):
             return None
+        if verb in self.begins:
+            return await self.begins[verb](execution_id, received, handled)
         return await self.verbs[verb](execution_id, mark, received)
 
     async def _submitted(self, received: Received, handled: Handled) -> Message | None:
@@ -179,14 +184,14 @@ class Actions:
     async def _cancel(self, execution_id: int, mark: str | None, received: Received) -> Message | None:
         return _private(await self.engine.cancel(execution_id, received.actor))
 
-    async def _retry(self, execution_id: int, mark: str | None, received: Received) -> Message | None:
-        return _private(await self.engine.retry(execution_id, received.actor))
+    async def _retry(self, execution_id: int, received: Received, handled: Handled) -> Message | None:
+        return _private(await self.engine.retry(execution_id, received.actor, also=handled))
 
-    async def _retry_failed(self, execution_id: int, mark: str | None, received: Received) -> Message | None:
-        return _private(await self.engine.retry(execution_id, received.actor, only_failed=True))
+    async def _retry_failed(self, execution_id: int, received: Received, handled: Handled) -> Message | None:
+        return _private(await self.engine.retry(execution_id, received.actor, only_failed=True, also=handled))
 
-    async def _roll_back(self, execution_id: int, mark: str | None, received: Received) -> Message | None:
-        return _private(await self.engine.roll_back(execution_id, received.actor))
+    async def _roll_back(self, execution_id: int, received: Received, handled: Handled) -> Message | None:
+        return _private(await self.engine.roll_back(execution_id, received.actor, also=handled))
 
     async def _resume(self, execution_id: int, mark: str | None, received: Received) -> Message | None:
         return await self.commands.resume(received.actor, execution_id)

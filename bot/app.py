@@ -255,7 +255,7 @@ class Desk:
             return blocks.spoken(words_of(error, doing=f"answering {received.kind} {received.text[:80]!r}"))
 
     def _say(self, connection: Connection, received: Received, said: blocks.Message | None, *, marked: bool) -> None:
-        if not marked and not requests.handled(connection, received.id):
+        if not requests.handled(connection, received.id) and not marked:
             return  # somebody else has answered
         if said is None:
             return

@@ -173,7 +173,7 @@ class Commands:
                     return None
                 return await self._run(parsed, received, origin, handled)
             case Query():
-                return await self._query(parsed, received, origin)
+                return await self._query(parsed, received, origin, handled)
             case TemplateCommand():
                 return await self._template(parsed, received, origin, handled)
             case ScheduleCommand():
@@ -299,7 +299,7 @@ class Commands:
             rollout=over(new.rollout, saved.rollout),
         )
 
-    async def _query(self, query: Query, received: Received, origin: Origin) -> Message | None:
+    async def _query(self, query: Query, received: Received, origin: Origin, handled: Handled) -> Message | None:
         actor = received.actor
         asks: Mapping[Verb, Callable[[], Awaitable[Message | None]]] = {
             Verb.HELP: lambda: self._help(actor),
@@ -313,8 +313,8 @@ class Commands:
             Verb.APPROVE: lambda: self._approve(received, query, origin),
             Verb.DENY: lambda: self._deny(actor, query, origin),
             Verb.CANCEL: lambda: self._cancel(actor, query, origin),
-            Verb.RETRY: lambda: self._retry(actor, query, received, origin),
-            Verb.ROLLBACK: lambda: self._rollback(actor, query, origin),
+            Verb.RETRY: lambda: self._retry(actor, query, received, origin, handled),
+            Verb.ROLLBACK: lambda: self._rollback(actor, query, origin, handled),
             Verb.RESUME: lambda: self.resume(actor, _id(query.words, query.verb)),
             Verb.BREAKER: lambda: self._breaker(actor, query, origin),
             Verb.DEAD_LETTERS: lambda: self._dead_letters(actor, query.words, origin),
@@ -485,15 +485,21 @@ class Commands:
         answer = await self.engine.cancel(_id(query.words, query.verb), actor, reason=reason, origin=origin)
         return blocks.spoken(answer.message)
 
-    async def _retry(self, actor: Actor, query: Query, received: Received, origin: Origin) -> Message | None:
-        execution_id = _id(query.words, query.verb)
+    async def _retry(
+        self, actor: Actor, query: Query, received: Received, origin: Origin, handled: Handled
+    ) -> Message | None:
         answer = await self.engine.retry(
-            execution_id, actor, only_failed="failed" in query.words[1:], origin=origin, channel=received.channel
+            _id(query.words, query.verb),
+            actor,
+            only_failed="failed" in query.words[1:],
+            origin=origin,
+            channel=received.channel,
+            also=handled,
         )
         return blocks.spoken(answer.message)
 
-    async def _rollback(self, actor: Actor, query: Query, origin: Origin) -> Message:
-        answer = await self.engine.roll_back(_id(query.words, query.verb), actor, origin=origin)
+    async def _rollback(self, actor: Actor, query: Query, origin: Origin, handled: Handled) -> Message:
+        answer = await self.engine.roll_back(_id(query.words, query.verb), actor, origin=origin, also=handled)
         return blocks.spoken(answer.message)
 
     async def _breaker(self, actor: Actor, query: Query, origin: Origin) -> Message:

@@ -62,6 +62,9 @@ SCOPES: Mapping[str, str] = {
 }
 """Every scope the bot's token needs, and what for."""
 
+DISPENSABLE = frozenset(INCIDENT_SCOPES)
+"""What can be missing: what takes it is left, and that is said."""
+
 EVENTS = ("app_home_opened",)
 """What Slack tells the app by itself."""
 
