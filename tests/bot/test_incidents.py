@@ -90,7 +90,7 @@ async def test_who_may_what(database: Database) -> None:
             "bind 1",
         ):
             for person in (HELEN, DAVE):
-                with pytest.raises(NotPermitted, match="runbooks.execute"):
+                with pytest.raises(NotPermitted, match=r"runbooks\.execute"):
                     await says(house, text, by=person)
         for text in ("severity sev1", "status monitoring", "role commander <@UCAROL>", "resolve done"):
             await says(house, text, by=CAROL)
