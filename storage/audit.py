@@ -72,6 +72,12 @@ PAGE = 5_000
 """Rows read at once by what walks over all of them."""
 
 
+def _write_down(connection: Connection) -> None:
+    """What this transaction has witnessed so far is there, for whoever reads it in the same one."""
+    if _unwritten(connection) is not None:
+        (at_the_end(connection) or {}).pop(_UNWRITTEN)(connection)
+
+
 def append(
     connection: Connection,
     *,
@@ -307,6 +313,7 @@ def _cut_off(how: str, named: int, last: int) -> str:
 
 
 def _head(connection: Connection) -> Any:
+    _write_down(connection)
     return connection.execute(select(t.audit_head.c.seq, t.audit_head.c.hash)).one_or_none()
 
 
@@ -316,6 +323,7 @@ _COLUMNS = (t.audit.c.seq, type_coerce(t.audit.c.at, String).label("at"), *list(
 
 def stored(connection: Connection, *wanted: ColumnElement[bool], upto: int | None = None) -> Iterator[Stored]:
     """Rows in order, as they are kept, a page at a time: any number of them takes the memory of one page."""
+    _write_down(connection)
     after = -1
     while True:
         query = select(*_COLUMNS).where(t.audit.c.seq > after, *wanted).order_by(t.audit.c.seq).limit(PAGE)
@@ -357,6 +365,7 @@ def search(
     query = select(t.audit).where(*conditions(connection, wanted)).order_by(t.audit.c.seq.desc()).limit(limit)
     if before is not None:
         query = query.where(t.audit.c.seq < before)
+    _write_down(connection)
     return [_entry(row) for row in connection.execute(query)]
 
 
@@ -432,9 +441,7 @@ def _escaped(word: str) -> str:
 
 def head(connection: Connection) -> tuple[int, str]:
     """The newest entry's number and hash."""
-    unwritten = _unwritten(connection)
-    if unwritten is not None:
-        return unwritten.seq, unwritten.hash
+    _write_down(connection)
     row = connection.execute(select(t.audit_head.c.seq, t.audit_head.c.hash)).one()
     return row.seq, row.hash
 
