@@ -329,6 +329,7 @@ def begin(
 
     With a `lease`, others may take it that we died when that has run out; see `extend`.
     """
+    _write_down(connection)
     until = moment(connection, now) + lease if now is not None and lease is not None else None
     row = connection.execute(
         update(t.outbox)
@@ -486,6 +487,7 @@ def drop(connection: Connection, message: OutboxMessage) -> None:
 
 def bury(connection: Connection, message_id: str, *, now: datetime, error: str) -> None:
     """A dead letter: a person must see it. Nothing else becomes one: what was said meanwhile stays said."""
+    _write_down(connection)
     row = connection.execute(select(t.outbox).where(t.outbox.c.id == message_id, t.outbox.c.state.in_(_OPEN))).first()
     if row is None:
         return
