@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from bot import blocks, cards, full_log, modals
 from bot.blocks import Message, parse_value
-from bot.commands import Commands, Handled
+from bot.commands import Commands
 from bot.filling import Forms
+from bot.incidents import Handled
 from bot.modals import OpensViews
 from runbooks.answer import Answer
 from runbooks.engine import Engine
@@ -43,6 +44,18 @@ class Actions:
             "log": self._log,
         }
 
+        self.incidents: Mapping[str, Callable[[int, str | None, Received, Handled], Awaitable[Message | None]]] = {
+            "inc_take": commands.incidents.take,
+            "inc_status": commands.incidents.status,
+            "inc_timeline": commands.incidents.timeline,
+            "inc_resolve": self._ask_to_resolve,
+            "inc_postmortem": commands.incidents.postmortem,
+            "inc_try": commands.incidents.try_runbook,
+            "inc_run": commands.incidents.run_runbook,
+        }
+        self.incident_submissions: Mapping[
+            str, Callable[[int, str | None, Received, Handled], Awaitable[Message | None]]
+        ] = {"inc_resolve": commands.incidents.resolve}
         # These begin another execution: no state says that it was done, so that the click is marked handled with it.
         self.begins: Mapping[str, Callable[[int, Received, Handled], Awaitable[Message | None]]] = {
             "retry": self._retry,
@@ -63,16 +76,19 @@ class Actions:
     async def answer(self, received: Received, handled: Handled = lambda connection: None) -> Message | None:
         """Carry it out; what to say privately, or None. Raises OperatorError.
 
-        `handled` is called inside the transaction that begins another execution.
+        `handled` is called inside the transaction that changes something, where that must not be repeated by a crash.
         """
         if received.kind == "view":
-            return await self._submitted(received)
-        verb = received.text.removeprefix(PREFIX)
+            return await self._submitted(received, handled)
+        # What follows a dot tells several buttons of one message apart.
+        verb = received.text.removeprefix(PREFIX).partition(".")[0]
         if received.kind == "shortcut":
             return await self._shortcut(verb, received)
         if verb in self.choices:
             await self.choices[verb](received)
             return None
+        if verb in self.incidents:
+            return await self.incidents[verb](*_number_of(received), received, handled)
         if verb in self.switches:
             return await self.switches[verb](*_switch_of(received), received)
         if verb not in self.verbs and verb not in self.begins:
@@ -87,8 +103,11 @@ class Actions:
             return await self.begins[verb](execution_id, received, handled)
         return await self.verbs[verb](execution_id, mark, received)
 
-    async def _submitted(self, received: Received) -> Message | None:
+    async def _submitted(self, received: Received, handled: Handled) -> Message | None:
         verb = str(received.payload.get("verb", "")).removeprefix(PREFIX)
+        if verb in self.incident_submissions:
+            number, _ = _number_of(received)
+            return await self.incident_submissions[verb](number, received.text.strip() or None, received, handled)
         if verb in self.form_submissions:
             await self.form_submissions[verb](received)
             return None
@@ -101,6 +120,11 @@ class Actions:
         except ValueError as error:
             raise Invalid("This form does not say which execution it is about. Use the slash command.") from error
         return await self.submissions[verb](execution_id, received.text.strip() or None, received)
+
+    async def _ask_to_resolve(
+        self, number: int, mark: str | None, received: Received, handled: Handled
+    ) -> Message | None:
+        return await self.commands.incidents.ask_to_resolve(number, received, self.views)
 
     async def _shortcut(self, verb: str, received: Received) -> Message | None:
         if verb not in self.shortcuts:
@@ -205,6 +229,14 @@ def _switch_of(received: Received) -> tuple[Scope, str]:
     if kind not in set(Scope) or bool(subject) == (kind == Scope.GLOBAL):
         raise Invalid("This button does not say which kill switch it is about. Use `/killswitch`.")
     return Scope(kind), subject
+
+
+def _number_of(received: Received) -> tuple[int, str | None]:
+    """The incident that a button or form is about, and what else it says; raises Invalid."""
+    try:
+        return parse_value(str(received.payload.get("value", "")))
+    except ValueError as error:
+        raise Invalid("This button does not say which incident it is about. Use `/incident`.") from error
 
 
 def _private(answer: Answer) -> Message:

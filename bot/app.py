@@ -7,6 +7,7 @@ processes, on other machines, meet the serving ones in PostgreSQL.
 
 import asyncio
 import contextlib
+import gc
 import random
 import signal
 import sys
@@ -27,6 +28,8 @@ from bot.filling import Forms
 from bot.home import Homes
 from bot.identity import SlackDirectory
 from bot.inbox import Inbox
+from bot.incident_channels import IncidentChannels
+from bot.incidents import Customs
 from bot.ledger import DAILY, HeadPoster, witness_settings
 from bot.modals import Modals
 from bot.outbox import Outbox
@@ -54,6 +57,8 @@ from storage.records import Origin, OutboxKind, Received
 
 log = structlog.get_logger(__name__)
 
+REFRESH = 10.0  # seconds between two looks at the cards of what runs
+REFRESH_EACH = 6.0  # seconds for each: half of the edits that progress may take
 SWITCH = 0.0005
 """The database's threads need the interpreter for some microseconds after each statement; by default they would wait
 5 ms for it each time the event loop is busy."""
@@ -70,6 +75,7 @@ class Works:
     remote: Remote
     directory: SlackDirectory
     engine: Engine
+    reporter: ThreadReporter
     owner: Owner
     started: asyncio.Event  # the database answers and is up to date
     stopping: asyncio.Event  # nothing new is begun here
@@ -81,6 +87,7 @@ class App(Works):
 
     inbox: Inbox
     outbox: Outbox
+    channels: IncidentChannels
     homes: Homes
     web: web.Application
     socket: Socket | None
@@ -105,8 +112,19 @@ def build(
     database.heed(Bell.OUTBOX, sender.wake)
     views = Modals(client, clock.sleep)
     forms = Forms(engine, works.redactor, views)
-    commands = Commands(engine, forms)
+    part = settings.file.incidents
+    customs = Customs(create=part.create, private=part.private, invite=part.invite)
+    commands = Commands(engine, forms, customs)
     actions = Actions(engine, commands, views, forms)
+    channels = IncidentChannels(
+        database=database,
+        client=client,
+        clock=clock,
+        incidents=commands.incidents,
+        alerts=alerts,
+        wake=sender.wake,
+        is_alone=database.is_sqlite,
+    )
     desk = Desk(engine, commands, actions, sender, works.directory)
     inbox = Inbox(database, clock, works.redactor, desk.work, desk.at_once)
     homes = Homes(engine=engine, client=client, clock=clock)
@@ -115,6 +133,7 @@ def build(
         **vars(works),
         inbox=inbox,
         outbox=sender,
+        channels=channels,
         homes=homes,
         web=_web(works),
         socket=Socket(bolt, slack) if slack.app_token is not None else None,
@@ -164,6 +183,7 @@ def build_works(
         remote=remote,
         directory=directory,
         engine=engine,
+        reporter=reporter,
         owner=Owner(engine, executes=executes),
         started=asyncio.Event(),
         stopping=asyncio.Event(),
@@ -357,6 +377,7 @@ async def _opened(works: Works) -> None:
             await asyncio.sleep(1)
     await surely(lambda: works.database.write(witness_settings, works.settings, works.clock.now()))
     await works.directory.recall()
+    gc.freeze()  # what starting made stays for good: looking through it again and again took a fifth of the work
     works.started.set()
     log.info("started", database=works.database.shown_url, owner=works.owner.id, executes=works.owner.executes)
 
@@ -369,7 +390,9 @@ async def _work(app: App) -> None:
             ("owner", app.owner.run),
             ("inbox", app.inbox.run),
             ("outbox", app.outbox.run),
+            ("incident channels", app.channels.run),
             ("home", app.homes.run),
+            ("cards", lambda: _refresh_cards(app)),
             ("directory", app.directory.run),
             ("socket", lambda: _keep_connected(app)),
             ("prune", lambda: _prune(app)),
@@ -423,6 +446,18 @@ async def _prune(app: App) -> None:
             log.warning("storage_unavailable", loop="prune", message=error.message)
             pruned = 0
         await app.clock.sleep(1 if pruned else 3600)
+
+
+async def _refresh_cards(app: App) -> None:
+    """From time to time the cards of what runs say anew how long it takes: the rarer, the more of them there are."""
+    while True:
+        number = 0
+        try:
+            number = await app.database.write(app.reporter.refresh, app.clock.now())
+        except StorageUnavailable as error:
+            log.warning("storage_unavailable", loop="cards", message=error.message)
+        app.outbox.wake()
+        await app.clock.sleep(max(REFRESH, number * REFRESH_EACH))
 
 
 async def _keep_connected(app: App) -> None:

@@ -15,7 +15,7 @@ stay in SQL. A file is made from rows when it is sent; its name carries the outb
 import asyncio
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
@@ -27,11 +27,12 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 from sqlalchemy import Connection
 
-from bot import dead_letters
+from bot import dead_letters, postmortem
 from bot.blocks import spoken
 from bot.cards import moved_elsewhere, repeated, without_blocks
-from bot.full_log import file_name, log_file
+from bot.full_log import LogFile, file_name, log_file
 from bot.pace import Pace, PaceSettings, Utterance
+from bot.postmortem import Draft
 from bot.shown import shown
 from bot.slack_trouble import Failure, Trouble, by_status, understand
 from safety.clock import Clock, SystemClock
@@ -110,7 +111,7 @@ class Outbox:
         self._poll = poll
         self._woken = asyncio.Event()
         self._is_resting = False
-        self._busy: set[Lane] = set()
+        self._busy: dict[Lane, int | None] = {}  # what is being said, and of which execution
         self._saying: set[str] = set()
         self._paused: dict[Lane, float] = {}
         self._failures: dict[Lane, int] = {}  # in a row, without an answer
@@ -177,20 +178,27 @@ class Outbox:
         now, pause = self._clock.monotonic(), self._poll
         if now < self._silent_until:
             return min(self._silent_until - now, self._poll)
-        for ready in await self._ready():
+        found = await self._ready()
+        for ready in found:
             lane, utterance = _lane(ready), _utterance(ready)
             if lane in self._busy or len(self._busy) >= MOST_AT_ONCE:
                 continue
-            if lane[0] == "file" and sum(1 for busy in self._busy if busy[0] == "file") >= FILES_AT_ONCE:
+            if lane[0] == "file" and self._is_early(ready, found):
                 continue
             wait = max(self._paused.get(lane, 0.0) - now, self._pace.wait(utterance, now))
             if wait > 0:
                 pause = min(pause, wait)
                 continue
             self._pace.take(utterance, now)
-            self._busy.add(lane)
+            self._busy[lane] = ready.message.execution_id
             turns.create_task(self._turn(ready, lane))
         return pause
+
+    def _is_early(self, file: Ready, found: Sequence[Ready]) -> bool:
+        """Whether a file has to wait: it comes after all words of its execution, and few go at once."""
+        number = file.message.execution_id
+        words = {one.message.execution_id for one in found if one.message.method != "upload"} | {*self._busy.values()}
+        return number in words or sum(1 for lane in self._busy if lane[0] == "file") >= FILES_AT_ONCE
 
     async def _ready(self, per_channel: int = 10) -> list[Ready]:
         reading = asyncio.ensure_future(self._database.read(outbox.ready, self._clock.now(), per_channel=per_channel))
@@ -250,7 +258,7 @@ class Outbox:
             await self._failed(ready, lane, fault)
         finally:
             self._saying.discard(ready.message.id)
-            self._busy.discard(lane)
+            self._busy.pop(lane, None)
             self._woken.set()
 
     async def _say(self, ready: Ready, lane: Lane) -> None:
@@ -371,16 +379,16 @@ class Outbox:
     # --- files --------------------------------------------------------------------------------------------------------
 
     async def _upload(self, ready: Ready) -> None:
-        """The full log of an execution, in its thread; where we can't post files, to whoever asked for it."""
+        """A file, where it belongs; where we can't post files, to whoever asked for it."""
         message = ready.message
-        name = file_name(message.payload["log"], message.id)
+        name, write = _file_of(message)
         if message.unsure and (await self._find(ready, name))[0] is not None:
             return
-        log_of = await self._database.read(log_file, message.payload["log"])
-        asked = await self._call("files.getUploadURLExternal", filename=name, length=len(log_of.content))
-        await self._send(str(asked.get("upload_url")), log_of.content)
+        file = await self._database.read(write)
+        asked = await self._call("files.getUploadURLExternal", filename=name, length=len(file.content))
+        await self._send(str(asked.get("upload_url")), file.content)
         where = {"channel_id": _channel_of(ready), "thread_ts": _thread_ts(ready)}
-        files = json.dumps([{"id": asked.get("file_id"), "title": log_of.title}])
+        files = json.dumps([{"id": asked.get("file_id"), "title": file.title}])
         try:
             await self._call("files.completeUploadExternal", files=files, **where)
         except _SlackSaysNo as error:
@@ -409,7 +417,7 @@ class Outbox:
     async def _no_file(self, ready: Ready, failure: Failure) -> None:
         """It stays where it is, in SQL; whoever asked for it is told."""
         message = ready.message
-        log.warning("log_not_attached", execution=message.payload["log"], error=failure.error)
+        log.warning("file_not_attached", message=message.id, file=_file_of(message)[0], error=failure.error)
         await self._record(_say_no_file, message, failure.error, self._clock.now())
 
     # --- answers to one person ----------------------------------------------------------------------------------------
@@ -646,17 +654,18 @@ def _headline_stands(connection: Connection, execution_id: int, channel: str, ts
 
 def _say_no_file(connection: Connection, message: OutboxMessage, error: str, now: datetime) -> None:
     outbox.drop(connection, message)
-    user, number = message.payload.get("user"), message.payload["log"]
+    user, number = message.payload.get("user"), message.payload.get("log")
     if user is None:
         return
-    said = f"Slack took no file ({error}), so the full log of #{number} is not attached. `/runbook logs {number}` shows"
+    said = f"Slack took no file ({error}), so it is not attached: {message.payload.get('text')}."
+    said += f" `/runbook logs {number}` shows its newest lines." if number is not None else ""
     outbox.put(
         connection,
         id=uuid4().hex,
         kind=OutboxKind.ANSWER,
         method="ephemeral",
         channel=message.channel,
-        payload=spoken(f"{said} its newest lines.").payload(user=user),
+        payload=spoken(said).payload(user=user),
         now=now,
     )
 
@@ -666,6 +675,15 @@ def _reroute(connection: Connection, ready: Ready, channel: str, kind: OutboxKin
 
 
 # --- small facts ------------------------------------------------------------------------------------------------------
+
+
+def _file_of(message: OutboxMessage) -> tuple[str, Callable[[Connection], LogFile | Draft]]:
+    """The name of the file that a message is about, and what makes it of the rows as they are then."""
+    if "postmortem" in message.payload:
+        incident = message.payload["postmortem"]
+        return postmortem.file_name(incident, message.id), lambda connection: postmortem.draft(connection, incident)
+    number = message.payload["log"]
+    return file_name(number, message.id), lambda connection: log_file(connection, number)
 
 
 def _lane(ready: Ready) -> Lane:
