@@ -113,8 +113,8 @@ async def test_from_its_opening_to_its_postmortem(either: Demo) -> None:
     assert not any(room.members & {"UDAVE"} for room in rooms(here))
 
 
-async def test_a_button_runs_nothing_that_its_presser_may_not_run(either: Demo) -> None:
-    here = either.workspace
+async def test_a_button_runs_nothing_that_its_presser_may_not_run(running: Demo) -> None:
+    here = running.workspace
     name = await opened(here)
     here.state.join(here.state.channel(name), "UDAVE")
     for label in ("Plan restart-service", "Take command", "Resolve", "Timeline", "Monitoring"):
@@ -122,7 +122,7 @@ async def test_a_button_runs_nothing_that_its_presser_may_not_run(either: Demo) 
         await here.click("dave", headline(here, name), label)
         await here.wait_for(lambda here, n=before: len(here.ephemeral("dave", name)) > n, timeout=PATIENCE)
         assert "You may not" in here.read(here.ephemeral("dave", name)[-1])
-    assert await either.app.database.read(executions.newest, 5) == []
+    assert await running.app.database.read(executions.newest, 5) == []
     assert here.views("dave") == []
 
 
