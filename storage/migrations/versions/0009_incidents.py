@@ -6,7 +6,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from storage.tables import UtcDateTime
 
-revision = "0011"
+revision = "0009"
 down_revision = "0008"
 branch_labels = None
 depends_on = None
