@@ -1,6 +1,7 @@
 """What clicks and filled-in modals mean: the verb to one call of the engine."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 
 from bot import blocks, cards, modals
 from bot.blocks import Message, parse_value
@@ -36,6 +37,13 @@ class Actions:
             "plan": self._plan,
         }
 
+        # These are about what could be typed: their value is that text. They show something, and carry nothing out.
+        self.questions: Mapping[str, Callable[[Received], Awaitable[Message | None]]] = {
+            "ask": commands.ask,
+            "older": self._turn,
+            "newer": self._turn,
+            "meant": commands.show_meant,
+        }
         self.submissions: Mapping[str, Callable[[int, str | None, Received], Awaitable[Message | None]]] = {
             "deny": self._denied
         }
@@ -52,6 +60,8 @@ class Actions:
         if received.kind == "view":
             return await self._submitted(received)
         verb = received.text.removeprefix(PREFIX)
+        if verb.partition(":")[0] in self.questions:
+            return await self.questions[verb.partition(":")[0]](received)
         if verb in self.switches:
             return await self.switches[verb](*_switch_of(received), received)
         if verb not in self.verbs:
@@ -75,6 +85,10 @@ class Actions:
         except ValueError as error:
             raise Invalid("This form does not say which execution it is about. Use the slash command.") from error
         return await self.submissions[verb](execution_id, received.text.strip() or None, received)
+
+    async def _turn(self, received: Received) -> Message:
+        """The other page, in the place of this one."""
+        return replace(await self.commands.ask(received), replaces=True)
 
     async def _asks_why(self, execution_id: int, received: Received) -> bool:
         """Whether a modal asks for a reason now. Where it can't be shown, the click itself decides."""

@@ -138,6 +138,10 @@ class Engine:
         except NotFound:
             return self.catalog.only(lambda known: self._knows(actor, known)).get(name)
 
+    def near_runbooks(self, name: str, actor: Actor) -> list[str]:
+        """Names and aliases like this one, of runbooks this person may know of."""
+        return self.catalog.only(lambda known: self._knows(actor, known)).near(name)
+
     def _knows(self, actor: Actor, runbook: str) -> bool:
         return any(self.policy.sees(actor.id, p, runbook) for p in (Permission.READ, Permission.EXECUTE))
 

@@ -114,6 +114,8 @@ class Doors:
             for verb in Verb:
                 words = TYPED.get(verb, f"{verb} {one.id}")
                 found[f"/runbook {verb} {one.state}"] = sent("command", words, command="/runbook")
+        for verb in self.actions.questions:
+            found[f"click {verb}"] = sent("click", f"handrail:{verb}", value="history")
         for verb in self.actions.switches:
             found[f"click {verb}"] = sent("click", f"handrail:{verb}", value="tag web")
         for verb in self.actions.switch_submissions:
