@@ -6,6 +6,7 @@ from dataclasses import replace
 from bot import blocks, cards, modals
 from bot.blocks import Message, parse_value
 from bot.commands import Commands
+from bot.filling import Forms
 from bot.modals import OpensViews
 from runbooks.answer import Answer
 from runbooks.engine import Engine
@@ -20,8 +21,16 @@ PREFIX = "handrail:"
 class Actions:
     """Answers one click at a time. What changed is shown by the thread; only the rest is said to the person."""
 
-    def __init__(self, engine: Engine, commands: Commands, views: OpensViews) -> None:
+    def __init__(self, engine: Engine, commands: Commands, views: OpensViews, forms: Forms) -> None:
         self.engine, self.commands, self.views = engine, commands, views
+        # These begin a request, or go on putting it together; what they are about is in what was chosen or filled in.
+        self.choices: Mapping[str, Callable[[Received], Awaitable[None]]] = {"pick": forms.picked}
+        self.form_submissions: Mapping[str, Callable[[Received], Awaitable[None]]] = {"form": forms.look}
+        self.shortcuts: Mapping[str, Callable[[Received], Awaitable[Message | None]]] = {
+            "run": self._pick,
+            "run_here": self._pick,
+        }
+        self.forms = forms
         self.verbs: Mapping[str, Callable[[int, str | None, Received], Awaitable[Message | None]]] = {
             "approve": self._approve,
             "confirm": self._approve,
@@ -62,6 +71,11 @@ class Actions:
         verb = received.text.removeprefix(PREFIX)
         if verb.partition(":")[0] in self.questions:
             return await self.questions[verb.partition(":")[0]](received)
+        if received.kind == "shortcut":
+            return await self._shortcut(verb, received)
+        if verb in self.choices:
+            await self.choices[verb](received)
+            return None
         if verb in self.switches:
             return await self.switches[verb](*_switch_of(received), received)
         if verb not in self.verbs:
@@ -76,6 +90,9 @@ class Actions:
 
     async def _submitted(self, received: Received) -> Message | None:
         verb = str(received.payload.get("verb", "")).removeprefix(PREFIX)
+        if verb in self.form_submissions:
+            await self.form_submissions[verb](received)
+            return None
         if verb in self.switch_submissions:
             return await self.switch_submissions[verb](*_switch_of(received), received)
         if verb not in self.submissions:
@@ -89,6 +106,17 @@ class Actions:
     async def _turn(self, received: Received) -> Message:
         """The other page, in the place of this one."""
         return replace(await self.commands.ask(received), replaces=True)
+
+    async def _shortcut(self, verb: str, received: Received) -> Message | None:
+        if verb not in self.shortcuts:
+            raise NotFound("This shortcut is of another version of Handrail. Use the slash command instead.")
+        return await self.shortcuts[verb](received)
+
+    async def _pick(self, received: Received) -> Message | None:
+        """The picker, for the place where it was asked for."""
+        await self.engine.require(received.actor, Permission.EXECUTE, "run runbooks", Origin.SHORTCUT)
+        shown = await self.forms.pick(received)
+        return None if shown else blocks.spoken("The form could not be opened in time. Try it again, or `/runbook`.")
 
     async def _asks_why(self, execution_id: int, received: Received) -> bool:
         """Whether a modal asks for a reason now. Where it can't be shown, the click itself decides."""

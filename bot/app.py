@@ -20,9 +20,10 @@ from aiohttp import web
 from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import Connection
 
-from bot import blocks, logs
+from bot import blocks, logs, schedules
 from bot.actions import Actions
 from bot.commands import Commands
+from bot.filling import Forms
 from bot.identity import SlackDirectory
 from bot.inbox import Inbox
 from bot.ledger import DAILY, HeadPoster, witness_settings
@@ -36,6 +37,7 @@ from runbooks.engine import Engine
 from runbooks.owner import Owner
 from runbooks.planning import Planner
 from runbooks.remote import Remote
+from runbooks.schedules import Timer
 from runbooks.ssh import SshRemote
 from runbooks.steps import Tools
 from safety.clock import Clock, SystemClock
@@ -44,6 +46,7 @@ from safety.redaction import Redactor
 from safety.vault import Vault
 from storage import executions, outbox
 from storage import inbox as requests
+from storage import schedules as kept_schedules
 from storage.database import Database, OwnerLock, surely
 from storage.errors import ConfigurationError, OperatorError, StorageUnavailable
 from storage.records import Origin, OutboxKind, Received
@@ -97,11 +100,13 @@ def build(
     database, engine, clock = works.database, works.engine, works.clock
     alerts = settings.file.channels.alerts
     sender = Outbox(database=database, client=client, clock=clock, alerts=alerts, is_alone=database.is_sqlite)
-    commands = Commands(engine)
-    actions = Actions(engine, commands, Modals(client))
+    views = Modals(client)
+    forms = Forms(engine, works.redactor, views)
+    commands = Commands(engine, forms)
+    actions = Actions(engine, commands, views, forms)
     desk = Desk(engine, commands, actions, sender, works.directory)
     inbox = Inbox(database, clock, works.redactor, desk.work, desk.at_once)
-    bolt = bolt_app(slack, inbox)
+    bolt = bolt_app(slack, inbox, forms)
     app = App(
         **vars(works),
         inbox=inbox,
@@ -210,10 +215,16 @@ class Desk:
                 raise _AlreadyHandledError
             marked.append(received.id)
 
-        origins = {"command": Origin.COMMAND, "say": Origin.CLI, "view": Origin.MODAL}
+        origins = {
+            "command": Origin.COMMAND,
+            "say": Origin.CLI,
+            "view": Origin.MODAL,
+            "run": Origin.MODAL,  # the last page of a form, which says what would be typed
+            "shortcut": Origin.SHORTCUT,
+        }
         origin = origins.get(received.kind, Origin.BUTTON)
         try:
-            if received.kind in {"click", "view"}:
+            if received.kind in {"click", "view", "shortcut"}:
                 return await self._actions.answer(received)
             return await self._commands.answer(received, origin=origin, handled=handled)
         except _AlreadyHandledError:
@@ -357,6 +368,7 @@ async def _work(app: App) -> None:
             ("socket", lambda: _keep_connected(app)),
             ("prune", lambda: _prune(app)),
             ("audit head", _head_poster(app).run),
+            ("schedules", _timer(app).run),
         ):
             group.create_task(_supervised(name, loop, app.clock), name=name)
 
@@ -375,6 +387,10 @@ async def _supervised(name: str, loop: Callable[[], Awaitable[None]], clock: Clo
             pause = 1.0
         await clock.sleep(pause)
         pause = min(pause * 2, 30.0)
+
+
+def _timer(works: Works) -> Timer:
+    return Timer(works.engine, read=schedules.request_at, settled=works.directory.settled)
 
 
 def _head_poster(app: App) -> HeadPoster:
@@ -396,6 +412,7 @@ async def _prune(app: App) -> None:
             pruned = await app.database.write(executions.prune_output, before=now - keep.output)
             pruned += await app.database.write(outbox.prune, before=now - keep.outbox)
             pruned += await app.database.write(requests.prune, before=now - keep.outbox)
+            pruned += await app.database.write(kept_schedules.prune, before=now - keep.output)
         except StorageUnavailable as error:
             log.warning("storage_unavailable", loop="prune", message=error.message)
             pruned = 0
@@ -495,5 +512,9 @@ async def _carry(works: Works, on_ready: Callable[[str], None]) -> None:
     await _opened(works)
     on_ready(works.owner.id)
     async with asyncio.TaskGroup() as group:
-        for name, loop in (("owner", works.owner.run), ("directory", works.directory.run)):
+        for name, loop in (
+            ("owner", works.owner.run),
+            ("directory", works.directory.run),
+            ("schedules", _timer(works).run),
+        ):
             group.create_task(_supervised(name, loop, works.clock), name=name)

@@ -326,7 +326,7 @@ def plan_messages(execution: Execution, plan: Mapping[str, Any]) -> list[Message
     title = f"{f'Stage {stage}' if stage else 'Plan'} of {subject(execution)}"
     messages: list[list[Block]] = [[section(f":clipboard: *{title}*")]]
     left_out = 0
-    for block in _plan_blocks(plan):
+    for block in plan_blocks(plan):
         if left_out:
             left_out += 1
             continue
@@ -345,7 +345,7 @@ def plan_messages(execution: Execution, plan: Mapping[str, Any]) -> list[Message
     ]
 
 
-def _plan_blocks(plan: Mapping[str, Any]) -> Iterator[Block]:
+def plan_blocks(plan: Mapping[str, Any]) -> Iterator[Block]:
     for note in plan.get("notes", ()):
         yield context(inline(note, 1_000))
     for line in [*waves_lines(plan), *_final_lines(plan)]:
@@ -739,6 +739,12 @@ def wave_message(event: WaveEnded) -> Message:
 
 
 # --- answers about one execution --------------------------------------------------------------------------------------
+
+
+def asked_from_here(execution: Execution) -> Message:
+    """In the thread of the message whose menu was used: what came of it reports in a thread of its own."""
+    said = f":arrow_forward: {who(execution.actor)} asked for *{subject(execution)}* because of this message."
+    return message(said, [section(said)])
 
 
 def duplicate(execution: Execution) -> Message:

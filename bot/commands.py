@@ -7,6 +7,7 @@ engine's and the policy's.
 import asyncio
 import math
 import re
+import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -15,18 +16,21 @@ from typing import assert_never
 
 from sqlalchemy import Connection
 
-from bot import blocks, cards, dead_letters, help_on
+from bot import blocks, cards, dead_letters, help_on, schedules
 from bot.blocks import Message
 from bot.dead_letters import SLACK
+from bot.filling import Forms
 from bot.request import (
     AuditSearch,
     Query,
     RunCommand,
+    ScheduleCommand,
     SwitchCommand,
     SwitchStatus,
     TemplateCommand,
     Unclear,
     Verb,
+    kept_text,
     moment,
     parse_audit,
     parse_killswitch,
@@ -43,7 +47,7 @@ from runbooks.waves import over
 from safety.clock import words
 from safety.decision import Decision
 from safety.roles import Permission
-from storage import audit, controls, executions
+from storage import audit, controls, executions, outbox
 from storage import templates as kept
 from storage.errors import Invalid, NotFound, NotPermitted
 from storage.records import (
@@ -51,6 +55,7 @@ from storage.records import (
     Actor,
     Execution,
     Origin,
+    OutboxKind,
     Priority,
     Received,
     RunRequest,
@@ -61,18 +66,31 @@ from storage.records import (
 
 HELP: tuple[tuple[Permission | None, str], ...] = (
     (None, "*Handrail* shows what it would run, asks where it is dangerous, runs it, and can be stopped."),
+    (Permission.EXECUTE, "`/runbook` alone opens a form: choose a runbook, fill it in, see the plan, run it"),
     (Permission.EXECUTE, "`/runbook restart nginx on web-01` runs a runbook; add `--dry-run` to see the plan only"),
     (Permission.READ, "`/runbook list` the runbooks · `/runbook show NAME` one of them, with its parameters"),
     (Permission.EXECUTIONS_READ, "`/runbook status [ID]` what runs and ran · `/runbook logs ID` output"),
     (
         Permission.EXECUTIONS_READ,
-        "`/runbook history [RUNBOOK] [failed] [@someone] [2d] [on HOST]` the newest executions · "
+        "`/runbook history [RUNBOOK] [failed] [me] [2d] [on HOST]` the newest executions · "
         "`/runbook why ID` what was judged",
     ),
     (
         Permission.EXECUTE,
         "`/runbook template save NAME REQUEST` keeps a request · `template run NAME [what differs]` runs it · "
         "`template list`",
+    ),
+    (
+        Permission.SCHEDULES,
+        '`/runbook schedule "0 2 * * *" disk-cleanup path=/var/log on web-01 [tz Europe/Berlin] [as "nightly"]` '
+        "runs it again and again · `schedule pause|resume|delete NAME`",
+    ),
+    (Permission.READ, "`/runbook schedule list` · `schedule show NAME` when it runs next, and how it went"),
+    (Permission.EXECUTE, "`/runbook schedule run NAME` runs it now, as you"),
+    (
+        Permission.APPROVE,
+        "`/runbook schedule approve NAME limit=20` approves a schedule for good, up to so many changes at a time · "
+        "`schedule revoke NAME`",
     ),
     (Permission.CANCEL, "`/runbook cancel ID` stops one"),
     (
@@ -111,8 +129,9 @@ Handled = Callable[[Connection], object]
 class Commands:
     """Answers one command at a time; shared by every door that takes text."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, forms: Forms) -> None:
+        self.engine, self.forms = engine, forms
+        self.schedules = schedules.ScheduleDesk(engine)
 
     async def answer(self, received: Received, *, origin: Origin, handled: Handled) -> Message | None:
         """Carry it out; what to say to the person, or None when the channel already shows it.
@@ -138,16 +157,23 @@ class Commands:
     # --- /runbook -----------------------------------------------------------------------------------------------------
 
     async def _runbook(self, received: Received, origin: Origin, handled: Handled) -> Message | None:
+        may_run = self.engine.policy.may(received.actor.id, Permission.EXECUTE)
+        if not received.text.strip() and may_run and await self.forms.pick(received):
+            return None
         parsed = parse_runbook(received.text)
         match parsed:
             case Unclear():
                 return _unclear(parsed)
             case RunCommand():
+                if await self.forms.complete(parsed, received):
+                    return None
                 return await self._run(parsed, received, origin, handled)
             case Query():
                 return await self._query(parsed, received, origin)
             case TemplateCommand():
                 return await self._template(parsed, received, origin, handled)
+            case ScheduleCommand():
+                return await self._schedule(parsed, received, origin, handled)
             case _:
                 assert_never(parsed)
 
@@ -169,6 +195,8 @@ class Commands:
                 return await self.ask(received)
             case RunCommand() as command:
                 wanted = replace(command, dry_run=True, emergency=False)
+                if await self.forms.complete(wanted, received):
+                    return None
                 return await self._run(
                     wanted, replace(received, text=spelling(wanted)), Origin.BUTTON, lambda connection: None
                 )
@@ -176,17 +204,23 @@ class Commands:
                 return await self._help(received.actor, (query.verb.value,))
             case TemplateCommand():
                 return await self._help(received.actor, ("template",))
+            case ScheduleCommand():
+                return await self._help(received.actor, ("schedule",))
             case Unclear() as unclear:
                 return _unclear(unclear)
             case other:
                 assert_never(other)
 
     async def _run(self, command: RunCommand, received: Received, origin: Origin, handled: Handled) -> Message | None:
+        seen = await self.forms.seen(received)
         try:
-            answer = await self.engine.submit(_request_of(command, received, origin), also=handled)
+            answer = await self.engine.submit(_request_of(command, received, origin), also=handled, seen=seen)
         except NotFound as error:
             return self._near(command, received.actor, error)
         refused = answer.decision is not None and answer.decision.refusal is not None
+        thread = received.payload.get("thread")
+        if answer.execution is not None and not answer.duplicate and thread and received.channel:
+            await self.engine.tools.database.write(self._tell_thread, answer.execution, received.channel, str(thread))
         if answer.duplicate and answer.execution is not None:
             return cards.duplicate(answer.execution)
         return blocks.spoken(answer.message) if refused else None
@@ -199,7 +233,7 @@ class Commands:
             pass
         else:
             raise error
-        verbs = get_close_matches(command.runbook, [verb.value for verb in Verb], n=1, cutoff=0.7)
+        verbs = get_close_matches(command.runbook, [*Verb, "template", "schedule", "plan"], n=1, cutoff=0.7)
         names = [] if verbs else self.engine.near_runbooks(command.runbook, actor)
         words = spelling(command).partition(" ")[2]
         meant = [(f"{name} {words}".strip(), f"{name} {words}".strip()) for name in (*verbs, *names)]
@@ -208,6 +242,19 @@ class Commands:
             raise error
         said = f"There is no runbook `{command.runbook}`.{hint}" if verbs else error.message
         return blocks.near_misses(said, [(f"Show {label}", text) for label, text in meant])
+
+    def _tell_thread(self, connection: Connection, execution: Execution, channel: str, thread: str) -> None:
+        """The message that it was asked for from says so, to whoever follows that."""
+        said = cards.asked_from_here(execution)
+        outbox.put(
+            connection,
+            id=uuid.uuid4().hex,
+            kind=OutboxKind.PLAN,
+            method="post",
+            channel=channel,
+            payload=said.payload(thread_ts=thread),
+            now=self.engine.tools.clock.now(),
+        )
 
     async def _template(
         self, command: TemplateCommand, received: Received, origin: Origin, handled: Handled
@@ -238,6 +285,15 @@ class Commands:
             case _:
                 assert_never(command.action)
 
+    async def _schedule(
+        self, command: ScheduleCommand, received: Received, origin: Origin, handled: Handled
+    ) -> Message | None:
+        """To run one now is a request of whoever asks: neither its maker's rights nor a consent to it count."""
+        if command.action != "run":
+            return await self.schedules.answer(command, received.actor, received.channel, origin)
+        found = await self.schedules.find(command.name, received.actor, origin)
+        return await self._run(schedules.command_of(found), received, origin, handled)
+
     def _is_seen(self, actor: Actor, template: Template) -> bool:
         """Lists show a template to whom they show its runbook."""
         parsed = parse_runbook(template.text)
@@ -264,7 +320,7 @@ class Commands:
         await self.engine.preview(_request_of(request, received, origin))
         template = Template(
             name=command.name,
-            text=_kept_text(request),
+            text=kept_text(request),
             saved_by=received.actor,
             saved_at=self.engine.tools.clock.now(),
         )
@@ -791,14 +847,6 @@ _NO_TEMPLATES = "There are no templates yet. Try `/runbook template save weekly 
 def _template_line(template: Template) -> str:
     who = blocks.who(template.saved_by)
     return f"• `{template.name}`: `/runbook {template.text}` (saved by {who}, {template.saved_at:%Y-%m-%d})"
-
-
-def _kept_text(command: RunCommand) -> str:
-    """The request in the one spelling, which reads back as the same; raises Invalid when there is none."""
-    text = spelling(command)
-    if parse_runbook(text) != command:
-        raise Invalid("This request cannot be kept: it is too long, or ends a value with a backslash.")
-    return text
 
 
 def _underscored(named: Mapping[str, str]) -> dict[str, str]:

@@ -12,12 +12,19 @@ from pathlib import Path
 import yaml
 
 from bot import app as bot_app
+from bot import manifest
 from bot import settings as bot_settings
+from bot.playground.gestures import ShortcutSpec
 from bot.playground.hosts import DemoHosts, start_demo_hosts
 from bot.playground.workspace import Workspace
 from storage.errors import ConfigurationError
 
 FIRST_LINE = "/runbook restart nginx on web-01"
+SHORTCUTS = tuple(
+    ShortcutSpec(name=one.name, callback_id=one.callback_id, description=one.about, on_message=one.on_message)
+    for one in manifest.SHORTCUTS
+)
+"""The app's own, as its manifest has them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +40,16 @@ class Demo:
 
 
 @contextlib.asynccontextmanager
-async def demo(*, port: int = 0, bot_port: int = 0, rate_limits: bool = True) -> AsyncIterator[Demo]:
-    """Start everything; ports are chosen freely unless given. Raises ConfigurationError when one is taken."""
+async def demo(
+    *, port: int = 0, bot_port: int = 0, rate_limits: bool = True, over_sockets: bool = False
+) -> AsyncIterator[Demo]:
+    """Start everything; ports are chosen freely unless given. Raises ConfigurationError when one is taken.
+
+    `over_sockets`: the bot is reached by Socket Mode instead of over HTTP.
+    """
     with tempfile.TemporaryDirectory(prefix="handrail-demo-") as name:
         folder = Path(name)
-        workspace = Workspace(rate_limits=rate_limits)
+        workspace = Workspace(rate_limits=rate_limits, shortcut_specs=SHORTCUTS)
         async with contextlib.AsyncExitStack() as stack:
             hosts = await start_demo_hosts(folder)
             stack.push_async_callback(hosts.close)
@@ -46,22 +58,31 @@ async def demo(*, port: int = 0, bot_port: int = 0, rate_limits: bool = True) ->
             except OSError as error:
                 raise ConfigurationError([f"The demo cannot listen on port {port}: {error.strerror}."]) from error
             stack.push_async_callback(workspace.close)
-            settings = bot_settings.load(environment=_environment(folder, workspace, hosts, bot_port))
+            settings = bot_settings.load(environment=_environment(folder, workspace, hosts, bot_port, over_sockets))
             if settings.slack is None:
                 raise ConfigurationError(["The demo has no tokens."])
             ports: list[int] = []
             app = await stack.enter_async_context(bot_app.running(settings, settings.slack, on_ready=ports.append))
             await app.started.wait()
-            workspace.events_url = f"http://127.0.0.1:{ports[0]}/slack/events"
+            if over_sockets:
+                await workspace.wait_for(lambda here: here.sockets.count > 0, timeout=30)
+            else:
+                workspace.events_url = f"http://127.0.0.1:{ports[0]}/slack/events"
             yield Demo(url=workspace.url, workspace=workspace, hosts=hosts, app=app, folder=folder, port=ports[0])
 
 
-def _environment(folder: Path, workspace: Workspace, hosts: DemoHosts, bot_port: int) -> Mapping[str, str]:
+def _environment(
+    folder: Path, workspace: Workspace, hosts: DemoHosts, bot_port: int, over_sockets: bool
+) -> Mapping[str, str]:
     config = folder / "handrail.yml"
     config.write_text(yaml.safe_dump(_config(hosts), sort_keys=False), encoding="utf-8")
     return {
         "SLACK_BOT_TOKEN": workspace.bot_token,
-        "SLACK_SIGNING_SECRET": workspace.signing_secret,
+        **(
+            {"SLACK_APP_TOKEN": workspace.app_token}
+            if over_sockets
+            else {"SLACK_SIGNING_SECRET": workspace.signing_secret}
+        ),
         "SLACK_API_URL": workspace.api_url,
         "HANDRAIL_CONFIG": str(config),
         "HANDRAIL_DATABASE_URL": f"sqlite+aiosqlite:///{folder}/handrail.db",

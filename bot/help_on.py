@@ -116,6 +116,19 @@ TOPICS: Mapping[str, Topic] = {
             "/runbook template list",
         ),
     ),
+    "schedule": Topic(
+        usage='/runbook schedule "CRON" REQUEST… [tz ZONE] [as "NAME"] | list | show|pause|resume|delete|run NAME',
+        said=(
+            "Runs a request again and again, with the rights that whoever made it has each time. Cron lines mean what "
+            "Debian's cron makes of them: minute, hour, day of month, month, day of week (0 and 7 are Sunday).",
+            "`approve NAME limit=20` gives it a standing approval for at most so many changes each time.",
+        ),
+        examples=(
+            '/runbook schedule "0 2 * * *" disk-cleanup path=/var/log on web-01 tz Europe/Berlin as "nightly cleanup"',
+            "/runbook schedule list",
+            '/runbook schedule pause "nightly cleanup"',
+        ),
+    ),
     "breaker": Topic(
         usage="/runbook breaker [list | reset RUNBOOK [on HOST]]",
         said=("Circuit breakers: what failed too often in a row and is held back, and how to let it try again.",),
@@ -148,6 +161,8 @@ TOPICS: Mapping[str, Topic] = {
 """In the order in which help lists them."""
 _ALSO = {
     "templates": "template",
+    "schedules": "schedule",
+    "cron": "schedule",
     "dry-run": "plan",
     "--dry-run": "plan",
     "dead_letters": "dead-letters",

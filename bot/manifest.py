@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -18,6 +19,31 @@ COMMANDS = (
 )
 """Name, description, usage hint."""
 
+
+@dataclass(frozen=True, kw_only=True)
+class Shortcut:
+    """One way in from Slack's own menus: the bolt beside the composer, or the menu of a message."""
+
+    callback_id: str
+    name: str
+    about: str
+    on_message: bool
+
+
+SHORTCUTS = (
+    Shortcut(
+        callback_id="handrail:run",
+        name="Run a runbook",
+        about="Choose one, fill it in, see the plan",
+        on_message=False,
+    ),
+    Shortcut(
+        callback_id="handrail:run_here",
+        name="Run a runbook",
+        about="Choose one for what this message is about; it reports in this channel",
+        on_message=True,
+    ),
+)
 SCOPES: Mapping[str, str] = {
     "commands": "hear slash commands",
     "chat:write": "post and edit messages",
@@ -40,7 +66,8 @@ _HEAD = """\
 def as_dict(url: str | None = None) -> Mapping[str, Any]:
     """The manifest. `url` is the public address of `POST /slack/events`; None makes an app for Socket Mode."""
     address = {} if url is None else {"url": url}
-    interactivity = {"is_enabled": True} if url is None else {"is_enabled": True, "request_url": url}
+    # Menus that are searched as one types ask at an address of their own, which is the same here.
+    options = {} if url is None else {"request_url": url, "message_menu_options_url": url}
     return {
         "display_information": {
             "name": "Handrail",
@@ -49,6 +76,15 @@ def as_dict(url: str | None = None) -> Mapping[str, Any]:
         },
         "features": {
             "bot_user": {"display_name": "handrail", "always_online": True},
+            "shortcuts": [
+                {
+                    "name": one.name,
+                    "type": "message" if one.on_message else "global",
+                    "callback_id": one.callback_id,
+                    "description": one.about,
+                }
+                for one in SHORTCUTS
+            ],
             "slash_commands": [
                 {"command": name, "description": about, "usage_hint": hint, "should_escape": True, **address}
                 for name, about, hint in COMMANDS
@@ -56,7 +92,7 @@ def as_dict(url: str | None = None) -> Mapping[str, Any]:
         },
         "oauth_config": {"scopes": {"bot": list(SCOPES)}},
         "settings": {
-            "interactivity": interactivity,
+            "interactivity": {"is_enabled": True, **options},
             "org_deploy_enabled": False,
             "socket_mode_enabled": url is None,
             "token_rotation_enabled": False,

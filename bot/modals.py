@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import aiohttp
@@ -18,9 +19,23 @@ log = structlog.get_logger(__name__)
 
 PATIENCE = 2.5
 """Seconds to open one: after three, Slack takes the click's trigger no more."""
+UPDATED_WITHIN = 10.0
 LONGEST_REASON = 600
 DENY = "handrail:deny"
 RELEASE = "handrail:release"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submitted:
+    """What a submitted view says, and how to acknowledge it. With `errors`, by block, nothing of it is kept."""
+
+    kind: str
+    key: str  # what makes it act once
+    channel: str | None
+    text: str
+    payload: Mapping[str, Any]
+    errors: Mapping[str, str] = field(default_factory=dict)
+    then: Mapping[str, Any] = field(default_factory=dict)  # of the acknowledgement; nothing closes the view
 
 
 class OpensViews(Protocol):
@@ -46,6 +61,21 @@ class Modals:
             return False
         except (TimeoutError, OSError, aiohttp.ClientError) as error:
             log.warning("view_not_opened", error=type(error).__name__)
+            return False
+        return True
+
+    async def update(
+        self, view: Mapping[str, Any], *, view_id: str | None = None, external_id: str | None = None
+    ) -> bool:
+        """Put a view in the place of another; False when that one was closed meanwhile, or Slack does not answer."""
+        where = {"view_id": view_id} if view_id else {"external_id": external_id}
+        try:
+            await asyncio.wait_for(self._client.views_update(view=dict(view), **where), UPDATED_WITHIN)
+        except SlackApiError as error:
+            log.info("view_not_updated", error=str(error.response.get("error")))
+            return False
+        except (TimeoutError, OSError, aiohttp.ClientError) as error:
+            log.warning("view_not_updated", error=type(error).__name__)
             return False
         return True
 
@@ -105,11 +135,14 @@ def _reason_for(
     }
 
 
-def submitted(view: Mapping[str, Any]) -> tuple[str, str, str | None, str]:
-    """What a submission says: its verb, the button's value, the channel it began in, and the reason; "" for what lacks.
+def submitted(view: Mapping[str, Any]) -> Submitted | None:
+    """What a reason that was filled in is for; None for a view of somebody else's. "" for what lacks.
 
     Whatever the view holds, this does not raise: it came from outside.
     """
+    verb = str(view.get("callback_id") or "")
+    if not verb.startswith("handrail:"):
+        return None
     try:
         kept = json.loads(str(view.get("private_metadata") or "{}"))
     except ValueError:
@@ -120,9 +153,10 @@ def submitted(view: Mapping[str, Any]) -> tuple[str, str, str | None, str]:
         values = values.get(name) if isinstance(values, Mapping) else None
     reason = values.get("value") if isinstance(values, Mapping) else None
     channel = kept.get("channel")
-    return (
-        str(view.get("callback_id") or ""),
-        str(kept.get("value") or ""),
-        channel[:40] if isinstance(channel, str) and channel else None,
-        str(reason or "")[:LONGEST_REASON],
+    return Submitted(
+        kind="view",
+        key=str(view.get("id") or ""),
+        channel=channel[:40] if isinstance(channel, str) and channel else None,
+        text=str(reason or "")[:LONGEST_REASON],
+        payload={"verb": verb, "value": str(kept.get("value") or "")},
     )

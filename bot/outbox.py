@@ -27,6 +27,7 @@ from sqlalchemy import Connection
 from bot import dead_letters
 from bot.cards import moved_elsewhere, repeated, without_blocks
 from bot.pace import Pace, PaceSettings, Utterance
+from bot.shown import shown
 from bot.slack_trouble import Failure, Trouble, by_status, understand
 from safety.clock import Clock, SystemClock
 from storage import dead_letters as letters
@@ -34,7 +35,7 @@ from storage import executions, outbox
 from storage.database import Database, surely
 from storage.errors import StorageUnavailable
 from storage.outbox import Ready
-from storage.records import OutboxKind, Thread
+from storage.records import OutboxKind, OutboxMessage, Thread
 
 log = structlog.get_logger(__name__)
 
@@ -228,7 +229,7 @@ class Outbox:
     async def _turn(self, ready: Ready, lane: Lane) -> None:
         self._saying.add(ready.message.id)
         try:
-            begun = await self._database.write(outbox.begin, ready.message.id, now=self._clock.now(), lease=self._lease)
+            begun = await self._database.write(_begin, ready.message.id, now=self._clock.now(), lease=self._lease)
             if begun is not None:
                 ready = replace(ready, message=begun)
                 await self._say(ready, lane)
@@ -521,7 +522,7 @@ class Outbox:
 
     async def _drop(self, ready: Ready, failure: Failure) -> None:
         log.info("outbox_dropped", message=ready.message.id, kind=ready.message.kind.value, error=failure.error)
-        await self._record(outbox.drop, ready.message.id)
+        await self._record(outbox.drop, ready.message)
 
     async def _bury(self, ready: Ready, failure: Failure) -> None:
         log.error(
@@ -544,6 +545,16 @@ class Outbox:
 
 
 # --- in one transaction -----------------------------------------------------------------------------------------------
+
+
+def _begin(connection: Connection, message_id: str, *, now: datetime, lease: timedelta) -> OutboxMessage | None:
+    """Mark it as being said, with the words it is said with; None when somebody else does."""
+    begun = outbox.begin(connection, message_id, now=now, lease=lease)
+    if begun is None or outbox.SHOWS not in begun.payload:
+        return begun
+    begun = replace(begun, payload={**begun.payload, **shown(connection, begun, now).payload()})
+    outbox.set_words(connection, begun)
+    return begun
 
 
 def _record_said(connection: Connection, ready: Ready, ts: str | None, now: datetime, learned: str | None) -> None:

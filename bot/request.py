@@ -24,6 +24,8 @@ all: the answer is `Unclear`, which names the thing and the next move. Nothing h
     /runbook dead-letters [list | show ID | requeue ID… | requeue all | discard ID…]
     /runbook can [@someone] [NAME values… on TARGET]
     /runbook template [list | show NAME | delete NAME | save NAME REQUEST… | run NAME [what differs…]]
+    /runbook schedule "CRON" REQUEST… [tz ZONE] [as "NAME"]
+    /runbook schedule [list | show|pause|resume|delete|run|revoke NAME | approve NAME [limit=N]]
     /killswitch global on|off [--now] [reason]
     /killswitch service|runbook|host|tag NAME on|off [--now] [reason]
     /killswitch status
@@ -114,6 +116,22 @@ class TemplateCommand:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScheduleCommand:
+    """Something about a request that is made again and again; `name` may be a number.
+
+    Of `make`: `cron` and `timezone` in one spelling, but not looked up; without a `name` it gets one. Of `approve`:
+    `limit`, the most changing steps that are agreed to.
+    """
+
+    action: Literal["list", "show", "pause", "resume", "delete", "run", "approve", "revoke", "make"] = "list"
+    name: str = ""
+    cron: str = ""
+    timezone: str | None = None
+    request: RunCommand | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class SwitchCommand:
     """Engage or release one kill switch. `subject` is empty for the global one."""
 
@@ -169,7 +187,7 @@ class Unclear:
     near: str | None = None
 
 
-def parse_runbook(text: str) -> RunCommand | Query | TemplateCommand | Unclear:
+def parse_runbook(text: str) -> RunCommand | Query | TemplateCommand | ScheduleCommand | Unclear:
     """The text after `/runbook` (or with it) as a run, a question, or a question back."""
     try:
         return _runbook(_words(text, command="/runbook"), mentioned=frozenset(_PERSON.findall(text)))
@@ -242,6 +260,8 @@ def normalised(text: str) -> str:
             spelled = _escaped(_spelled_query(query))
         case TemplateCommand() as command:
             spelled = _escaped(_spelled_template(command))
+        case ScheduleCommand() as command:
+            spelled = _escaped(_spelled_schedule(command))
         case Unclear():
             return " ".join(text.split())
     return spelled if len(spelled) <= TEXT_LIMIT else text
@@ -530,7 +550,12 @@ _ANY_ID = re.compile(r"#?[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 _PERSON = re.compile(r"<@([A-Z0-9]+)[|>]")
 
 
-def _runbook(words: list[_Word], *, mentioned: frozenset[str]) -> RunCommand | Query | TemplateCommand:
+_SUBCOMMANDS = frozenset({"plan", "template", "templates", "schedule", "schedules", *Verb})
+
+
+def _runbook(
+    words: list[_Word], *, mentioned: frozenset[str]
+) -> RunCommand | Query | TemplateCommand | ScheduleCommand:
     if not words:
         return Query(verb=Verb.HELP)
     head, rest = words[0], words[1:]
@@ -543,6 +568,8 @@ def _runbook(words: list[_Word], *, mentioned: frozenset[str]) -> RunCommand | Q
         return _plan(rest)
     if name in {"template", "templates"}:
         return _template(rest)
+    if name in {"schedule", "schedules"}:
+        return _schedule(rest)
     if name.replace("_", "-") in set(Verb):
         return _query(Verb(name.replace("_", "-")), rest, mentioned)
     return _run(name, rest)
@@ -551,7 +578,7 @@ def _runbook(words: list[_Word], *, mentioned: frozenset[str]) -> RunCommand | Q
 def _plan(words: list[_Word]) -> RunCommand:
     if not words:
         raise _Puzzle("Which runbook should be planned?", "/runbook plan restart nginx on web-01")
-    if _name(words[0].text) in {"plan", "template", *Verb}:
+    if _name(words[0].text) in _SUBCOMMANDS:
         raise _Puzzle(
             f"`{_name(words[0].text)}` is a subcommand and can't be planned.", "/runbook plan restart nginx on web-01"
         )
@@ -607,12 +634,153 @@ def _template(words: list[_Word]) -> TemplateCommand:
     if not rest or rest[0].quoted or rest[0].key_length or rest[0].is_flag:
         raise _Puzzle("What should be saved? The request follows the name.", example)
     first = _name(rest[0].text)
-    if first in {"plan", "template", *Verb}:
+    if first in _SUBCOMMANDS:
         raise _Puzzle(f"`{first}` is a subcommand, and only what runs a runbook is saved.", example)
     request = _run(first, rest[1:])
     if request.emergency:
         raise _Puzzle("An emergency is not saved: `--emergency` is for the moment. Leave it out.", example)
     return TemplateCommand(action="save", name=name, request=request)
+
+
+_SCHEDULE = '/runbook schedule "0 2 * * *" disk-cleanup path=/var/log on web-01 as "nightly cleanup"'
+_SCHEDULE_ACTIONS = ("list", "show", "pause", "resume", "delete", "run", "approve", "revoke")
+_BEHIND = ("as", "tz", "timezone")
+"""What a schedule says behind its request; as a value such a word stands in quotes."""
+_CRON_FIELD = re.compile(r"[0-9A-Za-z*,/#-]{1,60}")
+_ZONE = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
+_SCHEDULE_NAME = re.compile(r"\w[\w .:/-]{0,63}")
+
+
+def _schedule(words: list[_Word]) -> ScheduleCommand:
+    """A cron line with a request, or an action with the name of a schedule."""
+    if not words:
+        return ScheduleCommand()
+    cron, rest = _cron(words)
+    if cron is not None:
+        return _made_schedule(cron, rest)
+    action = _name(words[0].text)
+    if action not in _SCHEDULE_ACTIONS or words[0].quoted or words[0].key_length:
+        near = next(iter(get_close_matches(action, _SCHEDULE_ACTIONS, n=1)), None)
+        hint = f" Did you mean `{near}`?" if near else ""
+        raise _Puzzle(
+            f"`schedule` begins with a cron line in quotes, or with {', '.join(_SCHEDULE_ACTIONS)}; {_clipped(action)} "
+            f"is neither.{hint}",
+            _SCHEDULE,
+        )
+    return _about_schedule(action, words[1:])
+
+
+def _about_schedule(action: str, words: list[_Word]) -> ScheduleCommand:
+    known = next(one for one in get_args(ScheduleCommand.__annotations__["action"]) if one == action)
+    example = f"/runbook schedule {action}" + (' "nightly cleanup"' if action != "list" else "")
+    if any(_is_flag(word) for word in words):
+        raise _Puzzle(f"`schedule {action}` takes no flags. Leave them out.", example)
+    named = _named([word for word in words if word.key_length])
+    for key in named:
+        if key != "limit" or action != "approve":
+            raise _Puzzle(f"`schedule {action}` takes no `{_clip(key)}=`. Leave it out.", example)
+    limit = named.get("limit")
+    if limit is not None and not re.fullmatch(r"[1-9][0-9]{0,4}", limit):
+        raise _Puzzle(
+            f"The limit is how many changing steps there may be, from 1 to 99999, and not {_clipped(limit)}.",
+            f"{example} limit=20",
+        )
+    name = " ".join(_texts(word for word in words if not word.key_length))
+    if action == "list":
+        if name:
+            raise _Puzzle("`schedule list` takes nothing more.", example)
+        return ScheduleCommand()
+    if not _EXECUTION_ID.fullmatch(name):
+        name = _schedule_name(name, action, example)
+    return ScheduleCommand(action=known, name=name, limit=None if limit is None else int(limit))
+
+
+def _schedule_name(typed: str, action: str, example: str) -> str:
+    name = " ".join(typed.split())
+    if not name:
+        raise _Puzzle(f"Which schedule? Its name or number follows `{action}`.", example)
+    _refuse_masked(_Word(text=name))
+    if not _SCHEDULE_NAME.fullmatch(name) or not any(char.isalpha() for char in name):
+        raise _Puzzle(
+            f"{_clipped(name)} cannot be the name of a schedule: letters, digits, spaces and dashes, at most 64.",
+            example,
+        )
+    return name
+
+
+def _cron(words: list[_Word]) -> tuple[str | None, list[_Word]]:
+    """The cron line that the words begin with, and the words behind it; None where they begin with none."""
+    head = words[0]
+    if head.key_length or head.is_flag:
+        return None, words
+    spelled = re.sub(f"[{_DASHES}]", "-", head.text).lower()
+    if spelled.startswith("@"):
+        if not re.fullmatch(r"@[a-z]{1,20}", spelled):
+            raise _Puzzle(f"{_clipped(head.text)} is no cron line. There are @hourly, @daily and others.", _SCHEDULE)
+        return spelled, words[1:]
+    if head.quoted and " " in spelled.strip():
+        fields, rest = spelled.split(), words[1:]
+    elif not head.quoted and re.match(r"[0-9*]", spelled):
+        if any(word.quoted or word.key_length for word in words[:5]):
+            raise _Puzzle("Where does the cron line end? Put it in quotes.", _SCHEDULE)
+        fields, rest = [re.sub(f"[{_DASHES}]", "-", text).lower() for text in _texts(words[:5])], words[5:]
+    else:
+        return None, words
+    if len(fields) != 5 or not all(map(_CRON_FIELD.fullmatch, fields)):
+        raise _Puzzle(
+            f"{_clipped(' '.join(fields))} is no cron line: it has five fields, minute, hour, day of month, month and "
+            "day of week. Put it in quotes.",
+            _SCHEDULE,
+        )
+    return " ".join(fields), rest
+
+
+def _made_schedule(cron: str, words: list[_Word]) -> ScheduleCommand:
+    if not words or words[0].quoted or words[0].key_length or words[0].is_flag or words[0].is_bare("on", *_BEHIND):
+        raise _Puzzle("What should be run then? The request follows the cron line.", _SCHEDULE)
+    first = _name(words[0].text)
+    if first in _SUBCOMMANDS:
+        raise _Puzzle(f"`{first}` is a subcommand, and only what runs a runbook is scheduled.", _SCHEDULE)
+    found, rest = _split_behind(words[1:])
+    request = _run(first, rest)
+    if request.emergency:
+        raise _Puzzle("An emergency is not scheduled: `--emergency` is for the moment. Leave it out.", _SCHEDULE)
+    for target in request.targets:
+        if target.lower() in _BEHIND:
+            raise _Puzzle(f"Is {_clipped(target)} a host? In a schedule the word means something else.", _SCHEDULE)
+    zone = found.get("tz")
+    if zone is not None:
+        zone = re.sub(f"[{_DASHES}]", "-", zone).strip().replace(" ", "_")
+        if not _ZONE.fullmatch(zone):
+            raise _Puzzle(f"{_clipped(zone)} is no time zone. Write one like Europe/Berlin.", "tz Europe/Berlin")
+    name = found.get("as", "")
+    if name:
+        name = _schedule_name(name, "as", _SCHEDULE)
+        if name.lower() in {*_SCHEDULE_ACTIONS, "make"}:
+            raise _Puzzle(f"{_clipped(name)} is an action, and a schedule can't be called like one.", _SCHEDULE)
+    return ScheduleCommand(action="make", name=name, cron=cron, timezone=zone, request=request)
+
+
+def _split_behind(words: list[_Word]) -> tuple[dict[str, str], list[_Word]]:
+    """What stands behind `as` and `tz`, and the other words in their order."""
+    found: dict[str, str] = {}
+    others: list[_Word] = []
+    waiting = list(words)
+    while waiting:
+        word = waiting.pop(0)
+        if not word.is_bare(*_BEHIND):
+            others.append(word)
+            continue
+        key = "as" if word.is_bare("as") else "tz"
+        example = 'as "nightly cleanup"' if key == "as" else "tz Europe/Berlin"
+        if key in found:
+            raise _Puzzle(f"`{key}` stands there twice. A value that is called so stands in quotes.", example)
+        if not waiting or waiting[0].key_length or waiting[0].is_flag or waiting[0].is_bare("on", *_BEHIND):
+            raise _Puzzle(f"What follows `{key}`? A value that is called so stands in quotes.", example)
+        found[key] = waiting.pop(0).text
+        if waiting and not (waiting[0].key_length or _is_flag(waiting[0]) or waiting[0].is_bare("on", *_BEHIND)):
+            raise _Puzzle(f"Where does what follows `{key}` end? Put it in quotes, behind everything else.", example)
+    return found, others
 
 
 def _query(verb: Verb, words: list[_Word], mentioned: frozenset[str]) -> Query:
@@ -1236,9 +1404,27 @@ def question(query: Query) -> str:
     return _escaped(_spelled_query(query))
 
 
+def _spelled_schedule(command: ScheduleCommand) -> str:
+    if command.request is None:
+        parts = ["schedule", command.action, *([_spelled_value(command.name)] if command.name else [])]
+        return " ".join([*parts, *([f"limit={command.limit}"] if command.limit is not None else [])])
+    parts = ["schedule", _quotes(command.cron), _spelled(command.request)]
+    parts += [f"tz {_spelled_value(command.timezone)}"] if command.timezone is not None else []
+    parts += [f"as {_spelled_value(command.name)}"] if command.name else []
+    return " ".join(parts)
+
+
 def spelling(command: RunCommand) -> str:
     """The one spelling of a run, as Slack hands it over; reading it again gives the same."""
     return _escaped(_spelled(command))
+
+
+def kept_text(command: RunCommand) -> str:
+    """The request in the one spelling, which reads back as the same; raises Invalid when there is none."""
+    text = spelling(command)
+    if parse_runbook(text) != command:
+        raise Invalid("This request cannot be kept: it is too long, or ends a value with a backslash.")
+    return text
 
 
 def _spelled_query(query: Query) -> str:
@@ -1256,7 +1442,7 @@ def _spelled_words(values: Sequence[str], named: Mapping[str, str], targets: Seq
 
 
 def _spelled_value(value: str) -> str:
-    plain = _PLAIN_VALUE.fullmatch(value) and value.lower() != "on"
+    plain = _PLAIN_VALUE.fullmatch(value) and value.lower() not in {"on", *_BEHIND}
     return value if plain or value.endswith("\\") else _quotes(value)  # quotes can't hold a last backslash
 
 

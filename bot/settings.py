@@ -30,6 +30,7 @@ from pydantic import (
 
 from runbooks import catalog as catalogs
 from runbooks.catalog import Catalog, Override
+from runbooks.cron import zone_of
 from runbooks.inventory import Inventory
 from runbooks.remote import Host
 from runbooks.waves import budget_of, waves_of
@@ -377,6 +378,13 @@ class GuardPart(_Part):
         )
 
 
+class SchedulesPart(_Part):
+    """How late a schedule may still run, and the time zone of one that names none."""
+
+    catch_up: Annotated[Length, Field(ge=timedelta(minutes=1), le=timedelta(days=7))] = timedelta(hours=1)
+    timezone: Annotated[str, AfterValidator(_said(zone_of))] = "UTC"
+
+
 class File(_Part):
     """`handrail.yml`."""
 
@@ -395,6 +403,7 @@ class File(_Part):
     library: tuple[Path, ...] = ()
     calls: tuple[HostName, ...] = ()
     retention: RetentionPart = RetentionPart()
+    schedules: SchedulesPart = SchedulesPart()
     guard: GuardPart = GuardPart()
 
 
@@ -435,6 +444,8 @@ class Settings:
             places=self.inventory.places(),
             expire=self.file.approvals.expire,
             notify=self.file.approvals.notify,
+            catch_up=self.file.schedules.catch_up,
+            timezone=self.file.schedules.timezone,
             limits=Limits(
                 everything=self.file.limits.global_,
                 service=self.file.limits.service,

@@ -23,8 +23,9 @@ from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
-from bot import modals
+from bot import forms, modals
 from bot.actions import PREFIX
+from bot.filling import Forms
 from bot.identity import actor_of
 from bot.inbox import Inbox
 from bot.settings import Slack
@@ -40,7 +41,7 @@ def client_for(slack: Slack, timeout: int = 10) -> AsyncWebClient:
     )
 
 
-def bolt_app(slack: Slack, inbox: Inbox) -> AsyncApp:
+def bolt_app(slack: Slack, inbox: Inbox, forms: Forms) -> AsyncApp:
     """Bolt with our listeners."""
 
     async def authorize(team_id: str | None = None, **_: Any) -> AuthorizeResult:
@@ -59,7 +60,9 @@ def bolt_app(slack: Slack, inbox: Inbox) -> AsyncApp:
     )
     app.command(re.compile(r".*"))(_Command(inbox).hear)
     app.action(re.compile(r".*"))(_Click(inbox).hear)
-    app.view(re.compile(r".*"))(_Submission(inbox).hear)
+    app.view(re.compile(r".*"))(_Submission(inbox, forms).hear)
+    app.shortcut(re.compile(r".*"))(_Shortcut(inbox).hear)
+    app.options(re.compile(r".*"))(_Search(forms).hear)
     return app
 
 
@@ -75,7 +78,11 @@ class _Command:
             actor=actor_of(body),
             channel=str(body.get("channel_id") or "")[:40] or None,
             text=str(body.get("text") or ""),
-            payload={"command": body.get("command"), "response_url": body.get("response_url")},
+            payload={
+                "command": body.get("command"),
+                "response_url": body.get("response_url"),
+                "trigger_id": body.get("trigger_id"),
+            },
             origin=Origin.COMMAND,
         )
         await ack(said) if said else await ack()
@@ -86,23 +93,27 @@ class _Click:
         self.inbox = inbox
 
     async def hear(self, ack: AsyncAck, body: dict[str, Any]) -> None:
-        """Commit the click of a button, then acknowledge it."""
+        """Commit the click of a button, or a choice from a menu, then acknowledge it."""
         action = (body.get("actions") or [{}])[0]
         verb = str(action.get("action_id") or "")
         if not verb.startswith(PREFIX):
             await ack()
             return
         channel = body.get("channel") or body.get("container") or {}
+        view = body.get("view") or {}
+        place = forms.carried(view)
+        chosen = action.get("selected_option") or {}
         said = await self.inbox.receive(
             key=_key(body, "actions", "user", "container"),
             kind="click",
             actor=actor_of(body),
-            channel=str(channel.get("id") or channel.get("channel_id") or "")[:40] or None,
+            channel=str(channel.get("id") or channel.get("channel_id") or "")[:40] or place.channel,
             text=verb,
             payload={
-                "value": action.get("value"),
+                "value": action.get("value") or chosen.get("value"),
                 "response_url": body.get("response_url"),
                 "trigger_id": body.get("trigger_id"),
+                **({"view_id": view.get("id"), "thread": place.thread} if view else {}),
             },
             origin=Origin.BUTTON,
         )
@@ -113,28 +124,69 @@ class _Click:
 
 
 class _Submission:
+    def __init__(self, inbox: Inbox, forms: Forms) -> None:
+        self.inbox, self.forms = inbox, forms
+
+    async def hear(self, ack: AsyncAck, body: dict[str, Any]) -> None:
+        """Commit what was filled into a modal, then acknowledge it; what can't be used is said beside its field."""
+        view, actor = body.get("view") or {}, actor_of(body)
+        heard = self.forms.submitted(actor, view) or modals.submitted(view)
+        if heard is None:
+            await ack()
+            return
+        if heard.errors:
+            await ack(response_action="errors", errors=dict(heard.errors))
+            return
+        said = await self.inbox.receive(
+            key=heard.key or _key(body, "view", "user"),
+            kind=heard.kind,
+            actor=actor,
+            channel=heard.channel,
+            text=heard.text,
+            payload=heard.payload,
+            origin=Origin.MODAL,
+        )
+        if said:
+            log.warning("submission_not_stored", kind=heard.kind)
+            await ack(response_action="update", view=dict(forms.note("Not stored yet", said)))
+        else:
+            await ack(**heard.then)
+
+
+class _Shortcut:
     def __init__(self, inbox: Inbox) -> None:
         self.inbox = inbox
 
     async def hear(self, ack: AsyncAck, body: dict[str, Any]) -> None:
-        """Commit what was filled into a modal, then acknowledge it, which closes the modal."""
-        view = body.get("view") or {}
-        verb, value, channel, reason = modals.submitted(view)
-        if not verb.startswith(PREFIX):
-            await ack()
-            return
+        """Commit a shortcut, with the message it was used on, then acknowledge it."""
+        message = body.get("message") or {}
+        thread = message.get("thread_ts") or body.get("message_ts")
         said = await self.inbox.receive(
-            key=str(view.get("id") or _key(body, "view", "user")),
-            kind="view",
+            key=_key(body, "callback_id", "user", "action_ts"),
+            kind="shortcut",
             actor=actor_of(body),
-            channel=channel,
-            text=reason,
-            payload={"verb": verb, "value": value},
-            origin=Origin.MODAL,
+            channel=str((body.get("channel") or {}).get("id") or "")[:40] or None,
+            text=str(body.get("callback_id") or "")[:200],
+            payload={
+                "response_url": body.get("response_url"),
+                "trigger_id": body.get("trigger_id"),
+                "thread": str(thread) if thread else None,
+            },
+            origin=Origin.SHORTCUT,
         )
-        await ack()
         if said:
-            log.warning("submission_not_stored", verb=verb)
+            await _tell(str(body.get("response_url") or ""), said)
+        await ack()
+
+
+class _Search:
+    def __init__(self, forms: Forms) -> None:
+        self.forms = forms
+
+    async def hear(self, ack: AsyncAck, body: dict[str, Any]) -> None:
+        """Answer with what a menu offers for what was typed. Nothing comes of it, and so nothing is kept."""
+        action_id, block_id, typed = (str(body.get(name) or "") for name in ("action_id", "block_id", "value"))
+        await ack(**await self.forms.suggest(actor_of(body), action_id, block_id, typed, body.get("view") or {}))
 
 
 async def _tell(response_url: str, text: str) -> None:

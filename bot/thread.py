@@ -1,14 +1,14 @@
 """What happens to an execution, written down as what the channel must be told.
 
-`report` runs in the transaction of the thing it tells: it makes messages and puts them into the outbox, nothing else.
+`report` runs in the transaction of the thing it tells: it puts messages into the outbox, nothing else. What can be read
+from rows later (the headline, a step's message) is only marked, and gets its words when it is said (`bot/shown.py`).
 One headline per execution, edited in place; in its thread the plan, the requests for consent, one message per step, and
 the ending; switches, breakers and emergencies go to the alerts channel. `bot/outbox.py` says it all.
 """
 
 import asyncio
 import hashlib
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, assert_never
@@ -18,9 +18,9 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot import cards
+from bot import cards, schedules, shown
 from bot.blocks import Message, who
-from bot.cards import Situation, StepNews
+from bot.cards import StepNews
 from runbooks.progress import (
     ApprovalAsked,
     ApprovalDecided,
@@ -35,10 +35,12 @@ from runbooks.progress import (
     ExecutionStarted,
     ExecutionSubmitted,
     ExecutionWaiting,
+    FiringLost,
     HostFinished,
     LimitRefuses,
     LookRetried,
     PlanMade,
+    ScheduleChanged,
     StepFinished,
     StepPrinted,
     StepRetried,
@@ -49,17 +51,26 @@ from runbooks.progress import (
     SwitchStopped,
     WaveEnded,
 )
+from runbooks.steps import MOST_LINES
 from safety.clock import Sleep
 from safety.clock import words as duration
 from storage import approvals, executions, outbox
 from storage.database import Database
 from storage.errors import StorageUnavailable
-from storage.records import Approval, ApprovalState, Execution, HostRun, OutboxKind, OutboxState, StepRun, StepState
+from storage.records import (
+    Approval,
+    ApprovalState,
+    Execution,
+    OutboxKind,
+    OutboxState,
+    Schedule,
+    StepRun,
+    StepState,
+)
 
 log = structlog.get_logger(__name__)
 
 HOSTS_IN_FULL = 5  # with more hosts, only steps that did not go well get a message of their own
-COMMANDS_REMEMBERED = 1_000
 LONGEST_KEY = 120
 HEADLINE_WAIT = 5.0  # seconds
 HEADLINE_POLL = 0.05
@@ -68,10 +79,11 @@ _WENT_WRONG = {StepState.FAILED, StepState.TIMED_OUT, StepState.STOPPED, StepSta
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """One row for the outbox."""
+    """One row for the outbox: a message in words, or `shows`, what it is to show when it is said (then with a key)."""
 
     kind: OutboxKind
-    message: Message
+    message: Message | None = None
+    shows: Mapping[str, Any] | None = None
     method: str = "post"
     channel: str | None
     execution_id: int | None = None
@@ -93,7 +105,6 @@ class ThreadReporter:
         self._alerts = alerts
         self._new_id = new_id
         self._sleep = sleep
-        self._commands: OrderedDict[tuple[int, str, str], str | None] = OrderedDict()
 
     def report(self, connection: Connection, event: Event, now: datetime) -> None:
         """Write down what this event makes us say. Raises only what the database raises."""
@@ -133,30 +144,13 @@ class ThreadReporter:
 
     def _look_up(self, connection: Connection, event: Event) -> "_Known":
         match event:
-            case ExecutionStarted() | StepStarted() | HostFinished() | ExecutionContinued():
-                return _Known(hosts=self._hosts(connection, event.execution))
-            case StepPrinted() | StepRetried() | StepFinished():
-                return _Known(command=self._command(connection, event.execution, event.step))
-            case ExecutionInterrupted():
-                return _Known(hosts=self._hosts(connection, event.execution))
+            case StepPrinted() | StepRetried() | StepFinished() if _says_more(event):
+                plan = executions.plan_of(connection, event.execution.id)
+                return _Known(command=shown.command_of(plan, event.step))
             case ExecutionEnded():
                 return _Known(withdrawn=self._withdrawn(connection, event.execution))
             case _:
                 return _Known()
-
-    def _hosts(self, connection: Connection, execution: Execution) -> tuple[HostRun, ...]:
-        return tuple(executions.hosts_of(connection, execution.id)) if len(execution.hosts) > 1 else ()
-
-    def _command(self, connection: Connection, execution: Execution, step: StepRun) -> str | None:
-        key = (execution.id, step.host, step.step)
-        if key not in self._commands:
-            self._remember(key, _command_in(executions.plan_of(connection, execution.id), step))
-        return self._commands[key]
-
-    def _remember(self, key: tuple[int, str, str], command: str | None) -> None:
-        self._commands[key] = command
-        while len(self._commands) > COMMANDS_REMEMBERED:
-            self._commands.popitem(last=False)
 
     def _withdrawn(self, connection: Connection, execution: Execution) -> Approval | None:
         """A request that nobody decided before the execution ended still has its buttons: they must go."""
@@ -170,72 +164,56 @@ class ThreadReporter:
     def _rows(self, event: Event, known: "_Known", now: datetime) -> Iterator[Said]:
         match event:
             case ExecutionSubmitted(execution=execution):
-                yield from self._headline(execution, now)
+                yield from self._headline(execution)
             case PlanMade(execution=execution, plan=plan):
                 for message in cards.plan_messages(execution, plan):
                     yield from self._in_thread(execution, OutboxKind.PLAN, message)
-                yield from self._card(execution, now)
+                yield from self._card(execution)
             case LookRetried(execution=execution):
-                yield from self._card(execution, now)
+                yield from self._card(execution)
             case ApprovalAsked(execution=execution, approval=approval):
                 key = _approval_key(execution, approval.id)
                 yield from self._in_thread(execution, OutboxKind.APPROVAL, cards.approval_message(event), key)
-                yield from self._card(execution, now, Situation(approval=approval), kind=OutboxKind.APPROVAL)
+                yield from self._card(execution, kind=OutboxKind.APPROVAL)
             case ApprovalVoted(asked=asked):
                 execution, approval = asked.execution, asked.approval
                 said = cards.approval_message(asked, event.missing)
                 yield from self._in_thread(execution, OutboxKind.APPROVAL, said, _approval_key(execution, approval.id))
-                yield from self._card(execution, now, Situation(approval=approval), kind=OutboxKind.APPROVAL)
+                yield from self._card(execution, kind=OutboxKind.APPROVAL)
             case ApprovalReminded(execution=execution, approval=approval):
                 said = cards.reminder(event, now)
                 yield from self._in_thread(execution, OutboxKind.APPROVAL, said, _reminder_key(execution, approval.id))
             case ApprovalDecided(execution=execution, approval=approval):
                 yield from self._approval_over(execution, approval)
-                yield from self._card(execution, now, Situation(approval=approval), kind=OutboxKind.APPROVAL)
-            case ExecutionWaiting(execution=execution, locks=locks, holders=holders):
-                yield from self._card(execution, now, Situation(locks=locks, holders=holders))
+                yield from self._card(execution, kind=OutboxKind.APPROVAL)
+            case ExecutionWaiting(execution=execution):
+                yield from self._card(execution)
             case ExecutionStarted(execution=execution):
-                yield from self._card(execution, now, Situation(hosts=known.hosts))
-            case StepStarted():
-                yield from self._step_started(event, known, now)
-            case StepPrinted(execution=execution, step=step):
+                yield from self._card(execution)
+            case StepStarted(execution=execution, step=step):
                 if len(execution.hosts) <= HOSTS_IN_FULL:
-                    news = StepNews(
-                        execution=execution, step=step, tail=event.tail, lines=event.lines, command=known.command
-                    )
-                    yield from self._step(news)
-            case StepRetried(execution=execution, step=step):
+                    yield from self._step(execution, step)
+                yield from self._card(execution)
+            case StepPrinted(execution=execution, step=step) | StepRetried(execution=execution, step=step):
                 if len(execution.hosts) <= HOSTS_IN_FULL:
-                    yield from self._step(
-                        StepNews(execution=execution, step=step, command=known.command, note=_retry_words(event))
-                    )
+                    yield from self._step(execution, step, _news(event, known))
             case StepFinished(execution=execution, step=step):
                 if len(execution.hosts) <= HOSTS_IN_FULL or step.state in _WENT_WRONG:
-                    yield from self._step(
-                        StepNews(
-                            execution=execution,
-                            step=step,
-                            tail=event.tail,
-                            lines=step.lines,
-                            command=known.command,
-                            note=event.look,
-                        )
-                    )
+                    yield from self._step(execution, step, _news(event, known))
             case HostFinished(execution=execution):
-                yield from self._card(execution, now, Situation(hosts=known.hosts))
+                yield from self._card(execution)
             case WaveEnded(execution=execution):
                 key = f"wave:{execution.id}"  # one message, edited with each wave
                 yield from self._in_thread(execution, OutboxKind.PROGRESS, cards.wave_message(event), key)
             case ExecutionEnded():
-                yield from self._ended(event, known, now)
+                yield from self._ended(event, known)
             case ExecutionInterrupted(execution=execution):
                 yield from self._in_thread(execution, OutboxKind.ENDING, cards.interruption(event))
-                situation = Situation(hosts=known.hosts, resumable=event.resumable, undoable=event.undoable)
-                yield from self._card(execution, now, situation, kind=OutboxKind.ENDING)
+                yield from self._card(execution, kind=OutboxKind.ENDING)
             case ExecutionContinued(execution=execution, actor=actor):
                 said = cards.continued(execution, who(actor) if actor else None, event.words)
                 yield from self._in_thread(execution, OutboxKind.APPROVAL, said)
-                yield from self._card(execution, now, Situation(hosts=known.hosts), kind=OutboxKind.APPROVAL)
+                yield from self._card(execution, kind=OutboxKind.APPROVAL)
             case SwitchEngaged():
                 yield from self._alert(cards.switch_engaged(event), event.channel)
             case SwitchStopped():
@@ -251,6 +229,10 @@ class ThreadReporter:
             case BreakerMoved(execution=execution):
                 asked_in = execution.channel if execution is not None and not self._alerts else None
                 yield from self._alert(cards.breaker_moved(event), asked_in)
+            case ScheduleChanged(schedule=schedule):
+                yield from self._about_schedule(schedule, schedules.changed(event))
+            case FiringLost(schedule=schedule):
+                yield from self._about_schedule(schedule, schedules.lost(event))
             case _:
                 assert_never(event)
 
@@ -261,36 +243,19 @@ class ThreadReporter:
         if approval.reminded_at is not None:
             yield from self._in_thread(execution, OutboxKind.APPROVAL, said, _reminder_key(execution, approval.id))
 
-    def _headline(self, execution: Execution, now: datetime) -> Iterator[Said]:
-        channel = self._channel(execution)
-        if channel is not None:
-            yield Said(
-                kind=OutboxKind.HEADLINE,
-                message=cards.card(execution, now),
-                channel=channel,
-                execution_id=execution.id,
-                # The key of its edits: as long as it wasn't said, the newest of them is what will be said.
-                key=_card_key(execution),
-            )
+    def _headline(self, execution: Execution) -> Iterator[Said]:
+        # The key of its edits: as long as it wasn't said, what it shows is the newest of them.
+        yield from self._showing(execution, OutboxKind.HEADLINE, shown.CARD, _card_key(execution))
 
-    def _card(
-        self,
-        execution: Execution,
-        now: datetime,
-        situation: Situation = cards.NOTHING_MORE,
-        *,
-        kind: OutboxKind = OutboxKind.CARD,
+    def _card(self, execution: Execution, *, kind: OutboxKind = OutboxKind.CARD) -> Iterator[Said]:
+        yield from self._showing(execution, kind, shown.CARD, _card_key(execution), method="update")
+
+    def _showing(
+        self, execution: Execution, kind: OutboxKind, shows: Mapping[str, Any], key: str, *, method: str = "post"
     ) -> Iterator[Said]:
         channel = self._channel(execution)
         if channel is not None:
-            yield Said(
-                kind=kind,
-                message=cards.card(execution, now, situation),
-                method="update",
-                channel=channel,
-                execution_id=execution.id,
-                key=_card_key(execution),
-            )
+            yield Said(kind=kind, shows=shows, method=method, channel=channel, execution_id=execution.id, key=key)
 
     def _in_thread(
         self, execution: Execution, kind: OutboxKind, message: Message, key: str | None = None
@@ -299,22 +264,18 @@ class ThreadReporter:
         if channel is not None:
             yield Said(kind=kind, message=message, channel=channel, execution_id=execution.id, key=key)
 
-    def _step_started(self, event: StepStarted, known: "_Known", now: datetime) -> Iterator[Said]:
-        execution, step = event.execution, event.step
-        self._remember((execution.id, step.host, step.step), event.command)
-        if len(execution.hosts) <= HOSTS_IN_FULL:
-            yield from self._step(StepNews(execution=execution, step=step, command=event.command))
-        yield from self._card(execution, now, Situation(hosts=known.hosts))
+    def _step(self, execution: Execution, step: StepRun, news: StepNews | None = None) -> Iterator[Said]:
+        """The message of a step, as its rows have it; with `news`, which says more than they do, in these words."""
+        key = _step_key(execution, step)
+        if news is None:
+            yield from self._showing(execution, OutboxKind.PROGRESS, shown.step(step), key)
+        else:
+            yield from self._in_thread(execution, OutboxKind.PROGRESS, cards.step_message(news), key)
 
-    def _step(self, news: StepNews) -> Iterator[Said]:
-        key = _step_key(news.execution, news.step)
-        yield from self._in_thread(news.execution, OutboxKind.PROGRESS, cards.step_message(news), key)
-
-    def _ended(self, event: ExecutionEnded, known: "_Known", now: datetime) -> Iterator[Said]:
+    def _ended(self, event: ExecutionEnded, known: "_Known") -> Iterator[Said]:
         execution = event.execution
         yield from self._in_thread(execution, OutboxKind.ENDING, cards.ending(event))
-        situation = Situation(hosts=event.hosts, undoable=event.undoable, retriable=event.retriable)
-        yield from self._card(execution, now, situation, kind=OutboxKind.ENDING)
+        yield from self._card(execution, kind=OutboxKind.ENDING)
         if known.withdrawn is not None:
             yield from self._approval_over(execution, known.withdrawn)
 
@@ -322,10 +283,30 @@ class ThreadReporter:
         for channel in dict.fromkeys(filter(None, (self._alerts, asked_in))):
             yield Said(kind=OutboxKind.ALERT, message=message, channel=channel)
 
+    def _about_schedule(self, schedule: Schedule, message: Message) -> Iterator[Said]:
+        channel = schedule.channel or self._alerts
+        if channel is not None:
+            yield Said(kind=OutboxKind.ALERT, message=message, channel=channel)
+
     def _channel(self, execution: Execution) -> str | None:
         return execution.channel or self._alerts
 
     def _put(self, connection: Connection, row: Said, now: datetime) -> None:
+        if row.shows is not None and row.key is not None and row.execution_id is not None:
+            outbox.show(
+                connection,
+                id=self._new_id(),
+                kind=row.kind,
+                method=row.method,
+                shows=row.shows,
+                coalesce_key=row.key,
+                now=now,
+                channel=row.channel,
+                execution_id=row.execution_id,
+            )
+            return
+        if row.message is None:
+            raise AssertionError("what shows nothing has words")
         outbox.put(
             connection,
             id=self._new_id(),
@@ -343,7 +324,6 @@ class ThreadReporter:
 class _Known:
     """What an event alone doesn't tell."""
 
-    hosts: tuple[HostRun, ...] = ()
     command: str | None = None
     withdrawn: Approval | None = None
 
@@ -368,18 +348,29 @@ def _step_key(execution: Execution, step: StepRun) -> str:
     return f"step:{execution.id}:{hashlib.sha256(key.encode()).hexdigest()[:32]}"
 
 
-def _command_in(plan: Mapping[str, Any] | None, step: StepRun) -> str | None:
-    """The command of a step as its plan has it."""
-    parts: Sequence[Mapping[str, Any]] = plan["hosts"] if plan else ()
-    for part in parts:
-        if part["host"] == step.host:
-            # A health check is kept as "w2.1": the first one, asked after the second wave.
-            is_health = step.step.startswith("w")
-            steps = part.get("health", ()) if is_health else part["steps"]
-            place = step.step.partition(".")[2] if is_health else step.step
-            found = dict(cards.numbered_json(steps)).get(place)
-            return cards.step_command(found) or None if found else None
-    return None
+def _says_more(event: StepPrinted | StepRetried | StepFinished) -> bool:
+    """Whether it has words that no row keeps: a pause, what a daemon says, the newest of more lines than are kept."""
+    match event:
+        case StepPrinted():
+            return event.lines > MOST_LINES
+        case StepRetried():
+            return True
+        case StepFinished():
+            return bool(event.look) or event.step.dropped > 0
+
+
+def _news(event: StepPrinted | StepRetried | StepFinished, known: "_Known") -> StepNews | None:
+    """What it says beyond its rows; None when they say it all."""
+    if not _says_more(event):
+        return None
+    news = StepNews(execution=event.execution, step=event.step, command=known.command)
+    match event:
+        case StepPrinted():
+            return replace(news, tail=event.tail, lines=event.lines)
+        case StepRetried():
+            return replace(news, note=_retry_words(event))
+        case StepFinished():
+            return replace(news, tail=event.tail, lines=event.step.lines, note=event.look)
 
 
 def _retry_words(event: StepRetried) -> str:

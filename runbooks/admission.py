@@ -7,13 +7,14 @@ are committed together.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection
 
-from runbooks.answer import Answer, refused
-from runbooks.catalog import Entry
+from runbooks.answer import Answer, Prospect, Seen, refused
+from runbooks.catalog import Entry, binding
 from runbooks.consent import request_for
-from runbooks.ending import cancelled, end_execution, replay_breakers
+from runbooks.ending import cancelled, end_execution, replay_breakers, witness
 from runbooks.parameters import Parameters, services_named
 from runbooks.plans import StoredPlan, fingerprint, to_json
 from runbooks.progress import (
@@ -28,18 +29,21 @@ from runbooks.queue import Length
 from runbooks.remote import Host
 from runbooks.steps import Tools
 from safety import kill_switch
+from safety.approval import together
 from safety.command_guard import Judgement
 from safety.decision import Decision, Outcome, Verdict
 from safety.gates import BEFORE_PLANNING, GATES, Proposal, judge
 from safety.review import LIMITING, Policy, begin_look, gather, refused_too_often, review, take_budgets
-from storage import approvals, audit, controls, executions
+from storage import approvals, audit, controls, executions, schedules
 from storage.canonical import sha256
 from storage.errors import LeaseLost
 from storage.records import (
     HANDRAIL,
     TRANSPORT,
     UNSAID,
+    ApprovalState,
     Caps,
+    Consent,
     Danger,
     Execution,
     KillSwitch,
@@ -48,6 +52,13 @@ from storage.records import (
     RunRequest,
     State,
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """It came of a schedule, and waits for a token that will be there then; it is to be asked about again."""
+
+    until: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +98,7 @@ class Admission:
         hosts: Sequence[Host],
         now: datetime,
         also: Callable[[Connection], object] | None,
+        seen: Seen | None = None,
     ) -> Answer:
         if also is not None:
             also(connection)
@@ -174,7 +186,38 @@ class Admission:
                 switches=[switch.words for switch in overridden],
                 reason=request.reason,
             )
+        if seen is not None:
+            execution = self._keep_seen(connection, execution, seen, request, now)
         return Answer(message=f"#{execution.id} {entry.name} is on its way.", execution=execution, decision=decision)
+
+    def _keep_seen(
+        self, connection: Connection, execution: Execution, seen: Seen, request: RunRequest, now: datetime
+    ) -> Execution:
+        """The plan that the requester was shown is the one that is reviewed, and carried out.
+
+        Whoever saw all of it and wants it to run has confirmed it: a fact the review finds where it asks for one.
+        """
+        stored = self._keep_plan(connection, execution, seen.plan, now, phase=Phase.APPLY.value)
+        demands = together(
+            demand
+            for runbook in (execution.runbook, *execution.includes)
+            for demand in self.policy.demanded(execution.danger, runbook, execution.hosts)
+        )
+        confirms = bool(demands) and demands[0].consent is Consent.CONFIRM
+        if stored.fingerprint is None or stored.dry_run or not seen.whole or not confirms:
+            return stored
+        approvals.ask(
+            connection,
+            stored.id,
+            fingerprint=stored.fingerprint,
+            kind=Consent.CONFIRM,
+            now=now,
+            expire=self.policy.expire,
+        )
+        approvals.decide(connection, stored.id, to=ApprovalState.GIVEN, by=request.actor.id, now=now)
+        why = "asked for with the whole plan in view"
+        witness(connection, "approval.given", stored, request.actor, request.origin, now, why)
+        return stored
 
     def judge_stranger(self, connection: Connection, request: RunRequest, now: datetime) -> Decision:
         """What the permission gate says to somebody who may run nothing; nothing is written."""
@@ -196,6 +239,56 @@ class Admission:
         proposal = replace(_requested(request, entry, params, hosts, danger, now), fingerprint="")
         facts = gather(connection, proposal, self.policy, now)
         return Decision(verdicts=tuple(v for name, _ in GATES for v in judge(proposal, facts, only=(name,)).verdicts))
+
+    def may_look(
+        self, connection: Connection, request: RunRequest, entry: Entry, params: Parameters, hosts: Sequence[Host]
+    ) -> Decision | None:
+        """None when the hosts may be looked at for a request, which takes one look of the person; else the refusal."""
+        now = self.tools.clock.now()
+        danger = self.tools.planner.danger(entry, params, hosts)
+        proposal = _requested(request, entry, params, hosts, danger, now)
+        decision = review(
+            connection,
+            proposal,
+            self.policy,
+            now=now,
+            actor=request.actor,
+            origin=request.origin,
+            only=BEFORE_PLANNING,
+        )
+        if decision.refusal is not None:
+            return decision
+        refusal = begin_look(
+            connection, self.policy, execution_id=None, person=request.actor.id, hosts=proposal.hosts, now=now
+        )
+        return None if refusal is None else Decision(verdicts=(*decision.verdicts, refusal))
+
+    def prospect(
+        self,
+        connection: Connection,
+        request: RunRequest,
+        entry: Entry,
+        params: Parameters,
+        hosts: Sequence[Host],
+        plan: StoredPlan,
+        judgements: tuple[Judgement, ...],
+    ) -> Prospect:
+        """What every gate says to a plan, also after a refusal; nothing is written."""
+        now = self.tools.clock.now()
+        danger = self.tools.planner.danger(entry, params, hosts)
+        mark = fingerprint(runbook=entry.name, params=params.model_dump(mode="json"), plan=plan)
+        asked = _requested(request, entry, params, hosts, danger, now)
+        services = kill_switch.all_service_names([*asked.services, *plan.services])
+        proposal = replace(asked, fingerprint=mark, commands=judgements, services=services)
+        facts = gather(connection, proposal, self.policy, now)
+        verdicts = tuple(v for name, _ in GATES for v in judge(proposal, facts, only=(name,)).verdicts)
+        return Prospect(
+            runbook=entry.name,
+            hosts=asked.hosts,
+            decision=Decision(verdicts=verdicts),
+            plan=plan,
+            fingerprint=mark,
+        )
 
     def _turn_away(self, connection: Connection, request: RunRequest, length: int, now: datetime) -> Answer:
         """A full queue takes nothing more: what would wait for hours is better asked again by a person."""
@@ -253,8 +346,8 @@ class Admission:
             gate=refusal.gate,
         )
 
-    def begin_look(self, connection: Connection, execution: Execution) -> bool:
-        """Whether the hosts may be looked at now; otherwise the execution is refused, and has ended."""
+    def begin_look(self, connection: Connection, execution: Execution) -> bool | Waiting:
+        """Whether the hosts may be looked at now; if not, the execution has ended, or waits for a token."""
         now = self.tools.clock.now()
         executions.hold(connection, execution.id, execution.epoch)
         if execution.stage > 1:
@@ -269,6 +362,13 @@ class Admission:
         )
         if refusal is None:
             return True
+        found = executions.get(connection, execution.id)
+        if found.cancel_at is not None:
+            cancelled(connection, self.tools.reporter, found, now)
+            return False
+        waiting = self._waits_for_a_token(connection, found, refusal, now)
+        if waiting is not None:
+            return waiting
         self.end_refused(connection, execution, refusal, now, execution.epoch)
         return False
 
@@ -305,8 +405,25 @@ class Admission:
         now = self.tools.clock.now()
         replay_breakers(connection, self.tools.reporter, execution, TRANSPORT, reached, now)
 
-    def store_plan(self, connection: Connection, execution: Execution, plan: StoredPlan) -> Execution:
-        now = self.tools.clock.now()
+    def plan_made(
+        self,
+        connection: Connection,
+        execution: Execution,
+        plan: StoredPlan,
+        entry: Entry,
+        judgements: tuple[Judgement, ...],
+        *,
+        looked: bool,
+    ) -> Execution | Waiting | None:
+        """Keep a plan and judge it; the execution when it may run now. `looked`: its hosts were looked at for it."""
+        if looked:
+            self.looked(connection, execution, dict.fromkeys(execution.hosts, True))
+        stored = self._keep_plan(connection, execution, plan, self.tools.clock.now())
+        return self._judge_and_admit(connection, stored, plan, entry, judgements)
+
+    def _keep_plan(
+        self, connection: Connection, execution: Execution, plan: StoredPlan, now: datetime, **more: Any
+    ) -> Execution:
         stage = execution.stage
         mark = fingerprint(runbook=execution.runbook, params=execution.params, plan=plan, stage=stage)
         services = kill_switch.all_service_names([*execution.services, *plan.services])
@@ -319,9 +436,9 @@ class Admission:
             services=list(services),
             steps_total=plan.steps_total,
             note=None,
+            **more,
         )
         executions.set_waves(connection, execution.id, plan.waves)
-        self.looked(connection, stored, dict.fromkeys(execution.hosts, True))
         if plan.stage(stage).hosts:
             self.tools.reporter.report(connection, PlanMade(execution=stored, plan=to_json(plan.stage(stage))), now)
         return stored
@@ -333,20 +450,35 @@ class Admission:
         plan: StoredPlan,
         entry: Entry,
         judgements: tuple[Judgement, ...],
-    ) -> Execution | None:
+    ) -> Execution | Waiting | None:
         """All gates, and what follows from them, in one transaction; the execution when it may run now."""
-        now = self.tools.clock.now()
         found = executions.get(connection, execution.id)
         if found.epoch != execution.epoch:
             raise LeaseLost(f"execution {execution.id} has a new owner")
+        return self._judge_and_admit(connection, found, plan, entry, judgements)
+
+    def _judge_and_admit(
+        self,
+        connection: Connection,
+        found: Execution,
+        plan: StoredPlan,
+        entry: Entry,
+        judgements: tuple[Judgement, ...],
+    ) -> Execution | Waiting | None:
+        now = self.tools.clock.now()
         if found.state is State.RUNNING:
             return found  # the answer to this very commit was lost
         if found.cancel_at is not None:
             cancelled(connection, self.tools.reporter, found, now)
             return None
-        proposal = self._proposal(found, entry, judgements)
+        proposal = self._proposal(found, entry, judgements, plan)
         if not plan.stage(found.stage).hosts:
             return self._admit(connection, found, plan, proposal, now)  # nothing is left to run: it only ends
+        if found.origin is Origin.SCHEDULE:
+            refusal = judge(proposal, gather(connection, proposal, self.policy, now)).refusal
+            waiting = self._waits_for_a_token(connection, found, refusal, now)
+            if waiting is not None:
+                return waiting
         decision = review(connection, proposal, self.policy, now=now, actor=found.actor, origin=found.origin)
         if decision.outcome is Outcome.REFUSE:
             self._refuse(connection, found, decision, now, epoch=found.epoch)
@@ -359,7 +491,37 @@ class Admission:
             return None
         return self._admit(connection, found, plan, proposal, now)
 
-    def _proposal(self, execution: Execution, entry: Entry, judgements: tuple[Judgement, ...]) -> Proposal:
+    def _waits_for_a_token(
+        self, connection: Connection, execution: Execution, refusal: Verdict | None, now: datetime
+    ) -> Waiting | None:
+        """People are told to try again; what a schedule asks for waits, as long as its moment can be caught up with."""
+        if execution.origin is not Origin.SCHEDULE or refusal is None or refusal.gate != "rate limits":
+            return None
+        firing = schedules.firing_of(connection, execution.id)
+        latest = firing.wait_until if firing is not None else None
+        if latest is None or refusal.until is None or refusal.until > latest:
+            return None
+        note = f"waiting for a token of {refusal.rule}, until {latest:%H:%M} UTC at the latest"
+        if execution.note != note:
+            noted = executions.set_values(connection, execution.id, epoch=execution.epoch, note=note)
+            self.tools.reporter.report(connection, ExecutionWaiting(execution=noted, locks=(), holders=()), now)
+            audit.append(
+                connection,
+                at=now,
+                kind="schedule.waits",
+                actor=execution.actor,
+                origin=execution.origin,
+                execution_id=execution.id,
+                rule=refusal.rule,
+                reason=refusal.reason,
+                until=latest.isoformat(),
+            )
+        return Waiting(until=refusal.until)
+
+    def _proposal(
+        self, execution: Execution, entry: Entry, judgements: tuple[Judgement, ...], plan: StoredPlan
+    ) -> Proposal:
+        is_scheduled = execution.origin is Origin.SCHEDULE
         return Proposal(
             execution_id=execution.id,
             actor=execution.actor.id,
@@ -378,6 +540,8 @@ class Admission:
             continues=execution.retry_of,
             stage=execution.stage,
             includes={one.name: one.cooldown for one in entry.includes},
+            standing=binding(entry, execution.params, execution.hosts) if is_scheduled else None,
+            changes=plan.changes,
         )
 
     def _show(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from runbooks.plans import StoredPlan
 from safety.decision import Decision
 from storage.errors import OperatorError
 from storage.records import Actor, Execution
@@ -15,6 +16,29 @@ class Answer:
     execution: Execution | None = None
     decision: Decision | None = None
     duplicate: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prospect:
+    """What a request would do, before it is made: exactly what would run, and what every gate says to it now.
+
+    `plan` and `fingerprint` are None where a gate refused before a host was looked at.
+    """
+
+    runbook: str
+    hosts: tuple[str, ...]
+    decision: Decision
+    plan: StoredPlan | None = None
+    fingerprint: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """The plan that somebody was shown before they asked for it to run; `whole` if they could see all of it."""
+
+    plan: StoredPlan
+    fingerprint: str
+    whole: bool = True
 
 
 def said(answer: Answer | OperatorError) -> Answer:

@@ -20,6 +20,7 @@ import runbooks.library
 from runbooks.definition import Runbook
 from runbooks.parameters import (
     Parameters,
+    complaints,
     is_positional,
     is_secret,
     sample,
@@ -27,6 +28,7 @@ from runbooks.parameters import (
     what_is_wrong,
 )
 from runbooks.waves import checked, over
+from storage.canonical import sha256
 from storage.errors import ConfigurationError, DefinitionError, Invalid, NotFound
 from storage.records import UNSAID, Danger, Platform, Rollout
 
@@ -58,6 +60,11 @@ class Entry:
     def name(self) -> str:
         """Its name."""
         return self.runbook.name
+
+    @property
+    def looks(self) -> bool:
+        """Whether it looks at its hosts before it is planned."""
+        return type(self.runbook).probe is not Runbook.probe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,6 +308,43 @@ def bind(entry: Entry, values: Sequence[str], named: Mapping[str, Any]) -> Param
         raise Invalid(" ".join([*what_is_wrong(kind, error, given), usage(entry)])) from error
 
 
+def wrong_values(entry: Entry, given: Mapping[str, str]) -> dict[str, str]:
+    """What `bind` would complain about, by parameter and in the same words; nothing when it would not.
+
+    A complaint about several parameters together is found under the first that was given.
+    """
+    try:
+        _refuse_typed_secrets(entry, given)
+        entry.runbook.Params.model_validate(dict(given))
+    except ValidationError as error:
+        first = next(iter(given), next(iter(entry.runbook.Params.model_fields), ""))
+        found: dict[str, str] = {}
+        for name, sentence in complaints(entry.runbook.Params, error, given):
+            where_ = first if name is None else name
+            found[where_] = f"{found[where_]} {sentence}" if where_ in found else sentence
+        return found
+    except Invalid as error:
+        return {next(iter(given), ""): error.message}
+    return {}
+
+
+def missing_values(entry: Entry, values: Sequence[str], named: Mapping[str, Any]) -> list[str]:
+    """The required parameters that were not given, by name."""
+    kind = entry.runbook.Params
+    places = [name for name, f in kind.model_fields.items() if is_positional(f)]
+    given = {*places[: len(values)], *(_parameter(kind, typed) for typed in named)}
+    return [name for name, f in kind.model_fields.items() if f.is_required() and name not in given]
+
+
+def by_name(entry: Entry, values: Sequence[str], named: Mapping[str, Any]) -> dict[str, str]:
+    """What was typed, as text and by parameter, as far as it has a place; nothing is judged, and no secret kept."""
+    kind = entry.runbook.Params
+    places = [name for name, f in kind.model_fields.items() if is_positional(f)]
+    given = dict(zip(places, values, strict=False))
+    given |= {name: str(value) for typed, value in named.items() if (name := _parameter(kind, typed)) is not None}
+    return {name: value for name, value in given.items() if not is_secret(kind.model_fields[name])}
+
+
 def as_typed(entry: Entry, text: str) -> Parameters:
     """Validated parameters of a line as an author writes it in a sample or an example; raises Invalid."""
     try:
@@ -324,6 +368,11 @@ def _refuse_typed_secrets(entry: Entry, given: Mapping[str, Any]) -> None:
                 f"'{name}' is a secret, and what is typed stays in histories and logs. Leave it out: {entry.name} "
                 f"knows it as '{info.default}'. If what you typed was real, change it now. {usage(entry)}"
             )
+
+
+def binding(entry: Entry, params: Mapping[str, Any], hosts: Sequence[str]) -> str:
+    """What a standing approval is bound to: the runbook, the code that makes its plans, its parameters, its hosts."""
+    return sha256({"runbook": entry.name, "code": entry.module_hash, "params": dict(params), "hosts": list(hosts)})
 
 
 def usage(entry: Entry) -> str:

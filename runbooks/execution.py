@@ -32,7 +32,7 @@ from runbooks.remote import (
     Host,
 )
 from runbooks.rollback import begin_rollback, rollback_plan
-from runbooks.steps import Result, Steps, Stop, Tools, side_by_side
+from runbooks.steps import Owed, Result, Steps, Stop, Tools, side_by_side
 from storage import executions
 from storage.database import surely
 from storage.errors import (
@@ -163,6 +163,7 @@ class Walk:
     async def _after_breaking(self, error: Exception) -> list[HostResult]:
         """What was done or not begun stays so; of what ran, nothing is known."""
         reason = f"Handrail itself failed here ({type(error).__name__}); what ran before that may go on."
+        await self.steps.settle(*self.execution.hosts)
         rows = await self._read(executions.hosts_of, self.execution.id)
         running = [row for row in rows if row.state is HostState.RUNNING]
         lost = running or [row for row in rows if row.state in _NOT_BEGUN] or rows
@@ -299,7 +300,9 @@ class Walk:
                 before=dict(part.facts),
             )
 
-        await self._write(begin)
+        self.steps.owe(part.host, Owed(write=begin))
+        if not self.steps.is_new(part.host):
+            await self.steps.settle(part.host)
         result = await self._steps(part)
         if len(self.plan.hosts) > 1 and not result.goes_on:
             await self._tell_host(result)
@@ -307,14 +310,17 @@ class Walk:
 
     async def _tell_host(self, result: HostResult) -> None:
         now = self.tools.clock.now()
+        owed = self.steps.owing(result.host)
 
         def tell(connection: Connection) -> None:
+            owed.write(connection)
             self._keep(connection, result, now, epoch=self.execution.epoch)
             rows = executions.hosts_of(connection, self.execution.id)
             told = next(row for row in rows if row.host == result.host)
             self.tools.reporter.report(connection, HostFinished(execution=self.execution, host=told), now)
 
         await self._write(tell)
+        owed.kept()
 
     def _keep(self, connection: Connection, result: HostResult, now: datetime, epoch: int | None = None) -> None:
         executions.set_host(
@@ -333,10 +339,12 @@ class Walk:
         deadline = self.tools.clock.monotonic() + self.execution.timeout
         host = self.tools.inventory.host(part.host)
         for place, step in self._remaining(part):
-            result = await self.steps.step(host, place, step, deadline)
+            result = await self.steps.step(host, place, step, deadline, goes_on=True)
             if not result.ok:
+                await self.steps.settle(part.host)
                 return self._failed(part.host, step.title, result)
         if part.then is not None:
+            await self.steps.settle(part.host)
             return HostResult(host=part.host, state=HostState.SUCCEEDED, goes_on=True)
         after = await self._look_again(host)
         outcome = self._outcome(part, after)
@@ -363,6 +371,7 @@ class Walk:
     async def _look_again(self, host: Host) -> Facts | None:
         if type(self.entry.runbook).outcome is Runbook.outcome:
             return None
+        await self.steps.settle(host.name)
         try:
             return await self.tools.planner.probe(self.entry, self.params, host)
         except OperatorError:
@@ -384,11 +393,13 @@ class Walk:
         tail = next((r.tail for r in results if r.state is not HostState.SUCCEEDED and r.tail), ())
         told = {r.host for r in results if r.state in {HostState.SUCCEEDED, HostState.FAILED}}
         reached = {host: host not in self.steps.away for host in told}
+        owed = self.steps.owing(*self.execution.hosts)
 
         def finish(connection: Connection) -> None:
             found = executions.get(connection, self.execution.id)
             if found.epoch == self.execution.epoch and found.state is to:
                 return  # the answer to this very commit was lost
+            owed.write(connection)
             for result in results:
                 if not result.kept:
                     self._keep(connection, result, now)
@@ -410,8 +421,11 @@ class Walk:
 
         try:
             await self._write(finish)
+            owed.kept()
         except TooLate:
             log.warning("ended_elsewhere", execution=self.execution.id)
+            await self._write(owed.write)
+            owed.kept()
         log.info("execution_ended", execution=self.execution.id, state=to.value, reason=reason)
 
     def _take_back(self, connection: Connection, now: datetime) -> Execution | None:

@@ -60,6 +60,8 @@ class Accepts:
     dash: bool = False  # may start with one; then the plan must put `--` before it
     number: bool = False  # kept as an int
     unit: str = ""  # what a number counts
+    least: int | None = None  # of a number that is typed in digits alone
+    most: int | None = None
 
     def wrong(self, value: object, why: str) -> ValueError:
         """The complaint, as one or two sentences."""
@@ -260,7 +262,17 @@ def _listed(words: tuple[str, ...]) -> str:
 
 def what_is_wrong(kind: "type[Parameters]", error: ValidationError, given: Mapping[str, Any]) -> list[str]:
     """What is wrong with each value, a sentence or two each, in nobody's jargon. `given`: what was typed."""
-    return [_complaint(kind, item, given) for item in error.errors(include_url=False)]
+    return [sentence for _, sentence in complaints(kind, error, given)]
+
+
+def complaints(
+    kind: "type[Parameters]", error: ValidationError, given: Mapping[str, Any]
+) -> list[tuple[str | None, str]]:
+    """The same, each with the name of the parameter it is about; None for what is about several."""
+    return [
+        (str(item["loc"][0]) if item["loc"] else None, _complaint(kind, item, given))
+        for item in error.errors(include_url=False)
+    ]
 
 
 def _complaint(kind: "type[Parameters]", item: ErrorDetails, given: Mapping[str, Any]) -> str:
@@ -387,6 +399,99 @@ def one_of(info: FieldInfo) -> tuple[str, ...]:
     """The choices of a parameter that has some, or yes and no; else nothing."""
     door = _door("", info)
     return ("yes", "no") if door.sort is _Sort.YES_NO else tuple(door.choices)
+
+
+class Asks(Enum):
+    """How a form asks for a parameter."""
+
+    TEXT = "text"
+    WHOLE = "whole"  # digits alone
+    DECIMAL = "decimal"
+    SWITCH = "switch"  # yes or no, with a default that is one of them
+    CHOICE = "choice"
+    SERVICE = "service"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What a form asks for one parameter. Every answer is text, read by the same door as what is typed."""
+
+    name: str
+    asks: Asks
+    about: str  # the author's words
+    example: str
+    required: bool
+    default: str | None  # as it would be typed
+    limit: int  # characters
+    choices: tuple[str, ...] = ()
+    least: float | None = None
+    most: float | None = None
+
+
+def questions(kind: type["Parameters"]) -> list[Question]:
+    """One for each parameter that a person may give, in the order of the class. Nobody is asked for a secret."""
+    return [_question(name, info) for name, info in kind.model_fields.items() if not is_secret(info)]
+
+
+def _question(name: str, info: FieldInfo) -> Question:
+    door = _door("", info)
+    default = written(info, info.default) if not info.is_required() and info.default_factory is None else None
+    accepts = door.accepts
+    digits = accepts.number and accepts.least is not None
+    bounds = [(_bound(one, "ge", "gt"), _bound(one, "le", "lt")) for one in _metadata(info)]
+    if door.sort is _Sort.CHOICE:
+        asks = Asks.CHOICE
+    elif door.sort is _Sort.YES_NO:
+        asks = Asks.SWITCH if isinstance(info.default, bool) else Asks.CHOICE
+    elif names_service(info):
+        asks = Asks.SERVICE
+    elif door.sort is _Sort.WHOLE or digits:
+        asks = Asks.WHOLE
+    else:
+        asks = Asks.DECIMAL if door.sort is _Sort.DECIMAL else Asks.TEXT
+    none_below = 0 if door.sort in {_Sort.WHOLE, _Sort.DECIMAL} and not door.negative else None
+    return Question(
+        name=name,
+        asks=asks,
+        about=info.description or "",
+        example=sample(info),
+        required=info.is_required(),
+        default=default,
+        limit=accepts.limit,
+        choices=one_of(info),
+        least=max((b for b in (accepts.least, none_below, *(low for low, _ in bounds)) if b is not None), default=None),
+        most=min((b for b in (accepts.most, *(high for _, high in bounds)) if b is not None), default=None),
+    )
+
+
+def _bound(metadata: object, inclusive: str, exclusive: str) -> float | None:
+    """What a number must not pass; where it must not be met either, the door has the last word."""
+    found = getattr(metadata, inclusive, None)
+    found = getattr(metadata, exclusive, None) if found is None else found
+    return found if isinstance(found, int | float) and not isinstance(found, bool) else None
+
+
+def written(info: FieldInfo, value: Any) -> str | None:
+    """A validated value as it would be typed; the door reads the same out of it. None for no value."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Enum):
+        return str(value.value)
+    accepts = accepted(info)
+    if isinstance(value, int) and value > 0 and accepts is _SECONDS:
+        parts = []
+        for unit, seconds in _UNITS_OF_TIME.items():
+            count, value = divmod(value, seconds)
+            parts += [f"{count}{unit}"] if count else []
+        return "".join(parts)
+    if isinstance(value, int) and value > 0 and accepts is _SIZE:
+        power = max((n for n in range(5) if value % 1024**n == 0), default=0)
+        return f"{value // 1024**power}{' KMGT'[power].strip()}"
+    if isinstance(value, float):
+        return f"{value:.9f}".rstrip("0").rstrip(".")
+    return str(value)
 
 
 def starting_with_a_dash(params: Parameters) -> frozenset[str]:
@@ -692,8 +797,8 @@ _SECRET = Accepts(what="the name of a secret", like=("deploy-token",), limit=128
 Secret = Annotated[str, AfterValidator(_word), _SECRET, Names.SECRET]
 """The name of a secret, given as the default by the runbook. Nobody types a secret, or another name."""
 
-_PID = Accepts(what="a process id", like=("4711",), limit=20, number=True)
-_PORT = Accepts(what="a port", like=("443",), limit=20, number=True)
+_PID = Accepts(what="a process id", like=("4711",), limit=20, number=True, least=2, most=4_194_304)
+_PORT = Accepts(what="a port", like=("443",), limit=20, number=True, least=1, most=65_535)
 _PERCENT = Accepts(what="a percentage", like=("85", "85%"), limit=20, number=True, unit="%")
 _SIZE = Accepts(what="a size", like=("100M", "2G", "1.5GiB"), limit=32, number=True, unit="bytes")
 _SECONDS = Accepts(what="a duration", like=("30", "90s", "5m", "1h30m"), limit=32, number=True, unit="seconds")

@@ -97,6 +97,11 @@ class StoredPlan:
         return steps + sum(checks.get(host, 0) * left for left, wave in enumerate(self.waves[::-1], 1) for host in wave)
 
     @property
+    def changes(self) -> int:
+        """Steps that change something, over all hosts and all stages there are so far; undo steps do not count."""
+        return sum(step.changing for part in self.hosts for _, step in numbered(part.steps))
+
+    @property
     def in_waves(self) -> tuple[tuple[str, ...], ...]:
         """The waves; one host after the other where the plan names none."""
         return self.waves or tuple((part.host,) for part in self.hosts)

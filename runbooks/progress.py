@@ -17,10 +17,12 @@ from storage.records import (
     Breaker,
     Death,
     Execution,
+    Firing,
     HostLock,
     HostRun,
     KillSwitch,
     OutputLine,
+    Schedule,
     StepRun,
 )
 
@@ -269,6 +271,24 @@ class BreakerMoved:
     actor: Actor | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScheduleChanged:
+    """A schedule was made, replaced, paused, resumed or deleted, or consent to all its firings was given or is gone."""
+
+    schedule: Schedule
+    actor: Actor | None  # None: Handrail by itself
+    words: str  # "was paused", with what more there is to say
+
+
+@dataclass(frozen=True, kw_only=True)
+class FiringLost:
+    """A moment of a schedule passed, and it did not run: missed, skipped or refused (`firing.outcome`)."""
+
+    schedule: Schedule
+    firing: Firing
+    caught_up: bool = False  # the newest of them is made up for now
+
+
 Event: TypeAlias = (
     ExecutionSubmitted
     | PlanMade
@@ -295,6 +315,8 @@ Event: TypeAlias = (
     | EmergencyUsed
     | LimitRefuses
     | BreakerMoved
+    | ScheduleChanged
+    | FiringLost
 )
 
 

@@ -893,7 +893,11 @@ class _Text:
     def feed(self, data: bytes) -> list[tuple[str, bool]]:
         """The lines that are complete by now."""
         *lines, self._rest = (self._rest + self._decoder.decode(data)).split("\n")
-        done = [shown for line in lines for shown in self._line(line)]
+        if self._are_plain(lines):
+            redacted = self._redacting.feed("\n".join((*lines, "")))
+            done = [self._shown(line, cut=False, altered=False) for line in redacted]
+        else:
+            done = [shown for line in lines for shown in self._line(line)]
         if len(self._rest) > self._longest:
             self._rest = self._bounded(self._rest)
         return done
@@ -904,6 +908,13 @@ class _Text:
         last = self._line(self._rest) if self._rest else []
         self._rest = ""
         return last + [self._shown(line, cut=False, altered=self._unsettled) for line in self._redacting.close()]
+
+    def _are_plain(self, lines: Sequence[str]) -> bool:
+        """Whether there is nothing to clean or to cut in these lines, so that they may be redacted together."""
+        if self._cut or self._unsettled or len(lines) < 2 or max(map(len, lines)) > self._max_line:
+            return False
+        text = "".join(lines)
+        return "\ufffd" not in text and text.replace("\t", "").isprintable()
 
     def _line(self, raw: str) -> list[tuple[str, bool]]:
         """Clean first, then redact, then cut: a secret in two pieces is none that anybody would recognise."""

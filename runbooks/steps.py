@@ -87,6 +87,8 @@ TAIL = 20
 """How many of the newest lines an event carries."""
 FLUSH = 0.5
 """Seconds between two commits of a running step's output."""
+TELL = 2.0
+"""Seconds between two tellings of it: each is a message, and Slack takes about one a second of a whole channel."""
 MOST_ANSWER = 64_000
 """Bytes kept of what a call answers."""
 LONGEST_ANSWER = 4_000
@@ -151,6 +153,17 @@ class Result:
         return self.state in _DONE
 
 
+@dataclass(frozen=True, kw_only=True)
+class Owed:
+    """What must be written before anything else is about this host, and is, in the transaction of what follows at once.
+
+    `write` is safe to repeat; `kept` is called once it is committed.
+    """
+
+    write: Callable[[Connection], None]
+    kept: Callable[[], None] = lambda: None
+
+
 class Steps:
     """The steps of one execution, whatever host they run on."""
 
@@ -166,6 +179,7 @@ class Steps:
         self._lost: dict[tuple[str, str], StepRun] = {}  # the try whose outcome is unknown, until another one was sent
         self._tries: dict[tuple[str, str], int] = {}  # how often it was tried again by itself
         self._groups: dict[float, str] = {}  # the ends of parallel groups, and what to say then
+        self._owed: dict[str, list[Owed]] = {}
         self._done = 0
 
     async def remember(self) -> None:
@@ -185,9 +199,40 @@ class Steps:
         for cord in self._repeatable:
             cord.pull(LET_GO)
 
-    async def step(self, host: Host, place: str, step: Step, deadline: float) -> Result:
+    def is_new(self, host: str) -> bool:
+        """Whether nothing was begun on this host so far."""
+        return not any(name == host for name, _ in self._earlier)
+
+    def owe(self, host: str, owed: Owed) -> None:
+        """To be written with the next thing that is, which follows without a pause."""
+        self._owed.setdefault(host, []).append(owed)
+
+    def owing(self, *hosts: str) -> Owed:
+        """All that is owed about these hosts, for a transaction that begins with it."""
+        owed = [one for host in hosts for one in self._owed.pop(host, ())]
+
+        def write(connection: Connection) -> None:
+            for one in owed:
+                one.write(connection)
+
+        def kept() -> None:
+            for one in owed:
+                one.kept()
+
+        return Owed(write=write, kept=kept)
+
+    async def settle(self, *hosts: str) -> None:
+        """Write what is owed about these hosts now: nothing follows at once."""
+        if any(host in self._owed for host in hosts):
+            owed = self.owing(*hosts)
+            await self._write(owed.write)
+            owed.kept()
+
+    async def step(self, host: Host, place: str, step: Step, deadline: float, *, goes_on: bool = False) -> Result:
+        """Carry it out. `goes_on`: its success is owed, and the caller writes at once what follows, or settles."""
         if not isinstance(step, Parallel):
-            return await self._single(host, place, step, deadline)
+            return await self._single(host, place, step, deadline, goes_on=goes_on)
+        await self.settle(host.name)
         if step.timeout is not None and self.tools.clock.monotonic() + step.timeout < deadline:
             deadline = self.tools.clock.monotonic() + step.timeout
             self._groups[deadline] = f"the {words(step.timeout)} of {step.title!r} were over"
@@ -196,7 +241,7 @@ class Steps:
         )
         return next((result for result in results if not result.ok), Result(state=StepState.SUCCEEDED))
 
-    async def _single(self, host: Host, place: str, step: Single, deadline: float) -> Result:
+    async def _single(self, host: Host, place: str, step: Single, deadline: float, *, goes_on: bool = False) -> Result:
         """One step with its tries, each a row of its own, so that they are counted on after a restart too.
 
         What was surely not sent is tried again; after that only what is idempotent, and only when its outcome was lost.
@@ -204,6 +249,8 @@ class Steps:
         recorded = self._recorded(host.name, place)
         if recorded is not None:
             return recorded
+        if (host.name, place) in self._earlier:
+            await self.settle(host.name)
         while True:
             await self._until_due(host.name, place)
             left = self._earlier.get((host.name, place))
@@ -213,7 +260,7 @@ class Steps:
                     continue
                 result, run = taken
             else:
-                result, run = await self._try(host, place, step, deadline)
+                result, run = await self._try(host, place, step, deadline, goes_on=goes_on)
             if run.next_attempt_at is not None or self._was_let_go(result):
                 continue
             lost = self._lost.get((host.name, place))
@@ -279,7 +326,9 @@ class Steps:
             return None
         return pause_before(tries + 1)
 
-    async def _try(self, host: Host, place: str, step: Single, deadline: float) -> tuple[Result, StepRun]:
+    async def _try(
+        self, host: Host, place: str, step: Single, deadline: float, *, goes_on: bool
+    ) -> tuple[Result, StepRun]:
         found = await self._found_again(host, place, step, deadline)
         if found is not None:
             return found
@@ -307,7 +356,7 @@ class Steps:
                 if isinstance(step, Run) and may_repeat(step):
                     self._repeatable.add(cord)
                 result = await self._perform(host, step, run, cord, log_of, deadline)
-        return await self._end(host, step, run, result, log_of)
+        return await self._end(host, step, run, result, log_of, goes_on=goes_on)
 
     @contextlib.contextmanager
     def stoppable(self) -> Iterator[StopCord]:
@@ -409,12 +458,14 @@ class Steps:
 
     async def _begin(self, host: Host, run: StepRun, step: Single) -> bool:
         if self.stopping is not None or self.tools.closed(self.execution) is not None:
+            await self.settle(host.name)
             return False
         command = shell_line(step.argv, sudo=step.sudo) if isinstance(step, Run | Check) else None
 
+        owed, number, of = self.owing(host.name), self._done + 1, self.plan.steps_total
+
         def begin(connection: Connection) -> bool:
-            number = self._done + 1
-            of = self.plan.steps_total
+            owed.write(connection)
             if not executions.begin_step(
                 connection,
                 run,
@@ -428,7 +479,9 @@ class Steps:
             self.tools.reporter.report(connection, event, run.started_at)
             return True
 
-        return await self._write(begin)
+        begun = await self._write(begin)
+        owed.kept()
+        return begun
 
     async def _why_not(self, host: Host) -> Result:
         """What forbade the step: somebody's cancel, or a kill switch."""
@@ -461,7 +514,7 @@ class Steps:
         )
 
     async def _end(
-        self, host: Host, step: Single, run: StepRun, result: Result, log_of: "StepLog"
+        self, host: Host, step: Single, run: StepRun, result: Result, log_of: "StepLog", *, goes_on: bool = False
     ) -> tuple[Result, StepRun]:
         finished = result.finished
         over = {StepState.FAILED, StepState.STOPPED, StepState.TIMED_OUT}
@@ -508,11 +561,15 @@ class Steps:
             log_of.keep_lines(connection)  # the group is among what has just been kept
             self.tools.reporter.report(connection, event, ended.ended_at or ended.started_at)
 
-        await self._write(end)
-        log_of.kept()
+        def kept() -> None:
+            log_of.kept()
+            if ended.token is not None and ended.state is not StepState.INTERRUPTED:
+                self.tools.remote.forget(host, ended.token)
+
         self._remember(ended)
-        if ended.token is not None and ended.state is not StepState.INTERRUPTED:
-            self.tools.remote.forget(host, ended.token)
+        self.owe(host.name, Owed(write=end, kept=kept))
+        if not (goes_on and result.ok):
+            await self.settle(host.name)
         return replace(result, tail=tail), ended
 
     async def _look(self, host: Host, argv: Sequence[str]) -> str:
@@ -869,6 +926,8 @@ class StepLog:
         self.tail: deque[OutputLine] = deque(kept, maxlen=TAIL)
         self.group: int | None = None
         self._pending: list[OutputLine] = []
+        self._untold = False  # lines came since what was printed was told
+        self._tell_at = 0.0  # monotonic; not before
         self._group: int | None = None  # not kept yet
         self._keeping: tuple[list[OutputLine], int | None] = ([], None)  # being written
         self._closing = asyncio.Event()
@@ -892,6 +951,7 @@ class StepLog:
             at=self._steps.tools.clock.now(),
         )
         self.tail.append(kept)
+        self._untold = True
         if self.lines <= MOST_LINES:
             self._pending.append(kept)
         self._soon()
@@ -901,19 +961,18 @@ class StepLog:
         self.group = self._group = group
         self._soon()
 
-    def keep(self, connection: Connection) -> bool:
-        """Write down what is not kept yet; whether there were lines. Raises LeaseLost. Then `kept`, once committed."""
+    def keep(self, connection: Connection) -> None:
+        """Write down what is not kept yet. Raises LeaseLost. Then `kept`, once committed."""
         executions.hold(connection, self._run.execution_id, self._steps.execution.epoch)
         group = self._group
         if group is not None:
             executions.note_group(connection, self._run, group)
-        return self.keep_lines(connection)
+        self.keep_lines(connection)
 
-    def keep_lines(self, connection: Connection) -> bool:
+    def keep_lines(self, connection: Connection) -> None:
         """Only the lines, by who holds the execution."""
         lines, _ = self._keeping = (list(self._pending), self._group)
         executions.keep_output(connection, self._run.execution_id, lines)
-        return bool(lines)
 
     def kept(self) -> None:
         """What `keep` wrote is committed."""
@@ -941,21 +1000,33 @@ class StepLog:
     async def _flush_while_printing(self) -> None:
         # Most commands are over at once, and leave all this to their ending.
         pause = FLUSH if self._group is None else GROUP
-        while not self._closing.is_set() and (self._pending or self._group is not None):
+        while not self._closing.is_set() and (self._is_unkept or self._untold):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), pause)
-            if not self._closing.is_set():
+            if not self._closing.is_set() and (self._is_unkept or self._is_due):
                 await self._flush()
             pause = FLUSH
 
+    @property
+    def _is_unkept(self) -> bool:
+        return bool(self._pending) or self._group is not None
+
+    @property
+    def _is_due(self) -> bool:
+        return self._untold and self._steps.tools.clock.monotonic() >= self._tell_at
+
     async def _flush(self) -> None:
-        steps, now = self._steps, self._steps.tools.clock.now()
+        steps, clock = self._steps, self._steps.tools.clock
+        due, now = self._is_due, clock.now()
+        event = StepPrinted(execution=steps.execution, step=self._run, tail=tuple(self.tail), lines=self.lines)
 
         def keep(connection: Connection) -> None:
-            if self.keep(connection):
-                event = StepPrinted(execution=steps.execution, step=self._run, tail=tuple(self.tail), lines=self.lines)
+            self.keep(connection)
+            if due:
                 steps.tools.reporter.report(connection, event, now)
 
+        if due:
+            self._untold, self._tell_at = False, clock.monotonic() + TELL
         with contextlib.suppress(LeaseLost):  # nothing was kept; the step's ending finds out as well
             await steps._write(keep)
             self.kept()

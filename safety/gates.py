@@ -26,6 +26,7 @@ from storage.records import (
     Consent,
     Danger,
     KillSwitch,
+    StandingApproval,
 )
 
 log = structlog.get_logger(__name__)
@@ -52,6 +53,8 @@ class Proposal:
     continues: int | None = None  # the execution whose cooldown does not count
     stage: int = 1  # of the plan: each is judged on its own
     includes: Mapping[str, timedelta] = field(default_factory=dict)  # runbooks that are a part of it -> their cooldown
+    standing: str | None = None  # of a schedule's: what a standing approval would have to be bound to
+    changes: int = 0  # changing steps of its plan, on all hosts together
 
     @property
     def runbooks(self) -> tuple[str, ...]:
@@ -90,6 +93,7 @@ class Facts:
     demands: tuple[Demand, ...] = ()  # what the settings ask for of this runbook on these hosts
     electorate: Electorate = field(default_factory=Electorate)  # who may approve it now
     admitted: bool = False  # it took its budgets before and is continued
+    standing: StandingApproval | None = None  # consent to every firing of the schedule it comes of
 
 
 Gate = Callable[[Proposal, Facts], Verdict]
@@ -276,15 +280,37 @@ def _consent(demands: tuple[Demand, ...], proposal: Proposal, facts: Facts) -> V
     given = _given(demands, proposal, facts)
     if given is not None:
         return _allow("approval", f"given by {', '.join(voters(given))}", f"approval:{given.id}")
+    falls_short = ""
+    if facts.standing is not None:
+        falls_short = _falls_short(facts.standing, demands, proposal, facts)
+        if not falls_short:
+            by = ", ".join(facts.standing.votes)
+            said = f"standing approval by {by}: {proposal.changes} changes of at most {facts.standing.changes}"
+            return _allow("approval", said, f"standing approval:{facts.standing.schedule_id}")
+        falls_short = f" Its standing approval does not cover this: {falls_short}."
     rules = ", ".join(d.rule for d in demands if d.rule)
     if demands[0].consent is Consent.CONFIRM:
-        reason = f"{proposal.runbook} can do harm: confirm that this is what you want."
+        reason = f"{proposal.runbook} can do harm: confirm that this is what you want.{falls_short}"
         return Verdict(gate="approval", outcome=Outcome.ASK, reason=reason, demands=demands, rule=rules)
     missed = facts.electorate.unreachable(demands)
     if missed is not None:
         return _refuse("approval", _unreachable(missed, proposal, facts), rule=missed.rule)
-    reason = f"{proposal.runbook} is {proposal.danger.value}: {_needed(demands)} must approve it."
+    reason = f"{proposal.runbook} is {proposal.danger.value}: {_needed(demands)} must approve it.{falls_short}"
     return Verdict(gate="approval", outcome=Outcome.ASK, reason=reason, demands=demands, rule=rules)
+
+
+def _falls_short(standing: StandingApproval, demands: tuple[Demand, ...], proposal: Proposal, facts: Facts) -> str:
+    """Why a standing approval is none for this; empty where it is."""
+    if standing.mark != proposal.standing:
+        return "what it was given for has changed"
+    if proposal.changes > standing.changes:
+        return f"it holds for {standing.changes} changing steps at most, and this plan has {proposal.changes}"
+    if demands[0].consent is Consent.APPROVE:
+        lacking = facts.electorate.lacking(demands, standing.votes)
+        return f"still needed is {_needed(lacking)}" if lacking else ""
+    if proposal.actor in standing.votes or facts.electorate.people.intersection(standing.votes):
+        return ""
+    return "who gave it may not approve any more"
 
 
 def _needed(demands: tuple[Demand, ...]) -> str:

@@ -17,7 +17,7 @@ from safety.decision import Decision, Outcome, Verdict
 from safety.gates import Bucket, Facts, Proposal, breaker_refusal, judge
 from safety.roles import Directory, NoGroups, People, Permission, Place, Right
 from safety.token_bucket import Limits, Rate, Rates, take, wait
-from storage import approvals, audit, controls
+from storage import approvals, audit, controls, schedules
 from storage.records import TRANSPORT, Actor, Consent, Danger, Origin
 
 TRIAL = timedelta(minutes=2)
@@ -39,6 +39,8 @@ class Policy:
     expire: timedelta = timedelta(minutes=15)
     notify: str | None = None
     limits: Limits = field(default_factory=Limits)
+    catch_up: timedelta = timedelta(hours=1)  # how late a schedule may still run
+    timezone: str = "UTC"  # of a schedule that names none
 
     def may(self, person: str, permission: Permission) -> bool:
         """Whether this person's roles allow it now, somewhere."""
@@ -124,6 +126,9 @@ class Policy:
 def gather(connection: Connection, proposal: Proposal, policy: Policy, now: datetime) -> Facts:
     """What the gates need to know, read in this one transaction."""
     given = approvals.latest(connection, proposal.execution_id) if proposal.execution_id else None
+    standing = None
+    if proposal.standing is not None and proposal.execution_id is not None:
+        standing = schedules.standing_of(connection, proposal.execution_id)
     continued = proposal.execution_id is not None and controls.was_admitted(connection, proposal.execution_id)
     own = {proposal.execution_id, proposal.continues}
     cooldowns = {
@@ -160,7 +165,7 @@ def gather(connection: Connection, proposal: Proposal, policy: Policy, now: date
         ),
         buckets=_buckets(connection, proposal, policy),
         cooldowns=cooldowns,
-        breakers=tuple(controls.breakers(connection, (TRANSPORT, proposal.runbook), proposal.hosts)),
+        breakers=tuple(controls.breakers(connection, (TRANSPORT, *proposal.runbooks), proposal.hosts)),
         approval=given,
         demands=demands,
         electorate=policy.electorate(
@@ -168,9 +173,10 @@ def gather(connection: Connection, proposal: Proposal, policy: Policy, now: date
             proposal.hosts,
             besides=proposal.actor,
             includes=tuple(proposal.includes),
-            demands=(*demands, Demand(consent=Consent.APPROVE)) if _guard_asks(proposal) else demands,
+            demands=(*demands, Demand(consent=Consent.APPROVE)) if _guard_asks(proposal) or standing else demands,
         ),
         admitted=continued,
+        standing=standing,
     )
 
 
@@ -262,9 +268,18 @@ def take_budgets(
 
 
 def begin_look(
-    connection: Connection, policy: Policy, *, execution_id: int, person: str, hosts: Sequence[str], now: datetime
+    connection: Connection,
+    policy: Policy,
+    *,
+    execution_id: int | None,
+    person: str,
+    hosts: Sequence[str],
+    now: datetime,
 ) -> Verdict | None:
-    """Take one probe of the person, and the trial of each host's transport that was open; or why not."""
+    """Take one probe of the person, and the trial of each host's transport that was open; or why not.
+
+    A look without an execution takes no trial: nobody would say how it ended.
+    """
     ways = controls.breakers(connection, (TRANSPORT,), hosts)
     for way in ways:
         if not circuit_breaker.lets_through(way, execution_id, now):
@@ -280,6 +295,8 @@ def begin_look(
             until=now + timedelta(seconds=seconds),
             rule=f"limits:probe:{person}",
         )
+    if execution_id is None:
+        return None
     leased = [circuit_breaker.admitted(way, execution_id, until=now + TRIAL) for way in ways]
     controls.set_breakers(connection, [new for old, new in zip(ways, leased, strict=True) if new != old])
     return None

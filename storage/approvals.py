@@ -7,20 +7,21 @@ from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, exists, insert, literal, select, update
+from sqlalchemy import Connection, bindparam, exists, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
 from storage import tables as t
+from storage.prepared import Prepared
 from storage.records import Approval, ApprovalState, Consent
 
-_NEWEST = (
+_NEWEST = Prepared(
     select(t.approvals)
     .where(t.approvals.c.execution_id == bindparam("of_id"))
     .order_by(t.approvals.c.id.desc())
     .limit(1)
 )
-_WAITING = _NEWEST.where(t.approvals.c.state == ApprovalState.WAITING.value)
-_VOTES = (
+_WAITING = Prepared(_NEWEST.statement.where(t.approvals.c.state == ApprovalState.WAITING.value))
+_VOTES = Prepared(
     select(t.approval_votes.c.approval_id, t.approval_votes.c.person)
     .where(t.approval_votes.c.approval_id.in_(bindparam("of_ids", expanding=True)))
     .order_by(t.approval_votes.c.at, t.approval_votes.c.person)
@@ -136,20 +137,20 @@ def mark_reminded(connection: Connection, ids: Collection[int], now: datetime) -
     connection.execute(update(t.approvals).where(t.approvals.c.id.in_(list(ids))).values(reminded_at=now))
 
 
-def _first(connection: Connection, asked: Select[Any], execution_id: int) -> Approval | None:
-    row = connection.execute(asked, {"of_id": execution_id}).first()
+def _first(connection: Connection, asked: Prepared, execution_id: int) -> Approval | None:
+    row = asked.first(connection, {"of_id": execution_id})
     return None if row is None else _approval(row, _votes(connection, [row.id]).get(row.id, ()))
 
 
 def _votes(connection: Connection, ids: Collection[int]) -> dict[int, tuple[str, ...]]:
     """Who said yes to each, in that order."""
-    rows = connection.execute(_VOTES, {"of_ids": list(ids)})
+    rows = _VOTES.all(connection, {"of_ids": list(ids)})
     found: dict[int, tuple[str, ...]] = {}
     for row in rows:
         found[row.approval_id] = (*found.get(row.approval_id, ()), row.person)
     return found
 
 
-def _approval(row: Row[Any], votes: Iterable[str]) -> Approval:
-    values = {**row._mapping, "kind": Consent(row.kind), "state": ApprovalState(row.state), "votes": tuple(votes)}
+def _approval(row: Any, votes: Iterable[str]) -> Approval:
+    values = {**row._asdict(), "kind": Consent(row.kind), "state": ApprovalState(row.state), "votes": tuple(votes)}
     return Approval(**values)

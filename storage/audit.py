@@ -18,12 +18,28 @@ from sqlalchemy import ColumnElement, Connection, Row, String, and_, func, inser
 
 from storage import tables as t
 from storage.canonical import canonical
+from storage.database import at_the_end
 from storage.errors import Invalid
+from storage.prepared import Prepared
 from storage.records import Actor, AuditEntry, Origin
 
-_THE_HEAD = select(t.audit_head.c.seq, t.audit_head.c.hash).with_for_update()
-_ADD = insert(t.audit)
-_SET_HEAD = update(t.audit_head)
+_THE_HEAD = Prepared(select(t.audit_head.c.seq, t.audit_head.c.hash).with_for_update())
+_ADD = Prepared(insert(t.audit))
+_SET_HEAD = Prepared(update(t.audit_head))
+
+_NEW_HEAD = "audit head"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _NewHead:
+    """The head as this transaction leaves it; calling it writes it down."""
+
+    seq: int
+    hash: str
+
+    def __call__(self, connection: Connection) -> None:
+        _SET_HEAD.run(connection, {"seq": self.seq, "hash": self.hash})
+
 
 FIRST = "0" * 64
 """What the first entry calls its predecessor."""
@@ -42,7 +58,9 @@ def append(
     **data: Any,
 ) -> AuditEntry:
     """Witness something. `data` must be JSON, already redacted."""
-    head = connection.execute(_THE_HEAD).one()
+    later = at_the_end(connection)
+    known = later.get(_NEW_HEAD) if later is not None else None
+    head = known if isinstance(known, _NewHead) else _THE_HEAD.first(connection)
     at = at.astimezone(UTC)
     text = canonical(data)
     seq = head.seq + 1
@@ -58,8 +76,12 @@ def append(
         "previous": head.hash,
         "hash": mark,
     }
-    connection.execute(_ADD, values)
-    connection.execute(_SET_HEAD, {"seq": seq, "hash": mark})
+    _ADD.run(connection, values)
+    new = _NewHead(seq=seq, hash=mark)
+    if later is None:
+        new(connection)
+    else:
+        later[_NEW_HEAD] = new
     return AuditEntry(**{**values, "data": json.loads(text)})
 
 
@@ -379,9 +401,12 @@ def _escaped(word: str) -> str:
 
 def head(connection: Connection) -> tuple[int, str]:
     """The newest entry's number and hash."""
+    known = (at_the_end(connection) or {}).get(_NEW_HEAD)
+    if isinstance(known, _NewHead):
+        return known.seq, known.hash
     row = connection.execute(select(t.audit_head.c.seq, t.audit_head.c.hash)).one()
     return row.seq, row.hash
 
 
 def _entry(row: Row[Any]) -> AuditEntry:
-    return AuditEntry(**{**row._mapping, "data": json.loads(row.data)})
+    return AuditEntry(**{**row._asdict(), "data": json.loads(row.data)})

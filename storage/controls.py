@@ -9,48 +9,52 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, func, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError
 
 from storage import tables as t
 from storage.database import Bell, ring
+from storage.prepared import Prepared
 from storage.records import Actor, Breaker, BreakerState, HostLock, KillSwitch, Scope
 
-_ENGAGED = select(t.kill_switches).order_by(t.kill_switches.c.engaged_at)
-_VERSION = select(t.controls.c.version)
+_ENGAGED = Prepared(select(t.kill_switches).order_by(t.kill_switches.c.engaged_at))
+_VERSION = Prepared(select(t.controls.c.version))
 _THESE: BindParameter[list[str]] = bindparam("of_hosts", expanding=True)
-_LOCKS = select(t.host_locks).order_by(t.host_locks.c.host)
-_LOCKS_OF = _LOCKS.where(t.host_locks.c.host.in_(_THESE))
-_FREE = delete(t.host_locks).where(t.host_locks.c.execution_id == bindparam("of_id"))
-_COOLDOWNS = select(t.cooldowns).where(
-    t.cooldowns.c.runbook == bindparam("of_runbook"),
-    t.cooldowns.c.host.in_(_THESE),
-    t.cooldowns.c.until > bindparam("moment"),
+_LOCKS = Prepared(select(t.host_locks).order_by(t.host_locks.c.host))
+_LOCKS_OF = Prepared(_LOCKS.statement.where(t.host_locks.c.host.in_(_THESE)))
+_FREE = Prepared(delete(t.host_locks).where(t.host_locks.c.execution_id == bindparam("of_id")))
+_COOLDOWNS = Prepared(
+    select(t.cooldowns).where(
+        t.cooldowns.c.runbook == bindparam("of_runbook"),
+        t.cooldowns.c.host.in_(_THESE),
+        t.cooldowns.c.until > bindparam("moment"),
+    )
 )
-_END_COOLDOWN = delete(t.cooldowns).where(
-    t.cooldowns.c.runbook == bindparam("of_runbook"), t.cooldowns.c.host == bindparam("of_host")
+_END_COOLDOWN = Prepared(
+    delete(t.cooldowns).where(
+        t.cooldowns.c.runbook == bindparam("of_runbook"), t.cooldowns.c.host == bindparam("of_host")
+    )
 )
-_RETURN_COOLDOWNS = delete(t.cooldowns).where(
-    t.cooldowns.c.execution_id == bindparam("of_id"), t.cooldowns.c.host.in_(_THESE)
+_RETURN_COOLDOWNS = Prepared(
+    delete(t.cooldowns).where(t.cooldowns.c.execution_id == bindparam("of_id"), t.cooldowns.c.host.in_(_THESE))
 )
-_BUCKETS = select(t.token_buckets).where(t.token_buckets.c.key.in_(bindparam("of_keys", expanding=True)))
-_SET_BUCKET = (
+_BUCKETS = Prepared(select(t.token_buckets).where(t.token_buckets.c.key.in_(bindparam("of_keys", expanding=True))))
+_SET_BUCKET = Prepared(
     update(t.token_buckets).where(t.token_buckets.c.key == bindparam("of_key")).returning(t.token_buckets.c.key)
 )
-_ADMITTED = select(t.admissions.c.execution_id).where(t.admissions.c.execution_id == bindparam("of_id"))
-_BREAKERS = (
+_ADMITTED = Prepared(select(t.admissions.c.execution_id).where(t.admissions.c.execution_id == bindparam("of_id")))
+_BREAKERS = Prepared(
     select(t.breakers)
     .where(t.breakers.c.runbook.in_(bindparam("of_runbooks", expanding=True)), t.breakers.c.host.in_(_THESE))
     .with_for_update()
 )
-_END_BREAKER = delete(t.breakers).where(
-    t.breakers.c.runbook == bindparam("of_runbook"), t.breakers.c.host == bindparam("of_host")
+_END_BREAKER = Prepared(
+    delete(t.breakers).where(t.breakers.c.runbook == bindparam("of_runbook"), t.breakers.c.host == bindparam("of_host"))
 )
 # An insert that is made anew costs more than it takes to run it.
-_TAKE_LOCK = insert(t.host_locks)
-_BEGIN_COOLDOWN = insert(t.cooldowns)
-_NEW_BUCKET = insert(t.token_buckets)
-_ADMIT = insert(t.admissions)
-_NEW_BREAKER = insert(t.breakers)
+_TAKE_LOCK = Prepared(insert(t.host_locks))
+_BEGIN_COOLDOWN = Prepared(insert(t.cooldowns))
+_NEW_BUCKET = Prepared(insert(t.token_buckets))
+_ADMIT = Prepared(insert(t.admissions))
+_NEW_BREAKER = Prepared(insert(t.breakers))
 
 # --- kill switches ----------------------------------------------------------------------------------------------------
 
@@ -103,7 +107,7 @@ def mark_reminded(connection: Connection, switch: KillSwitch, now: datetime) -> 
 
 def engaged(connection: Connection) -> list[KillSwitch]:
     """Every engaged switch, oldest first."""
-    return [_switch(row) for row in connection.execute(_ENGAGED)]
+    return [_switch(row) for row in _ENGAGED.all(connection)]
 
 
 def _switch(row: Row[Any]) -> KillSwitch:
@@ -126,25 +130,24 @@ def bump(connection: Connection) -> None:
 
 def version(connection: Connection) -> int:
     """Grows with every change owners must look at."""
-    return int(connection.scalar(_VERSION) or 0)
+    return int(_VERSION.scalar(connection) or 0)
 
 
 # --- host locks -------------------------------------------------------------------------------------------------------
 
 
 def take_locks(connection: Connection, execution_id: int, hosts: Collection[str], now: datetime) -> list[HostLock]:
-    """Lock these hosts for an execution, all or none; returns the locks of others that are in the way."""
+    """Lock these hosts for an execution, all or none; returns the locks of others that are in the way.
+
+    Nobody comes between the two statements: all that write take turns.
+    """
     held = locks(connection, hosts)
     others = [lock for lock in held if lock.execution_id != execution_id]
     if others:
         return others
     mine = {lock.host for lock in held}
-    try:
-        with connection.begin_nested():
-            for host in sorted(set(hosts) - mine):
-                connection.execute(_TAKE_LOCK, {"host": host, "execution_id": execution_id, "since": now})
-    except IntegrityError:  # somebody was faster between the two statements
-        return [lock for lock in locks(connection, hosts) if lock.execution_id != execution_id]
+    for host in sorted(set(hosts) - mine):
+        _TAKE_LOCK.run(connection, {"host": host, "execution_id": execution_id, "since": now})
     return []
 
 
@@ -155,13 +158,13 @@ def hand_over_locks(connection: Connection, execution_id: int, *, to: int) -> No
 
 def free_locks(connection: Connection, execution_id: int) -> None:
     """Let the next execution have its hosts."""
-    connection.execute(_FREE, {"of_id": execution_id})
+    _FREE.run(connection, {"of_id": execution_id})
 
 
 def locks(connection: Connection, hosts: Collection[str] | None = None) -> list[HostLock]:
     """Who holds these hosts (or any)."""
-    rows = connection.execute(_LOCKS) if hosts is None else connection.execute(_LOCKS_OF, {"of_hosts": sorted(hosts)})
-    return [HostLock(**row._mapping) for row in rows]
+    rows = _LOCKS.all(connection) if hosts is None else _LOCKS_OF.all(connection, {"of_hosts": sorted(hosts)})
+    return [HostLock(**row._asdict()) for row in rows]
 
 
 # --- budgets ----------------------------------------------------------------------------------------------------------
@@ -169,7 +172,7 @@ def locks(connection: Connection, hosts: Collection[str] | None = None) -> list[
 
 def cooldowns(connection: Connection, runbook: str, hosts: Collection[str], now: datetime) -> dict[str, Row[Any]]:
     """The cooldowns still running, by host: rows with `until` and `execution_id`."""
-    rows = connection.execute(_COOLDOWNS, {"of_runbook": runbook, "of_hosts": sorted(hosts), "moment": now})
+    rows = _COOLDOWNS.all(connection, {"of_runbook": runbook, "of_hosts": sorted(hosts), "moment": now})
     return {row.host: row for row in rows}
 
 
@@ -178,41 +181,41 @@ def take_cooldowns(
 ) -> None:
     """Start the cooldown of a runbook on these hosts."""
     for host in sorted(hosts):
-        connection.execute(_END_COOLDOWN, {"of_runbook": runbook, "of_host": host})
+        _END_COOLDOWN.run(connection, {"of_runbook": runbook, "of_host": host})
         values = {"runbook": runbook, "host": host, "execution_id": execution_id, "until": until}
-        connection.execute(_BEGIN_COOLDOWN, values)
+        _BEGIN_COOLDOWN.run(connection, values)
 
 
 def return_cooldowns(connection: Connection, execution_id: int, hosts: Collection[str]) -> None:
     """Give back what no changing step has used."""
     if hosts:
-        connection.execute(_RETURN_COOLDOWNS, {"of_id": execution_id, "of_hosts": sorted(hosts)})
+        _RETURN_COOLDOWNS.run(connection, {"of_id": execution_id, "of_hosts": sorted(hosts)})
 
 
 def buckets(connection: Connection, keys: Collection[str]) -> dict[str, float]:
     """The theoretical arrival times of these buckets, seconds since 1970; a missing one is full."""
-    rows = connection.execute(_BUCKETS, {"of_keys": sorted(keys)})
+    rows = _BUCKETS.all(connection, {"of_keys": sorted(keys)})
     return {row.key: row.tat for row in rows}
 
 
 def set_buckets(connection: Connection, times: Mapping[str, float]) -> None:
     """Keep new arrival times."""
     for key, tat in sorted(times.items()):
-        changed = connection.execute(_SET_BUCKET, {"of_key": key, "tat": tat}).first()
+        changed = _SET_BUCKET.first(connection, {"of_key": key, "tat": tat})
         if changed is None:
-            connection.execute(_NEW_BUCKET, {"key": key, "tat": tat})
+            _NEW_BUCKET.run(connection, {"key": key, "tat": tat})
 
 
 def was_admitted(connection: Connection, execution_id: int) -> bool:
     """Whether this execution took its budgets already."""
-    return connection.execute(_ADMITTED, {"of_id": execution_id}).first() is not None
+    return _ADMITTED.first(connection, {"of_id": execution_id}) is not None
 
 
 def admit(connection: Connection, execution_id: int, now: datetime) -> bool:
     """Whether this execution takes its budgets now; False when it did before (it is continued)."""
     if was_admitted(connection, execution_id):
         return False
-    connection.execute(_ADMIT, {"execution_id": execution_id, "at": now})
+    _ADMIT.run(connection, {"execution_id": execution_id, "at": now})
     return True
 
 
@@ -243,7 +246,7 @@ def mark_alerted(connection: Connection, rule: str) -> None:
 
 def breakers(connection: Connection, runbooks: Sequence[str], hosts: Collection[str]) -> list[Breaker]:
     """The breakers of each of these runbooks on these hosts, one runbook after the other; never used is closed."""
-    rows = connection.execute(_BREAKERS, {"of_runbooks": list(runbooks), "of_hosts": sorted(hosts)})
+    rows = _BREAKERS.all(connection, {"of_runbooks": list(runbooks), "of_hosts": sorted(hosts)})
     known = {(row.runbook, row.host): _breaker(row) for row in rows}
     return [known.get((runbook, host)) or Breaker(runbook=runbook, host=host) for runbook in runbooks for host in hosts]
 
@@ -259,13 +262,13 @@ def used_breakers(connection: Connection, *, runbook: str | None = None, host: s
 
 
 def _breaker(row: Row[Any]) -> Breaker:
-    return Breaker(**{**row._mapping, "state": BreakerState(row.state)})
+    return Breaker(**{**row._asdict(), "state": BreakerState(row.state)})
 
 
 def set_breakers(connection: Connection, changed: Sequence[Breaker]) -> None:
     """Keep their new states."""
     for breaker in changed:
-        connection.execute(_END_BREAKER, {"of_runbook": breaker.runbook, "of_host": breaker.host})
+        _END_BREAKER.run(connection, {"of_runbook": breaker.runbook, "of_host": breaker.host})
         values = {
             "runbook": breaker.runbook,
             "host": breaker.host,
@@ -276,4 +279,4 @@ def set_breakers(connection: Connection, changed: Sequence[Breaker]) -> None:
             "probing": breaker.probing,
             "probing_until": breaker.probing_until,
         }
-        connection.execute(_NEW_BREAKER, values)
+        _NEW_BREAKER.run(connection, values)

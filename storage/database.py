@@ -1,10 +1,11 @@
 """The database of one process: many readers, one writer.
 
 Storage functions are plain synchronous functions over a SQLAlchemy `Connection`. `read` runs one in one of a few
-threads. `write` hands one to the single writer, a thread that runs what many callers ask for in one transaction, a
-savepoint each, and answers after the commit. On SQLite the writer begins IMMEDIATE; on PostgreSQL its transactions all
-take one advisory lock first, so that writers of several processes take turns exactly as on SQLite: no deadlock, and
-every check-then-write is exact.
+threads. `write` hands one to the single writer, a thread that runs what many callers ask for in one transaction and
+answers after the commit. When one of them raises, the transaction is taken back and all are run once more, each in a
+savepoint, so that it takes back only its own work: nearly always none does, and savepoints would be a fifth of all
+statements. On SQLite the writer begins IMMEDIATE; on PostgreSQL its transactions all take one advisory lock first, so
+that writers of several processes take turns exactly as on SQLite: no deadlock, and every check-then-write is exact.
 
 A thread, since a hop to it is paid once for a function; an asynchronous driver pays for each statement, and waits for a
 turn of the event loop each time.
@@ -54,6 +55,10 @@ class Bell(StrEnum):
 
 class _AbandonError(Exception):
     """The whole transaction is lost, not just one function."""
+
+
+class _TakenBackError(Exception):
+    """A function raised, and what others did stands in the same transaction: all are to be run again, apart."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +181,7 @@ class Database:
         return await asyncio.shield(reading)
 
     async def write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a function in a transaction; returns after the commit.
+        """Run a function in a transaction; returns after the commit. It may be run twice, so that it only writes there.
 
         Raises what the function raised (its own part is rolled back then), or StorageUnavailable, after which it is
         not known whether the transaction was committed.
@@ -240,13 +245,16 @@ class Database:
         return not await self.read(pending)
 
 
-def _run_batch(
-    connection: Connection, waiting: _Waiting, taken: list[_Task]
-) -> list[tuple[_Task, Any, BaseException | None]]:
-    """Each function in its own savepoint; a failed one takes only its own work back. `taken` grows with each."""
+_Answers = list[tuple[_Task, Any, BaseException | None]]
+
+
+def _run_together(connection: Connection, waiting: _Waiting, taken: list[_Task]) -> _Answers:
+    """What waits, in one piece. `taken` grows with each. Raises _TakenBackError as soon as one of them fails."""
     began = time.monotonic()
     ends = began + LONGEST_COMMIT
-    answers: list[tuple[_Task, Any, BaseException | None]] = []
+    answers: _Answers = []
+    last: dict[str, Callable[[Connection], None]] = {}
+    connection.info[_LATER] = last
     while not taken or (len(taken) < MOST_IN_ONE_COMMIT and time.monotonic() < ends):
         task = waiting.take()
         if task is None:
@@ -256,7 +264,21 @@ def _run_batch(
         taken.append(task)
         if task.answer.cancelled():
             continue
-        # In plain words: `begin_nested` costs four times as much, and there is one for every function.
+        try:
+            answers.append((task, task.run(connection), None))
+        except Exception as error:
+            raise (_AbandonError if is_gone(error) else _TakenBackError) from error
+    for write in last.values():
+        write(connection)
+    return answers
+
+
+def _run_apart(connection: Connection, taken: list[_Task]) -> _Answers:
+    """Each in its own savepoint; a failed one takes only its own work back."""
+    answers: _Answers = []
+    for task in taken:
+        if task.answer.cancelled():
+            continue
         connection.exec_driver_sql("SAVEPOINT handrail")
         try:
             value = task.run(connection)
@@ -272,6 +294,7 @@ def _run_batch(
 
 
 _BELLS = "handrail_bells"
+_LATER = "handrail_later"
 
 
 def ring(connection: Connection, bell: Bell) -> None:
@@ -279,18 +302,23 @@ def ring(connection: Connection, bell: Bell) -> None:
     connection.info.setdefault(_BELLS, set()).add(bell)
 
 
-def _run_and_ring(
-    connection: Connection, waiting: _Waiting, taken: list[_Task], sender: str
-) -> list[tuple[_Task, Any, BaseException | None]]:
-    answers = _run_batch(connection, waiting, taken)
+def at_the_end(connection: Connection) -> dict[str, Callable[[Connection], None]] | None:
+    """By name, what is written once, right before the commit: the last one under a name counts.
+
+    None where there is no such moment, so that it must be written at once.
+    """
+    found: dict[str, Callable[[Connection], None]] | None = connection.info.get(_LATER)
+    return found
+
+
+def _ring_all(connection: Connection, sender: str) -> None:
     for bell in sorted(connection.info.pop(_BELLS, ())):
         if connection.dialect.name != "postgresql":
             break  # nobody else may own it
         connection.execute(text("SELECT pg_notify(:bell, :sender)"), {"bell": bell, "sender": sender})
-    return answers
 
 
-def _answer(answers: Sequence[tuple[_Task, Any, BaseException | None]]) -> None:
+def _answer(answers: _Answers) -> None:
     for task, value, error in answers:
         if task.answer.done():
             continue
@@ -364,10 +392,10 @@ class _Writer:
     def _commit(self) -> None:
         taken, before = list[_Task](), len(self._waiting)
         try:
-            with self._engine.begin() as connection:
-                if connection.dialect.name == "postgresql":
-                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
-                answers = _run_and_ring(connection, self._waiting, taken, self._sender)
+            try:
+                answers = self._transaction(lambda connection: _run_together(connection, self._waiting, taken))
+            except _TakenBackError:
+                answers = self._transaction(lambda connection: _run_apart(connection, taken))
         except Exception as error:  # whatever broke the transaction, its callers must hear of it and the thread goes on
             cause = error.__cause__ if isinstance(error, _AbandonError) and error.__cause__ else error
             for task in [*taken, *self._waiting.drain(before - len(taken))]:
@@ -375,6 +403,18 @@ class _Writer:
             return
         for loop in {answer[0].loop for answer in answers}:
             _call(loop, _answer, [answer for answer in answers if answer[0].loop is loop])
+
+    def _transaction(self, run: Callable[[Connection], _Answers]) -> _Answers:
+        with self._engine.begin() as connection:
+            connection.info.pop(_BELLS, None)
+            if connection.dialect.name == "postgresql":
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
+            try:
+                answers = run(connection)
+            finally:
+                connection.info.pop(_LATER, None)
+            _ring_all(connection, self._sender)
+            return answers
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: Any) -> None:

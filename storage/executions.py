@@ -3,8 +3,7 @@
 A state change names where from and where to, in one statement, and fails if somebody was faster. Whatever an owner
 writes carries its epoch: an owner that was replaced writes nothing any more (`LeaseLost`).
 
-What is asked many times for each execution is a statement that was built once: building one takes SQLAlchemy eight
-times as long as running it.
+What is asked many times for each execution is a `Prepared` statement.
 """
 
 from collections import Counter
@@ -12,11 +11,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    CompoundSelect,
     Connection,
     Integer,
     Row,
@@ -34,12 +33,13 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.sql.dml import Insert, Update
 
 from storage import audit
 from storage import tables as t
+from storage.canonical import sha256
 from storage.database import Bell, ring
 from storage.errors import LeaseLost, NotFound, TooLate
+from storage.prepared import Prepared
 from storage.records import (
     HANDRAIL,
     UNSAID,
@@ -66,29 +66,37 @@ _COLUMNS = [c for c in t.executions.c if c.name not in {"plan", "normalised", "p
 UNFINISHED = (State.PENDING, State.AWAITING_APPROVAL, State.RUNNING, State.INTERRUPTED)
 _IT = t.executions.c.id == bindparam("of_id")
 _HELD = t.executions.c.epoch == bindparam("of_epoch")
-_FIND = select(*_COLUMNS).where(_IT)
-_PLAN = select(t.executions.c.plan).where(_IT)
-_STATE = select(t.executions.c.state).where(_IT)
-_HOLD = select(t.executions.c.id).where(_IT, _HELD)
-_DUPLICATE = select(*_COLUMNS).where(
-    t.executions.c.normalised == bindparam("of_text"), t.executions.c.state.in_([s.value for s in UNFINISHED])
+_FIND = Prepared(select(*_COLUMNS).where(_IT))
+_PLAN = Prepared(select(t.executions.c.plan).where(_IT))
+_STATE = Prepared(select(t.executions.c.state).where(_IT))
+_HOLD = Prepared(select(t.executions.c.id).where(_IT, _HELD))
+_DUPLICATE = Prepared(
+    select(*_COLUMNS).where(
+        t.executions.c.normalised == bindparam("of_text"), t.executions.c.state.in_([s.value for s in UNFINISHED])
+    )
 )
-_CREATE = insert(t.executions).returning(*_COLUMNS)
-_SET = update(t.executions).where(_IT).returning(*_COLUMNS)
-_MOVE = _SET.where(t.executions.c.state.in_(bindparam("of_states", expanding=True)))
-_BEGUN = update(t.executions).where(_IT).values(started_at=func.coalesce(t.executions.c.started_at, bindparam("began")))
-_STEP_DONE = (
+_CREATE = Prepared(insert(t.executions).returning(*_COLUMNS))
+_SET = Prepared(update(t.executions).where(_IT).returning(*_COLUMNS))
+_MOVE = Prepared(_SET.statement.where(t.executions.c.state.in_(bindparam("of_states", expanding=True))))
+_BEGUN = Prepared(
+    update(t.executions).where(_IT).values(started_at=func.coalesce(t.executions.c.started_at, bindparam("began")))
+)
+_STEP_DONE = Prepared(
     update(t.executions)
     .where(_IT, _HELD)
     .values(steps_done=t.executions.c.steps_done + bindparam("more"))
     .returning(t.executions.c.id)
 )
-_HOSTS = select(t.host_runs).where(t.host_runs.c.execution_id == bindparam("of_id")).order_by(t.host_runs.c.position)
-_ADD_HOSTS = insert(t.host_runs)
-_SET_HOST = update(t.host_runs).where(
-    t.host_runs.c.execution_id == bindparam("of_id"), t.host_runs.c.host == bindparam("of_host")
+_HOSTS = Prepared(
+    select(t.host_runs).where(t.host_runs.c.execution_id == bindparam("of_id")).order_by(t.host_runs.c.position)
 )
-_STEPS = (
+_ADD_HOSTS = Prepared(insert(t.host_runs))
+_SET_HOST = Prepared(
+    update(t.host_runs).where(
+        t.host_runs.c.execution_id == bindparam("of_id"), t.host_runs.c.host == bindparam("of_host")
+    )
+)
+_STEPS = Prepared(
     select(t.step_runs)
     .where(t.step_runs.c.execution_id == bindparam("of_id"))
     .order_by(t.step_runs.c.started_at, t.step_runs.c.host, t.step_runs.c.step, t.step_runs.c.attempt)
@@ -99,10 +107,22 @@ _THIS_STEP = (
     t.step_runs.c.step == bindparam("of_step"),
     t.step_runs.c.attempt == bindparam("of_attempt"),
 )
-_STEP_BEGAN = select(t.step_runs.c.started_at).where(*_THIS_STEP)
-_SET_STEP = update(t.step_runs).where(*_THIS_STEP)
-_END_STEP = _SET_STEP.where(
-    t.step_runs.c.ended_at.is_distinct_from(bindparam("its_end", type_=t.step_runs.c.ended_at.type))
+_STEP_BEGAN = Prepared(select(t.step_runs.c.started_at).where(*_THIS_STEP))
+_NEWEST_TRY = Prepared(
+    select(t.step_runs)
+    .where(
+        t.step_runs.c.execution_id == bindparam("of_id"),
+        t.step_runs.c.host == bindparam("of_host"),
+        t.step_runs.c.step == bindparam("of_step"),
+    )
+    .order_by(t.step_runs.c.attempt.desc())
+    .limit(1)
+)
+_SET_STEP = Prepared(update(t.step_runs).where(*_THIS_STEP))
+_END_STEP = Prepared(
+    _SET_STEP.statement.where(
+        t.step_runs.c.ended_at.is_distinct_from(bindparam("its_end", type_=t.step_runs.c.ended_at.type))
+    )
 )
 
 
@@ -111,7 +131,7 @@ _END_STEP = _SET_STEP.where(
 
 def find(connection: Connection, execution_id: int) -> Execution | None:
     """One execution, or None."""
-    row = connection.execute(_FIND, {"of_id": execution_id}).first()
+    row = _FIND.first(connection, {"of_id": execution_id})
     return None if row is None else _execution(row)
 
 
@@ -125,7 +145,7 @@ def get(connection: Connection, execution_id: int) -> Execution:
 
 def plan_of(connection: Connection, execution_id: int) -> Mapping[str, Any] | None:
     """The stored plan as JSON."""
-    plan: Mapping[str, Any] | None = connection.scalar(_PLAN, {"of_id": execution_id})
+    plan: Mapping[str, Any] | None = _PLAN.scalar(connection, {"of_id": execution_id})
     return plan
 
 
@@ -236,6 +256,28 @@ def _numbers(connection: Connection, since: datetime | None, until: datetime | N
     return lowest, highest
 
 
+def asked_in(
+    connection: Connection, channel: str, *, among: Collection[str], limit: int = 5, of_the_newest: int = 2_000
+) -> list[Execution]:
+    """What was asked for in a channel lately, of these runbooks, newest first; what was asked for again is one."""
+    newest_id = select(func.max(t.executions.c.id)).scalar_subquery()
+    query = (
+        select(*_COLUMNS)
+        .where(
+            t.executions.c.id > newest_id - of_the_newest,
+            t.executions.c.channel == channel,
+            t.executions.c.rolls_back.is_(None),
+        )
+        .order_by(t.executions.c.id.desc())
+        .limit(20 * limit)
+    )
+    found: dict[str, Execution] = {}
+    for one in map(_execution, connection.execute(query)):
+        if one.runbook in among:
+            found.setdefault(sha256([one.runbook, dict(one.params), list(one.hosts)]), one)
+    return list(found.values())[:limit]
+
+
 _RAN = (State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.CANCELLED, State.INTERRUPTED, State.ROLLED_BACK)
 
 
@@ -281,14 +323,14 @@ def usual_duration(connection: Connection, runbook: str, *, last: int = 20) -> t
 
 def duplicate_of(connection: Connection, normalised: str) -> Execution | None:
     """The unfinished execution that the same person asked for with the same text in the same channel."""
-    row = connection.execute(_DUPLICATE, {"of_text": normalised}).first()
+    row = _DUPLICATE.first(connection, {"of_text": normalised})
     return None if row is None else _execution(row)
 
 
 def hosts_of(connection: Connection, execution_id: int) -> list[HostRun]:
     """Its hosts, in order."""
-    rows = connection.execute(_HOSTS, {"of_id": execution_id})
-    return [HostRun(**{**row._mapping, "state": HostState(row.state)}) for row in rows]
+    rows = _HOSTS.all(connection, {"of_id": execution_id})
+    return [HostRun(**{**row._asdict(), "state": HostState(row.state)}) for row in rows]
 
 
 def taken_back(connection: Connection, execution_id: int) -> dict[str, datetime]:
@@ -304,8 +346,17 @@ def taken_back(connection: Connection, execution_id: int) -> dict[str, datetime]
 
 def steps_of(connection: Connection, execution_id: int) -> list[StepRun]:
     """Its step runs, in the order they started."""
-    rows = connection.execute(_STEPS, {"of_id": execution_id})
+    rows = _STEPS.all(connection, {"of_id": execution_id})
     return [_step(row) for row in rows]
+
+
+def step_of(connection: Connection, execution_id: int, host: str, step: str) -> StepRun:
+    """The newest try of one step; raises NotFound."""
+    asked = {"of_id": execution_id, "of_host": host, "of_step": step}
+    row = _NEWEST_TRY.first(connection, asked)
+    if row is None:
+        raise NotFound(f"#{execution_id} has not begun step {step} on {host}.")
+    return _step(row)
 
 
 def looked_at_since(connection: Connection, since: datetime) -> list[tuple[Execution, str, Death]]:
@@ -441,8 +492,8 @@ def create(
     includes: Sequence[str] = (),
 ) -> Execution:
     """A new execution, pending to be planned or refused at the door, with a row for each host."""
-    row = connection.execute(
-        _CREATE,
+    row = _CREATE.first(
+        connection,
         {
             "request_id": request_id,
             "runbook": runbook,
@@ -473,7 +524,7 @@ def create(
             "rollout": asdict(rollout) if rollout != UNSAID else None,
             "includes": list(includes),
         },
-    ).one()
+    )
     execution = _execution(row)
     if state is State.PENDING:
         ring(connection, Bell.QUEUE)
@@ -483,7 +534,7 @@ def create(
         for position, host in enumerate(hosts)
     ]
     if rows:
-        connection.execute(_ADD_HOSTS, rows)
+        _ADD_HOSTS.run_each(connection, rows)
     return execution
 
 
@@ -511,7 +562,7 @@ def move(
         values |= {"ended_at": now, "ending": reason, "note": None, "current": None}
     if to is not State.RUNNING:
         values |= {"owner": None, "lease_until": None}
-    row = connection.execute(statement, {**known, "of_states": [s.value for s in leaving], **values}).first()
+    row = statement.first(connection, {**known, "of_states": [s.value for s in leaving], **values})
     if row is None:
         found = get(connection, execution_id)
         if epoch is not None and found.epoch != epoch:
@@ -544,7 +595,7 @@ def _left_state(connection: Connection, execution_id: int, leaving: Collection[S
     """The state it is about to leave; asked only where it may be one of several."""
     if len(leaving) == 1:
         return next(iter(leaving)).value
-    found: str | None = connection.scalar(_STATE, {"of_id": execution_id})
+    found: str | None = _STATE.scalar(connection, {"of_id": execution_id})
     return found
 
 
@@ -624,12 +675,12 @@ def claim(
     return [fresh[execution_id] for execution_id in claimed]
 
 
-_BY_RUNBOOK = (
+_BY_RUNBOOK = Prepared(
     select(t.executions.c.runbook, func.count())
     .where(t.executions.c.owner.is_not(None))
     .group_by(t.executions.c.runbook)
 )
-_BY_HOST = (
+_BY_HOST = Prepared(
     select(t.host_runs.c.host, func.count())
     .select_from(t.executions.join(t.host_runs, t.host_runs.c.execution_id == t.executions.c.id))
     .where(t.executions.c.owner.is_not(None))
@@ -642,8 +693,8 @@ class _Taken:
 
     def __init__(self, connection: Connection, caps: Caps) -> None:
         self._caps = caps
-        self._runbooks = Counter({row[0]: row[1] for row in connection.execute(_BY_RUNBOOK)})
-        self._hosts = Counter({row[0]: row[1] for row in connection.execute(_BY_HOST)})
+        self._runbooks = Counter({row[0]: row[1] for row in _BY_RUNBOOK.all(connection)})
+        self._hosts = Counter({row[0]: row[1] for row in _BY_HOST.all(connection)})
         self._next_there = set[str]()  # hosts whose lock one of them is about to take
 
     @property
@@ -689,14 +740,14 @@ def _next(
         "full_hosts": taken.full_hosts(),
         "taken_hosts": taken.taken_hosts(),
     }
-    return sorted(connection.execute(_queue(), asked).all(), key=_turn)[:limit]
+    return sorted(_queue().all(connection, asked), key=_turn)[:limit]
 
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @cache
-def _queue() -> CompoundSelect[Any]:
+def _queue() -> Prepared:
     c = t.executions.c
     conditions: list[ColumnElement[bool]] = [
         c.state == State.PENDING.value,
@@ -718,7 +769,7 @@ def _queue() -> CompoundSelect[Any]:
         )
         for priority in Priority
     ]
-    return union_all(*each)
+    return Prepared(union_all(*each))
 
 
 def _on(hosts: str) -> ColumnElement[bool]:
@@ -890,28 +941,28 @@ def take_over(
 
 def hold(connection: Connection, execution_id: int, epoch: int) -> None:
     """Raises LeaseLost unless this owner still holds it."""
-    if connection.execute(_HOLD, {"of_id": execution_id, "of_epoch": epoch}).first() is None:
+    if _HOLD.first(connection, {"of_id": execution_id, "of_epoch": epoch}) is None:
         raise LeaseLost(f"execution {execution_id} has a new owner")
 
 
 def set_values(connection: Connection, execution_id: int, *, epoch: int | None = None, **values: Any) -> Execution:
     """Set plain columns that are no state (plan, note, progress). With `epoch`, fenced."""
     statement, known = _fenced(_SET, execution_id, epoch)
-    row = connection.execute(statement, {**known, **values}).first()
+    row = statement.first(connection, {**known, **values})
     if row is None:
         raise LeaseLost(f"execution {execution_id} has a new owner")
     return _execution(row)
 
 
-def _fenced(statement: Update, execution_id: int, epoch: int | None) -> tuple[Update, dict[str, Any]]:
+def _fenced(statement: Prepared, execution_id: int, epoch: int | None) -> tuple[Prepared, dict[str, Any]]:
     if epoch is None:
         return statement, {"of_id": execution_id}
     return _with_epoch(statement), {"of_id": execution_id, "of_epoch": epoch}
 
 
 @cache
-def _with_epoch(statement: Update) -> Update:
-    return statement.where(_HELD)
+def _with_epoch(prepared: Prepared) -> Prepared:
+    return Prepared(prepared.statement.where(_HELD))
 
 
 def ask_to_cancel(connection: Connection, execution_id: int, *, by: Actor, at: datetime, reason: str | None) -> bool:
@@ -944,7 +995,7 @@ def set_host(connection: Connection, execution_id: int, host: str, *, epoch: int
         hold(connection, execution_id, epoch)
     if isinstance(values.get("state"), HostState):
         values["state"] = values["state"].value
-    connection.execute(_SET_HOST, {"of_id": execution_id, "of_host": host, **values})
+    _SET_HOST.run(connection, {"of_id": execution_id, "of_host": host, **values})
 
 
 def set_waves(connection: Connection, execution_id: int, waves: Sequence[Sequence[str]]) -> None:
@@ -996,22 +1047,22 @@ def begin_step(
     if execution.emergency_at is not None:
         asked["of_emergency"] = execution.emergency_at
     statement = _begin(connection.dialect.name, tuple(values), emergency=execution.emergency_at is not None)
-    row = connection.execute(statement, asked | {f"new_{name}": value for name, value in values.items()}).first()
+    row = statement.first(connection, asked | {f"new_{name}": value for name, value in values.items()})
     if row is None:
         return _is_begun(connection, step, execution)
-    connection.execute(_BEGUN, {"of_id": execution.id, "current": words, "began": step.started_at})
+    _BEGUN.run(connection, {"of_id": execution.id, "current": words, "began": step.started_at})
     return True
 
 
 def _is_begun(connection: Connection, step: StepRun, execution: Execution) -> bool:
     """Nothing was marked: because another owner has it, because this very step was marked before, or by refusal."""
     hold(connection, execution.id, execution.epoch)
-    known = connection.execute(_STEP_BEGAN, _same_step(step)).first()
+    known = _STEP_BEGAN.first(connection, _same_step(step))
     return known is not None and bool(known.started_at == step.started_at)
 
 
 @cache
-def _begin(dialect: str, columns: tuple[str, ...], *, emergency: bool) -> Insert:
+def _begin(dialect: str, columns: tuple[str, ...], *, emergency: bool) -> Prepared:
     allowed = and_(
         _IT,
         _HELD,
@@ -1023,8 +1074,7 @@ def _begin(dialect: str, columns: tuple[str, ...], *, emergency: bool) -> Insert
     source = select(*values).where(exists(select(literal(1)).select_from(t.executions).where(allowed)))
     # A step that is marked already stays as it is: whoever asks again is told by `_is_begun`.
     made = (sqlite if dialect == "sqlite" else postgresql).insert(t.step_runs).from_select(list(columns), source)
-    statement: Insert = made.on_conflict_do_nothing().returning(t.step_runs.c.execution_id)
-    return statement
+    return Prepared(made.on_conflict_do_nothing().returning(t.step_runs.c.execution_id))
 
 
 def _holds(*, emergency: bool) -> Any:
@@ -1057,7 +1107,7 @@ def end_step(connection: Connection, step: StepRun, *, execution: Execution, don
         "altered": step.altered,
         "result_from": step.result_from,
     }
-    fresh = connection.execute(_END_STEP, _same_step(step) | {"its_end": step.ended_at} | ended).rowcount
+    fresh = _END_STEP.run(connection, _same_step(step) | {"its_end": step.ended_at} | ended)
     _count(connection, execution, done if fresh else 0)  # it was counted when the answer to the first try was lost
 
 
@@ -1067,7 +1117,7 @@ def _count(connection: Connection, execution: Execution, done: int) -> None:
         hold(connection, execution.id, execution.epoch)
         return
     counted = {"of_id": execution.id, "of_epoch": execution.epoch, "more": done}
-    if connection.execute(_STEP_DONE, counted).first() is None:
+    if _STEP_DONE.first(connection, counted) is None:
         raise LeaseLost(f"execution {execution.id} has a new owner")
 
 
@@ -1099,34 +1149,30 @@ def order_again(connection: Connection, execution_id: int, *, host: str, place: 
 
 def note_group(connection: Connection, step: StepRun, pgid: int) -> None:
     """Remember the remote process group as soon as it is known, so that anybody can end it."""
-    connection.execute(_SET_STEP, _same_step(step) | {"pgid": pgid})
+    _SET_STEP.run(connection, _same_step(step) | {"pgid": pgid})
 
 
-_KEEP_OUTPUT = {
-    "sqlite": sqlite.insert(t.output).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(t.output).on_conflict_do_nothing(),
-}
+_KEEP_OUTPUT = Prepared(sqlite.insert(t.output).on_conflict_do_nothing())
+# Columns instead of rows, in binary: an eighth of what one statement for each line costs here, and half of it there.
+_KEEP_COLUMNS = """
+INSERT INTO output (execution_id, host, step, attempt, seq, stream, text, at)
+SELECT %b, one.* FROM unnest(%b::text[], %b::text[], %b::int[], %b::int[], %b::text[], %b::text[], %b::timestamptz[])
+AS one ON CONFLICT DO NOTHING
+"""
+_OF_A_LINE = attrgetter("host", "step", "attempt", "seq", "stream", "text", "at")
 
 
 def keep_output(connection: Connection, execution_id: int, lines: Sequence[OutputLine]) -> None:
     """Append lines of output; those that are there already stay, since the answer to a commit may have been lost."""
-    if lines:
-        connection.execute(
-            _KEEP_OUTPUT[connection.dialect.name],
-            [
-                {
-                    "execution_id": execution_id,
-                    "host": line.host,
-                    "step": line.step,
-                    "attempt": line.attempt,
-                    "seq": line.seq,
-                    "stream": line.stream,
-                    "text": line.text,
-                    "at": line.at,
-                }
-                for line in lines
-            ],
-        )
+    if not lines:
+        return
+    rows = map(_OF_A_LINE, lines)
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(_KEEP_COLUMNS, (execution_id, *map(list, zip(*rows, strict=True))))
+    else:
+        names = ("host", "step", "attempt", "seq", "stream", "text", "at")
+        kept = [dict(zip(names, row, strict=True), execution_id=execution_id) for row in rows]
+        _KEEP_OUTPUT.run_each(connection, kept)
 
 
 def prune_output(connection: Connection, *, before: datetime, limit: int = 2_000) -> int:
@@ -1148,15 +1194,15 @@ def _same_step(step: StepRun) -> dict[str, Any]:
     }
 
 
-def _step(row: Row[Any]) -> StepRun:
-    values = dict(row._mapping)
+def _step(row: Any) -> StepRun:
+    values = dict(row._asdict())
     values["state"] = StepState(values["state"])
     values["death"] = Death(values["death"]) if values["death"] else None
     return StepRun(**values)
 
 
-def _execution(row: Row[Any]) -> Execution:
-    values = dict(row._mapping)
+def _execution(row: Any) -> Execution:
+    values = dict(row._asdict())
     values["actor"] = Actor(id=values.pop("actor_id"), name=values.pop("actor_name"))
     return Execution(
         **{

@@ -3,50 +3,48 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Row, bindparam, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from storage import tables as t
+from storage.prepared import Prepared
 from storage.records import Actor, InboxState, Received
 
+_KEEP = {
+    "sqlite": Prepared(sqlite.insert(t.requests).on_conflict_do_nothing().returning(t.requests.c.id)),
+    "postgresql": Prepared(postgresql.insert(t.requests).on_conflict_do_nothing().returning(t.requests.c.id)),
+}
 _NEW = (t.requests.c.id == bindparam("of_id"), t.requests.c.state == InboxState.NEW.value)
-_HANDLED = update(t.requests).where(*_NEW).returning(t.requests.c.id)
-_ANSWERED = update(t.requests).where(t.requests.c.id == bindparam("of_id"))
+_HANDLED = Prepared(update(t.requests).where(*_NEW).returning(t.requests.c.id))
+_ANSWERED = Prepared(update(t.requests).where(t.requests.c.id == bindparam("of_id")))
 
 
 def receive(connection: Connection, received: Received) -> bool:
     """Keep it. False when one with the same key was received before: a repeated delivery."""
-    try:
-        with connection.begin_nested():
-            connection.execute(
-                insert(t.requests),
-                {
-                    "id": received.id,
-                    "key": received.key,
-                    "kind": received.kind,
-                    "actor_id": received.actor.id,
-                    "actor_name": received.actor.name,
-                    "channel": received.channel,
-                    "text": received.text,
-                    "payload": dict(received.payload),
-                    "received_at": received.received_at,
-                    "state": InboxState.NEW.value,
-                },
-            )
-    except IntegrityError:
-        return False
-    return True
+    values = {
+        "id": received.id,
+        "key": received.key,
+        "kind": received.kind,
+        "actor_id": received.actor.id,
+        "actor_name": received.actor.name,
+        "channel": received.channel,
+        "text": received.text,
+        "payload": dict(received.payload),
+        "received_at": received.received_at,
+        "state": InboxState.NEW.value,
+    }
+    return _KEEP[connection.dialect.name].first(connection, values) is not None
 
 
 def handled(connection: Connection, request_id: str, answer: str | None = None) -> bool:
     """Mark it handled, in the transaction of what came of it. False when it was already."""
     done = {"of_id": request_id, "state": InboxState.HANDLED.value, "answer": answer}
-    return connection.execute(_HANDLED, done).first() is not None
+    return _HANDLED.first(connection, done) is not None
 
 
 def answered(connection: Connection, request_id: str, answer: str) -> None:
     """Keep what was said back about a request that is handled already."""
-    connection.execute(_ANSWERED, {"of_id": request_id, "answer": answer})
+    _ANSWERED.run(connection, {"of_id": request_id, "answer": answer})
 
 
 def answer_to(connection: Connection, request_id: str) -> tuple[bool, str | None]:
@@ -55,6 +53,12 @@ def answer_to(connection: Connection, request_id: str) -> tuple[bool, str | None
         select(t.requests.c.state, t.requests.c.answer).where(t.requests.c.id == request_id)
     ).first()
     return (False, None) if row is None else (row.state == InboxState.HANDLED.value, row.answer)
+
+
+def find(connection: Connection, request_id: str) -> tuple[Received, str | None] | None:
+    """A request, and what was said back or kept with it; None when it is not there (any more)."""
+    row = connection.execute(select(t.requests).where(t.requests.c.id == request_id)).first()
+    return None if row is None else (_received(row), row.answer)
 
 
 def unhandled(connection: Connection, limit: int = 100) -> list[Received]:
@@ -85,6 +89,6 @@ def prune(connection: Connection, *, before: datetime, limit: int = 500) -> int:
 
 
 def _received(row: Row[Any]) -> Received:
-    values = {k: v for k, v in row._mapping.items() if k != "answer"}
+    values = {k: v for k, v in row._asdict().items() if k != "answer"}
     actor = Actor(id=values.pop("actor_id"), name=values.pop("actor_name"))
     return Received(actor=actor, **{**values, "state": InboxState(values["state"])})

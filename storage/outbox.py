@@ -2,19 +2,21 @@
 
 Progress is coalesced (a waiting message with the same `coalesce_key` is replaced), the most important is said first,
 what can't be delivered stays as a dead letter. All messages with one key are one message in Slack: the first posts it,
-the others edit it, and only one of them is being said at a time. Threads and channels are here too: where an execution
-reports, and where we learned that we can't. What becomes of dead letters is in `storage/dead_letters.py`.
+the others edit it, and only one of them is being said at a time. What shows rows has no words while it waits (`show`):
+whoever says it reads the rows at that moment, so that an event costs a mark, however often its words would change.
+Threads and channels are here too: where an execution reports, and where we learned that we can't. What becomes of dead
+letters is in `storage/dead_letters.py`.
 """
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import ModuleType
 from typing import Any
 
 from sqlalchemy import (
     Connection,
     Integer,
-    Row,
     and_,
     bindparam,
     case,
@@ -27,9 +29,11 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 
 from storage import tables as t
 from storage.database import moment
+from storage.prepared import Prepared
 from storage.records import OutboxKind, OutboxMessage, OutboxState, Thread
 
 _OPEN = (OutboxState.WAITING.value, OutboxState.SENDING.value)
@@ -41,12 +45,18 @@ _APART = (OutboxKind.HEADLINE.value, OutboxKind.ALERT.value, OutboxKind.ANSWER.v
 
 # Built once: these are asked for with every event of every execution.
 _NOW = bindparam("microseconds", type_=t.outbox.c.position.type)
-_NEWEST = func.max(t.outbox.c.position)
-_AFTER_ALL = select(case((_NEWEST >= _NOW, _NEWEST + 1), else_=_NOW)).where(_IS_OPEN)
-# The position orders what waits. Microseconds, so that it grows even when nothing waits, without reading every row.
-_ADD = insert(t.outbox).values(position=_AFTER_ALL.scalar_subquery())
+_LAST = (
+    select(t.outbox.c.position)
+    .where(_IS_OPEN, t.outbox.c.kind_rank == bindparam("rank", type_=Integer))
+    .order_by(t.outbox.c.position.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+# The position orders what waits with the same rank: microseconds, so that it grows even when nothing waits.
+_AFTER_ALL = case((_LAST >= _NOW, _LAST + 1), else_=_NOW)
+_ADD = Prepared(insert(t.outbox).values(position=_AFTER_ALL))
 _STAYS = or_(t.outbox.c.kind == OutboxKind.HEADLINE.value, t.outbox.c.kind_rank <= bindparam("new_rank", type_=Integer))
-_REPLACE = (
+_REPLACE = Prepared(
     update(t.outbox)
     .where(
         t.outbox.c.coalesce_key == bindparam("of_key"),
@@ -57,10 +67,36 @@ _REPLACE = (
         kind_rank=case((_STAYS, t.outbox.c.kind_rank), else_=bindparam("new_rank", type_=Integer)),
     )
 )
-_SET_DEAD_HEADLINE = update(t.outbox).where(
-    _IS_DEAD, t.outbox.c.coalesce_key == bindparam("of_key"), t.outbox.c.kind == OutboxKind.HEADLINE.value
+SHOWS = "shows"
+"""The key in the payload of what shows rows: which ones, as whoever renders it understands it."""
+
+
+def _mark(dialect: ModuleType) -> Prepared:
+    """What waits already stays as it is, but for a kind that is more important, and words that would be said as is."""
+    made = dialect.insert(t.outbox).values(position=_AFTER_ALL)
+    new = made.excluded
+    has_words = t.outbox.c.payload[SHOWS].as_string().is_(None)
+    rises = and_(t.outbox.c.kind != OutboxKind.HEADLINE.value, t.outbox.c.kind_rank > new.kind_rank)
+    marked = made.on_conflict_do_update(
+        index_elements=[t.outbox.c.coalesce_key],
+        index_where=text("state = 'waiting' AND coalesce_key IS NOT NULL"),
+        set_={
+            "kind": case((rises, new.kind), else_=t.outbox.c.kind),
+            "kind_rank": case((rises, new.kind_rank), else_=t.outbox.c.kind_rank),
+            "payload": case((has_words, new.payload), else_=t.outbox.c.payload),
+        },
+        where=or_(rises, has_words),
+    )
+    return Prepared(marked)
+
+
+_MARK = {"sqlite": _mark(sqlite), "postgresql": _mark(postgresql)}
+_SET_DEAD_HEADLINE = Prepared(
+    update(t.outbox).where(
+        _IS_DEAD, t.outbox.c.coalesce_key == bindparam("of_key"), t.outbox.c.kind == OutboxKind.HEADLINE.value
+    )
 )
-_SAID = (
+_SAID = Prepared(
     select(t.outbox.c.ts)
     .where(
         t.outbox.c.execution_id == bindparam("of_id"),
@@ -71,17 +107,20 @@ _SAID = (
     .order_by(t.outbox.c.position.desc())
     .limit(1)
 )
-_KEYS_BEING_SAID = select(t.outbox.c.coalesce_key).where(
-    _IS_OPEN, t.outbox.c.state == OutboxState.SENDING.value, t.outbox.c.coalesce_key.is_not(None)
+_SET_WORDS = Prepared(update(t.outbox).where(t.outbox.c.id == bindparam("of_message")))
+_KEYS_BEING_SAID = Prepared(
+    select(t.outbox.c.coalesce_key).where(
+        _IS_OPEN, t.outbox.c.state == OutboxState.SENDING.value, t.outbox.c.coalesce_key.is_not(None)
+    )
 )
-_HEADLINE = (
+_HEADLINE = Prepared(
     select(t.outbox)
     .where(t.outbox.c.execution_id == bindparam("of_id"), t.outbox.c.kind == OutboxKind.HEADLINE.value)
     .order_by(t.outbox.c.position.desc())
     .limit(1)
 )
-_THREAD = select(t.threads).where(t.threads.c.execution_id == bindparam("of_id"))
-_POSTABLE = select(t.channels.c.postable).where(t.channels.c.id == bindparam("of_id"))
+_THREAD = Prepared(select(t.threads).where(t.threads.c.execution_id == bindparam("of_id")))
+_POSTABLE = Prepared(select(t.channels.c.postable).where(t.channels.c.id == bindparam("of_id")))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,40 +148,70 @@ def put(
     """Something to say. With a `coalesce_key`, it takes the place of what waits under the same key.
 
     The place stays the older one's, and its kind becomes the more important of both; but a headline stays a headline,
-    since a thread hangs on it. A headline that is a dead letter keeps up with its edits.
+    since a thread hangs on it.
     """
     if coalesce_key is not None and _replace_waiting(connection, coalesce_key, kind, payload):
         return
-    if method == "update" and coalesce_key is not None and _replace_dead_headline(connection, coalesce_key, payload):
-        return
-    connection.execute(
-        _ADD,
-        {
-            "id": id,
-            "kind": kind.value,
-            "kind_rank": kind.rank,
-            "method": method,
-            "channel": channel,
-            "execution_id": execution_id,
-            "coalesce_key": coalesce_key,
-            "payload": dict(payload),
-            "created_at": now,
-            "microseconds": int(now.timestamp() * 1_000_000),
-            "state": OutboxState.WAITING.value,
-            "attempts": 0,
-            "unsure": False,
-        },
-    )
+    values = _new(id, kind, method, payload, now, channel, execution_id, coalesce_key)
+    _ADD.run(connection, values)
+
+
+def show(
+    connection: Connection,
+    *,
+    id: str,
+    kind: OutboxKind,
+    method: str,
+    shows: Mapping[str, Any],
+    coalesce_key: str,
+    now: datetime,
+    channel: str | None,
+    execution_id: int,
+) -> None:
+    """These rows have changed, and what shows them must be said (again): with the words of the moment it is said at.
+
+    Otherwise as `put`. `shows` says which rows, for whoever renders it (`begin` returns it in the payload).
+    """
+    values = _new(id, kind, method, {SHOWS: dict(shows)}, now, channel, execution_id, coalesce_key)
+    _MARK[connection.dialect.name].run(connection, values)
+
+
+def set_words(connection: Connection, message: OutboxMessage) -> None:
+    """Keep the words that are about to be said, so that a dead letter has them."""
+    _SET_WORDS.run(connection, {"of_message": message.id, "payload": dict(message.payload)})
+
+
+def _new(
+    id: str,
+    kind: OutboxKind,
+    method: str,
+    payload: Mapping[str, Any],
+    now: datetime,
+    channel: str | None,
+    execution_id: int | None,
+    coalesce_key: str | None,
+) -> dict[str, Any]:
+    return {
+        "id": id,
+        "kind": kind.value,
+        "kind_rank": kind.rank,
+        "rank": kind.rank,
+        "method": method,
+        "channel": channel,
+        "execution_id": execution_id,
+        "coalesce_key": coalesce_key,
+        "payload": dict(payload),
+        "created_at": now,
+        "microseconds": int(now.timestamp() * 1_000_000),
+        "state": OutboxState.WAITING.value,
+        "attempts": 0,
+        "unsure": False,
+    }
 
 
 def _replace_waiting(connection: Connection, key: str, kind: OutboxKind, payload: Mapping[str, Any]) -> bool:
     words = {"of_key": key, "payload": dict(payload), "new_kind": kind.value, "new_rank": kind.rank}
-    return connection.execute(_REPLACE, words).rowcount > 0
-
-
-def _replace_dead_headline(connection: Connection, key: str, payload: Mapping[str, Any]) -> bool:
-    changed = connection.execute(_SET_DEAD_HEADLINE, {"of_key": key, "payload": dict(payload)})
-    return changed.rowcount > 0
+    return _REPLACE.run(connection, words) > 0
 
 
 def ready(connection: Connection, now: datetime, *, per_channel: int = 10) -> list[Ready]:
@@ -188,7 +257,7 @@ def ready(connection: Connection, now: datetime, *, per_channel: int = 10) -> li
     return [_ready(connection, row) for row in rows]
 
 
-def _ready(connection: Connection, row: Row[Any]) -> Ready:
+def _ready(connection: Connection, row: Any) -> Ready:
     message = message_of(row)
     thread = None
     if row.in_thread:
@@ -204,7 +273,7 @@ def _edited_by(connection: Connection, message: OutboxMessage, thread: Thread | 
         return str(message.payload["ts"]) if "ts" in message.payload else (thread.ts if thread else None)
     if message.method != "post" or message.coalesce_key is None or message.execution_id is None:
         return None
-    ts: str | None = connection.scalar(_SAID, {"of_id": message.execution_id, "of_key": message.coalesce_key})
+    ts: str | None = _SAID.scalar(connection, {"of_id": message.execution_id, "of_key": message.coalesce_key})
     return ts
 
 
@@ -241,7 +310,7 @@ def extend(connection: Connection, ids: Collection[str], *, now: datetime, lease
 
 
 def _keys_being_said(connection: Connection) -> list[str]:
-    return list(connection.scalars(_KEYS_BEING_SAID))
+    return [row.coalesce_key for row in _KEYS_BEING_SAID.all(connection)]
 
 
 def sent(connection: Connection, message_id: str, *, now: datetime, ts: str | None) -> None:
@@ -306,7 +375,7 @@ def take_newer(connection: Connection, message_id: str, kind: OutboxKind, key: s
     return {"payload": newer.payload, "kind": most.value, "kind_rank": most.rank}
 
 
-def _newer_than(connection: Connection, row: Row[Any]) -> dict[str, Any]:
+def _newer_than(connection: Connection, row: Any) -> dict[str, Any]:
     return take_newer(connection, row.id, OutboxKind(row.kind), row.coalesce_key)
 
 
@@ -362,9 +431,12 @@ def anew(connection: Connection, message_id: str, *, now: datetime) -> None:
     again(connection, message_id, at=now, error="the message it was to edit is gone", unsure=False, is_counted=False)
 
 
-def drop(connection: Connection, message_id: str) -> None:
-    """It needn't be said any more."""
-    connection.execute(delete(t.outbox).where(t.outbox.c.id == message_id, t.outbox.c.state.in_(_OPEN)))
+def drop(connection: Connection, message: OutboxMessage) -> None:
+    """It needn't be said any more. A headline that is a dead letter takes the words of its edits."""
+    connection.execute(delete(t.outbox).where(t.outbox.c.id == message.id, t.outbox.c.state.in_(_OPEN)))
+    if message.method == "update" and message.coalesce_key is not None:
+        edited = {"of_key": message.coalesce_key, "payload": dict(message.payload)}
+        _SET_DEAD_HEADLINE.run(connection, edited)
 
 
 def bury(connection: Connection, message_id: str, *, now: datetime, error: str) -> None:
@@ -429,7 +501,7 @@ def held(connection: Connection) -> Held | None:
 
 def headline_of(connection: Connection, execution_id: int) -> OutboxMessage | None:
     """The newest message that is, or is to become, an execution's headline."""
-    row = connection.execute(_HEADLINE, {"of_id": execution_id}).first()
+    row = _HEADLINE.first(connection, {"of_id": execution_id})
     return None if row is None else message_of(row)
 
 
@@ -448,8 +520,8 @@ def prune(connection: Connection, *, before: datetime, limit: int = 500) -> int:
 
 def thread_of(connection: Connection, execution_id: int) -> Thread | None:
     """Where an execution reports, once its headline stands."""
-    row = connection.execute(_THREAD, {"of_id": execution_id}).first()
-    return None if row is None else Thread(**row._mapping)
+    row = _THREAD.first(connection, {"of_id": execution_id})
+    return None if row is None else Thread(**row._asdict())
 
 
 def set_thread(connection: Connection, thread: Thread) -> None:
@@ -464,7 +536,7 @@ def set_thread(connection: Connection, thread: Thread) -> None:
 
 def channel_is_postable(connection: Connection, channel: str) -> bool | None:
     """What we learned about posting there; None when we never tried."""
-    value: bool | None = connection.scalar(_POSTABLE, {"of_id": channel})
+    value: bool | None = _POSTABLE.scalar(connection, {"of_id": channel})
     return value
 
 
@@ -478,8 +550,9 @@ def set_channel(connection: Connection, channel: str, *, postable: bool, error: 
         connection.execute(insert(t.channels).values(id=channel, **values))
 
 
-def message_of(row: Row[Any]) -> OutboxMessage:
+def message_of(row: Any) -> OutboxMessage:
     """The record in a row of the table."""
-    values = {column.name: row._mapping[column.name] for column in t.outbox.c}
+    known = row._asdict()
+    values = {column.name: known[column.name] for column in t.outbox.c}
     del values["kind_rank"], values["position"], values["announced_at"]
     return OutboxMessage(**{**values, "kind": OutboxKind(row.kind), "state": OutboxState(row.state)})

@@ -148,6 +148,60 @@ class Template:
     saved_at: datetime
 
 
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """A request that is made again and again, with the rights that whoever made it has at that moment."""
+
+    id: int
+    name: str
+    text: str  # the request as it is typed after `/runbook`, in its one spelling
+    cron: str  # five fields, in one spelling
+    timezone: str
+    channel: str | None
+    made_by: Actor
+    made_at: datetime
+    revision: int = 1  # grows with every change, so that nothing is done with what it was before
+    next_at: datetime | None = None  # None while it is paused, and where no further moment fits
+    paused_by: str | None = None
+    paused_at: datetime | None = None
+
+
+class FiringOutcome(StrEnum):
+    """What became of one moment of a schedule."""
+
+    FIRED = "fired"  # its execution says how it went on
+    MISSED = "missed"  # nobody was there, and it was too late to catch up
+    SKIPPED = "skipped"  # the one before is not finished
+    REFUSED = "refused"  # it made no sense any more, or was not allowed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Firing:
+    """One moment at which a schedule was due; of missed ones, several in a row are one."""
+
+    schedule_id: int
+    name: str  # the schedule's, then
+    due_at: datetime
+    outcome: FiringOutcome
+    at: datetime
+    count: int = 1  # how many moments it stands for
+    last_due: datetime | None = None  # the newest of them
+    reason: str | None = None
+    execution_id: int | None = None
+    wait_until: datetime | None = None  # so long its execution may wait for tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class StandingApproval:
+    """Consent to every firing of one schedule, as long as nothing of what `mark` is made of changes."""
+
+    schedule_id: int
+    mark: str  # a hash over runbook, its module's hash, parameters and hosts
+    changes: int  # so many changing steps at most, on all hosts together
+    votes: tuple[str, ...]  # who gave it, in that order
+    given_at: datetime  # when the last of them did
+
+
 class State(StrEnum):
     """States of an execution. `is_final` ones never change again, except that *interrupted* may be continued."""
 

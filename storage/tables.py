@@ -38,6 +38,7 @@ from storage.records import (
     Consent,
     Danger,
     Death,
+    FiringOutcome,
     HostState,
     InboxState,
     OutboxKind,
@@ -310,6 +311,57 @@ templates = Table(
     Column("saved_by", String(80), nullable=False),
     Column("saved_by_name", String(200), nullable=False),
     Column("saved_at", UtcDateTime, nullable=False),
+)
+
+schedules = Table(
+    "schedules",  # requests that are made again and again
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("name", String(64), nullable=False),
+    Column("key", String(80), nullable=False),  # the name as it is compared
+    Column("text", Text, nullable=False),  # as it is typed after `/runbook`, redacted
+    Column("cron", String(200), nullable=False),
+    Column("timezone", String(64), nullable=False),
+    Column("channel", String(40)),
+    Column("made_by", String(80), nullable=False),
+    Column("made_by_name", String(200), nullable=False),
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("revision", Integer, nullable=False, server_default="1"),
+    Column("next_at", UtcDateTime),
+    Column("paused_by", String(80)),
+    Column("paused_at", UtcDateTime),
+    UniqueConstraint("key"),
+    Index("ix_schedules_next_at", "next_at"),
+    sqlite_autoincrement=True,  # a firing must never be taken for one of another schedule
+)
+
+firings = Table(
+    "firings",  # what became of each moment at which a schedule was due; kept when the schedule is deleted
+    metadata,
+    Column("schedule_id", Id, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("outcome", String(10), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("count", Integer, nullable=False, server_default="1"),
+    Column("last_due", UtcDateTime),
+    Column("reason", Text),
+    Column("execution_id", Id),
+    Column("wait_until", UtcDateTime),
+    PrimaryKeyConstraint("schedule_id", "due_at"),
+    _one_of("outcome", FiringOutcome),
+    Index("ix_firings_at", "at"),
+    Index("ix_firings_execution", "execution_id"),
+)
+
+standing_approvals = Table(
+    "standing_approvals",  # consent to every firing of a schedule, until something of what it is bound to changes
+    metadata,
+    Column("schedule_id", Id, ForeignKey("schedules.id"), primary_key=True, autoincrement=False),
+    Column("mark", String(64), nullable=False),
+    Column("changes", Integer, nullable=False),
+    Column("votes", Json, nullable=False),
+    Column("given_at", UtcDateTime, nullable=False),
 )
 
 approval_votes = Table(

@@ -9,6 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from bot.commands import Commands
+from bot.filling import Forms
 from runbooks import catalog as catalogs
 from runbooks.answer import Answer
 from runbooks.catalog import Catalog, Entry
@@ -22,12 +24,13 @@ from runbooks.remote import Host
 from runbooks.steps import Tools
 from safety.clock import Clock, SystemClock
 from safety.command_guard import CommandGuard
+from safety.redaction import Redactor
 from safety.review import Policy
 from safety.roles import People, Role
 from storage import executions
 from storage.database import Database
 from storage.records import USUAL_CAPS, Actor, Caps, Execution, Origin, Priority, RunRequest, State
-from tests.fakes import FakeRemote, FakeReporter, Reply
+from tests.fakes import FakeRemote, FakeReporter, FakeViews, Reply
 
 ALICE, BOB, CAROL, DAVE = (Actor(id=f"U{name.upper()}", name=name) for name in ("alice", "bob", "carol", "dave"))
 ROLES = {"UALICE": Role.ADMIN, "UBOB": Role.NOC, "UCAROL": Role.MANAGER}
@@ -225,3 +228,13 @@ async def a_house(
         yield house
     finally:
         await house.die()
+
+
+def forms_of(engine: Engine, views: FakeViews | None = None) -> Forms:
+    """Its forms, shown to nobody."""
+    return Forms(engine, Redactor(()), views or FakeViews(opens=False))
+
+
+def commands_of(engine: Engine) -> Commands:
+    """What takes text; no form opens."""
+    return Commands(engine, forms_of(engine))

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -290,3 +291,23 @@ class FakeReporter:
     def of(self, kind: type) -> list[Event]:
         """The events of one kind."""
         return [event for event in self.events if isinstance(event, kind)]
+
+
+@dataclass
+class FakeViews:
+    """Shows views to nobody, and keeps them. `opens`: whether Slack takes them."""
+
+    opens: bool = True
+    shown: list[Mapping[str, Any]] = field(default_factory=list)
+
+    async def open(self, trigger_id: str, view: Mapping[str, Any]) -> bool:
+        """Kept, if it opens."""
+        self.shown += [view] if self.opens else []
+        return self.opens
+
+    async def update(
+        self, view: Mapping[str, Any], *, view_id: str | None = None, external_id: str | None = None
+    ) -> bool:
+        """The same."""
+        self.shown += [view] if self.opens else []
+        return self.opens

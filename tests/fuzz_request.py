@@ -37,6 +37,9 @@ PLAIN = [
     "<@U1|bob>", "<@U1>", "<#C1|ops>", "<!here>", "<!subteam^S1|@on>", "<http://a.b|a.b>", "<http://a.b>",
     "<http://a|b>", "<mailto:a@b.c|a@b.c>", "&amp;", "&lt;", "&gt;", "&amp;amp;", "<", ">", "<@", "<!", "|", ";",
     ";", "$(id)", "`id`", "../../etc", "%2e%2e", "~", "~root", "*", "?", "[a]", "{a,b}", "$HOME", "${x}", "\\",
+    "schedule", "schedules", '"0 2 * * *"', '"@daily"', "@daily", "0", "2", "*", "*/5", "1-5", "mon-fri", "tz", "as",
+    "make", "pause", "resume", "delete", "approve", "revoke", "limit=20", "limit=x", "Europe/Berlin", '"as"', '"tz"',
+    '"nightly cleanup"',
     "\\\\", "\\\"", "!", "#", "&", "&&", "/runbook", "/killswitch", "/audit", "[redacted]",
 ]  # fmt: skip
 ODD = [
@@ -73,13 +76,33 @@ def _piece(random_: random.Random) -> str:
 
 def _sentence(random_: random.Random) -> str:
     """What the grammar is for, with a hostile value or two."""
-    head = random_.choice(("restart", "plan kill", "/runbook note", "can @bob restart", "deny 42", "logs 42", *Verb))
+    head = random_.choice(
+        (
+            'schedule "0 2 * * *" restart',
+            "schedule @daily note",
+            "restart",
+            "plan kill",
+            "/runbook note",
+            "can @bob restart",
+            "deny 42",
+            "logs 42",
+            *Verb,
+        )
+    )
     marks = random_.choice(('""', '""', "''", "“”", "‘’", "„“", "  "))
     inside = random_.choice(WORDS) + random_.choice(("", " ")) + random_.choice([*WORDS, _piece(random_)])
     values = [f"{marks[0]}{inside}{marks[1]}"]
     values += random_.choices(("nginx", "settle=5", f"note={values[0]}", "-5", "<@U1|b>"), k=random_.randint(0, 2))
     end = random_.choice(
-        ("", " on web-01", " on tag:web, web-02", " --dry-run", " —reason “it’s full”", " --priority high")
+        (
+            "",
+            " on web-01",
+            " on tag:web, web-02",
+            " --dry-run",
+            " —reason “it’s full”",
+            " --priority high",
+            " on web-01 tz Europe/Berlin as “nightly cleanup”",
+        )
     )
     return f"{head} {' '.join(random_.sample(values, len(values)))}{end}"
 

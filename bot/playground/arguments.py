@@ -13,6 +13,8 @@ from aiohttp import web
 
 from bot.playground.state import Channel, Json, Kind, Refused, State
 
+LONGEST_NUMBER = 18  # digits
+
 
 class Arguments:
     """The arguments of one call. Reading one in the wrong shape refuses the call."""
@@ -28,7 +30,7 @@ class Arguments:
         if value is None:
             return default
         if isinstance(value, bool | dict | list):
-            raise Refused("invalid_arguments", f"[ERROR] must be a string [json-pointer:/{name}]")
+            raise Refused("invalid_arguments", f"[ERROR] must provide a string [json-pointer:/{name}]")
         return str(value)
 
     def flag(self, name: str, default: bool = False) -> bool:
@@ -39,10 +41,10 @@ class Arguments:
         """A positive whole number, cut to `most` as Slack does."""
         if name not in self:
             return default
-        text = self.text(name)
-        if not text.isdigit() or int(text) < 1:
+        number = whole_number(self.text(name))
+        if number is None or number < 1:
             raise Refused("invalid_limit")
-        return min(int(text), most)
+        return min(number, most)
 
     def names(self, name: str) -> list[str]:
         """A comma-joined string or a JSON list."""
@@ -60,7 +62,7 @@ class Arguments:
             return None
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Refused(or_refuse) from None
 
 
@@ -69,9 +71,9 @@ async def read_arguments(request: web.Request, *, takes_json: bool) -> Arguments
     values: Json = dict(request.query)
     if request.method == "POST":
         if request.content_type == "application/json":
-            values |= _json_body(await request.text()) if takes_json else {}
+            values |= _json_body(await _text(request)) if takes_json else {}
         elif request.content_type in {"application/x-www-form-urlencoded", "multipart/form-data"}:
-            values |= {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+            values |= await _form_body(request)
     return Arguments(values)
 
 
@@ -87,11 +89,16 @@ def page_of(items: list[Any], arguments: Arguments, *, default: int = 100, most:
     """One page of a list and the cursor of the next, empty at the end."""
     cursor, limit = arguments.text("cursor"), arguments.number("limit", default, most=most)
     prefix, _, start = cursor.partition(":")
-    if cursor and (prefix != "next" or not start.isdigit()):
+    first = whole_number(start) if cursor else 0
+    if first is None or (cursor and prefix != "next"):
         raise Refused("invalid_cursor")
-    first = int(start) if cursor else 0
     after = first + limit
     return items[first:after], f"next:{after}" if after < len(items) else ""
+
+
+def whole_number(text: str) -> int | None:
+    """The number those digits are; `None` for anything else, digits of other scripts and endless ones included."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER else None
 
 
 def channel_argument(state: State, arguments: Arguments, name: str = "channel") -> Channel:
@@ -105,12 +112,26 @@ def channel_argument(state: State, arguments: Arguments, name: str = "channel") 
     return channel
 
 
+async def _text(request: web.Request) -> str:
+    try:
+        return (await request.read()).decode()
+    except UnicodeDecodeError:
+        raise Refused("invalid_json") from None
+
+
+async def _form_body(request: web.Request) -> Json:
+    try:
+        return {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+    except (ValueError, LookupError):  # neither UTF-8 nor a charset there is; a multipart body without its boundary
+        raise Refused("invalid_form_data") from None
+
+
 def _json_body(text: str) -> Json:
     if not text.strip():
         return {}
     try:
         body = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Refused("invalid_json") from None
     if not isinstance(body, dict):
         raise Refused("json_not_object")

@@ -1,15 +1,21 @@
 """Is this payload one Slack would take? Blocks and views judged by Slack's limits, with messages in Slack's form.
 
 Every check yields lines such as `[ERROR] must be less than 3001 characters [json-pointer:/blocks/0/text/text]`. The
-limits are Slack's documented ones and those its own SDK enforces; the cap on all text of one message is not documented
-and was measured by others at around 13,000 characters.
+limits are Slack's documented ones and those its own SDK enforces, the words those of the schema checker Slack published
+(hack-json-schema); the cap on all text of one message is not documented and was measured by others at around 13,000
+characters.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any
+
+from bot.playground import fields
+
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*:\S+\Z", re.IGNORECASE)
 
 Json = dict[str, Any]
 Problems = Iterator[str]
@@ -34,11 +40,11 @@ class Surface(Enum):
 def check_blocks(blocks: Any, *, surface: Surface, at: str = "/blocks") -> list[str]:
     """What is wrong with a list of blocks, as lines for `response_metadata.messages`; empty when nothing is."""
     if not isinstance(blocks, list):
-        return [_error("must be an array", at)]
+        return [_error("must provide an array", at)]
     problems = [] if len(blocks) <= surface.most_blocks else [_at_most_items(surface.most_blocks, at)]
     for index, block in enumerate(blocks):
         problems += _block(block, surface, f"{at}/{index}")
-    problems += _repeated([b.get("block_id") for b in blocks if isinstance(b, dict)], "block_id", at)
+    problems += _repeated(blocks, "block_id", at)
     markdown = sum(len(str(b.get("text", ""))) for b in blocks if isinstance(b, dict) and b.get("type") == "markdown")
     if markdown > ALL_MARKDOWN_IN_A_MESSAGE:
         problems.append(_too_long(ALL_MARKDOWN_IN_A_MESSAGE, at))
@@ -53,7 +59,7 @@ def text_length(blocks: Sequence[Any]) -> int:
 def check_view(view: Any, *, at: str = "/view") -> list[str]:
     """What is wrong with a modal or Home tab."""
     if not isinstance(view, dict):
-        return [_error("must be an object", at)]
+        return [_error("must provide an object", at)]
     match view.get("type"):
         case "modal":
             return list(_modal(view, at))
@@ -62,7 +68,14 @@ def check_view(view: Any, *, at: str = "/view") -> list[str]:
         case None:
             return [_missing("type", at)]
         case _:
-            return [_error("must be one of: modal, home", f"{at}/type")]
+            return [_error("must be a valid enum value", f"{at}/type")]
+
+
+def check_suggestions(answer: Json) -> list[str]:
+    """What is wrong with the answer to a `block_suggestion`: up to 100 options, or groups of them; none is fine too."""
+    if answer.get("option_groups"):
+        return list(_option_groups(answer, ""))
+    return list(_options(answer, 100, "")) if answer.get("options") else []
 
 
 def with_ids(blocks: Sequence[Json]) -> tuple[Json, ...]:
@@ -111,18 +124,16 @@ def _at_most_items(limit: int, at: str) -> str:
 
 def _block(block: Any, surface: Surface, at: str) -> Problems:
     if not isinstance(block, dict):
-        yield _error("must be an object", at)
+        yield _error("must provide an object", at)
         return
     kind = block.get("type")
     if kind is None:
         yield _missing("type", at)
         return
-    if kind not in BLOCKS:
+    if not isinstance(kind, str) or kind not in BLOCKS or surface in ELSEWHERE.get(kind, ()):
         yield _error(f"unsupported type: {kind}", f"{at}/type")
         return
-    if surface in ELSEWHERE.get(kind, ()):
-        yield _error(f"unsupported type: {kind}", f"{at}/type")
-        return
+    yield from _known(block, fields.OF_BLOCKS.get(kind, frozenset(block)), at)
     yield from _string(block, "block_id", 255, at)
     yield from BLOCKS[kind](block, surface, at)
 
@@ -163,7 +174,7 @@ def _actions(block: Json, surface: Surface, at: str) -> Problems:
     elements = _list(block.get("elements"))
     for index, element in enumerate(elements):
         yield from _element(element, ACTION_ELEMENTS, surface, f"{at}/elements/{index}")
-    yield from _repeated([e.get("action_id") for e in elements if isinstance(e, dict)], "action_id", f"{at}/elements")
+    yield from _repeated(elements, "action_id", f"{at}/elements")
 
 
 def _context_actions(block: Json, surface: Surface, at: str) -> Problems:
@@ -184,7 +195,7 @@ def _input(block: Json, surface: Surface, at: str) -> Problems:
 def _image(block: Json, surface: Surface, at: str) -> Problems:
     if "image_url" not in block and "slack_file" not in block:
         yield _missing("image_url", at)
-    yield from _string(block, "image_url", 3_000, at)
+    yield from _url(block, "image_url", at)
     yield from _string(block, "alt_text", 2_000, at, required=True)
     yield from _plain(block, "title", 2_000, at)
 
@@ -194,13 +205,17 @@ def _markdown(block: Json, surface: Surface, at: str) -> Problems:
 
 
 def _rich_text(block: Json, surface: Surface, at: str) -> Problems:
-    allowed = {"rich_text_section", "rich_text_list", "rich_text_quote", "rich_text_preformatted"}
     if "elements" not in block:
         yield _missing("elements", at)
     for index, element in enumerate(_list(block.get("elements"))):
+        here = f"{at}/elements/{index}"
         kind = element.get("type") if isinstance(element, dict) else None
-        if kind not in allowed:
-            yield _error(f"unsupported type: {kind}", f"{at}/elements/{index}/type")
+        if not isinstance(kind, str) or kind not in fields.OF_RICH_TEXT:
+            yield _error(f"unsupported type: {kind}", f"{here}/type")
+        elif not isinstance(element.get("elements"), list):
+            yield _missing("elements", here)
+        else:
+            yield from _known(element, fields.OF_RICH_TEXT[kind], here)
 
 
 def _table(block: Json, surface: Surface, at: str) -> Problems:
@@ -313,15 +328,16 @@ ELSEWHERE: dict[str, tuple[Surface, ...]] = {
 
 def _element(element: Any, allowed: set[str], surface: Surface, at: str) -> Problems:
     if not isinstance(element, dict):
-        yield _error("must be an object", at)
+        yield _error("must provide an object", at)
         return
     kind = element.get("type")
     if kind is None:
         yield _missing("type", at)
         return
-    if kind not in allowed or (kind == "file_input" and surface is not Surface.MODAL):
+    if not isinstance(kind, str) or kind not in allowed or (kind == "file_input" and surface is not Surface.MODAL):
         yield _error(f"unsupported type: {kind}", f"{at}/type")
         return
+    yield from _known(element, fields.OF_ELEMENTS[kind], at)
     yield from _string(element, "action_id", 255, at)
     if "confirm" in element:
         yield from _confirm(element["confirm"], f"{at}/confirm")
@@ -332,7 +348,7 @@ def _element(element: Any, allowed: set[str], surface: Surface, at: str) -> Prob
 def _button(element: Json, surface: Surface, at: str) -> Problems:
     yield from _plain(element, "text", 75, at, required=True)
     yield from _string(element, "value", 2_000, at)
-    yield from _string(element, "url", 3_000, at)
+    yield from _url(element, "url", at)
     yield from _string(element, "accessibility_label", 75, at)
     yield from _string(element, "agent_prompt", 4_000, at)
     yield from _one_of(element, "style", {"primary", "danger"}, at)
@@ -341,17 +357,18 @@ def _button(element: Json, surface: Surface, at: str) -> Problems:
 def _image_element(element: Json, surface: Surface, at: str) -> Problems:
     if "image_url" not in element and "slack_file" not in element:
         yield _missing("image_url", at)
-    yield from _string(element, "image_url", 3_000, at)
+    yield from _url(element, "image_url", at)
     yield from _string(element, "alt_text", 2_000, at, required=True)
 
 
 def _overflow(element: Json, surface: Surface, at: str) -> Problems:
-    yield from _options(element, 5, at)
+    yield from _options(element, 5, at, known=fields.OF_OVERFLOW_OPTION)
 
 
 def _choices(element: Json, surface: Surface, at: str) -> Problems:
     """Checkboxes and radio buttons; their options may be mrkdwn."""
     yield from _options(element, 10, at, plain=False)
+    yield from _initial_options(element, at)
 
 
 def _static_select(element: Json, surface: Surface, at: str) -> Problems:
@@ -359,12 +376,15 @@ def _static_select(element: Json, surface: Surface, at: str) -> Problems:
         yield from _option_groups(element, at)
     else:
         yield from _options(element, 100, at)
-    yield from _initial_option(element, at)
+    yield from _initial_options(element, at)
 
 
 def _number(element: Json, surface: Surface, at: str) -> Problems:
+    """Bounds and the value to start with are strings, as Slack has them."""
     if "is_decimal_allowed" not in element:
         yield _missing("is_decimal_allowed", at)
+    for name in ("min_value", "max_value", "initial_value"):
+        yield from _string(element, name, 255, at)
 
 
 def _plain_text_input(element: Json, surface: Surface, at: str) -> Problems:
@@ -442,12 +462,14 @@ ACTION_ELEMENTS = {
 INPUT_ELEMENTS = set(ELEMENTS) - _BUTTONS - _ONLY_MESSAGES - {"image"}
 
 
-def _options(element: Json, most: int, at: str, *, plain: bool = True) -> Problems:
+def _options(
+    element: Json, most: int, at: str, *, plain: bool = True, known: frozenset[str] = fields.OF_OPTION
+) -> Problems:
     yield from _items(element, "options", most, at)
     options = _list(element.get("options"))
     for index, option in enumerate(options):
-        yield from _option(option, f"{at}/options/{index}", plain=plain)
-    yield from _repeated([o.get("value") for o in options if isinstance(o, dict)], "value", f"{at}/options")
+        yield from _option(option, f"{at}/options/{index}", plain=plain, known=known)
+    yield from _repeated(options, "value", f"{at}/options")
 
 
 def _option_groups(element: Json, at: str) -> Problems:
@@ -455,16 +477,18 @@ def _option_groups(element: Json, at: str) -> Problems:
     for index, group in enumerate(_list(element.get("option_groups"))):
         here = f"{at}/option_groups/{index}"
         if not isinstance(group, dict):
-            yield _error("must be an object", here)
+            yield _error("must provide an object", here)
             continue
+        yield from _known(group, fields.OF_OPTION_GROUP, here)
         yield from _plain(group, "label", 75, here, required=True)
         yield from _options(group, 100, here)
 
 
-def _option(option: Any, at: str, *, plain: bool) -> Problems:
+def _option(option: Any, at: str, *, plain: bool, known: frozenset[str]) -> Problems:
     if not isinstance(option, dict):
-        yield _error("must be an object", at)
+        yield _error("must provide an object", at)
         return
+    yield from _known(option, known, at)
     if plain:
         yield from _plain(option, "text", 75, at, required=True)
     elif "text" in option:
@@ -476,19 +500,22 @@ def _option(option: Any, at: str, *, plain: bool) -> Problems:
         yield from _text(option["description"], 75, f"{at}/description")
 
 
-def _initial_option(element: Json, at: str) -> Problems:
-    if "initial_option" not in element:
-        return
+def _initial_options(element: Json, at: str) -> Problems:
+    """What is chosen at first has to be offered, in exactly the same words."""
     groups = [g for g in _list(element.get("option_groups")) if isinstance(g, dict)]
     offered = _list(element.get("options")) + [o for group in groups for o in _list(group.get("options"))]
-    if element["initial_option"] not in offered:
+    if "initial_option" in element and element["initial_option"] not in offered:
         yield _error("must be one of the provided options", f"{at}/initial_option")
+    for index, option in enumerate(_list(element.get("initial_options"))):
+        if option not in offered:
+            yield _error("must be one of the provided options", f"{at}/initial_options/{index}")
 
 
 def _confirm(confirm: Any, at: str) -> Problems:
     if not isinstance(confirm, dict):
-        yield _error("must be an object", at)
+        yield _error("must provide an object", at)
         return
+    yield from _known(confirm, fields.OF_CONFIRM, at)
     yield from _plain(confirm, "title", 100, at, required=True)
     if "text" in confirm:
         yield from _text(confirm["text"], 300, f"{at}/text")
@@ -503,19 +530,19 @@ def _confirm(confirm: Any, at: str) -> Problems:
 
 
 def _modal(view: Json, at: str) -> Problems:
+    yield from _known(view, fields.OF_MODAL, at)
     yield from _plain(view, "title", 24, at, required=True)
     yield from _plain(view, "submit", 24, at)
     yield from _plain(view, "close", 24, at)
     yield from _view_common(view, Surface.MODAL, at)
-    inputs = any(isinstance(b, dict) and b.get("type") == "input" for b in _list(view.get("blocks")))
-    if inputs and "submit" not in view:
-        yield _missing("submit", at)
+    if "submit" not in view:
+        for index, block in enumerate(_list(view.get("blocks"))):
+            if isinstance(block, dict) and block.get("type") == "input":
+                yield _error("must define `submit` to use an `input` block in modals", f"{at}/blocks/{index}/input")
 
 
 def _home(view: Json, at: str) -> Problems:
-    for name in ("title", "submit", "close"):
-        if name in view:
-            yield _error(f"additional property not allowed: {name}", at)
+    yield from _known(view, fields.OF_HOME, at)
     yield from _view_common(view, Surface.HOME, at)
 
 
@@ -535,14 +562,13 @@ def _view_common(view: Json, surface: Surface, at: str) -> Problems:
 def _text(value: Any, limit: int, at: str) -> Problems:
     """A text object of either kind, with 1 to `limit` characters."""
     if not isinstance(value, dict):
-        yield _error("must be an object", at)
+        yield _error("must provide an object", at)
         return
-    if value.get("type") not in {"mrkdwn", "plain_text"}:
-        yield _error("must be one of: mrkdwn, plain_text", f"{at}/type")
-    if "emoji" in value and value.get("type") == "mrkdwn":
-        yield _error("additional property not allowed: emoji", at)
-    if "verbatim" in value and value.get("type") == "plain_text":
-        yield _error("additional property not allowed: verbatim", at)
+    kind = value.get("type")
+    if kind in ("mrkdwn", "plain_text"):
+        yield from _known(value, fields.OF_TEXT[kind], at)
+    else:
+        yield _error("must be a valid enum value", f"{at}/type")
     yield from _string(value, "text", limit, at, required=True)
 
 
@@ -553,7 +579,7 @@ def _plain(parent: Json, name: str, limit: int, at: str, *, required: bool = Fal
         return
     value = parent[name]
     if isinstance(value, dict) and value.get("type") != "plain_text":
-        yield _error("must be one of: plain_text", f"{at}/{name}/type")
+        yield _error("must be a valid enum value", f"{at}/{name}/type")
     else:
         yield from _text(value, limit, f"{at}/{name}")
 
@@ -565,11 +591,25 @@ def _string(parent: Json, name: str, limit: int, at: str, *, required: bool = Fa
         return
     value = parent[name]
     if not isinstance(value, str):
-        yield _error("must be a string", f"{at}/{name}")
+        yield _error("must provide a string", f"{at}/{name}")
     elif len(value) > limit:
         yield _too_long(limit, f"{at}/{name}")
     elif required and not value:
         yield _error("must be more than 0 characters", f"{at}/{name}")
+
+
+def _url(parent: Json, name: str, at: str) -> Problems:
+    yield from _string(parent, name, 3_000, at)
+    value = parent.get(name)
+    if isinstance(value, str) and not _ADDRESS.match(value):
+        yield _error("invalid url", f"{at}/{name}")
+
+
+def _known(parent: Json, names: frozenset[str], at: str) -> Problems:
+    """Nothing but these fields."""
+    for name in parent:
+        if name not in names:
+            yield _error(f"invalid additional property: {name}", at)
 
 
 def _items(parent: Json, name: str, most: int, at: str) -> Problems:
@@ -579,24 +619,26 @@ def _items(parent: Json, name: str, most: int, at: str) -> Problems:
         return
     value = parent[name]
     if not isinstance(value, list):
-        yield _error("must be an array", f"{at}/{name}")
+        yield _error("must provide an array", f"{at}/{name}")
     elif not value:
-        yield _error("no fewer than 1 items allowed", f"{at}/{name}")
+        yield _error("must provide at least 1 items", f"{at}/{name}")
     elif len(value) > most:
         yield _at_most_items(most, f"{at}/{name}")
 
 
 def _one_of(parent: Json, name: str, allowed: set[str], at: str) -> Problems:
-    if name in parent and parent[name] not in allowed:
-        yield _error(f"must be one of: {', '.join(sorted(allowed))}", f"{at}/{name}")
+    if name in parent and (not isinstance(parent[name], str) or parent[name] not in allowed):
+        yield _error("must be a valid enum value", f"{at}/{name}")
 
 
-def _repeated(ids: Sequence[Any], name: str, at: str) -> Problems:
+def _repeated(items: Sequence[Any], name: str, at: str) -> Problems:
+    """Every item whose `name` an earlier one has already."""
     seen: set[str] = set()
-    for value in ids:
+    for index, item in enumerate(items):
+        value = item.get(name) if isinstance(item, dict) else None
         if isinstance(value, str) and value:
             if value in seen:
-                yield _error(f"{name} {value} already exists", at)
+                yield _error(f'`{name}` "{value}" already exists', f"{at}/{index}/{name}")
             seen.add(value)
 
 

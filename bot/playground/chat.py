@@ -248,7 +248,8 @@ def _checked_blocks(blocks: Any) -> list[Json]:
         raise Refused("invalid_blocks_format")
     problems = check_blocks(blocks, surface=Surface.MESSAGE)
     if problems:
-        raise Refused("invalid_blocks", *problems)
+        named = [problem.removeprefix("[ERROR] ") for problem in problems]
+        raise Refused("invalid_blocks", *problems, errors=named)
     if text_length(blocks) > ALL_TEXT_IN_A_MESSAGE:
         raise Refused("msg_blocks_too_long")
     return blocks

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bot.playground.arguments import Arguments, channel_argument, page_of
-from bot.playground.state import Channel, Json, Kind, Message, Refused, State, ts_key
+from bot.playground.arguments import Arguments, channel_argument, page_of, whole_number
+from bot.playground.state import Channel, Json, Kind, Message, Refused, State, is_ts, ts_key
 
 LONGEST_NAME = 80
 LONGEST_TOPIC = 250
@@ -206,6 +206,15 @@ def _own(state: State, arguments: Arguments) -> Channel:
     return channel
 
 
+def _moment(arguments: Arguments, name: str) -> tuple[int, int] | None:
+    if name not in arguments:
+        return None
+    text = arguments.text(name)
+    if not is_ts(text) and whole_number(text) is None:
+        raise Refused(f"invalid_ts_{name}")
+    return ts_key(text)
+
+
 def _short(text: str) -> str:
     if len(text) > LONGEST_TOPIC:
         raise Refused("too_long")
@@ -215,8 +224,8 @@ def _short(text: str) -> str:
 def _between(messages: list[Message], arguments: Arguments) -> list[Message]:
     """Those within `oldest` and `latest`, the ends themselves only with `inclusive`."""
     inclusive = arguments.flag("inclusive")
-    oldest = ts_key(arguments.text("oldest")) if "oldest" in arguments else (0, 0)
-    latest = ts_key(arguments.text("latest")) if "latest" in arguments else (1 << 62, 0)
+    oldest = _moment(arguments, "oldest") or (0, 0)
+    latest = _moment(arguments, "latest") or (1 << 62, 0)
     return [
         message
         for message in messages

@@ -134,7 +134,7 @@ class Deliveries:
         except TimeoutError:
             ack = Ack(status=None, error="operation_timeout", reason="http_timeout")
         except (aiohttp.ClientError, NoConnection, OSError) as error:
-            ack = Ack(status=None, body=str(error), error="dispatch_failed", reason="connection_failed")
+            ack = Ack(status=None, body=str(error), error="dispatch_failed", reason=_reason(error))
         ack = replace(ack, elapsed=time.perf_counter() - started)
         self._record(Delivery(sort=sort, payload=payload, at=at, ack=ack, attempt=attempt))
         return ack
@@ -169,6 +169,19 @@ class Deliveries:
             retry_reason=reason,
         )
         return 200, body, {}
+
+
+def _reason(error: Exception) -> str:
+    """Why a delivery did not arrive, as `x-slack-retry-reason` has it."""
+    match error:
+        case aiohttp.TooManyRedirects():
+            return "too_many_redirects"
+        case aiohttp.ClientSSLError():
+            return "ssl_error"
+        case aiohttp.ClientConnectionError() | NoConnection() | OSError():
+            return "connection_failed"
+        case _:
+            return "unknown_error"
 
 
 def _encoded(sort: Sort, payload: Json) -> tuple[bytes, str]:

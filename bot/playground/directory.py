@@ -64,7 +64,7 @@ def users_lookup_by_email(state: State, arguments: Arguments) -> Json:
 
 def usergroups_list(state: State, arguments: Arguments) -> Json:
     with_users = arguments.flag("include_users")
-    found = [_group_wire(state, group, with_users=with_users) for group in state.groups.values()]
+    found = [group_wire(state, group, with_users=with_users) for group in state.groups.values()]
     return {"ok": True, "usergroups": found}
 
 
@@ -97,7 +97,8 @@ def person_wire(state: State, person: Person) -> Json:
     }
 
 
-def _group_wire(state: State, group: Group, *, with_users: bool) -> Json:
+def group_wire(state: State, group: Group, *, with_users: bool) -> Json:
+    """The user group as the Web API shows it."""
     body: Json = {
         "id": group.id,
         "team_id": state.identity.team_id,

@@ -6,7 +6,7 @@ import secrets
 from dataclasses import replace
 
 from bot.playground import chat
-from bot.playground.arguments import Arguments
+from bot.playground.arguments import Arguments, whole_number
 from bot.playground.state import Channel, File, Json, Refused, State
 
 MOST_CHANNELS = 100
@@ -15,15 +15,15 @@ LONGEST_ALT_TEXT = 1_000
 
 def get_upload_url(state: State, arguments: Arguments) -> Json:
     """Where to send the bytes: an absolute address on this server, good for this file only."""
-    length = arguments.text("length")
-    if not length.isdigit() or int(length) < 1:
-        raise Refused("invalid_arguments", "[ERROR] must be a positive integer [json-pointer:/length]")
+    length = whole_number(arguments.text("length"))
+    if not length:
+        raise Refused("invalid_arguments", "[ERROR] must be more than 0 [json-pointer:/length]")
     if len(arguments.text("alt_txt")) > LONGEST_ALT_TEXT:
         raise Refused("alt_txt_too_large")
     file = File(
         id=state.new_id("F"),
         name=arguments.text("filename"),
-        size=int(length),
+        size=length,
         key=secrets.token_hex(16),
         alt_text=arguments.text("alt_txt"),
     )
@@ -57,18 +57,37 @@ def complete_upload(state: State, arguments: Arguments) -> Json:
     return {"ok": True, "files": [state.file_wire(state.files[file.id]) for file in files]}
 
 
+def delete(state: State, arguments: Arguments) -> Json:
+    """The file is gone, from the messages that showed it too; one of a message alone takes the message with it."""
+    file = _finished(state, arguments.text("file"))
+    for channel_id in file.channels:
+        for message in state.all_messages(channel_id):
+            if file.id not in message.files:
+                continue
+            left = tuple(file_id for file_id in message.files if file_id != file.id)
+            if left or message.text or message.blocks:
+                state.put_message(replace(message, files=left))
+            else:
+                chat.delete_message(state, message)
+    del state.files[file.id]
+    state.changed()
+    return {"ok": True}
+
+
 def info(state: State, arguments: Arguments) -> Json:
-    file = state.files.get(arguments.text("file"))
-    if file is None or file.content is None:
-        raise Refused("file_not_found")
-    return {"ok": True, "file": state.file_wire(file), "comments": []}
+    return {"ok": True, "file": state.file_wire(_finished(state, arguments.text("file"))), "comments": []}
 
 
 def _uploaded(state: State, item: Json) -> File:
-    file = state.files.get(str(item["id"]))
+    file = _finished(state, str(item["id"]))
+    return replace(file, title=str(item.get("title") or file.name))
+
+
+def _finished(state: State, file_id: str) -> File:
+    file = state.files.get(file_id)
     if file is None or file.content is None:
         raise Refused("file_not_found")
-    return replace(file, title=str(item.get("title") or file.name))
+    return file
 
 
 def _channel_ids(arguments: Arguments) -> list[str]:
@@ -93,3 +112,13 @@ def _share(state: State, channel: Channel, files: list[File], arguments: Argumen
     content = {"text": arguments.text("initial_comment")}
     thread_ts = chat.thread_of(state, channel, arguments)
     chat.put_app_message(state, channel, content, thread_ts=thread_ts, files=tuple(file.id for file in files))
+    for file in files:
+        event = {
+            "type": "file_shared",
+            "channel_id": channel.id,
+            "file_id": file.id,
+            "file": {"id": file.id},
+            "user_id": state.identity.bot_user,
+            "event_ts": state.next_ts(),
+        }
+        state.emit("file_shared", event, channel.id)

@@ -12,11 +12,13 @@ from typing import Any
 
 from bot.playground import chat, elements, reactions, response_urls, views, words
 from bot.playground.arguments import Arguments
+from bot.playground.block_kit import check_suggestions
 from bot.playground.delivery import Ack, Deliveries, Sort
 from bot.playground.elements import Placed
 from bot.playground.state import SLACKBOT, Channel, Json, Kind, Message, NotPossible, Person, Refused, State, View
 
 CommandAck = Ack
+LEAST_TYPED = 3  # characters an external select asks from on, unless it says otherwise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,16 +156,27 @@ class Gestures:
     async def suggest(
         self, person: str, target: Message | View, action_id: str, typed: str, *, block_id: str | None = None
     ) -> list[Json]:
-        """Type into an external select; gives the options (or groups) the app offers."""
+        """Type into an external select; gives the options (or groups) the app offers.
+
+        Too little typed asks nobody. Raises `NotPossible` where Slack's client would say that nothing could be loaded:
+        the app did not answer within three seconds, or offered what Slack refuses.
+        """
         who = self._who(person)
         current = self._current_target(who, target)
         placed = elements.find(current.blocks, action_id, block_id=block_id)
+        if len(typed) < placed.element.get("min_query_length", LEAST_TYPED):
+            return []
         payload = self._interaction("block_suggestion", who)
         payload |= {"action_id": placed.action_id, "block_id": placed.block_id, "value": typed}
         payload |= self._context(current) | {"api_app_id": self.state.identity.app_id}
         ack = await self._deliveries.send(Sort.INTERACTION, payload)
-        body = ack.body if ack.ok and isinstance(ack.body, dict) else {}
-        found = body.get("options") or body.get("option_groups") or []
+        if not ack.ok:
+            raise NotPossible(f'Nothing could be loaded: the app answered with the error "{ack.error}".')
+        body = ack.body if isinstance(ack.body, dict) else {}
+        problems = check_suggestions(body)
+        if problems:
+            raise NotPossible(f"Nothing could be loaded: {problems[0]}")
+        found = body.get("option_groups") or body.get("options") or []
         return list(found)
 
     async def _act(
@@ -246,6 +259,7 @@ class Gestures:
         """Cancel the top modal, or close all of them; the app hears of it only where it asked to."""
         who = self._who(person)
         view = self._top_view(who)
+        whole_stack = whole_stack or bool(view.content.get("clear_on_close"))
         payload = self._interaction("view_closed", who)
         payload |= {"view": views.view_wire(self.state, view), "is_cleared": whole_stack}
         (views.close_all if whole_stack else views.close_top)(self.state, who.id)
@@ -441,9 +455,7 @@ class Gestures:
                 raise Refused("invalid_response_action")
 
     def _close_if_open(self, who: Person, view: View) -> None:
-        if view.content.get("clear_on_close"):
-            views.close_all(self.state, who.id)
-        elif self.state.stacks.get(who.id, [])[-1:] == [view.id]:
+        if self.state.stacks.get(who.id, [])[-1:] == [view.id]:
             views.close_top(self.state, who.id)
 
     def _set_errors(self, view: View, errors: Mapping[str, str]) -> None:

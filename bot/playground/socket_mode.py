@@ -1,4 +1,8 @@
-"""Socket Mode: tickets, up to ten connections, envelopes to one of them, and acknowledgements from any of them."""
+"""Socket Mode: tickets, up to ten connections, envelopes to one of them, and acknowledgements from any of them.
+
+A connection lives for an hour of the workspace's clock, six minutes where its address has `debug_reconnects=true`. Ten
+seconds before the end it is warned, at the end it is asked to come again and closed.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -15,26 +20,46 @@ from bot.playground.state import Json
 MOST_CONNECTIONS = 10
 PING_SECONDS = 10.0
 WARNING_SECONDS = 10.0
-LIFE_SECONDS = 3600
+LIFE_SECONDS = 3600.0
+DEBUG_LIFE_SECONDS = 360.0
 
 
 class NoConnection(Exception):
     """The app has no open connection, so there is nobody to tell."""
 
 
-class Sockets:
-    """The app's connections. A client is pinged every ten seconds, and its own pings are echoed."""
+@dataclass(kw_only=True)
+class _Connection:
+    """One open connection; `dies_at` by the workspace's clock."""
 
-    def __init__(self, *, app_id: str, changed: Callable[[], None], ping_seconds: float = PING_SECONDS) -> None:
+    request: web.Request
+    dies_at: float
+    warned: bool = False
+
+
+class Sockets:
+    """The app's connections. A client is pinged every ten seconds, and its own pings are echoed.
+
+    `now` says how old a connection is, which is looked at whenever it is pinged.
+    """
+
+    def __init__(
+        self,
+        *,
+        app_id: str,
+        now: Callable[[], float],
+        changed: Callable[[], None],
+        ping_seconds: float = PING_SECONDS,
+    ) -> None:
         self.enabled = True
         self._app_id = app_id
+        self._now = now
         self._ping_seconds = ping_seconds
         self._changed = changed
         self._tickets: set[str] = set()
-        self._open: dict[web.WebSocketResponse, web.Request] = {}
+        self._open: dict[web.WebSocketResponse, _Connection] = {}
         self._waiting: dict[str, asyncio.Future[Any]] = {}
         self._next = 0
-        self._closing: set[asyncio.Task[None]] = set()
 
     @property
     def count(self) -> int:
@@ -58,12 +83,15 @@ class Sockets:
             await self._say_goodbye(socket, "too_many_websockets")
             await socket.close()
             return socket
-        self._open[socket] = request
+        life = DEBUG_LIFE_SECONDS if request.query.get("debug_reconnects") == "true" else LIFE_SECONDS
+        self._open[socket] = _Connection(request=request, dies_at=self._now() + life)
         self._changed()
+        ageing = asyncio.create_task(self._age(socket))
         try:
-            await socket.send_json(self._hello())
+            await socket.send_json(self._hello(life))
             await self._read(socket)
         finally:
+            ageing.cancel()
             self._forget(socket)
         return socket
 
@@ -98,30 +126,25 @@ class Sockets:
         """Tell every connection to come again, and close it: a warning ahead of time, anything else at once."""
         if reason == "link_disabled":
             self.enabled = False
-        for socket in tuple(self._open):
+        for socket, connection in tuple(self._open.items()):
             await self._say_goodbye(socket, reason)
             if reason == "warning":
-                task = asyncio.create_task(self._close_later(socket, close_after))
-                self._closing.add(task)
-                task.add_done_callback(self._closing.discard)
+                connection.warned, connection.dies_at = True, self._now() + close_after
             else:
                 await self._end(socket)
 
     def cut(self) -> None:
         """End every connection as a broken network does: no word, no closing handshake."""
-        for socket, request in tuple(self._open.items()):
+        for socket, connection in tuple(self._open.items()):
             self._forget(socket)
-            if request.transport is not None:
-                request.transport.abort()
+            if connection.request.transport is not None:
+                connection.request.transport.abort()
 
     async def close(self) -> None:
-        for task in tuple(self._closing):
-            task.cancel()
-        await asyncio.gather(*self._closing, return_exceptions=True)
         for socket in tuple(self._open):
             await self._end(socket)
 
-    def _hello(self) -> Json:
+    def _hello(self, life: float) -> Json:
         return {
             "type": "hello",
             "num_connections": len(self._open),
@@ -130,7 +153,7 @@ class Sockets:
                 "host": "local-workspace",
                 "started": "",
                 "build_number": 1,
-                "approximate_connection_time": LIFE_SECONDS,
+                "approximate_connection_time": int(life),
             },
         }
 
@@ -162,9 +185,20 @@ class Sockets:
         if not socket.closed:
             await socket.send_json({"type": "disconnect", "reason": reason, "debug_info": {"host": "local-workspace"}})
 
-    async def _close_later(self, socket: web.WebSocketResponse, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        await self._end(socket)
+    async def _age(self, socket: web.WebSocketResponse) -> None:
+        """Warn the connection when its end is near, and end it then."""
+        while socket in self._open:
+            await asyncio.sleep(self._ping_seconds)
+            connection = self._open.get(socket)
+            if connection is None:
+                return
+            left = connection.dies_at - self._now()
+            if left <= 0:
+                await self._say_goodbye(socket, "refresh_requested")
+                await self._end(socket)
+            elif left <= WARNING_SECONDS and not connection.warned:
+                connection.warned = True
+                await self._say_goodbye(socket, "warning")
 
     async def _end(self, socket: web.WebSocketResponse) -> None:
         self._forget(socket)

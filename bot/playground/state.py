@@ -6,11 +6,14 @@ waits for a change; what the app should hear about goes through `emit()`. Refusa
 
 from __future__ import annotations
 
+import mimetypes
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
+from urllib.parse import quote
 
 Json = dict[str, Any]
 
@@ -19,6 +22,10 @@ RESPONSE_URL_SECONDS = 30 * 60.0
 RESPONSE_URL_USES = 5
 MOST_KEYS = 10_000  # triggers and response addresses kept; the oldest are long expired by then
 SLACKBOT = "USLACKBOT"
+_MIMETYPES = mimetypes.MimeTypes()
+for _ending in (".log", ".md", ".yml"):
+    _MIMETYPES.add_type("text/plain", _ending)
+_TS = re.compile(r"[0-9]{1,12}\.[0-9]{1,9}")
 
 
 class Refused(Exception):
@@ -113,6 +120,11 @@ class File:
     alt_text: str = ""
     content: bytes | None = None
     channels: tuple[str, ...] = ()
+
+    @property
+    def mimetype(self) -> str:
+        """By its name alone, from Python's own list, so that it is the same on every machine."""
+        return _MIMETYPES.guess_type(self.name)[0] or "application/octet-stream"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -375,7 +387,10 @@ class State:
             "user": self.identity.bot_user,
             "channels": list(file.channels),
             "alt_txt": file.alt_text,
-            "mimetype": "application/octet-stream",
+            "mimetype": file.mimetype,
+            "filetype": file.name.rpartition(".")[2].lower() if "." in file.name else "text",
+            "mode": "hosted",
+            "url_private": f"{self.url}/files/{file.id}/{quote(file.name)}",
         }
 
     # Short-lived keys
@@ -425,9 +440,9 @@ class State:
 
 
 def ts_key(ts: str) -> tuple[int, int]:
-    """For ordering time stamps, which are strings and never floats."""
+    """For ordering time stamps, which are strings and never floats; those without a dot count whole seconds."""
     seconds, _, rest = ts.partition(".")
-    return int(seconds or 0), int(rest.ljust(6, "0")[:6] or 0)
+    return int(seconds), int(rest.ljust(6, "0")[:6] or 0)
 
 
 def _forget_oldest(keys: dict[str, Any]) -> None:
@@ -436,5 +451,4 @@ def _forget_oldest(keys: dict[str, Any]) -> None:
 
 
 def is_ts(text: str) -> bool:
-    seconds, dot, rest = text.partition(".")
-    return bool(dot) and seconds.isdigit() and rest.isdigit()
+    return _TS.fullmatch(text) is not None

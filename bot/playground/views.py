@@ -107,7 +107,7 @@ def checked_content(view: Any, *, kind: str) -> Json:
     if problems:
         raise Refused("invalid_arguments", *problems)
     if view["type"] != kind:
-        raise Refused("invalid_arguments", f"[ERROR] must be one of: {kind} [json-pointer:/view/type]")
+        raise Refused("invalid_arguments", "[ERROR] must be a valid enum value [json-pointer:/view/type]")
     if len(json.dumps(view).encode()) > VIEW_BYTES:
         raise Refused("view_too_large")
     return {**view, "blocks": list(with_ids(view["blocks"]))}

@@ -23,7 +23,11 @@ Perform = Callable[[State, Arguments], Json]
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """One row of the list. `scope` may hold `{kind}`, filled with the kind of the channel that is meant."""
+    """One row of the list.
+
+    `scope` may hold `{kind}`, filled with the kind of the channel that is meant, or be `{manage}`, the scope for
+    managing a channel of that kind, or `{types}`, reading every kind of channel that is asked for.
+    """
 
     perform: Perform
     tier: Tier
@@ -72,19 +76,20 @@ METHODS: dict[str, Method] = {
     "chat.postEphemeral": _write(chat.post_ephemeral, Tier.FOUR, "chat:write", "channel", "user"),
     "chat.postMessage": _write(chat.post_message, Tier.SPECIAL, "chat:write", "channel"),
     "chat.update": _write(chat.update, Tier.THREE, "chat:write", "channel", "ts"),
-    "conversations.archive": _write(conversations.archive, Tier.TWO, "channels:manage", "channel"),
-    "conversations.create": _write(conversations.create, Tier.TWO, "channels:manage", "name"),
+    "conversations.archive": _write(conversations.archive, Tier.TWO, "{manage}", "channel"),
+    "conversations.create": _write(conversations.create, Tier.TWO, "{manage}", "name"),
     "conversations.history": _read(conversations.history, Tier.THREE, "{kind}:history", "channel"),
     "conversations.info": _read(conversations.info, Tier.THREE, "{kind}:read", "channel"),
-    "conversations.invite": _write(conversations.invite, Tier.THREE, "channels:manage", "channel", "users"),
+    "conversations.invite": _write(conversations.invite, Tier.THREE, "{manage}", "channel", "users"),
     "conversations.join": _write(conversations.join, Tier.THREE, "channels:join", "channel"),
-    "conversations.list": _read(conversations.listed, Tier.TWO, "channels:read"),
+    "conversations.list": _read(conversations.listed, Tier.TWO, "{types}"),
     "conversations.members": _read(conversations.members, Tier.FOUR, "{kind}:read", "channel"),
     "conversations.open": _write(conversations.opened, Tier.THREE, "im:write"),
     "conversations.replies": _read(conversations.replies, Tier.THREE, "{kind}:history", "channel", "ts"),
-    "conversations.setPurpose": _write(conversations.set_purpose, Tier.TWO, "channels:manage", "channel"),
-    "conversations.setTopic": _write(conversations.set_topic, Tier.TWO, "channels:manage", "channel"),
+    "conversations.setPurpose": _write(conversations.set_purpose, Tier.TWO, "{manage}", "channel"),
+    "conversations.setTopic": _write(conversations.set_topic, Tier.TWO, "{manage}", "channel"),
     "files.completeUploadExternal": _write(files.complete_upload, Tier.FOUR, "files:write", "files"),
+    "files.delete": _write(files.delete, Tier.THREE, "files:write", "file"),
     "files.getUploadURLExternal": _read(files.get_upload_url, Tier.FOUR, "files:write", "filename", "length"),
     "files.info": _read(files.info, Tier.FOUR, "files:read", "file"),
     "pins.add": _write(reactions.pin, Tier.TWO, "pins:write", "channel", "timestamp"),
@@ -109,7 +114,7 @@ METHODS: dict[str, Method] = {
 ALL_SCOPES = frozenset(
     {"app_mentions:read", "chat:write", "commands", "users:read", "users:read.email", "usergroups:read", "team:read"}
     | {"channels:read", "channels:history", "channels:join", "channels:manage", "groups:read", "groups:history"}
-    | {"im:read", "im:history", "im:write", "files:read", "files:write", "pins:read", "pins:write"}
+    | {"groups:write", "im:read", "im:history", "im:write", "files:read", "files:write", "pins:read", "pins:write"}
     | {"reactions:read", "reactions:write"}
 )
 
@@ -169,8 +174,7 @@ class WebApi:
             if method.app_token and call.request.method != "POST":
                 raise Refused("invalid_arguments")
             self._check_scope(method, call.arguments)
-            channel = call.arguments.text("channel") if call.name == "chat.postMessage" else None
-            wait = self._limits.take(call.name, method.tier, channel)
+            wait = self._limits.take(call.name, method.tier, self._posted_to(call))
             if wait is not None:
                 name = "rate_limited" if call.name == "chat.postMessage" else "ratelimited"
                 return Refused(name).answer(), 429, wait
@@ -178,6 +182,16 @@ class WebApi:
             return method.perform(self._state, call.arguments), 200, None
         except Refused as refusal:
             return refusal.answer(), 200, None
+
+    def _posted_to(self, call: _Call) -> str | None:
+        """The channel a post counts against, whether it was named by id, by name or by the person on the other side."""
+        if call.name != "chat.postMessage":
+            return None
+        where = call.arguments.text("channel")
+        try:
+            return "D" + where[1:] if where in self._state.people else self._state.channel(where).id
+        except KeyError:
+            return where
 
     def _check_token(self, token: str, method: Method | None) -> None:
         if not token:
@@ -191,11 +205,21 @@ class WebApi:
     def _check_scope(self, method: Method, arguments: Arguments) -> None:
         if method.scope is None or method.app_token:
             return
+        for needed in self._scopes_needed(method.scope, arguments):
+            if needed not in self._state.scopes:
+                raise Refused("missing_scope", needed=needed, provided=",".join(sorted(self._state.scopes)))
+
+    def _scopes_needed(self, scope: str, arguments: Arguments) -> list[str]:
         channel = self._state.channels.get(arguments.text("channel"))
-        kind = channel.kind if channel else Kind.PUBLIC
-        needed = method.scope.replace("{kind}", kind.value)
-        if needed not in self._state.scopes:
-            raise Refused("missing_scope", needed=needed, provided=",".join(sorted(self._state.scopes)))
+        kind = channel.kind if channel else Kind.PRIVATE if arguments.flag("is_private") else Kind.PUBLIC
+        match scope:
+            case "{manage}":
+                return [{Kind.PUBLIC: "channels:manage", Kind.PRIVATE: "groups:write", Kind.DIRECT: "im:write"}[kind]]
+            case "{types}":
+                kinds = [conversations.TYPES[name] for name in arguments.names("types") if name in conversations.TYPES]
+                return [f"{kind.value}:read" for kind in kinds or [Kind.PUBLIC]]
+            case _:
+                return [scope.replace("{kind}", kind.value)]
 
     def _headers(self, call: _Call, retry_after: int | None) -> dict[str, str]:
         scopes = ",".join(sorted(self._state.scopes))

@@ -26,6 +26,7 @@ from aiohttp import web
 from bot.playground import files, response_urls
 from bot.playground.browser import Browser
 from bot.playground.delivery import ACK_SECONDS, Deliveries, Delivery
+from bot.playground.directory import group_wire
 from bot.playground.faults import Faults
 from bot.playground.gestures import CommandSpec, Gestures, ShortcutSpec
 from bot.playground.rate_limits import RateLimits
@@ -78,6 +79,9 @@ _SCOPE_OF_EVENT = {
     "message.channels": "channels:history",
     "message.groups": "groups:history",
     "message.im": "im:history",
+    "file_shared": "files:read",
+    "subteam_updated": "usergroups:read",
+    "subteam_members_changed": "usergroups:read",
 }
 
 
@@ -95,7 +99,7 @@ class Workspace(Gestures):
 
     `now` is the workspace's clock in seconds: time stamps, rate limits, the expiry of triggers and response addresses.
     Real time is only in `ack_seconds`, how long an acknowledgement is waited for, `ping_seconds`, how often sockets are
-    pinged, and `sleep`, which waits between retries and in slow answers.
+    pinged and their age is looked at, and `sleep`, which waits between retries and in slow answers.
     """
 
     def __init__(
@@ -129,7 +133,7 @@ class Workspace(Gestures):
         self.subscriptions = subscriptions
         self.faults = Faults()
         self.limits = RateLimits(now=now, enabled=rate_limits, scale=rate_scale)
-        self.sockets = Sockets(app_id=identity.app_id, changed=state.changed, ping_seconds=ping_seconds)
+        self.sockets = Sockets(app_id=identity.app_id, now=now, changed=state.changed, ping_seconds=ping_seconds)
         self.wire: deque[ApiCall | Delivery | Reply] = deque(maxlen=MOST_RECORDED)
         self.recorded = 0  # how many there have been, also those no longer kept
         deliveries = Deliveries(
@@ -173,6 +177,7 @@ class Workspace(Gestures):
         application.router.add_route("POST", "/api/{method}", self._api.handle)
         application.router.add_post("/respond/{key}", self._respond)
         application.router.add_post("/upload/{file}/{key}", self._upload)
+        application.router.add_get("/files/{file}/{name}", self._download)
         application.router.add_get("/link/", self.sockets.handle)
         self.browser.add_routes(application)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
@@ -258,6 +263,26 @@ class Workspace(Gestures):
         self.state.groups[id] = group
         self.state.changed()
         return group
+
+    def change_group(self, handle: str, members: Sequence[str]) -> Group:
+        """Who is on call now; the app hears of it where it subscribed to that."""
+        before = next(group for group in self.state.groups.values() if group.handle == handle.removeprefix("@"))
+        ids = tuple(self.state.person(who).id for who in members)
+        after = self.state.groups[before.id] = replace(before, members=ids)
+        who = self.state.identity
+        changed: Json = {
+            "type": "subteam_members_changed",
+            "subteam_id": after.id,
+            "team_id": who.team_id,
+            "date_update": int(self.state.now()),
+            "added_users": [user for user in ids if user not in before.members],
+            "removed_users": [user for user in before.members if user not in ids],
+        }
+        self.state.emit("subteam_members_changed", changed, None)
+        updated = {"type": "subteam_updated", "subteam": group_wire(self.state, after, with_users=True)}
+        self.state.emit("subteam_updated", updated, None)
+        self.state.changed()
+        return after
 
     def archive(self, channel: str) -> None:
         self.state.put_channel(replace(self.state.channel(channel), archived=True))
@@ -390,6 +415,16 @@ class Workspace(Gestures):
         if files.receive(self.state, request.match_info["file"], request.match_info["key"], content):
             return web.Response(text=f"OK - {len(content)}")
         return web.Response(status=404, text="no such upload")
+
+    async def _download(self, request: web.Request) -> web.Response:
+        """A file's bytes, for whoever shows the bot's token and may read files."""
+        file = self.state.files.get(request.match_info["file"])
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if token != self.bot_token or "files:read" not in self.state.scopes:
+            return web.Response(status=403, text="Show the bot's token, which needs the scope files:read.")
+        if file is None or file.content is None:
+            return web.Response(status=404, text="no such file")
+        return web.Response(body=file.content, content_type=file.mimetype)
 
 
 async def _uploaded_bytes(request: web.Request) -> bytes:

@@ -5,11 +5,12 @@ shape of their own (`shapes`); and secrets named by what stands around them, on 
 names and harmless values in `names`) or over several (`blocks`, `keys`, `tables`). A bare word without any form can't
 be seen.
 
-Every line goes through `_Lines`: unless one of a few dozen words occurs, or a block is open, it is left at once.
+Every line goes through `_Lines`: unless one of a few dozen words occurs, or a block is open, it is left at once; and so
+are all lines of a chunk, where that can be said of them together.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from safety.redaction.blocks import Blocks
@@ -116,15 +117,18 @@ class _Pieces:
         if "\n" not in text:
             self._rest += text
             return list(self._long()) if len(self._rest) > LONGEST_LINE else []
-        first, *others = (self._rest + text).split("\n")
+        *lines, rest = (self._rest + text).split("\n")
         done: list[_Piece] = []
-        for line in (first, *others[:-1]):
+        if self._cut is None and self._lines.leave_alone(lines):
+            done = [(line[:-1], "\r\n", False) if line.endswith("\r") else (line, "\n", False) for line in lines]
+            lines = []
+        for line in lines:
             if self._cut is None and len(line) <= LONGEST_LINE:
                 done.append(self._line(line, "\n"))
             else:
                 self._rest = line
                 done.extend(self._last_of_long("\n"))
-        self._rest = others[-1]
+        self._rest = rest
         if len(self._rest) > LONGEST_LINE:
             done.extend(self._long())
         return done
@@ -220,6 +224,20 @@ class _Lines:
     def __init__(self, known: Known) -> None:
         self._known = known
         self._blocks: Blocks | None = None  # made when a line first needs it: most texts have none
+
+    def leave_alone(self, lines: Sequence[str]) -> bool:
+        """Whether it is plain that none of these lines holds a secret, or explains one that follows.
+
+        Asked of them together, which costs a fraction: whatever is looked for stands in one line.
+        """
+        if len(lines) < 2 or (self._blocks is not None and self._blocks.waiting):
+            return False
+        text, pattern = "\n".join(lines), self._known.pattern
+        if len(text) > LONGEST_LINE or "\x1b" in text or "\b" in text or "\x9b" in text:
+            return False
+        if any(line.count(":") > 3 for line in lines) or has_long_run(text) or _has_words(text.lower()):
+            return False
+        return pattern is None or pattern.search(text) is None
 
     def redact(self, line: str) -> str:
         """The line with its secrets masked; the very same object if there are none."""

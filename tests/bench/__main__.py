@@ -26,7 +26,7 @@ MARK = "<!-- measured -->"
 GROUPS: Mapping[str, tuple[Any, Mapping[str, int]]] = {
     "a": (commands, {"executions": 1000}),
     "b": (acknowledging, {"executions": 100, "flood": 1000}),
-    "c": (output, {"rate": 20_000, "seconds": 20, "lines": 100_000}),
+    "c": (output, {"rate": 20_000, "seconds": 60, "lines": 100_000}),
     "d": (stopping, {"rounds": 5}),
     "e": (latency, {"rounds": 25, "executions": 200}),
     "f": (history, {"most": 1_000_000}),

@@ -1,7 +1,6 @@
 """c. Output: lines from remote commands through redaction into SQL, steadily, and as fast as they come.
 
-    python -m tests.bench.output --rate 20000 --seconds 60
-    python -m tests.bench.output --rate 20000 --seconds 10 --lines 200000
+    python -m tests.bench.output --rate 20000 --seconds 60 --lines 100000
 
 The second part compares with bare asyncssh that reads by the line, and inserts in batches into the same database.
 """
@@ -14,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,8 +27,19 @@ from tests.system.openssh import OpenSsh
 STEPS = 100
 
 
-async def printed(place: Place, lines: int, seconds: int) -> tuple[float, int, int, float]:
-    """So many lines in each of a hundred steps: seconds that took, lines kept, lines only counted, megabytes more."""
+@dataclass(frozen=True, kw_only=True)
+class Printed:
+    """What became of the lines of a hundred steps."""
+
+    took: float  # seconds from the request to the last ending
+    rate: float  # lines a second of each step's own time, added up
+    kept: int
+    counted: int  # beyond what is kept of a step
+    memory: float  # megabytes above the idle installation, at most
+
+
+async def printed(place: Place, lines: int, seconds: int) -> Printed:
+    """So many lines in each of a hundred steps, evenly over so many seconds."""
     before, idle = await place.newest(), place.memory()
     peak, names = idle, list(place.hosts)
     began = time.perf_counter()
@@ -42,14 +53,16 @@ async def printed(place: Place, lines: int, seconds: int) -> tuple[float, int, i
     if states != {"succeeded": len(names)}:
         raise SystemExit(f"Not all succeeded: {states}: {await place.reason(before)}")
     r = t.step_runs.c
-    asked = select(func.sum(r.lines), func.sum(r.dropped)).where(r.execution_id > before)
-    row = (await place.database.read(lambda connection: connection.execute(asked).all()))[0]
+    asked = select(r.lines, r.dropped, r.started_at, r.ended_at).where(r.execution_id > before)
+    steps = await place.database.read(lambda connection: connection.execute(asked).all())
+    found, counted = sum(step.lines for step in steps), sum(step.dropped for step in steps)
     kept = await place.database.read(
         lambda connection: connection.scalar(select(func.count()).where(t.output.c.execution_id > before))
     )
-    if kept != int(row[0]) or int(row[0]) + int(row[1]) != STEPS * lines:
-        raise SystemExit(f"{STEPS * lines} lines were printed, {row[0]} kept ({kept} there), {row[1]} counted")
-    return took, int(row[0]), int(row[1]), peak - idle
+    if kept != found or found + counted != STEPS * lines:
+        raise SystemExit(f"{STEPS * lines} lines were printed, {found} kept ({kept} there), {counted} counted")
+    rate = sum((one.lines + one.dropped) / (one.ended_at - one.started_at).total_seconds() for one in steps)
+    return Printed(took=took, rate=rate, kept=kept, counted=counted, memory=peak - idle)
 
 
 async def bare(place: Place, hosts: Mapping[str, OpenSsh], lines: int) -> float:
@@ -82,7 +95,8 @@ async def bare(place: Place, hosts: Mapping[str, OpenSsh], lines: int) -> float:
                     if len(rows) >= 1000:
                         await queue.put(rows)
                         rows = []
-            await queue.put(rows)
+            if rows:
+                await queue.put(rows)
 
         await asyncio.gather(*(read(number) for number in range(STEPS)))
         await queue.put(None)
@@ -99,27 +113,32 @@ async def measure(args: argparse.Namespace) -> Report:
         hosts = stack.enter_context(ten_hosts(Path(stack.enter_context(tempfile.TemporaryDirectory()))))
         for kind, url in databases(stack, args.kind):
             async with installed(kind, hosts, url) as place:
-                each = args.rate * args.seconds // STEPS
-                took, kept, counted, memory = await printed(place, each, args.seconds)
-                rate = (kept + counted) / took
-                said = f"{rate:.0f} lines a second for {took:.0f} s; {kept} kept, {counted} only counted"
-                report.add(f"{args.rate:,} a second, steadily", kind, said, f"{args.rate:,}", rate >= 0.9 * args.rate)
-                report.add("memory above the idle bot's meanwhile", kind, f"{memory:.0f} MB")
+                steady = await printed(place, args.rate * args.seconds // STEPS, args.seconds)
+                lines = f"{steady.kept} kept, {steady.counted} only counted"
+                said = f"{steady.rate:.0f} lines a second for {args.seconds} s; {lines}"
+                report.add(
+                    f"{args.rate:,} a second, steadily", kind, said, f"{args.rate:,}", steady.rate >= 0.97 * args.rate
+                )
+                report.add("memory above the idle bot's meanwhile", kind, f"{steady.memory:.0f} MB")
                 most = args.lines // STEPS
                 least = await bare(place, hosts, most)
-                mine, kept, _, _ = await printed(place, most, 0)
+                mine = await printed(place, most, 0)
                 least = (least + await bare(place, hosts, most)) / 2
-                said = f"{least / mine:.2f} x ({kept / mine:.0f} to {STEPS * most / least:.0f} lines a second)"
-                report.add("as fast as they come, to bare asyncssh and inserts", kind, said, "0.5 x", mine <= 2 * least)
+                rates = f"{mine.kept / mine.took:.0f} to {STEPS * most / least:.0f} lines a second"
+                said = f"{least / mine.took:.2f} x ({rates})"
+                met = mine.took <= 2 * least
+                report.add("as fast as they come, to bare asyncssh and inserts", kind, said, "0.5 x", met)
     report.notes.append(
-        "Of each step 5,000 lines are kept, the others are counted; both are checked against the hosts."
+        "Of each step 5,000 lines are kept, the others are counted; both are checked against the hosts. The steady "
+        "rate is each step's over its own time, added up (a program that begins late by 1 % has 99 %); the comparison "
+        "counts from the request to the last ending."
     )
     return report
 
 
 def main() -> int:
     """By itself."""
-    return run(measure, rate=20_000, seconds=20, lines=100_000)
+    return run(measure, rate=20_000, seconds=60, lines=100_000)
 
 
 if __name__ == "__main__":

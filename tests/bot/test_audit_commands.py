@@ -12,13 +12,12 @@ import pytest
 from sqlalchemy import Connection
 
 from bot import shell
-from bot.commands import Commands
 from bot.request import moment
 from storage import audit, export
 from storage.database import Database
 from storage.errors import Invalid, NotFound, NotPermitted
 from storage.records import HANDRAIL, Actor, Origin, Received
-from tests.builders import ALICE, DAVE, a_house
+from tests.builders import ALICE, DAVE, a_house, commands_of
 from tests.fakes import START, HastyClock
 
 ME = Actor(id="cli:ops", name="ops")
@@ -45,7 +44,9 @@ async def ask(database: Database, text: str, by: Actor = ALICE) -> str:
         received_at=START,
     )
     async with a_house(database) as house:
-        answer = await Commands(house.engine).answer(received, origin=Origin.COMMAND, handled=lambda connection: None)
+        answer = await commands_of(house.engine).answer(
+            received, origin=Origin.COMMAND, handled=lambda connection: None
+        )
     assert answer is not None
     assert len(answer.blocks) <= 50
     assert all(len(b["text"]["text"]) <= 3000 for b in answer.blocks if b["type"] == "section")

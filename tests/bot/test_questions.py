@@ -10,7 +10,6 @@ from sqlalchemy import Connection, update
 from bot import help_on
 from bot.actions import Actions
 from bot.blocks import Message
-from bot.commands import Commands
 from bot.request import (
     Query,
     Unclear,
@@ -26,8 +25,8 @@ from storage.database import Database
 from storage.errors import Invalid, NotPermitted
 from storage.executions import Sought
 from storage.records import Actor, Danger, Origin, OutputLine, Priority, Received, State
-from tests.builders import ALICE, BOB, CAROL, DAVE, House, a_house
-from tests.fakes import START
+from tests.builders import ALICE, BOB, CAROL, DAVE, House, a_house, commands_of
+from tests.fakes import START, FakeViews
 
 
 def ran(
@@ -85,7 +84,7 @@ def sent(text: str, *, by: Actor = BOB, kind: str = "command", **payload: Any) -
 
 async def asks(house: House, text: str, *, by: Actor = BOB) -> Message:
     """The answer to what was typed."""
-    answer = await Commands(house.engine).answer(
+    answer = await commands_of(house.engine).answer(
         sent(text, by=by), origin=Origin.COMMAND, handled=lambda connection: None
     )
     assert answer is not None
@@ -98,19 +97,16 @@ def buttons(shown: Message) -> Mapping[str, tuple[str, str]]:
     return {b["text"]["text"]: (b["action_id"], b["value"]) for row in rows for b in row["elements"]}
 
 
-class NoViews:
-    """Shows nothing."""
-
-    async def open(self, trigger_id: str, view: Any) -> bool:
-        """Not shown."""
-        return False
+def actions_of(house: House) -> Actions:
+    """What is clicked; no form opens."""
+    commands = commands_of(house.engine)
+    return Actions(house.engine, commands, FakeViews(opens=False), commands.forms)
 
 
 async def clicks(house: House, shown: Message, label: str, *, by: Actor = BOB) -> Message | None:
     """The answer to a click."""
     action_id, value = buttons(shown)[label]
-    actions = Actions(house.engine, Commands(house.engine), NoViews())
-    return await actions.answer(sent(action_id, by=by, kind="click", value=value))
+    return await actions_of(house).answer(sent(action_id, by=by, kind="click", value=value))
 
 
 # --- the grammar ------------------------------------------------------------------------------------------------------
@@ -171,6 +167,7 @@ def test_every_example_in_the_help_is_read_by_the_grammar() -> None:
             parsed = parsers[example.split()[0]](example)
             assert not isinstance(parsed, Unclear), example
     assert {verb.value for verb in Verb} - {"help"} <= help_on.TOPICS.keys()
+    assert {"template", "schedule", "plan"} <= help_on.TOPICS.keys()
 
 
 # --- the pages of the history -----------------------------------------------------------------------------------------
@@ -358,7 +355,7 @@ async def test_a_near_miss_of_a_question_is_its_answer(database: Database) -> No
 async def test_a_forged_question_does_nothing(sqlite: Database, value: str) -> None:
     await sqlite.write(ran, 1, state=State.INTERRUPTED)
     async with a_house(sqlite) as house:
-        actions = Actions(house.engine, Commands(house.engine), NoViews())
+        actions = actions_of(house)
         for verb in ("ask", "older", "newer"):
             with pytest.raises(Invalid):
                 await actions.answer(sent(f"handrail:{verb}", by=ALICE, kind="click", value=value))

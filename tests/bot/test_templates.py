@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from bot.commands import Commands
 from bot.request import RunCommand, TemplateCommand, Unclear, normalised, parse_runbook, spelling
 from safety.review import Policy
 from safety.roles import Can
@@ -14,7 +13,7 @@ from storage import audit, executions
 from storage.database import Database
 from storage.errors import Invalid, NotFound, NotPermitted
 from storage.records import Actor, Execution, Origin, Received, State
-from tests.builders import ALICE, BOB, CAROL, DAVE, House, a_house
+from tests.builders import ALICE, BOB, CAROL, DAVE, House, a_house, commands_of
 from tests.fakes import START
 
 RESTART = RunCommand(runbook="restart", values=("nginx",), named={"settle": "0"}, targets=("web-01",))
@@ -32,7 +31,7 @@ async def says(house: House, text: str, *, by: Actor = BOB, altered: bool = Fals
         payload={"command": "/runbook", "altered": altered},
         received_at=START,
     )
-    answer = await Commands(house.engine).answer(received, origin=Origin.COMMAND, handled=lambda connection: None)
+    answer = await commands_of(house.engine).answer(received, origin=Origin.COMMAND, handled=lambda connection: None)
     return answer.text if answer is not None else ""
 
 

@@ -2,13 +2,14 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, delete, insert
 
+from bot.shown import shown
 from bot.thread import ThreadReporter
 from runbooks.progress import (
     ApprovalAsked,
@@ -29,6 +30,7 @@ from runbooks.progress import (
     SwitchEngaged,
 )
 from storage import approvals, executions, outbox
+from storage import tables as t
 from storage.database import Database
 from storage.outbox import Ready
 from storage.records import (
@@ -116,6 +118,15 @@ class Desk:
         for event in events:
             await self.database.write(self.reporter.report, event, NOW)
 
+    async def keep(self, execution: Execution, step: StepRun, *lines: OutputLine) -> None:
+        """The rows of a step as the engine keeps them."""
+        await self.database.write(_keep, execution, step, lines)
+
+    async def words(self, ready: Ready) -> str:
+        """What would be said now of what it shows."""
+        said = await self.database.read(shown, ready.message, NOW)
+        return str(said.payload())
+
     async def ready(self) -> list[Ready]:
         return await self.database.read(outbox.ready, NOW, per_channel=100)
 
@@ -126,6 +137,14 @@ class Desk:
 
 def _with_plan(connection: Connection, execution_id: int) -> Execution:
     return executions.set_values(connection, execution_id, plan=PLAN)
+
+
+def _keep(connection: Connection, execution: Execution, step: StepRun, lines: Sequence[OutputLine]) -> None:
+    values = {**asdict(step), "state": step.state.value}
+    if step.attempt > 1 or step.state is not StepState.STARTED:
+        connection.execute(delete(t.step_runs).where(t.step_runs.c.attempt == step.attempt))
+    connection.execute(insert(t.step_runs).values(**values))
+    executions.keep_output(connection, execution.id, lines)
 
 
 def _say_all(connection: Connection) -> None:
@@ -144,8 +163,8 @@ def a_step(execution: Execution, state: StepState = StepState.STARTED, **more: A
     return StepRun(execution_id=execution.id, state=state, started_at=NOW, **values)
 
 
-def printed(text: str) -> list[OutputLine]:
-    return [OutputLine(host="web-01", step="1", attempt=1, seq=1, stream="out", text=text, at=NOW)]
+def printed(text: str, number: int = 1) -> list[OutputLine]:
+    return [OutputLine(host="web-01", step="1", attempt=1, seq=number, stream="out", text=text, at=NOW)]
 
 
 async def test_only_the_headline_may_be_said_before_it_stands(desk: Desk) -> None:
@@ -193,28 +212,44 @@ async def test_an_ending_comes_first_as_a_post_and_then_as_an_edit_of_the_headli
 
 
 async def test_a_step_is_one_message_that_always_ends_with_its_last_lines(desk: Desk) -> None:
-    execution = await desk.standing()
-    step = a_step(execution)
-    command = "systemctl restart nginx"
-    await desk.report(StepStarted(execution=execution, step=step, command=command, number=1, total=1))
+    standing = await desk.standing()
+    execution = await desk.database.write(_with_plan, standing.id)
+    step, over = a_step(execution), a_step(execution, StepState.SUCCEEDED, lines=2)
+    await desk.keep(execution, step, *printed("one"))
+    await desk.report(StepStarted(execution=execution, step=step, command="unused", number=1, total=1))
     await desk.say_all()
-    await desk.report(
-        StepPrinted(execution=execution, step=step, tail=printed("one"), lines=1),
-        StepRetried(execution=execution, step=step, reason="exit status 1", seconds=2.0, attempt=1, most=4),
-        StepFinished(execution=execution, step=a_step(execution, StepState.SUCCEEDED, lines=2), tail=printed("two")),
-    )
+    await desk.report(StepPrinted(execution=execution, step=step, tail=printed("one"), lines=1))
+    await desk.keep(execution, over, *printed("two", 2))
+    await desk.report(StepFinished(execution=execution, step=over, tail=printed("two", 2)))
     [ready] = [ready for ready in await desk.ready() if ready.message.kind is OutboxKind.PROGRESS]
     assert ready.edits is not None
-    assert "two" in str(ready.message.payload)
-    assert command in str(ready.message.payload)
+    said = await desk.words(ready)
+    assert "one\\ntwo" in said
+    assert "systemctl restart nginx" in said
+    assert "succeeded" in said
 
 
-async def test_after_a_restart_a_steps_command_comes_from_the_plan(desk: Desk) -> None:
+async def test_the_words_of_a_step_that_no_row_keeps_are_said_until_there_are_newer_ones(desk: Desk) -> None:
     execution = await desk.standing()
-    planned = await desk.database.write(_with_plan, execution.id)
-    await desk.report(StepPrinted(execution=planned, step=a_step(planned), tail=printed("one"), lines=1))
+    step = a_step(execution)
+    await desk.report(
+        StepStarted(execution=execution, step=step, command="x", number=1, total=1),
+        StepRetried(execution=execution, step=step, reason="exit status 1", seconds=2.0, attempt=1, most=4),
+    )
+    [waits] = [ready for ready in await desk.ready() if ready.message.kind is OutboxKind.PROGRESS]
+    assert "try 1 of 4 failed (exit status 1); the next in 2 s" in str(waits.message.payload)
+    await desk.report(StepStarted(execution=execution, step=step, command="x", number=1, total=1))
+    [again] = [ready for ready in await desk.ready() if ready.message.kind is OutboxKind.PROGRESS]
+    assert again.message.id == waits.message.id
+    assert again.message.payload == {"shows": {"what": "step", "host": "web-01", "step": "1"}}
+
+
+async def test_the_newest_of_more_lines_than_are_kept_are_said_in_words(desk: Desk) -> None:
+    execution = await desk.standing()
+    step = a_step(execution)
+    await desk.report(StepPrinted(execution=execution, step=step, tail=printed("line 6000", 6_000), lines=6_000))
     [ready] = await desk.ready()
-    assert "systemctl restart nginx" in str(ready.message.payload)
+    assert "line 6000" in str(ready.message.payload)
 
 
 async def test_with_many_hosts_only_steps_that_went_wrong_have_a_message(desk: Desk) -> None:
@@ -224,9 +259,10 @@ async def test_with_many_hosts_only_steps_that_went_wrong_have_a_message(desk: D
     await desk.report(StepStarted(execution=execution, step=a_step(execution), command="x", number=1, total=10))
     await desk.report(StepFinished(execution=execution, step=well, tail=printed("fine")))
     assert OutboxKind.PROGRESS not in [ready.message.kind for ready in await desk.ready()]
+    await desk.keep(execution, badly, replace(printed("no space left")[0], host="web-03"))
     await desk.report(StepFinished(execution=execution, step=badly, tail=printed("no space left")))
     [progress] = [ready for ready in await desk.ready() if ready.message.kind is OutboxKind.PROGRESS]
-    assert "no space left" in str(progress.message.payload)
+    assert "no space left" in await desk.words(progress)
 
 
 async def test_a_host_with_a_long_name_still_has_a_key(desk: Desk) -> None:

@@ -472,7 +472,8 @@ async def siege(
         for number, words in enumerate([("serve",)] * totals.replicas + [("worker",)] * totals.workers):
             place = folder / f"process-{number + 1}"
             config = configuration_for(known, place)
-            bots.append(Bot(folder=place, slack=workspace, database_url=url, config=config, words=words))
+            bot = Bot(folder=place, slack=workspace, database_url=url, config=config, words=words, patience=120)
+            bots.append(bot)
         database = Database(url)
         people = People(
             workspace=workspace, chance=chance, hosts=known.names, living=list, pace=pace, in_flight=in_flight

@@ -41,6 +41,7 @@ class Found:
     approvals: Mapping[int, Row]
     locks: Sequence[Row]
     admissions: Collection[int]
+    continued: Collection[int]  # executions whose owner died, and that were judged anew before they went on
     cooldowns: Sequence[Row]
     breakers: Sequence[Row]
     outbox: Sequence[Row]
@@ -89,6 +90,13 @@ def look(connection: Connection, memory: Memory) -> Found:
         approvals={row["id"]: row for row in _rows(connection, t.approvals)},
         locks=_rows(connection, t.host_locks),
         admissions=set(connection.scalars(select(t.admissions.c.execution_id))),
+        continued=set(
+            connection.scalars(
+                select(t.audit.c.execution_id)
+                .where(t.audit.c.kind == "execution.pending", t.audit.c.data.like("%continued after an interruption%"))
+                .distinct()
+            )
+        ),
         cooldowns=_rows(connection, t.cooldowns),
         breakers=_rows(connection, t.breakers),
         outbox=_rows(connection, t.outbox, but=("payload",)),
@@ -260,12 +268,14 @@ def the_locks(found: Found) -> Iterator[str]:
 
 
 def the_budgets(found: Found) -> Iterator[str]:
-    """Admitted is what has started, nothing that was refused; a cooldown belongs to what was admitted and may have
-    changed something; a half-open breaker's trial belongs to something unfinished."""
+    """Admitted is what has started, nothing that was refused, unless its owner died before it started; a cooldown
+    belongs to what was admitted and may have changed something; a half-open breaker's trial belongs to something
+    unfinished."""
     for row in found.executions.values():
         if row["started_at"] is not None and row["id"] not in found.admissions:
             yield f"#{row['id']} has started without being admitted"
-        if row["state"] in NEVER_ADMITTED and row["started_at"] is None and row["id"] in found.admissions:
+        never = row["state"] in NEVER_ADMITTED and row["started_at"] is None and row["id"] not in found.continued
+        if never and row["id"] in found.admissions:
             yield f"#{row['id']} was {row['state']} and yet admitted"
     changed = {(row["execution_id"], row["host"]) for row in found.steps if row["changing"] and row["sent"]}
     for row in found.cooldowns:

@@ -95,6 +95,7 @@ WELL = proof.Found(
     approvals={},
     locks=(),
     admissions={1},
+    continued=(),
     cooldowns=(),
     breakers=(),
     outbox=(),
@@ -130,6 +131,11 @@ def seen(found: proof.Found, ledger: str = LEDGER, memory: proof.Memory | None =
 
 def test_where_all_is_well_nothing_is_said() -> None:
     assert seen(WELL) == ""
+
+
+def test_what_was_judged_anew_after_its_owner_died_may_be_refused() -> None:
+    refused = {"executions": {1: execution(state="refused")}, "last_kinds": {1: "execution.refused"}}
+    assert "and yet admitted" not in seen(changed(continued={1}, **refused))
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from safety.roles import Can, Role
 from storage import controls, executions
 from storage.database import Database
 from storage.errors import DefinitionError, NotPermitted
-from storage.records import Actor, Consent, Execution, Scope, State
+from storage.records import Actor, Breaker, BreakerState, Consent, Execution, Scope, State
 from tests.builders import ALICE, BOB, CAROL, House, a_house, catalog_with
 from tests.fakes import Reply
 
@@ -228,6 +228,17 @@ async def test_the_cooldown_of_the_included_runbook_is_asked_for_and_begun(datab
         assert "again ran on web-02 less than 30 min ago" in str(chain.ending)
         assert "It is a part of switch." in str(chain.ending)
         assert await database.read(controls.locks) == []
+
+
+async def test_an_open_breaker_of_the_included_runbook_holds_the_whole(database: Database) -> None:
+    async with a_house_of_chains(database) as house:
+        now = house.engine.tools.clock.now()
+        broken = Breaker(runbook="again", host="web-01", state=BreakerState.OPEN, failures=5, opened_at=now)
+        await database.write(controls.set_breakers, [broken])
+        chain = await ended(house, "switch on web-01")
+        assert chain.state is State.REFUSED
+        assert "`/runbook breaker reset again on web-01` closes it" in str(chain.ending)
+        assert (await ended(house, "switch on web-02")).state is State.SUCCEEDED
 
 
 async def test_the_settings_for_the_included_runbook_hold_for_the_whole(sqlite: Database) -> None:

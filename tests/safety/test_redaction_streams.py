@@ -52,6 +52,15 @@ def test_it_does_not_matter_where_the_chunks_are_cut(cuts: list[int]) -> None:
     assert filtered(Redactor(["swordfish"]), EVERYTHING, cuts) == EVERYTHING_MASKED
 
 
+def test_a_secret_is_found_among_plain_lines_that_come_in_one_chunk() -> None:
+    redactor = Redactor(["swordfish"])
+    for template in (*corpora.secrets(), *corpora.kept_back()[0]):
+        text = f"plain\n{template.filled(3)[0]}\nplain again\n"
+        line_by_line = redactor.filter()
+        expected = "".join(line_by_line.feed(line) for line in re.split(r"(?<=\n)", text))
+        assert filtered(redactor, text, []) == expected
+
+
 SOME = st.sampled_from(
     [*(template.filled(2)[0] for template in corpora.secrets() if "\n" in template.text), *corpora.harmless()]
 )

@@ -1,9 +1,11 @@
 """Every way in, walked from what is registered: each asks the same decision, and a new one that doesn't fails here."""
 
 import inspect
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,13 +13,15 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, select
 from typer.main import get_command
 
-from bot import blocks, shell, slack
+from bot import blocks, forms, manifest, modals, shell, slack
 from bot.__main__ import app as command_line
 from bot.actions import Actions
-from bot.blocks import Message
+from bot.blocks import LABELS, Message
 from bot.commands import Commands
+from bot.forms import HOSTS, SUGGESTED, Draft, form, picker
 from bot.inbox import Inbox
-from bot.manifest import as_dict
+from bot.manifest import SHORTCUTS, as_dict
+from bot.playground.block_kit import elements_in
 from bot.request import Verb
 from bot.settings import SLACK, Slack
 from runbooks import Danger, Facts, Parameters, Plan, Run, Runbook
@@ -32,8 +36,8 @@ from storage import tables as t
 from storage.database import Database
 from storage.errors import OperatorError
 from storage.records import Actor, Execution, Origin, Received, Scope, State, StepState, Template
-from tests.builders import ALICE, BOB, CAROL, ROLES, House, a_house, catalog_with
-from tests.fakes import START, Reply
+from tests.builders import ALICE, BOB, CAROL, ROLES, House, a_house, catalog_with, forms_of
+from tests.fakes import START, FakeViews, Reply
 
 MALLORY = Actor(id="UMALLORY", name="mallory")
 AT_A_SHELL = Actor(id="cli:mallory", name="mallory")
@@ -59,6 +63,8 @@ class Risky(Change):
 
 
 CATALOG = catalog_with(Change, Risky)
+SHOWING = (blocks, forms, manifest, modals)
+"""Where the ids of what can be pressed, chosen or submitted are written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,14 +86,6 @@ class Asked(People):
         places: tuple[Place, ...] = tuple(hosts)
         self.asked.append((person, permission))
         return super().decide(person, permission, directory, runbook=runbook, hosts=places)
-
-
-class NoViews:
-    """Shows nothing, so that a click decides by itself."""
-
-    async def open(self, trigger_id: str, view: Any) -> bool:
-        """Not shown."""
-        return False
 
 
 @dataclass
@@ -116,6 +114,15 @@ class Doors:
                 found[f"/runbook {verb} {one.state}"] = sent("command", words, command="/runbook")
         for verb in self.actions.questions:
             found[f"click {verb}"] = sent("click", f"handrail:{verb}", value="history")
+        for verb in self.actions.choices:
+            for value in ("change", f"last:{self.failed.id}"):
+                found[f"click {verb} {value}"] = sent("click", f"handrail:{verb}", value=value, view_id="V1")
+        for verb in self.actions.form_submissions:
+            found[f"view {verb}"] = sent("view", "change on web-01", verb=f"handrail:{verb}", view="external")
+        for verb in self.actions.shortcuts:
+            found[f"shortcut {verb}"] = sent("shortcut", f"handrail:{verb}", trigger_id="1.2.3")
+        found["run"] = sent("run", "change on web-01", command="/runbook")
+        found["run what somebody else saw"] = sent("run", "change on web-01", command="/runbook", planned="kept")
         for verb in self.actions.switches:
             found[f"click {verb}"] = sent("click", f"handrail:{verb}", value="tag web")
         for verb in self.actions.switch_submissions:
@@ -129,7 +136,7 @@ class Doors:
     async def send(self, received: Received) -> str:
         """What is said back."""
         try:
-            if received.kind in {"click", "view"}:
+            if received.kind in {"click", "view", "shortcut"}:
                 answer = await self.actions.answer(received)
             else:
                 origin = Origin.CLI if received.kind == "say" else Origin.COMMAND
@@ -150,6 +157,8 @@ TYPED = {
 }
 TEXTS = {
     "/runbook": [
+        "",
+        "change",
         "change on web-01",
         "risky on web-01",
         "plan change on web-01",
@@ -169,7 +178,7 @@ TEXTS = {
     "/killswitch": ["global on", "global on --now", "tag web off because", "status"],
     "/audit": ["", "kind=execution"],
 }
-HARMLESS = {"help", "can"}
+HARMLESS = {"help", "can", "/runbook "}
 """What anybody may ask: what there is for them, and what they may do."""
 SHELL = {
     "say": "what is said goes through the inbox as a command does: walked here",
@@ -213,11 +222,13 @@ async def doors(database: Database) -> AsyncIterator[Doors]:
         await house.engine.engage(scope=Scope.TAG, subject="other", actor=ALICE)
         weekly = Template(name="weekly", text="change on web-01", saved_by=ALICE, saved_at=START)
         await database.write(templates.put, weekly)
-        commands = Commands(house.engine)
+        views = FakeViews(opens=False)  # so that a click decides by itself
+        forms = forms_of(house.engine, views)
+        commands = Commands(house.engine, forms)
         yield Doors(
             house=house,
             commands=commands,
-            actions=Actions(house.engine, commands, NoViews()),
+            actions=Actions(house.engine, commands, views, forms),
             people=people,
             waiting=waiting,
             failed=failed,
@@ -250,7 +261,7 @@ async def walk(doors: Doors) -> None:
         asked = {permission for person, permission in doors.people.asked if person == received.actor.id}
         assert await database.read(everything) == before, f"{name} changed something"
         assert len(remote.ran) == ran, f"{name} reached a host"
-        if HARMLESS & set(name.split()):
+        if HARMLESS & {*name.split(), name.removeprefix("say ")}:
             continue
         assert asked, f"{name} asked nobody whether {received.actor.id} may"
         assert said, f"{name} said nothing"
@@ -310,7 +321,7 @@ async def test_whatever_ran_was_judged_by_every_gate_with_its_own_plan(doors: Do
     assert walked >= 4
 
 
-def test_slack_has_no_listener_but_those_that_only_commit() -> None:
+def test_slack_has_no_listener_but_those_that_only_commit_or_look(doors: Doors) -> None:
     async def never(received: Received) -> None:
         raise AssertionError
 
@@ -319,13 +330,49 @@ def test_slack_has_no_listener_but_those_that_only_commit() -> None:
 
     tokens = Slack(bot_token=SecretStr("xoxb-1"), signing_secret=SecretStr("s" * 32), app_token=None, api_url=SLACK)
     inbox = Inbox(Database("sqlite:///unused.db"), SystemClock(), Redactor(), never, nothing)
-    heard = slack.bolt_app(tokens, inbox)._async_listeners
-    names = {listener.ack_function.__qualname__ for listener in heard}
-    assert names == {"_Command.hear", "_Click.hear", "_Submission.hear"}
+    heard = slack.bolt_app(tokens, inbox, doors.actions.forms)._async_listeners
+    kept = {"_Command.hear", "_Click.hear", "_Submission.hear", "_Shortcut.hear"}
+    assert {listener.ack_function.__qualname__ for listener in heard} == {*kept, "_Search.hear"}
     for listener in heard:
         called = inspect.getsource(listener.ack_function)
-        assert called.count("inbox.receive(") == 1
+        assert called.count("inbox.receive(") == (listener.ack_function.__qualname__ in kept)
         assert "engine" not in called
+
+
+async def test_a_search_shows_nobody_what_they_may_not_run(doors: Doors) -> None:
+    """The one door behind which nothing is kept: it only looks, and only where this person may act."""
+    forms_, before = doors.actions.forms, await doors.house.database.read(everything)
+    view = form(CATALOG.get("change"), Draft(runbook="change", channel="C0INC"))
+    for action in SUGGESTED:
+        assert await forms_.suggest(MALLORY, action, "parameter:x", "", view) == {"options": []}, action
+    offered = await forms_.suggest(BOB, HOSTS, "hosts", "", view)
+    assert "web-01" in str(offered)
+    assert await doors.house.database.read(everything) == before
+
+
+def test_whatever_can_be_pressed_chosen_or_submitted_has_a_handler_and_each_handler_is_reached(doors: Doors) -> None:
+    """From what is shown to what hears it, and back."""
+    actions, source = doors.actions, "".join(Path(module.__file__ or "").read_text() for module in SHOWING)
+    # Ids of what is shown are written once, as `handrail:VERB`, or are made of the labels of buttons.
+    shown = {*LABELS, *re.findall(r'"handrail:([a-z_]+)"', source)}
+    searched = {one.removeprefix("handrail:") for one in SUGGESTED}
+    handled = {
+        *actions.verbs,
+        *actions.switches,
+        *actions.submissions,
+        *actions.switch_submissions,
+        *actions.choices,
+        *actions.form_submissions,
+        *actions.shortcuts,
+        *searched,
+        "planned",  # the last page: its submission is a run, as typed
+        "picker",  # it has no submit; what is chosen in it is heard
+    }
+    assert shown == handled
+    assert {one.callback_id.removeprefix("handrail:") for one in SHORTCUTS} == set(actions.shortcuts)
+    for view in (picker(channel=None), form(CATALOG.get("restart-service"), Draft(runbook="restart-service"))):
+        searches = {e["action_id"] for b in view["blocks"] for e in elements_in(b) if "external" in e["type"]}
+        assert searches <= set(SUGGESTED)
 
 
 def test_every_slash_command_and_subcommand_is_walked() -> None:

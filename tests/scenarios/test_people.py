@@ -115,7 +115,7 @@ class ShutViews:
 @pytest.mark.parametrize("trigger", ["an.old.trigger", None])
 async def test_where_no_modal_can_be_shown_the_click_itself_denies(running: Demo, trigger: str | None) -> None:
     await asking(running)
-    actions = Actions(running.app.engine, running.app.commands, ShutViews())
+    actions = Actions(running.app.engine, running.app.commands, ShutViews(), running.app.commands.forms)
     click = Received(
         id="c",
         key="click:c",

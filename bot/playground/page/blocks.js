@@ -144,33 +144,49 @@ function externalSelect(part, block, context) {
   const now = held(part, block, context);
   let chosen = now?.selected_options ?? (now?.selected_option ? [now.selected_option] : []);
   const list = el("ul", { class: "suggestions", role: "listbox", hidden: true });
-  const field = el("input", { type: "text", role: "combobox", "aria-expanded": "false", "aria-label": name(part, block), placeholder: part.placeholder?.text ?? "Type to search…", value: chosen.map((item) => item.text.text).join(", ") });
-  const node = el("span", { class: "external" }, field, list);
+  const field = el("input", { type: "text", role: "combobox", autocomplete: "off", "aria-expanded": "false", "aria-label": name(part, block), placeholder: part.placeholder?.text ?? "Type to search…", value: many ? "" : chosen[0]?.text.text ?? "" });
+  const chips = el("span", { class: "chips" });
+  const node = el("span", { class: "external" }, chips, field, list);
   const close = () => { list.hidden = true; field.setAttribute("aria-expanded", "false"); };
-  const take = (option) => {
-    chosen = many ? [...chosen, option] : [option];
-    field.value = chosen.map((item) => item.text.text).join(", ");
-    close();
-    choose(part, block, context, many ? chosen : option);
+  const tell = () => choose(part, block, context, many ? chosen : chosen[0] ?? null);
+  const drawChips = () => {
+    if (many) chips.replaceChildren(...chosen.map((item) => el("button", { type: "button", class: "chip", "aria-label": `Remove ${item.text.text}`, text: `${item.text.text} ✕`, onclick: () => drop(item) })));
   };
+  const drop = (item) => { chosen = chosen.filter((other) => other.value !== item.value); drawChips(); field.focus(); tell(); };
+  const take = (option) => {
+    chosen = many ? [...chosen.filter((item) => item.value !== option.value), option] : [option];
+    field.value = many ? "" : option.text.text;
+    drawChips();
+    close();
+    tell();
+  };
+  drawChips();
+  const entry = (option) => el("li", { role: "option", tabindex: "-1", onclick: () => take(option), onkeydown: keys }, el("span", { text: option.text.text }), option.description ? el("span", { class: "quiet", text: ` ${option.description.text}` }) : null);
   let asked = 0;
   const ask = async () => {
     const mine = ++asked;
-    if (field.value.length < (part.min_query_length ?? 3)) return close();
-    const found = await context.act.suggest(block.block_id, part.action_id, field.value);
+    const typed = !many && chosen[0]?.text.text === field.value ? "" : field.value;
+    if (typed.length < (part.min_query_length ?? 3)) return close();
+    const found = await context.act.suggest(block.block_id, part.action_id, typed);
     if (mine !== asked) return undefined;
-    const options = found.flatMap((item) => item.options ?? [item]);
-    list.replaceChildren(...options.map((option) => el("li", { role: "option", tabindex: "-1", text: option.text.text, onclick: () => take(option), onkeydown: keys })));
-    list.hidden = options.length === 0;
-    field.setAttribute("aria-expanded", String(options.length > 0));
+    list.replaceChildren(...found.flatMap((item) => (item.options ? [el("li", { class: "group", role: "presentation", text: item.label.text }), ...item.options.map(entry)] : [entry(item)])));
+    list.hidden = found.length === 0;
+    field.setAttribute("aria-expanded", String(found.length > 0));
     return undefined;
   };
   let timer;
-  field.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(ask, 200); });
+  field.addEventListener("input", () => {
+    if (!many && chosen.length) { chosen = []; if (silent(block)) tell(); }
+    clearTimeout(timer);
+    timer = setTimeout(ask, 200);
+  });
+  field.addEventListener("click", () => { if (part.min_query_length === 0 && list.hidden) ask(); });
+  node.addEventListener("focusout", (event) => { if (!node.contains(event.relatedTarget)) close(); });
   const keys = (event) => {
-    const items = [...list.children];
+    const items = [...list.querySelectorAll("[role=option]")];
     const at = items.indexOf(document.activeElement);
-    if (event.key === "ArrowDown") items[Math.min(items.length - 1, at + 1)]?.focus();
+    if (event.key === "ArrowDown" && list.hidden && part.min_query_length === 0) ask();
+    else if (event.key === "ArrowDown") items[Math.min(items.length - 1, at + 1)]?.focus();
     else if (event.key === "ArrowUp") (at > 0 ? items[at - 1] : field).focus();
     else if (event.key === "Enter" && at >= 0) { items[at].click(); field.focus(); }
     else if (event.key === "Escape" && !list.hidden) { close(); field.focus(); event.stopPropagation(); }

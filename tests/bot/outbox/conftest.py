@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
+from sqlalchemy import Connection
 
 from bot.blocks import Message, plain
 from bot.outbox import Outbox
@@ -124,8 +125,15 @@ class Desk:
         return execution
 
     async def report(self, event: Event) -> None:
-        """As the engine would, in a transaction."""
-        await self.database.write(self.reporter.report, event, self.clock.now())
+        """As the engine would, in a transaction with the rows of what happened."""
+        await self.database.write(self._happen, event)
+
+    def _happen(self, connection: Connection, event: Event) -> None:
+        execution = getattr(event, "execution", None)
+        if execution is not None:
+            values = {name: getattr(execution, name) for name in ("started_at", "ended_at", "ending", "note")}
+            executions.set_values(connection, execution.id, state=execution.state.value, **values)
+        self.reporter.report(connection, event, self.clock.now())
 
     async def put(
         self,

@@ -1,12 +1,15 @@
 """What arrives of a command's output: whole, clean, redacted, bounded."""
 
+import re
 import shlex
 from pathlib import Path
 
 import pytest
 
 from runbooks.remote import Finished, Host, Line, RemoteCommand, Stream
-from runbooks.ssh import MARGIN, SshRemote
+from runbooks.ssh import MARGIN, SshRemote, _Text
+from safety.redaction import Redactor
+from tests.fuzz_redaction import Maker
 from tests.runbooks.ssh.conftest import Connect
 from tests.runbooks.ssh.server import Server
 
@@ -101,3 +104,15 @@ async def test_a_listener_that_breaks_does_not_break_the_command(connect: Connec
 
     finished = await connect().run(host, RemoteCommand(line="echo one; echo two; exit 4"), on_line=broken)
     assert (finished.exit_status, finished.lines) == (4, 2)
+
+
+def test_lines_are_the_same_whether_they_arrive_one_by_one_or_together() -> None:
+    maker, redactor = Maker(5), Redactor(["swordfish-held"])
+    for number in range(1_500):
+        lines = [maker.text().encode("utf-8", "replace") for _ in range(4)]
+        data = b"\n".join([b"plain", *lines, b"plain again", b"\x82" * (number % 3)])
+        found = []
+        for chunks in ([data], re.split(rb"(?<=\n)", data)):
+            text = _Text(redactor.stream(), max_line=60)
+            found.append([*(line for chunk in chunks for line in text.feed(chunk)), *text.close()])
+        assert found[0] == found[1], data

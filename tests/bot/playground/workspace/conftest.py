@@ -50,7 +50,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def workspace(clock: Clock) -> AsyncIterator[Workspace]:
-    async with Workspace(now=clock.now, sleep=clock.sleep, ack_seconds=0.3) as started:
+    async with Workspace(now=clock.now, sleep=clock.sleep, ack_seconds=0.8) as started:
         yield started
 
 

@@ -84,18 +84,22 @@ TOO_MUCH = [
     ),
     ({"type": "section", "fields": [plain("f")] * 11}, "no more than 10 items allowed", "/blocks/0/fields"),
     ({"type": "header", "text": plain("h" * 151)}, "must be less than 151 characters", "/blocks/0/text/text"),
-    ({"type": "header", "text": {"type": "mrkdwn", "text": "h"}}, "must be one of: plain_text", "/blocks/0/text/type"),
+    ({"type": "header", "text": {"type": "mrkdwn", "text": "h"}}, "must be a valid enum value", "/blocks/0/text/type"),
     ({"type": "context", "elements": [plain("c")] * 11}, "no more than 10 items allowed", "/blocks/0/elements"),
-    (actions(), "no fewer than 1 items allowed", "/blocks/0/elements"),
+    (actions(), "must provide at least 1 items", "/blocks/0/elements"),
     (actions(*[button()] * 26), "no more than 25 items allowed", "/blocks/0/elements"),
-    (actions(button(action_id="a"), button(action_id="a")), "action_id a already exists", "/blocks/0/elements"),
+    (
+        actions(button(action_id="a"), button(action_id="a")),
+        '`action_id` "a" already exists',
+        "/blocks/0/elements/1/action_id",
+    ),
     (actions(button(action_id="a" * 256)), "must be less than 256 characters", "/blocks/0/elements/0/action_id"),
     (actions(button(text=plain("t" * 76))), "must be less than 76 characters", "/blocks/0/elements/0/text/text"),
     (actions(button(value="v" * 2001)), "must be less than 2001 characters", "/blocks/0/elements/0/value"),
-    (actions(button(style="loud")), "must be one of: danger, primary", "/blocks/0/elements/0/style"),
+    (actions(button(style="loud")), "must be a valid enum value", "/blocks/0/elements/0/style"),
     (actions(button(confirm=confirm(deny=plain("d" * 31)))), "less than 31", "/blocks/0/elements/0/confirm/deny/text"),
     (actions(button(confirm={})), "missing required field: title", "/blocks/0/elements/0/confirm"),
-    (actions(select(0)), "no fewer than 1 items allowed", "/blocks/0/elements/0/options"),
+    (actions(select(0)), "must provide at least 1 items", "/blocks/0/elements/0/options"),
     (actions(select(101)), "no more than 100 items allowed", "/blocks/0/elements/0/options"),
     (actions({"type": "overflow", "options": select(6)["options"]}), "no more than 5", "/blocks/0/elements/0/options"),
     (actions({"type": "plain_text_input"}), "unsupported type: plain_text_input", "/blocks/0/elements/0/type"),
@@ -105,6 +109,29 @@ TOO_MUCH = [
     ({"text": "x"}, "missing required field: type", "/blocks/0"),
     ({"type": "image", "image_url": "https://example.com"}, "missing required field: alt_text", "/blocks/0"),
     ({"type": "input", "label": plain("Why")}, "missing required field: element", "/blocks/0"),
+    ({"type": "divider", "text": plain("x")}, "invalid additional property: text", "/blocks/0"),
+    (actions(button(colour="red")), "invalid additional property: colour", "/blocks/0/elements/0"),
+    (
+        {"type": "section", "text": {**plain("x"), "verbatim": True}},
+        "invalid additional property: verbatim",
+        "/blocks/0/text",
+    ),
+    (actions(button(url="not an address")), "invalid url", "/blocks/0/elements/0/url"),
+    ({"type": "section", "text": "bare"}, "must provide an object", "/blocks/0/text"),
+    (
+        {
+            "type": "input",
+            "label": plain("n"),
+            "element": {"type": "number_input", "is_decimal_allowed": False, "min_value": 1},
+        },
+        "must provide a string",
+        "/blocks/0/element/min_value",
+    ),
+    (
+        section(accessory={**select(2), "type": "checkboxes", "initial_options": [{"text": plain("?"), "value": "?"}]}),
+        "must be one of the provided options",
+        "/blocks/0/accessory/initial_options/0",
+    ),
 ]
 
 
@@ -115,7 +142,9 @@ def test_one_too_many_is_named_with_its_pointer(block: Block, text: str, pointer
 
 
 def test_block_ids_are_unique_in_a_message() -> None:
-    assert "block_id a already exists" in problems(section(block_id="a"), section(block_id="a"))[0]
+    assert problems(section(block_id="a"), section(block_id="a")) == [
+        '[ERROR] `block_id` "a" already exists [json-pointer:/blocks/1/block_id]'
+    ]
 
 
 def test_a_message_has_fifty_blocks_and_a_modal_a_hundred() -> None:
@@ -137,7 +166,10 @@ def test_markdown_is_for_messages_only() -> None:
         ({"private_metadata": "m" * 3001}, "/view/private_metadata"),
         ({"callback_id": "c" * 256}, "/view/callback_id"),
         ({"type": "popup"}, "/view/type"),
-        ({"blocks": [{"type": "input", "label": plain("L"), "element": {"type": "plain_text_input"}}]}, "/view"),
+        (
+            {"blocks": [{"type": "input", "label": plain("L"), "element": {"type": "plain_text_input"}}]},
+            "/view/blocks/0/input",
+        ),
     ],
 )
 def test_a_view_has_limits_of_its_own(change: Block, pointer: str) -> None:
@@ -186,3 +218,4 @@ async def test_a_refusal_carries_its_pointers(workspace: Workspace, client: Asyn
     assert caught.value.response["response_metadata"]["messages"] == [
         "[ERROR] must be less than 3001 characters [json-pointer:/blocks/0/text/text]"
     ]
+    assert caught.value.response["errors"] == ["must be less than 3001 characters [json-pointer:/blocks/0/text/text]"]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from slack_sdk.signature import SignatureVerifier
+from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.playground.delivery import Sort, sign
 from bot.playground.workspace import Workspace
@@ -125,6 +126,16 @@ async def test_an_unacknowledged_event_comes_again_three_times(
     assert clock.slept == [60.0, 300.0]
 
 
+async def test_an_event_sent_round_in_circles_says_so_when_it_comes_again(workspace: Workspace, listen: Listen) -> None:
+    async def receive(request: web.Request) -> web.Response:
+        return web.Response(status=307, headers={"Location": str(request.url)})
+
+    workspace.events_url = await listen(receive)
+    await workspace.open_home("alice")
+    await workspace.wait_for(lambda w: len(w.deliveries) == 4)
+    assert {delivery.ack.reason for delivery in workspace.deliveries} == {"too_many_redirects"}
+
+
 async def test_the_app_can_forbid_repeating(workspace: Workspace, listen: Listen) -> None:
     async def receive(request: web.Request) -> web.Response:
         return web.Response(status=500, headers={"x-slack-no-retry": "1"})
@@ -150,6 +161,24 @@ async def test_a_mention_is_told_in_addition_to_the_message(listen: Listen) -> N
         assert events["message"]["channel_type"] == "channel"
         assert events["app_mention"]["text"] == f"<@{workspace.state.identity.bot_user}> status?"
         assert all(delivery.sort is Sort.EVENT for delivery in workspace.deliveries)
+
+
+async def test_a_changed_group_and_a_shared_file_are_told_to_who_asked(listen: Listen) -> None:
+    async def receive(request: web.Request) -> web.Response:
+        return web.Response()
+
+    wanted = frozenset({"subteam_updated", "subteam_members_changed", "file_shared"})
+    async with Workspace(subscriptions=wanted) as workspace:
+        workspace.events_url = await listen(receive)
+        workspace.change_group("oncall", ["carol", "dave"])
+        client = AsyncWebClient(token=workspace.bot_token, base_url=workspace.api_url)
+        await client.files_upload_v2(channel="C0INC", filename="run.log", content="done")
+        await workspace.wait_for(lambda w: len(w.deliveries) == 3)
+        events = {delivery.payload["event"]["type"]: delivery.payload["event"] for delivery in workspace.deliveries}
+        changed = events["subteam_members_changed"]
+        assert (changed["added_users"], changed["removed_users"]) == (["UDAVE"], ["UBOB"])
+        assert events["subteam_updated"]["subteam"]["users"] == ["UCAROL", "UDAVE"]
+        assert events["file_shared"]["channel_id"] == "C0INC"
 
 
 async def test_what_the_app_did_not_subscribe_to_is_not_told(workspace: Workspace, listen: Listen) -> None:

@@ -45,6 +45,17 @@ async def test_a_channel_takes_a_burst_and_then_one_message_a_second(
     assert len(workspace.messages("incidents")) == 6
 
 
+@pytest.mark.parametrize("names", [("C0INC", "incidents", "#incidents"), ("UALICE", "DALICE", "DALICE")])
+async def test_a_channel_counts_once_however_it_is_named(clock: Any, names: tuple[str, ...]) -> None:
+    async with Workspace(now=clock.now, subscriptions=frozenset()) as workspace:
+        client = AsyncWebClient(token=workspace.bot_token, base_url=workspace.api_url, retry_handlers=[])
+        for where in (*names, *names[1:]):
+            await post(client, channel=where)
+        for where in names:
+            with pytest.raises(SlackApiError, match="rate_limited"):
+                await post(client, channel=where)
+
+
 async def test_a_tier_holds_back_one_method_for_the_rest_of_its_minute(
     workspace: Workspace, bare: AsyncWebClient, clock: Clock
 ) -> None:

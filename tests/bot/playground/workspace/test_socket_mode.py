@@ -68,6 +68,25 @@ async def test_the_client_comes_again_when_told_to(workspace: Workspace, connect
     assert ack.body == {"text": "still here"}
 
 
+@pytest.mark.parametrize(("ending", "life"), [("", 3600), ("&debug_reconnects=true", 360)])
+async def test_a_connection_grows_old_by_the_clock_and_is_replaced(clock: Any, ending: str, life: int) -> None:
+    async with Workspace(now=clock.now, ping_seconds=0.1) as workspace, aiohttp.ClientSession() as session:
+        opener = AsyncWebClient(base_url=workspace.api_url)
+        url = (await opener.apps_connections_open(app_token=workspace.app_token))["url"]
+        async with session.ws_connect(url + ending) as socket:
+            assert (await socket.receive_json())["debug_info"]["approximate_connection_time"] == life
+            clock.advance(life - 11)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(socket.receive(), 0.25)  # pings alone, which start its own time-out anew
+            clock.advance(1)
+            assert (await socket.receive_json(timeout=5))["reason"] == "warning"
+            assert workspace.sockets.count == 1
+            clock.advance(10)
+            assert (await socket.receive_json(timeout=5))["reason"] == "refresh_requested"
+            assert (await socket.receive(timeout=5)).type is aiohttp.WSMsgType.CLOSE
+            assert workspace.sockets.count == 0
+
+
 async def test_the_first_frame_says_hello_and_a_ping_is_echoed(workspace: Workspace) -> None:
     async with aiohttp.ClientSession() as session:
         socket = await open_socket(workspace, session)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import Any
 
@@ -245,10 +246,48 @@ async def test_an_external_select_is_filled_by_the_app(workspace: Workspace, bol
     select = {"type": "external_select", "action_id": "host", "placeholder": plain("Host")}
     await bolt.client.chat_postMessage(channel="C0INC", text="x", blocks=[{"type": "actions", "elements": [select]}])
     [message] = workspace.messages("incidents")
+    assert await workspace.suggest("alice", message, "host", "we") == []  # too little to ask the app for
     options = await workspace.suggest("alice", message, "host", "web")
     assert [option["text"]["text"] for option in options] == ["web-01"]
     await workspace.choose("alice", message, "host", options[0])
     assert chosen == ["web-01"]
+
+
+@pytest.mark.parametrize(
+    ("offered", "why"),
+    [
+        (None, "operation_timeout"),
+        ([{"text": plain("w" * 76), "value": "w"}], "must be less than 76 characters"),
+        ([{"text": plain("w"), "value": str(n)} for n in range(101)], "no more than 100 items allowed"),
+    ],
+)
+async def test_options_that_come_late_or_are_too_much_are_not_shown(
+    workspace: Workspace, bolt: AsyncApp, offered: Any, why: str
+) -> None:
+    @bolt.options("host")
+    async def hosts(ack: Any) -> None:
+        await (asyncio.sleep(1.2) if offered is None else ack(options=offered))
+
+    select = {"type": "external_select", "action_id": "host", "placeholder": plain("Host")}
+    await bolt.client.chat_postMessage(channel="C0INC", text="x", blocks=[{"type": "actions", "elements": [select]}])
+    with pytest.raises(NotPossible, match=why):
+        await workspace.suggest("alice", workspace.messages("incidents")[0], "host", "web")
+
+
+async def test_closing_a_view_may_close_all_that_it_stands_on(workspace: Workspace, bolt: AsyncApp) -> None:
+    closed: list[bool] = []
+
+    @bolt.view_closed("run")
+    async def gone(ack: Any, body: Any) -> None:
+        await ack()
+        closed.append(body["is_cleared"])
+
+    await bolt.client.views_open(trigger_id=workspace.state.new_trigger("UALICE"), view=modal())
+    trigger = workspace.state.new_trigger("UALICE", view=workspace.views("alice")[-1].id)
+    top = modal(notify_on_close=True, clear_on_close=True)
+    await bolt.client.views_push(trigger_id=trigger, view=top)
+    await workspace.close_view("alice")
+    assert (workspace.views("alice"), closed) == ([], [True])
 
 
 async def answer(url: str, **body: Any) -> int:

@@ -98,6 +98,20 @@ async def test_a_missing_scope_names_what_is_needed_and_provided() -> None:
         assert answer.headers["x-oauth-scopes"] == "commands,users:read"
 
 
+async def test_private_channels_and_other_kinds_need_scopes_of_their_own() -> None:
+    async with Workspace(scopes=frozenset({"channels:manage", "channels:read"})) as workspace:
+        client = AsyncWebClient(token=workspace.bot_token, base_url=workspace.api_url)
+        assert (await client.conversations_create(name="inc-1"))["ok"]
+        for call, needed in (
+            (client.conversations_create(name="inc-2", is_private=True), "groups:write"),
+            (client.conversations_list(types="public_channel,private_channel"), "groups:read"),
+            (client.conversations_list(types="im"), "im:read"),
+        ):
+            with pytest.raises(SlackApiError) as caught:
+                await call
+            assert (caught.value.response["error"], caught.value.response["needed"]) == ("missing_scope", needed)
+
+
 async def test_an_unknown_method_is_refused_and_recorded(workspace: Workspace, client: AsyncWebClient) -> None:
     assert await refused(client.api_call("chat.shout")) == "unknown_method"
     assert workspace.calls[-1].method == "chat.shout"
@@ -258,6 +272,25 @@ async def test_a_file_takes_three_steps_and_ends_in_the_thread(workspace: Worksp
     file = workspace.state.files[message.files[0]]
     assert file.content == b"lines"
     assert (await client.files_info(file=file.id))["file"]["size"] == 5
+
+
+async def test_a_file_is_read_with_the_token_and_gone_when_deleted(
+    workspace: Workspace, client: AsyncWebClient
+) -> None:
+    uploaded = await client.files_upload_v2(channel="C0INC", filename="chart.png", content=b"\x89PNG", title="Chart")
+    file = (await client.files_info(file=uploaded["file"]["id"]))["file"]
+    assert (file["mimetype"], file["filetype"], file["channels"]) == ("image/png", "png", ["C0INC"])
+    headers = {"Authorization": f"Bearer {workspace.bot_token}"}
+    async with aiohttp.ClientSession() as session:
+        async with session.get(file["url_private"]) as response:
+            assert response.status == 403
+        async with session.get(file["url_private"], headers=headers) as response:
+            assert (response.status, await response.read()) == (200, b"\x89PNG")
+        await client.files_delete(file=file["id"])
+        async with session.get(file["url_private"], headers=headers) as response:
+            assert response.status == 404
+    assert workspace.messages("incidents") == []
+    assert await refused(client.files_info(file=file["id"])) == "file_not_found"
 
 
 async def test_a_permalink_is_written_as_slack_writes_it(workspace: Workspace, client: AsyncWebClient) -> None:

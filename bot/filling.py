@@ -1,0 +1,389 @@
+"""Forms being filled in: opened, searched in, checked, planned, and kept until *Run*.
+
+What is asked while a form is open (a search, whether it can go on) is answered within Slack's three seconds from what
+is known here; only what was run last is read from the database, and left out where it does not answer in time. Looking
+at hosts comes after the acknowledgement, and its result takes the place of the page that says so.
+"""
+
+import asyncio
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import structlog
+
+from bot import forms
+from bot.forms import Draft, View
+from bot.modals import OpensViews, Submitted
+from bot.replies import words_of
+from bot.request import RunCommand, parse_runbook, spelling
+from runbooks.answer import Prospect, Seen
+from runbooks.catalog import Entry, by_name, missing_values, wrong_values
+from runbooks.engine import Engine
+from runbooks.parameters import questions
+from runbooks.plans import from_json, to_json
+from runbooks.remote import Host
+from safety.clock import words
+from safety.redaction import MASK, Redactor
+from safety.roles import Permission
+from storage import executions, inbox
+from storage.canonical import canonical
+from storage.errors import Invalid, NotFound, NotPermitted, OperatorError, StorageUnavailable, TooLate
+from storage.records import Actor, Execution, Origin, Received, RunRequest
+
+log = structlog.get_logger(__name__)
+
+PATIENCE = 0.7
+"""Seconds the database gets to say what was run here last, before the menu is shown without that."""
+RECENT = 5
+
+
+class ShowsViews(OpensViews, Protocol):
+    """Shows a view, and another one in its place."""
+
+    async def update(self, view: View, *, view_id: str | None = None, external_id: str | None = None) -> bool:
+        """Whether it is shown now; False when it was closed meanwhile."""
+        ...
+
+
+class Forms:
+    """One for a process. Whoever asks is judged by the engine's policy, as ever."""
+
+    def __init__(self, engine: Engine, redactor: Redactor, views: ShowsViews) -> None:
+        self.engine, self.redactor, self.views = engine, redactor, views
+
+    # --- opening ------------------------------------------------------------------------------------------------------
+
+    async def pick(self, received: Received) -> bool:
+        """Whether the picker was shown to whoever asked, for where they asked."""
+        trigger = str(received.payload.get("trigger_id") or "")
+        view = forms.picker(channel=received.channel, thread=_thread_of(received))
+        return bool(trigger) and await self.views.open(trigger, view)
+
+    async def complete(self, command: RunCommand, received: Received) -> bool:
+        """Whether a form was shown because something of a typed request is missing, with what was typed filled in."""
+        trigger = str(received.payload.get("trigger_id") or "")
+        if not trigger or not self.engine.policy.may(received.actor.id, Permission.EXECUTE):
+            return False
+        try:
+            entry = self.engine.runbook(command.runbook, received.actor)
+            missing = missing_values(entry, command.values, command.named)
+            if (command.targets and not missing) or not self._runs(received.actor, entry):
+                return False
+            given = by_name(entry, command.values, command.named)
+            if len(given) < len(command.values) + len(command.named):
+                return False  # something has no place, or two: that is answered in words
+            draft = Draft(
+                runbook=entry.name,
+                values=given,
+                targets=command.targets,
+                dry_run=command.dry_run,
+                emergency=command.emergency,
+                reason=command.reason,
+                priority=command.priority,
+                rollout=command.rollout,
+                channel=received.channel,
+            )
+            problems = [said for name, said in wrong_values(entry, given).items() if name in given]
+            return await self.views.open(trigger, self._form(entry, draft, received.actor, problems))
+        except OperatorError:
+            return False
+
+    async def picked(self, received: Received) -> None:
+        """The form of what was chosen takes the place of the picker. Raises OperatorError."""
+        await self.engine.require(received.actor, Permission.EXECUTE, "run runbooks", Origin.MODAL)
+        chosen, place = str(received.payload.get("value") or ""), _place_of(received)
+        try:
+            if chosen.startswith(forms.LAST):
+                draft = await self._again(received.actor, chosen.removeprefix(forms.LAST), place)
+            else:
+                draft = replace(place, runbook=self.engine.runbook(chosen, received.actor).name)
+            view = self._form(self.engine.runbook(draft.runbook, received.actor), draft, received.actor)
+        except OperatorError as error:
+            view = forms.note("Run a runbook", error.message)
+        await self.views.update(view, view_id=str(received.payload.get("view_id") or ""))
+
+    def _form(self, entry: Entry, draft: Draft, actor: Actor, problems: Sequence[str] = ()) -> View:
+        may_override = self.engine.policy.may(actor.id, Permission.EMERGENCY)
+        return forms.form(entry, draft, may_override=may_override, problems=problems)
+
+    async def _again(self, actor: Actor, number: str, place: Draft) -> Draft:
+        """What an execution was, to be asked for once more; raises NotFound, also for what is not theirs to see."""
+        missing = NotFound("That execution is not there any more. Choose a runbook instead.")
+        if not (number.isascii() and number.isdigit()) or len(number) > 15:
+            raise missing
+        execution = await self.engine.tools.database.read(executions.find, int(number))
+        if execution is None:
+            raise missing
+        entry = self.engine.runbook(execution.runbook, actor)
+        if not self._runs(actor, entry):
+            raise missing
+        return forms.last_draft(execution, entry, channel=place.channel, thread=place.thread)
+
+    def _runs(self, actor: Actor, entry: Entry) -> bool:
+        return self.engine.policy.sees(actor.id, Permission.EXECUTE, entry.name)
+
+    # --- searching ----------------------------------------------------------------------------------------------------
+
+    async def suggest(self, actor: Actor, action_id: str, block_id: str, typed: str, view: View) -> Mapping[str, Any]:
+        """What a menu offers for what was typed: only what this person may run, and where."""
+        if not self.engine.policy.may(actor.id, Permission.EXECUTE):
+            return {"options": []}
+        if action_id == forms.PICK:
+            return await self._suggest_runbooks(actor, typed, forms.carried(view))
+        draft = forms.filled(view)
+        try:
+            entry = self.engine.runbook(draft.runbook, actor)
+        except NotFound:
+            return {"options": []}
+        match action_id:
+            case forms.HOSTS:
+                return self._suggest_hosts(actor, entry, draft, typed)
+            case forms.SERVICES:
+                return self._suggest_services(actor, entry, draft, block_id, typed)
+            case forms.CHOICES:
+                name = block_id.removeprefix(forms.PARAMETER)
+                asked = next((one for one in questions(entry.runbook.Params) if one.name == name), None)
+                found = [one for one in (asked.choices if asked else ()) if forms.matches(typed, [one])]
+                return {"options": [forms.option(one, one) for one in found[: forms.MOST_OPTIONS]]}
+            case _:
+                return {"options": []}
+
+    async def _suggest_runbooks(self, actor: Actor, typed: str, place: Draft) -> Mapping[str, Any]:
+        mine = self.engine.catalog.only(lambda name: self.engine.policy.sees(actor.id, Permission.EXECUTE, name))
+        entries = sorted(mine.entries.values(), key=lambda entry: (entry.runbook.category, entry.name))
+        last: list[Execution] = []
+        if place.channel is not None and self.engine.policy.may(actor.id, Permission.EXECUTIONS_READ):
+            try:
+                read = self.engine.tools.database.read(
+                    executions.asked_in, place.channel, among=list(mine.entries), limit=RECENT
+                )
+                last = await asyncio.wait_for(read, PATIENCE)
+            except (StorageUnavailable, TimeoutError):
+                log.warning("menu_without_what_ran")
+        return forms.runbook_options(entries, last, typed)
+
+    def _reach(self, actor: Actor, entry: Entry) -> list[Host]:
+        """The hosts on which this person may run it, and which it supports."""
+        return [
+            host
+            for host in self.engine.tools.inventory.hosts
+            if host.platform in entry.platforms
+            and self.engine.policy.decide(
+                actor.id,
+                Permission.EXECUTE,
+                runbook=entry.name,
+                hosts=(host.name,),
+                includes=tuple(one.name for one in entry.includes),
+            ).allowed
+        ]
+
+    def _suggest_hosts(self, actor: Actor, entry: Entry, draft: Draft, typed: str) -> Mapping[str, Any]:
+        """Those that run the chosen service come first; of a tag, how many hosts it means."""
+        reach = self._reach(actor, entry)
+        services = {draft.values.get(one.name) for one in questions(entry.runbook.Params)} - {None}
+        found = [host for host in reach if forms.matches(typed, [host.name, *host.tags, *sorted(host.services)])]
+        running = [host for host in found if services & host.services]
+        others = [host for host in found if host not in running]
+        tags: dict[str, int] = {}
+        for host in reach:
+            for tag in sorted(host.tags):
+                tags[f"tag:{tag}"] = tags.get(f"tag:{tag}", 0) + 1
+            if host.environment is not None:
+                tags[f"env:{host.environment}"] = tags.get(f"env:{host.environment}", 0) + 1
+        several = [(tag, number) for tag, number in sorted(tags.items()) if forms.matches(typed, [tag])]
+        named = next((name for name in draft.values.values() if any(name in h.services for h in running)), "it")
+        return forms.groups_of(
+            [
+                (f"Hosts that run {named}", [_host_option(host) for host in running]),
+                ("Hosts", [_host_option(host) for host in others]),
+                ("Several at once", [forms.option(tag, tag, about=f"{n} of your hosts") for tag, n in several]),
+            ]
+        )
+
+    def _suggest_services(
+        self, actor: Actor, entry: Entry, draft: Draft, block_id: str, typed: str
+    ) -> Mapping[str, Any]:
+        """What the inventory says runs on the chosen hosts; on all of theirs while none is chosen. And what was typed,
+        if it could be a service: the inventory need not know them all."""
+        reach = self._reach(actor, entry)
+        try:
+            meant = {host.name for host in self.engine.tools.inventory.resolve(draft.targets)}
+        except OperatorError:
+            meant = set()
+        there = [host for host in reach if host.name in meant] or reach
+        known = sorted({service for host in there for service in host.services})
+        options = [forms.option(name, name) for name in known if forms.matches(typed, [name])]
+        name = block_id.removeprefix(forms.PARAMETER)
+        if typed.strip() and typed.strip() not in known and name not in wrong_values(entry, {name: typed.strip()}):
+            options.append(forms.option(typed.strip(), typed.strip(), about="as typed; the inventory does not name it"))
+        return {
+            "options": [one for one in options if len(one["value"]) <= forms.LONGEST_OPTION_VALUE][: forms.MOST_OPTIONS]
+        }
+
+    # --- submitting ---------------------------------------------------------------------------------------------------
+
+    def submitted(self, actor: Actor, view: View) -> Submitted | None:
+        """What a form or a plan page says; None for any other view. Nothing is looked up and nothing waits."""
+        callback = str(view.get("callback_id") or "")
+        if callback == forms.FORM:
+            return self._form_submitted(actor, view)
+        if callback == forms.PLANNED:
+            wanted = forms.wanted(view)
+            return Submitted(
+                kind="run",
+                key=str(view.get("id") or ""),
+                channel=wanted.channel,
+                text=wanted.text,
+                payload={"command": "/runbook", "planned": wanted.planned, "thread": wanted.thread},
+                then={"response_action": "clear"},
+            )
+        return None
+
+    def _form_submitted(self, actor: Actor, view: View) -> Submitted:
+        draft, external_id = forms.filled(view), uuid.uuid4().hex
+        errors: dict[str, str] = {}
+        text, title, where = draft.runbook, "The plan", draft.targets
+        if self.engine.policy.may(actor.id, Permission.EXECUTE):  # who may run nothing learns nothing here either
+            try:
+                entry = self.engine.runbook(draft.runbook, actor)
+                errors = self._wrong(entry, draft, actor)
+                text = spelling(forms.command_of(entry, draft))
+            except OperatorError as error:
+                errors = {"hosts": forms.error_text(error.message)}
+        return Submitted(
+            kind="view",
+            key=external_id,
+            channel=draft.channel,
+            text=text,
+            payload={"verb": forms.FORM, "view": external_id, "thread": draft.thread},
+            errors=errors,
+            then={"response_action": "push", "view": forms.planning(title, where, external_id=external_id)},
+        )
+
+    def _wrong(self, entry: Entry, draft: Draft, actor: Actor) -> dict[str, str]:
+        """What is wrong, by the block it stands in, in the words that the same typed request would be answered with."""
+        asked = {one.name for one in questions(entry.runbook.Params)}
+        given = {name: value for name, value in draft.values.items() if name in asked}
+        wrong = {forms.PARAMETER + name: said for name, said in wrong_values(entry, given).items()}
+        entered = {**{forms.PARAMETER + name: value for name, value in given.items()}, "reason": draft.reason or ""}
+        for block, value in entered.items():
+            typed = f"{block.removeprefix(forms.PARAMETER)}={value}"
+            if MASK in value:
+                wrong[block] = forms.MASKED
+            elif self.redactor.redact(value).altered or self.redactor.redact(typed).altered:
+                wrong[block] = forms.KEEP_OUT
+        if draft.emergency and not draft.reason:
+            wrong["reason"] = "An emergency needs its reason."
+        try:
+            self.engine.hosts_meant(draft.targets, actor, entry)
+        except OperatorError as error:
+            wrong["hosts"] = error.message
+        if not wrong:
+            try:
+                self.engine.understand(_request(forms.command_of(entry, draft), actor))
+            except OperatorError as error:
+                wrong["hosts"] = error.message
+        if not wrong and self.redactor.redact(spelling(forms.command_of(entry, draft))).altered:
+            wrong["hosts"] = forms.KEEP_OUT
+        if not wrong and not self._can_be_kept(entry, draft):
+            wrong["hosts"] = "Together this is more than a form can carry. Shorten it, or type it as a command."
+        known = {forms.PARAMETER + name for name in asked} | {"reason", "hosts"}
+        return {block if block in known else "hosts": forms.error_text(said) for block, said in wrong.items()}
+
+    def _can_be_kept(self, entry: Entry, draft: Draft) -> bool:
+        """Whether the request can be written as it would be typed, and reads back as the same."""
+        command = forms.command_of(entry, draft)
+        text = spelling(command)
+        return parse_runbook(text) == command and forms.fits(text, draft)
+
+    # --- the plan, until *Run* ----------------------------------------------------------------------------------------
+
+    async def look(self, received: Received) -> None:
+        """Plan what was filled in, and show it where the form's next page stands. The plan is kept for *Run*."""
+        external_id = str(received.payload.get("view") or "")
+        try:
+            await self.engine.require(received.actor, Permission.EXECUTE, "run runbooks", Origin.MODAL)
+        except NotPermitted as error:
+            await self.views.update(forms.note("No plan", error.message), external_id=external_id)
+            raise
+        # Marked before it begins, as it may take longer than others wait to take it up: it can be asked for again.
+        if not await self.engine.tools.database.write(inbox.handled, received.id):
+            return
+        try:
+            view = await self._planned(received, _place_of(received), external_id)
+        except Exception as error:  # the door to a person: whatever it is becomes words and a reference in the log
+            view = forms.note("No plan", words_of(error, doing="planning a form"), external_id=external_id)
+        await self.views.update(view, external_id=external_id)
+
+    async def _planned(self, received: Received, draft: Draft, external_id: str) -> View:
+        if received.payload.get("altered"):
+            raise Invalid(forms.KEEP_OUT)
+        command = parse_runbook(received.text)
+        if not isinstance(command, RunCommand):
+            raise Invalid("What was filled in cannot be read. Go back, and change it.")
+        prospect = await self.engine.look_ahead(_request(command, received.actor))
+        page = forms.plan_page(
+            prospect, command, text=received.text, planned=received.id, draft=draft, external_id=external_id
+        )
+        if prospect.plan is not None:
+            await self.engine.tools.database.write(inbox.answered, received.id, _to_keep(prospect, whole=page.whole))
+        return page.view
+
+    async def seen(self, received: Received) -> Seen | None:
+        """The plan that somebody saw and now wants to run; None for what was typed. Raises TooLate, Invalid."""
+        planned = received.payload.get("planned")
+        if not planned:
+            return None
+        again = "Nothing was run. Ask for it again, to see a new plan."
+        found = await self.engine.tools.database.read(inbox.find, str(planned))
+        looked, answer = found or (None, None)
+        if looked is None or answer is None:
+            raise TooLate(f"The plan you saw is not kept any more. {again}")
+        if looked.actor.id != received.actor.id or looked.text != received.text:
+            raise Invalid(f"That is not the plan of this request. {again}")
+        expire = self.engine.policy.expire
+        if received.received_at - looked.received_at > expire:
+            raise TooLate(f"The plan you saw is older than {words(expire.total_seconds())}. {again}")
+        kept = json.loads(answer)
+        return Seen(plan=from_json(kept["plan"]), fingerprint=kept["fingerprint"], whole=kept["whole"])
+
+
+def _to_keep(prospect: Prospect, *, whole: bool) -> str:
+    if prospect.plan is None:
+        raise AssertionError("only a plan is kept")
+    return canonical({"plan": to_json(prospect.plan), "fingerprint": prospect.fingerprint, "whole": whole})
+
+
+def _request(command: RunCommand, actor: Actor) -> RunRequest:
+    """What was filled in, as the engine is asked."""
+    return RunRequest(
+        actor=actor,
+        origin=Origin.MODAL,
+        runbook=command.runbook,
+        values=command.values,
+        named=command.named,
+        targets=command.targets,
+        dry_run=command.dry_run,
+        reason=command.reason,
+        priority=command.priority,
+        emergency=command.emergency,
+        rollout=command.rollout,
+    )
+
+
+def _thread_of(received: Received) -> str | None:
+    thread = received.payload.get("thread")
+    return str(thread) if thread else None
+
+
+def _place_of(received: Received) -> Draft:
+    """Where the picker was opened."""
+    return Draft(channel=received.channel, thread=_thread_of(received))
+
+
+def _host_option(host: Host) -> dict[str, Any]:
+    about = ", ".join([*sorted(host.tags), *([host.environment] if host.environment else [])])
+    return forms.option(host.name, host.name, about=about)

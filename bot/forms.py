@@ -1,0 +1,638 @@
+"""Forms: a runbook's parameters as a modal, and what was filled in read back. Pure: values in, views out.
+
+A person goes picker, form, plan: they choose a runbook, fill in what it asks, and see exactly what would run before
+*Run*. Every answer is text, read by the same door as what is typed after `/runbook`, so that both say the same.
+Whatever a view holds when it comes back came from outside: reading it never raises.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bot import cards
+from bot.blocks import Block, context, counted, escape, inline, listed, ours, section, units
+from bot.request import RunCommand
+from runbooks.answer import Prospect
+from runbooks.catalog import Entry
+from runbooks.parameters import Asks, Question, is_positional, questions, written
+from runbooks.plans import to_json
+from safety.clock import words
+from storage.errors import Invalid
+from storage.records import UNSAID, Consent, Danger, Execution, Priority, Rollout
+
+View = Mapping[str, Any]
+Json = dict[str, Any]
+
+PICKER, FORM, PLANNED = "handrail:picker", "handrail:form", "handrail:planned"
+"""The views, by callback id."""
+PICK = "handrail:pick"
+"""What is chosen in the picker, by action id."""
+HOSTS, SERVICES, CHOICES = "handrail:hosts", "handrail:services", "handrail:choices"
+"""What is searched while it is filled in, by action id."""
+SUGGESTED = (PICK, HOSTS, SERVICES, CHOICES)
+VALUE = "value"
+PARAMETER = "parameter:"
+"""Before the name of a parameter, in the id of its block."""
+LAST = "last:"
+"""Before the number of an execution, in what is chosen to run again."""
+
+LONGEST_METADATA = 2_900  # Slack takes 3,000
+MOST_OPTIONS = 100
+LONGEST_OPTION, LONGEST_OPTION_VALUE = 75, 150
+MOST_QUESTIONS = 85
+"""Parameters of one form: Slack takes 100 blocks."""
+MOST_PLAN_BLOCKS = 90
+MOST_PLAN_BYTES = 180_000  # Slack takes 250,000 in a view
+LONGEST_REASON = 600
+KEEP_OUT = (
+    "This looks like a secret, and what is filled in here stays in histories and logs: leave it out. If it was real, "
+    "change it now."
+)
+MASKED = "A value was masked because it looked like a secret, so it can't be used."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A request that is being put together. `values` by parameter, as text; nothing of it was judged."""
+
+    runbook: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
+    targets: tuple[str, ...] = ()
+    dry_run: bool = False
+    emergency: bool = False
+    reason: str | None = None
+    priority: Priority = Priority.NORMAL
+    rollout: Rollout = UNSAID
+    channel: str | None = None
+    thread: str | None = None  # of the message it is about
+
+
+# --- the picker -------------------------------------------------------------------------------------------------------
+
+
+def picker(*, channel: str | None, thread: str | None = None) -> View:
+    """Which runbook? It needs nothing that takes time: what it offers is asked for once it is open."""
+    select = {
+        "type": "external_select",
+        "action_id": PICK,
+        "min_query_length": 0,
+        "placeholder": plain("Search runbooks"),
+        "focus_on_load": True,
+    }
+    return {
+        "type": "modal",
+        "callback_id": PICKER,
+        "private_metadata": _metadata(Draft(channel=channel, thread=thread)),
+        "title": plain("Run a runbook"),
+        "close": plain("Cancel"),
+        "blocks": [
+            section("*Which runbook?* What was run here last comes first."),
+            {"type": "actions", "block_id": "pick", "elements": [select]},
+            context("Next you fill in what it needs, then you see the plan. Nothing runs before that."),
+        ],
+    }
+
+
+def runbook_options(entries: Iterable[Entry], last: Sequence[Execution], typed: str) -> Json:
+    """What the picker offers: what was run here last, then the runbooks, as far as they match what was typed."""
+    found = [entry for entry in entries if matches(typed, _words_of(entry))]
+    recent = [one for one in last if matches(typed, [cards.subject(one)])]
+    groups = [("Run here last", [_last_option(one) for one in recent])]
+    for category in dict.fromkeys(str(entry.runbook.category) for entry in found):
+        of_it = [_runbook_option(entry) for entry in found if str(entry.runbook.category) == category]
+        groups.append((category.capitalize(), of_it))
+    return groups_of(groups)
+
+
+def _words_of(entry: Entry) -> list[str]:
+    return [entry.name, *entry.runbook.aliases, entry.runbook.summary(), str(entry.runbook.category)]
+
+
+def _runbook_option(entry: Entry) -> Json:
+    return option(entry.name, entry.name, about=entry.runbook.summary())
+
+
+def _last_option(execution: Execution) -> Json:
+    what = cards.subject(execution).partition(" ")[2]
+    for entity, char in (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")):  # an option is plain text
+        what = what.replace(entity, char)
+    return option(what, f"{LAST}{execution.id}", about=f"#{execution.id}, {execution.state.words}")
+
+
+def matches(typed: str, texts: Iterable[str]) -> bool:
+    """Whether every word that was typed is in one of these."""
+    known = " ".join(texts).lower()
+    return all(word in known for word in typed.lower().split())
+
+
+def option(text: str, value: str, *, about: str = "") -> Json:
+    """One entry of a menu; cut where Slack would refuse it."""
+    shown: Json = {"text": plain(_cut(text, LONGEST_OPTION)), "value": value}
+    return shown | ({"description": plain(_cut(about, LONGEST_OPTION))} if about else {})
+
+
+def groups_of(groups: Sequence[tuple[str, Sequence[Json]]]) -> Json:
+    """Named groups of options, a hundred in all; a plain empty list where there is nothing."""
+    room, kept = MOST_OPTIONS, []
+    for name, options in groups:
+        fitting = [one for one in options if len(one["value"]) <= LONGEST_OPTION_VALUE][:room]
+        room -= len(fitting)
+        if fitting:
+            kept.append({"label": plain(_cut(name, LONGEST_OPTION)), "options": fitting})
+    return {"option_groups": kept} if kept else {"options": []}
+
+
+def last_draft(execution: Execution, entry: Entry, *, channel: str | None, thread: str | None) -> Draft:
+    """The same again, to be looked at first."""
+    kind = entry.runbook.Params
+    values = {
+        name: text
+        for name, value in execution.params.items()
+        if name in kind.model_fields and (text := written(kind.model_fields[name], value)) is not None
+    }
+    return Draft(
+        runbook=entry.name,
+        values=values,
+        targets=execution.hosts,
+        priority=execution.priority,
+        rollout=execution.rollout,
+        channel=channel,
+        thread=thread,
+    )
+
+
+# --- the form ---------------------------------------------------------------------------------------------------------
+
+
+def form(entry: Entry, draft: Draft, *, may_override: bool = False, problems: Sequence[str] = ()) -> View:
+    """What a runbook needs, with what is known already filled in. `problems`: what is wrong with that.
+
+    Raises Invalid when it asks for more than a form can hold.
+    """
+    asked = questions(entry.runbook.Params)
+    metadata = _metadata(draft)
+    if len(asked) > MOST_QUESTIONS or units(metadata) > LONGEST_METADATA:
+        raise Invalid(f"{entry.name} asks for more than a form can hold: type it. Try `/runbook show {entry.name}`.")
+    first = [one for one in asked if one.required or is_positional(entry.runbook.Params.model_fields[one.name])]
+    blocks: list[Block] = [section(_about(entry))]
+    if problems:
+        blocks.append(section(":warning: " + ours(" ".join(problems), 1_500)))
+    blocks += [_question(one, draft.values.get(one.name)) for one in first]
+    blocks.append(_hosts(entry, draft.targets))
+    blocks += [_question(one, draft.values.get(one.name)) for one in asked if one not in first]
+    blocks += [_secrets(entry)] if len(asked) < len(entry.runbook.Params.model_fields) else []
+    blocks += [*_options(draft, may_override=may_override), _reason(draft, may_override=may_override)]
+    blocks += [_channel()] if draft.channel is None else []
+    blocks += [context(said)] if (said := _carried(draft)) else []
+    return {
+        "type": "modal",
+        "callback_id": FORM,
+        "private_metadata": metadata,
+        "title": plain(_cut(entry.name, 24)),
+        "submit": plain("See the plan"),
+        "close": plain("Cancel"),
+        "blocks": blocks,
+    }
+
+
+def _about(entry: Entry) -> str:
+    harm = {
+        Danger.READ: "It only reads.",
+        Danger.LOW: "It changes hosts.",
+        Danger.HIGH: "It can do harm.",
+        Danger.DANGEROUS: "It is dangerous.",
+    }[entry.danger]
+    cooldown = entry.cooldown.total_seconds() if entry.danger.changes_hosts else 0
+    pause = f" Once in {words(cooldown)} on a host." if cooldown else ""
+    most = f" At most {counted(entry.max_hosts, 'host')} at once."
+    return f"{inline(entry.runbook.summary())}\n_{harm}{pause}{most}_"
+
+
+def _question(asked: Question, typed: str | None) -> Block:
+    """One input. What was typed and the element can't show is left out: it is among the problems."""
+    value = asked.default if typed is None else typed
+    return {
+        "type": "input",
+        "block_id": PARAMETER + asked.name,
+        "optional": not asked.required or asked.asks is Asks.SWITCH,
+        "label": plain(_cut(asked.name.replace("_", " ").capitalize(), 200)),
+        "element": _element(asked, value),
+        **({"hint": plain(hint)} if (hint := _hint(asked)) else {}),
+    }
+
+
+def _hint(asked: Question) -> str:
+    about = asked.about[:1].upper() + asked.about[1:] if asked.asks is not Asks.SWITCH else ""
+    return _cut(about, 1_900)
+
+
+def _element(asked: Question, value: str | None) -> Json:
+    match asked.asks:
+        case Asks.SWITCH:
+            ticked = option(_cut(asked.about or "Yes", 70), "yes")
+            on = value is not None and value.lower() in {"yes", "true", "on"}
+            return {
+                "type": "checkboxes",
+                "action_id": VALUE,
+                "options": [ticked],
+                **({"initial_options": [ticked]} if on else {}),
+            }
+        case Asks.CHOICE:
+            return _choices(asked, value)
+        case Asks.SERVICE:
+            known = [option(value, value)] if value and len(value) <= LONGEST_OPTION_VALUE else []
+            return {
+                "type": "external_select",
+                "action_id": SERVICES,
+                "min_query_length": 0,
+                "placeholder": plain("Search services"),
+                **({"initial_option": known[0]} if known else {}),
+            }
+        case Asks.WHOLE | Asks.DECIMAL:
+            return {
+                "type": "number_input",
+                "action_id": VALUE,
+                "is_decimal_allowed": asked.asks is Asks.DECIMAL,
+                **({"min_value": _number(asked.least)} if asked.least is not None else {}),
+                **({"max_value": _number(asked.most)} if asked.most is not None else {}),
+                **({"initial_value": value} if value is not None and _is_number(value, asked) else {}),
+                "placeholder": plain(_cut(asked.example, 140)),
+            }
+        case _:
+            fits = value is not None and 0 < units(value) <= asked.limit and "\n" not in value
+            return {
+                "type": "plain_text_input",
+                "action_id": VALUE,
+                "max_length": asked.limit,
+                **({"initial_value": value} if fits else {}),
+                "placeholder": plain(_cut(asked.example, 140)),
+            }
+
+
+def _choices(asked: Question, value: str | None) -> Json:
+    """A menu; a searched one where there are too many for it; text where they are too long for either."""
+    if any(units(one) > LONGEST_OPTION for one in asked.choices):
+        return _element(replace(asked, asks=Asks.TEXT), value)
+    chosen = [one for one in asked.choices if value is not None and value in {one, one.lower(), one.upper()}][:1]
+    start = {"initial_option": option(chosen[0], chosen[0])} if chosen else {}
+    if len(asked.choices) > MOST_OPTIONS:
+        return {
+            "type": "external_select",
+            "action_id": CHOICES,
+            "min_query_length": 0,
+            "placeholder": plain("Search"),
+            **start,
+        }
+    options = [option(one, one) for one in asked.choices]
+    return {"type": "static_select", "action_id": VALUE, "options": options, "placeholder": plain("Choose"), **start}
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else str(value)
+
+
+def _is_number(value: str, asked: Question) -> bool:
+    """Whether Slack takes it as the start of a number input."""
+    digits = value.removeprefix("-")
+    whole, _, rest = digits.partition(".")
+    if not (whole.isascii() and whole.isdigit() and len(whole) <= 15):
+        return False
+    if (rest and not (rest.isascii() and rest.isdigit() and asked.asks is Asks.DECIMAL)) or digits.endswith("."):
+        return False
+    return (asked.least is None or float(value) >= asked.least) and (asked.most is None or float(value) <= asked.most)
+
+
+def _hosts(entry: Entry, targets: Sequence[str]) -> Block:
+    start = [option(one, one) for one in targets if len(one) <= LONGEST_OPTION_VALUE]
+    return {
+        "type": "input",
+        "block_id": "hosts",
+        "label": plain("On which hosts"),
+        "element": {
+            "type": "multi_external_select",
+            "action_id": HOSTS,
+            "min_query_length": 0,
+            "placeholder": plain("Search hosts and tags"),
+            **({"initial_options": start[:MOST_OPTIONS]} if start else {}),
+        },
+    }
+
+
+def _secrets(entry: Entry) -> Block:
+    kind = entry.runbook.Params
+    asked = {one.name for one in questions(kind)}
+    names = [f"`{inline(info.default)}`" for name, info in kind.model_fields.items() if name not in asked]
+    return context(f"It gets stored secrets by itself: {', '.join(names)}. Nobody types one.")
+
+
+DRY_RUN, EMERGENCY = "dry_run", "emergency"
+
+
+def _options(draft: Draft, *, may_override: bool) -> list[Block]:
+    offered = [option("Dry run: show the plan in the channel, run nothing", DRY_RUN)]
+    if may_override:
+        offered.append(option("Emergency: run in spite of kill switches", EMERGENCY))
+    chosen = {DRY_RUN: draft.dry_run, EMERGENCY: draft.emergency}
+    start = [one for one in offered if chosen[one["value"]]]
+    element = {"type": "checkboxes", "action_id": VALUE, "options": offered}
+    return [
+        {
+            "type": "input",
+            "block_id": "options",
+            "optional": True,
+            "label": plain("How"),
+            "element": {**element, **({"initial_options": start} if start else {})},
+        }
+    ]
+
+
+def _reason(draft: Draft, *, may_override: bool) -> Block:
+    reason = draft.reason if draft.reason and 0 < units(draft.reason) <= LONGEST_REASON else None
+    return {
+        "type": "input",
+        "block_id": "reason",
+        "optional": True,
+        "label": plain("Reason"),
+        "hint": plain(
+            "An emergency needs one. Whoever approves reads it." if may_override else "Whoever approves reads it."
+        ),
+        "element": {
+            "type": "plain_text_input",
+            "action_id": VALUE,
+            "max_length": LONGEST_REASON,
+            **({"initial_value": reason} if reason else {}),
+        },
+    }
+
+
+def _channel() -> Block:
+    return {
+        "type": "input",
+        "block_id": "channel",
+        "label": plain("Channel it reports in"),
+        "element": {
+            "type": "conversations_select",
+            "action_id": VALUE,
+            "default_to_current_conversation": True,
+            "filter": {"include": ["public", "private"], "exclude_bot_users": True},
+        },
+    }
+
+
+def _carried(draft: Draft) -> str:
+    """What was typed and is not asked here, so that nobody wonders whether it still counts."""
+    said = [f"priority {draft.priority}"] if draft.priority is not Priority.NORMAL else []
+    said += [f"waves {draft.rollout.waves}"] if draft.rollout.waves is not None else []
+    said += [f"{words(draft.rollout.pause)} between two"] if draft.rollout.pause is not None else []
+    said += [f"at most {draft.rollout.max_failures} may fail"] if draft.rollout.max_failures is not None else []
+    return f"As asked: {inline(', '.join(said))}." if said else ""
+
+
+# --- reading it back --------------------------------------------------------------------------------------------------
+
+
+def carried(view: View) -> Draft:
+    """What a view carries with it beside what is filled in."""
+    try:
+        kept = json.loads(str(view.get("private_metadata") or "{}"))
+    except ValueError:
+        kept = {}
+    kept = kept if isinstance(kept, dict) else {}
+    texts = {name: value for name, value in kept.items() if isinstance(value, str) and value}
+    pause = kept.get("pause")
+    priority = texts.get("priority", "")
+    return Draft(
+        runbook=texts.get("runbook", ""),
+        priority=Priority(priority) if priority in set(Priority) else Priority.NORMAL,
+        rollout=Rollout(
+            waves=texts.get("waves"),
+            pause=float(pause) if isinstance(pause, int | float) and 0 <= pause < 10**9 else None,
+            max_failures=texts.get("max_failures"),
+        ),
+        channel=texts.get("channel", "")[:40] or None,
+        thread=texts.get("thread", "")[:40] or None,
+    )
+
+
+def _metadata(draft: Draft) -> str:
+    rollout = draft.rollout
+    kept = {
+        "runbook": draft.runbook,
+        "priority": draft.priority.value if draft.priority is not Priority.NORMAL else None,
+        "waves": rollout.waves,
+        "pause": rollout.pause,
+        "max_failures": rollout.max_failures,
+        "channel": draft.channel,
+        "thread": draft.thread,
+    }
+    return _kept(kept)
+
+
+def _kept(values: Mapping[str, Any]) -> str:
+    return json.dumps({name: value for name, value in values.items() if value not in (None, "")}, ensure_ascii=False)
+
+
+def filled(view: View) -> Draft:
+    """A form as it stands: while something is searched in it, or when it is submitted."""
+    state = view.get("state")
+    state = state.get("values") if isinstance(state, Mapping) else None
+    answers = {str(block): _answer(inputs) for block, inputs in (state.items() if isinstance(state, Mapping) else ())}
+    draft, options = carried(view), answers.get("options", [])
+    channel, reason = answers.get("channel", []), answers.get("reason", [])
+    return replace(
+        draft,
+        values={
+            block.removeprefix(PARAMETER): found[0]
+            for block, found in answers.items()
+            if block.startswith(PARAMETER) and found
+        },
+        targets=tuple(answers.get("hosts", [])),
+        dry_run=DRY_RUN in options,
+        emergency=EMERGENCY in options,
+        reason=" ".join(reason[0].split()) or None if reason else None,
+        channel=draft.channel or (channel[0][:40] if channel else None),
+    )
+
+
+def _answer(inputs: object) -> list[str]:
+    """What one input block holds, as text; unticked boxes and empty inputs are nothing."""
+    held = next(iter(inputs.values()), None) if isinstance(inputs, Mapping) else None
+    if not isinstance(held, Mapping):
+        return []
+    chosen = held.get("selected_options")
+    one = held.get("selected_option")
+    options = [*(chosen if isinstance(chosen, list) else []), *([one] if one else [])]
+    found = [str(o["value"]) for o in options if isinstance(o, Mapping) and isinstance(o.get("value"), str)]
+    for name in ("value", "selected_conversation"):
+        if isinstance(held.get(name), str) and held[name].strip():
+            found.append(held[name].strip())
+    return found
+
+
+def command_of(entry: Entry, draft: Draft) -> RunCommand:
+    """The request as it would be typed: what is as it is anyway is left out."""
+    kind = entry.runbook.Params
+    asked = {one.name: one for one in questions(kind)}
+    given = {name: value for name, value in draft.values.items() if name in asked and value != asked[name].default}
+    for name, one in asked.items():
+        if one.asks is Asks.SWITCH and name not in draft.values and one.default == "yes":
+            given[name] = "no"
+    places: list[str] = []
+    for name in (name for name, info in kind.model_fields.items() if is_positional(info)):
+        if name not in given:
+            break
+        places.append(given.pop(name))
+    return RunCommand(
+        runbook=entry.name,
+        values=tuple(places),
+        named=given,
+        targets=draft.targets,
+        dry_run=draft.dry_run,
+        emergency=draft.emergency,
+        reason=draft.reason,
+        priority=draft.priority,
+        rollout=draft.rollout,
+    )
+
+
+# --- the plan ---------------------------------------------------------------------------------------------------------
+
+
+def planning(title: str, where: Sequence[str], *, external_id: str) -> View:
+    """What stands there while the hosts are looked at."""
+    looking = f":hourglass_flowing_sand: Looking at {listed(where, 5)} and making the plan. Nothing is changed."
+    return _page(title, [section(looking)], external_id=external_id)
+
+
+def note(title: str, said: str, *, external_id: str | None = None) -> View:
+    """A page that only says something."""
+    return _page(title, [section(ours(said))], external_id=external_id)
+
+
+def _page(title: str, blocks: Sequence[Block], *, external_id: str | None) -> View:
+    return {
+        "type": "modal",
+        "callback_id": PLANNED,
+        "title": plain(_cut(title, 24)),
+        "close": plain("Back"),
+        "blocks": list(blocks),
+        **({"external_id": external_id} if external_id else {}),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanPage:
+    """The last page, and whether the whole plan is on it."""
+
+    view: View
+    whole: bool
+
+
+def plan_page(
+    prospect: Prospect, command: RunCommand, *, text: str, planned: str, draft: Draft, external_id: str
+) -> PlanPage:
+    """Exactly what would run, what the gates say to it, and *Run* where it may go on.
+
+    `text`: the request as it would be typed. `planned`: where the plan is kept until then.
+    """
+    shown, left_out = _fitting(list(cards.plan_blocks(to_json(prospect.plan))) if prospect.plan is not None else [])
+    blocks: list[Block] = [section(f"*{inline(text, 600)}*"), section(_outcome(prospect, command)), *shown]
+    if left_out:
+        blocks.append(context(f"_{counted(left_out, 'more part')} of the plan not shown here: the thread has all._"))
+    page = dict(_page("The plan", blocks, external_id=external_id))
+    if prospect.decision.refusal is None and prospect.plan is not None:
+        page["private_metadata"] = _of_page(text, planned, draft)
+        page["submit"] = plain(_run_label(prospect, command))
+    return PlanPage(view=page, whole=not left_out)
+
+
+def _of_page(text: str, planned: str, draft: Draft) -> str:
+    return _kept({"text": text, "planned": planned, "channel": draft.channel, "thread": draft.thread})
+
+
+def fits(text: str, draft: Draft) -> bool:
+    """Whether a plan page can carry this request."""
+    return units(_of_page(text, "0" * 32, draft)) <= LONGEST_METADATA
+
+
+def _run_label(prospect: Prospect, command: RunCommand) -> str:
+    if command.dry_run:
+        return "Dry run"
+    ask = prospect.decision.ask
+    return "Ask for approval" if ask is not None and ask.consent is Consent.APPROVE else "Run"
+
+
+def _outcome(prospect: Prospect, command: RunCommand) -> str:
+    """What pressing the button does, in the gates' own words."""
+    refusal, ask = prospect.decision.refusal, prospect.decision.ask
+    if refusal is not None:
+        return f":no_entry: This would be refused by the {refusal.gate} gate: {ours(refusal.reason, 800)}"
+    if command.dry_run:
+        return ":mag: A dry run: the channel is shown this plan, and nothing is run."
+    if ask is not None and ask.consent is Consent.APPROVE:
+        needed = " and ".join(demand.words for demand in prospect.decision.demands)
+        return f":raised_hand: It waits for the approval of {escape(needed)}: {ours(ask.reason, 800)}"
+    if ask is not None:
+        return ":warning: It can do harm. *Run* confirms that this is what you want."
+    return ":white_check_mark: It runs at once."
+
+
+def _fitting(blocks: Sequence[Block]) -> tuple[list[Block], int]:
+    """The blocks that Slack takes in a view, and how many were left out."""
+    room, kept = MOST_PLAN_BYTES, []
+    for block in blocks[:MOST_PLAN_BLOCKS]:
+        room -= len(json.dumps(block))
+        if room < 0:
+            break
+        kept.append(block)
+    return kept, len(blocks) - len(kept)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a plan page says when *Run* is pressed."""
+
+    text: str
+    planned: str
+    channel: str | None
+    thread: str | None
+
+
+def wanted(view: View) -> Wanted:
+    """What is to run, and where its plan is kept."""
+    try:
+        kept = json.loads(str(view.get("private_metadata") or "{}"))
+    except ValueError:
+        kept = {}
+    kept = kept if isinstance(kept, dict) else {}
+    texts = {name: value for name, value in kept.items() if isinstance(value, str)}
+    return Wanted(
+        text=texts.get("text", "")[:LONGEST_METADATA],
+        planned=texts.get("planned", "")[:64],
+        channel=texts.get("channel", "")[:40] or None,
+        thread=texts.get("thread", "")[:40] or None,
+    )
+
+
+# --- small parts ------------------------------------------------------------------------------------------------------
+
+
+def plain(text: str) -> Json:
+    """Text in which nothing has a meaning of its own."""
+    return {"type": "plain_text", "text": text or " ", "emoji": False}
+
+
+def error_text(sentence: str) -> str:
+    """A complaint as it stands beside its field."""
+    return _cut(sentence, 1_500)
+
+
+def _cut(text: str, most: int) -> str:
+    """At most so many UTF-16 units of one visible line."""
+    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    if units(line) <= most:
+        return line
+    while units(line) > most - 1:
+        line = line[: -max(1, (units(line) - most) // 2)]
+    return line + "…"

@@ -1,0 +1,424 @@
+"""What `/runbook schedule` means, and what the channel is told about schedules.
+
+A schedule is kept as text in its one spelling, read by the same grammar each time. Nothing here decides whether it
+runs: each moment makes a request, and that goes through the same review as any other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import assert_never
+
+from sqlalchemy import Connection
+
+from bot import blocks
+from bot.blocks import Message
+from bot.request import RunCommand, ScheduleCommand, kept_text, parse_runbook
+from runbooks import cron
+from runbooks import schedules as keeping
+from runbooks.answer import said
+from runbooks.catalog import binding
+from runbooks.engine import Engine, Wanted
+from runbooks.plans import from_json
+from runbooks.progress import FiringLost, ScheduleChanged
+from runbooks.schedules import Hand
+from safety.approval import Demand, together
+from safety.clock import words
+from safety.roles import Permission
+from storage import executions
+from storage import schedules as kept
+from storage.errors import Invalid, NotFound, NotPermitted, OperatorError
+from storage.records import (
+    Actor,
+    Consent,
+    Execution,
+    Firing,
+    FiringOutcome,
+    Origin,
+    Priority,
+    RunRequest,
+    Schedule,
+    StandingApproval,
+)
+
+SHOWN = 40
+"""Schedules that a list shows."""
+NONE = 'There are no schedules yet. Try `/runbook schedule "0 2 * * *" disk-cleanup path=/var/log on web-01`.'
+
+
+# --- a schedule as a request ------------------------------------------------------------------------------------------
+
+
+def command_of(schedule: Schedule) -> RunCommand:
+    """What it runs. Raises Invalid where this version cannot read it."""
+    parsed = parse_runbook(schedule.text)
+    if not isinstance(parsed, RunCommand):
+        raise Invalid(f"The request of '{schedule.name}' cannot be read any more. Make the schedule again.")
+    return parsed
+
+
+def request_at(schedule: Schedule, due: datetime) -> RunRequest:
+    """What it asks for at one moment, as the person who made it. Raises Invalid."""
+    found = request_of(command_of(schedule), schedule.made_by, schedule.channel, schedule.text)
+    why = f"scheduled as '{schedule.name}' for {due:%Y-%m-%d %H:%M} UTC"
+    return replace(
+        found,
+        reason=f"{found.reason} ({why})" if found.reason else why,
+        request_id=f"schedule-{schedule.id}-{due:%Y%m%dT%H%M}Z"[:40],
+    )
+
+
+def request_of(command: RunCommand, actor: Actor, channel: str | None, text: str) -> RunRequest:
+    """A scheduled request, without its moment."""
+    return RunRequest(
+        actor=actor,
+        origin=Origin.SCHEDULE,
+        runbook=command.runbook,
+        values=command.values,
+        named=command.named,
+        targets=command.targets,
+        channel=channel,
+        text=text,
+        dry_run=command.dry_run,
+        reason=command.reason,
+        priority=Priority(command.priority),
+        rollout=command.rollout,
+    )
+
+
+# --- what people ask for ----------------------------------------------------------------------------------------------
+
+
+class ScheduleDesk:
+    """Answers `/runbook schedule`, all of it but `run`, which is a request of whoever asks."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    async def answer(self, command: ScheduleCommand, actor: Actor, channel: str | None, origin: Origin) -> Message:
+        """What to say to the person. Raises OperatorError."""
+        hand = Hand(actor=actor, origin=origin, now=self.engine.tools.clock.now(), reporter=self.engine.tools.reporter)
+        match command.action:
+            case "list":
+                return await self._list(hand)
+            case "show" | "run":
+                return await self._show(command.name, hand)
+            case "make":
+                return await self._make(command, channel, hand)
+            case "pause":
+                return await self._change(keeping.pause, command, hand)
+            case "resume":
+                return await self._change(keeping.resume, command, hand)
+            case "delete":
+                return await self._change(keeping.delete, command, hand)
+            case "approve":
+                return await self._approve(command, hand)
+            case "revoke":
+                return await self._revoke(command, hand)
+            case _:
+                assert_never(command.action)
+
+    async def find(self, name: str, actor: Actor, origin: Origin) -> Schedule:
+        """One that lists show to this person. Raises NotFound, also for one that they do not, and NotPermitted."""
+        await self.engine.require(actor, Permission.READ, "see schedules", origin)
+        found = await self.engine.tools.database.read(keeping.find, name)
+        if not self._is_seen(actor, found):
+            raise NotFound(f"There is no schedule '{name}'. {keeping.HINT}")
+        return found
+
+    def _is_seen(self, actor: Actor, schedule: Schedule) -> bool:
+        try:
+            name = self.engine.catalog.get(command_of(schedule).runbook).name
+        except (NotFound, Invalid):
+            return True  # of a runbook that is gone: it can be seen, and deleted
+        return self.engine.policy.sees(actor.id, Permission.READ, name)
+
+    async def _list(self, hand: Hand) -> Message:
+        await self.engine.require(hand.actor, Permission.READ, "see schedules", hand.origin)
+        every = await self.engine.tools.database.read(kept.every)
+        shown = [one for one in every if self._is_seen(hand.actor, one)]
+        lines = [_line(one, hand.now) for one in shown[:SHOWN]]
+        more = [f"… and {len(shown) - SHOWN} more; `/runbook schedule show NAME`"] if len(shown) > SHOWN else []
+        return blocks.markdown("\n".join([*lines, *more]) or NONE)
+
+    async def _show(self, name: str, hand: Hand) -> Message:
+        schedule = await self.find(name, hand.actor, hand.origin)
+        standing, newest = await self.engine.tools.database.read(_about, schedule)
+        lines = [_line(schedule, hand.now)]
+        lines += self._wants(schedule, standing)
+        lines += _next_lines(schedule, hand.now)
+        lines += ["*Lately*", *(_firing_line(firing, execution) for firing, execution in newest)] if newest else []
+        return blocks.markdown("\n".join(lines))
+
+    def _wants(self, schedule: Schedule, standing: StandingApproval | None) -> list[str]:
+        """What stands in its way, or how it is consented to."""
+        try:
+            ready = self.engine.ready(request_at(schedule, schedule.made_at))
+        except OperatorError as error:
+            return [f":warning: It would not run now: {blocks.ours(error.message, 600)}"]
+        if ready.wanted is None:
+            return [f":warning: It would not run now: {blocks.who(schedule.made_by)} may run nothing any more."]
+        if standing is not None:
+            holds = standing.mark == binding(ready.wanted.entry, ready.wanted.params, ready.wanted.hosts)
+            by = ", ".join(blocks.who(Actor(id=vote)) for vote in standing.votes)
+            said = f"Standing approval by {by} since {blocks.moment(standing.given_at)}, for {standing.changes} changes"
+            return [
+                said if holds else f":warning: {said}: it holds no more, something of what it was given for changed"
+            ]
+        demands = self._demands(ready.wanted)
+        if not demands:
+            return []
+        needed = " and ".join(demand.words for demand in demands)
+        return [f"Each time it waits for the consent of {blocks.inline(needed, 200)}; no standing approval."]
+
+    # --- making -------------------------------------------------------------------------------------------------------
+
+    async def _make(self, command: ScheduleCommand, channel: str | None, hand: Hand) -> Message:
+        """What makes no sense now, or is not allowed to its maker, is not kept; a kill switch of now is no matter."""
+        wanted_run, actor = command.request, hand.actor
+        if wanted_run is None:
+            raise AssertionError("the grammar gives a request to schedule")
+        for needed in (Permission.SCHEDULES, Permission.EXECUTE):
+            await self.engine.require(actor, needed, "make schedules", hand.origin)
+        line = cron.cron_of(command.cron)
+        zone = cron.zone_of(command.timezone or self.engine.policy.timezone)
+        text = kept_text(wanted_run)
+        request = request_of(wanted_run, actor, channel, text)
+        ready = self.engine.ready(request)
+        if ready.wanted is None:
+            raise NotPermitted("Your role changed at this moment. Try again.")
+        await self.engine.require(actor, Permission.SCHEDULES, "schedule that", hand.origin, about=ready.wanted)
+        await self.engine.require(actor, Permission.EXECUTE, "schedule that", hand.origin, about=ready.wanted)
+        schedule = Schedule(
+            id=0,
+            name=command.name,
+            text=text,
+            cron=line,
+            timezone=zone,
+            channel=channel,
+            made_by=actor,
+            made_at=hand.now,
+            next_at=cron.next_after(line, zone, hand.now),
+        )
+        made = await self.engine.tools.database.write(
+            keeping.make, schedule, ready.wanted, hand, may_change=lambda former: self._manages(actor, former)
+        )
+        if isinstance(made, OperatorError):
+            raise made
+        lines = [_line(made, hand.now), *self._wants(made, None), *_next_lines(made, hand.now)]
+        lines.append("_It runs with your rights as they are then, and is judged each time._")
+        if self._demands(ready.wanted):
+            lines.append(
+                f"_So that nobody is woken for it, somebody else can approve it for good: "
+                f"`/runbook schedule approve {made.id} limit=N`, N being the most changes at a time._"
+            )
+        return blocks.markdown("\n".join(lines))
+
+    def _demands(self, wanted: Wanted) -> tuple[Demand, ...]:
+        """What the settings ask for before it runs."""
+        entry = wanted.entry
+        names = (entry.name, *(one.name for one in entry.includes))
+        policy = self.engine.policy
+        return together(d for name in names for d in policy.demanded(wanted.danger, name, wanted.hosts))
+
+    # --- changing -----------------------------------------------------------------------------------------------------
+
+    def _manages(self, actor: Actor, schedule: Schedule) -> bool:
+        """Whether this person may change it: `schedules.manage` for its runbook on its hosts, where they are known."""
+        policy = self.engine.policy
+        try:
+            command = command_of(schedule)
+            runbook = self.engine.catalog.get(command.runbook).name
+        except (NotFound, Invalid):
+            return policy.may(actor.id, Permission.SCHEDULES)
+        try:
+            hosts = tuple(host.name for host in self.engine.tools.inventory.resolve(command.targets))
+        except (NotFound, Invalid):
+            hosts = ()
+        return policy.decide(actor.id, Permission.SCHEDULES, runbook=runbook, hosts=hosts).allowed
+
+    async def _managed(self, command: ScheduleCommand, hand: Hand) -> Schedule:
+        """The one of this name, which this person may change. Raises NotFound, NotPermitted."""
+        await self.engine.require(hand.actor, Permission.SCHEDULES, f"{command.action} schedules", hand.origin)
+        found = await self.find(command.name, hand.actor, hand.origin)
+        if not self._manages(hand.actor, found):
+            raise NotPermitted(f"Your schedules.manage does not cover what '{found.name}' runs. Ask an admin.")
+        return found
+
+    async def _change(self, change: keeping.Change, command: ScheduleCommand, hand: Hand) -> Message:
+        schedule = await self._managed(command, hand)
+        return blocks.spoken((await self.engine.tools.database.write(change, str(schedule.id), hand)).message)
+
+    async def _revoke(self, command: ScheduleCommand, hand: Hand) -> Message:
+        """Who could have given it can take it back, too."""
+        if not self.engine.policy.may(hand.actor.id, Permission.APPROVE):
+            return await self._change(keeping.revoke, command, hand)
+        schedule = await self.find(command.name, hand.actor, hand.origin)
+        return blocks.spoken((await self.engine.tools.database.write(keeping.revoke, str(schedule.id), hand)).message)
+
+    # --- consenting ---------------------------------------------------------------------------------------------------
+
+    async def _approve(self, command: ScheduleCommand, hand: Hand) -> Message:
+        schedule = await self.find(command.name, hand.actor, hand.origin)
+        ready = self.engine.ready(request_at(schedule, hand.now))
+        if ready.wanted is None:
+            raise NotPermitted(f"'{schedule.name}' would not run: who made it may run nothing any more.")
+        wanted, demands = ready.wanted, self._demands(ready.wanted)
+        if not demands:
+            raise Invalid(f"'{schedule.name}' waits for nobody's approval: there is nothing to approve.")
+        if command.limit is None:
+            raise Invalid(await self._which_limit(schedule))
+        electorate = self.engine.policy.electorate(
+            wanted.entry.name,
+            wanted.hosts,
+            besides=schedule.made_by.id,
+            demands=(*demands, Demand(consent=Consent.APPROVE)),
+            includes=wanted.includes,
+        )
+        answer = await self.engine.tools.database.write(
+            keeping.approve,
+            schedule,
+            wanted,
+            command.limit,
+            hand,
+            refusal=self._may_not_approve(schedule, wanted, demands, hand.actor),
+            lacking=lambda votes: electorate.lacking(demands, votes),
+        )
+        return blocks.spoken(said(answer).message)
+
+    def _may_not_approve(
+        self, schedule: Schedule, wanted: Wanted, demands: Sequence[Demand], actor: Actor
+    ) -> str | None:
+        """Why this person's consent to every firing counts for nothing; None where it counts."""
+        only_confirm = all(demand.consent is Consent.CONFIRM for demand in demands)
+        if actor.id == schedule.made_by.id:
+            return None if only_confirm else f"You made '{schedule.name}' yourself: somebody else must approve it."
+        right = self.engine.policy.decide(
+            actor.id, Permission.APPROVE, runbook=wanted.entry.name, hosts=wanted.hosts, includes=wanted.includes
+        )
+        if not right.allowed:
+            return f"You may not approve '{schedule.name}': {right.reason} ({right.rule})"
+        if only_confirm:
+            return None
+        electorate = self.engine.policy.electorate(
+            wanted.entry.name, wanted.hosts, besides=schedule.made_by.id, demands=demands, includes=wanted.includes
+        )
+        if any(actor.id in electorate.fitting(demand) for demand in demands):
+            return None
+        needed = " and ".join(demand.words for demand in demands)
+        return f"'{schedule.name}' needs the approval of {needed}, and you are not one of them."
+
+    async def _which_limit(self, schedule: Schedule) -> str:
+        last = await self.engine.tools.database.read(_last_changes, schedule.id)
+        had = f" #{last[0]}, the last that was planned, had {last[1]}." if last is not None else ""
+        limit = max(1, last[1]) if last is not None else 10
+        return (
+            f"How many changing steps may '{schedule.name}' have at a time, on all its hosts together? Say so; what is "
+            f"larger is asked about.{had} `/runbook schedule approve {schedule.id} limit={limit}`"
+        )
+
+
+def _about(
+    connection: Connection, schedule: Schedule
+) -> tuple[StandingApproval | None, list[tuple[Firing, Execution | None]]]:
+    newest = kept.firings(connection, schedule.id)
+    found = [
+        (one, executions.find(connection, one.execution_id) if one.execution_id is not None else None) for one in newest
+    ]
+    return kept.standing(connection, schedule.id), found
+
+
+def _last_changes(connection: Connection, schedule_id: int) -> tuple[int, int] | None:
+    """The newest execution of it that has a plan, and how many changing steps that holds."""
+    for firing in kept.firings(connection, schedule_id, limit=20):
+        plan = executions.plan_of(connection, firing.execution_id) if firing.execution_id is not None else None
+        if plan and firing.execution_id is not None:
+            return firing.execution_id, from_json(plan).changes
+    return None
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def changed(event: ScheduleChanged) -> Message:
+    """Somebody changed a schedule: everybody in its channel may know."""
+    schedule = event.schedule
+    name = blocks.inline(schedule.name, 80)
+    by = f" by {blocks.who(event.actor)}" if event.actor is not None else ""
+    said_ = blocks.ours(event.words, 600)
+    head = f":calendar: *Schedule {name}* {said_}{by and f' ({by.strip()})'}"
+    return blocks.message(
+        f"Schedule {name} {said_}", [blocks.section(head), blocks.context(f"{_code(schedule)} · {_timing(schedule)}")]
+    )
+
+
+def lost(event: FiringLost) -> Message:
+    """A moment passed and it did not run."""
+    schedule, firing = event.schedule, event.firing
+    name, why = blocks.inline(schedule.name, 80), blocks.ours(firing.reason or "no reason is known", 900)
+    when = blocks.moment(firing.due_at)
+    if firing.outcome is FiringOutcome.MISSED and firing.count > 1 and firing.last_due is not None:
+        text = f"missed {firing.count} moments, from {when} to {blocks.moment(firing.last_due)}: {why}"
+    elif firing.outcome is FiringOutcome.MISSED:
+        text = f"missed {when}: {why}"
+    else:
+        text = f"did not run at {when}: {why}"
+    if event.caught_up:
+        text += ". The newest moment is made up for now"
+    # What went wrong is its maker's to mend.
+    to = f" {blocks.who(schedule.made_by)}" if firing.outcome is FiringOutcome.REFUSED else ""
+    emoji = ":fast_forward:" if firing.outcome is FiringOutcome.SKIPPED else ":warning:"
+    more = f"{_code(schedule)} · {_timing(schedule)} · `/runbook schedule show {schedule.id}`"
+    return blocks.message(
+        f"Schedule {name} {text}", [blocks.section(f"{emoji} *Schedule {name}* {text}.{to}"), blocks.context(more)]
+    )
+
+
+def _code(schedule: Schedule) -> str:
+    """Its request, as it is typed."""
+    text = schedule.text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    return f"`/runbook {blocks.inline(text, 300)}`"
+
+
+def _timing(schedule: Schedule) -> str:
+    return blocks.inline(cron.in_words(schedule.cron, schedule.timezone), 200)
+
+
+def _line(schedule: Schedule, now: datetime) -> str:
+    """One schedule in one line."""
+    if schedule.paused_at is not None:
+        by = blocks.who(Actor(id=schedule.paused_by or "", name="Handrail" if schedule.paused_by == "handrail" else ""))
+        state = f"*paused* since {blocks.moment(schedule.paused_at)} by {by}"
+    elif schedule.next_at is None:
+        state = "never again"
+    else:
+        state = f"next {blocks.moment(schedule.next_at)}, {_in(schedule.next_at, now)}"
+    head = f"• *{blocks.inline(schedule.name, 80)}* (#{schedule.id}): {_timing(schedule)}, {state}"
+    return f"{head}\n    {_code(schedule)}, made by {blocks.who(schedule.made_by)}"
+
+
+def _next_lines(schedule: Schedule, now: datetime) -> list[str]:
+    """The next moments, by the reader's clock and by the schedule's own."""
+    if schedule.paused_at is not None:
+        return []
+    try:
+        found = cron.next_few(schedule.cron, schedule.timezone, now)
+        own = [cron.local(at, schedule.timezone) for at in found]
+    except Invalid as error:
+        return [blocks.ours(error.message)]
+    return ["*Next*"] + [
+        f"• {blocks.moment(at)}, {_in(at, now)} ({shown} {schedule.timezone})"
+        for at, shown in zip(found, own, strict=True)
+    ]
+
+
+def _in(at: datetime, now: datetime) -> str:
+    return f"in {words(max(0.0, (at - now).total_seconds()))}" if at > now else "any moment"
+
+
+def _firing_line(firing: Firing, execution: Execution | None) -> str:
+    when = blocks.moment(firing.due_at)
+    if execution is not None:
+        return f"• {when}: {blocks.EMOJI[execution.state]} #{execution.id} {execution.state.words}"
+    many = f" ({firing.count} moments)" if firing.count > 1 else ""
+    return f"• {when}: {firing.outcome}{many}, {blocks.ours(firing.reason or '', 200)}"
