@@ -23,6 +23,7 @@ from sqlalchemy import Connection
 from bot import blocks, logs, schedules
 from bot.actions import Actions
 from bot.commands import Commands
+from bot.digest import ByHand, DigestPoster, by_hand_of
 from bot.filling import Forms
 from bot.identity import SlackDirectory
 from bot.inbox import Inbox
@@ -30,7 +31,7 @@ from bot.ledger import DAILY, HeadPoster, witness_settings
 from bot.modals import Modals
 from bot.outbox import Outbox
 from bot.replies import words_of
-from bot.settings import Settings, Slack
+from bot.settings import DigestPart, Settings, Slack
 from bot.slack import Socket, bolt_app, client_for, events_handler
 from bot.thread import ThreadReporter
 from runbooks.engine import Engine
@@ -102,7 +103,7 @@ def build(
     sender = Outbox(database=database, client=client, clock=clock, alerts=alerts, is_alone=database.is_sqlite)
     views = Modals(client)
     forms = Forms(engine, works.redactor, views)
-    commands = Commands(engine, forms)
+    commands = Commands(engine, forms, _by_hand(settings))
     actions = Actions(engine, commands, views, forms)
     desk = Desk(engine, commands, actions, sender, works.directory)
     inbox = Inbox(database, clock, works.redactor, desk.work, desk.at_once)
@@ -368,6 +369,7 @@ async def _work(app: App) -> None:
             ("socket", lambda: _keep_connected(app)),
             ("prune", lambda: _prune(app)),
             ("audit head", _head_poster(app).run),
+            ("digest", _digest_poster(app).run),
             ("schedules", _timer(app).run),
         ):
             group.create_task(_supervised(name, loop, app.clock), name=name)
@@ -400,6 +402,22 @@ def _head_poster(app: App) -> HeadPoster:
         clock=app.clock,
         channel=file.channels.digest or file.channels.alerts,
         digest=file.digest or DAILY,
+    )
+
+
+def _by_hand(settings: Settings) -> ByHand:
+    file = settings.file
+    return by_hand_of(file.digest, {name: part.by_hand for name, part in file.runbooks.items()})
+
+
+def _digest_poster(app: App) -> DigestPoster:
+    file = app.settings.file
+    return DigestPoster(
+        database=app.database,
+        clock=app.clock,
+        channel=file.channels.digest,
+        digest=file.digest or DigestPart(),
+        by_hand=_by_hand(app.settings),
     )
 
 

@@ -10,15 +10,16 @@ import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import assert_never
 
 from sqlalchemy import Connection
 
-from bot import blocks, cards, dead_letters, help_on, schedules
+from bot import blocks, cards, dead_letters, digest, help_on, schedules
 from bot.blocks import Message
 from bot.dead_letters import SLACK
+from bot.digest import ByHand
 from bot.filling import Forms
 from bot.request import (
     AuditSearch,
@@ -31,6 +32,7 @@ from bot.request import (
     Unclear,
     Verb,
     kept_text,
+    length_of,
     moment,
     parse_audit,
     parse_killswitch,
@@ -48,6 +50,7 @@ from safety.clock import words
 from safety.decision import Decision
 from safety.roles import Permission
 from storage import audit, controls, executions, outbox
+from storage import digest as figures
 from storage import templates as kept
 from storage.errors import Invalid, NotFound, NotPermitted
 from storage.records import (
@@ -92,6 +95,7 @@ HELP: tuple[tuple[Permission | None, str], ...] = (
         "`/runbook schedule approve NAME limit=20` approves a schedule for good, up to so many changes at a time · "
         "`schedule revoke NAME`",
     ),
+    (Permission.EXECUTIONS_READ, "`/runbook digest [7d]` what the last days were like, in numbers that can be opened"),
     (Permission.CANCEL, "`/runbook cancel ID` stops one"),
     (
         Permission.EXECUTE,
@@ -124,13 +128,14 @@ HELP: tuple[tuple[Permission | None, str], ...] = (
 _CHANNEL = re.compile(r"[CDG][A-Z0-9]{1,30}")
 _PERSON = re.compile(r"[UW][A-Z0-9]{1,30}|cli:[A-Za-z0-9._-]{1,60}")
 Handled = Callable[[Connection], object]
+_USUAL = ByHand()
 
 
 class Commands:
     """Answers one command at a time; shared by every door that takes text."""
 
-    def __init__(self, engine: Engine, forms: Forms) -> None:
-        self.engine, self.forms = engine, forms
+    def __init__(self, engine: Engine, forms: Forms, by_hand: ByHand = _USUAL) -> None:
+        self.engine, self.forms, self.by_hand = engine, forms, by_hand
         self.schedules = schedules.ScheduleDesk(engine)
 
     async def answer(self, received: Received, *, origin: Origin, handled: Handled) -> Message | None:
@@ -358,6 +363,7 @@ class Commands:
             Verb.SHOW: lambda: self._show(actor, query.words),
             Verb.STATUS: lambda: self._status(actor, query),
             Verb.HISTORY: lambda: self._history(actor, query),
+            Verb.DIGEST: lambda: self._digest(actor, query.words),
             Verb.LOGS: lambda: self._logs(actor, query),
             Verb.WHY: lambda: self._why(actor, query.words),
             Verb.CAN: lambda: self._can(actor, query, received, origin),
@@ -526,6 +532,14 @@ class Commands:
             if self._among(actor) is None and not self.engine.near_runbooks(name, actor):
                 return name
             raise
+
+    async def _digest(self, actor: Actor, typed: Sequence[str]) -> Message:
+        """What the last days were like, of the runbooks whose executions this person sees."""
+        await self.engine.require(actor, Permission.EXECUTIONS_READ, "see that", Origin.COMMAND)
+        length = length_of("".join(typed)) if typed else timedelta(days=7)
+        since, until = digest.period(length, self.engine.tools.clock.now())
+        found = await self.engine.tools.database.read(figures.gather, since, until, among=self._among(actor))
+        return digest.answer(found, self.by_hand, until - since)
 
     async def _logs(self, actor: Actor, query: Query) -> Message:
         """A page of lines, the newest where none is named; lines are counted from 1 in the order they were printed."""
@@ -777,7 +791,7 @@ ON_A_PAGE = 15
 RUNBOOKS_ON_A_PAGE = 25
 LINES = 40
 """Lines of output shown at once."""
-_SHOWS = {Verb.HELP, Verb.LIST, Verb.SHOW, Verb.STATUS, Verb.LOGS, Verb.HISTORY, Verb.WHY}
+_SHOWS = {Verb.HELP, Verb.LIST, Verb.DIGEST, Verb.SHOW, Verb.STATUS, Verb.LOGS, Verb.HISTORY, Verb.WHY}
 
 
 def _only_shows(query: Query) -> bool:

@@ -67,6 +67,14 @@ TOPICS: Mapping[str, Topic] = {
             "/runbook history open",
         ),
     ),
+    "digest": Topic(
+        usage="/runbook digest [7d]",
+        said=(
+            "What the last days were like: success rate, trend, runbooks, hosts, the slowest, approvals, time saved. "
+            "*Show* opens the history behind a number.",
+        ),
+        examples=("/runbook digest", "/runbook digest 24h", "/runbook digest month"),
+    ),
     "why": Topic(
         usage="/runbook why ID",
         said=("Every decision about an execution, gate by gate, with the lines of the settings that decided.",),

@@ -15,6 +15,7 @@ all: the answer is `Unclear`, which names the thing and the next move. Nothing h
     /runbook logs ID [HOST] [step=2] [from=101]
     /runbook history [RUNBOOK] [STATE] [@someone] [2d] [on HOST] [runbook=NAME] [host=NAME] [who=@someone]
                      [state=failed,timed_out] [since=2d] [until=2026-11-20] [before=ID | after=ID]
+    /runbook digest [7d]
     /runbook why ID
     /runbook retry ID [failed] [--reason "…"] [--emergency]
     /runbook rollback|resume ID [--reason "…"] [--emergency]
@@ -67,6 +68,7 @@ class Verb(StrEnum):
     ROLLBACK = "rollback"
     RESUME = "resume"
     HISTORY = "history"
+    DIGEST = "digest"
     WHY = "why"
     CAN = "can"
     APPROVE = "approve"
@@ -209,6 +211,16 @@ def parse_audit(text: str) -> AuditSearch | Unclear:
         return _audit(_words(text, command="/audit"))
     except _Puzzle as puzzle:
         return puzzle.answer
+
+
+def length_of(text: str) -> timedelta | None:
+    """A length of time as typed: 7d, 1d12h, day, week, month (of 30 days). None for what is none."""
+    typed = text.strip().lower()
+    named = {"day": "1d", "daily": "1d", "today": "1d", "week": "7d", "weekly": "7d", "month": "30d", "monthly": "30d"}
+    typed = named.get(typed, typed)
+    if not re.fullmatch(r"(?:[0-9]{1,6}[wdhms])+", typed):
+        return None
+    return sum((int(n) * _UNITS[unit] for n, unit in re.findall(r"([0-9]+)([wdhms])", typed)), timedelta())
 
 
 def moment(text: str, now: datetime) -> datetime:
@@ -529,6 +541,7 @@ _FORMS: Mapping[Verb, _Form] = {
         example="logs 42 web-01", keys={"host": _HOST, "step": r"w?[0-9]{1,6}(\.[0-9]{1,6})*", "from": _COUNT}
     ),
     Verb.HISTORY: _Form(example="history state=failed since=2d"),
+    Verb.DIGEST: _Form(example="digest 7d", keys={}),
     Verb.WHY: _Form(example="why 42", keys={}),
     Verb.CAN: _Form(example="can @someone restart nginx on web-01"),
     Verb.CANCEL: _Form(example="cancel 42", id=True, reason=True, flags=frozenset({"reason"})),

@@ -151,6 +151,7 @@ TYPED = {
     Verb.LIST: "list",
     Verb.SHOW: "show change",
     Verb.HISTORY: "history",
+    Verb.DIGEST: "digest",
     Verb.CAN: "can",
     Verb.BREAKER: "breaker reset change",
     Verb.DEAD_LETTERS: "dead-letters list",
