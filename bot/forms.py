@@ -12,7 +12,7 @@ from typing import Any
 
 from bot import cards
 from bot.blocks import Block, context, counted, escape, inline, listed, ours, section, units
-from bot.request import RunCommand
+from bot.request import RunCommand, spelling
 from runbooks.answer import Prospect
 from runbooks.catalog import Entry
 from runbooks.parameters import Asks, Question, is_positional, questions, written
@@ -94,11 +94,12 @@ def picker(*, channel: str | None, thread: str | None = None) -> View:
     }
 
 
-def runbook_options(entries: Iterable[Entry], last: Sequence[Execution], typed: str) -> Json:
+def runbook_options(entries: Sequence[Entry], last: Sequence[Execution], typed: str) -> Json:
     """What the picker offers: what was run here last, then the runbooks, as far as they match what was typed."""
+    known = {entry.name: entry for entry in entries}
+    again = [(one, _typed(one, known[one.runbook])) for one in last if one.runbook in known]
+    groups = [("Run here last", [_last_option(one, text) for one, text in again if matches(typed, [text])])]
     found = [entry for entry in entries if matches(typed, _words_of(entry))]
-    recent = [one for one in last if matches(typed, [cards.subject(one)])]
-    groups = [("Run here last", [_last_option(one) for one in recent])]
     for category in dict.fromkeys(str(entry.runbook.category) for entry in found):
         of_it = [_runbook_option(entry) for entry in found if str(entry.runbook.category) == category]
         groups.append((category.capitalize(), of_it))
@@ -113,11 +114,21 @@ def _runbook_option(entry: Entry) -> Json:
     return option(entry.name, entry.name, about=entry.runbook.summary())
 
 
-def _last_option(execution: Execution) -> Json:
-    what = cards.subject(execution).partition(" ")[2]
-    for entity, char in (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")):  # an option is plain text
-        what = what.replace(entity, char)
-    return option(what, f"{LAST}{execution.id}", about=f"#{execution.id}, {execution.state.words}")
+def _typed(execution: Execution, entry: Entry) -> str:
+    """What would be typed to have it again."""
+    command = command_of(entry, last_draft(execution, entry))
+    return readable(spelling(replace(command, rollout=UNSAID, priority=Priority.NORMAL)))
+
+
+def readable(text: str) -> str:
+    """A request without Slack's entities, as it was typed."""
+    for entity, char in (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")):
+        text = text.replace(entity, char)
+    return text
+
+
+def _last_option(execution: Execution, text: str) -> Json:
+    return option(text, f"{LAST}{execution.id}", about=f"#{execution.id}, {execution.state.words}")
 
 
 def matches(typed: str, texts: Iterable[str]) -> bool:
@@ -143,7 +154,7 @@ def groups_of(groups: Sequence[tuple[str, Sequence[Json]]]) -> Json:
     return {"option_groups": kept} if kept else {"options": []}
 
 
-def last_draft(execution: Execution, entry: Entry, *, channel: str | None, thread: str | None) -> Draft:
+def last_draft(execution: Execution, entry: Entry, *, channel: str | None = None, thread: str | None = None) -> Draft:
     """The same again, to be looked at first."""
     kind = entry.runbook.Params
     values = {
@@ -341,7 +352,7 @@ def _options(draft: Draft, *, may_override: bool) -> list[Block]:
             "type": "input",
             "block_id": "options",
             "optional": True,
-            "label": plain("How"),
+            "label": plain("Options"),
             "element": {**element, **({"initial_options": start} if start else {})},
         }
     ]
@@ -537,7 +548,7 @@ def plan_page(
     `text`: the request as it would be typed. `planned`: where the plan is kept until then.
     """
     shown, left_out = _fitting(list(cards.plan_blocks(to_json(prospect.plan))) if prospect.plan is not None else [])
-    blocks: list[Block] = [section(f"*{inline(text, 600)}*"), section(_outcome(prospect, command)), *shown]
+    blocks: list[Block] = [section(f"*{inline(readable(text), 600)}*"), section(_outcome(prospect, command)), *shown]
     if left_out:
         blocks.append(context(f"_{counted(left_out, 'more part')} of the plan not shown here: the thread has all._"))
     page = dict(_page("The plan", blocks, external_id=external_id))

@@ -65,6 +65,7 @@ def end_execution(
     if execution.stage > 1 and State.RUNNING not in leaving and State.INTERRUPTED not in leaving:
         plan = plan or from_json(executions.plan_of(connection, execution.id) or {})
         reason = _between_stages(connection, execution, reason, now)
+    steps = tuple(executions.steps_of(connection, execution.id))
     ended = executions.move(
         connection,
         execution.id,
@@ -75,10 +76,10 @@ def end_execution(
         origin=origin,
         epoch=epoch,
         reason=reason,
+        steps=steps,
         **({"ending": reason} if to is State.INTERRUPTED else {}),
     )
     hosts = tuple(executions.hosts_of(connection, execution.id))
-    steps = tuple(executions.steps_of(connection, execution.id))
     undoable = plan is not None and bool(undo_steps(plan, steps))
     if to is State.INTERRUPTED:
         unknown = tuple(step for step in steps if step.state in {StepState.INTERRUPTED, StepState.STARTED})
@@ -89,7 +90,8 @@ def end_execution(
         return ended
     if execution.rolls_back is not None and to is not State.SUCCEEDED:
         _give_hosts_back(connection, execution)
-    controls.free_locks(connection, execution.id)
+    if ended.danger.changes_hosts:
+        controls.free_locks(connection, execution.id)
     _return_cooldowns(connection, ended, steps)
     _breakers_of(connection, reporter, ended, hosts, reached or {}, now)
     waiting = approvals.decide(connection, execution.id, to=ApprovalState.WITHDRAWN, by="handrail", now=now)

@@ -292,7 +292,6 @@ class Walk:
                 connection,
                 self.execution.id,
                 part.host,
-                epoch=self.execution.epoch,
                 state=HostState.RUNNING,
                 started_at=began,
                 ended_at=None,
@@ -309,12 +308,12 @@ class Walk:
         return result
 
     async def _tell_host(self, result: HostResult) -> None:
-        now = self.tools.clock.now()
+        now, done = self.tools.clock.now(), self.steps.done
         owed = self.steps.owing(result.host)
 
         def tell(connection: Connection) -> None:
-            owed.write(connection)
-            self._keep(connection, result, now, epoch=self.execution.epoch)
+            self.steps.pay(connection, owed, done)
+            self._keep(connection, result, now)
             rows = executions.hosts_of(connection, self.execution.id)
             told = next(row for row in rows if row.host == result.host)
             self.tools.reporter.report(connection, HostFinished(execution=self.execution, host=told), now)
@@ -322,12 +321,11 @@ class Walk:
         await self._write(tell)
         owed.kept()
 
-    def _keep(self, connection: Connection, result: HostResult, now: datetime, epoch: int | None = None) -> None:
+    def _keep(self, connection: Connection, result: HostResult, now: datetime) -> None:
         executions.set_host(
             connection,
             self.execution.id,
             result.host,
-            epoch=epoch,
             state=result.state,
             reason=result.reason,
             outcome=result.outcome,
@@ -393,13 +391,13 @@ class Walk:
         tail = next((r.tail for r in results if r.state is not HostState.SUCCEEDED and r.tail), ())
         told = {r.host for r in results if r.state in {HostState.SUCCEEDED, HostState.FAILED}}
         reached = {host: host not in self.steps.away for host in told}
-        owed = self.steps.owing(*self.execution.hosts)
+        owed, done = self.steps.owing(*self.execution.hosts), self.steps.done
 
         def finish(connection: Connection) -> None:
             found = executions.get(connection, self.execution.id)
             if found.epoch == self.execution.epoch and found.state is to:
                 return  # the answer to this very commit was lost
-            owed.write(connection)
+            self.steps.pay(connection, owed, done)
             for result in results:
                 if not result.kept:
                     self._keep(connection, result, now)
@@ -424,7 +422,7 @@ class Walk:
             owed.kept()
         except TooLate:
             log.warning("ended_elsewhere", execution=self.execution.id)
-            await self._write(owed.write)
+            await self._write(self.steps.pay, owed, done)
             owed.kept()
         log.info("execution_ended", execution=self.execution.id, state=to.value, reason=reason)
 

@@ -93,8 +93,7 @@ def make(
         after=_shown(made),
     )
     verb = "was made" if former is None else f"was replaced (it was {mention(former.made_by)}'s)"
-    said = f"{verb}: `/runbook {made.text}`, {cron.in_words(made.cron, made.timezone)}"
-    hand.reporter.report(connection, ScheduleChanged(schedule=made, actor=hand.actor, words=said), hand.now)
+    hand.reporter.report(connection, ScheduleChanged(schedule=made, actor=hand.actor, words=verb), hand.now)
     return made
 
 

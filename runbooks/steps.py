@@ -157,7 +157,7 @@ class Result:
 class Owed:
     """What must be written before anything else is about this host, and is, in the transaction of what follows at once.
 
-    `write` is safe to repeat; `kept` is called once it is committed.
+    `write` is safe to repeat. `kept` is called once it is committed.
     """
 
     write: Callable[[Connection], None]
@@ -180,13 +180,13 @@ class Steps:
         self._tries: dict[tuple[str, str], int] = {}  # how often it was tried again by itself
         self._groups: dict[float, str] = {}  # the ends of parallel groups, and what to say then
         self._owed: dict[str, list[Owed]] = {}
-        self._done = 0
+        self.done = 0
 
     async def remember(self) -> None:
         """Take up what was kept of this execution's steps before."""
         for step in await self._read(executions.steps_of, self.execution.id):  # in the order they started
             self._remember(step)
-        self._done = sum(1 for step in self._earlier.values() if step.state in _DONE)
+        self.done = sum(1 for step in self._earlier.values() if step.state in _DONE)
 
     def stop(self, stop: Stop) -> None:
         """End what is running; nothing further starts."""
@@ -225,8 +225,13 @@ class Steps:
         """Write what is owed about these hosts now: nothing follows at once."""
         if any(host in self._owed for host in hosts):
             owed = self.owing(*hosts)
-            await self._write(owed.write)
+            await self._write(self.pay, owed, self.done)
             owed.kept()
+
+    def pay(self, connection: Connection, owed: Owed, done: int) -> None:
+        """Write what is owed, and that so many steps are done. Raises LeaseLost."""
+        executions.count(connection, self.execution, done)
+        owed.write(connection)
 
     async def step(self, host: Host, place: str, step: Step, deadline: float, *, goes_on: bool = False) -> Result:
         """Carry it out. `goes_on`: its success is owed, and the caller writes at once what follows, or settles."""
@@ -462,7 +467,7 @@ class Steps:
             return False
         command = shell_line(step.argv, sudo=step.sudo) if isinstance(step, Run | Check) else None
 
-        owed, number, of = self.owing(host.name), self._done + 1, self.plan.steps_total
+        owed, done, of = self.owing(host.name), self.done, self.plan.steps_total
 
         def begin(connection: Connection) -> bool:
             owed.write(connection)
@@ -473,9 +478,10 @@ class Steps:
                 services=self.services,
                 tags=kill_switch.tag_names(host.tags),
                 words=step.title,
+                done=done,
             ):
                 return False
-            event = StepStarted(execution=self.execution, step=run, command=command, number=number, total=of)
+            event = StepStarted(execution=self.execution, step=run, command=command, number=done + 1, total=of)
             self.tools.reporter.report(connection, event, run.started_at)
             return True
 
@@ -540,7 +546,7 @@ class Steps:
             self.deaths.append((host.name, ended.death))
         tail = tuple(log_of.tail)
         if result.ok:
-            self._done += 1
+            self.done += 1
             self.away.discard(host.name)
         pause = self._pause(host.name, run.step, step, result)
         event: Event = StepFinished(execution=self.execution, step=ended, tail=tail, look=result.look)
@@ -557,7 +563,7 @@ class Steps:
             )
 
         def end(connection: Connection) -> None:
-            executions.end_step(connection, ended, execution=self.execution, done=1 if result.ok else 0)
+            executions.end_step(connection, ended)
             log_of.keep_lines(connection)  # the group is among what has just been kept
             self.tools.reporter.report(connection, event, ended.ended_at or ended.started_at)
 

@@ -123,9 +123,17 @@ class Policy:
         return [self.places.get(name) or Place(name=name) for name in hosts]
 
 
-def gather(connection: Connection, proposal: Proposal, policy: Policy, now: datetime) -> Facts:
-    """What the gates need to know, read in this one transaction."""
-    given = approvals.latest(connection, proposal.execution_id) if proposal.execution_id else None
+def gather(
+    connection: Connection,
+    proposal: Proposal,
+    policy: Policy,
+    now: datetime,
+    *,
+    only: Collection[str] | None = None,
+) -> Facts:
+    """What the gates, or `only` some of them, need to know, read in this one transaction."""
+    planned = proposal.fingerprint is not None  # nothing was approved before
+    given = approvals.latest(connection, proposal.execution_id) if planned and proposal.execution_id else None
     standing = None
     if proposal.standing is not None and proposal.execution_id is not None:
         standing = schedules.standing_of(connection, proposal.execution_id)
@@ -133,7 +141,7 @@ def gather(connection: Connection, proposal: Proposal, policy: Policy, now: date
     own = {proposal.execution_id, proposal.continues}
     cooldowns = {
         (runbook, host): row.until
-        for runbook in proposal.runbooks
+        for runbook in (proposal.runbooks if only is None or "cooldown" in only else ())
         for host, row in controls.cooldowns(connection, runbook, proposal.hosts, now).items()
         if row.execution_id not in own
     }
@@ -163,7 +171,7 @@ def gather(connection: Connection, proposal: Proposal, policy: Policy, now: date
                 tags=proposal.tags,
             )
         ),
-        buckets=_buckets(connection, proposal, policy),
+        buckets=_buckets(connection, proposal, policy) if only is None or "rate limits" in only else (),
         cooldowns=cooldowns,
         breakers=tuple(controls.breakers(connection, (TRANSPORT, *proposal.runbooks), proposal.hosts)),
         approval=given,
@@ -213,7 +221,7 @@ def review(
     only: Collection[str] | None = None,
 ) -> Decision:
     """Judge, and witness the decision."""
-    decision = judge(proposal, gather(connection, proposal, policy, now), only=only)
+    decision = judge(proposal, gather(connection, proposal, policy, now, only=only), only=only)
     audit.append(
         connection,
         at=now,

@@ -8,7 +8,7 @@ writes entries into a file that proves itself.
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from json.encoder import encode_basestring
@@ -27,18 +27,31 @@ _THE_HEAD = Prepared(select(t.audit_head.c.seq, t.audit_head.c.hash).with_for_up
 _ADD = Prepared(insert(t.audit))
 _SET_HEAD = Prepared(update(t.audit_head))
 
-_NEW_HEAD = "audit head"
+_UNWRITTEN = "audit"
 
 
-@dataclass(frozen=True, kw_only=True)
-class _NewHead:
-    """The head as this transaction leaves it; calling it writes it down."""
+@dataclass(frozen=True)
+class _Unwritten:
+    """Entries of this transaction, the newest of which is the head; calling it writes them."""
 
-    seq: int
-    hash: str
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def seq(self) -> int:
+        return int(self.rows[-1]["seq"])
+
+    @property
+    def hash(self) -> str:
+        return str(self.rows[-1]["hash"])
 
     def __call__(self, connection: Connection) -> None:
+        _ADD.run_each(connection, self.rows)
         _SET_HEAD.run(connection, {"seq": self.seq, "hash": self.hash})
+
+
+def _unwritten(connection: Connection) -> _Unwritten | None:
+    found = (at_the_end(connection) or {}).get(_UNWRITTEN)
+    return found if isinstance(found, _Unwritten) else None
 
 
 FIRST = "0" * 64
@@ -58,9 +71,8 @@ def append(
     **data: Any,
 ) -> AuditEntry:
     """Witness something. `data` must be JSON, already redacted."""
-    later = at_the_end(connection)
-    known = later.get(_NEW_HEAD) if later is not None else None
-    head = known if isinstance(known, _NewHead) else _THE_HEAD.first(connection)
+    unwritten = _unwritten(connection)
+    head = unwritten or _THE_HEAD.first(connection)
     at = at.astimezone(UTC)
     text = canonical(data)
     seq = head.seq + 1
@@ -76,12 +88,14 @@ def append(
         "previous": head.hash,
         "hash": mark,
     }
-    _ADD.run(connection, values)
-    new = _NewHead(seq=seq, hash=mark)
+    later = at_the_end(connection)
+    if unwritten is None:
+        unwritten = _Unwritten()
+        if later is not None:
+            later[_UNWRITTEN] = unwritten
+    unwritten.rows.append(values)
     if later is None:
-        new(connection)
-    else:
-        later[_NEW_HEAD] = new
+        unwritten(connection)
     return AuditEntry(**{**values, "data": json.loads(text)})
 
 
@@ -401,9 +415,9 @@ def _escaped(word: str) -> str:
 
 def head(connection: Connection) -> tuple[int, str]:
     """The newest entry's number and hash."""
-    known = (at_the_end(connection) or {}).get(_NEW_HEAD)
-    if isinstance(known, _NewHead):
-        return known.seq, known.hash
+    unwritten = _unwritten(connection)
+    if unwritten is not None:
+        return unwritten.seq, unwritten.hash
     row = connection.execute(select(t.audit_head.c.seq, t.audit_head.c.hash)).one()
     return row.seq, row.hash
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from storage import tables as t
 from storage.database import Bell, ring
@@ -53,7 +54,12 @@ _END_BREAKER = Prepared(
 _TAKE_LOCK = Prepared(insert(t.host_locks))
 _BEGIN_COOLDOWN = Prepared(insert(t.cooldowns))
 _NEW_BUCKET = Prepared(insert(t.token_buckets))
-_ADMIT = Prepared(insert(t.admissions))
+_ADMIT = {
+    "sqlite": Prepared(sqlite.insert(t.admissions).on_conflict_do_nothing().returning(t.admissions.c.execution_id)),
+    "postgresql": Prepared(
+        postgresql.insert(t.admissions).on_conflict_do_nothing().returning(t.admissions.c.execution_id)
+    ),
+}
 _NEW_BREAKER = Prepared(insert(t.breakers))
 
 # --- kill switches ----------------------------------------------------------------------------------------------------
@@ -213,10 +219,8 @@ def was_admitted(connection: Connection, execution_id: int) -> bool:
 
 def admit(connection: Connection, execution_id: int, now: datetime) -> bool:
     """Whether this execution takes its budgets now; False when it did before (it is continued)."""
-    if was_admitted(connection, execution_id):
-        return False
-    _ADMIT.run(connection, {"execution_id": execution_id, "at": now})
-    return True
+    values = {"execution_id": execution_id, "at": now}
+    return _ADMIT[connection.dialect.name].first(connection, values) is not None
 
 
 def count_refusal(connection: Connection, rule: str, now: datetime, *, within: timedelta) -> int:

@@ -253,7 +253,7 @@ def _run_together(connection: Connection, waiting: _Waiting, taken: list[_Task])
     began = time.monotonic()
     ends = began + LONGEST_COMMIT
     answers: _Answers = []
-    last: dict[str, Callable[[Connection], None]] = {}
+    last: dict[Any, Callable[[Connection], None]] = {}
     connection.info[_LATER] = last
     while not taken or (len(taken) < MOST_IN_ONE_COMMIT and time.monotonic() < ends):
         task = waiting.take()
@@ -268,8 +268,11 @@ def _run_together(connection: Connection, waiting: _Waiting, taken: list[_Task])
             answers.append((task, task.run(connection), None))
         except Exception as error:
             raise (_AbandonError if is_gone(error) else _TakenBackError) from error
-    for write in last.values():
-        write(connection)
+    try:
+        for write in last.values():
+            write(connection)
+    except Exception as error:
+        raise (_AbandonError if is_gone(error) else _TakenBackError) from error
     return answers
 
 
@@ -302,12 +305,12 @@ def ring(connection: Connection, bell: Bell) -> None:
     connection.info.setdefault(_BELLS, set()).add(bell)
 
 
-def at_the_end(connection: Connection) -> dict[str, Callable[[Connection], None]] | None:
-    """By name, what is written once, right before the commit: the last one under a name counts.
+def at_the_end(connection: Connection) -> dict[Any, Callable[[Connection], None]] | None:
+    """By name or statement, what is written right before the commit, for many callers in one go.
 
     None where there is no such moment, so that it must be written at once.
     """
-    found: dict[str, Callable[[Connection], None]] | None = connection.info.get(_LATER)
+    found: dict[Any, Callable[[Connection], None]] | None = connection.info.get(_LATER)
     return found
 
 

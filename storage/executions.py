@@ -21,6 +21,7 @@ from sqlalchemy import (
     Row,
     and_,
     bindparam,
+    case,
     delete,
     exists,
     func,
@@ -78,15 +79,13 @@ _DUPLICATE = Prepared(
 _CREATE = Prepared(insert(t.executions).returning(*_COLUMNS))
 _SET = Prepared(update(t.executions).where(_IT).returning(*_COLUMNS))
 _MOVE = Prepared(_SET.statement.where(t.executions.c.state.in_(bindparam("of_states", expanding=True))))
+_MORE = case((t.executions.c.steps_done < bindparam("done"), bindparam("done")), else_=t.executions.c.steps_done)
 _BEGUN = Prepared(
-    update(t.executions).where(_IT).values(started_at=func.coalesce(t.executions.c.started_at, bindparam("began")))
-)
-_STEP_DONE = Prepared(
     update(t.executions)
-    .where(_IT, _HELD)
-    .values(steps_done=t.executions.c.steps_done + bindparam("more"))
-    .returning(t.executions.c.id)
+    .where(_IT)
+    .values(started_at=func.coalesce(t.executions.c.started_at, bindparam("began")), steps_done=_MORE)
 )
+_STEP_DONE = Prepared(update(t.executions).where(_IT, _HELD).values(steps_done=_MORE).returning(t.executions.c.id))
 _HOSTS = Prepared(
     select(t.host_runs).where(t.host_runs.c.execution_id == bindparam("of_id")).order_by(t.host_runs.c.position)
 )
@@ -119,11 +118,6 @@ _NEWEST_TRY = Prepared(
     .limit(1)
 )
 _SET_STEP = Prepared(update(t.step_runs).where(*_THIS_STEP))
-_END_STEP = Prepared(
-    _SET_STEP.statement.where(
-        t.step_runs.c.ended_at.is_distinct_from(bindparam("its_end", type_=t.step_runs.c.ended_at.type))
-    )
-)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -131,6 +125,7 @@ _END_STEP = Prepared(
 
 def find(connection: Connection, execution_id: int) -> Execution | None:
     """One execution, or None."""
+    _BEGUN.catch_up(connection)
     row = _FIND.first(connection, {"of_id": execution_id})
     return None if row is None else _execution(row)
 
@@ -346,6 +341,7 @@ def taken_back(connection: Connection, execution_id: int) -> dict[str, datetime]
 
 def steps_of(connection: Connection, execution_id: int) -> list[StepRun]:
     """Its step runs, in the order they started."""
+    _SET_STEP.catch_up(connection)
     rows = _STEPS.all(connection, {"of_id": execution_id})
     return [_step(row) for row in rows]
 
@@ -361,6 +357,7 @@ def step_of(connection: Connection, execution_id: int, host: str, step: str) -> 
 
 def looked_at_since(connection: Connection, since: datetime) -> list[tuple[Execution, str, Death]]:
     """What was found of every command that was stopped since then: its execution, its host, and whether it lives."""
+    _SET_STEP.catch_up(connection)
     c = t.step_runs.c
     steps = connection.execute(
         select(c.execution_id, c.host, c.death)
@@ -549,11 +546,13 @@ def move(
     origin: Origin = Origin.ENGINE,
     epoch: int | None = None,
     reason: str | None = None,
+    steps: Sequence[StepRun] | None = None,
     **values: Any,
 ) -> Execution:
     """Change the state, and witness it. Raises TooLate, or LeaseLost when `epoch` is given and is not ours any more.
 
-    An ending releases owner and lease; its audit entry carries a hash over the step runs.
+    An ending releases owner and lease; its audit entry carries a hash over the step runs (`steps`, if they were read
+    already).
     """
     before = _left_state(connection, execution_id, leaving)
     statement, known = _fenced(_MOVE, execution_id, epoch)
@@ -562,6 +561,7 @@ def move(
         values |= {"ended_at": now, "ending": reason, "note": None, "current": None}
     if to is not State.RUNNING:
         values |= {"owner": None, "lease_until": None}
+    _BEGUN.catch_up(connection)
     row = statement.first(connection, {**known, "of_states": [s.value for s in leaving], **values})
     if row is None:
         found = get(connection, execution_id)
@@ -573,7 +573,7 @@ def move(
         ring(connection, Bell.QUEUE)
     proof: dict[str, Any] = {"stage": execution.stage} if execution.stage > 1 else {}
     if to.is_final or to is State.INTERRUPTED:
-        proof["steps"] = steps_hash(connection, execution_id)
+        proof["steps"] = steps_hash(connection, execution_id) if steps is None else _hash_of(steps)
     audit.append(
         connection,
         at=now,
@@ -948,6 +948,7 @@ def hold(connection: Connection, execution_id: int, epoch: int) -> None:
 def set_values(connection: Connection, execution_id: int, *, epoch: int | None = None, **values: Any) -> Execution:
     """Set plain columns that are no state (plan, note, progress). With `epoch`, fenced."""
     statement, known = _fenced(_SET, execution_id, epoch)
+    _BEGUN.catch_up(connection)
     row = statement.first(connection, {**known, **values})
     if row is None:
         raise LeaseLost(f"execution {execution_id} has a new owner")
@@ -1016,10 +1017,12 @@ def begin_step(
     services: Collection[str],
     tags: Collection[str],
     words: str,
+    done: int = 0,
 ) -> bool:
     """Mark a step started before it starts: the one statement that asks the kill switch, the fence and the cancel.
 
-    False when something forbids it (`why_not` says what). Raises LeaseLost. Asked again with the very same step (after
+    `done`: how many steps of the execution are. False when something forbids it (`why_not` says what). Raises
+    LeaseLost. Asked again with the very same step (after
     an outage in which the answer was lost) it says True once more.
     """
     values = {
@@ -1049,8 +1052,9 @@ def begin_step(
     statement = _begin(connection.dialect.name, tuple(values), emergency=execution.emergency_at is not None)
     row = statement.first(connection, asked | {f"new_{name}": value for name, value in values.items()})
     if row is None:
+        count(connection, execution, done)
         return _is_begun(connection, step, execution)
-    _BEGUN.run(connection, {"of_id": execution.id, "current": words, "began": step.started_at})
+    _BEGUN.later(connection, {"of_id": execution.id, "current": words, "began": step.started_at, "done": done})
     return True
 
 
@@ -1090,8 +1094,8 @@ def _holds(*, emergency: bool) -> Any:
     return and_(covers, switch.engaged_at > bindparam("of_emergency")) if emergency else covers
 
 
-def end_step(connection: Connection, step: StepRun, *, execution: Execution, done: int = 0) -> None:
-    """Record how a started step ended; safe to repeat. Raises LeaseLost when another owner took over meanwhile."""
+def end_step(connection: Connection, step: StepRun) -> None:
+    """Record how a started step ended; safe to repeat. Who may is asked by `begin_step` or `count`, with it."""
     ended = {
         "state": step.state.value,
         "ended_at": step.ended_at,
@@ -1107,22 +1111,19 @@ def end_step(connection: Connection, step: StepRun, *, execution: Execution, don
         "altered": step.altered,
         "result_from": step.result_from,
     }
-    fresh = _END_STEP.run(connection, _same_step(step) | {"its_end": step.ended_at} | ended)
-    _count(connection, execution, done if fresh else 0)  # it was counted when the answer to the first try was lost
+    _SET_STEP.later(connection, _same_step(step) | ended)
 
 
-def _count(connection: Connection, execution: Execution, done: int) -> None:
-    """So many more steps are done. Raises LeaseLost, also where there are none."""
-    if not done:
-        hold(connection, execution.id, execution.epoch)
-        return
-    counted = {"of_id": execution.id, "of_epoch": execution.epoch, "more": done}
+def count(connection: Connection, execution: Execution, done: int) -> None:
+    """So many of its steps are done. Raises LeaseLost unless this owner still holds it."""
+    counted = {"of_id": execution.id, "of_epoch": execution.epoch, "done": done}
     if _STEP_DONE.first(connection, counted) is None:
         raise LeaseLost(f"execution {execution.id} has a new owner")
 
 
 def interrupt_steps(connection: Connection, execution_id: int, *, now: datetime, reason: str) -> list[StepRun]:
     """Started steps of a dead owner: we stopped, their outcome is unknown."""
+    _SET_STEP.catch_up(connection)
     rows = connection.execute(
         update(t.step_runs)
         .where(t.step_runs.c.execution_id == execution_id, t.step_runs.c.state == StepState.STARTED.value)
@@ -1134,6 +1135,7 @@ def interrupt_steps(connection: Connection, execution_id: int, *, now: datetime,
 
 def order_again(connection: Connection, execution_id: int, *, host: str, place: str, now: datetime) -> None:
     """A person wants this step, or what of its group has not ended well, tried once more: it is due now."""
+    _SET_STEP.catch_up(connection)
     c = t.step_runs.c
     connection.execute(
         update(t.step_runs)

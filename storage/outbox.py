@@ -8,8 +8,8 @@ Threads and channels are here too: where an execution reports, and where we lear
 letters is in `storage/dead_letters.py`.
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import ModuleType
 from typing import Any
@@ -32,7 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from storage import tables as t
-from storage.database import moment
+from storage.database import at_the_end, moment
 from storage.prepared import Prepared
 from storage.records import OutboxKind, OutboxMessage, OutboxState, Thread
 
@@ -150,10 +150,13 @@ def put(
     The place stays the older one's, and its kind becomes the more important of both; but a headline stays a headline,
     since a thread hangs on it.
     """
-    if coalesce_key is not None and _replace_waiting(connection, coalesce_key, kind, payload):
-        return
     values = _new(id, kind, method, payload, now, channel, execution_id, coalesce_key)
-    _ADD.run(connection, values)
+    if coalesce_key is None:
+        _unwritten(connection, lambda unwritten: unwritten.added.append(values))
+        return
+    _write_down(connection)
+    if not _replace_waiting(connection, coalesce_key, kind, payload):
+        _ADD.run(connection, values)
 
 
 def show(
@@ -173,7 +176,46 @@ def show(
     Otherwise as `put`. `shows` says which rows, for whoever renders it (`begin` returns it in the payload).
     """
     values = _new(id, kind, method, {SHOWS: dict(shows)}, now, channel, execution_id, coalesce_key)
-    _MARK[connection.dialect.name].run(connection, values)
+    _unwritten(connection, lambda unwritten: unwritten.show(values))
+
+
+_UNWRITTEN = "outbox"
+
+
+@dataclass(frozen=True)
+class _Unwritten:
+    """What this transaction adds; calling it writes it down."""
+
+    added: list[dict[str, Any]] = field(default_factory=list)
+    shown: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def show(self, values: dict[str, Any]) -> None:
+        """One message under each key, as the table would have it."""
+        known = self.shown.setdefault(values["coalesce_key"], values)
+        if known["kind"] != OutboxKind.HEADLINE.value and known["kind_rank"] > values["kind_rank"]:
+            known.update({name: values[name] for name in ("kind", "kind_rank", "rank")})
+
+    def __call__(self, connection: Connection) -> None:
+        _ADD.run_each(connection, self.added)
+        _MARK[connection.dialect.name].run_each(connection, list(self.shown.values()))
+
+
+def _unwritten(connection: Connection, change: Callable[[_Unwritten], None]) -> None:
+    later = at_the_end(connection)
+    found = later.get(_UNWRITTEN) if later is not None else None
+    unwritten = found if isinstance(found, _Unwritten) else _Unwritten()
+    change(unwritten)
+    if later is None:
+        unwritten(connection)
+    else:
+        later[_UNWRITTEN] = unwritten
+
+
+def _write_down(connection: Connection) -> None:
+    """What this transaction has added so far is there."""
+    write = (at_the_end(connection) or {}).pop(_UNWRITTEN, None)
+    if write is not None:
+        write(connection)
 
 
 def set_words(connection: Connection, message: OutboxMessage) -> None:

@@ -13,6 +13,8 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.selectable import CompoundSelect
 
+from storage.database import at_the_end
+
 Statement = Select[Any] | CompoundSelect[Any] | Insert | Update | Delete
 Process = Callable[[Any], Any]
 _Bind = tuple[str, tuple[str, int | None] | None, Process | None, Any]  # its name; where its value is, or a constant
@@ -59,6 +61,25 @@ class Prepared:
         elif many:
             self._text(connection, many[0]).run_each(connection, many)
 
+    def later(self, connection: Connection, params: Mapping[str, Any]) -> None:
+        """Before this transaction is committed, with all others that are put off like that: in one go, in their order.
+
+        Whoever reads there what it writes says `catch_up` before.
+        """
+        pending = at_the_end(connection)
+        if pending is None:
+            self.run(connection, params)
+            return
+        found = pending.setdefault(self, _Later(self))
+        if isinstance(found, _Later):
+            found.many.append(params)
+
+    def catch_up(self, connection: Connection) -> None:
+        """What was put off is done now."""
+        pending = at_the_end(connection)
+        if pending and self in pending:
+            pending.pop(self)(connection)
+
     def _text(self, connection: Connection, params: Mapping[str, Any]) -> "_Text":
         dialect = connection.dialect
         if self._lists is None:
@@ -69,6 +90,16 @@ class Prepared:
         if found is None:
             found = self._texts[key] = _Text(self.statement, dialect, params)
         return found
+
+
+class _Later:
+    """Runs of one statement that are put off."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        self.prepared, self.many = prepared, list[Mapping[str, Any]]()
+
+    def __call__(self, connection: Connection) -> None:
+        self.prepared.run_each(connection, self.many)
 
 
 class _Text:

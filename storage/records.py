@@ -544,7 +544,10 @@ class OutboxKind(StrEnum):
     @property
     def rank(self) -> int:
         """0 is said first."""
-        return list(OutboxKind).index(self)
+        return _RANKS[self]
+
+
+_RANKS = {kind: rank for rank, kind in enumerate(OutboxKind)}
 
 
 class OutboxState(StrEnum):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 FILES = Path(__file__).parent / "page"
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+TEXTS = frozenset({"text/plain", "text/csv", "application/json"})
 MOST_MESSAGES = 500  # per channel, the newest
 MOST_WIRE = 200
 CALM_SECONDS = 0.05  # changes closer together than this are told as one
@@ -38,6 +41,9 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+
+# What is left to see of a token, a response or upload address, a socket's ticket, a trigger.
+_SECRET = re.compile(r"(xox[a-z]-|xapp-|/respond/|/upload/\w+/|[?&]ticket=|\b\d{8}\.\d{9,}\.)[\w.-]+")
 
 Do = Callable[[Json], Awaitable[Json]]
 
@@ -74,6 +80,7 @@ class Browser:
         application.router.add_get("/ui/state", self._guarded(self._state))
         application.router.add_get("/ui/wire", self._guarded(self._wire))
         application.router.add_get("/ui/changes", self._guarded(self._changes))
+        application.router.add_get("/ui/file/{file}", self._guarded(self._shared_file))
         application.router.add_post("/ui/do/{gesture}", self._guarded(self._do))
 
     async def close(self) -> None:
@@ -118,6 +125,17 @@ class Browser:
         entries = list(self._workspace.wire)[-MOST_WIRE:]
         first = self._workspace.recorded - len(entries)
         return _json({"entries": [{"n": first + n, **_entry(entry)} for n, entry in enumerate(entries)]})
+
+    async def _shared_file(self, request: web.Request) -> web.StreamResponse:
+        """A shared file: pictures to look at, text to read, anything else to keep."""
+        file = self._workspace.state.files.get(request.match_info["file"])
+        if file is None or file.content is None:
+            raise web.HTTPNotFound
+        shown = file.mimetype if file.mimetype in PICTURES else "text/plain" if file.mimetype in TEXTS else None
+        headers = {**HEADERS, "Content-Type": f"{shown}; charset=utf-8" if shown else "application/octet-stream"}
+        if shown is None:
+            headers["Content-Disposition"] = "attachment"
+        return web.Response(body=file.content, headers=headers)
 
     async def _changes(self, request: web.Request) -> web.StreamResponse:
         """Server-sent events: one line whenever something changed; the page then asks for what it shows."""
@@ -289,6 +307,8 @@ class Browser:
                 faults.rate_limited(int(given.get("seconds") or 5), method, times=times)
             case "server_error":
                 faults.server_error(method, times=times)
+            case Mode.CUT.value:
+                faults.cut(method, times=times)
             case Mode.HANG.value:
                 faults.hang(method, times=times)
             case Mode.DROP_AFTER_EFFECT.value:
@@ -358,13 +378,13 @@ def _file_response(name: str) -> web.Response:
 
 
 def _entry(entry: ApiCall | Delivery | Reply) -> Json:
-    """One line of the wire inspector, with what lies behind it."""
+    """One line of the wire inspector, with what lies behind it. What would let somebody act as the app is masked."""
     match entry:
         case ApiCall():
-            return {
+            line: Json = {
                 "way": "app to Slack",
+                "verb": entry.verb,
                 "name": entry.method,
-                "at": entry.at,
                 "status": entry.status,
                 "good": entry.ok and entry.status == 200,
                 "note": entry.fault or entry.error,
@@ -373,26 +393,46 @@ def _entry(entry: ApiCall | Delivery | Reply) -> Json:
             }
         case Delivery():
             payload = entry.payload
-            name = payload.get("command") or payload.get("event", {}).get("type") or payload.get("type")
             again = f"attempt {entry.attempt + 1}" if entry.attempt else ""
-            return {
+            line = {
                 "way": "Slack to app",
-                "name": name,
-                "at": entry.at,
+                "verb": "POST",
+                "name": payload.get("command") or payload.get("event", {}).get("type") or payload.get("type"),
                 "status": entry.ack.status,
                 "good": entry.ack.ok,
-                "note": " ".join(filter(None, (again, entry.ack.error))) or f"{entry.ack.elapsed * 1000:.0f} ms",
+                "note": " ".join(filter(None, (again, entry.ack.error))),
                 "sent": payload,
                 "answer": entry.ack.body,
             }
         case _:
-            return {
+            line = {
                 "way": "app to Slack",
+                "verb": "POST",
                 "name": "response_url",
-                "at": entry.at,
                 "status": entry.status,
                 "good": entry.status == 200,
                 "note": "",
                 "sent": entry.body,
-                "answer": None,
+                "answer": entry.answer,
             }
+    elapsed = entry.ack.elapsed if isinstance(entry, Delivery) else entry.elapsed
+    return {
+        **line,
+        "sent": _masked(line["sent"]),
+        "answer": _masked(line["answer"]),
+        "at": entry.at,
+        "ms": elapsed * 1000,
+    }
+
+
+def _masked(value: Any) -> Any:
+    """The same, without tokens and without the secret ends of addresses and triggers."""
+    match value:
+        case str():
+            return _SECRET.sub(lambda found: f"{found[1]}…", value)
+        case dict():
+            return {name: "…" if name == "token" else _masked(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_masked(item) for item in value]
+        case _:
+            return value

@@ -16,6 +16,7 @@ EVERY_METHOD = "*"
 class Mode(Enum):
     SLOW = "slow"  # answered late
     STATUS = "status"  # an HTTP status instead of an answer, nothing carried out
+    CUT = "cut"  # the connection is cut, nothing carried out
     HANG = "hang"  # never answered, nothing carried out
     DROP_AFTER_EFFECT = "drop_after_effect"  # carried out, then the connection is cut without an answer
     HANG_AFTER_EFFECT = "hang_after_effect"  # carried out, never answered
@@ -43,6 +44,7 @@ class Fault:
         what = {
             Mode.SLOW: f"answers {self.seconds:g} s late",
             Mode.STATUS: f"answers {self.status}{' ' * bool(self.error)}{self.error}{' with a page' * self.is_html}",
+            Mode.CUT: "cuts the connection",
             Mode.HANG: "never answers",
             Mode.DROP_AFTER_EFFECT: "acts, then drops the connection",
             Mode.HANG_AFTER_EFFECT: "acts, then never answers",
@@ -76,6 +78,10 @@ class Faults:
     def page(self, method: str = EVERY_METHOD, *, status: int = 200, times: int | None = None) -> Fault:
         """Somebody else answers, with HTML."""
         return self._add(Mode.STATUS, method, times, status=status, is_html=True)
+
+    def cut(self, method: str = EVERY_METHOD, *, times: int | None = None) -> Fault:
+        """End the connection without an answer, before anything is carried out."""
+        return self._add(Mode.CUT, method, times)
 
     def hang(self, method: str = EVERY_METHOD, *, times: int | None = None) -> Fault:
         """Hold the connection open without an answer until `clear`, then cut it."""

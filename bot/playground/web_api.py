@@ -6,6 +6,7 @@ raising `Refused` with Slack's error name.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,6 +50,8 @@ class ApiCall:
     retry_after: int | None = None
     fault: str = ""
     headers: Json = field(default_factory=dict)
+    verb: str = "POST"
+    elapsed: float = 0.0  # real seconds until the answer was ready
 
     @property
     def ok(self) -> bool:
@@ -153,7 +156,7 @@ class WebApi:
         name = request.match_info["method"]
         fault = self._faults.take(name)
         call = _Call(name=name, request=request, at=self._state.now())
-        if fault is not None and fault.mode in {Mode.SLOW, Mode.STATUS, Mode.HANG}:
+        if fault is not None and fault.mode in {Mode.SLOW, Mode.STATUS, Mode.HANG, Mode.CUT}:
             interrupted = await self._suffer(fault, call)
             if interrupted is not None:
                 return interrupted
@@ -234,9 +237,9 @@ class WebApi:
             await self._sleep(fault.seconds)
             return None
         call.arguments = await _arguments_if_readable(call.request)
-        if fault.mode is Mode.HANG:
+        if fault.mode in {Mode.HANG, Mode.CUT}:
             self._record(call.recorded(status=None, answer=None, fault=fault.words))
-            return await self._never_answer(call.request)
+            return await self._never_answer(call.request) if fault.mode is Mode.HANG else _cut(call.request)
         error = fault.error or ("ratelimited" if fault.status == 429 else "internal_error")
         answer = Refused(error).answer()
         self._record(
@@ -265,6 +268,7 @@ class _Call:
     request: web.Request
     at: float
     arguments: Arguments = field(default_factory=lambda: Arguments({}))
+    started: float = field(default_factory=time.perf_counter)
 
     def recorded(
         self, *, status: int | None, answer: Json | None, fault: str = "", retry_after: int | None = None
@@ -279,6 +283,8 @@ class _Call:
             retry_after=retry_after,
             fault=fault,
             headers={"user-agent": self.request.headers.get("User-Agent", "")},
+            verb=self.request.method,
+            elapsed=time.perf_counter() - self.started,
         )
 
 

@@ -92,6 +92,8 @@ class Reply:
     body: Json
     at: float
     status: int
+    answer: str = ""
+    elapsed: float = 0.0  # real seconds until the answer was ready
 
 
 class Workspace(Gestures):
@@ -406,8 +408,17 @@ class Workspace(Gestures):
         }
 
     async def _respond(self, request: web.Request) -> web.Response:
+        started = time.perf_counter()
         response, body = await response_urls.handle(self.state, request)
-        self._record(Reply(body=body, at=self.state.now(), status=response.status))
+        self._record(
+            Reply(
+                body=body,
+                at=self.state.now(),
+                status=response.status,
+                answer=response.text or "",
+                elapsed=time.perf_counter() - started,
+            )
+        )
         return response
 
     async def _upload(self, request: web.Request) -> web.Response:

@@ -244,10 +244,9 @@ class _Lines:
         spans = self.spans(line)
         if not spans:
             return line
-        # A mask parts what was glued together, and so may show a form that was hidden: redacting twice changes nothing.
-        glued = any(_GLUE.search(line, max(0, begin - 1), begin) or _GLUE.match(line, end) for begin, end in spans)
+        # A mask parts what was together, and so may show a form that was hidden: redacting twice changes nothing.
         line = _masked(line, spans)
-        for _ in range(_ROUNDS if glued else 0):
+        for _ in range(_ROUNDS):
             spans = _merged([span for span in self._lone(line) if span[0] < span[1]])
             if not spans:
                 break
@@ -301,7 +300,6 @@ class _Lines:
 
 
 _ROUNDS = 4
-_GLUE = re.compile(r"[\w-]")
 
 
 def _of_forms(line: str, lower: str) -> list[Span]:

@@ -8,15 +8,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot import schedules as desk
-from bot.commands import Commands
-from runbooks import Category, Danger, Facts, Parameters, Plan, Run, Runbook, minutes, positional
+from runbooks import Category, Danger, Facts, Parameters, Plan, Probe, Run, Runbook, minutes, positional
 from runbooks.progress import FiringLost, ScheduleChanged
 from runbooks.schedules import Timer
 from safety.clock import SystemClock
 from storage import audit, executions, schedules
 from storage.database import Database
 from storage.records import Actor, AuditEntry, Execution, Firing, Origin, Received, Schedule
-from tests.builders import ALICE, House, a_house, catalog_with
+from tests.builders import ALICE, House, a_house, catalog_with, commands_of
 from tests.fakes import Reply
 
 
@@ -64,6 +63,16 @@ class Tidy(Runbook):
         )
 
 
+class Peer(Tidy):
+    """The same, having looked first."""
+
+    name = "peer"
+
+    async def probe(self, host: Probe, params: Parameters) -> Facts:
+        """One reading."""
+        return Facts(up=str(await host.read("uptime")))
+
+
 class Scrub(Tidy):
     """The same, dangerous."""
 
@@ -76,7 +85,7 @@ class Sweep(Tidy):
     name, danger = "sweep", Danger.HIGH
 
 
-OURS = catalog_with(Tidy, Scrub, Sweep)
+OURS = catalog_with(Tidy, Peer, Scrub, Sweep)
 
 
 @dataclass
@@ -99,7 +108,7 @@ class Night:
             payload={"command": "/runbook"},
             received_at=self.clock.now(),
         )
-        answer = await Commands(self.house.engine).answer(received, origin=Origin.COMMAND, handled=lambda c: None)
+        answer = await commands_of(self.house.engine).answer(received, origin=Origin.COMMAND, handled=lambda c: None)
         return answer.text if answer is not None else ""
 
     async def comes(self, text: str) -> None:
@@ -150,6 +159,6 @@ class Night:
 async def a_night(database: Database, now: str | None = None, **more: Any) -> AsyncIterator[Night]:
     """A house at noon, or at another time, in which a few runbooks can be scheduled."""
     clock = SetClock(at(now) if now else NOON)
-    replies = {"touch": more.pop("reply", None) or Reply()}
+    replies = {"touch": more.pop("reply", None) or Reply(), "uptime": Reply(out="up")}
     async with a_house(database, clock=clock, catalog=more.pop("catalog", OURS), replies=replies, **more) as house:
         yield Night(house=house, clock=clock, timer=Timer(house.engine, read=desk.request_at))

@@ -358,8 +358,8 @@ def test_the_picker_opens_without_asking_anybody_anything() -> None:
 
 
 def test_choices_are_matched_by_every_word_that_was_typed() -> None:
-    found = forms.runbook_options(CATALOG.entries.values(), [], "DISK free")
+    found = forms.runbook_options(list(CATALOG.entries.values()), [], "DISK free")
     names = [one["value"] for group in found["option_groups"] for one in group["options"]]
     assert names == ["disk-cleanup"]
-    assert forms.runbook_options(CATALOG.entries.values(), [], "no such thing") == {"options": []}
+    assert forms.runbook_options(list(CATALOG.entries.values()), [], "no such thing") == {"options": []}
     assert {one.asks for one in questions(Everything.Params)} == set(Asks)

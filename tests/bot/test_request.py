@@ -16,6 +16,7 @@ from bot.request import (
     IncidentCommand,
     Query,
     RunCommand,
+    ScheduleCommand,
     SwitchCommand,
     SwitchStatus,
     TemplateCommand,
@@ -742,3 +743,86 @@ def test_what_can_not_be_meant_of_waves_is_asked_about(text: str, word: str, sug
 def test_retry_takes_the_failed_hosts_only_when_it_is_said() -> None:
     assert parse_runbook("retry #42 FAILED") == Query(verb=Verb.RETRY, words=("#42", "failed"))
     assert parse_runbook("retry 42") == Query(verb=Verb.RETRY, words=("42",))
+
+
+TIDY = RunCommand(runbook="disk-cleanup", named={"path": "/var/log"}, targets=("web-01",))
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        ("schedule", ScheduleCommand()),
+        ("schedules list", ScheduleCommand()),
+        (
+            'schedule "0 2 * * *" disk-cleanup path=/var/log on web-01 tz Europe/Berlin as "nightly cleanup"',
+            ScheduleCommand(
+                action="make", cron="0 2 * * *", request=TIDY, timezone="Europe/Berlin", name="nightly cleanup"
+            ),
+        ),
+        (
+            "schedule 0 2 * * MON–FRI disk-cleanup path=/var/log on web-01",
+            ScheduleCommand(action="make", cron="0 2 * * mon-fri", request=TIDY),
+        ),
+        (
+            "schedule “@Daily” as nightly disk-cleanup",
+            Unclear(message="What should be run then? The request follows the cron line."),
+        ),
+        (
+            "/runbook schedule @daily disk-cleanup as nightly path=/var/log on web-01",
+            ScheduleCommand(action="make", cron="@daily", request=TIDY, name="nightly"),
+        ),
+        (
+            'schedule @daily note "as" "tz" on web-01',
+            ScheduleCommand(
+                action="make",
+                cron="@daily",
+                request=RunCommand(runbook="note", values=("as", "tz"), targets=("web-01",)),
+            ),
+        ),
+        ("schedule show Nightly Cleanup", ScheduleCommand(action="show", name="Nightly Cleanup")),
+        ('schedule delete "nightly  cleanup"', ScheduleCommand(action="delete", name="nightly cleanup")),
+        ("schedule run #7", ScheduleCommand(action="run", name="#7")),
+        ("schedule approve nightly limit=20", ScheduleCommand(action="approve", name="nightly", limit=20)),
+    ],
+)
+def test_the_words_of_a_schedule(text: str, command: ScheduleCommand | Unclear) -> None:
+    found = parse_runbook(text)
+    if isinstance(command, Unclear):
+        assert isinstance(found, Unclear)
+        assert found.message == command.message
+    else:
+        assert found == command
+        assert parse_runbook(normalised(text)) == command
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("schedule delet nightly", "Did you mean `delete`?"),
+        ('schedule "0 2 * *" tidy on web-01', "it has five fields"),
+        ("schedule 0 2 * *", "it has five fields"),
+        ('schedule "0 2 * * *"', "What should be run then?"),
+        ('schedule "0 2 * * *" cancel 42', "`cancel` is a subcommand"),
+        ('schedule "0 2 * * *" schedule list', "`schedule` is a subcommand"),
+        ('schedule "0 2 * * *" tidy on web-01 --emergency', "An emergency is not scheduled"),
+        ('schedule "0 2 * * *" tidy on web-01 as', "What follows `as`?"),
+        ('schedule "0 2 * * *" tidy on web-01 as a as b', "`as` stands there twice"),
+        ('schedule "0 2 * * *" tidy on web-01 as nightly cleanup', "Put it in quotes"),
+        ('schedule "0 2 * * *" tidy on web-01 tz "a;b"', "is no time zone"),
+        ('schedule "0 2 * * *" tidy on web-01 as "12"', "cannot be the name of a schedule"),
+        ('schedule "0 2 * * *" tidy on web-01 as list', "is an action"),
+        ('schedule "0 2 * * *" tidy on "as"', "Is “as” a host?"),
+        ("schedule pause", "Which schedule?"),
+        ("schedule pause nightly --now", "takes no flags"),
+        ("schedule pause nightly limit=2", "takes no `limit=`"),
+        ("schedule approve nightly limit=many", "from 1 to 99999"),
+        ("schedule approve nightly limit=0", "from 1 to 99999"),
+        ("schedule list all", "takes nothing more"),
+        ("plan schedule list", "can't be planned"),
+        ("template save weekly schedule list", "is a subcommand"),
+    ],
+)
+def test_what_is_unclear_about_a_schedule_is_asked(text: str, said: str) -> None:
+    found = parse_runbook(text)
+    assert isinstance(found, Unclear)
+    assert said in found.message

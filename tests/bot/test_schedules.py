@@ -302,14 +302,16 @@ def limited(**rates: str) -> Callable[[Policy], Policy]:
     return change
 
 
-@pytest.mark.parametrize("bucket", ["runbook", "look"])
-async def test_a_schedule_waits_for_a_token_where_a_person_is_refused(database: Database, bucket: str) -> None:
+@pytest.mark.parametrize(("bucket", "runbook"), [("runbook", "tidy"), ("look", "peer")])
+async def test_a_schedule_waits_for_a_token_where_a_person_is_refused(
+    database: Database, bucket: str, runbook: str
+) -> None:
     async with a_night(database, change=limited(**{bucket: "1/min"})) as night:
-        await night.says(NIGHTLY)
+        await night.says(NIGHTLY.replace('" tidy', f'" {runbook}'))
         night.clock.set_to = at("2026-11-22 01:59:30")
-        await night.says("tidy mail on web-02")
+        await night.says(f"{runbook} mail on web-02")
         assert (await night.last()).state is State.SUCCEEDED
-        await night.says("tidy more on web-02")
+        await night.says(f"{runbook} more on web-02")
         assert (await night.last()).state is State.REFUSED
 
         await night.comes("2026-11-22 02:00")

@@ -186,8 +186,9 @@ LATE_WRITES: dict[str, Callable[[Connection, Execution], Any]] = {
     "begin a step": lambda connection, execution: executions.begin_step(
         connection, step_of(execution, attempt=2), execution=execution, services=(), tags=(), words="Touch"
     ),
-    "end a step": lambda connection, execution: executions.end_step(
-        connection, step_of(execution, state=StepState.SUCCEEDED), execution=execution, done=1
+    "end a step": lambda connection, execution: (
+        executions.end_step(connection, step_of(execution, state=StepState.SUCCEEDED)),
+        executions.count(connection, execution, 1),
     ),
     "end it": lambda connection, execution: executions.move(
         connection,
@@ -259,7 +260,8 @@ async def test_a_step_whose_ending_is_kept_twice_is_counted_once(database: Datab
     await database.write(executions.begin_step, step, execution=execution, services=(), tags=(), words="Touch")
     ended = replace(step, state=StepState.SUCCEEDED, ended_at=START + SECOND, exit_status=0)
     for _ in range(2):  # the answer to the first was lost
-        await database.write(executions.end_step, ended, execution=execution, done=1)
+        await database.write(executions.end_step, ended)
+        await database.write(executions.count, execution, 1)
     assert (await database.read(executions.get, execution.id)).steps_done == 1
     assert await database.read(executions.steps_of, execution.id) == [ended]
 

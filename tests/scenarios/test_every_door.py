@@ -31,11 +31,11 @@ from safety.gates import GATES
 from safety.redaction import Redactor
 from safety.review import Policy
 from safety.roles import Directory, People, Permission, Place, Right
-from storage import audit, executions, templates
+from storage import audit, executions, schedules, templates
 from storage import tables as t
 from storage.database import Database
 from storage.errors import OperatorError
-from storage.records import Actor, Execution, Origin, Received, Scope, State, StepState, Template
+from storage.records import Actor, Execution, Origin, Received, Schedule, Scope, State, StepState, Template
 from tests.builders import ALICE, BOB, CAROL, ROLES, House, a_house, catalog_with, forms_of
 from tests.fakes import START, FakeViews, Reply
 
@@ -175,6 +175,12 @@ TEXTS = {
         "template save other change on web-01",
         "template run weekly",
         "template delete weekly",
+        "schedule list",
+        "schedule show nightly",
+        "schedule @daily change on web-01 as other",
+        "schedule @daily change on web-02 as nightly",
+        *(f"schedule {action} nightly" for action in ("pause", "resume", "delete", "run", "revoke")),
+        "schedule approve nightly limit=5",
     ],
     "/killswitch": ["global on", "global on --now", "tag web off because", "status"],
     "/audit": ["", "kind=execution"],
@@ -223,6 +229,17 @@ async def doors(database: Database) -> AsyncIterator[Doors]:
         await house.engine.engage(scope=Scope.TAG, subject="other", actor=ALICE)
         weekly = Template(name="weekly", text="change on web-01", saved_by=ALICE, saved_at=START)
         await database.write(templates.put, weekly)
+        nightly = Schedule(
+            id=0,
+            name="nightly",
+            text="risky on web-01",
+            cron="0 2 * * *",
+            timezone="UTC",
+            channel="C0INC",
+            made_by=ALICE,
+            made_at=START,
+        )
+        await database.write(schedules.add, nightly)
         views = FakeViews(opens=False)  # so that a click decides by itself
         forms = forms_of(house.engine, views)
         commands = Commands(house.engine, forms)
@@ -240,6 +257,7 @@ async def doors(database: Database) -> AsyncIterator[Doors]:
 KEPT = (
     t.executions, t.host_runs, t.step_runs, t.approvals, t.approval_votes, t.kill_switches, t.host_locks, t.breakers,
     t.cooldowns, t.admissions, t.token_buckets, t.credentials, t.templates,
+    t.schedules, t.firings, t.standing_approvals,
 )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Forms, from the first click to what ran: over HTTP and over Socket Mode, as people use them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -8,13 +9,13 @@ import pytest
 from bot.demo import Demo, demo
 from bot.playground.block_kit import check_view
 from bot.playground.state import View
-from storage import executions
-from storage.records import Origin, State
+from storage import audit, executions
+from storage.records import Execution, Origin, State
 
 PATIENCE = 20.0
 
 
-@pytest.fixture(params=["http", "sockets"])
+@pytest.fixture(params=["http", "sockets"], scope="module")
 async def running(request: pytest.FixtureRequest) -> AsyncIterator[Demo]:
     """Everything up, reached either way; no rate limits."""
     async with demo(rate_limits=False, over_sockets=request.param == "sockets") as running:
@@ -38,18 +39,20 @@ async def top(running: Demo, person: str, title: str, saying: str = "") -> View:
     return view
 
 
-async def offered(running: Demo, person: str, view: View, action: str, typed: str) -> list[str]:
+async def offers(running: Demo, person: str, view: View, action: str, typed: str) -> list[dict[str, Any]]:
     """What a menu offers, group after group."""
     found = await running.workspace.suggest(person, view, action, typed)
-    options = [one for group in found for one in group.get("options", [group])]
-    return [one["text"]["text"] for one in options]
+    return [one for group in found for one in group.get("options", [group])]
+
+
+def option(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """The first of them, as Slack sends a choice."""
+    return found[0]
 
 
 async def choose(running: Demo, person: str, view: View, action: str, typed: str) -> None:
     """Take the first that a menu offers."""
-    found = await running.workspace.suggest(person, view, action, typed)
-    options = [one for group in found for one in group.get("options", [group])]
-    await running.workspace.choose(person, view, action, options[0])
+    await running.workspace.choose(person, view, action, option(await offers(running, person, view, action, typed)))
 
 
 async def test_a_runbook_is_chosen_filled_in_looked_at_and_run(running: Demo) -> None:
@@ -58,18 +61,114 @@ async def test_a_runbook_is_chosen_filled_in_looked_at_and_run(running: Demo) ->
     picker = await top(running, "bob", "Run a runbook")
     await choose(running, "bob", picker, "handrail:pick", "restart")
     form = await top(running, "bob", "restart-service", "Restart a systemd service")
-    hosts = await workspace.suggest("bob", form, "handrail:hosts", "web-01")
-    assert hosts[0]["options"][0]["value"] == "web-01"
-    await workspace.choose("bob", form, "handrail:hosts", [hosts[0]["options"][0]])
-    assert "nginx" in await offered(running, "bob", form, "handrail:services", "")
+    web_01 = option(await offers(running, "bob", form, "handrail:hosts", "web-01"))
+    await workspace.choose("bob", form, "handrail:hosts", [web_01])
+    services = [one["value"] for one in await offers(running, "bob", form, "handrail:services", "")]
+    assert "nginx" in services
     await choose(running, "bob", form, "handrail:services", "nginx")
-    await workspace.submit_view("bob")
+    await workspace.submit_view("bob", {"parameter:settle": "0"})
     plan = await top(running, "bob", "The plan", "systemctl restart nginx")
     assert "It runs at once." in workspace.read(plan)
-    assert await running.app.database.read(executions.newest, 5) == []
     await workspace.submit_view("bob")
     assert workspace.views("bob") == []
-    await workspace.wait_for(lambda here: "Succeeded" in here.transcript("incidents"), timeout=PATIENCE)
-    [execution] = await running.app.database.read(executions.newest, 5)
-    assert (execution.text, execution.origin) == ("restart-service nginx on web-01", Origin.MODAL)
-    assert (execution.state, execution.actor.id) == (State.SUCCEEDED, "UBOB")
+    execution = await ended(running, "restart-service nginx settle=0 on web-01")
+    assert (execution.state, execution.origin, execution.actor.id) == (State.SUCCEEDED, Origin.MODAL, "UBOB")
+
+
+async def test_a_shortcut_on_a_message_runs_something_for_it_and_says_so_below_it(running: Demo) -> None:
+    workspace = running.workspace
+    alert = await workspace.say("carol", "ops", "nginx on web-02 is slow")
+    await workspace.message_shortcut("alice", alert, "handrail:run_here")
+    await choose(running, "alice", await top(running, "alice", "Run a runbook"), "handrail:pick", "health")
+    form = await top(running, "alice", "health-check")
+    workspace.type_into("alice", {"hosts": [option(await offers(running, "alice", form, "handrail:hosts", "web-02"))]})
+    await workspace.submit_view("alice")
+    await top(running, "alice", "The plan", "It runs at once.")
+    await workspace.submit_view("alice")
+    execution = await ended(running, "health-check on web-02")
+    assert (execution.channel, execution.state) == ("C0OPS", State.SUCCEEDED)
+    await workspace.wait_for(
+        lambda here: "@alice asked for *#2 health-check" in here.read(here.messages("ops", thread_ts=alert.ts)[-1]),
+        timeout=PATIENCE,
+    )
+
+
+async def test_the_global_shortcut_asks_for_the_channel_and_offers_what_ran_there_to_who_may(running: Demo) -> None:
+    workspace = running.workspace
+    await workspace.shortcut("bob", "handrail:run")
+    await choose(running, "bob", await top(running, "bob", "Run a runbook"), "handrail:pick", "top")
+    form = await top(running, "bob", "top")
+    hosts = [option(await offers(running, "bob", form, "handrail:hosts", "web-01"))]
+    await workspace.submit_view("bob", {"hosts": hosts, "Channel it reports in": "C0INC"})
+    await top(running, "bob", "The plan", "It runs at once.")
+    await workspace.submit_view("bob")
+    assert (await ended(running, "top on web-01")).channel == "C0INC"
+    await workspace.shortcut("dave", "handrail:run")
+    await workspace.wait_for(lambda here: here.messages(here.state.direct("UDAVE").id), timeout=PATIENCE)
+    assert "You may not run runbooks" in workspace.read(workspace.messages(workspace.state.direct("UDAVE").id)[-1])
+    assert workspace.views("dave") == []
+
+
+async def test_what_is_missing_is_asked_for_and_what_is_wrong_is_said_beside_its_field(running: Demo) -> None:
+    workspace = running.workspace
+    await workspace.command("bob", "incidents", '/runbook cleanup /var/log on web-01 larger=lots --reason "disk full"')
+    await workspace.wait_for(lambda here: here.ephemeral("bob", "incidents"), timeout=PATIENCE)
+    by_word = workspace.read(workspace.ephemeral("bob", "incidents")[-1])
+    await workspace.command("bob", "incidents", '/runbook cleanup /var/log older=0 --reason "disk full"')
+    form = await top(running, "bob", "disk-cleanup")
+    assert form.values["parameter:older"]["value"]["value"] == "0"
+    assert form.values["reason"]["value"]["value"] == "disk full"
+    hosts = [option(await offers(running, "bob", form, "handrail:hosts", "web-01"))]
+    await workspace.submit_view("bob", {"hosts": hosts, "parameter:larger": "lots"})
+    [form] = workspace.views("bob")
+    assert list(form.errors) == ["parameter:larger"]
+    assert by_word.startswith(form.errors["parameter:larger"])
+    await workspace.submit_view("bob", {"parameter:larger": "1M"})
+    await top(running, "bob", "The plan", "confirms that this is what you want")
+    await workspace.close_view("bob")
+    [form] = workspace.views("bob")
+    assert form.values["parameter:larger"]["value"]["value"] == "1M"
+    await workspace.submit_view("bob")
+    await top(running, "bob", "The plan", "confirms that this is what you want")
+    await workspace.submit_view("bob")
+    execution = await ended(running, 'disk-cleanup larger=1M older=0 on web-01 --reason "disk full"')
+    assert execution.state is State.SUCCEEDED
+    entries = await running.app.database.read(audit.search, execution_id=execution.id, limit=100)
+    assert "approval.given" in [entry.kind for entry in entries]
+
+
+async def test_an_approval_is_asked_for_by_the_button_of_the_page(running: Demo) -> None:
+    workspace = running.workspace
+    await workspace.command("bob", "incidents", "/runbook kill report-worker grace=1")
+    form = await top(running, "bob", "kill-process")
+    hosts = [option(await offers(running, "bob", form, "handrail:hosts", "web-02"))]
+    await workspace.submit_view("bob", {"hosts": hosts})
+    plan = await top(running, "bob", "The plan", "It waits for the approval of somebody else")
+    assert plan.content["submit"]["text"] == "Ask for approval"
+    await workspace.submit_view("bob")
+    await workspace.wait_for(lambda here: "needs an approval" in said_in(here), timeout=PATIENCE)
+    asked = await newest(running)
+    assert asked is not None
+    await workspace.command("carol", "incidents", f"/runbook approve {asked.id}")
+    await ended(running, "kill-process report-worker grace=1 on web-02")
+
+
+def said_in(workspace: Any) -> str:
+    """Everything that stands in the channel and its threads."""
+    return "\n".join(workspace.read(m) for m in workspace.state.all_messages("C0INC"))
+
+
+async def newest(running: Demo) -> Execution | None:
+    """The last that was asked for."""
+    return next(iter(await running.app.database.read(executions.newest, 1)), None)
+
+
+async def ended(running: Demo, text: str) -> Execution:
+    """The newest execution, once it is one of this text and has ended."""
+    deadline = asyncio.get_running_loop().time() + PATIENCE
+    while True:
+        found = await newest(running)
+        if found is not None and found.text == text and found.state.is_final:
+            return found
+        assert asyncio.get_running_loop().time() < deadline, f"{found and (found.text, found.state)}"
+        await asyncio.sleep(0.05)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 from playwright.async_api import Browser, Page, async_playwright, expect
@@ -12,8 +16,11 @@ from slack_bolt.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.playground.workspace import Workspace
-from tests.needs import CHROMIUM, a_part
+from tests.needs import CHROMIUM, a_part, node_packages
 
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+)
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 PATIENCE = 20_000  # milliseconds; a busy machine draws slowly
 NASTY = (
@@ -132,6 +139,13 @@ async def browser() -> AsyncIterator[Browser]:
         await started.close()
 
 
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The rules of axe-core, to be run in the page."""
+    packages = node_packages(Path(__file__).parent / "axe", tmp_path_factory.mktemp("axe"))
+    return (packages / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+
+
 @pytest.fixture
 async def page(workspace: Workspace, browser: Browser) -> AsyncIterator[Page]:
     """The page, which has to get through every test without an error in its console."""
@@ -226,6 +240,120 @@ async def test_a_slash_command_is_completed_by_keyboard(page: Page) -> None:
     await expect(page.locator("#completions").get_by_role("option")).to_contain_text("/killswitch")
     await page.keyboard.press("Tab")
     await expect(box).to_have_value("/killswitch ")
+
+
+async def test_a_plan_is_asked_for_and_approved_without_a_mouse(workspace: Workspace, page: Page) -> None:
+    keys = page.keyboard
+    await keys.press("/")
+    await keys.type("runbook restart nginx")
+    await keys.press("Enter")
+    await expect(page.locator("#messages")).to_contain_text("Restart nginx")
+    await keys.press("Escape")
+    await keys.press("2")  # Bob
+    await expect(page.get_by_label("Who you are")).to_have_value("UBOB")
+    await keys.press("]")
+    await expect(page.locator("#place-name")).to_have_text("#ops")
+    await keys.press("[")
+    await expect(page.locator("#place-name")).to_have_text("#incidents")
+    await keys.press("/")
+    await keys.press("Backspace")
+    await keys.press("ArrowUp")
+    await expect(page.locator("#messages .message")).to_be_focused()
+    for _ in range(2):  # past the menu beside the text
+        await keys.press("Tab")
+    await expect(page.get_by_role("button", name="Approve")).to_be_focused()
+    await keys.press("Enter")
+    await keys.press("Tab")
+    await keys.press("Enter")
+    await expect(page.locator("#messages")).to_contain_text("Approved by @bob")
+    await keys.press("Escape")
+    await keys.press("?")
+    await expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
+    await keys.press("Escape")
+    await keys.press("w")
+    await expect(page.locator("#wire")).to_contain_text("chat.postMessage")
+    await keys.press("Escape")
+    await keys.press("h")
+    await expect(page.locator("#home")).to_contain_text("Your runs")
+
+
+async def test_single_keys_can_be_switched_off(page: Page) -> None:
+    await page.get_by_role("button", name="Keyboard shortcuts").click()
+    await page.get_by_role("checkbox", name="Single keys").uncheck()
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("w")
+    await page.keyboard.press("2")
+    await expect(page.locator("#hood")).to_be_hidden()
+    await expect(page.get_by_label("Who you are")).to_have_value("UALICE")
+
+
+async def test_the_wire_shows_methods_statuses_times_and_no_secrets(workspace: Workspace, page: Page) -> None:
+    workspace.faults.cut("reactions.add", times=1)
+    client = AsyncWebClient(token=workspace.bot_token, base_url=workspace.api_url, retry_handlers=[])
+    with pytest.raises(aiohttp.ClientError):
+        await client.reactions_add(channel="C0INC", timestamp="1.2", name="eyes")
+    await send(page, "/runbook restart nginx")
+    await page.get_by_role("button", name="Wire & faults").click()
+    wire = page.locator("#wire")
+    await expect(wire.locator("li").first).to_contain_text(re.compile(r"POST.*chat\.postMessage.*200.*ms"))
+    await page.get_by_label("Only").fill("/runbook 200")
+    await expect(wire.locator("li:visible")).to_have_count(1)
+    await wire.locator("li:visible summary").click()
+    await expect(wire.locator("pre").first).to_contain_text('/respond/…"')
+    await expect(wire.locator("pre").first).to_contain_text('"token": "…"')
+    await page.get_by_label("Only").fill("failed")
+    await expect(wire.locator("li:visible")).to_contain_text("no answer")
+    await expect(wire.locator("li:visible")).to_contain_text("reactions.add cuts the connection")
+
+
+async def test_a_picture_is_shown_with_its_words_and_a_text_can_be_read(workspace: Workspace, page: Page) -> None:
+    client = AsyncWebClient(token=workspace.bot_token, base_url=workspace.api_url)
+    await client.files_upload_v2(channel="C0INC", filename="chart.png", content=PIXEL, title="Chart", alt_txt="Two up")
+    await client.files_upload_v2(channel="C0INC", filename="run.log", content="<b>1204 lines</b>", title="Full log")
+    picture = page.get_by_role("img", name="Two up")
+    await expect(picture).to_be_visible()
+    assert await picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1
+    address = await page.get_by_role("link", name="Full log").get_attribute("href")
+    answer = await page.request.get(f"{workspace.url}{address}")
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert await answer.text() == "<b>1204 lines</b>"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_nothing_stands_in_the_way_of_a_screen_reader_or_weak_eyes(page: Page, axe: str, scheme: str) -> None:
+    async def nothing_found() -> None:
+        await page.evaluate(axe)
+        found = await page.evaluate("axe.run(document, {resultTypes: ['violations']}).then(all => all.violations)")
+        assert [(rule["id"], rule["nodes"][0]["failureSummary"]) for rule in found] == []
+
+    await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+    await send(page, "/runbook restart nginx on web-01")
+    await page.locator("#messages").get_by_role("button", name="More actions").first.click()
+    await nothing_found()
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".only-you")).to_be_visible()
+    await send(page, "/runbook form")
+    dialog = page.get_by_role("dialog", name="Run")
+    await dialog.get_by_role("combobox", name="host").fill("web")
+    await expect(dialog.get_by_role("option", name="web-01")).to_be_visible()
+    await dialog.get_by_role("option", name="web-01").click()
+    await dialog.get_by_label("Runbook").select_option("uptime")
+    await dialog.get_by_label("Reason").fill("x")
+    await dialog.get_by_role("button", name="Run").click()
+    await expect(dialog.get_by_role("alert")).to_be_visible()
+    await nothing_found()
+    await page.keyboard.press("Escape")
+    await page.get_by_role("button", name="Wire & faults").click()
+    await page.locator("#wire summary").first.click()
+    await nothing_found()
+    await page.set_viewport_size({"width": 390, "height": 800})
+    await nothing_found()
+    await page.keyboard.press("Escape")
+    await page.get_by_role("button", name="Channels", exact=True).click()
+    await nothing_found()
+    await page.get_by_role("button", name="App Home").click()
+    await expect(page.locator("#home")).to_contain_text("Your runs")
+    await nothing_found()
 
 
 async def test_unread_channels_are_counted_until_looked_at(workspace: Workspace, page: Page) -> None:

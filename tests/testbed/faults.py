@@ -261,7 +261,7 @@ class Lab:
         config = await self.machines.configuration([self.name], calls=["127.0.0.1"])
         url = f"sqlite+aiosqlite:///{folder}/handrail.db"
         async with workspace:
-            bot = Bot(folder=folder, slack=workspace, database_url=url, config=config)
+            bot = Bot(folder=folder, slack=workspace, database_url=url, config=config, patience=120)
             workspace.events_url = bot.events_url
             await bot.start()
             try:

@@ -143,8 +143,8 @@ function externalSelect(part, block, context) {
   const many = part.type.startsWith("multi_");
   const now = held(part, block, context);
   let chosen = now?.selected_options ?? (now?.selected_option ? [now.selected_option] : []);
-  const list = el("ul", { class: "suggestions", role: "listbox", hidden: true });
-  const field = el("input", { type: "text", role: "combobox", autocomplete: "off", "aria-expanded": "false", "aria-label": name(part, block), placeholder: part.placeholder?.text ?? "Type to search…", value: many ? "" : chosen[0]?.text.text ?? "" });
+  const list = el("ul", { class: "suggestions", role: "listbox", id: `s${Math.random().toString(36).slice(2)}`, "aria-label": `${name(part, block)}, offered`, hidden: true });
+  const field = el("input", { type: "text", role: "combobox", "aria-expanded": "false", "aria-controls": list.id, "aria-autocomplete": "list", autocomplete: "off", "aria-label": name(part, block), placeholder: part.placeholder?.text ?? "Type to search…", value: many ? "" : chosen[0]?.text.text ?? "" });
   const chips = el("span", { class: "chips" });
   const node = el("span", { class: "external" }, chips, field, list);
   const close = () => { list.hidden = true; field.setAttribute("aria-expanded", "false"); };

@@ -212,7 +212,7 @@ function drawMessage(message, answers, mark, inChannel) {
   const body = message.blocks?.length ? renderBlocks(message.blocks, context) : [el("div", { class: "text" }, mrkdwn(message.text, names()))];
   const attached = (message.attachments ?? []).map((item) => el("div", { class: "attachment" }, item.title ? el("strong", { text: item.title }) : null,
     item.text ? el("div", {}, mrkdwn(item.text, names())) : null, renderBlocks(item.blocks, context)));
-  const files = (message.files ?? []).map((file) => el("div", { class: "file", text: `📄 ${file.title} · ${file.size} bytes` }));
+  const files = (message.files ?? []).map(drawFile);
   const reacted = (message.reactions ?? []).map((one) => el("button", { class: one.users.includes(me) ? "reaction mine" : "reaction", "data-block": "reaction", title: one.users.map((id) => person(id)?.shown ?? id).join(", "),
     "aria-label": `${one.name}, ${one.count}`, onclick: () => act("react", { channel: message.channel, ts: message.ts, emoji: one.name }) }, `${emoji(one.name)} ${one.count}`));
   const node = el("li", { class: ["message", message.only_you ? "only-you" : "", who.bot ? "app" : ""].join(" "), "data-ts": message.ts, tabindex: "-1" },
@@ -228,6 +228,14 @@ function drawMessage(message, answers, mark, inChannel) {
   node.mark = mark;
   return node;
 }
+
+function drawFile(file) {
+  const address = `/ui/file/${encodeURIComponent(file.id)}`;
+  const picture = file.mimetype.startsWith("image/") ? el("img", { src: address, alt: file.alt_txt || file.title, loading: "lazy" }) : null;
+  return el("div", { class: "file" }, el("a", { href: address, target: "_blank", rel: "noopener", text: file.title }), el("span", { class: "quiet", text: ` ${size(file.size)}` }), picture);
+}
+
+const size = (bytes) => (bytes < 1000 ? `${bytes} bytes` : bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
 
 function tools(message, inChannel) {
   const at = { channel: message.channel, ts: message.ts };
@@ -345,7 +353,7 @@ function openMenu(from, items) {
   menuFrom = from;
   menu.replaceChildren(...items.map((item) => el("button", { role: "menuitem", tabindex: "-1", onclick: () => { closeMenu(); item.run(); }, text: item.label })));
   // A modal is in the top layer, so its menus have to be inside it to be seen.
-  (from.closest("dialog") ?? document.body).append(menu);
+  (from.closest("dialog") ?? document.querySelector("main")).append(menu);
   menu.hidden = false;
   const box = from.getBoundingClientRect();
   menu.style.left = `${Math.max(8, Math.min(box.left, innerWidth - menu.offsetWidth - 8))}px`;
@@ -477,6 +485,11 @@ for (const list of [$("messages"), $("thread-messages")]) {
 }
 
 $("thread-close").addEventListener("click", closeThread);
+function closeNav() {
+  document.body.classList.remove("nav-open");
+  $("nav-toggle").setAttribute("aria-expanded", "false");
+  $("nav-toggle").focus();
+}
 $("nav-toggle").addEventListener("click", () => {
   const open = document.body.classList.toggle("nav-open");
   $("nav-toggle").setAttribute("aria-expanded", String(open));
@@ -486,8 +499,51 @@ document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape" || event.defaultPrevented || document.querySelector("dialog[open]")) return;
   if (!$("thread").hidden) closeThread();
   else if (hoodOpen) toggleHood();
-  else document.body.classList.remove("nav-open");
+  else if (document.body.classList.contains("nav-open")) closeNav();
+  else document.activeElement?.blur();
 });
+
+// Single keys, outside of text fields; they can be switched off, since speech input types them by accident
+
+const keysOn = () => localStorage.getItem("single-keys") !== "off";
+const KEYS = {
+  "?": () => showKeys(),
+  "/": () => { if (channel === APP_HOME) return; const box = $("composer-text"); box.focus(); if (!box.value) { box.value = "/"; complete(); } },
+  "[": () => step(-1),
+  "]": () => step(1),
+  h: () => go(APP_HOME),
+  w: () => toggleHood(),
+};
+
+function showKeys() {
+  $("keys-on").checked = keysOn();
+  $("keys").showModal();
+}
+
+function step(by) {
+  const places = [...document.querySelectorAll("#nav .place")].map((node) => node.dataset.place);
+  go(places[(places.indexOf(channel) + by + places.length) % places.length]);
+  document.activeElement?.blur(); // so that the next key goes on from here
+}
+
+function become(number) {
+  const option = $("person").options[number - 1];
+  if (!option || option.value === me) return;
+  $("person").value = option.value;
+  $("person").dispatchEvent(new Event("change"));
+}
+
+document.addEventListener("keydown", (event) => {
+  const writing = event.target.closest("input:not([type=checkbox]), textarea, select");
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || writing || !keysOn() || !seen) return;
+  if (document.querySelector("dialog[open]") || !$("menu").hidden) return;
+  const run = /^[1-9]$/.test(event.key) ? () => become(Number(event.key)) : Object.hasOwn(KEYS, event.key) ? KEYS[event.key] : null;
+  if (!run) return;
+  event.preventDefault();
+  run();
+});
+$("keys-toggle").addEventListener("click", showKeys);
+$("keys-on").addEventListener("change", () => localStorage.setItem("single-keys", $("keys-on").checked ? "on" : "off"));
 
 // Wire and faults
 
@@ -504,7 +560,7 @@ function drawHood() {
   $("hood").hidden = !hoodOpen;
   $("hood-toggle").setAttribute("aria-expanded", String(hoodOpen));
   document.body.classList.toggle("with-hood", hoodOpen);
-  $("hood-toggle").textContent = seen.faults.length ? `Wire & faults (${seen.faults.length} on)` : "Wire & faults";
+  $("hood-toggle").replaceChildren("Wire", el("span", { class: "wide-only", text: " & faults" }), ...(seen.faults.length ? [` (${seen.faults.length}`, el("span", { class: "wide-only", text: " on" }), ")"] : []));
   $("hood-toggle").classList.toggle("alarm", seen.faults.length > 0);
   if (!hoodOpen) return;
   if (!$("fault-method").children.length) {
@@ -519,19 +575,40 @@ async function drawWire() {
   const list = $("wire");
   const old = new Map([...list.children].map((node) => [node.dataset.n, node]));
   reconcile(list, entries.reverse().map((entry) => old.get(String(entry.n)) ?? drawEntry(entry)));
+  sift();
+}
+
+// Only the lines in which every word that was typed occurs; bodies count too.
+function sift() {
+  const wanted = $("wire-only").value.toLowerCase().split(/\s+/).filter(Boolean);
+  let shown = 0;
+  for (const line of $("wire").children) {
+    line.hidden = !wanted.every((word) => line.words.includes(word));
+    shown += line.hidden ? 0 : 1;
+  }
+  $("wire-none").hidden = shown > 0 || !wanted.length;
 }
 
 function drawEntry(entry) {
   const at = new Date(entry.at * 1000).toLocaleTimeString([], { hour12: false });
-  const details = el("details", {}, el("summary", {}, el("span", { class: "way", text: entry.way === "app to Slack" ? "→" : "←", title: entry.way }), " ",
-    el("code", { text: entry.name }), " ", el("span", { class: entry.good ? "status" : "status bad", text: entry.status ?? "no answer" }), " ", el("span", { class: "quiet", text: `${entry.note} ${at}` })));
+  const status = String(entry.status ?? "no answer");
+  const details = el("details", {}, el("summary", {},
+    el("span", { class: "way", title: entry.way }, el("span", { "aria-hidden": "true", text: entry.way === "app to Slack" ? "→" : "←" }), el("span", { class: "unseen", text: entry.way })),
+    el("span", { class: "quiet", text: entry.verb }), el("span", {}, el("code", { text: entry.name })),
+    el("span", { class: entry.good ? "status" : "status bad", text: status }), el("span", { class: "quiet ms", text: `${entry.ms < 10 ? entry.ms.toFixed(1) : Math.round(entry.ms)} ms` }),
+    entry.note ? el("span", { class: entry.good ? "quiet note" : "note error", text: entry.note }) : null));
   details.addEventListener("toggle", () => {
     if (details.children.length > 1) return;
-    details.append(el("h4", { text: entry.way }), el("pre", { text: JSON.stringify(entry.sent, null, 2) }), el("h4", { text: "Answer" }), el("pre", { text: entry.answer === null ? "none" : typeof entry.answer === "string" ? entry.answer || "(empty)" : JSON.stringify(entry.answer, null, 2) }));
+    const answer = entry.answer === null ? "none" : typeof entry.answer === "string" ? entry.answer || "(empty)" : JSON.stringify(entry.answer, null, 2);
+    details.append(el("h4", { text: `Sent at ${at}, ${entry.way}` }), el("pre", { tabindex: "0", "aria-label": "Sent", text: JSON.stringify(entry.sent, null, 2) }),
+      el("h4", { text: `Answered ${status}` }), el("pre", { tabindex: "0", "aria-label": "Answer", text: answer }));
   });
-  return el("li", { "data-n": String(entry.n) }, details);
+  const line = el("li", { "data-n": String(entry.n) }, details);
+  line.words = [entry.way, entry.verb, entry.name, status, entry.note, entry.good ? "good" : "failed", JSON.stringify(entry.sent), JSON.stringify(entry.answer)].join(" ").toLowerCase();
+  return line;
 }
 
+$("wire-only").addEventListener("input", sift);
 $("fault-form").addEventListener("submit", (event) => {
   event.preventDefault();
   act("add_fault", { mode: $("fault-mode").value, method: $("fault-method").value, times: $("fault-times").value, seconds: $("fault-seconds").value });
