@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
-from bot import blocks, cards, modals
+from bot import blocks, cards, full_log, modals
 from bot.blocks import Message, parse_value
 from bot.commands import Commands
 from bot.filling import Forms
@@ -44,6 +44,7 @@ class Actions:
             "after": self._after,
             "giveup": self._give_up,
             "plan": self._plan,
+            "log": self._log,
         }
 
         # These are about what could be typed: their value is that text. They show something, and carry nothing out.
@@ -196,6 +197,12 @@ class Actions:
         if plan is None:
             return blocks.spoken(f"#{execution_id} has no plan: it is {execution.state.words}.")
         return cards.plan_messages(execution, plan)[0]
+
+    async def _log(self, execution_id: int, mark: str | None, received: Received) -> Message | None:
+        """Attach the full log to the execution's thread, once; by itself it is attached where it is long."""
+        await self.engine.require(received.actor, Permission.EXECUTIONS_READ, "see logs", Origin.BUTTON)
+        database, now = self.engine.tools.database, self.engine.tools.clock.now()
+        return blocks.spoken(await database.write(full_log.attach, execution_id, received.actor.id, now))
 
 
 def _switch_of(received: Received) -> tuple[Scope, str]:

@@ -25,6 +25,7 @@ from bot.actions import Actions
 from bot.commands import Commands
 from bot.digest import ByHand, DigestPoster, by_hand_of
 from bot.filling import Forms
+from bot.home import Homes
 from bot.identity import SlackDirectory
 from bot.inbox import Inbox
 from bot.ledger import DAILY, HeadPoster, witness_settings
@@ -81,6 +82,7 @@ class App(Works):
 
     inbox: Inbox
     outbox: Outbox
+    homes: Homes
     web: web.Application
     socket: Socket | None
     commands: Commands
@@ -107,11 +109,13 @@ def build(
     actions = Actions(engine, commands, views, forms)
     desk = Desk(engine, commands, actions, sender, works.directory)
     inbox = Inbox(database, clock, works.redactor, desk.work, desk.at_once)
-    bolt = bolt_app(slack, inbox, forms)
+    homes = Homes(engine=engine, client=client, clock=clock)
+    bolt = bolt_app(slack, inbox, forms, homes.opened)
     app = App(
         **vars(works),
         inbox=inbox,
         outbox=sender,
+        homes=homes,
         web=_web(works),
         socket=Socket(bolt, slack) if slack.app_token is not None else None,
         commands=commands,
@@ -365,6 +369,7 @@ async def _work(app: App) -> None:
             ("owner", app.owner.run),
             ("inbox", app.inbox.run),
             ("outbox", app.outbox.run),
+            ("home", app.homes.run),
             ("directory", app.directory.run),
             ("socket", lambda: _keep_connected(app)),
             ("prune", lambda: _prune(app)),

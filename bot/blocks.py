@@ -31,7 +31,7 @@ MOST_BLOCKS = 48  # Slack takes 50; two are left for what the sender may add
 MOST_TEXT = 11_500  # Slack takes some 13,000 over all blocks of a message
 LONGEST_TEXT = 3_900  # Slack takes 4,000 when a message is edited
 LONGEST_SECTION = 2_900  # Slack takes 3,000
-LONGEST_VALUE = 2_000  # of a button
+LONGEST_SWITCH = 400  # the form it is released by carries its name, escaped, in Slack's 3,000 characters
 LONGEST_INLINE = 300
 LONGEST_LINE = 400
 LONGEST_COMMAND = 10_000
@@ -51,7 +51,7 @@ _CHANNEL = re.compile(r"[CDG][A-Z0-9]{1,30}")
 EMOJI = {
     State.PENDING: ":hourglass_flowing_sand:",
     State.AWAITING_APPROVAL: ":raised_hand:",
-    State.RUNNING: ":gear:",
+    State.RUNNING: ":large_blue_circle:",
     State.SUCCEEDED: ":white_check_mark:",
     State.FAILED: ":x:",
     State.CANCELLED: ":octagonal_sign:",
@@ -106,7 +106,12 @@ def inline(text: object, most: int = LONGEST_INLINE) -> str:
 
 def ours(text: str, most: int = LONGEST_SECTION) -> str:
     """A sentence of Handrail's own: escaped too, but it may mention people and hold code; never a group."""
-    shown = _MENTION.sub(r"<@\1>", clip(_fenceless(text), most))
+    return _MENTION.sub(r"<@\1>", told(text, most))
+
+
+def told(text: str, most: int = LONGEST_SECTION) -> str:
+    """The same where something that a host printed may be part of it: nobody is mentioned."""
+    shown = clip(_fenceless(text), most)
     return shown if shown.count("`") % 2 == 0 else shown.replace("`", "ˋ")
 
 
@@ -148,6 +153,23 @@ def moment(at: datetime, *, seconds: bool = False) -> str:
     shown = at.astimezone(UTC)
     token, fallback = ("{time_secs}", f"{shown:%H:%M:%S} UTC") if seconds else ("{time}", f"{shown:%Y-%m-%d %H:%M} UTC")
     return f"<!date^{int(shown.timestamp())}^{{date_short_pretty}} {token}|{fallback}>"
+
+
+BAR = 10
+"""Squares of a bar that is full: what a phone shows in one line."""
+
+
+def bar(parts: Sequence[tuple[str, int]]) -> str:
+    """A bar of coloured squares, each part as long as its share; what there is of anything has a square at least."""
+    total = sum(number for _, number in parts)
+    shares = [(square, max(1, number * BAR // total)) for square, number in parts if number > 0]
+    # What the rounding left over, or took too much, is the longest part's, where it is seen least.
+    longest = max(range(len(shares)), key=lambda place: shares[place][1], default=None)
+    if longest is None:
+        return ""
+    square, length = shares[longest]
+    shares[longest] = (square, length + BAR - sum(length for _, length in shares))
+    return "".join(f":{square}:" * length for square, length in shares)
 
 
 def who(actor: Actor) -> str:
@@ -269,6 +291,7 @@ LABELS = {
     "again": "Run it again",
     "after": "Continue after it",
     "plan": "Show plan",
+    "log": "Full log",
     "release": "Release",
 }
 _BOUND = {"approve", "confirm", "again", "after"}
@@ -332,7 +355,7 @@ def release_button(switch: KillSwitch, place: int = 0) -> list[Block]:
 
     `place` tells several rows of one message apart.
     """
-    if units(switch.words) > LONGEST_VALUE:
+    if units(switch.words) > LONGEST_SWITCH:
         return []
     button = {
         "type": "button",

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from bot.blocks import (
@@ -19,6 +19,7 @@ from bot.blocks import (
     Block,
     Message,
     actions,
+    bar,
     channel_link,
     code,
     code_blocks,
@@ -34,6 +35,7 @@ from bot.blocks import (
     paragraphs,
     release_button,
     section,
+    told,
     units,
     who,
 )
@@ -76,7 +78,7 @@ BLOCKS_OF_A_PLAN = 40
 STEPS_IN_AN_APPROVAL = 10
 
 STEP_EMOJI = {
-    StepState.STARTED: ":gear:",
+    StepState.STARTED: ":large_blue_circle:",
     StepState.SUCCEEDED: ":white_check_mark:",
     StepState.FAILED: ":x:",
     StepState.TIMED_OUT: ":alarm_clock:",
@@ -86,7 +88,7 @@ STEP_EMOJI = {
 }
 HOST_EMOJI = {
     HostState.WAITING: ":hourglass_flowing_sand:",
-    HostState.RUNNING: ":gear:",
+    HostState.RUNNING: ":large_blue_circle:",
     HostState.SUCCEEDED: ":white_check_mark:",
     HostState.FAILED: ":x:",
     HostState.TIMED_OUT: ":alarm_clock:",
@@ -94,6 +96,16 @@ HOST_EMOJI = {
     HostState.INTERRUPTED: ":warning:",
     HostState.SKIPPED: ":fast_forward:",
 }
+# Colours of a bar: over hosts, and of the steps of one host.
+_SQUARES = {
+    HostState.SUCCEEDED: "large_green_square",
+    HostState.FAILED: "large_red_square",
+    HostState.TIMED_OUT: "large_red_square",
+    HostState.CANCELLED: "large_orange_square",
+    HostState.INTERRUPTED: "large_orange_square",
+    HostState.RUNNING: "large_blue_square",
+}
+_TO_COME = "white_large_square"
 # What a reader looks for first stands first when there are more hosts than lines.
 _URGENCY = (
     HostState.INTERRUPTED,
@@ -125,17 +137,20 @@ class Situation:
     resumable: bool = False
     undoable: bool = False
     retriable: bool = False
+    way_back: Execution | None = None  # what takes it back at this moment
+    usual: timedelta | None = None  # how long the same took before
+    printed: int = 0  # lines of output that the full log has
 
 
 NOTHING_MORE = Situation()
 
 
-def subject(execution: Execution) -> str:
+def subject(execution: Execution, most: int = 240) -> str:
     """ "#42 restart-service nginx on web-01", escaped: a service bare, what else has a value with its name."""
     given = {key: value for key, value in execution.params.items() if value is not None}
     bare = [value for value in given.values() if _is_service(value, execution)]
     named = [f"{key}={_short(value)}" for key, value in given.items() if not _is_service(value, execution)]
-    words = inline(" ".join([execution.runbook, *map(str, bare), *named]), 240)
+    words = inline(" ".join([execution.runbook, *map(str, bare), *named]), most)
     where = f" on {listed(execution.hosts)}" if execution.hosts else ""
     return f"#{execution.id} {'dry run of ' if execution.dry_run else ''}{words}{where}"
 
@@ -143,16 +158,18 @@ def subject(execution: Execution) -> str:
 def card(execution: Execution, now: datetime, situation: Situation = NOTHING_MORE) -> Message:
     """The headline, as it stands now: who, what, where, state, progress, times, and what can be done."""
     state = _state_words(execution, situation)
-    text = f"{subject(execution)}: {state}" + (f" ({ours(execution.ending)})" if execution.ending else "")
+    why = f" ({why_words(execution)})" if execution.ending else ""
+    text = f"{subject(execution)}: {state}{_progress(execution)}{_times(execution, now, situation)}{why}"
     return message(
         text,
         [
             section(f"{EMOJI[execution.state]} *{subject(execution)}*"),
             section("\n".join(_details(execution, state, situation, now))),
             *_host_rows(situation.hosts),
+            *_changes(execution, situation.hosts),
             *actions(execution.id, _verbs(execution, situation), fingerprint=execution.fingerprint),
             *_holder_buttons(situation),
-            context(_asked(execution)),
+            context(_asked(execution, situation.approval)),
         ],
     )
 
@@ -181,19 +198,38 @@ def _state_words(execution: Execution, situation: Situation) -> str:
 
 
 def _details(execution: Execution, state: str, situation: Situation, now: datetime) -> Iterator[str]:
-    yield f"*{state[:1].upper()}{state[1:]}*{_progress(execution)}{_times(execution, now)}"
+    yield f"*{state[:1].upper()}{state[1:]}*{_progress(execution)}{_times(execution, now, situation)}"
+    if execution.started_at is not None and (shown := _bar(execution, situation.hosts)):
+        yield shown
     if len(situation.hosts) > 1:
         yield ", ".join(filter(None, (hosts_words(situation.hosts), _wave_words(situation.hosts))))
     if execution.ending:
-        yield ours(execution.ending, 600)
+        yield why_words(execution, 600)
     elif execution.note:
         yield inline(execution.note, 400)
     yield from lock_lines(situation.locks, situation.holders)
     if situation.approval is not None and execution.state is State.AWAITING_APPROVAL:
-        given = _given_so_far(situation.approval, ())
+        given = given_so_far(situation.approval, ())
         yield f"{f'{given}. ' if given else ''}Good until {moment(situation.approval.expires_at)}"
     if execution.cancel_at is not None and not execution.state.is_final:
         yield f":octagonal_sign: being cancelled ({inline(execution.cancel_reason or 'asked to stop')})"
+    if situation.way_back is not None:
+        yield f":leftwards_arrow_with_hook: being taken back by #{situation.way_back.id}"
+
+
+def _bar(execution: Execution, hosts: Sequence[HostRun]) -> str:
+    """How far it is, in colours: over its hosts, or over the steps where there is one host."""
+    if len(hosts) > 1:
+        counts = dict.fromkeys(dict.fromkeys((*_SQUARES.values(), _TO_COME)), 0)
+        for host in hosts:
+            counts[_SQUARES.get(host.state, _TO_COME)] += 1
+        return bar(list(counts.items()))
+    if execution.steps_total < 2 or (execution.state.is_final and execution.state is not State.SUCCEEDED):
+        return ""
+    if execution.state is State.SUCCEEDED:
+        return bar([("large_green_square", execution.steps_total)])
+    done = min(execution.steps_done, execution.steps_total)
+    return bar([("large_blue_square", done), (_TO_COME, execution.steps_total - done)])
 
 
 def _progress(execution: Execution) -> str:
@@ -204,14 +240,23 @@ def _progress(execution: Execution) -> str:
     return f", step {number} of {execution.steps_total}{current}"
 
 
-def _times(execution: Execution, now: datetime) -> str:
+LATE = 1.5
+"""So many times as long as usual is worth a word."""
+
+
+def _times(execution: Execution, now: datetime, situation: Situation) -> str:
     took = took_words(execution)
+    usual = situation.usual.total_seconds() if situation.usual is not None else None
     if took:
-        return f" after {took}"
-    if execution.started_at is not None:
-        so_far = duration((now - execution.started_at).total_seconds())
-        return f", since {moment(execution.started_at, seconds=True)} ({so_far} so far)"
-    return f", asked {moment(execution.created_at, seconds=True)}"
+        return f" after {took}{f', usually {duration(usual)}' if usual is not None else ''}"
+    if execution.started_at is None:
+        return ""
+    seconds = (now - execution.started_at).total_seconds()
+    so_far = f"{duration(seconds)} so far"
+    if usual is not None:
+        slow = ":turtle: " if seconds > usual * LATE + 5 else ""
+        so_far = f"{slow}{so_far}, usually {duration(usual)}"
+    return f", since {moment(execution.started_at, seconds=True)} ({so_far})"
 
 
 def took_words(execution: Execution) -> str:
@@ -267,18 +312,20 @@ def _host_line(host: HostRun) -> str:
 
 
 def _verbs(execution: Execution, situation: Situation) -> list[str]:
-    plan = ["plan"] if execution.fingerprint else []
-    undo = ["rollback"] if situation.undoable else []
+    rest = (["plan"] if execution.fingerprint else []) + (["log"] if situation.printed else [])
+    undo = ["rollback"] if situation.undoable and situation.way_back is None else []
     match execution.state:
         case State.AWAITING_APPROVAL:
             confirm = situation.approval is not None and situation.approval.kind is Consent.CONFIRM
-            return (["confirm"] if confirm else ["approve", "deny"]) + ["cancel", *plan]
+            return (["confirm"] if confirm else ["approve", "deny"]) + ["cancel", *rest]
         case State.PENDING | State.RUNNING:
-            return [*(["cancel"] if execution.cancel_at is None else []), *plan]
+            return [*(["cancel"] if execution.cancel_at is None else []), *rest]
+        case State.INTERRUPTED if situation.way_back is not None:
+            return rest
         case State.INTERRUPTED:
-            return [*_ways_on(resumable=situation.resumable), *plan]
+            return [*_ways_on(resumable=situation.resumable), *rest]
         case _:
-            return [*_again(situation), *undo, *plan]
+            return [*_again(situation), *undo, *rest]
 
 
 def _again(situation: Situation) -> list[str]:
@@ -303,8 +350,46 @@ def _holder_buttons(situation: Situation) -> list[Block]:
     return []
 
 
-def _asked(execution: Execution) -> str:
+CHANGES_SHOWN = 6
+HOSTS_WITH_CHANGES = 5
+
+
+def _changes(execution: Execution, hosts: Sequence[HostRun]) -> list[Block]:
+    """What is different from before, fact by fact; for at most five hosts."""
+    if not execution.state.is_final:
+        return []
+    changed = [(host.host, _differences(host)) for host in hosts]
+    told = [(name, words) for name, words in changed if words][:HOSTS_WITH_CHANGES]
+    several = len(hosts) > 1
+    return [context(f"Changed{f' on {inline(name, 100)}' if several else ''}: {words}") for name, words in told]
+
+
+def _differences(host: HostRun) -> str:
+    """ "main_pid 812 → 1043, state failed → active"; empty where nothing is known to have changed."""
+    if host.before is None or host.after is None:
+        return ""
+    before, after = host.before, host.after
+    names = [name for name in after if name in before and before[name] != after[name]]
+    shown = [f"{inline(name, 40)} {_fact(before[name])} → {_fact(after[name])}" for name in names[:CHANGES_SHOWN]]
+    more = [f"{len(names) - CHANGES_SHOWN} more"] if len(names) > CHANGES_SHOWN else []
+    return ", ".join([*shown, *more])
+
+
+def _fact(value: Any) -> str:
+    """A fact in a word: a list or table by how much there is of it."""
+    if isinstance(value, list | tuple | dict):
+        return counted(len(value), "entry").replace("entrys", "entries")
+    if value is None or value == "":
+        return "none"
+    return inline(_short(value), 60)
+
+
+def _asked(execution: Execution, approval: Approval | None) -> str:
     parts = [f"asked by {who(execution.actor)}"]
+    if approval is not None and approval.state is ApprovalState.GIVEN:
+        names = approval.votes or tuple(filter(None, [approval.decided_by]))
+        verb = "confirmed" if approval.kind is Consent.CONFIRM else "approved"
+        parts.append(f"{verb} by {' and '.join(map(_named, names[:5]))}")
     if execution.reason:
         parts.append(f"reason: {inline(execution.reason)}")
     if execution.emergency_at is not None:
@@ -525,7 +610,7 @@ def approval_message(asked: ApprovalAsked, missing: Sequence[str] = ()) -> Messa
     stage = f" of its stage {execution.stage}" if execution.stage > 1 else ""
     head = f"needs your confirmation{stage}" if confirm else f"needs an approval{stage}"
     verbs = ["confirm"] if confirm else ["approve", "deny"]
-    given = _given_so_far(approval, missing)
+    given = given_so_far(approval, missing)
     lines = [
         f":raised_hand: *{subject(execution)}* {head}",
         f"{who(execution.actor)} asks. {inline(asked.why, 600)}",
@@ -546,7 +631,7 @@ def approval_message(asked: ApprovalAsked, missing: Sequence[str] = ()) -> Messa
     )
 
 
-def _given_so_far(approval: Approval, missing: Sequence[str]) -> str:
+def given_so_far(approval: Approval, missing: Sequence[str] = ()) -> str:
     """ "1 of 2 given by @carol; still needed: 1 of @dba"."""
     if not approval.votes:
         return ""
@@ -635,7 +720,7 @@ def reminder(event: ApprovalReminded, now: datetime) -> Message:
     confirm = approval.kind is Consent.CONFIRM
     waited = duration((now - approval.requested_at).total_seconds())
     waits = f"{subject(execution)} has waited {waited} for {'a confirmation' if confirm else 'an approval'}"
-    given = _given_so_far(approval, event.missing)
+    given = given_so_far(approval, event.missing)
     may = f"{f'{given}. ' if given else ''}{_who_may(event, confirm=confirm)}"
     until = f"It waits until {moment(approval.expires_at)}."
     return message(waits, [section(f":bell: {waits}. {until} {may}\nThe buttons are in the headline.")])
@@ -655,7 +740,7 @@ def decided(execution: Execution, approval: Approval) -> Message:
         ApprovalState.WAITING: f":raised_hand: {what} is waited for",
     }[approval.state]
     if approval.state is ApprovalState.EXPIRED and approval.votes:
-        words = f":hourglass: {what} expired: {_given_so_far(approval, ())}, which was not enough in time"
+        words = f":hourglass: {what} expired: {given_so_far(approval)}, which was not enough in time"
     why = f"\n{inline(approval.reason, 600)}" if approval.reason else ""
     good = f"\nGood until {moment(approval.good_until)}" if approval.good_until else ""
     bound = f"Plan `{inline(approval.fingerprint[:16])}`{_waited(approval)}"
@@ -694,19 +779,20 @@ def step_message(news: StepNews) -> Message:
     title = f"{inline(step.host, 100)} · {place}: {inline(step.title)}"
     block, shown = newest([line.text for line in news.tail], LONGEST_SECTION)
     total = max(news.lines, step.lines + step.dropped, len(news.tail))
-    said = list(_step_words(news, total, shown))
+    said = list(_step_words(news, total))
     return message(
         f"{title}: {' '.join(said)}",
         [
             section(f"{STEP_EMOJI[step.state]} *{title}*"),
             *([section(code(news.command, 1_500))] if news.command else []),
+            *([context(f"_{counted(total - shown, 'line')} above, in the full log_")] if 0 < shown < total else []),
             *([section(block)] if news.tail else []),
             context(" · ".join(said)),
         ],
     )
 
 
-def _step_words(news: StepNews, total: int, shown: int) -> Iterator[str]:
+def _step_words(news: StepNews, total: int) -> Iterator[str]:
     step = news.step
     took = f" after {duration((step.ended_at - step.started_at).total_seconds())}" if step.ended_at else ""
     yield f"{'running' if step.state is StepState.STARTED else step.state.value.replace('_', ' ')}{took}"
@@ -719,12 +805,11 @@ def _step_words(news: StepNews, total: int, shown: int) -> Iterator[str]:
     if step.death is not None:
         yield f"the command: {step.death.value}"
     if step.reason:
-        yield ours(step.reason, 600)
+        yield _step_reason(step, 600)
     if news.note:
         yield inline(news.note)
     if total:
-        newest_words = f", the newest {shown} shown" if shown < total else ""
-        yield f"{counted(total, 'line')}{newest_words}"
+        yield counted(total, "line")
     if step.dropped:
         yield f"{step.dropped:,} not kept"
 
@@ -755,7 +840,7 @@ def duplicate(execution: Execution) -> Message:
 
 def resume_choice(execution: Execution, found: str, *, host: str, place: str, mark: str) -> Message:
     """What a look found after an interruption, and the two ways to go on, which are about this `mark` alone."""
-    words = f"*{subject(execution)}* stopped at step {inline(place)} on {inline(host)}. {ours(found, 2_000)}"
+    words = f"*{subject(execution)}* stopped at step {inline(place)} on {inline(host)}. {told(found, 2_000)}"
     row = actions(execution.id, ["again", "after", "giveup"], fingerprint=mark, place="resume")
     for button, label in zip(
         row[0]["elements"], (f"Run step {place} again", f"Continue after step {place}"), strict=False
@@ -785,7 +870,7 @@ def ending(ended: ExecutionEnded) -> Message:
 
 def _ending_words(ended: ExecutionEnded) -> str:
     execution = ended.execution
-    why = f": {ours(execution.ending, 800)}" if execution.ending else ""
+    why = f": {why_words(execution, 800)}" if execution.ending else ""
     took = took_words(execution)
     counts = hosts_words(ended.hosts) if len(ended.hosts) > 1 else ""
     many = f" ({counts})" if counts and not (execution.ending or "").startswith(counts) else ""
@@ -807,12 +892,26 @@ def _ending_words(ended: ExecutionEnded) -> str:
             return f"{execution.state.words}{f' after {took}' if took else ''}{many}{why}"
 
 
+_TOLD_BY_HOSTS = {State.SUCCEEDED, State.FAILED, State.TIMED_OUT}
+
+
+def why_words(execution: Execution, most: int = LONGEST_SECTION) -> str:
+    """The reason of its ending. Where it ran to the end, what a host printed may be in it: then nobody is mentioned."""
+    text = execution.ending or ""
+    return told(text, most) if execution.state in _TOLD_BY_HOSTS else ours(text, most)
+
+
+def _step_reason(step: StepRun, most: int) -> str:
+    """Who stopped it is mentioned; otherwise what a host printed may be in it."""
+    return (ours if step.state is StepState.STOPPED else told)(step.reason or "", most)
+
+
 def _deaths(steps: Sequence[StepRun]) -> list[str]:
     """What was found of the commands that were stopped, at most ten lines."""
     found = [step for step in steps if step.death is not None]
     lines = [
         f"{inline(step.host, 100)}, step {inline(step.step, 20)} ({inline(step.title, 100)}): command {step.death}"
-        + (f"; {ours(step.reason, 300)}" if step.reason else "")
+        + (f"; {_step_reason(step, 300)}" if step.reason else "")
         for step in found[:10]
     ]
     return lines + ([f"… and {counted(len(found) - 10, 'more command')}"] if len(found) > 10 else [])

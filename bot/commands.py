@@ -40,6 +40,7 @@ from bot.request import (
     question,
     spelling,
 )
+from bot.situation import situation_of
 from runbooks import templates
 from runbooks.answer import said
 from runbooks.catalog import Entry, usage
@@ -454,8 +455,7 @@ class Commands:
         if query.words:
             execution = await database.read(executions.get, _id(query.words, Verb.STATUS))
             [execution] = await self.engine.in_their_places([execution])
-            hosts = await database.read(executions.hosts_of, execution.id)
-            return cards.card(execution, now, cards.Situation(hosts=tuple(hosts)))
+            return cards.card(execution, now, await database.read(situation_of, execution))
         unfinished = (State.RUNNING, State.AWAITING_APPROVAL, State.PENDING, State.INTERRUPTED)
         among, after = self._among(actor), int(query.named.get("after", "0").lstrip("#"))
         hosts_meant = self._meant_hosts(query.targets)

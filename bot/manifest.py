@@ -53,9 +53,13 @@ SCOPES: Mapping[str, str] = {
     "groups:read": "the same in private channels",
     "channels:history": "find a post again whose answer was lost, before repeating it",
     "groups:history": "the same in private channels",
+    "files:write": "attach full logs",
     "usergroups:read": "know who is in the user groups of `roles:`",
 }
 """Every scope the bot's token needs, and what for."""
+
+EVENTS = ("app_home_opened",)
+"""What Slack tells the app by itself."""
 
 _HEAD = """\
 # The Slack app. Create it from this at api.slack.com/apps (Create New App, From a manifest), or run
@@ -66,6 +70,7 @@ _HEAD = """\
 def as_dict(url: str | None = None) -> Mapping[str, Any]:
     """The manifest. `url` is the public address of `POST /slack/events`; None makes an app for Socket Mode."""
     address = {} if url is None else {"url": url}
+    events = {} if url is None else {"request_url": url}
     # Menus that are searched as one types ask at an address of their own, which is the same here.
     options = {} if url is None else {"request_url": url, "message_menu_options_url": url}
     return {
@@ -75,6 +80,11 @@ def as_dict(url: str | None = None) -> Mapping[str, Any]:
             "background_color": "#1f3a4d",
         },
         "features": {
+            "app_home": {
+                "home_tab_enabled": True,
+                "messages_tab_enabled": True,
+                "messages_tab_read_only_enabled": True,
+            },
             "bot_user": {"display_name": "handrail", "always_online": True},
             "shortcuts": [
                 {
@@ -92,6 +102,7 @@ def as_dict(url: str | None = None) -> Mapping[str, Any]:
         },
         "oauth_config": {"scopes": {"bot": list(SCOPES)}},
         "settings": {
+            "event_subscriptions": {"bot_events": list(EVENTS), **events},
             "interactivity": {"is_enabled": True, **options},
             "org_deploy_enabled": False,
             "socket_mode_enabled": url is None,

@@ -8,10 +8,12 @@ looked for by the outbox id in its metadata before it is repeated, and marked *(
 Nothing is given up while Slack is merely down, slow or asks us to wait. What it refuses for good is said where it can
 be (as plain text, as a new message, in the channel instead of the thread, in the alerts channel), and what can be said
 nowhere becomes a dead letter, of which the alerts channel is told. Only what is pointless is dropped: an edit of the
-headline where no headline stands, and progress where no thread is to be had.
+headline where no headline stands, progress where no thread is to be had, and a file Slack does not take, whose lines
+stay in SQL. A file is made from rows when it is sent; its name carries the outbox id, by which a lost one is found.
 """
 
 import asyncio
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,13 +21,16 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import uuid4
 
+import aiohttp
 import structlog
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 from sqlalchemy import Connection
 
 from bot import dead_letters
+from bot.blocks import spoken
 from bot.cards import moved_elsewhere, repeated, without_blocks
+from bot.full_log import file_name, log_file
 from bot.pace import Pace, PaceSettings, Utterance
 from bot.shown import shown
 from bot.slack_trouble import Failure, Trouble, by_status, understand
@@ -48,6 +53,8 @@ RENEW = 4.0
 RECOVER_EVERY = 5.0
 ALONE = timedelta(seconds=TURN_TIMEOUT + 30)  # the lease where nobody else speaks, which is never renewed
 MOST_AT_ONCE = 8
+FILES_AT_ONCE = 2  # what is said in words never waits for a file
+UPLOAD_TIMEOUT = 30.0
 LONGEST_BACKOFF = 60.0
 TOKEN_BACKOFF = 60.0
 REFUSED_TRIES = 3
@@ -174,6 +181,8 @@ class Outbox:
             lane, utterance = _lane(ready), _utterance(ready)
             if lane in self._busy or len(self._busy) >= MOST_AT_ONCE:
                 continue
+            if lane[0] == "file" and sum(1 for busy in self._busy if busy[0] == "file") >= FILES_AT_ONCE:
+                continue
             wait = max(self._paused.get(lane, 0.0) - now, self._pace.wait(utterance, now))
             if wait > 0:
                 pause = min(pause, wait)
@@ -273,6 +282,9 @@ class Outbox:
             case "ephemeral" | "respond":
                 await self._answer(ready)
                 return None
+            case "upload":
+                await self._upload(ready)
+                return None
             case _:
                 raise _SlackSaysNo(Failure(trouble=Trouble.GONE, error=f"no way to say {message.method!r}"))
 
@@ -289,7 +301,7 @@ class Outbox:
             "chat.postMessage",
             payload,
             channel=_channel_of(ready),
-            thread_ts=ready.thread.ts if ready.thread else payload.get("thread_ts"),
+            thread_ts=_thread_ts(ready),
             metadata=_metadata(message.id),
             unfurl_links=False,
             unfurl_media=False,
@@ -330,11 +342,12 @@ class Outbox:
         data = response.data
         return data if isinstance(data, dict) else {}
 
-    async def _find(self, ready: Ready) -> tuple[str | None, bool]:
-        """The ts of the post with this outbox id, if it is there, and whether we could look."""
-        method = "conversations.replies" if ready.thread else "conversations.history"
+    async def _find(self, ready: Ready, file: str | None = None) -> tuple[str | None, bool]:
+        """The ts of the post with this outbox id, or this file, if it is there, and whether we could look."""
+        thread_ts = _thread_ts(ready)
+        method = "conversations.replies" if thread_ts else "conversations.history"
         oldest = (ready.message.created_at - CLOCKS_DIFFER_BY).timestamp()
-        where = {"channel": _channel_of(ready), "ts": ready.thread.ts if ready.thread else None}
+        where = {"channel": _channel_of(ready), "ts": thread_ts}
         cursor: str | None = None
         for _ in range(PAGES_TO_LOOK_THROUGH):
             try:
@@ -347,12 +360,57 @@ class Outbox:
                 log.warning("outbox_cannot_look", method=method, error=error.failure.error)
                 return None, False
             for post in page.get("messages", ()):
-                if post.get("metadata", {}).get("event_payload", {}).get("id") == ready.message.id:
+                files = [one.get("name") for one in post.get("files") or ()]
+                if post.get("metadata", {}).get("event_payload", {}).get("id") == ready.message.id or file in files:
                     return str(post["ts"]), True
             cursor = (page.get("response_metadata") or {}).get("next_cursor") or None
             if cursor is None:
                 return None, True
         return None, False
+
+    # --- files --------------------------------------------------------------------------------------------------------
+
+    async def _upload(self, ready: Ready) -> None:
+        """The full log of an execution, in its thread; where we can't post files, to whoever asked for it."""
+        message = ready.message
+        name = file_name(message.payload["log"], message.id)
+        if message.unsure and (await self._find(ready, name))[0] is not None:
+            return
+        log_of = await self._database.read(log_file, message.payload["log"])
+        asked = await self._call("files.getUploadURLExternal", filename=name, length=len(log_of.content))
+        await self._send(str(asked.get("upload_url")), log_of.content)
+        where = {"channel_id": _channel_of(ready), "thread_ts": _thread_ts(ready)}
+        files = json.dumps([{"id": asked.get("file_id"), "title": log_of.title}])
+        try:
+            await self._call("files.completeUploadExternal", files=files, **where)
+        except _SlackSaysNo as error:
+            user = message.payload.get("user")
+            if error.failure.trouble is not Trouble.CHANNEL or user is None:
+                raise
+            # Posting in a public channel takes no membership, attaching a file there does.
+            opened = await self._call("conversations.open", users=user)
+            await self._call("files.completeUploadExternal", files=files, channel_id=opened["channel"]["id"])
+
+    async def _send(self, url: str, content: bytes) -> None:
+        """The bytes, where Slack said they go."""
+        try:
+            async with (
+                asyncio.timeout(UPLOAD_TIMEOUT),
+                aiohttp.ClientSession() as session,
+                session.post(url, data=content, ssl=self._client.ssl or True, proxy=self._client.proxy) as response,
+            ):
+                failure = by_status(response.status, response.headers.get("Retry-After"))
+                if response.status == 200:
+                    return
+        except Exception as error:  # as in `_call`
+            raise _SlackSaysNo(understand(error)) from error
+        raise _SlackSaysNo(failure)
+
+    async def _no_file(self, ready: Ready, failure: Failure) -> None:
+        """It stays where it is, in SQL; whoever asked for it is told."""
+        message = ready.message
+        log.warning("log_not_attached", execution=message.payload["log"], error=failure.error)
+        await self._record(_say_no_file, message, failure.error, self._clock.now())
 
     # --- answers to one person ----------------------------------------------------------------------------------------
 
@@ -445,6 +503,8 @@ class Outbox:
         if not failure.is_passing:
             self._failures.pop(lane, None)
         match failure.trouble:
+            case trouble if message.method == "upload" and _is_final(trouble, message.attempts):
+                await self._no_file(ready, failure)
             case Trouble.BUSY:
                 await self._held(ready, failure)
             case Trouble.TOKEN:
@@ -584,6 +644,23 @@ def _headline_stands(connection: Connection, execution_id: int, channel: str, ts
     )
 
 
+def _say_no_file(connection: Connection, message: OutboxMessage, error: str, now: datetime) -> None:
+    outbox.drop(connection, message)
+    user, number = message.payload.get("user"), message.payload["log"]
+    if user is None:
+        return
+    said = f"Slack took no file ({error}), so the full log of #{number} is not attached. `/runbook logs {number}` shows"
+    outbox.put(
+        connection,
+        id=uuid4().hex,
+        kind=OutboxKind.ANSWER,
+        method="ephemeral",
+        channel=message.channel,
+        payload=spoken(f"{said} its newest lines.").payload(user=user),
+        now=now,
+    )
+
+
 def _reroute(connection: Connection, ready: Ready, channel: str, kind: OutboxKind | None, now: datetime) -> None:
     outbox.reroute(connection, ready.message.id, channel=channel, kind=kind, now=now)
 
@@ -592,7 +669,9 @@ def _reroute(connection: Connection, ready: Ready, channel: str, kind: OutboxKin
 
 
 def _lane(ready: Ready) -> Lane:
-    """What is said one after the other: a channel's posts; every answer is a lane of its own."""
+    """What is said one after the other: a channel's posts, its files; every answer is a lane of its own."""
+    if ready.message.method == "upload":
+        return ("file", ready.channel)
     if ready.message.kind is OutboxKind.ANSWER:
         return ("answer", ready.message.id)
     return ("channel", ready.channel)
@@ -601,6 +680,8 @@ def _lane(ready: Ready) -> Lane:
 def _utterance(ready: Ready) -> Utterance:
     message = ready.message
     matters = message.kind in _MATTERS
+    if message.method == "upload":
+        return Utterance(method="files", channel=ready.channel)
     if message.method in {"ephemeral", "respond"}:
         return Utterance(method="chat.postEphemeral", channel=None, matters=matters)
     if message.method == "update" or ready.edits is not None:
@@ -610,7 +691,7 @@ def _utterance(ready: Ready) -> Utterance:
 
 def _is_too_late(ready: Ready, now: datetime) -> bool:
     message = ready.message
-    if message.kind is not OutboxKind.ANSWER or message.payload.get("requeued"):
+    if message.kind is not OutboxKind.ANSWER or message.payload.get("requeued") or message.method == "upload":
         return False
     return now - message.created_at > ANSWERS_ARE_OLD_AFTER
 
@@ -623,6 +704,19 @@ def _has_no_thread(ready: Ready) -> bool:
 def _backoff(tries: int) -> float:
     """Seconds to wait after so many: 1, doubling to a minute."""
     return min(2.0 ** min(max(tries - 1, 0), 10), LONGEST_BACKOFF)
+
+
+def _is_final(trouble: Trouble, attempts: int) -> bool:
+    """Whether a file that met this is given up: at once, or after some tries where the next could go well."""
+    if trouble in {Trouble.REFUSED, Trouble.FAULT}:
+        return attempts >= REFUSED_TRIES
+    return trouble in {Trouble.GONE, Trouble.CHANNEL, Trouble.CONTENT}
+
+
+def _thread_ts(ready: Ready) -> str | None:
+    """The message it answers to: that of its thread, or one it names."""
+    ts: str | None = ready.thread.ts if ready.thread else ready.message.payload.get("thread_ts")
+    return ts
 
 
 def _channel_of(ready: Ready) -> str:
@@ -643,7 +737,7 @@ def _of_method(method: str, failure: Failure) -> Failure:
 
 
 def _verb(method: str) -> str:
-    return "POST" if method == "conversations.open" else "GET"
+    return "POST" if method == "conversations.open" or method.startswith("files.") else "GET"
 
 
 def _flags(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,8 @@ class PaceSettings:
     progress_edits_burst: int = 3
     answers: float = 80 / 60
     answers_burst: int = 15
+    files: float = 40 / 60
+    files_burst: int = 5
     seconds_between_edits_of_one: float = 2.0
 
 
@@ -46,7 +48,7 @@ class Bucket:
 class Utterance:
     """What is about to be said, as far as its pace matters."""
 
-    method: str  # Slack's: chat.postMessage, chat.update, chat.postEphemeral
+    method: str  # Slack's: chat.postMessage, chat.update, chat.postEphemeral; `files` for all that a file takes
     channel: str | None
     matters: bool = False  # an ending or an approval
     key: str | None = None  # the message it is an edit of
@@ -65,6 +67,7 @@ class Pace:
         self._edits = Bucket(per_second=s.edits, burst=s.edits_burst)
         self._progress = Bucket(per_second=s.progress_edits, burst=s.progress_edits_burst)
         self._answers = Bucket(per_second=s.answers, burst=s.answers_burst)
+        self._files = Bucket(per_second=s.files, burst=s.files_burst)
         self._held: dict[tuple[str, str | None], float] = {}
         self._edited: dict[str, float] = {}
 
@@ -94,6 +97,8 @@ class Pace:
             return [self._edits] if what.matters else [self._edits, self._progress]
         if what.method == "chat.postMessage":
             return [self._posts, self._channel(what.channel)]
+        if what.method == "files":  # a file is a post, too
+            return [self._files, self._posts, self._channel(what.channel)]
         return [self._answers]
 
     def _channel(self, channel: str | None) -> Bucket:

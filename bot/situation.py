@@ -3,8 +3,8 @@
 from sqlalchemy import Connection
 
 from bot.cards import Situation
-from runbooks.ending import undo_steps
 from runbooks.plans import from_json
+from runbooks.rollback import rollback_plan, way_back
 from storage import approvals, controls, executions
 from storage.records import Execution, HostLock, Phase, State
 
@@ -15,6 +15,7 @@ _UNDOABLE = {State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.CANCELLED, St
 def situation_of(connection: Connection, execution: Execution) -> Situation:
     """As it stands now: the same rows give the same card, whichever process reads them and however late."""
     started = execution.started_at is not None
+    stopped = execution.state.is_final or execution.state is State.INTERRUPTED
     locks = _in_the_way(connection, execution)
     holders = (executions.find(connection, number) for number in dict.fromkeys(lock.execution_id for lock in locks))
     return Situation(
@@ -25,6 +26,9 @@ def situation_of(connection: Connection, execution: Execution) -> Situation:
         resumable=execution.state is State.INTERRUPTED and execution.fingerprint is not None,
         undoable=started and _is_undoable(connection, execution),
         retriable=started and execution.state in _RETRIABLE,
+        way_back=way_back(connection, execution.id) if stopped and started else None,
+        usual=executions.usual_for(connection, execution) if started else None,
+        printed=executions.printed(connection, execution.id) if stopped and started else 0,
     )
 
 
@@ -40,4 +44,10 @@ def _is_undoable(connection: Connection, execution: Execution) -> bool:
     if execution.state not in _UNDOABLE:
         return False
     plan = executions.plan_of(connection, execution.id)
-    return plan is not None and bool(undo_steps(from_json(plan), executions.steps_of(connection, execution.id)))
+    if plan is None:
+        return False
+    try:
+        stored = from_json(plan)
+    except KeyError:  # of another version, which this one can't take back either
+        return False
+    return rollback_plan(connection, execution, stored) is not None

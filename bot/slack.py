@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -29,7 +29,7 @@ from bot.filling import Forms
 from bot.identity import actor_of
 from bot.inbox import Inbox
 from bot.settings import Slack
-from storage.records import Origin
+from storage.records import Actor, Origin
 
 log = structlog.get_logger(__name__)
 
@@ -41,8 +41,10 @@ def client_for(slack: Slack, timeout: int = 10) -> AsyncWebClient:
     )
 
 
-def bolt_app(slack: Slack, inbox: Inbox, forms: Forms) -> AsyncApp:
-    """Bolt with our listeners."""
+def bolt_app(
+    slack: Slack, inbox: Inbox, forms: Forms, opened: Callable[[Actor], None] = lambda actor: None
+) -> AsyncApp:
+    """Bolt with our listeners. `opened` is told who looks at the app's Home tab."""
 
     async def authorize(team_id: str | None = None, **_: Any) -> AuthorizeResult:
         return AuthorizeResult(
@@ -63,6 +65,7 @@ def bolt_app(slack: Slack, inbox: Inbox, forms: Forms) -> AsyncApp:
     app.view(re.compile(r".*"))(_Submission(inbox, forms).hear)
     app.shortcut(re.compile(r".*"))(_Shortcut(inbox).hear)
     app.options(re.compile(r".*"))(_Search(forms).hear)
+    app.event("app_home_opened")(_HomeOpened(opened).hear)
     return app
 
 
@@ -121,6 +124,17 @@ class _Click:
             log.warning("click_not_stored", verb=verb)
             await _tell(str(body.get("response_url") or ""), said)
         await ack()
+
+
+class _HomeOpened:
+    def __init__(self, opened: Callable[[Actor], None]) -> None:
+        self.opened = opened
+
+    async def hear(self, event: dict[str, Any]) -> None:
+        """Nothing is committed: whoever sees an old view opens it again."""
+        actor = actor_of({"user_id": event.get("user")})
+        if event.get("tab") == "home" and actor.is_slack:
+            self.opened(actor)
 
 
 class _Submission:

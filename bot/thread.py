@@ -9,7 +9,7 @@ the ending; switches, breakers and emergencies go to the alerts channel. `bot/ou
 import asyncio
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, assert_never
 from uuid import uuid4
@@ -88,6 +88,7 @@ class Said:
     channel: str | None
     execution_id: int | None = None
     key: str | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)  # beside the message, in the payload
 
 
 class ThreadReporter:
@@ -278,6 +279,20 @@ class ThreadReporter:
         yield from self._card(execution, kind=OutboxKind.ENDING)
         if known.withdrawn is not None:
             yield from self._approval_over(execution, known.withdrawn)
+        if _is_long(event):
+            yield from self._log(execution)
+
+    def _log(self, execution: Execution) -> Iterator[Said]:
+        channel = self._channel(execution)
+        if channel is not None:
+            yield Said(
+                kind=OutboxKind.PROGRESS,
+                message=Message(text=f"Full log of #{execution.id}"),
+                method="upload",
+                channel=channel,
+                execution_id=execution.id,
+                more={"log": execution.id},
+            )
 
     def _alert(self, message: Message, asked_in: str | None) -> Iterator[Said]:
         for channel in dict.fromkeys(filter(None, (self._alerts, asked_in))):
@@ -312,7 +327,7 @@ class ThreadReporter:
             id=self._new_id(),
             kind=row.kind,
             method=row.method,
-            payload=row.message.payload(),
+            payload=row.message.payload(**row.more),
             now=now,
             channel=row.channel,
             execution_id=row.execution_id,
@@ -326,6 +341,13 @@ class _Known:
 
     command: str | None = None
     withdrawn: Approval | None = None
+
+
+def _is_long(event: ExecutionEnded) -> bool:
+    """Whether it printed lines that no message in the thread shows: then the full log is attached."""
+    if len(event.execution.hosts) > HOSTS_IN_FULL:
+        return any(step.lines for step in event.steps)
+    return any(step.lines > shown.TAIL for step in event.steps)
 
 
 def _card_key(execution: Execution) -> str:

@@ -1,5 +1,6 @@
 """What the engine answers to the person who asked, and a few words that its answers share."""
 
+import re
 from dataclasses import dataclass
 
 from runbooks.plans import StoredPlan
@@ -51,6 +52,11 @@ def said(answer: Answer | OperatorError) -> Answer:
 def refused(gate: str, reason: str) -> str:
     """A refusal as an ending says it."""
     return f"by the {gate} gate: {reason}"
+
+
+def unmentioned(text: str) -> str:
+    """Text that may hold what a host printed, in which nobody is mentioned: an ending's words may mention people."""
+    return re.sub("<(?=[@!#])", "<\u200b", text)
 
 
 def mention(actor: Actor) -> str:

@@ -225,6 +225,10 @@ class Consents:
         self.tools.reporter.report(connection, ApprovalDecided(execution=ended, approval=denied, actor=actor), now)
         return Answer(message=f"You denied #{execution_id}.", execution=ended)
 
+    def may_consent(self, connection: Connection, execution: Execution, waiting: Approval, actor: Actor) -> bool:
+        """Whether a yes of this person would count now; nothing is witnessed."""
+        return self._may_not_consent(connection, execution, waiting, actor) is None
+
     def may_deny(self, execution: Execution, actor: Actor) -> bool:
         """Whether it waits, and this person may say no to it."""
         return execution.state is State.AWAITING_APPROVAL and self._may_say_no(execution, actor)

@@ -62,6 +62,7 @@ from storage.records import (
     UNSAID,
     USUAL_CAPS,
     Actor,
+    Approval,
     Breaker,
     BreakerState,
     Caps,
@@ -486,6 +487,11 @@ class Engine:
     ) -> Answer:
         """Say no to what waits for approval. The requester's own no is a cancel."""
         return said(await self._write(self._consents.deny, execution_id, actor, reason, origin))
+
+    def awaiting(self, connection: Connection, actor: Actor) -> list[tuple[Execution, Approval]]:
+        """What waits for consent this person can give now, soonest to expire first; `approve` judges again."""
+        found = ((executions.get(connection, one.execution_id), one) for one in approvals.waiting(connection))
+        return [(one, waits) for one, waits in found if self._consents.may_consent(connection, one, waits, actor)]
 
     def may_deny(self, execution: Execution, actor: Actor) -> bool:
         """Whether this person could say no to it now; `deny` judges again."""

@@ -12,6 +12,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import structlog
 from sqlalchemy import Connection
 
+from runbooks.answer import unmentioned
 from runbooks.catalog import Entry
 from runbooks.definition import (
     Facts,
@@ -364,6 +365,8 @@ class Walk:
         }
         state = states.get(result.state, HostState.FAILED)
         said = "; ".join(filter(None, (result.reason, result.look)))
+        if result.state is not StepState.STOPPED:  # who stopped it is mentioned
+            said = unmentioned(said)
         return HostResult(host=host, state=state, reason=f"{title}: {said}" if said else title, tail=result.tail)
 
     async def _look_again(self, host: Host) -> Facts | None:
@@ -377,7 +380,8 @@ class Walk:
 
     def _outcome(self, part: HostPlan, after: Facts | None) -> str | None:
         try:
-            return self.entry.runbook.outcome(self.params, Facts(**part.facts), after)
+            outcome = self.entry.runbook.outcome(self.params, Facts(**part.facts), after)
+            return None if outcome is None else unmentioned(outcome)
         except Exception:  # a runbook's own words must not turn a success into something else
             log.exception("outcome_broke", execution=self.execution.id, runbook=self.entry.name)
             return None

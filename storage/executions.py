@@ -251,6 +251,43 @@ def _numbers(connection: Connection, since: datetime | None, until: datetime | N
     return lowest, highest
 
 
+LOOKS_BACK = 1_000
+"""How many of the newest executions are looked through for what nothing is indexed by."""
+_LATEST = select(t.executions.c.id).order_by(t.executions.c.id.desc()).limit(LOOKS_BACK).subquery()
+
+
+def newest_by(connection: Connection, person: str, limit: int = 5) -> list[Execution]:
+    """The newest this person asked for, newest first, among the newest of all."""
+    rows = connection.execute(
+        select(*_COLUMNS)
+        .where(t.executions.c.id.in_(select(_LATEST.c.id)), t.executions.c.actor_id == person)
+        .order_by(t.executions.c.id.desc())
+        .limit(limit)
+    )
+    return [_execution(row) for row in rows]
+
+
+def outcomes(connection: Connection, *, among: Collection[str] | None = None) -> dict[str, tuple[str, HostRun]]:
+    """How each host came out the last time something ended there, and what that was, among the newest of all."""
+    query = (
+        select(t.executions.c.runbook, t.host_runs)
+        .join(t.executions, t.executions.c.id == t.host_runs.c.execution_id)
+        .where(
+            t.host_runs.c.execution_id.in_(select(_LATEST.c.id)),
+            t.host_runs.c.ended_at.is_not(None),
+            t.host_runs.c.state != HostState.SKIPPED.value,
+        )
+        .order_by(t.host_runs.c.ended_at)
+    )
+    if among is not None:
+        query = query.where(t.executions.c.runbook.in_(sorted(among)))
+    found: dict[str, tuple[str, HostRun]] = {}
+    for row in connection.execute(query):
+        values = {name: value for name, value in row._mapping.items() if name != "runbook"}
+        found[row.host] = (row.runbook, HostRun(**{**values, "state": HostState(row.state)}))
+    return found
+
+
 def asked_in(
     connection: Connection, channel: str, *, among: Collection[str], limit: int = 5, of_the_newest: int = 2_000
 ) -> list[Execution]:
@@ -314,6 +351,41 @@ def usual_duration(connection: Connection, runbook: str, *, last: int = 20) -> t
     ).all()
     took = sorted(row.ended_at - row.started_at for row in rows)
     return took[len(took) // 2] if took else None
+
+
+_LATELY = (
+    select(t.executions.c.state, t.executions.c.hosts, t.executions.c.started_at, t.executions.c.ended_at)
+    .where(t.executions.c.runbook == bindparam("of_runbook"), t.executions.c.id < bindparam("of_id"))
+    .order_by(t.executions.c.id.desc())
+    .limit(100)
+)
+
+
+def usual_for(connection: Connection, execution: Execution) -> timedelta | None:
+    """The median of how long the runbook took before, on as many hosts, where it succeeded; None when it never did.
+
+    Looks at its newest hundred only, so that it costs the same after years.
+    """
+    rows = connection.execute(_LATELY, {"of_runbook": execution.runbook, "of_id": execution.id})
+    took = sorted(
+        row.ended_at - row.started_at
+        for row in rows
+        if row.state == State.SUCCEEDED.value
+        and row.started_at is not None
+        and row.ended_at is not None
+        and len(row.hosts) == len(execution.hosts)
+    )
+    return took[len(took) // 2] if took else None
+
+
+def printed(connection: Connection, execution_id: int) -> int:
+    """How many lines its steps have printed and we have kept, as far as their rows say."""
+    return int(
+        connection.scalar(
+            select(func.coalesce(func.sum(t.step_runs.c.lines), 0)).where(t.step_runs.c.execution_id == execution_id)
+        )
+        or 0
+    )
 
 
 def duplicate_of(connection: Connection, normalised: str) -> Execution | None:

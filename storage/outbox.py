@@ -22,6 +22,7 @@ from sqlalchemy import (
     case,
     delete,
     exists,
+    false,
     func,
     insert,
     or_,
@@ -539,6 +540,20 @@ def held(connection: Connection) -> Held | None:
         return None
     number = connection.scalar(select(func.count()).select_from(t.outbox).where(*tried))
     return Held(number=int(number or 0), since=oldest.created_at, error=oldest.error)
+
+
+def attached(connection: Connection, execution_id: int, *, since: datetime | None) -> bool:
+    """Whether its full log waits to be attached, or was attached since it ended (`since`); None: it has not ended."""
+    is_said = (t.outbox.c.state == OutboxState.SENT.value, t.outbox.c.sent_at >= since) if since else (false(),)
+    there = or_(t.outbox.c.state.in_(_OPEN), and_(*is_said))
+    return (
+        connection.scalar(
+            select(t.outbox.c.id)
+            .where(t.outbox.c.execution_id == execution_id, t.outbox.c.method == "upload", there)
+            .limit(1)
+        )
+        is not None
+    )
 
 
 def headline_of(connection: Connection, execution_id: int) -> OutboxMessage | None:

@@ -19,6 +19,7 @@ from bot.actions import Actions
 from bot.blocks import LABELS, Message
 from bot.commands import Commands
 from bot.forms import HOSTS, SUGGESTED, Draft, form, picker
+from bot.home import home_view, read_home
 from bot.inbox import Inbox
 from bot.manifest import SHORTCUTS, as_dict
 from bot.playground.block_kit import elements_in
@@ -351,7 +352,8 @@ def test_slack_has_no_listener_but_those_that_only_commit_or_look(doors: Doors) 
     inbox = Inbox(Database("sqlite:///unused.db"), SystemClock(), Redactor(), never, nothing)
     heard = slack.bolt_app(tokens, inbox, doors.actions.forms)._async_listeners
     kept = {"_Command.hear", "_Click.hear", "_Submission.hear", "_Shortcut.hear"}
-    assert {listener.ack_function.__qualname__ for listener in heard} == {*kept, "_Search.hear"}
+    looking = {"_Search.hear", "_HomeOpened.hear"}
+    assert {listener.ack_function.__qualname__ for listener in heard} == kept | looking
     for listener in heard:
         called = inspect.getsource(listener.ack_function)
         assert called.count("inbox.receive(") == (listener.ack_function.__qualname__ in kept)
@@ -403,3 +405,13 @@ def test_every_command_of_the_shell_is_known_to_be_a_door_or_not() -> None:
     known = set(get_command(command_line).commands)  # type: ignore[attr-defined]
     assert known - set(SHELL) - KEEPS == set(), "say here whether it is a door"
     assert set(SHELL) <= known
+
+
+async def test_app_home_shows_somebody_without_a_role_nothing_of_what_others_do(doors: Doors) -> None:
+    """It keeps nothing either: it only looks, with the eyes of whoever opened it."""
+    database, before = doors.house.database, await doors.house.database.read(everything)
+    seen = str(home_view(await database.read(read_home, doors.house.engine, MALLORY), START))
+    assert "no role in Handrail is yours yet" in seen
+    assert not [name for name in ("web-01", "risky", "UBOB", "#") if name in seen]
+    assert "Approve" in str(home_view(await database.read(read_home, doors.house.engine, CAROL), START))
+    assert await database.read(everything) == before

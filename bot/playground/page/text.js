@@ -10,6 +10,8 @@ const EMOJI = {
   large_green_circle: "🟢", large_yellow_circle: "🟡", red_circle: "🔴", white_circle: "⚪", black_square_for_stop: "⏹️",
   double_vertical_bar: "⏸️", arrow_forward: "▶️", wrench: "🔧", memo: "📝", clipboard: "📋", raised_hands: "🙌", wave: "👋",
   heavy_check_mark: "✔️", question: "❓", information_source: "ℹ️", link: "🔗", fire: "🔥", shield: "🛡️", clock1: "🕐",
+  large_blue_circle: "🔵", large_green_square: "🟩", large_red_square: "🟥", large_orange_square: "🟧", large_blue_square: "🟦",
+  white_large_square: "⬜", turtle: "🐢", ocean: "🌊", page_facing_up: "📄", house: "🏠", calendar: "📅",
 };
 
 export function el(tag, props = {}, ...children) {
