@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from html import unescape
 from typing import Any, TypeAlias
 
 from safety import circuit_breaker
@@ -31,6 +32,7 @@ MOST_BLOCKS = 48  # Slack takes 50; two are left for what the sender may add
 MOST_TEXT = 11_500  # Slack takes some 13,000 over all blocks of a message
 LONGEST_TEXT = 3_900  # Slack takes 4,000 when a message is edited
 LONGEST_SECTION = 2_900  # Slack takes 3,000
+LONGEST_VALUE = 2_000  # of a button
 LONGEST_SWITCH = 400  # the form it is released by carries its name, escaped, in Slack's 3,000 characters
 LONGEST_INLINE = 300
 LONGEST_LINE = 400
@@ -406,7 +408,8 @@ def paged(
 def near_misses(text: str, meant: Sequence[tuple[str, str]]) -> Message:
     """A sentence, and what was perhaps meant: buttons that show it and carry nothing out. `meant`: label, request."""
     row = question_row(
-        *(asking(f"meant:{place}", label, request) for place, (label, request) in enumerate(meant[:3])), place="meant"
+        *(asking(f"meant:{place}", unescape(label), request) for place, (label, request) in enumerate(meant[:3])),
+        place="meant",
     )
     shown = ours(text)
     return message(shown, [section(shown), *row])

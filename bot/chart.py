@@ -45,6 +45,12 @@ def alternative(digest: Digest, zone: str) -> str:
     return said if len(said) <= 1_000 else said[:999] + "…"
 
 
+def title(digest: Digest, zone: str) -> str:
+    """The file's title: "Executions, Mon 16 Nov to Mon 23 Nov"."""
+    first, last = (at.astimezone(ZoneInfo(zone)) for at in (digest.since, digest.until))
+    return f"Executions, {first:%a %d %b %H:%M} to {last:%a %d %b %H:%M} ({zone})"
+
+
 def png(digest: Digest, zone: str) -> bytes:
     """A PNG of 1,600 by 800 pixels."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

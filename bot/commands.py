@@ -16,7 +16,7 @@ from typing import assert_never
 
 from sqlalchemy import Connection
 
-from bot import blocks, cards, dead_letters, digest, help_on, schedules
+from bot import blocks, cards, chart, dead_letters, digest, help_on, schedules
 from bot.blocks import Message
 from bot.dead_letters import SLACK
 from bot.digest import ByHand
@@ -534,12 +534,19 @@ class Commands:
             raise
 
     async def _digest(self, actor: Actor, typed: Sequence[str]) -> Message:
-        """What the last days were like, of the runbooks whose executions this person sees."""
+        """What the last days were like, of the runbooks whose executions this person sees; or the chart of that."""
         await self.engine.require(actor, Permission.EXECUTIONS_READ, "see that", Origin.COMMAND)
-        length = length_of("".join(typed)) if typed else timedelta(days=7)
+        words = [word for word in typed if word.lower() != "chart"]
+        length = length_of("".join(words)) if words else timedelta(days=7)
         since, until = digest.period(length, self.engine.tools.clock.now())
-        found = await self.engine.tools.database.read(figures.gather, since, until, among=self._among(actor))
-        return digest.answer(found, self.by_hand, until - since)
+        database, among = self.engine.tools.database, self._among(actor)
+        found, zone = await database.read(figures.gather, since, until, among=among), self.engine.policy.timezone
+        if len(words) == len(typed):
+            return digest.answer(found, self.by_hand, until - since, zone)
+        if not chart.can_draw() or not actor.is_slack:
+            raise Invalid("Charts are drawn for people in Slack, where `handrail[charts]` is installed.")
+        await database.write(digest.ask_for_chart, found, zone, person=actor.id, among=among)
+        return blocks.spoken("The chart comes as a direct message.")
 
     async def _logs(self, actor: Actor, query: Query) -> Message:
         """A page of lines, the newest where none is named; lines are counted from 1 in the order they were printed."""

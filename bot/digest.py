@@ -14,7 +14,9 @@ from zoneinfo import ZoneInfo
 import structlog
 from sqlalchemy import Connection
 
+from bot import chart
 from bot.blocks import Block, Message, asking, context, counted, inline, listed, message, moment, question_row, section
+from bot.files import chart_payload
 from bot.request import Query, Verb, question
 from bot.settings import DigestPart
 from runbooks import cron
@@ -314,9 +316,12 @@ class DigestPoster:
             title = "Since yesterday" if due - since <= timedelta(hours=26) else "Since the last digest"
         found = await self.database.read(figures.gather, since, due)
         said = digest_message(found, self.by_hand, title=f"Digest: {title.lower()}", zone=zone)
-        return await self.database.write(self._post, name, said, due, now)
+        picture = found if found.outcomes.total and chart.can_draw() else None
+        return await self.database.write(self._post, name, said, picture, due=due, now=now)
 
-    def _post(self, connection: Connection, name: str, said: Message, due: datetime, now: datetime) -> bool:
+    def _post(
+        self, connection: Connection, name: str, said: Message, picture: Digest | None, *, due: datetime, now: datetime
+    ) -> bool:
         if not chores.claim(connection, name, due=due, now=now):
             return False
         outbox.put(
@@ -328,6 +333,17 @@ class DigestPoster:
             payload=said.payload(),
             now=now,
         )
+        if picture is not None:
+            title = chart.title(picture, self.digest.timezone)
+            outbox.put(
+                connection,
+                id=uuid4().hex,
+                kind=OutboxKind.ALERT,
+                method="upload",
+                channel=self.channel,
+                payload=chart_payload(picture, self.digest.timezone, title=title),
+                now=now,
+            )
         return True
 
 
@@ -348,6 +364,23 @@ def by_hand_of(digest: DigestPart | None, runbooks: Mapping[str, timedelta | Non
     return ByHand(usual=usual, of={name: one for name, one in runbooks.items() if one is not None})
 
 
-def answer(digest: Digest, by_hand: ByHand, length: timedelta) -> Message:
+def answer(digest: Digest, by_hand: ByHand, length: timedelta, zone: str) -> Message:
     """The digest of so long until now, for who asked."""
-    return digest_message(digest, by_hand, title=f"Digest: the last {duration(length.total_seconds())}")
+    shown = digest_message(digest, by_hand, title=f"Digest: the last {duration(length.total_seconds())}", zone=zone)
+    if not digest.outcomes.total or not chart.can_draw():
+        return shown
+    typed = question(Query(verb=Verb.DIGEST, words=(f"{int(length.total_seconds())}s", "chart")))
+    return message(shown.text, [*shown.blocks, *question_row(asking("ask:chart", "Chart", typed), place="chart")])
+
+
+def ask_for_chart(connection: Connection, digest: Digest, zone: str, *, person: str, among: list[str] | None) -> None:
+    """Put the chart into the outbox, for this person alone."""
+    outbox.put(
+        connection,
+        id=uuid4().hex,
+        kind=OutboxKind.ANSWER,
+        method="upload",
+        channel=None,
+        payload={**chart_payload(digest, zone, title=chart.title(digest, zone), among=among), "user": person},
+        now=digest.until,
+    )

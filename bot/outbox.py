@@ -27,10 +27,9 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 from sqlalchemy import Connection
 
-from bot import dead_letters
+from bot import dead_letters, files
 from bot.blocks import spoken
 from bot.cards import moved_elsewhere, repeated, without_blocks
-from bot.full_log import file_name, log_file
 from bot.pace import Pace, PaceSettings, Utterance
 from bot.shown import shown
 from bot.slack_trouble import Failure, Trouble, by_status, understand
@@ -371,25 +370,29 @@ class Outbox:
     # --- files --------------------------------------------------------------------------------------------------------
 
     async def _upload(self, ready: Ready) -> None:
-        """The full log of an execution, in its thread; where we can't post files, to whoever asked for it."""
+        """A file, where it belongs; where we can't post files, or no channel is named, to whoever asked for it."""
         message = ready.message
-        name = file_name(message.payload["log"], message.id)
-        if message.unsure and (await self._find(ready, name))[0] is not None:
+        name = files.name_of(message.payload, message.id)
+        if message.unsure and ready.channel is not None and (await self._find(ready, name))[0] is not None:
             return
-        log_of = await self._database.read(log_file, message.payload["log"])
-        asked = await self._call("files.getUploadURLExternal", filename=name, length=len(log_of.content))
-        await self._send(str(asked.get("upload_url")), log_of.content)
-        where = {"channel_id": _channel_of(ready), "thread_ts": _thread_ts(ready)}
-        files = json.dumps([{"id": asked.get("file_id"), "title": log_of.title}])
         try:
-            await self._call("files.completeUploadExternal", files=files, **where)
+            made = await files.made(self._database, message.payload)
+        except files.CannotBeMadeError as error:
+            raise _SlackSaysNo(Failure(trouble=Trouble.GONE, error=str(error))) from error
+        alternative = {"alt_txt": made.alternative} if made.alternative else {}
+        asked = await self._call("files.getUploadURLExternal", filename=name, length=len(made.content), **alternative)
+        await self._send(str(asked.get("upload_url")), made.content)
+        uploaded = json.dumps([{"id": asked.get("file_id"), "title": made.title}])
+        user = message.payload.get("user")
+        try:
+            where = {"channel_id": _channel_of(ready), "thread_ts": _thread_ts(ready)}
+            await self._call("files.completeUploadExternal", files=uploaded, **where)
         except _SlackSaysNo as error:
-            user = message.payload.get("user")
-            if error.failure.trouble is not Trouble.CHANNEL or user is None:
+            if user is None or not (error.failure.trouble is Trouble.CHANNEL or ready.channel is None):
                 raise
             # Posting in a public channel takes no membership, attaching a file there does.
             opened = await self._call("conversations.open", users=user)
-            await self._call("files.completeUploadExternal", files=files, channel_id=opened["channel"]["id"])
+            await self._call("files.completeUploadExternal", files=uploaded, channel_id=opened["channel"]["id"])
 
     async def _send(self, url: str, content: bytes) -> None:
         """The bytes, where Slack said they go."""
@@ -409,7 +412,7 @@ class Outbox:
     async def _no_file(self, ready: Ready, failure: Failure) -> None:
         """It stays where it is, in SQL; whoever asked for it is told."""
         message = ready.message
-        log.warning("log_not_attached", execution=message.payload["log"], error=failure.error)
+        log.warning("file_not_attached", file=files.in_words(message.payload), error=failure.error)
         await self._record(_say_no_file, message, failure.error, self._clock.now())
 
     # --- answers to one person ----------------------------------------------------------------------------------------
@@ -646,17 +649,17 @@ def _headline_stands(connection: Connection, execution_id: int, channel: str, ts
 
 def _say_no_file(connection: Connection, message: OutboxMessage, error: str, now: datetime) -> None:
     outbox.drop(connection, message)
-    user, number = message.payload.get("user"), message.payload["log"]
+    user, what = message.payload.get("user"), files.in_words(message.payload)
     if user is None:
         return
-    said = f"Slack took no file ({error}), so the full log of #{number} is not attached. `/runbook logs {number}` shows"
+    said = f"Slack took no file ({error}), so {what} is not attached. {files.instead(message.payload)}"
     outbox.put(
         connection,
         id=uuid4().hex,
         kind=OutboxKind.ANSWER,
         method="ephemeral",
         channel=message.channel,
-        payload=spoken(f"{said} its newest lines.").payload(user=user),
+        payload=spoken(said).payload(user=user),
         now=now,
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select, text, update
 
+from bot import chart
 from bot.blocks import LONGEST_VALUE, MOST_BLOCKS, Message
 from bot.digest import ByHand, DigestPoster, digest_message, newest_firing, period, sparkline
 from bot.playground.block_kit import Surface, check_blocks
@@ -251,6 +252,48 @@ def test_names_that_are_hostile_stay_harmless_and_within_slacks_limits(hostile: 
     assert all(len(value) <= LONGEST_VALUE for _, value in questions(shown))
 
 
+# --- the chart --------------------------------------------------------------------------------------------------------
+
+
+def test_the_chart_is_a_picture_whatever_the_names_are() -> None:
+    many = Outcomes(of={State.SUCCEEDED: 7, State.FAILED: 2, State.REFUSED: 1, State.CANCELLED: 1})
+    for name in ("restart-service", "$x_{2}$", "😀" * 90, "\u202e<!channel>"):
+        for parts in (1, 7, 31):
+            drawn = empty(
+                outcomes=many,
+                runbooks={f"{name}{number}": many for number in range(12)},
+                series=[digest.Bucket(since=UNTIL - DAY * (parts - n), outcomes=many) for n in range(parts)],
+            )
+            assert chart.png(drawn, "Europe/Berlin").startswith(b"\x89PNG\r\n")
+            assert len(chart.alternative(drawn, "Europe/Berlin")) <= 1_000
+
+
+def test_the_chart_is_said_to_who_cannot_see_it() -> None:
+    some = Outcomes(of={State.SUCCEEDED: 3, State.FAILED: 1})
+    drawn = empty(
+        outcomes=some, runbooks={"restart-service": some}, series=[digest.Bucket(since=UNTIL - DAY, outcomes=some)]
+    )
+    assert chart.alternative(drawn, "UTC") == (
+        "75 % succeeded of 4 executions. Executions: Sun 22 Nov: 4 (1 failed). By runbook: restart-service 4."
+    )
+
+
+async def test_without_what_draws_charts_the_digest_is_posted_without(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chart, "can_draw", lambda: False)  # the extra is installed here, or it is not
+    await database.write(a_week)
+    clock = HastyClock(MONDAY - DAY)
+    await poster(database, clock).post_what_is_due()
+    await clock.sleep(DAY.total_seconds())
+    assert await poster(database, clock).post_what_is_due() == ["weekly digest", "daily digest"]
+    assert len(await database.read(posted)) == 2
+    async with a_house(database, clock=FakeClock(UNTIL)) as house:
+        shown = await asks(house, "digest")
+        assert "Chart" not in dict(questions(shown))
+        assert "█" in str(shown.blocks)
+
+
 # --- as people ask for it ---------------------------------------------------------------------------------------------
 
 
@@ -292,7 +335,8 @@ async def test_it_is_limited_to_what_one_may_see(database: Database) -> None:
 
 def posted(connection: Connection) -> list[str]:
     """The texts that wait to be said, oldest first."""
-    return [row.payload["text"] for row in connection.execute(select(t.outbox).order_by(t.outbox.c.position))]
+    rows = connection.execute(select(t.outbox).where(t.outbox.c.method == "post").order_by(t.outbox.c.position))
+    return [row.payload["text"] for row in rows]
 
 
 def poster(database: Database, clock: HastyClock, channel: str | None = "C0INC", **more: Any) -> DigestPoster:
