@@ -30,7 +30,7 @@ demo: $(RUN) ## A local workspace with demo hosts, in the browser
 demo-check: $(RUN) ## Play the demo's story without a browser, and verify it
 	@$(BIN)/handrail demo --check
 
-test: $(DEV) ## All tests; those that need PostgreSQL, sshd or Chromium say so when it is missing
+test: $(DEV) ## All tests; those that need PostgreSQL, sshd, Chromium or Node.js say so when it is missing
 	@echo "Running the tests on SQLite, and on PostgreSQL where it is installed (about 9 minutes on 2 cores)"
 	@$(BIN)/python -m pytest -q -n 5 --dist loadfile --no-loadscope-reorder
 

@@ -49,7 +49,7 @@ from safety.vault import Vault
 from storage import executions, outbox
 from storage import inbox as requests
 from storage import schedules as kept_schedules
-from storage.database import Database, OwnerLock, surely
+from storage.database import Bell, Database, OwnerLock, surely
 from storage.errors import ConfigurationError, OperatorError, StorageUnavailable
 from storage.records import Origin, OutboxKind, Received
 
@@ -103,7 +103,8 @@ def build(
     database, engine, clock = works.database, works.engine, works.clock
     alerts = settings.file.channels.alerts
     sender = Outbox(database=database, client=client, clock=clock, alerts=alerts, is_alone=database.is_sqlite)
-    views = Modals(client)
+    database.heed(Bell.OUTBOX, sender.wake)
+    views = Modals(client, clock.sleep)
     forms = Forms(engine, works.redactor, views)
     commands = Commands(engine, forms, _by_hand(settings))
     actions = Actions(engine, commands, views, forms)

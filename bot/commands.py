@@ -296,7 +296,7 @@ class Commands:
     ) -> Message | None:
         """To run one now is a request of whoever asks: neither its maker's rights nor a consent to it count."""
         if command.action != "run":
-            return await self.schedules.answer(command, received.actor, received.channel, origin)
+            return await self.schedules.answer(command, received.actor, received.channel, origin, handled)
         found = await self.schedules.find(command.name, received.actor, origin)
         return await self._run(schedules.command_of(found), received, origin, handled)
 

@@ -18,7 +18,8 @@ from bot import forms
 from bot.forms import Draft, View
 from bot.modals import OpensViews, Submitted
 from bot.replies import words_of
-from bot.request import RunCommand, parse_runbook, spelling
+from bot.request import RunCommand, TemplateCommand, Unclear, parse_runbook, spelling
+from runbooks import templates
 from runbooks.answer import Prospect, Seen
 from runbooks.catalog import Entry, by_name, missing_values, wrong_values
 from runbooks.engine import Engine
@@ -29,15 +30,18 @@ from safety.clock import words
 from safety.redaction import MASK, Redactor
 from safety.roles import Permission
 from storage import executions, inbox
+from storage import templates as stored_templates
 from storage.canonical import canonical
 from storage.errors import Invalid, NotFound, NotPermitted, OperatorError, StorageUnavailable, TooLate
-from storage.records import Actor, Execution, Origin, Received, RunRequest
+from storage.records import Actor, Execution, Origin, Received, RunRequest, Template
 
 log = structlog.get_logger(__name__)
 
 PATIENCE = 0.7
 """Seconds the database gets to say what was run here last, before the menu is shown without that."""
 RECENT = 5
+MOST_TAGS = 25
+"""Of a hundred places in a menu, so that tags are offered however many hosts there are."""
 
 
 class ShowsViews(OpensViews, Protocol):
@@ -75,17 +79,7 @@ class Forms:
             given = by_name(entry, command.values, command.named)
             if len(given) < len(command.values) + len(command.named):
                 return False  # something has no place, or two: that is answered in words
-            draft = Draft(
-                runbook=entry.name,
-                values=given,
-                targets=command.targets,
-                dry_run=command.dry_run,
-                emergency=command.emergency,
-                reason=command.reason,
-                priority=command.priority,
-                rollout=command.rollout,
-                channel=received.channel,
-            )
+            draft = self._draft(command, entry, Draft(channel=received.channel))
             problems = [said for name, said in wrong_values(entry, given).items() if name in given]
             return await self.views.open(trigger, self._form(entry, draft, received.actor, problems))
         except OperatorError:
@@ -98,6 +92,8 @@ class Forms:
         try:
             if chosen.startswith(forms.LAST):
                 draft = await self._again(received.actor, chosen.removeprefix(forms.LAST), place)
+            elif chosen.startswith(forms.TEMPLATE):
+                draft = await self._from_template(received.actor, chosen.removeprefix(forms.TEMPLATE), place)
             else:
                 draft = replace(place, runbook=self.engine.runbook(chosen, received.actor).name)
             view = self._form(self.engine.runbook(draft.runbook, received.actor), draft, received.actor)
@@ -118,9 +114,40 @@ class Forms:
         if execution is None:
             raise missing
         entry = self.engine.runbook(execution.runbook, actor)
-        if not self._runs(actor, entry):
+        may_see = self.engine.policy.sees(actor.id, Permission.EXECUTIONS_READ, entry.name)
+        if not may_see or not self._runs(actor, entry):
             raise missing
         return forms.last_draft(execution, entry, channel=place.channel, thread=place.thread)
+
+    async def _from_template(self, actor: Actor, name: str, place: Draft) -> Draft:
+        """What a template holds, to be looked at first; raises NotFound, also for one that is not theirs to run."""
+        template = await self.engine.tools.database.read(templates.find, name)
+        command = self._run_of(actor, template)
+        if command is None:
+            raise NotFound(f"The template '{template.name}' is of a runbook that is not among yours.")
+        return self._draft(command, self.engine.runbook(command.runbook, actor), place)
+
+    def _run_of(self, actor: Actor, template: Template) -> RunCommand | None:
+        """What a template would run; None where this person may not, or where nobody can any more."""
+        command = parse_runbook(template.text)
+        try:
+            known = isinstance(command, RunCommand) and self._runs(actor, self.engine.runbook(command.runbook, actor))
+        except NotFound:
+            return None
+        return command if known and isinstance(command, RunCommand) else None
+
+    def _draft(self, command: RunCommand, entry: Entry, place: Draft) -> Draft:
+        return replace(
+            place,
+            runbook=entry.name,
+            values=by_name(entry, command.values, command.named),
+            targets=command.targets,
+            dry_run=command.dry_run,
+            emergency=command.emergency,
+            reason=command.reason,
+            priority=command.priority,
+            rollout=command.rollout,
+        )
 
     def _runs(self, actor: Actor, entry: Entry) -> bool:
         return self.engine.policy.sees(actor.id, Permission.EXECUTE, entry.name)
@@ -155,15 +182,17 @@ class Forms:
         mine = self.engine.catalog.only(lambda name: self.engine.policy.sees(actor.id, Permission.EXECUTE, name))
         entries = sorted(mine.entries.values(), key=lambda entry: (entry.runbook.category, entry.name))
         last: list[Execution] = []
-        if place.channel is not None and self.engine.policy.may(actor.id, Permission.EXECUTIONS_READ):
-            try:
-                read = self.engine.tools.database.read(
-                    executions.asked_in, place.channel, among=list(mine.entries), limit=RECENT
-                )
-                last = await asyncio.wait_for(read, PATIENCE)
-            except (StorageUnavailable, TimeoutError):
-                log.warning("menu_without_what_ran")
-        return forms.runbook_options(entries, last, typed)
+        kept: list[Template] = []
+        try:
+            async with asyncio.timeout(PATIENCE):
+                kept = await self.engine.tools.database.read(stored_templates.every)
+                if place.channel is not None and self.engine.policy.may(actor.id, Permission.EXECUTIONS_READ):
+                    last = await self.engine.tools.database.read(
+                        executions.asked_in, place.channel, among=list(mine.entries), limit=RECENT
+                    )
+        except (StorageUnavailable, TimeoutError):
+            log.warning("menu_without_what_ran")
+        return forms.runbook_options(entries, last, typed, [one for one in kept if self._run_of(actor, one)])
 
     def _reach(self, actor: Actor, entry: Entry) -> list[Host]:
         """The hosts on which this person may run it, and which it supports."""
@@ -195,11 +224,14 @@ class Forms:
                 tags[f"env:{host.environment}"] = tags.get(f"env:{host.environment}", 0) + 1
         several = [(tag, number) for tag, number in sorted(tags.items()) if forms.matches(typed, [tag])]
         named = next((name for name in draft.values.values() if any(name in h.services for h in running)), "it")
+        together = [forms.option(tag, tag, about=f"{n} of your hosts") for tag, n in several[:MOST_TAGS]]
+        room = forms.MOST_OPTIONS - len(together)
+        first = [_host_option(host) for host in running][:room]
         return forms.groups_of(
             [
-                (f"Hosts that run {named}", [_host_option(host) for host in running]),
-                ("Hosts", [_host_option(host) for host in others]),
-                ("Several at once", [forms.option(tag, tag, about=f"{n} of your hosts") for tag, n in several]),
+                (f"Hosts that run {named}", first),
+                ("Hosts", [_host_option(host) for host in others][: room - len(first)]),
+                ("Several at once", together),
             ]
         )
 
@@ -258,7 +290,12 @@ class Forms:
             key=external_id,
             channel=draft.channel,
             text=text,
-            payload={"verb": forms.FORM, "view": external_id, "thread": draft.thread},
+            payload={
+                "verb": forms.FORM,
+                "view": external_id,
+                "thread": draft.thread,
+                "template": draft.template,
+            },
             errors=errors,
             then={"response_action": "push", "view": forms.planning(title, where, external_id=external_id)},
         )
@@ -269,6 +306,7 @@ class Forms:
         given = {name: value for name, value in draft.values.items() if name in asked}
         wrong = {forms.PARAMETER + name: said for name, said in wrong_values(entry, given).items()}
         entered = {**{forms.PARAMETER + name: value for name, value in given.items()}, "reason": draft.reason or ""}
+        entered["template"] = draft.template or ""
         for block, value in entered.items():
             typed = f"{block.removeprefix(forms.PARAMETER)}={value}"
             if MASK in value:
@@ -288,10 +326,20 @@ class Forms:
                 wrong["hosts"] = error.message
         if not wrong and self.redactor.redact(spelling(forms.command_of(entry, draft))).altered:
             wrong["hosts"] = forms.KEEP_OUT
+        if draft.template is not None and (said := self._not_a_template(entry, draft)) is not None:
+            wrong["template"] = said
         if not wrong and not self._can_be_kept(entry, draft):
             wrong["hosts"] = "Together this is more than a form can carry. Shorten it, or type it as a command."
-        known = {forms.PARAMETER + name for name in asked} | {"reason", "hosts"}
+        known = {forms.PARAMETER + name for name in asked} | {"reason", "hosts", "template"}
         return {block if block in known else "hosts": forms.error_text(said) for block, said in wrong.items()}
+
+    def _not_a_template(self, entry: Entry, draft: Draft) -> str | None:
+        """Why it can't be kept under that name, as the grammar of templates says it."""
+        parsed = parse_runbook(f"template save {draft.template} {spelling(forms.command_of(entry, draft))}")
+        if isinstance(parsed, Unclear):
+            return parsed.message
+        named = isinstance(parsed, TemplateCommand) and parsed.name == (draft.template or "").lower()
+        return None if named else "A template's name is one word of letters, digits and dashes, at most 64."
 
     def _can_be_kept(self, entry: Entry, draft: Draft) -> bool:
         """Whether the request can be written as it would be typed, and reads back as the same."""
@@ -326,11 +374,32 @@ class Forms:
             raise Invalid("What was filled in cannot be read. Go back, and change it.")
         prospect = await self.engine.look_ahead(_request(command, received.actor))
         page = forms.plan_page(
-            prospect, command, text=received.text, planned=received.id, draft=draft, external_id=external_id
+            prospect,
+            command,
+            text=received.text,
+            planned=received.id,
+            draft=draft,
+            external_id=external_id,
+            template=await self._keep_template(received),
         )
         if prospect.plan is not None:
             await self.engine.tools.database.write(inbox.answered, received.id, _to_keep(prospect, whole=page.whole))
         return page.view
+
+    async def _keep_template(self, received: Received) -> str | None:
+        """Keep what was filled in under the name that was given with it: what became of that, None without a name."""
+        name = received.payload.get("template")
+        if not name:
+            return None
+        template = Template(
+            name=str(name).lower(),
+            text=received.text,
+            saved_by=received.actor,
+            saved_at=self.engine.tools.clock.now(),
+        )
+        manages = self.engine.policy.may(received.actor.id, Permission.SCHEDULES)
+        answer = await self.engine.tools.database.write(templates.save, template, manages=manages, origin=Origin.MODAL)
+        return answer.message
 
     async def seen(self, received: Received) -> Seen | None:
         """The plan that somebody saw and now wants to run; None for what was typed. Raises TooLate, Invalid."""

@@ -16,10 +16,10 @@ from bot.request import RunCommand, spelling
 from runbooks.answer import Prospect
 from runbooks.catalog import Entry
 from runbooks.parameters import Asks, Question, is_positional, questions, written
-from runbooks.plans import to_json
+from runbooks.plans import StoredPlan, to_json
 from safety.clock import words
 from storage.errors import Invalid
-from storage.records import UNSAID, Consent, Danger, Execution, Priority, Rollout
+from storage.records import UNSAID, Consent, Danger, Execution, Priority, Rollout, Template
 
 View = Mapping[str, Any]
 Json = dict[str, Any]
@@ -34,8 +34,8 @@ SUGGESTED = (PICK, HOSTS, SERVICES, CHOICES)
 VALUE = "value"
 PARAMETER = "parameter:"
 """Before the name of a parameter, in the id of its block."""
-LAST = "last:"
-"""Before the number of an execution, in what is chosen to run again."""
+LAST, TEMPLATE = "last:", "template:"
+"""Before the number of an execution, or the name of a template, in what is chosen to fill in the form."""
 
 LONGEST_METADATA = 2_900  # Slack takes 3,000
 MOST_OPTIONS = 100
@@ -66,6 +66,7 @@ class Draft:
     rollout: Rollout = UNSAID
     channel: str | None = None
     thread: str | None = None  # of the message it is about
+    template: str | None = None  # the name under which it is to be kept
 
 
 # --- the picker -------------------------------------------------------------------------------------------------------
@@ -94,11 +95,15 @@ def picker(*, channel: str | None, thread: str | None = None) -> View:
     }
 
 
-def runbook_options(entries: Sequence[Entry], last: Sequence[Execution], typed: str) -> Json:
-    """What the picker offers: what was run here last, then the runbooks, as far as they match what was typed."""
+def runbook_options(
+    entries: Sequence[Entry], last: Sequence[Execution], typed: str, templates: Sequence[Template] = ()
+) -> Json:
+    """What the picker offers as far as it matches what was typed: what was run here last, templates, the runbooks."""
     known = {entry.name: entry for entry in entries}
     again = [(one, _typed(one, known[one.runbook])) for one in last if one.runbook in known]
     groups = [("Run here last", [_last_option(one, text) for one, text in again if matches(typed, [text])])]
+    kept = [one for one in templates if matches(typed, [one.name, one.text])]
+    groups.append(("Templates", [option(one.name, f"{TEMPLATE}{one.name}", about=readable(one.text)) for one in kept]))
     found = [entry for entry in entries if matches(typed, _words_of(entry))]
     for category in dict.fromkeys(str(entry.runbook.category) for entry in found):
         of_it = [_runbook_option(entry) for entry in found if str(entry.runbook.category) == category]
@@ -195,6 +200,7 @@ def form(entry: Entry, draft: Draft, *, may_override: bool = False, problems: Se
     blocks += [_secrets(entry)] if len(asked) < len(entry.runbook.Params.model_fields) else []
     blocks += [*_options(draft, may_override=may_override), _reason(draft, may_override=may_override)]
     blocks += [_channel()] if draft.channel is None else []
+    blocks.append(_template())
     blocks += [context(said)] if (said := _carried(draft)) else []
     return {
         "type": "modal",
@@ -377,6 +383,22 @@ def _reason(draft: Draft, *, may_override: bool) -> Block:
     }
 
 
+def _template() -> Block:
+    return {
+        "type": "input",
+        "block_id": "template",
+        "optional": True,
+        "label": plain("Keep as a template"),
+        "hint": plain("A name, under which it is found here and run by /runbook template run NAME."),
+        "element": {
+            "type": "plain_text_input",
+            "action_id": VALUE,
+            "max_length": 64,
+            "placeholder": plain("weekly-cleanup"),
+        },
+    }
+
+
 def _channel() -> Block:
     return {
         "type": "input",
@@ -451,6 +473,7 @@ def filled(view: View) -> Draft:
     answers = {str(block): _answer(inputs) for block, inputs in (state.items() if isinstance(state, Mapping) else ())}
     draft, options = carried(view), answers.get("options", [])
     channel, reason = answers.get("channel", []), answers.get("reason", [])
+    template = answers.get("template", [])
     return replace(
         draft,
         values={
@@ -463,6 +486,7 @@ def filled(view: View) -> Draft:
         emergency=EMERGENCY in options,
         reason=" ".join(reason[0].split()) or None if reason else None,
         channel=draft.channel or (channel[0][:40] if channel else None),
+        template=template[0] if template else None,
     )
 
 
@@ -541,21 +565,42 @@ class PlanPage:
 
 
 def plan_page(
-    prospect: Prospect, command: RunCommand, *, text: str, planned: str, draft: Draft, external_id: str
+    prospect: Prospect,
+    command: RunCommand,
+    *,
+    text: str,
+    planned: str,
+    draft: Draft,
+    external_id: str,
+    template: str | None = None,
 ) -> PlanPage:
     """Exactly what would run, what the gates say to it, and *Run* where it may go on.
 
-    `text`: the request as it would be typed. `planned`: where the plan is kept until then.
+    `text`: the request as it would be typed. `planned`: where the plan is kept until then. `template`: what became of
+    keeping it as one.
     """
     shown, left_out = _fitting(list(cards.plan_blocks(to_json(prospect.plan))) if prospect.plan is not None else [])
-    blocks: list[Block] = [section(f"*{inline(readable(text), 600)}*"), section(_outcome(prospect, command)), *shown]
+    blocks: list[Block] = [
+        section(f"*{inline(readable(text), 600)}*"),
+        section(_outcome(prospect, command, whole=not left_out)),
+    ]
+    blocks += [context(f":bookmark: {ours(template, 600)}")] if template else []
+    blocks += shown
     if left_out:
         blocks.append(context(f"_{counted(left_out, 'more part')} of the plan not shown here: the thread has all._"))
+    if prospect.plan is not None:
+        blocks.append(context(_footer(prospect, prospect.plan)))
     page = dict(_page("The plan", blocks, external_id=external_id))
     if prospect.decision.refusal is None and prospect.plan is not None:
         page["private_metadata"] = _of_page(text, planned, draft)
         page["submit"] = plain(_run_label(prospect, command))
     return PlanPage(view=page, whole=not left_out)
+
+
+def _footer(prospect: Prospect, plan: StoredPlan) -> str:
+    steps = f"{counted(plan.steps_total, 'step')} on {counted(len(plan.hosts), 'host')}"
+    more = " · what follows is planned once these have run" if plan.goes_on else ""
+    return f"{steps} · fingerprint `{inline((prospect.fingerprint or '')[:16])}`{more}"
 
 
 def _of_page(text: str, planned: str, draft: Draft) -> str:
@@ -574,7 +619,7 @@ def _run_label(prospect: Prospect, command: RunCommand) -> str:
     return "Ask for approval" if ask is not None and ask.consent is Consent.APPROVE else "Run"
 
 
-def _outcome(prospect: Prospect, command: RunCommand) -> str:
+def _outcome(prospect: Prospect, command: RunCommand, *, whole: bool) -> str:
     """What pressing the button does, in the gates' own words."""
     refusal, ask = prospect.decision.refusal, prospect.decision.ask
     if refusal is not None:
@@ -584,6 +629,8 @@ def _outcome(prospect: Prospect, command: RunCommand) -> str:
     if ask is not None and ask.consent is Consent.APPROVE:
         needed = " and ".join(demand.words for demand in prospect.decision.demands)
         return f":raised_hand: It waits for the approval of {escape(needed)}: {ours(ask.reason, 800)}"
+    if ask is not None and not whole:
+        return ":warning: It can do harm. As this page can't show all of it, its thread asks you to confirm it."
     if ask is not None:
         return ":warning: It can do harm. *Run* confirms that this is what you want."
     return ":white_check_mark: It runs at once."

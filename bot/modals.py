@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -20,6 +20,9 @@ log = structlog.get_logger(__name__)
 PATIENCE = 2.5
 """Seconds to open one: after three, Slack takes the click's trigger no more."""
 UPDATED_WITHIN = 10.0
+UPDATE_PAUSES = (1.0, 3.0, 0.0)
+"""Seconds after each try to put one view in the place of another, where Slack names none."""
+LONGEST_PAUSE = 30.0
 LONGEST_REASON = 600
 DENY = "handrail:deny"
 RELEASE = "handrail:release"
@@ -38,6 +41,9 @@ class Submitted:
     then: Mapping[str, Any] = field(default_factory=dict)  # of the acknowledgement; nothing closes the view
 
 
+Sleep = Callable[[float], Awaitable[None]]
+
+
 class OpensViews(Protocol):
     """Shows a view to whoever caused a trigger."""
 
@@ -49,8 +55,8 @@ class OpensViews(Protocol):
 class Modals:
     """Through Slack's Web API."""
 
-    def __init__(self, client: AsyncWebClient) -> None:
-        self._client = client
+    def __init__(self, client: AsyncWebClient, sleep: Sleep = asyncio.sleep) -> None:
+        self._client, self._sleep = client, sleep
 
     async def open(self, trigger_id: str, view: Mapping[str, Any]) -> bool:
         """Whether Slack took it; False when the trigger is too old, or Slack does not answer."""
@@ -67,17 +73,24 @@ class Modals:
     async def update(
         self, view: Mapping[str, Any], *, view_id: str | None = None, external_id: str | None = None
     ) -> bool:
-        """Put a view in the place of another; False when that one was closed meanwhile, or Slack does not answer."""
+        """Put a view in the place of another, trying for a while; False when that one was closed, or Slack is away."""
         where = {"view_id": view_id} if view_id else {"external_id": external_id}
-        try:
-            await asyncio.wait_for(self._client.views_update(view=dict(view), **where), UPDATED_WITHIN)
-        except SlackApiError as error:
-            log.info("view_not_updated", error=str(error.response.get("error")))
-            return False
-        except (TimeoutError, OSError, aiohttp.ClientError) as error:
-            log.warning("view_not_updated", error=type(error).__name__)
-            return False
-        return True
+        for pause in UPDATE_PAUSES:
+            try:
+                await asyncio.wait_for(self._client.views_update(view=dict(view), **where), UPDATED_WITHIN)
+            except SlackApiError as error:
+                name = str(error.response.get("error"))
+                log.info("view_not_updated", error=name)
+                if name not in {"ratelimited", "rate_limited"} and (error.response.status_code or 0) < 500:
+                    return False
+                asked = str(error.response.headers.get("Retry-After", ""))
+                pause = min(float(asked), LONGEST_PAUSE) if asked.isdigit() else pause
+            except (TimeoutError, OSError, aiohttp.ClientError) as error:
+                log.warning("view_not_updated", error=type(error).__name__)
+            else:
+                return True
+            await self._sleep(pause)
+        return False
 
 
 def deny(execution: Execution, channel: str | None) -> Mapping[str, Any]:

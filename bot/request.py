@@ -26,7 +26,7 @@ all: the answer is `Unclear`, which names the thing and the next move. Nothing h
     /runbook can [@someone] [NAME values… on TARGET]
     /runbook template [list | show NAME | delete NAME | save NAME REQUEST… | run NAME [what differs…]]
     /runbook schedule "CRON" REQUEST… [tz ZONE] [as "NAME"]
-    /runbook schedule [list | show|pause|resume|delete|run|revoke NAME | approve NAME [limit=N]]
+    /runbook schedule [list | show|pause|resume|delete|run|revoke NAME | approve NAME [limit=N] [mark=HEX]]
     /killswitch global on|off [--now] [reason]
     /killswitch service|runbook|host|tag NAME on|off [--now] [reason]
     /killswitch status
@@ -122,7 +122,7 @@ class ScheduleCommand:
     """Something about a request that is made again and again; `name` may be a number.
 
     Of `make`: `cron` and `timezone` in one spelling, but not looked up; without a `name` it gets one. Of `approve`:
-    `limit`, the most changing steps that are agreed to.
+    `limit`, the most changing steps that are agreed to, and `mark` of what was shown.
     """
 
     action: Literal["list", "show", "pause", "resume", "delete", "run", "approve", "revoke", "make"] = "list"
@@ -131,6 +131,7 @@ class ScheduleCommand:
     timezone: str | None = None
     request: RunCommand | None = None
     limit: int | None = None
+    mark: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -690,7 +691,7 @@ def _about_schedule(action: str, words: list[_Word]) -> ScheduleCommand:
         raise _Puzzle(f"`schedule {action}` takes no flags. Leave them out.", example)
     named = _named([word for word in words if word.key_length])
     for key in named:
-        if key != "limit" or action != "approve":
+        if key not in {"limit", "mark"} or action != "approve":
             raise _Puzzle(f"`schedule {action}` takes no `{_clip(key)}=`. Leave it out.", example)
     limit = named.get("limit")
     if limit is not None and not re.fullmatch(r"[1-9][0-9]{0,4}", limit):
@@ -698,6 +699,9 @@ def _about_schedule(action: str, words: list[_Word]) -> ScheduleCommand:
             f"The limit is how many changing steps there may be, from 1 to 99999, and not {_clipped(limit)}.",
             f"{example} limit=20",
         )
+    mark = named.get("mark")
+    if mark is not None and not re.fullmatch(r"[0-9a-f]{8}", mark):
+        raise _Puzzle(f"{_clipped(mark)} is no mark. `schedule approve NAME limit=20` shows the one to give.", example)
     name = " ".join(_texts(word for word in words if not word.key_length))
     if action == "list":
         if name:
@@ -705,7 +709,7 @@ def _about_schedule(action: str, words: list[_Word]) -> ScheduleCommand:
         return ScheduleCommand()
     if not _EXECUTION_ID.fullmatch(name):
         name = _schedule_name(name, action, example)
-    return ScheduleCommand(action=known, name=name, limit=None if limit is None else int(limit))
+    return ScheduleCommand(action=known, name=name, limit=None if limit is None else int(limit), mark=mark)
 
 
 def _schedule_name(typed: str, action: str, example: str) -> str:
@@ -1420,7 +1424,8 @@ def question(query: Query) -> str:
 def _spelled_schedule(command: ScheduleCommand) -> str:
     if command.request is None:
         parts = ["schedule", command.action, *([_spelled_value(command.name)] if command.name else [])]
-        return " ".join([*parts, *([f"limit={command.limit}"] if command.limit is not None else [])])
+        parts += [f"limit={command.limit}"] if command.limit is not None else []
+        return " ".join([*parts, *([f"mark={command.mark}"] if command.mark is not None else [])])
     parts = ["schedule", _quotes(command.cron), _spelled(command.request)]
     parts += [f"tz {_spelled_value(command.timezone)}"] if command.timezone is not None else []
     parts += [f"as {_spelled_value(command.name)}"] if command.name else []

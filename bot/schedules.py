@@ -4,7 +4,7 @@ A schedule is kept as text in its one spelling, read by the same grammar each ti
 runs: each moment makes a request, and that goes through the same review as any other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
@@ -27,7 +27,8 @@ from safety.clock import words
 from safety.roles import Permission
 from storage import executions
 from storage import schedules as kept
-from storage.errors import Invalid, NotFound, NotPermitted, OperatorError
+from storage.canonical import sha256
+from storage.errors import Invalid, NotFound, NotPermitted, OperatorError, TooLate
 from storage.records import (
     Actor,
     Consent,
@@ -95,8 +96,15 @@ class ScheduleDesk:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    async def answer(self, command: ScheduleCommand, actor: Actor, channel: str | None, origin: Origin) -> Message:
-        """What to say to the person. Raises OperatorError."""
+    async def answer(
+        self,
+        command: ScheduleCommand,
+        actor: Actor,
+        channel: str | None,
+        origin: Origin,
+        handled: Callable[[Connection], object],
+    ) -> Message:
+        """What to say to the person; `handled` is called in the transaction that makes one. Raises OperatorError."""
         hand = Hand(actor=actor, origin=origin, now=self.engine.tools.clock.now(), reporter=self.engine.tools.reporter)
         match command.action:
             case "list":
@@ -104,7 +112,7 @@ class ScheduleDesk:
             case "show" | "run":
                 return await self._show(command.name, hand)
             case "make":
-                return await self._make(command, channel, hand)
+                return await self._make(command, channel, hand, handled)
             case "pause":
                 return await self._change(keeping.pause, command, hand)
             case "resume":
@@ -173,7 +181,9 @@ class ScheduleDesk:
 
     # --- making -------------------------------------------------------------------------------------------------------
 
-    async def _make(self, command: ScheduleCommand, channel: str | None, hand: Hand) -> Message:
+    async def _make(
+        self, command: ScheduleCommand, channel: str | None, hand: Hand, handled: Callable[[Connection], object]
+    ) -> Message:
         """What makes no sense now, or is not allowed to its maker, is not kept; a kill switch of now is no matter."""
         wanted_run, actor = command.request, hand.actor
         if wanted_run is None:
@@ -201,16 +211,23 @@ class ScheduleDesk:
             next_at=cron.next_after(line, zone, hand.now),
         )
         made = await self.engine.tools.database.write(
-            keeping.make, schedule, ready.wanted, hand, may_change=lambda former: self._manages(actor, former)
+            keeping.make,
+            schedule,
+            ready.wanted,
+            hand,
+            may_change=lambda former: self._manages(actor, former),
+            also=handled,
         )
         if isinstance(made, OperatorError):
             raise made
         lines = [_line(made, hand.now), *self._wants(made, None), *_next_lines(made, hand.now)]
         lines.append("_It runs with your rights as they are then, and is judged each time._")
-        if self._demands(ready.wanted):
+        demands = self._demands(ready.wanted)
+        if demands:
+            who = "you" if _only_confirms(demands) else "somebody else"
             lines.append(
-                f"_So that nobody is woken for it, somebody else can approve it for good: "
-                f"`/runbook schedule approve {made.id} limit=N`, N being the most changes at a time._"
+                f"_So that nobody is woken for it, {who} can approve it for good: "
+                f"`/runbook schedule approve {made.id} limit=20`, 20 being the most changes at a time._"
             )
         return blocks.markdown("\n".join(lines))
 
@@ -266,8 +283,15 @@ class ScheduleDesk:
         wanted, demands = ready.wanted, self._demands(ready.wanted)
         if not demands:
             raise Invalid(f"'{schedule.name}' waits for nobody's approval: there is nothing to approve.")
-        if command.limit is None:
-            raise Invalid(await self._which_limit(schedule))
+        refusal = self._may_not_approve(schedule, wanted, demands, hand.actor)
+        if refusal is None:
+            if command.limit is None or command.mark is None:
+                return await self._would_be_approved(schedule, wanted, command.limit)
+            if command.mark != _mark(schedule, wanted, command.limit):
+                raise TooLate(
+                    f"'{schedule.name}' is not what that mark was shown for, or the limit is another. Look again: "
+                    f"`/runbook schedule approve {schedule.id} limit={command.limit}`"
+                )
         electorate = self.engine.policy.electorate(
             wanted.entry.name,
             wanted.hosts,
@@ -279,9 +303,9 @@ class ScheduleDesk:
             keeping.approve,
             schedule,
             wanted,
-            command.limit,
+            command.limit or 0,
             hand,
-            refusal=self._may_not_approve(schedule, wanted, demands, hand.actor),
+            refusal=refusal,
             lacking=lambda votes: electorate.lacking(demands, votes),
         )
         return blocks.spoken(said(answer).message)
@@ -290,7 +314,7 @@ class ScheduleDesk:
         self, schedule: Schedule, wanted: Wanted, demands: Sequence[Demand], actor: Actor
     ) -> str | None:
         """Why this person's consent to every firing counts for nothing; None where it counts."""
-        only_confirm = all(demand.consent is Consent.CONFIRM for demand in demands)
+        only_confirm = _only_confirms(demands)
         if actor.id == schedule.made_by.id:
             return None if only_confirm else f"You made '{schedule.name}' yourself: somebody else must approve it."
         right = self.engine.policy.decide(
@@ -308,14 +332,38 @@ class ScheduleDesk:
         needed = " and ".join(demand.words for demand in demands)
         return f"'{schedule.name}' needs the approval of {needed}, and you are not one of them."
 
-    async def _which_limit(self, schedule: Schedule) -> str:
+    async def _would_be_approved(self, schedule: Schedule, wanted: Wanted, limit: int | None) -> Message:
+        """All that it would be bound to, and the words that say yes to exactly that."""
         last = await self.engine.tools.database.read(_last_changes, schedule.id)
-        had = f" #{last[0]}, the last that was planned, had {last[1]}." if last is not None else ""
-        limit = max(1, last[1]) if last is not None else 10
-        return (
-            f"How many changing steps may '{schedule.name}' have at a time, on all its hosts together? Say so; what is "
-            f"larger is asked about.{had} `/runbook schedule approve {schedule.id} limit={limit}`"
+        had = f" (#{last[0]}, the last that was planned, had {last[1]})" if last is not None else ""
+        limit = limit or (max(1, last[1]) if last is not None else 10)
+        params = ", ".join(f"{name}={value}" for name, value in wanted.params.items())
+        return blocks.markdown(
+            "\n".join(
+                [
+                    f"You would approve *{blocks.inline(schedule.name, 80)}* (#{schedule.id}) for each time it comes:",
+                    f"• {_code(schedule)}, {_timing(schedule)}, as {blocks.who(schedule.made_by)}",
+                    f"• `{blocks.inline(wanted.runbook, 100)}` ({wanted.danger}), code "
+                    f"`{wanted.entry.module_hash[:12]}`, with {blocks.inline(params or 'no parameters', 600)}",
+                    f"• on {blocks.counted(len(wanted.hosts), 'host')}: {blocks.listed(wanted.hosts, 30)}",
+                    f"• up to {blocks.counted(limit, 'changing step')} at a time, on all hosts together{had}",
+                    "Once any of it is something else, it holds no more. Say yes to exactly this by:",
+                    f"`/runbook schedule approve {schedule.id} limit={limit} mark={_mark(schedule, wanted, limit)}`",
+                ]
+            )
         )
+
+
+def _only_confirms(demands: Sequence[Demand]) -> bool:
+    """Whether nothing but the requester's own yes is asked for."""
+    return all(demand.consent is Consent.CONFIRM for demand in demands)
+
+
+def _mark(schedule: Schedule, wanted: Wanted, limit: int) -> str:
+    """Short for all that somebody was shown: a yes is to that."""
+    bound = binding(wanted.entry, wanted.params, wanted.hosts)
+    shown = [bound, schedule.id, schedule.text, schedule.cron, schedule.timezone, schedule.made_by.id, limit]
+    return sha256(shown)[:8]
 
 
 def _about(

@@ -21,6 +21,7 @@ from runbooks.definition import Runbook
 from runbooks.parameters import (
     Parameters,
     complaints,
+    is_called,
     is_positional,
     is_secret,
     sample,
@@ -357,7 +358,8 @@ def as_typed(entry: Entry, text: str) -> Parameters:
 
 def _parameter(kind: type[Parameters], typed: str) -> str | None:
     wanted = typed.strip().lower().replace("-", "_")
-    return next((name for name in kind.model_fields if name.lower() == wanted), None)
+    called = {also.lower(): name for name, info in kind.model_fields.items() for also in is_called(name, info)[1:]}
+    return next((name for name in kind.model_fields if name.lower() == wanted), called.get(wanted))
 
 
 def _refuse_typed_secrets(entry: Entry, given: Mapping[str, Any]) -> None:

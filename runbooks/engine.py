@@ -884,27 +884,41 @@ class Engine:
             walk.let_go()
 
     async def _tell_stopped(self, switch: KillSwitch, walks: Sequence[Walk]) -> None:
-        """One message with what all processes found, once everything that was stopped was looked at."""
+        """One message with what all processes found, once everything that was stopped was looked at.
+
+        What was found here is known before it is written down, and is said first.
+        """
         clock = self.tools.clock
         began, asked_at = clock.monotonic(), clock.now()
-        while any(walk.execution.id in self.walks for walk in walks):
-            await clock.sleep(0.02)
+        while any(walk.is_under_way and walk.execution.id in self.walks for walk in walks):
+            await clock.sleep(0.01)
         seconds = clock.monotonic() - began
-        while clock.monotonic() - began < ELSEWHERE and await self._read(self._is_running, switch):
+        here = {walk.execution.id for walk in walks}
+        while clock.monotonic() - began < ELSEWHERE and await self._read(self._is_running, switch, here):
             await clock.sleep(0.05)
-        await self._write(self._report_stopped, switch, asked_at, seconds)
+        await surely(
+            lambda: self.tools.database.write_first(self._report_stopped, switch, walks, asked_at, seconds),
+            sleep=clock.sleep,
+            give_up_after=timedelta(seconds=60),
+        )
 
-    def _is_running(self, connection: Connection, switch: KillSwitch) -> bool:
+    def _is_running(self, connection: Connection, switch: KillSwitch, here: Collection[int]) -> bool:
+        """Whether other processes still end something."""
         running = executions.in_states(connection, (State.RUNNING,), limit=10_000)
-        return any(kill_switch.holds(switch, execution) for execution in running)
+        return any(kill_switch.holds(switch, execution) for execution in running if execution.id not in here)
 
-    def _report_stopped(self, connection: Connection, switch: KillSwitch, asked_at: datetime, seconds: float) -> None:
+    def _report_stopped(
+        self, connection: Connection, switch: KillSwitch, walks: Sequence[Walk], asked_at: datetime, seconds: float
+    ) -> None:
         """Unless another process has: whoever is last to look says it for all."""
         name = sha256(["stopped", switch.scope.value, switch.subject])[:40]
         if not chores.claim_anew(connection, name, unless_since=asked_at - TOGETHER, now=self.tools.clock.now()):
             return
-        found = executions.looked_at_since(connection, asked_at - TOGETHER)
-        held = [(one.id, host, death) for one, host, death in found if kill_switch.holds(switch, one)]
+        held = [(walk.execution.id, host, death) for walk in walks for host, death in walk.deaths]
+        here = {walk.execution.id for walk in walks}
+        for one, host, death in executions.looked_at_since(connection, asked_at - TOGETHER):
+            if one.id not in here and kill_switch.holds(switch, one):
+                held.append((one.id, host, death))
         event = SwitchStopped(switch=switch, found=tuple(held), seconds=seconds, channel=None)
         self.tools.reporter.report(connection, event, self.tools.clock.now())
 

@@ -97,6 +97,11 @@ class Walk:
         """Why it is being stopped; None while it goes on."""
         return self.steps.stopping
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether there is a step whose command was not looked at yet."""
+        return self.steps.is_under_way
+
     def stop(self, stop: Stop) -> None:
         """End what is running; nothing further starts."""
         self.steps.stop(stop)

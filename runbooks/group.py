@@ -5,7 +5,8 @@ knows single quotes. Where a text looks odd, one of those shells is why:
 
 - `kill -TERM -123`, not `kill -TERM -- -123`: dash takes the dashes for a number, busybox too.
 - `kill -0` answers for processes that we may not signal, and for those that /proc hides from us (hidepid): "No such
-  process" comes from the kernel and is the one certain proof that a group is gone. Its words are read in the C locale.
+  process" comes from the kernel and is the one certain proof that a group is gone. Its words are read in the C locale;
+  many groups are asked about by one `kill`, which says them once for each, since a shell forks to read them.
 - `ps` is asked only about what is not gone, to tell zombies (which run no more) from the living, and to name pids.
 
 The command's own locale is left alone. LC_ALL=C would make dates and numbers easier to read, but a daemon that the
@@ -56,16 +57,23 @@ _KEPT = frozenset(_BUILTINS.split())
 _FUNCTIONS = """\
 LC_ALL=C; export LC_ALL
 gone() {
-kill -0 -$1 2>/dev/null && return 1
-case $(kill -0 -$1 2>&1) in *"No such process"*) return 0;; esac
-return 1
+said=$(kill -0 "$@" 2>&1); n=$#
+while :; do case $said in *"No such process"*) said=${said#*"No such process"}; n=$((n - 1));; *) break;; esac; done
+[ $n = 0 ]
 }
-left() { rest=; for g; do gone $g || rest="$rest $g"; done; }
+left() {
+rest=; dead=
+for g; do if kill -0 -$g 2>/dev/null; then rest="$rest $g"; else dead="$dead -$g"; fi; done
+[ -z "$dead" ] || gone $dead || for g in $dead; do gone $g || rest="$rest ${g#-}"; done
+}
 stats() { echo handrail-stat; cat /proc/[0-9]*/stat 2>/dev/null; }
+lines() { (IFS='|'; echo "$table" | grep -E "^ *($*) "); }
 report() {
 left "$@"
 echo "handrail-left $rest"
-[ -z "$rest" ] || ps -A -o pgid= -o pid= -o stat= 2>/dev/null || stats
+if [ -z "$rest" ]; then :
+elif table=$(ps -A -o pgid= -o pid= -o stat= 2>/dev/null); then lines $rest
+else stats; fi
 echo handrail-end
 }
 nap() { sleep "$1" 2>/dev/null || sleep 1; }
@@ -75,12 +83,17 @@ nap() { sleep "$1" 2>/dev/null || sleep 1; }
 _END = """\
 zombies() {
 table=$(ps -A -o pgid= -o stat= 2>/dev/null) || return 0
-live=
-for g in $rest; do
-echo "$table" | grep -q "^ *$g  *[^ZX]" || { echo "$table" | grep -q "^ *$g " && continue; }
-live="$live $g"
+seen=" "; live=" "; kept=; g=
+for word in $(lines $rest); do
+case $g in "") g=$word; continue;; esac
+case $word in [ZX]*) seen="$seen$g ";; *) live="$live$g ";; esac
+g=
 done
-rest=$live
+for g in $rest; do
+case $live in *" $g "*) ;; *) case $seen in *" $g "*) continue;; esac;; esac
+kept="$kept $g"
+done
+rest=$kept
 }
 wait_for() {
 i=0

@@ -35,7 +35,7 @@ REMIND = 30.0
 TELL = 5.0
 LISTEN_AGAIN = 1.0
 COALESCE = 0.015
-"""Seconds in which the calls of many commits become one look at the queue."""
+"""Seconds after a look at the queue in which the calls of many commits become one more."""
 AT_ONCE = 200
 """Executions one owner carries at the same time."""
 SURE = LEASE.total_seconds() - RENEW
@@ -58,7 +58,8 @@ class Owner:
         self._seen_since: float | None = None  # since when the database has answered without a break
         self._answered: float | None = None  # when the newest renewal that succeeded was begun
         self._controls = asyncio.Event()  # set when a switch or cancel was written elsewhere
-        self._coming: asyncio.TimerHandle | None = None
+        self._looked: asyncio.TimerHandle | None = None  # while the last look is that fresh
+        self._called = False  # since then
         self._version = -1
         self._closing = False
         self._hurrying = asyncio.Event()
@@ -72,6 +73,7 @@ class Owner:
             ("switches", REMIND, self.engine.remind_of_switches, None),
             ("places", TELL, self.engine.tell_places, None),
             ("watch", WATCH, self._watch, self._controls),
+            ("listen", LISTEN_AGAIN, self._listen, None),
             ("renew", RENEW, self._renew, None),
             ("reap", REAP, self._reap, None),
         ]
@@ -79,7 +81,6 @@ class Owner:
             loops += [
                 ("claim", POLL, self._claim, self.engine.wake),
                 ("fence", FENCE, self._fence, None),
-                ("listen", LISTEN_AGAIN, self._listen, None),
             ]
         async with asyncio.TaskGroup() as group:
             for name, every, work, wake in loops:
@@ -159,12 +160,23 @@ class Owner:
     def _heard(self, bell: Bell) -> None:
         if bell is Bell.CONTROLS:
             self._controls.set()
-        elif self._coming is None:
-            self._coming = asyncio.get_running_loop().call_later(COALESCE, self._look_soon)
+        elif bell is not Bell.QUEUE:
+            return
+        elif self._looked is None:
+            self._look()
+        else:
+            self._called = True
 
-    def _look_soon(self) -> None:
-        self._coming = None
+    def _look(self) -> None:
+        """At once for the first call, and once more for all that come soon after it."""
+        self._called = False
         self.engine.wake.set()
+        self._looked = asyncio.get_running_loop().call_later(COALESCE, self._look_again)
+
+    def _look_again(self) -> None:
+        self._looked = None
+        if self._called:
+            self._look()
 
     # --- claiming and carrying ----------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ import ipaddress
 import re
 import types
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
@@ -363,9 +363,21 @@ def _check_defaults(kind: type[Parameters]) -> None:
                 ) from error
 
 
-def positional(description: str, default: Any = PydanticUndefined, **constraints: Any) -> Any:
-    """A parameter that may be given by place, in the order of the class, as well as by name."""
-    return Field(default, description=description, json_schema_extra={"positional": True}, **constraints)
+def positional(
+    description: str, default: Any = PydanticUndefined, *, also: Sequence[str] = (), **constraints: Any
+) -> Any:
+    """A parameter that may be given by place, in the order of the class, as well as by name.
+
+    `also`: other names under which people ask for it.
+    """
+    extra: dict[str, Any] = {"positional": True, **({"also": list(also)} if also else {})}
+    return Field(default, description=description, json_schema_extra=extra, **constraints)
+
+
+def is_called(name: str, field: FieldInfo) -> tuple[str, ...]:
+    """All names of a parameter, its own first."""
+    extra = field.json_schema_extra
+    return (name, *map(str, extra.get("also", ()) if isinstance(extra, Mapping) else ()))  # type: ignore[arg-type]
 
 
 def is_positional(field: FieldInfo) -> bool:

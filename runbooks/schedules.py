@@ -71,8 +71,13 @@ def make(
     hand: Hand,
     *,
     may_change: Callable[[Schedule], bool],
+    also: Callable[[Connection], object],
 ) -> Schedule | OperatorError:
-    """Keep it, under a name that is free where it has none; another of its name becomes it, if that `may_change`."""
+    """Keep it, under a name that is free where it has none; another of its name becomes it, if that `may_change`.
+
+    `also` runs in the same transaction, so that one request makes one schedule.
+    """
+    also(connection)
     former = schedules.find(connection, schedule.name) if schedule.name else None
     if former is not None and not may_change(former):
         return NotPermitted(f"There is a schedule '{former.name}' already, and it is not yours to change.")
@@ -263,8 +268,8 @@ class Timer:
         for schedule in due:
             try:
                 await self._attend(schedule, tools.clock.now())
-            except _FullError:
-                log.info("schedule_waits_for_the_queue", schedule=schedule.id)
+            except _NotYetError:
+                log.info("schedule_waits", schedule=schedule.id)
             except StorageUnavailable:
                 raise
             except Exception:  # one schedule must not keep the others from firing
@@ -297,23 +302,28 @@ class Timer:
         self._engine.wake.set()
 
     def _ready(self, schedule: Schedule, due: datetime) -> Ready:
-        """Raises OperatorError where it makes no sense any more, or its maker may have no schedules any more."""
+        """Raises OperatorError where it makes no sense any more, or its maker may have no schedules any more.
+
+        Raises _NotYetError where that can't be known now.
+        """
         policy, maker = self._engine.policy, schedule.made_by
-        right = policy.decide(maker.id, Permission.SCHEDULES)
+        right, ready = policy.decide(maker.id, Permission.SCHEDULES), None
         if right.allowed:
             ready = self._engine.ready(self._read(schedule, due))
-            if ready.wanted is None:
-                return ready
-            wanted = ready.wanted
-            right = policy.decide(
-                maker.id,
-                Permission.SCHEDULES,
-                runbook=wanted.entry.name,
-                hosts=wanted.hosts,
-                includes=wanted.includes,
-            )
-            if right.allowed:
-                return ready
+            if (wanted := ready.wanted) is not None:
+                right = policy.decide(
+                    maker.id,
+                    Permission.SCHEDULES,
+                    runbook=wanted.runbook,
+                    hosts=wanted.hosts,
+                    includes=wanted.includes,
+                )
+                if right.allowed:
+                    return ready
+        if not policy.knows_every_group():
+            raise _NotYetError
+        if ready is not None and ready.wanted is None:
+            return ready  # who may run nothing is refused by the gate
         raise NotPermitted(f"{mention(maker)}, who made it, may not have it run any more: {right.reason}")
 
     def _fire(self, connection: Connection, schedule: Schedule, passed: Passed, ready: Ready, now: datetime) -> None:
@@ -336,7 +346,7 @@ class Timer:
         elif answer.decision is not None:
             self._keep(connection, schedule, due, FiringOutcome.REFUSED, now, answer.message)
         else:
-            raise _FullError
+            raise _NotYetError
 
     def _check_standing(self, connection: Connection, schedule: Schedule, wanted: Wanted, now: datetime) -> None:
         given = schedules.standing(connection, schedule.id)
@@ -459,8 +469,8 @@ class Timer:
         return Hand(actor=HANDRAIL, origin=Origin.SCHEDULE, now=now, reporter=self._engine.tools.reporter)
 
 
-class _FullError(Exception):
-    """The queue takes nothing more now: the moment stays due, until it can't be caught up with."""
+class _NotYetError(Exception):
+    """The queue is full, or who is in a group is not known: the moment stays due, until it can't be caught up with."""
 
 
 # --- what is witnessed ------------------------------------------------------------------------------------------------

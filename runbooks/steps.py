@@ -173,6 +173,7 @@ class Steps:
         self.stopping: Stop | None = None
         self.deaths: list[tuple[str, Death]] = []
         self.away: set[str] = set()  # hosts that could not be connected to
+        self._under_way: set[tuple[str, str]] = set()  # steps of which it isn't known yet how they ended
         self._cords: set[StopCord] = set()
         self._repeatable: set[StopCord] = set()  # of running commands that somebody else may run again
         self._earlier: dict[tuple[str, str], StepRun] = {}  # the newest try of each step
@@ -193,6 +194,11 @@ class Steps:
         self.stopping = self.stopping or stop
         for cord in self._cords:
             cord.pull(stop.words, grace=stop.grace)
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether there is a step whose command was not looked at yet."""
+        return bool(self._under_way)
 
     def let_go(self) -> None:
         """End the running commands that may be repeated; they are run again here, if it stays ours."""
@@ -259,13 +265,17 @@ class Steps:
         while True:
             await self._until_due(host.name, place)
             left = self._earlier.get((host.name, place))
-            if left is not None and left.state is StepState.STARTED:
-                taken = await self._take_up(host, step, left, deadline)
-                if taken is None:
-                    continue
-                result, run = taken
-            else:
-                result, run = await self._try(host, place, step, deadline, goes_on=goes_on)
+            self._under_way.add((host.name, place))
+            try:
+                if left is not None and left.state is StepState.STARTED:
+                    taken = await self._take_up(host, step, left, deadline)
+                    if taken is None:
+                        continue
+                    result, run = taken
+                else:
+                    result, run = await self._try(host, place, step, deadline, goes_on=goes_on)
+            finally:
+                self._under_way.discard((host.name, place))
             if run.next_attempt_at is not None or self._was_let_go(result):
                 continue
             lost = self._lost.get((host.name, place))
@@ -470,8 +480,7 @@ class Steps:
         owed, done, of = self.owing(host.name), self.done, self.plan.steps_total
 
         def begin(connection: Connection) -> bool:
-            owed.write(connection)
-            if not executions.begin_step(
+            begins = executions.begin_step(
                 connection,
                 run,
                 execution=self.execution,
@@ -479,11 +488,12 @@ class Steps:
                 tags=kill_switch.tag_names(host.tags),
                 words=step.title,
                 done=done,
-            ):
-                return False
-            event = StepStarted(execution=self.execution, step=run, command=command, number=done + 1, total=of)
-            self.tools.reporter.report(connection, event, run.started_at)
-            return True
+            )
+            owed.write(connection)
+            if begins:
+                event = StepStarted(execution=self.execution, step=run, command=command, number=done + 1, total=of)
+                self.tools.reporter.report(connection, event, run.started_at)
+            return begins
 
         begun = await self._write(begin)
         owed.kept()
@@ -544,6 +554,7 @@ class Steps:
         )
         if ended.death is not None and self.stopping is not None:
             self.deaths.append((host.name, ended.death))
+        self._under_way.discard((host.name, run.step))
         tail = tuple(log_of.tail)
         if result.ok:
             self.done += 1
@@ -937,6 +948,7 @@ class StepLog:
         self._group: int | None = None  # not kept yet
         self._keeping: tuple[list[OutputLine], int | None] = ([], None)  # being written
         self._closing = asyncio.Event()
+        self._soon_at: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 
     def begin_result(self) -> None:
@@ -994,24 +1006,29 @@ class StepLog:
     async def __aexit__(self, *broken: object) -> None:
         """No more lines come. The last ones are kept with the step's ending, or now, where none will follow."""
         self._closing.set()
+        if self._soon_at is not None:
+            self._soon_at.cancel()
         if self._task is not None:
             await self._task
         if broken[0] is not None:
             await self._flush()
 
     def _soon(self) -> None:
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._flush_while_printing())
+        # Most commands are over before this timer is, and leave all this to their ending.
+        if self._soon_at is None and (self._task is None or self._task.done()):
+            pause = FLUSH if self._group is None else GROUP
+            self._soon_at = asyncio.get_running_loop().call_later(pause, self._begin_to_flush)
+
+    def _begin_to_flush(self) -> None:
+        self._soon_at = None
+        self._task = asyncio.create_task(self._flush_while_printing())
 
     async def _flush_while_printing(self) -> None:
-        # Most commands are over at once, and leave all this to their ending.
-        pause = FLUSH if self._group is None else GROUP
         while not self._closing.is_set() and (self._is_unkept or self._untold):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), pause)
-            if not self._closing.is_set() and (self._is_unkept or self._is_due):
+            if self._is_unkept or self._is_due:
                 await self._flush()
-            pause = FLUSH
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), FLUSH)
 
     @property
     def _is_unkept(self) -> bool:

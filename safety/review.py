@@ -71,6 +71,11 @@ class Policy:
         """Whether lists show this runbook to this person."""
         return self.people.sees(person, permission, runbook, self.directory)
 
+    def knows_every_group(self) -> bool:
+        """Whether it is known now who is in each group that has a role."""
+        named = (name for name in self.people.roles if name.startswith("S"))
+        return all(self.directory.members_of(name) is not None for name in named)
+
     def demanded(self, danger: Danger, runbook: str, hosts: Sequence[str]) -> tuple[Demand, ...]:
         """What the settings ask for before this runbook runs there."""
         names = [name for place in self._places(hosts) for name in place.tags]

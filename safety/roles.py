@@ -147,7 +147,7 @@ class Can:
         return self.max_hosts is None or size <= self.max_hosts
 
 
-LIMITED = frozenset({Permission.EXECUTE, Permission.APPROVE})
+LIMITED = frozenset({Permission.EXECUTE, Permission.APPROVE, Permission.SCHEDULES})
 """What `can` limits. Reading and stopping are never limited by it."""
 
 

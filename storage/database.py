@@ -19,7 +19,7 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -47,10 +47,11 @@ READERS = 8
 
 
 class Bell(StrEnum):
-    """What other processes are woken for, by NOTIFY on PostgreSQL. Lost ones cost a poll, so there are few."""
+    """What processes are woken for, others by NOTIFY on PostgreSQL. Lost ones cost a poll, so there are few."""
 
     QUEUE = "handrail_queue"  # something may be claimed
     CONTROLS = "handrail_controls"  # a switch or a cancel was written
+    OUTBOX = "handrail_outbox"  # something must be said that can't wait
 
 
 class _AbandonError(Exception):
@@ -139,6 +140,7 @@ class Database:
         self._readers: _Readers | None = None
         self._writer: _Writer | None = None
         self._reading: set[asyncio.Future[Any]] = set()
+        self._heeding: dict[Bell, Callable[[], None]] = {}
 
     @property
     def path(self) -> Path | None:
@@ -156,8 +158,9 @@ class Database:
             raise StorageUnavailable(
                 f"The folder of the database {self.path} does not exist. Make it, or name another."
             )
+        loop = asyncio.get_running_loop()
         self._readers = _Readers(self.url)
-        self._writer = _Writer(self.url, self.id)
+        self._writer = _Writer(self.url, self.id, lambda bells: _call(loop, self._rung, bells))
         self._writer.start()
 
     async def close(self) -> None:
@@ -202,6 +205,17 @@ class Database:
         self._writer.put(_Task(run, answer, loop, urgent))
         return await answer
 
+    def heed(self, bell: Bell, function: Callable[[], None]) -> None:
+        """Call `function` in the event loop whenever this bell rings: once what is written here is committed, and while
+        `listen` listens, for what others wrote.
+        """
+        self._heeding[bell] = function
+
+    def _rung(self, bells: Collection[Bell]) -> None:
+        for bell in bells:
+            if bell in self._heeding:
+                self._heeding[bell]()
+
     async def listen(self, heard: Callable[[Bell], None]) -> None:
         """Call `heard` for each bell that another process rings, on a connection of its own, until that breaks.
 
@@ -223,6 +237,7 @@ class Database:
                 async for note in connection.notifies():
                     if note.payload != self.id:
                         heard(Bell(note.channel))
+                        self._rung([Bell(note.channel)])
         except (psycopg.Error, OSError) as error:
             raise _unavailable(error) from error
         raise StorageUnavailable("The database ended the connection that was listened on.")
@@ -301,7 +316,7 @@ _LATER = "handrail_later"
 
 
 def ring(connection: Connection, bell: Bell) -> None:
-    """Wake the owners in other processes once this is committed; however often it is said, once a commit."""
+    """Wake who waits for this, here and in other processes, once it is committed; once a commit, however often said."""
     connection.info.setdefault(_BELLS, set()).add(bell)
 
 
@@ -314,11 +329,13 @@ def at_the_end(connection: Connection) -> dict[Any, Callable[[Connection], None]
     return found
 
 
-def _ring_all(connection: Connection, sender: str) -> None:
-    for bell in sorted(connection.info.pop(_BELLS, ())):
-        if connection.dialect.name != "postgresql":
-            break  # nobody else may own it
-        connection.execute(text("SELECT pg_notify(:bell, :sender)"), {"bell": bell, "sender": sender})
+def _ring_all(connection: Connection, sender: str) -> list[Bell]:
+    """Tell other processes, if there can be any; which bells were rung."""
+    bells = sorted(connection.info.pop(_BELLS, ()))
+    if connection.dialect.name == "postgresql":
+        for bell in bells:
+            connection.execute(text("SELECT pg_notify(:bell, :sender)"), {"bell": bell, "sender": sender})
+    return bells
 
 
 def _answer(answers: _Answers) -> None:
@@ -364,8 +381,8 @@ class _Readers:
 class _Writer:
     """One thread, one connection, many functions to a commit."""
 
-    def __init__(self, url: URL, sender: str) -> None:
-        self._engine, self._sender = writer_engine(url), sender
+    def __init__(self, url: URL, sender: str, rung: Callable[[Collection[Bell]], None]) -> None:
+        self._engine, self._sender, self._rung = writer_engine(url), sender, rung
         self._waiting = _Waiting()
         self._woken = threading.Event()
         self._closing = False
@@ -416,8 +433,10 @@ class _Writer:
                 answers = run(connection)
             finally:
                 connection.info.pop(_LATER, None)
-            _ring_all(connection, self._sender)
-            return answers
+            bells = _ring_all(connection, self._sender)
+        if bells:
+            self._rung(bells)
+        return answers
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: Any) -> None:

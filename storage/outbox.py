@@ -33,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from storage import tables as t
-from storage.database import at_the_end, moment
+from storage.database import Bell, at_the_end, moment, ring
 from storage.prepared import Prepared
 from storage.records import OutboxKind, OutboxMessage, OutboxState, Thread
 
@@ -151,6 +151,8 @@ def put(
     The place stays the older one's, and its kind becomes the more important of both; but a headline stays a headline,
     since a thread hangs on it.
     """
+    if kind is OutboxKind.ALERT:
+        ring(connection, Bell.OUTBOX)
     values = _new(id, kind, method, payload, now, channel, execution_id, coalesce_key)
     if coalesce_key is None:
         _unwritten(connection, lambda unwritten: unwritten.added.append(values))

@@ -135,13 +135,16 @@ def fired_between(connection: Connection, since: datetime, until: datetime, *, l
 
 
 def unfinished(connection: Connection, schedule_id: int) -> int | None:
-    """The newest execution of this schedule that has not ended, or None."""
-    found: int | None = connection.scalar(
-        select(t.executions.c.id)
-        .join(t.firings, t.firings.c.execution_id == t.executions.c.id)
-        .where(t.firings.c.schedule_id == schedule_id, t.executions.c.state.in_(_OPEN))
-        .order_by(t.executions.c.id.desc())
+    """The newest execution of this schedule, if it has not ended; as nothing overlaps, those before it have."""
+    c = t.firings.c
+    newest = (
+        select(c.execution_id)
+        .where(c.schedule_id == schedule_id, c.execution_id.is_not(None))
+        .order_by(c.due_at.desc())
         .limit(1)
+    )
+    found: int | None = connection.scalar(
+        select(t.executions.c.id).where(t.executions.c.id == newest.scalar_subquery(), t.executions.c.state.in_(_OPEN))
     )
     return found
 

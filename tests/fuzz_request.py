@@ -38,8 +38,8 @@ PLAIN = [
     "<http://a|b>", "<mailto:a@b.c|a@b.c>", "&amp;", "&lt;", "&gt;", "&amp;amp;", "<", ">", "<@", "<!", "|", ";",
     ";", "$(id)", "`id`", "../../etc", "%2e%2e", "~", "~root", "*", "?", "[a]", "{a,b}", "$HOME", "${x}", "\\",
     "schedule", "schedules", '"0 2 * * *"', '"@daily"', "@daily", "0", "2", "*", "*/5", "1-5", "mon-fri", "tz", "as",
-    "make", "pause", "resume", "delete", "approve", "revoke", "limit=20", "limit=x", "Europe/Berlin", '"as"', '"tz"',
-    '"nightly cleanup"',
+    "make", "pause", "resume", "delete", "approve", "revoke", "limit=20", "limit=x", "mark=0123abcd",
+    "Europe/Berlin", '"as"', '"tz"', '"nightly cleanup"',
     "\\\\", "\\\"", "!", "#", "&", "&&", "/runbook", "/killswitch", "/audit", "[redacted]",
 ]  # fmt: skip
 ODD = [

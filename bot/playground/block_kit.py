@@ -15,6 +15,7 @@ from typing import Any
 
 from bot.playground import fields
 
+_NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?\Z")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*:\S+\Z", re.IGNORECASE)
 
 Json = dict[str, Any]
@@ -385,6 +386,9 @@ def _number(element: Json, surface: Surface, at: str) -> Problems:
         yield _missing("is_decimal_allowed", at)
     for name in ("min_value", "max_value", "initial_value"):
         yield from _string(element, name, 255, at)
+        value = element.get(name)
+        if isinstance(value, str) and not _NUMBER.match(value):
+            yield _error("must provide a number", f"{at}/{name}")
 
 
 def _plain_text_input(element: Json, surface: Surface, at: str) -> Problems:

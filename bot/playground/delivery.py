@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -105,6 +106,16 @@ class Deliveries:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    async def verify(self) -> bool:
+        """Send a challenge to `events_url`, as Slack does when such an address is set; says whether it came back."""
+        challenge = secrets.token_hex(20)
+        if self.events_url is None:
+            return False
+        payload = {"type": "url_verification", "token": "local", "challenge": challenge}
+        ack = await self._attempt(Sort.EVENT, payload, attempt=0, reason="")
+        answered = ack.body.get("challenge") if isinstance(ack.body, dict) else ack.body
+        return ack.ok and answered == challenge
 
     async def send(self, sort: Sort, payload: Json) -> Ack:
         """Deliver once and wait for the acknowledgement."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from bot.playground.block_kit import elements_in
@@ -33,6 +35,10 @@ MANY_CHOICES = {
 }
 TYPED = frozenset({"plain_text_input", "number_input", "email_text_input", "url_text_input"})
 _BUTTONS = frozenset({"button", "workflow_button", "icon_button", "feedback_buttons"})
+_WHOLE = re.compile(r"-?[0-9]{1,30}")
+_DECIMAL = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 _INITIAL = {
     "selected_option": "initial_option",
     "selected_options": "initial_options",
@@ -156,6 +162,36 @@ def initial_value(element: Json) -> Json | None:
     if kind == "rich_text_input":
         return {"type": kind, "rich_text_value": element.get("initial_value")}
     return None
+
+
+def unfit(placed: Placed, value: Json) -> str:
+    """Why a form can't be sent with that in this input, as the end of a sentence about it; empty if it can."""
+    if is_empty(value):
+        return "" if placed.block.get("optional") else "is required"
+    element, text = placed.element, str(value.get("value") or "")
+    if len(text) > element.get("max_length", len(text)):
+        return f"is too long: at most {element['max_length']} characters"
+    if len(text) < element.get("min_length", 0):
+        return f"is too short: at least {element['min_length']} characters"
+    match element["type"]:
+        case "number_input":
+            return _unfit_number(element, text)
+        case "email_text_input" if not _EMAIL.fullmatch(text):
+            return "must be an email address"
+        case "url_text_input" if not _ADDRESS.fullmatch(text):
+            return "must be an address such as https://example.com"
+        case _:
+            return ""
+
+
+def _unfit_number(element: Json, text: str) -> str:
+    if not (_DECIMAL if element.get("is_decimal_allowed") else _WHOLE).fullmatch(text):
+        return "must be a number" if element.get("is_decimal_allowed") else "must be a whole number"
+    if "min_value" in element and Decimal(text) < Decimal(element["min_value"]):
+        return f"must be at least {element['min_value']}"
+    if "max_value" in element and Decimal(text) > Decimal(element["max_value"]):
+        return f"must be at most {element['max_value']}"
+    return ""
 
 
 def is_empty(value: Json) -> bool:

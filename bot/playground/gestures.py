@@ -533,15 +533,17 @@ class Gestures:
         return kept
 
     def _refuse_gaps(self, view: View) -> None:
+        """What Slack's own client says beside the fields, before the app hears of anything."""
+        wrong: dict[str, tuple[str, str]] = {}
         for placed in elements.placed_in(view.blocks):
-            if placed.block["type"] != "input" or placed.block.get("optional"):
-                continue
-            value = view.values.get(placed.block_id, {}).get(placed.action_id, {})
-            if elements.is_empty(value):
-                raise NotPossible(f"{elements.label(placed)!r} is required.")
-            length = len(str(value.get("value") or ""))
-            if length > placed.element.get("max_length", length) or length < placed.element.get("min_length", 0):
-                raise NotPossible(f"{elements.label(placed)!r} is too long or too short.")
+            if placed.block["type"] == "input":
+                why = elements.unfit(placed, view.values.get(placed.block_id, {}).get(placed.action_id, {}))
+                if why:
+                    wrong[placed.block_id] = (elements.label(placed), why)
+        if wrong or view.errors:
+            self._set_errors(view, {block_id: f"This {why}." for block_id, (_, why) in wrong.items()})
+        if wrong:
+            raise NotPossible(" ".join(f"{label!r} {why}." for label, why in wrong.values()))
 
 
 def _filled(current: Message | View, values: Mapping[str, Any]) -> dict[str, dict[str, Json]]:

@@ -115,10 +115,21 @@ def _read_block(state: State, block: Json) -> Iterator[str]:
             yield _text(state, block["label"])
         case "rich_text":
             yield from (_rich(state, part) for part in block["elements"])
-        case "table":
+        case "table" | "data_table":
             yield from (" | ".join(_cell(state, cell) for cell in row) for row in block["rows"])
         case "alert":
             yield _text(state, block["text"])
+        case "card" | "container":
+            yield from (_text(state, block[name]) for name in ("title", "subtitle", "body") if block.get(name))
+        case "carousel":
+            for card in block["elements"]:
+                yield from _read_block(state, card)
+        case "plan":
+            yield str(block["title"])
+            for task in block.get("tasks", ()):
+                yield from _read_block(state, task)
+        case "task_card":
+            yield f"{block['title']} ({str(block['status']).replace('_', ' ')})"
     pressable = [placed for placed in placed_in([block]) if block["type"] != "input"]
     if pressable:
         yield " ".join(f"[{label(placed)}]" for placed in pressable)

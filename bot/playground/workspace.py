@@ -228,6 +228,10 @@ class Workspace(Gestures):
     def events_url(self, url: str | None) -> None:
         self._deliveries.events_url = url
 
+    async def verify_events_url(self) -> bool:
+        """Whether the app answers Slack's challenge there."""
+        return await self._deliveries.verify()
+
     # Peopling
 
     def add_person(

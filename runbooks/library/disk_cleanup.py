@@ -77,7 +77,9 @@ class DiskCleanup(Runbook):
     class Params(Parameters):
         """Where to look, what counts as large and old, and what to do with it."""
 
-        folder: AbsolutePath = positional("where to look, on that file system only", default="/var/log")
+        folder: AbsolutePath = positional(
+            "where to look, on that file system only; also `path=`", default="/var/log", also=("path",)
+        )
         larger: Size = Field(50 * 1024**2, ge=1024, description="only files of more than this")
         older: Seconds = Field(86_400, description="only files not changed for this long; 0 takes those in use too")
         how: Literal["auto", "truncate", "compress", "delete"] = Field(

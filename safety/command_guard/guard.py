@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 
 from safety.command_guard import code
@@ -194,11 +194,19 @@ def _tables() -> tuple[_Rules, _Rules, _Rules, _Rules]:
     )
 
 
+KNOWN = 1_000
+"""Judgements kept in memory."""
+LONGEST_KNOWN = 2_000
+"""Characters of a command whose judgement is."""
+
+
 class CommandGuard:
     """Judges the final shell text that would reach a host. It reads nothing but its arguments and never raises."""
 
     def __init__(self, policy: GuardPolicy = DEFAULT_POLICY) -> None:
         self._policy = policy
+        # The same runbooks send the same commands again and again, and a judgement depends on nothing else.
+        self._known = lru_cache(maxsize=KNOWN)(self._judge_anew)
 
     def judge(self, command: str, *, tags: frozenset[str] = frozenset()) -> Judgement:
         """May this run on a host with these tags?"""
@@ -212,11 +220,11 @@ class CommandGuard:
                     span=None,
                     exception=exception.name,
                 )
-        return self._judged(command, _Judge(policy=self._policy, tags=tags, read_only=False))
+        return self._judged(command, tags, read_only=False)
 
     def judge_read_only(self, command: str, *, tags: frozenset[str] = frozenset()) -> Judgement:
         """Does this only read? Allowed or refused, never a question; the team's exceptions do not count."""
-        judgement = self._judged(command, _Judge(policy=self._policy, tags=tags, read_only=True))
+        judgement = self._judged(command, tags, read_only=True)
         if judgement.verdict is Severity.APPROVE:
             return replace(judgement, verdict=Severity.REFUSE)
         return judgement
@@ -225,7 +233,12 @@ class CommandGuard:
         """Whether it may run as soon as somebody types it: it only reads, and carries nothing away."""
         return self.judge_read_only(command, tags=tags).verdict is Severity.ALLOW and not tells_too_much(command)
 
-    def _judged(self, command: str, judge: "_Judge") -> Judgement:
+    def _judged(self, command: str, tags: frozenset[str], *, read_only: bool) -> Judgement:
+        judge = self._known if len(command) <= LONGEST_KNOWN else self._judge_anew
+        return judge(command, tags, read_only)
+
+    def _judge_anew(self, command: str, tags: frozenset[str], read_only: bool) -> Judgement:
+        judge = _Judge(policy=self._policy, tags=tags, read_only=read_only)
         door = _at_the_door(command)
         if door is not None:
             return _judgement(command, [door])

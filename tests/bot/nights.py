@@ -1,6 +1,7 @@
 """A house whose wall clock a test sets, with a timer that fires what is due when the test says so."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -110,6 +111,12 @@ class Night:
         )
         answer = await commands_of(self.house.engine).answer(received, origin=Origin.COMMAND, handled=lambda c: None)
         return answer.text if answer is not None else ""
+
+    async def approves(self, name: str, limit: int, *, by: Actor) -> str:
+        """A standing approval: what would be approved is asked for first, and then agreed to."""
+        shown = await self.says(f"schedule approve {name} limit={limit}", by=by)
+        found = re.search(r"`/runbook (schedule approve .* mark=.*)`", shown)
+        return await self.says(found[1], by=by) if found is not None else shown
 
     async def comes(self, text: str) -> None:
         """That time comes, and the timer looks."""

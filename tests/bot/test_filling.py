@@ -119,7 +119,7 @@ class Desk:
         """A form in which somebody has answered; `service="nginx"` for a parameter."""
         view = forms.form(self.house.engine.catalog.get(runbook), Draft(runbook=runbook, channel="C0INC"))
         values = {
-            ("reason" if name == "reason" else f"parameter:{name}"): {"value": {"type": "x", "value": value}}
+            (name if name in {"reason", "template"} else f"parameter:{name}"): {"value": {"type": "x", "value": value}}
             for name, value in answers.items()
         }
         values["hosts"] = {"x": {"type": "x", "selected_options": [forms.option(name, name) for name in hosts]}}
@@ -232,6 +232,15 @@ async def test_hosts_are_offered_where_somebody_may_run_it_and_it_can_run(desk: 
     assert await search(desk, forms.HOSTS, by=CAROL) == ["web-02", "tag:web"]
     assert await search(desk, forms.HOSTS, by=DAVE) == []
     assert await search(desk, forms.HOSTS, "db") == ["db-01", "tag:db"]
+
+
+async def test_tags_are_offered_however_many_hosts_there_are(desk: Desk) -> None:
+    many = Inventory(hosts=tuple(host(f"web-{n:03}", "nginx") for n in range(300)))
+    desk.house.engine.tools = replace(desk.house.engine.tools, inventory=many)
+    desk.house.engine.govern(desk.house.engine.policy)
+    offered = await search(desk, forms.HOSTS)
+    assert (len(offered), offered[-1]) == (100, "tag:web")
+    assert await search(desk, forms.HOSTS, "299") == ["web-299"]
 
 
 async def test_hosts_that_run_the_chosen_service_come_first(desk: Desk) -> None:
@@ -432,6 +441,51 @@ async def test_a_run_that_is_not_of_a_plan_is_read_and_judged_as_typed(desk: Des
     assert isinstance(parse_runbook("stamp nginx on web-01"), RunCommand)
     with pytest.raises(NotFound):
         await desk.run({"callback_id": forms.PLANNED, "id": "V2", "private_metadata": '{"text": "no-such on web-01"}'})
+
+
+async def test_pressing_run_twice_is_one_request(desk: Desk) -> None:
+    page = await desk.look("stamp", service="nginx", hosts=("web-01",))
+    first, second = (desk.forms.submitted(BOB, {**page, "id": "V7"}) for _ in range(2))
+    assert first is not None
+    assert first == second
+    assert first.key == "V7"
+    looks = [desk.fill("stamp", service="nginx", hosts=("web-01",)).key for _ in range(2)]
+    assert looks[0] != looks[1]
+
+
+# --- templates --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_filled_form_is_kept_under_a_name_and_found_in_the_picker_and_by_command(desk: Desk) -> None:
+    page = await desk.look("stamp", service="nginx", hosts=("web-01",), reason="weekly", template="Weekly")
+    assert "Template 'weekly' is saved" in str(page["blocks"])
+    offered = await desk.forms.suggest(BOB, forms.PICK, "pick", "week", forms.picker(channel="C0INC"))
+    assert values_of(offered) == ["template:weekly"]
+    assert values_of(await desk.forms.suggest(DAVE, forms.PICK, "pick", "week", forms.picker(channel="C0INC"))) == []
+    await desk.forms.picked(desk.received("handrail:pick", kind="click", value="template:weekly", view_id="V1"))
+    assert '"value": "web-01"' in json.dumps(desk.views.shown[-1]["blocks"])
+    assert '"initial_value": "weekly"' in json.dumps(desk.views.shown[-1]["blocks"])
+    assert await desk.say("template run weekly") == ""
+    assert (await desk.house.get(1)).hosts == ("web-01",)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [("two words", (), "name"), ("-x", (), "name"), ("a" * 65, (), "name"), ("x", ("emergency",), "emergency")],
+)
+async def test_what_is_no_template_is_said_beside_its_field(
+    desk: Desk, name: str, options: tuple[str, ...], words: str
+) -> None:
+    heard = desk.fill("stamp", by=ALICE, service="nginx", hosts=("web-01",), reason="x", template=name, options=options)
+    assert list(heard.errors) == ["template"]
+    assert words in heard.errors["template"]
+
+
+async def test_somebody_elses_template_is_left_alone(desk: Desk) -> None:
+    await desk.look("stamp", by=ALICE, service="nginx", hosts=("web-01",), template="weekly")
+    page = await desk.look("stamp", service="nginx", hosts=("web-02",), template="weekly")
+    assert "is <@UALICE>'s" in str(page["blocks"])
+    assert "submit" in page
 
 
 async def test_the_message_it_was_asked_for_from_is_told(desk: Desk) -> None:

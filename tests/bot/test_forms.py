@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import Field, create_model
 
@@ -33,13 +33,22 @@ from runbooks import (
 )
 from runbooks.answer import Prospect
 from runbooks.catalog import Entry, bind
+from runbooks.engine import Engine
 from runbooks.parameters import Asks, Secret, questions, written
+from runbooks.planning import Planner
 from runbooks.plans import HostPlan, StoredPlan
+from runbooks.steps import Tools
 from safety.approval import Demand
+from safety.clock import SystemClock
+from safety.command_guard import CommandGuard
 from safety.decision import Decision, Outcome, Verdict
+from safety.review import Policy
+from safety.roles import People
+from storage.database import Database
 from storage.errors import Invalid
 from storage.records import Consent, Priority, Rollout
-from tests.builders import catalog_with
+from tests.builders import BOB, ROLES, catalog_with, forms_of, hosts
+from tests.fakes import FakeRemote, FakeReporter
 
 NASTY = st.text(max_size=80) | st.sampled_from(
     [
@@ -271,6 +280,54 @@ def test_reading_a_view_never_raises(view: Mapping[str, Any]) -> None:
     assert isinstance(forms.wanted(view), forms.Wanted)
 
 
+FORMS = forms_of(
+    Engine(
+        tools=Tools(
+            database=Database("sqlite:///unused.db"),
+            remote=FakeRemote(replies={}),
+            inventory=hosts(),
+            planner=Planner(remote=FakeRemote(replies={}), guard=CommandGuard()),
+            reporter=FakeReporter(),
+            clock=SystemClock(),
+        ),
+        catalog=CATALOG,
+        policy=Policy(people=People(roles=ROLES)),
+    )
+)
+
+
+GOOD = {"service": "nginx", "path": "/srv", "sure": "yes"}
+HERE = json.dumps({"runbook": ENTRY.name})
+
+
+@settings(deadline=None)
+@example(values=GOOD, targets=["web-01"], reason=None, template=None, metadata=HERE)
+@example(values={**GOOD, "note": "<" * 500}, targets=["web-01"], reason="<" * 600, template="a", metadata=HERE)
+@given(
+    values=VALUES.map(lambda odd: {**GOOD, **odd}) | VALUES,
+    targets=st.lists(NASTY | st.just("web-01"), max_size=3),
+    reason=st.none() | NASTY,
+    template=st.none() | NASTY | st.just("weekly"),
+    metadata=ODD | st.just(HERE),
+)
+def test_whatever_is_submitted_is_answered_beside_a_field_that_is_there_or_reads_back_as_the_same(
+    values: Mapping[str, str], targets: list[str], reason: str | None, template: str | None, metadata: Any
+) -> None:
+    view = left_as_is(form(ENTRY, Draft(runbook=ENTRY.name, channel="C0INC"), may_override=True))
+    state = view["state"]["values"]
+    state |= {f"parameter:{name}": {"value": {"type": "x", "value": value}} for name, value in values.items()}
+    state["hosts"] = {"x": {"selected_options": [{"value": target} for target in targets]}}
+    state |= {name: {"value": {"value": value}} for name, value in (("reason", reason), ("template", template))}
+    view["private_metadata"] = metadata
+    heard = FORMS.submitted(BOB, view)
+    assert heard is not None
+    assert set(heard.errors) <= {block["block_id"] for block in view["blocks"] if block["type"] == "input"}
+    assert all(0 < len(sentence) <= 2_000 for sentence in heard.errors.values())
+    if not heard.errors:
+        assert isinstance(parse_runbook(heard.text), RunCommand)
+        assert slack_takes(heard.then["view"])
+
+
 def test_a_form_reads_back_as_what_would_be_typed() -> None:
     view = left_as_is(
         form(
@@ -333,7 +390,15 @@ def test_a_plan_that_does_not_fit_says_how_much_is_missing() -> None:
     page = page_of(a_prospect(Run("Go", "echo", "é" * 9_000), hosts=40))
     assert slack_takes(page.view)
     assert not page.whole
-    assert "not shown here: the thread has all" in str(page.view["blocks"][-1])
+    assert "not shown here: the thread has all" in str(page.view["blocks"][-2])
+
+
+def test_a_plan_of_which_not_all_is_seen_is_confirmed_in_its_thread() -> None:
+    confirm = Verdict(
+        gate="approval", outcome=Outcome.ASK, reason="It can do harm.", demands=(Demand(consent=Consent.CONFIRM),)
+    )
+    assert "*Run* confirms" in str(page_of(a_prospect(verdict=confirm)).view["blocks"])
+    assert "its thread asks you to confirm" in str(page_of(a_prospect(hosts=300, verdict=confirm)).view["blocks"])
 
 
 def test_the_button_of_a_plan_says_what_pressing_it_does() -> None:

@@ -783,6 +783,10 @@ TIDY = RunCommand(runbook="disk-cleanup", named={"path": "/var/log"}, targets=("
         ('schedule delete "nightly  cleanup"', ScheduleCommand(action="delete", name="nightly cleanup")),
         ("schedule run #7", ScheduleCommand(action="run", name="#7")),
         ("schedule approve nightly limit=20", ScheduleCommand(action="approve", name="nightly", limit=20)),
+        (
+            "schedule approve nightly mark=00ff00ff limit=20",
+            ScheduleCommand(action="approve", name="nightly", limit=20, mark="00ff00ff"),
+        ),
     ],
 )
 def test_the_words_of_a_schedule(text: str, command: ScheduleCommand | Unclear) -> None:
@@ -817,6 +821,7 @@ def test_the_words_of_a_schedule(text: str, command: ScheduleCommand | Unclear) 
         ("schedule pause nightly limit=2", "takes no `limit=`"),
         ("schedule approve nightly limit=many", "from 1 to 99999"),
         ("schedule approve nightly limit=0", "from 1 to 99999"),
+        ("schedule approve nightly limit=2 mark=xyz", "is no mark"),
         ("schedule list all", "takes nothing more"),
         ("plan schedule list", "can't be planned"),
         ("template save weekly schedule list", "is a subcommand"),

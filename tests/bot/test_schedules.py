@@ -4,7 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -12,11 +12,11 @@ from bot import schedules as desk
 from runbooks.catalog import Catalog
 from safety.approval import Demands, parse_demand
 from safety.review import Policy
-from safety.roles import People, Role
+from safety.roles import Can, People, Role
 from safety.token_bucket import Limits, parse_rate
 from storage import schedules
 from storage.database import Database
-from storage.errors import Invalid, NotFound, NotPermitted
+from storage.errors import Invalid, NotFound, NotPermitted, TooLate
 from storage.records import Caps, Danger, FiringOutcome, Origin, State
 from tests.bot.nights import OURS, a_night, at
 from tests.builders import ALICE, BOB, CAROL, DAVE, ROLES, hosts
@@ -258,6 +258,56 @@ async def test_who_may_schedule_but_not_run_any_more_is_refused_by_the_gate(sqli
         assert [e.actor for e in await night.audited("decision.refuse")] == ["UCAROL"]
 
 
+@dataclass
+class Groups:
+    """Who is in S0OPS, once it is known."""
+
+    members: frozenset[str] | None = None
+
+    def groups_of(self, person: str) -> frozenset[str]:
+        """That one."""
+        return frozenset({"S0OPS"} if person in (self.members or ()) else ())
+
+    def members_of(self, group: str) -> frozenset[str] | None:
+        """As far as known."""
+        return self.members
+
+
+async def test_while_slack_does_not_tell_who_is_in_a_group_nobody_has_lost_a_right(sqlite: Database) -> None:
+    groups = Groups(frozenset({"UERIN"}))
+
+    def change(policy: Policy) -> Policy:
+        return replace(now_with({"UALICE": Role.ADMIN, "S0OPS": Role.MANAGER})(policy), directory=groups)
+
+    async with a_night(sqlite, change=change) as night:
+        await night.says(NIGHTLY, by=replace(CAROL, id="UERIN"))
+        groups.members = None
+        await night.comes("2026-11-22 02:00")
+        assert (await night.executions(), await night.firings("nightly tidy")) == ([], [])
+        groups.members = frozenset({"UERIN"})
+        await night.comes("2026-11-22 02:20")
+        assert (await night.last()).state is State.SUCCEEDED
+        groups.members = frozenset()
+        await night.comes("2026-11-23 02:00")
+        assert (await night.firings("nightly tidy"))[-1].outcome is REFUSED
+
+
+async def test_can_limits_what_somebody_may_schedule_and_change(sqlite: Database) -> None:
+    def change(policy: Policy) -> Policy:
+        can = {"UCAROL": (Can(rule="roles:UCAROL can", hosts=("web-02",)),)}
+        return replace(policy, people=replace(policy.people, can=can))
+
+    async with a_night(sqlite, change=change) as night:
+        with pytest.raises(NotPermitted, match="roles:UCAROL can"):
+            await night.says(NIGHTLY, by=CAROL)
+        await night.says(NIGHTLY)
+        for text in ("schedule delete nightly tidy", "schedule pause 1", NIGHTLY.replace("web-01", "web-02")):
+            with pytest.raises(NotPermitted):
+                await night.says(text, by=CAROL)
+        await night.says('schedule "0 2 * * *" tidy logs on web-02 as "mine"', by=CAROL)
+        await night.says("schedule delete mine", by=CAROL)
+
+
 async def test_what_still_runs_is_not_begun_again(database: Database) -> None:
     reply = Reply(hangs=True)
     async with a_night(database, reply=reply) as night:
@@ -380,7 +430,7 @@ async def test_a_dangerous_one_waits_for_somebody_each_time(sqlite: Database) ->
     async with a_night(sqlite) as night:
         told = await night.says(SCRUB)
         assert "waits for the consent of somebody else" in told
-        assert "/runbook schedule approve 1 limit=N" in told
+        assert "/runbook schedule approve 1 limit=20" in told
         for day in (22, 23):
             await night.comes(f"2026-11-{day} 02:00")
             waiting = await night.last(State.AWAITING_APPROVAL)
@@ -391,7 +441,7 @@ async def test_a_dangerous_one_waits_for_somebody_each_time(sqlite: Database) ->
 async def test_with_a_standing_approval_it_runs_by_itself(database: Database) -> None:
     async with a_night(database) as night:
         await night.says(SCRUB)
-        told = await night.says("schedule approve scrub limit=4", by=CAROL)
+        told = await night.approves("scrub", 4, by=CAROL)
         assert told == "'scrub' has a standing approval, for 4 changing steps at most, on 2 hosts."
         assert "Standing approval by <@UCAROL>" in await night.says("schedule show scrub")
 
@@ -414,7 +464,7 @@ async def test_with_a_standing_approval_it_runs_by_itself(database: Database) ->
 async def test_a_plan_beyond_the_stated_limit_is_asked_about(sqlite: Database) -> None:
     async with a_night(sqlite) as night:
         await night.says(SCRUB)
-        await night.says("schedule approve scrub limit=3", by=CAROL)
+        await night.approves("scrub", 3, by=CAROL)
         await night.comes("2026-11-22 02:00")
         waiting = await night.last(State.AWAITING_APPROVAL)
         assert "it holds for 3 changing steps at most, and this plan has 4" in str(waiting.note)
@@ -425,14 +475,29 @@ async def test_who_made_it_cannot_approve_it_for_good(sqlite: Database) -> None:
         await night.says(SCRUB, by=CAROL)
         for by, why in ((CAROL, "somebody else must approve"), (BOB, "may not approve"), (DAVE, "may not")):
             with pytest.raises(NotPermitted, match=why):
-                await night.says("schedule approve scrub limit=4", by=by)
+                await night.approves("scrub", 4, by=by)
         assert [e.actor for e in await night.audited("schedule.approval_refused")] == ["UCAROL", "UBOB"]
-        with pytest.raises(Invalid, match="How many changing steps"):
-            await night.says("schedule approve scrub", by=ALICE)
+        assert "limit=10 mark=" in await night.says("schedule approve scrub", by=ALICE)
         await night.comes("2026-11-22 02:00")
         await night.last(State.AWAITING_APPROVAL)
-        with pytest.raises(Invalid, match=r"had 4.*limit=4"):
-            await night.says("schedule approve scrub", by=ALICE)
+        shown = await night.says("schedule approve scrub", by=ALICE)
+        assert "`scrub` (dangerous), code `test`, with place=logs" in shown
+        assert "on 2 hosts: web-01 and web-02" in shown
+        assert "had 4" in shown
+        assert "limit=4 mark=" in shown
+
+
+async def test_a_standing_approval_is_of_what_was_shown(sqlite: Database) -> None:
+    async with a_night(sqlite) as night:
+        await night.says(SCRUB, by=CAROL)
+        shown = await night.says("schedule approve scrub limit=4", by=ALICE)
+        yes = shown[shown.index("schedule approve 1") :].rstrip("`")
+        with pytest.raises(TooLate, match="the limit is another"):
+            await night.says(yes.replace("limit=4", "limit=400"), by=ALICE)
+        await night.says(SCRUB.replace("logs", "everything"), by=CAROL)
+        with pytest.raises(TooLate, match="is not what that mark was shown for"):
+            await night.says(yes, by=ALICE)
+        assert await sqlite.read(schedules.standing, 1) is None
 
 
 def other_code(catalog: Catalog) -> Catalog:
@@ -443,7 +508,7 @@ def other_code(catalog: Catalog) -> Catalog:
 async def test_other_code_voids_a_standing_approval(database: Database) -> None:
     async with a_night(database) as night:
         await night.says(SCRUB)
-        await night.says("schedule approve scrub limit=4", by=CAROL)
+        await night.approves("scrub", 4, by=CAROL)
     async with a_night(database, catalog=other_code(OURS)) as night:
         assert "it holds no more" in await night.says("schedule show scrub")
         await night.comes("2026-11-22 02:00")
@@ -470,7 +535,7 @@ async def test_other_code_voids_a_standing_approval(database: Database) -> None:
 async def test_any_change_voids_a_standing_approval(sqlite: Database, again: str) -> None:
     async with a_night(sqlite) as night:
         await night.says(SCRUB)
-        await night.says("schedule approve scrub limit=4", by=CAROL)
+        await night.approves("scrub", 4, by=CAROL)
         await night.says(again)
         assert len(await night.audited("schedule.approval_void")) == 1
         assert "no standing approval" in await night.says("schedule show scrub")
@@ -479,7 +544,7 @@ async def test_any_change_voids_a_standing_approval(sqlite: Database, again: str
 async def test_hosts_that_a_tag_means_by_now_void_a_standing_approval(sqlite: Database) -> None:
     async with a_night(sqlite) as night:
         await night.says('schedule "0 2 * * *" scrub logs on tag:web as "scrub"')
-        await night.says("schedule approve scrub limit=40", by=CAROL)
+        await night.approves("scrub", 40, by=CAROL)
     async with a_night(sqlite, inventory=hosts("web-01", "web-02", "web-03")) as night:
         await night.comes("2026-11-22 02:00")
         waiting = await night.last(State.AWAITING_APPROVAL)
@@ -490,7 +555,7 @@ async def test_hosts_that_a_tag_means_by_now_void_a_standing_approval(sqlite: Da
 async def test_a_standing_approval_can_be_revoked(database: Database) -> None:
     async with a_night(database) as night:
         await night.says(SCRUB)
-        await night.says("schedule approve scrub limit=4", by=CAROL)
+        await night.approves("scrub", 4, by=CAROL)
         with pytest.raises(NotPermitted):
             await night.says("schedule revoke scrub", by=BOB)
         assert "is revoked" in await night.says("schedule revoke scrub", by=CAROL)
@@ -503,7 +568,7 @@ async def test_a_standing_approval_can_be_revoked(database: Database) -> None:
 async def test_one_revoked_while_its_execution_is_planned_does_not_count(sqlite: Database) -> None:
     async with a_night(sqlite) as night:
         await night.says(SCRUB)
-        await night.says("schedule approve scrub limit=4", by=CAROL)
+        await night.approves("scrub", 4, by=CAROL)
         await night.house.die()
         await night.comes("2026-11-22 02:00")
         await night.says("schedule revoke scrub", by=CAROL)
@@ -514,7 +579,7 @@ async def test_one_revoked_while_its_execution_is_planned_does_not_count(sqlite:
 async def test_who_may_approve_no_more_has_approved_nothing(sqlite: Database) -> None:
     async with a_night(sqlite) as night:
         await night.says(SCRUB)
-        await night.says("schedule approve scrub limit=4", by=CAROL)
+        await night.approves("scrub", 4, by=CAROL)
     roles = {**ROLES, "UCAROL": Role.NOC, "UERIN": Role.MANAGER}
     async with a_night(sqlite, change=now_with(roles)) as night:
         await night.comes("2026-11-22 02:00")
@@ -531,11 +596,11 @@ async def test_where_two_are_asked_for_both_must_approve_for_good(sqlite: Databa
     erin = replace(CAROL, id="UERIN", name="erin")
     async with a_night(sqlite, change=change) as night:
         await night.says(SCRUB)
-        assert "Still needed: somebody else" in await night.says("schedule approve scrub limit=4", by=CAROL)
+        assert "Still needed: somebody else" in await night.approves("scrub", 4, by=CAROL)
         await night.comes("2026-11-22 02:00")
         waiting = await night.last(State.AWAITING_APPROVAL)
         await night.house.engine.deny(waiting.id, CAROL)
-        told = await night.says("schedule approve scrub limit=4", by=erin)
+        told = await night.approves("scrub", 4, by=erin)
         assert told == "'scrub' has a standing approval, for 4 changing steps at most, on 2 hosts."
         await night.comes("2026-11-23 02:00")
         assert (await night.last()).state is State.SUCCEEDED
@@ -548,7 +613,7 @@ async def test_what_is_only_to_be_confirmed_can_be_confirmed_for_good_by_who_mad
         waiting = await night.last(State.AWAITING_APPROVAL)
         await night.house.engine.approve(waiting.id, ALICE)
         await night.last()
-        await night.says("schedule approve sweep limit=2")
+        await night.approves("sweep", 2, by=ALICE)
         await night.comes("2026-11-23 02:00")
         assert (await night.last()).state is State.SUCCEEDED
 
@@ -565,7 +630,7 @@ async def test_a_kill_switch_stops_what_has_a_standing_approval(sqlite: Database
 
     async with a_night(sqlite) as night:
         await night.says(SCRUB)
-        await night.says("schedule approve scrub limit=4", by=CAROL)
+        await night.approves("scrub", 4, by=CAROL)
         await night.house.engine.engage(scope=Scope.GLOBAL, subject="", actor=BOB)
         await night.comes("2026-11-22 02:00")
         assert (await night.last()).state is State.REFUSED

@@ -218,6 +218,13 @@ def test_one_value_too_many_is_not_guessed_about() -> None:
     assert said_of("nginx", "3", "web-01", "now").startswith("many has no place for 'web-01 now'.")
 
 
+def test_a_parameter_may_have_a_second_name() -> None:
+    entry = build().get("disk-cleanup")
+    assert bind(entry, (), {"path": "/var/tmp"}) == bind(entry, (), {"folder": "/var/tmp"})
+    with pytest.raises(Invalid, match="'folder' is given twice"):
+        bind(entry, (), {"path": "/var/tmp", "folder": "/var/log"})
+
+
 def test_a_value_given_twice_is_refused() -> None:
     assert said_of("nginx", service="sshd").startswith("'service' is given twice.")
     assert said_of("nginx", **{"wait-for": "1", "wait_for": "2"}).startswith("'wait_for' is given twice.")

@@ -16,7 +16,7 @@ from runbooks.progress import ExecutionContinued, ExecutionInterrupted
 from runbooks.remote import Ended, Finished
 from storage import controls, executions
 from storage import tables as t
-from storage.database import Bell, Database, moment
+from storage.database import Bell, Database, moment, ring
 from storage.errors import LeaseLost, StorageUnavailable, TooLate
 from storage.records import Execution, HostState, KillSwitch, Origin, Phase, Priority, Scope, State, StepRun, StepState
 from tests.builders import BOB, House, a_house, admit, catalog_with
@@ -535,6 +535,10 @@ async def test_a_request_wakes_owners_elsewhere_at_once(database: Database, migr
         await database.write(controls.bump)
         await until(lambda: len(heard) > 1)
         assert heard == [Bell.QUEUE, Bell.CONTROLS]
+        woken = asyncio.Event()
+        other.heed(Bell.OUTBOX, woken.set)
+        await database.write(lambda connection: ring(connection, Bell.OUTBOX))
+        await until(woken.is_set)
     finally:
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)

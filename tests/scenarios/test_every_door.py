@@ -116,7 +116,7 @@ class Doors:
         for verb in self.actions.questions:
             found[f"click {verb}"] = sent("click", f"handrail:{verb}", value="history")
         for verb in self.actions.choices:
-            for value in ("change", f"last:{self.failed.id}"):
+            for value in ("change", f"last:{self.failed.id}", "template:weekly"):
                 found[f"click {verb} {value}"] = sent("click", f"handrail:{verb}", value=value, view_id="V1")
         for verb in self.actions.form_submissions:
             found[f"view {verb}"] = sent("view", "change on web-01", verb=f"handrail:{verb}", view="external")

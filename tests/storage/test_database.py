@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select, text
 
 from storage import controls, migrations
 from storage import tables as t
-from storage.database import URGENT_COMMIT, Database, OwnerLock, parse_url, surely
+from storage.database import URGENT_COMMIT, Bell, Database, OwnerLock, parse_url, ring, surely
 from storage.errors import ConfigurationError, StorageUnavailable
 from tests.fakes import START
 
@@ -36,6 +36,27 @@ async def test_two_databases_on_the_same_store_take_turns(database: Database, mi
         assert await database.read(lambda c: controls.buckets(c, ["counter"])["counter"]) == 60
     finally:
         await other.close()
+
+
+async def test_a_bell_rings_where_it_was_rung_once_that_is_committed(database: Database) -> None:
+    seen: list[float | None] = []
+
+    async def look() -> None:
+        seen.append((await database.read(lambda c: controls.buckets(c, ["counter"]))).get("counter"))
+
+    looking: list[asyncio.Task[None]] = []
+    database.heed(Bell.OUTBOX, lambda: looking.append(asyncio.create_task(look())))
+
+    def write(connection: Connection) -> None:
+        add_one(connection)
+        ring(connection, Bell.OUTBOX)
+        ring(connection, Bell.OUTBOX)
+
+    await database.write(write)
+    await database.write(add_one)
+    await asyncio.gather(*looking)
+    assert len(seen) == 1
+    assert seen[0] in {1.0, 2.0}
 
 
 async def test_what_is_urgent_goes_before_all_that_waits(database: Database) -> None:

@@ -150,6 +150,10 @@ async def test_a_view_is_pushed_on_a_view_and_an_old_hash_updates_nothing(worksp
     await message(workspace, "the form was closed", where="ops")
 
 
+async def test_its_address_for_events_answers_the_challenge(workspace: Workspace) -> None:
+    assert await workspace.verify_events_url() == (workspace.events_url is not None)
+
+
 async def test_a_trigger_opens_one_modal(workspace: Workspace) -> None:
     await workspace.command("dave", "incidents", "/twice")
     await whispered(workspace, "dave", "exchanged_trigger_id")

@@ -33,6 +33,13 @@ const BLOCKS = {
   table: (block, context) =>
     el("div", { class: "scroll" }, el("table", {}, el("tbody", {}, block.rows.map((row, index) =>
       el("tr", {}, row.map((cell) => el(index ? "td" : "th", {}, cell.type === "rich_text" ? cell.elements.map((part) => rich(part, context.names)) : String(cell.text ?? cell.value ?? "")))))))),
+  data_table: (block, context) => el("figure", {}, block.caption ? el("figcaption", { class: "quiet", text: block.caption }) : null, BLOCKS.table(block, context)),
+  plan: (block, context) => el("div", { class: "container" }, el("strong", { text: block.title }), el("ul", {}, (block.tasks ?? []).map((task) => el("li", {}, renderBlock(task, context))))),
+  task_card: (block, context) =>
+    el("div", {}, `${TASKS[block.status] ?? ""} `, el("span", { text: block.title }), el("span", { class: "unseen", text: ` (${String(block.status).replace("_", " ")})` }),
+      [block.details, block.output].map((part) => (part ? renderBlock(part, context) : null)), (block.sources ?? []).map((part) => el("div", {}, link(part.url, part.text)))),
+  carousel: (block, context) => el("div", { class: "scroll carousel" }, renderBlocks(block.elements, context)),
+  video: (block) => el("p", {}, "🎞 ", link(block.video_url, block.title.text)),
   input: (block, context) => inputBlock(block, context),
   alert: (block, context) => el("div", { class: `alert ${block.level ?? "default"}`, role: "note" }, textObject(block.text, context.names)),
   container: (block, context) => el("div", { class: "container" }, block.title ? el("strong", {}, textObject(block.title, context.names)) : null, renderBlocks(block.child_blocks, context)),
@@ -40,6 +47,8 @@ const BLOCKS = {
     el("div", { class: "container" }, ["title", "subtitle", "body"].map((name) => (block[name] ? el("div", {}, textObject(block[name], context.names)) : null)),
       (block.actions ?? []).map((part) => element(part, block, context))),
 };
+
+const TASKS = { pending: "○", in_progress: "◐", complete: "✔", error: "✘" };
 
 // Pictures from elsewhere are not loaded: the page works offline and tells nobody that it is open.
 const picture = (part) => el("span", { class: "picture" }, "🖼 ", part.image_url ? link(part.image_url, part.alt_text) : part.alt_text);

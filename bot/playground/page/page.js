@@ -403,23 +403,43 @@ for (const [form, area, extra] of [["composer", "composer-text", () => ({})], ["
   });
 }
 
+// What could be meant by what stands before the cursor: a command, or somebody's or a channel's name.
+function candidates() {
+  const box = $("composer-text");
+  if (!seen || document.activeElement !== box) return [];
+  if (/^\/\S*$/.test(box.value)) {
+    return seen.commands.filter((one) => one.command.startsWith(box.value) && one.command !== box.value)
+      .map((one) => ({ name: one.command, hint: one.hint, about: one.description, from: 0 }));
+  }
+  const before = box.value.slice(0, box.selectionStart);
+  const [, mark, typed] = /(?:^|\s)([@#])([\w.-]*)$/.exec(before) ?? [];
+  if (!mark) return [];
+  const known = mark === "#" ? seen.channels.filter((one) => one.kind !== "im").map((one) => ({ name: one.name, hint: "", about: one.topic }))
+    : [...seen.people.map((one) => ({ name: one.name, hint: one.shown, about: "" })), ...seen.groups.map((one) => ({ name: one.handle, hint: "user group", about: "" }))];
+  const wanted = typed.toLowerCase();
+  return known.filter((one) => one.name.startsWith(wanted) && one.name !== wanted).slice(0, 8)
+    .map((one) => ({ ...one, name: mark + one.name, from: before.length - typed.length - 1 }));
+}
+
 let marked = -1;
 function complete() {
-  const text = $("composer-text").value;
-  const typing = /^\/\S*$/.test(text);
-  const found = typing && seen ? seen.commands.filter((one) => one.command.startsWith(text) && one.command !== text) : [];
+  const found = candidates();
   marked = found.length ? Math.min(Math.max(marked, 0), found.length - 1) : -1;
   $("completions").hidden = !found.length;
-  $("completions").replaceChildren(...found.map((one, index) => el("li", { role: "option", id: `completion-${index}`, "aria-selected": String(index === marked), onpointerdown: (event) => { event.preventDefault(); take(one.command); } },
-    el("strong", { text: one.command }), " ", el("span", { class: "quiet", text: one.hint }), el("div", { class: "quiet", text: one.description }))));
+  $("completions").replaceChildren(...found.map((one, index) => el("li", { role: "option", id: `completion-${index}`, "aria-selected": String(index === marked), onpointerdown: (event) => { event.preventDefault(); take(one); } },
+    el("strong", { text: one.name }), " ", el("span", { class: "quiet", text: one.hint }), one.about ? el("div", { class: "quiet", text: one.about }) : null)));
   if (marked >= 0) $("composer-text").setAttribute("aria-activedescendant", `completion-${marked}`);
   else $("composer-text").removeAttribute("aria-activedescendant");
   return found;
 }
 
-function take(command) {
-  $("composer-text").value = command + " ";
-  $("composer-text").focus();
+function take(one) {
+  const box = $("composer-text");
+  const after = box.value.slice(box.selectionStart);
+  const written = `${box.value.slice(0, one.from)}${one.name} `;
+  box.value = written + (one.from ? after.trimStart() : "");
+  box.setSelectionRange(written.length, written.length);
+  box.focus();
   complete();
 }
 
@@ -430,7 +450,7 @@ $("composer-text").addEventListener("keydown", (event) => {
   if (!found.length) return;
   if (event.key === "ArrowDown") marked = (marked + 1) % found.length;
   else if (event.key === "ArrowUp") marked = (marked + found.length - 1) % found.length;
-  else if (event.key === "Tab" || event.key === "Enter") { take(found[Math.max(marked, 0)].command); event.preventDefault(); return; }
+  else if (event.key === "Tab" || event.key === "Enter") { take(found[Math.max(marked, 0)]); event.preventDefault(); return; }
   else if (event.key === "Escape") { $("completions").hidden = true; event.stopPropagation(); return; }
   else return;
   event.preventDefault();

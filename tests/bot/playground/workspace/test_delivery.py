@@ -192,6 +192,18 @@ async def test_what_the_app_did_not_subscribe_to_is_not_told(workspace: Workspac
     assert [delivery.payload["event"]["type"] for delivery in workspace.deliveries] == ["reaction_added"]
 
 
+async def test_an_address_for_events_is_verified_by_a_challenge(
+    workspace: Workspace, bolt: Any, listen: Listen
+) -> None:
+    assert await workspace.verify_events_url()
+
+    async def receive(request: web.Request) -> web.Response:
+        return web.Response(text="something else")
+
+    workspace.events_url = await listen(receive)
+    assert not await workspace.verify_events_url()
+
+
 async def test_a_closed_port_fails_at_once(workspace: Workspace) -> None:
     workspace.events_url = "http://127.0.0.1:1/slack/events"
     ack = await workspace.command("alice", "incidents", "/runbook list")

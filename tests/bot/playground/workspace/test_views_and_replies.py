@@ -93,6 +93,30 @@ async def test_a_required_input_stops_the_person_before_the_app(workspace: Works
     assert len(workspace.deliveries) == sent
 
 
+@pytest.mark.parametrize(
+    ("element", "typed", "why"),
+    [
+        ({"type": "number_input", "is_decimal_allowed": False, "min_value": "1"}, "0", "must be at least 1"),
+        ({"type": "number_input", "is_decimal_allowed": False, "max_value": "30"}, "31", "must be at most 30"),
+        ({"type": "number_input", "is_decimal_allowed": False}, "1.5", "must be a whole number"),
+        ({"type": "number_input", "is_decimal_allowed": True}, "1e400000000", "must be a number"),
+        ({"type": "email_text_input"}, "nobody", "must be an email address"),
+        ({"type": "url_text_input"}, "example.com", "must be an address such as https://example.com"),
+        ({"type": "plain_text_input", "max_length": 3}, "long", "is too long: at most 3 characters"),
+        ({"type": "plain_text_input", "min_length": 3}, "no", "is too short: at least 3 characters"),
+    ],
+)
+async def test_a_value_that_does_not_fit_is_named_beside_its_field(
+    workspace: Workspace, client: AsyncWebClient, element: dict[str, Any], typed: str, why: str
+) -> None:
+    field = {"type": "input", "block_id": "field", "optional": True, "label": plain("Field"), "element": element}
+    await client.views_open(trigger_id=workspace.state.new_trigger("UALICE"), view=modal(blocks=[field]))
+    with pytest.raises(NotPossible, match=f"'Field' {why}"):
+        await workspace.submit_view("alice", {"Field": typed})
+    assert workspace.views("alice")[0].errors == {"field": f"This {why}."}
+    assert workspace.deliveries == []
+
+
 async def test_an_app_may_answer_a_submission_with_errors(workspace: Workspace, opening: AsyncApp) -> None:
     @opening.view("run")
     async def submitted(ack: Any) -> None:

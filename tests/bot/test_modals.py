@@ -1,0 +1,60 @@
+"""Views shown through Slack's Web API, whatever it answers."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot import forms
+from bot.modals import LONGEST_PAUSE, Modals
+from bot.playground.workspace import Workspace
+
+
+@pytest.fixture
+async def workspace() -> AsyncIterator[Workspace]:
+    """One without an app."""
+    async with Workspace(rate_limits=False) as started:
+        yield started
+
+
+async def shown(workspace: Workspace, slept: list[float]) -> Modals:
+    """Alice looks at a page that says the plan is being made."""
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    modals = Modals(AsyncWebClient(token=workspace.bot_token, base_url=workspace.api_url, retry_handlers=[]), sleep)
+    view = forms.planning("The plan", ["web-01"], external_id="e1")
+    assert await modals.open(workspace.state.new_trigger("UALICE"), view)
+    return modals
+
+
+async def test_a_page_takes_the_place_of_another_even_if_slack_puts_it_off_or_fails(workspace: Workspace) -> None:
+    slept: list[float] = []
+    modals = await shown(workspace, slept)
+    workspace.faults.rate_limited(7, "views.update", times=1)
+    workspace.faults.server_error("views.update", times=1)
+    assert await modals.update(forms.note("The plan", "Here it is.", external_id="e1"), external_id="e1")
+    assert slept == [7.0, 3.0]
+    assert "Here it is." in workspace.read(workspace.views("alice")[0])
+
+
+async def test_a_page_that_was_closed_is_left_alone(workspace: Workspace) -> None:
+    slept: list[float] = []
+    modals = await shown(workspace, slept)
+    await workspace.close_view("alice")
+    assert not await modals.update(forms.note("The plan", "Here it is."), external_id="e1")
+    assert slept == []
+
+
+async def test_who_waits_for_slack_waits_for_a_while_only(workspace: Workspace) -> None:
+    slept: list[float] = []
+    modals = await shown(workspace, slept)
+    workspace.faults.rate_limited(3_600, "views.update")
+    assert not await modals.update(forms.note("The plan", "Here it is."), external_id="e1")
+    assert slept == [LONGEST_PAUSE] * 3
+
+
+async def test_a_trigger_that_is_too_old_opens_nothing(workspace: Workspace) -> None:
+    modals = await shown(workspace, [])
+    assert not await modals.open("1.2.unknown", forms.picker(channel="C0INC"))
