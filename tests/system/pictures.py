@@ -1,4 +1,4 @@
-"""`python -m tests.system.pictures FOLDER`: makes the pictures of `docs/images/` anew, from the demo in a real browser."""
+"""`python -m tests.system.pictures FOLDER`: makes the pictures of `docs/images/` anew, from the demo in a browser."""
 
 import asyncio
 import sys
@@ -110,7 +110,6 @@ async def several_hosts(browser: Browser, folder: Path) -> None:
 
 async def make(folder: Path) -> None:
     """All of them."""
-    folder.mkdir(parents=True, exist_ok=True)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         for name, scene in SCENES.items():
@@ -123,4 +122,6 @@ async def make(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(make(Path(sys.argv[1])))
+    target = Path(sys.argv[1])
+    target.mkdir(parents=True, exist_ok=True)
+    asyncio.run(make(target))

@@ -6,7 +6,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from storage.tables import UtcDateTime
 
-revision = "0009"
+revision = "0008"
 down_revision = "0007"
 branch_labels = None
 depends_on = None
