@@ -519,6 +519,7 @@ class Commands:
             states=tuple(State(state) for state in named["state"].split(",")) if "state" in named else (),
             since=moment(named["since"], now) if "since" in named else None,
             until=moment(named["until"], now) if "until" in named else None,
+            dry_runs=named["dry"] == "yes" if "dry" in named else None,
             before=int(named["before"]) if "before" in named else None,
             after=int(named["after"]) if "after" in named else None,
             among=self._among(actor),

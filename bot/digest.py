@@ -97,7 +97,7 @@ def _first_row(digest: Digest, by_hand: ByHand) -> Iterator[Block]:
         yield section(f"Nothing was run.{rest}")
         return
     more = now.total - before.total
-    than = f" ({more:+,} against the period before)" if before.total else ""
+    than = f" ({f'{more:+,} against' if more else 'as many as in'} the period before)" if before.total else ""
     lines = [
         f"*{_rate_words(now)}*{_trend(digest)} · *{counted(now.total, 'execution')}*{than}",
         f"{now.succeeded:,} succeeded, {now.failed:,} failed, {now.refused:,} never run, "
@@ -135,9 +135,8 @@ def _trend(digest: Digest) -> str:
     return f", {way} {counted(abs(points), 'point')} from {_percent(before)}"
 
 
-def sparkline(numbers: Sequence[int]) -> str:
-    """Bars as text, one a number; nothing is a dot."""
-    most = max(numbers, default=0)
+def sparkline(numbers: Sequence[int], most: int) -> str:
+    """Bars as text, one a number, the highest for `most`; nothing is a dot."""
     return "".join(NEVER_MIND if not one else BARS[min(7, (one * 8 - 1) // most)] for one in numbers)
 
 
@@ -154,7 +153,7 @@ def _picture(digest: Digest, zone: str) -> Iterator[Block]:
     lines = []
     for name, numbers in rows.items():
         if name == "all" or any(numbers):
-            lines.append(f"{name:<9} {sparkline(numbers)} {sum(numbers):>{width}}")
+            lines.append(f"{name:<9} {sparkline(numbers, max(rows['all']))} {sum(numbers):>{width}}")
     first, last = (parts[place].since.astimezone(zone_info) for place in (0, -1))
     shape = "%H:%M" if digest.until - digest.since <= timedelta(hours=48) else "%a %d %b"
     each = duration((parts[1].since - parts[0].since).total_seconds()) if len(parts) > 1 else "all of it"
@@ -245,15 +244,16 @@ def _footer(digest: Digest, by_hand: ByHand) -> str:
 
 
 def _row(text: str, label: str, asked: str) -> Block:
-    """A line with the button that shows what is behind it."""
-    return {**section(text), "accessory": asking("ask", label, asked)}
+    """A line with the button that shows what is behind it, where that is short enough for a button."""
+    button = asking("ask", label, asked)
+    return {**section(text), "accessory": button} if button is not None else section(text)
 
 
 def _history(
     digest: Digest, *, runbook: str | None = None, host: str | None = None, states: Sequence[State] = ()
 ) -> str:
     """The question that the history answers with what was counted."""
-    named = {"since": f"{digest.since:%Y-%m-%dT%H:%M:%S}", "until": f"{digest.until:%Y-%m-%dT%H:%M:%S}"}
+    named = {"dry": "no", "since": f"{digest.since:%Y-%m-%dT%H:%M:%S}", "until": f"{digest.until:%Y-%m-%dT%H:%M:%S}"}
     named |= {"runbook": runbook} if runbook is not None else {}
     named |= {"host": host} if host is not None else {}
     named |= {"state": ",".join(state.value for state in State if state in states)} if states else {}

@@ -14,7 +14,7 @@ all: the answer is `Unclear`, which names the thing and the next move. Nothing h
     /runbook status [ID | on TARGET…] [after=ID]
     /runbook logs ID [HOST] [step=2] [from=101]
     /runbook history [RUNBOOK] [STATE] [@someone] [2d] [on HOST] [runbook=NAME] [host=NAME] [who=@someone]
-                     [state=failed,timed_out] [since=2d] [until=2026-11-20] [before=ID | after=ID]
+                     [state=failed,timed_out] [since=2d] [until=2026-11-20] [dry=no] [before=ID | after=ID]
     /runbook digest [7d]
     /runbook why ID
     /runbook retry ID [failed] [--reason "…"] [--emergency]
@@ -1376,6 +1376,7 @@ _SOUGHT: Mapping[str, _Filter] = {
     ),
     "since": _FILTERS["since"],
     "until": _FILTERS["until"],
+    "dry": _Filter(field="dry", what="yes (dry runs only) or no (none of them)", example="no", read=_lowered("yes|no")),
     "before": _Filter(field="before", what="the number of an execution", example="42", read=_numbered),
     "after": _Filter(field="after", what="the number of an execution", example="42", read=_numbered),
 }

@@ -177,6 +177,7 @@ class Sought:
     states: tuple[State, ...] = ()
     since: datetime | None = None  # when it was asked for
     until: datetime | None = None
+    dry_runs: bool | None = None  # only them, or none of them
     before: int | None = None
     after: int | None = None
     among: Collection[str] | None = None  # of these runbooks only
@@ -207,6 +208,7 @@ def history(connection: Connection, sought: Sought, *, limit: int = 15, look: in
         *([c.state.in_([state.value for state in sought.states])] if sought.states else []),
         *([c.created_at >= sought.since] if sought.since is not None else []),
         *([c.created_at < sought.until] if sought.until is not None else []),
+        *([c.dry_run.is_(sought.dry_runs)] if sought.dry_runs is not None else []),
         *([_on_host(sought.host)] if sought.host is not None else []),
     ]
     if sought.after is not None:

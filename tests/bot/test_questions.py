@@ -126,6 +126,7 @@ async def clicks(house: House, shown: Message, label: str, *, by: Actor = BOB) -
         ("history “timed out”", {"state": "timed_out"}),
         ("history state=Timed-Out,failed", {"state": "failed,timed_out"}),
         ("history status=canceled person=@ana", {"state": "cancelled", "who": "ana"}),
+        ("history DRY=Yes", {"dry": "yes"}),
         ("history on=web-01 before=#42", {"host": "web-01", "before": "42"}),
     ],
 )  # fmt: skip
