@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from bot import blocks, cards, full_log, modals
 from bot.blocks import Message, parse_value
-from bot.commands import Commands
+from bot.commands import Commands, Handled
 from bot.filling import Forms
 from bot.modals import OpensViews
 from runbooks.answer import Answer
@@ -36,9 +36,6 @@ class Actions:
             "confirm": self._approve,
             "deny": self._deny,
             "cancel": self._cancel,
-            "retry": self._retry,
-            "retryfailed": self._retry_failed,
-            "rollback": self._roll_back,
             "resume": self._resume,
             "again": self._again,
             "after": self._after,
@@ -47,12 +44,19 @@ class Actions:
             "log": self._log,
         }
 
-        # These are about what could be typed: their value is that text. They show something, and carry nothing out.
-        self.questions: Mapping[str, Callable[[Received], Awaitable[Message | None]]] = {
-            "ask": commands.ask,
-            "older": self._turn,
-            "newer": self._turn,
+        # These are about what could be typed: their value is that text. They show something, and carry nothing out; the
+        # dry run that a near miss is shown by is marked handled with it.
+        self.questions: Mapping[str, Callable[[Received, Handled], Awaitable[Message | None]]] = {
+            "ask": lambda received, _: commands.ask(received),
+            "older": lambda received, _: self._turn(received),
+            "newer": lambda received, _: self._turn(received),
             "meant": commands.show_meant,
+        }
+        # These begin another execution: no state says that it was done, so that the click is marked handled with it.
+        self.begins: Mapping[str, Callable[[int, Received, Handled], Awaitable[Message | None]]] = {
+            "retry": self._retry,
+            "retryfailed": self._retry_failed,
+            "rollback": self._roll_back,
         }
         self.submissions: Mapping[str, Callable[[int, str | None, Received], Awaitable[Message | None]]] = {
             "deny": self._denied
@@ -65,13 +69,16 @@ class Actions:
             "release": self._release
         }
 
-    async def answer(self, received: Received) -> Message | None:
-        """Carry it out; what to say privately, or None. Raises OperatorError."""
+    async def answer(self, received: Received, handled: Handled = lambda connection: None) -> Message | None:
+        """Carry it out; what to say privately, or None. Raises OperatorError.
+
+        `handled` is called inside the transaction that begins another execution.
+        """
         if received.kind == "view":
             return await self._submitted(received)
         verb = received.text.removeprefix(PREFIX)
         if verb.partition(":")[0] in self.questions:
-            return await self.questions[verb.partition(":")[0]](received)
+            return await self.questions[verb.partition(":")[0]](received, handled)
         if received.kind == "shortcut":
             return await self._shortcut(verb, received)
         if verb in self.choices:
@@ -79,7 +86,7 @@ class Actions:
             return None
         if verb in self.switches:
             return await self.switches[verb](*_switch_of(received), received)
-        if verb not in self.verbs:
+        if verb not in self.verbs and verb not in self.begins:
             raise NotFound("This button is of another version of Handrail. Use the slash command instead.")
         try:
             execution_id, mark = parse_value(str(received.payload.get("value", "")))
@@ -87,6 +94,8 @@ class Actions:
             raise Invalid("This button does not say which execution it is about. Use the slash command.") from error
         if verb == "deny" and await self._asks_why(execution_id, received):
             return None
+        if verb in self.begins:
+            return await self.begins[verb](execution_id, received, handled)
         return await self.verbs[verb](execution_id, mark, received)
 
     async def _submitted(self, received: Received) -> Message | None:
@@ -166,14 +175,14 @@ class Actions:
     async def _cancel(self, execution_id: int, mark: str | None, received: Received) -> Message | None:
         return _private(await self.engine.cancel(execution_id, received.actor))
 
-    async def _retry(self, execution_id: int, mark: str | None, received: Received) -> Message | None:
-        return _private(await self.engine.retry(execution_id, received.actor))
+    async def _retry(self, execution_id: int, received: Received, handled: Handled) -> Message | None:
+        return _private(await self.engine.retry(execution_id, received.actor, also=handled))
 
-    async def _retry_failed(self, execution_id: int, mark: str | None, received: Received) -> Message | None:
-        return _private(await self.engine.retry(execution_id, received.actor, only_failed=True))
+    async def _retry_failed(self, execution_id: int, received: Received, handled: Handled) -> Message | None:
+        return _private(await self.engine.retry(execution_id, received.actor, only_failed=True, also=handled))
 
-    async def _roll_back(self, execution_id: int, mark: str | None, received: Received) -> Message | None:
-        return _private(await self.engine.roll_back(execution_id, received.actor))
+    async def _roll_back(self, execution_id: int, received: Received, handled: Handled) -> Message | None:
+        return _private(await self.engine.roll_back(execution_id, received.actor, also=handled))
 
     async def _resume(self, execution_id: int, mark: str | None, received: Received) -> Message | None:
         return await self.commands.resume(received.actor, execution_id)

@@ -231,7 +231,7 @@ class Desk:
         origin = origins.get(received.kind, Origin.BUTTON)
         try:
             if received.kind in {"click", "view", "shortcut"}:
-                return await self._actions.answer(received)
+                return await self._actions.answer(received, handled)
             return await self._commands.answer(received, origin=origin, handled=handled)
         except _AlreadyHandledError:
             return None
@@ -241,7 +241,7 @@ class Desk:
             return blocks.spoken(words_of(error, doing=f"answering {received.kind} {received.text[:80]!r}"))
 
     def _say(self, connection: Connection, received: Received, said: blocks.Message | None, *, marked: bool) -> None:
-        if not marked and not requests.handled(connection, received.id):
+        if not requests.handled(connection, received.id) and not marked:
             return  # somebody else has answered
         if said is None:
             return

@@ -175,7 +175,7 @@ class Commands:
                     return None
                 return await self._run(parsed, received, origin, handled)
             case Query():
-                return await self._query(parsed, received, origin)
+                return await self._query(parsed, received, origin, handled)
             case TemplateCommand():
                 return await self._template(parsed, received, origin, handled)
             case ScheduleCommand():
@@ -188,12 +188,12 @@ class Commands:
         parsed = parse_runbook(str(received.payload.get("value") or ""))
         if not isinstance(parsed, Query) or not _only_shows(parsed):
             raise Invalid("This button asks nothing that this version knows. Use the slash command instead.")
-        answer = await self._query(parsed, received, Origin.BUTTON)
+        answer = await self._query(parsed, received, Origin.BUTTON, lambda connection: None)
         if answer is None:
             raise AssertionError("a question has an answer")
         return answer
 
-    async def show_meant(self, received: Received) -> Message | None:
+    async def show_meant(self, received: Received, handled: Handled) -> Message | None:
         """What a near miss was perhaps meant to be: an answer, a dry run, or what the help says. Never a run."""
         text = str(received.payload.get("value") or "")
         match parse_runbook(text):
@@ -203,9 +203,7 @@ class Commands:
                 wanted = replace(command, dry_run=True, emergency=False)
                 if await self.forms.complete(wanted, received):
                     return None
-                return await self._run(
-                    wanted, replace(received, text=spelling(wanted)), Origin.BUTTON, lambda connection: None
-                )
+                return await self._run(wanted, replace(received, text=spelling(wanted)), Origin.BUTTON, handled)
             case Query() as query:
                 return await self._help(received.actor, (query.verb.value,))
             case TemplateCommand():
@@ -356,7 +354,7 @@ class Commands:
             rollout=over(new.rollout, saved.rollout),
         )
 
-    async def _query(self, query: Query, received: Received, origin: Origin) -> Message | None:
+    async def _query(self, query: Query, received: Received, origin: Origin, handled: Handled) -> Message | None:
         actor = received.actor
         asks: Mapping[Verb, Callable[[], Awaitable[Message | None]]] = {
             Verb.HELP: lambda: self._help(actor, query.words),
@@ -371,8 +369,8 @@ class Commands:
             Verb.APPROVE: lambda: self._approve(received, query, origin),
             Verb.DENY: lambda: self._deny(actor, query, origin),
             Verb.CANCEL: lambda: self._cancel(actor, query, origin),
-            Verb.RETRY: lambda: self._retry(actor, query, received, origin),
-            Verb.ROLLBACK: lambda: self._rollback(actor, query, origin),
+            Verb.RETRY: lambda: self._retry(actor, query, received, origin, handled),
+            Verb.ROLLBACK: lambda: self._rollback(actor, query, origin, handled),
             Verb.RESUME: lambda: self.resume(actor, _id(query.words, query.verb)),
             Verb.BREAKER: lambda: self._breaker(actor, query, origin),
             Verb.DEAD_LETTERS: lambda: self._dead_letters(actor, query.words, origin),
@@ -663,15 +661,21 @@ class Commands:
         answer = await self.engine.cancel(_id(query.words, query.verb), actor, reason=reason, origin=origin)
         return blocks.spoken(answer.message)
 
-    async def _retry(self, actor: Actor, query: Query, received: Received, origin: Origin) -> Message | None:
-        execution_id = _id(query.words, query.verb)
+    async def _retry(
+        self, actor: Actor, query: Query, received: Received, origin: Origin, handled: Handled
+    ) -> Message | None:
         answer = await self.engine.retry(
-            execution_id, actor, only_failed="failed" in query.words[1:], origin=origin, channel=received.channel
+            _id(query.words, query.verb),
+            actor,
+            only_failed="failed" in query.words[1:],
+            origin=origin,
+            channel=received.channel,
+            also=handled,
         )
         return blocks.spoken(answer.message)
 
-    async def _rollback(self, actor: Actor, query: Query, origin: Origin) -> Message:
-        answer = await self.engine.roll_back(_id(query.words, query.verb), actor, origin=origin)
+    async def _rollback(self, actor: Actor, query: Query, origin: Origin, handled: Handled) -> Message:
+        answer = await self.engine.roll_back(_id(query.words, query.verb), actor, origin=origin, also=handled)
         return blocks.spoken(answer.message)
 
     async def _breaker(self, actor: Actor, query: Query, origin: Origin) -> Message:

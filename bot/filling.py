@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import structlog
 
 from bot import forms
+from bot.blocks import units
 from bot.forms import Draft, View
 from bot.modals import OpensViews, Submitted
 from bot.replies import words_of
@@ -81,9 +82,21 @@ class Forms:
                 return False  # something has no place, or two: that is answered in words
             draft = self._draft(command, entry, Draft(channel=received.channel))
             problems = [said for name, said in wrong_values(entry, given).items() if name in given]
+            problems += self._unusable(draft, entry, received.actor)
             return await self.views.open(trigger, self._form(entry, draft, received.actor, problems))
         except OperatorError:
             return False
+
+    def _unusable(self, draft: Draft, entry: Entry, actor: Actor) -> list[str]:
+        """What else was typed that the form can't show as it is."""
+        long = draft.reason is not None and units(draft.reason) > forms.LONGEST_REASON
+        said = [f"The reason is longer than {forms.LONGEST_REASON} characters: give it anew."] if long else []
+        try:
+            if draft.targets:
+                self.engine.hosts_meant(draft.targets, actor, entry)
+        except OperatorError as error:
+            said.append(error.message)
+        return said
 
     async def picked(self, received: Received) -> None:
         """The form of what was chosen takes the place of the picker. Raises OperatorError."""

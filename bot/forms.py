@@ -291,7 +291,8 @@ def _choices(asked: Question, value: str | None) -> Json:
     """A menu; a searched one where there are too many for it; text where they are too long for either."""
     if any(units(one) > LONGEST_OPTION for one in asked.choices):
         return _element(replace(asked, asks=Asks.TEXT), value)
-    chosen = [one for one in asked.choices if value is not None and value in {one, one.lower(), one.upper()}][:1]
+    same = [one for one in asked.choices if value is not None and one.lower() == value.lower()]
+    chosen = [value] if value in asked.choices else same[:1]
     start = {"initial_option": option(chosen[0], chosen[0])} if chosen else {}
     if len(asked.choices) > MOST_OPTIONS:
         return {
@@ -348,7 +349,7 @@ DRY_RUN, EMERGENCY = "dry_run", "emergency"
 
 def _options(draft: Draft, *, may_override: bool) -> list[Block]:
     offered = [option("Dry run: show the plan in the channel, run nothing", DRY_RUN)]
-    if may_override:
+    if may_override or draft.emergency:  # what was asked for is refused by its gate, and not dropped here
         offered.append(option("Emergency: run in spite of kill switches", EMERGENCY))
     chosen = {DRY_RUN: draft.dry_run, EMERGENCY: draft.emergency}
     start = [one for one in offered if chosen[one["value"]]]

@@ -4,6 +4,7 @@ A schedule is kept as text in its one spelling, read by the same grammar each ti
 runs: each moment makes a request, and that goes through the same review as any other.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -18,7 +19,7 @@ from runbooks import cron
 from runbooks import schedules as keeping
 from runbooks.answer import said
 from runbooks.catalog import binding
-from runbooks.engine import Engine, Wanted
+from runbooks.engine import Engine, Reach, Wanted
 from runbooks.plans import from_json
 from runbooks.progress import FiringLost, ScheduleChanged
 from runbooks.schedules import Hand
@@ -109,8 +110,10 @@ class ScheduleDesk:
         match command.action:
             case "list":
                 return await self._list(hand)
-            case "show" | "run":
+            case "show":
                 return await self._show(command.name, hand)
+            case "run":
+                raise AssertionError("to run one now is a request like any other")
             case "make":
                 return await self._make(command, channel, hand, handled)
             case "pause":
@@ -145,9 +148,7 @@ class ScheduleDesk:
         await self.engine.require(hand.actor, Permission.READ, "see schedules", hand.origin)
         every = await self.engine.tools.database.read(kept.every)
         shown = [one for one in every if self._is_seen(hand.actor, one)]
-        lines = [_line(one, hand.now) for one in shown[:SHOWN]]
-        more = [f"… and {len(shown) - SHOWN} more; `/runbook schedule show NAME`"] if len(shown) > SHOWN else []
-        return blocks.markdown("\n".join([*lines, *more]) or NONE)
+        return listed(shown, hand.now)
 
     async def _show(self, name: str, hand: Hand) -> Message:
         schedule = await self.find(name, hand.actor, hand.origin)
@@ -155,7 +156,8 @@ class ScheduleDesk:
         lines = [_line(schedule, hand.now)]
         lines += self._wants(schedule, standing)
         lines += _next_lines(schedule, hand.now)
-        lines += ["*Lately*", *(_firing_line(firing, execution) for firing, execution in newest)] if newest else []
+        lines += ["*Lately*"] if newest else []
+        lines += [_firing_line(schedule, firing, execution) for firing, execution in newest]
         return blocks.markdown("\n".join(lines))
 
     def _wants(self, schedule: Schedule, standing: StandingApproval | None) -> list[str]:
@@ -241,25 +243,34 @@ class ScheduleDesk:
     # --- changing -----------------------------------------------------------------------------------------------------
 
     def _manages(self, actor: Actor, schedule: Schedule) -> bool:
-        """Whether this person may change it: `schedules.manage` for its runbook on its hosts, where they are known."""
-        policy = self.engine.policy
+        """Whether this person may change it."""
+        policy, reach = self.engine.policy, self._reach(schedule)
+        if reach is None:
+            return policy.may(actor.id, Permission.SCHEDULES)
+        return policy.decide(
+            actor.id, Permission.SCHEDULES, runbook=reach.runbook, hosts=reach.hosts, includes=reach.includes
+        ).allowed
+
+    def _reach(self, schedule: Schedule) -> Reach | None:
+        """What it runs where, as far as that is known now; None of a runbook that is gone."""
         try:
             command = command_of(schedule)
-            runbook = self.engine.catalog.get(command.runbook).name
+            entry = self.engine.catalog.get(command.runbook)
         except (NotFound, Invalid):
-            return policy.may(actor.id, Permission.SCHEDULES)
+            return None
         try:
             hosts = tuple(host.name for host in self.engine.tools.inventory.resolve(command.targets))
         except (NotFound, Invalid):
             hosts = ()
-        return policy.decide(actor.id, Permission.SCHEDULES, runbook=runbook, hosts=hosts).allowed
+        return Reach(runbook=entry.name, hosts=hosts, includes=tuple(one.name for one in entry.includes))
 
     async def _managed(self, command: ScheduleCommand, hand: Hand) -> Schedule:
         """The one of this name, which this person may change. Raises NotFound, NotPermitted."""
-        await self.engine.require(hand.actor, Permission.SCHEDULES, f"{command.action} schedules", hand.origin)
+        doing = f"{command.action} schedules"
+        await self.engine.require(hand.actor, Permission.SCHEDULES, doing, hand.origin)
         found = await self.find(command.name, hand.actor, hand.origin)
-        if not self._manages(hand.actor, found):
-            raise NotPermitted(f"Your schedules.manage does not cover what '{found.name}' runs. Ask an admin.")
+        reach = self._reach(found)
+        await self.engine.require(hand.actor, Permission.SCHEDULES, f"{doing} of that", hand.origin, about=reach)
         return found
 
     async def _change(self, change: keeping.Change, command: ScheduleCommand, hand: Hand) -> Message:
@@ -403,7 +414,7 @@ def changed(event: ScheduleChanged) -> Message:
 def lost(event: FiringLost) -> Message:
     """A moment passed and it did not run."""
     schedule, firing = event.schedule, event.firing
-    name, why = blocks.inline(schedule.name, 80), blocks.ours(firing.reason or "no reason is known", 900)
+    name, why = blocks.inline(schedule.name, 80), _why(schedule, firing, 900)
     when = blocks.moment(firing.due_at)
     if firing.outcome is FiringOutcome.MISSED and firing.count > 1 and firing.last_due is not None:
         text = f"missed {firing.count} moments, from {when} to {blocks.moment(firing.last_due)}: {why}"
@@ -420,6 +431,13 @@ def lost(event: FiringLost) -> Message:
     return blocks.message(
         f"Schedule {name} {text}", [blocks.section(f"{emoji} *Schedule {name}* {text}.{to}"), blocks.context(more)]
     )
+
+
+def listed(shown: Sequence[Schedule], now: datetime) -> Message:
+    """Schedules, each with its next time."""
+    lines = [_line(one, now) for one in shown[:SHOWN]]
+    more = [f"… and {len(shown) - SHOWN} more; `/runbook schedule show NAME`"] if len(shown) > SHOWN else []
+    return blocks.markdown("\n".join([*lines, *more]) or NONE)
 
 
 def _code(schedule: Schedule) -> str:
@@ -464,9 +482,15 @@ def _in(at: datetime, now: datetime) -> str:
     return f"in {words(max(0.0, (at - now).total_seconds()))}" if at > now else "any moment"
 
 
-def _firing_line(firing: Firing, execution: Execution | None) -> str:
+def _why(schedule: Schedule, firing: Firing, most: int) -> str:
+    """Its reason. It may hold what somebody typed, so that it mentions nobody but who made the schedule."""
+    said_ = blocks.ours(firing.reason or "no reason is known", most)
+    return re.sub(rf"<@(?!{re.escape(schedule.made_by.id)}>)([UW][A-Z0-9]+)>", r"@\1", said_)
+
+
+def _firing_line(schedule: Schedule, firing: Firing, execution: Execution | None) -> str:
     when = blocks.moment(firing.due_at)
     if execution is not None:
         return f"• {when}: {blocks.EMOJI[execution.state]} #{execution.id} {execution.state.words}"
     many = f" ({firing.count} moments)" if firing.count > 1 else ""
-    return f"• {when}: {firing.outcome}{many}, {blocks.ours(firing.reason or '', 200)}"
+    return f"• {when}: {firing.outcome}{many}, {_why(schedule, firing, 200)}"

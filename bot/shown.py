@@ -1,4 +1,4 @@
-"""What shows rows, in the words of the moment at which it is said: the headline, and the message of each step.
+"""What shows rows, in the words of the moment at which it is said: the headline, short plans, the message of each step.
 
 An event only marks them (`bot/thread.py`); at Slack's pace most of the words it could have had would never be said.
 """
@@ -22,6 +22,7 @@ from storage.records import Execution, OutboxMessage, StepRun
 log = structlog.get_logger(__name__)
 
 CARD = {"what": "card"}
+PLAN = {"what": "plan"}
 TAIL = 20
 """How many of the newest lines of its output a step's message is made from."""
 
@@ -46,6 +47,8 @@ def _shown(connection: Connection, message: OutboxMessage, now: datetime) -> Mes
     shows, execution = message.payload[SHOWS], executions.get(connection, message.execution_id or 0)
     if shows["what"] == CARD["what"]:
         return cards.card(execution, now, situation_of(connection, execution))
+    if shows["what"] == PLAN["what"]:
+        return cards.plan_messages(execution, executions.plan_of(connection, execution.id) or {})[0]
     return cards.step_message(_news(connection, execution, shows["host"], shows["step"]))
 
 

@@ -8,7 +8,7 @@ the ending; switches, breakers and emergencies go to the alerts channel. `bot/ou
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, assert_never
@@ -71,6 +71,7 @@ from storage.records import (
 log = structlog.get_logger(__name__)
 
 HOSTS_IN_FULL = 5  # with more hosts, only steps that did not go well get a message of their own
+STEPS_OF_ONE, LONGEST_OF_ONE = 5, 5_000  # steps and characters of a plan that is surely one message
 LONGEST_KEY = 120
 HEADLINE_WAIT = 5.0  # seconds
 HEADLINE_POLL = 0.05
@@ -167,8 +168,11 @@ class ThreadReporter:
             case ExecutionSubmitted(execution=execution):
                 yield from self._headline(execution)
             case PlanMade(execution=execution, plan=plan):
-                for message in cards.plan_messages(execution, plan):
-                    yield from self._in_thread(execution, OutboxKind.PLAN, message)
+                if _is_one_message(execution, plan):
+                    yield from self._showing(execution, OutboxKind.PLAN, shown.PLAN, f"plan:{execution.id}")
+                else:
+                    for message in cards.plan_messages(execution, plan):
+                        yield from self._in_thread(execution, OutboxKind.PLAN, message)
                 yield from self._card(execution)
             case LookRetried(execution=execution):
                 yield from self._card(execution)
@@ -368,6 +372,16 @@ def _step_key(execution: Execution, step: StepRun) -> str:
     if len(key) <= LONGEST_KEY:
         return key
     return f"step:{execution.id}:{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+
+
+def _is_one_message(execution: Execution, plan: Mapping[str, Any]) -> bool:
+    """Whether a plan is surely one message, and all of what is kept: one stage with few and short steps."""
+    parts: Sequence[Mapping[str, Any]] = plan["hosts"]
+    if execution.stage > 1 or len(parts) > HOSTS_IN_FULL or any(part.get("then") for part in parts):
+        return False
+    steps = sum(1 for part in parts for _ in cards.numbered_json([*part["steps"], *part.get("health", ())]))
+    notes = len(plan.get("notes", ()))
+    return steps + notes <= STEPS_OF_ONE and len(str(plan)) <= LONGEST_OF_ONE
 
 
 def _says_more(event: StepPrinted | StepRetried | StepFinished) -> bool:

@@ -403,7 +403,7 @@ class Admission:
     def looked(self, connection: Connection, execution: Execution, reached: Mapping[str, bool]) -> None:
         """What the look says about the way to each host; where it says nothing, the trial is free again."""
         now = self.tools.clock.now()
-        replay_breakers(connection, self.tools.reporter, execution, TRANSPORT, reached, now)
+        replay_breakers(connection, self.tools.reporter, execution, {TRANSPORT: reached}, now)
 
     def plan_made(
         self,

@@ -170,7 +170,8 @@ def undo_steps(plan: StoredPlan, steps: Sequence[StepRun]) -> dict[str, list[Run
 def _return_cooldowns(connection: Connection, execution: Execution, steps: Sequence[StepRun]) -> None:
     """A host where no changing step started has not used its cooldown."""
     changed = {step.host for step in steps if step.changing and step.sent and step.state is not StepState.SKIPPED}
-    controls.return_cooldowns(connection, execution.id, [h for h in execution.hosts if h not in changed])
+    if execution.danger.changes_hosts:
+        controls.return_cooldowns(connection, execution.id, [h for h in execution.hosts if h not in changed])
 
 
 def _breakers_of(
@@ -186,22 +187,20 @@ def _breakers_of(
         return
     judged = {HostState.SUCCEEDED: True, HostState.FAILED: False, HostState.TIMED_OUT: False}
     outcomes = {host.host: judged[host.state] for host in hosts if host.state in judged}
-    replay_breakers(connection, reporter, execution, execution.runbook, outcomes, now)
-    replay_breakers(connection, reporter, execution, TRANSPORT, reached, now)
+    replay_breakers(connection, reporter, execution, {execution.runbook: outcomes, TRANSPORT: reached}, now)
 
 
 def replay_breakers(
     connection: Connection,
     reporter: Reporter,
     execution: Execution,
-    runbook: str,
-    outcomes: Mapping[str, bool],
+    outcomes: Mapping[str, Mapping[str, bool]],
     now: datetime,
 ) -> None:
-    """Count each host's outcome in its breaker; a host without one gives its trial back."""
-    for before in controls.breakers(connection, (runbook,), execution.hosts):
-        if before.host in outcomes:
-            succeeded = outcomes[before.host]
+    """Count each host's outcome in its breaker of each runbook; a host without one gives its trial back."""
+    for before in controls.breakers(connection, tuple(outcomes), execution.hosts):
+        if before.host in outcomes[before.runbook]:
+            succeeded = outcomes[before.runbook][before.host]
             after = circuit_breaker.after(before, succeeded=succeeded, execution_id=execution.id, now=now)
         else:
             after = circuit_breaker.given_back(before, execution.id)

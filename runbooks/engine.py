@@ -96,6 +96,15 @@ GRACE_NOW = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reach:
+    """A runbook, where it runs, and the runbooks that are a part of it: what a right must cover."""
+
+    runbook: str
+    hosts: tuple[str, ...]
+    includes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Wanted:
     """What a request comes to: the runbook, validated values, the hosts that were meant, how dangerous it is."""
 
@@ -553,8 +562,12 @@ class Engine:
         only_failed: bool = False,
         origin: Origin = Origin.BUTTON,
         channel: str | None = None,
+        also: Callable[[Connection], object] | None = None,
     ) -> Answer:
-        """The same again as a new execution, linked, from fresh facts; `only_failed`: on the hosts without success."""
+        """The same again as a new execution, linked, from fresh facts; `only_failed`: on the hosts without success.
+
+        `also`: as for `submit`.
+        """
         execution = await self._read(executions.get, execution_id)
         # Who may run nothing is refused by the gate below, and learns nothing else.
         if self.policy.may(actor.id, Permission.EXECUTE) and not execution.state.is_final:
@@ -575,7 +588,8 @@ class Engine:
                 priority=execution.priority,
                 rollout=execution.rollout,
                 retry_of=execution_id,
-            )
+            ),
+            also=also,
         )
 
     async def _failed_hosts(self, execution: Execution) -> tuple[str, ...]:
@@ -660,11 +674,28 @@ class Engine:
         self.wake.set()
         return said(answer)
 
-    async def roll_back(self, execution_id: int, actor: Actor, *, origin: Origin = Origin.BUTTON) -> Answer:
-        """Take back the applied steps, last one first, as an execution of its own with its own review."""
+    async def roll_back(
+        self,
+        execution_id: int,
+        actor: Actor,
+        *,
+        origin: Origin = Origin.BUTTON,
+        also: Callable[[Connection], object] | None = None,
+    ) -> Answer:
+        """Take back the applied steps, last one first, as an execution of its own with its own review.
+
+        `also`: as for `submit`.
+        """
         execution = await self._read(executions.get, execution_id)
         await self.require(actor, Permission.EXECUTE, f"roll back #{execution_id}", origin, about=execution)
-        answer = await self._write(self._interruptions.roll_back, execution_id, actor, origin)
+
+        def roll_back(connection: Connection) -> Answer | OperatorError:
+            answer = self._interruptions.roll_back(connection, execution_id, actor, origin)
+            if also is not None and isinstance(answer, Answer):
+                also(connection)
+            return answer
+
+        answer = await self._write(roll_back)
         self.wake.set()
         return said(answer)
 
@@ -971,7 +1002,7 @@ class Engine:
         what: str,
         origin: Origin,
         *,
-        about: Execution | Wanted | None = None,
+        about: Execution | Wanted | Reach | None = None,
     ) -> None:
         """Raises NotPermitted, after the denial is in the audit (if the database answers).
 

@@ -80,6 +80,7 @@ def make(
     also(connection)
     former = schedules.find(connection, schedule.name) if schedule.name else None
     if former is not None and not may_change(former):
+        _witness(connection, "denied", former, hand, what="replace a schedule", permission=Permission.SCHEDULES.value)
         return NotPermitted(f"There is a schedule '{former.name}' already, and it is not yours to change.")
     if former is None and schedules.count(connection) >= MOST:
         return NotPermitted(f"There are {MOST} schedules already. Delete one first: `/runbook schedule delete NAME`.")
@@ -266,16 +267,7 @@ class Timer:
         if due and self._settled is not None:
             await self._settled()
         for schedule in due:
-            try:
-                await self._attend(schedule, tools.clock.now())
-            except _NotYetError:
-                log.info("schedule_waits", schedule=schedule.id)
-            except StorageUnavailable:
-                raise
-            except Exception:  # one schedule must not keep the others from firing
-                log.exception("schedule_failed", schedule=schedule.id)
-                reason = "it could not be started; the log says why"
-                await tools.database.write(self._cannot_go_on, schedule, tools.clock.now(), reason)
+            await self._attend(schedule, tools.clock.now())
 
     async def _attend(self, schedule: Schedule, now: datetime) -> None:
         database = self._engine.tools.database
@@ -292,14 +284,17 @@ class Timer:
             await database.write(self._miss, schedule, passed, now)
             return
         try:
-            ready = self._ready(schedule, passed.last)
+            await database.write(self._fire, schedule, passed, self._ready(schedule, passed.last), now)
+            self._engine.wake.set()
+        except _NotYetError:
+            log.info("schedule_waits", schedule=schedule.id)
         except StorageUnavailable:
             raise
         except OperatorError as error:
-            await database.write(self._lose, schedule, passed, FiringOutcome.REFUSED, error.message, now)
-            return
-        await database.write(self._fire, schedule, passed, ready, now)
-        self._engine.wake.set()
+            await database.write(self._lose, schedule, passed, error.message, now)
+        except Exception:  # one schedule must not keep the others from firing
+            log.exception("schedule_failed", schedule=schedule.id)
+            await database.write(self._lose, schedule, passed, "it could not be started; the log says why", now)
 
     def _ready(self, schedule: Schedule, due: datetime) -> Ready:
         """Raises OperatorError where it makes no sense any more, or its maker may have no schedules any more.
@@ -354,17 +349,9 @@ class Timer:
             why = "its runbook's code, its parameters or its hosts are not what they were"
             _void(connection, schedule, why, self._hand(now))
 
-    def _lose(
-        self,
-        connection: Connection,
-        schedule: Schedule,
-        passed: Passed,
-        outcome: FiringOutcome,
-        reason: str,
-        now: datetime,
-    ) -> None:
+    def _lose(self, connection: Connection, schedule: Schedule, passed: Passed, reason: str, now: datetime) -> None:
         if passed.last is not None and self._claim(connection, schedule, passed, now):
-            self._keep(connection, schedule, passed.last, outcome, now, reason)
+            self._keep(connection, schedule, passed.last, FiringOutcome.REFUSED, now, reason)
 
     def _miss(self, connection: Connection, schedule: Schedule, passed: Passed, now: datetime) -> None:
         if schedule.next_at is None or not schedules.claim(connection, schedule, next_at=passed.next_at):

@@ -809,6 +809,8 @@ class Steps:
         )
 
     async def _wait(self, step: Wait, cord: StopCord, deadline: float) -> Result:
+        if step.seconds <= 0:
+            return Result(state=StepState.SUCCEEDED)
         left = deadline - self.tools.clock.monotonic()
         if await until_pulled(self.tools.clock.sleep(min(step.seconds, left)), cord):
             return Result(state=StepState.STOPPED, reason=cord.reason)

@@ -137,12 +137,12 @@ def gather(
     only: Collection[str] | None = None,
 ) -> Facts:
     """What the gates, or `only` some of them, need to know, read in this one transaction."""
-    planned = proposal.fingerprint is not None  # nothing was approved before
-    given = approvals.latest(connection, proposal.execution_id) if planned and proposal.execution_id else None
+    planned = proposal.execution_id if proposal.fingerprint is not None else None
+    given = approvals.latest(connection, planned) if planned is not None else None  # nothing was before there is a plan
     standing = None
     if proposal.standing is not None and proposal.execution_id is not None:
         standing = schedules.standing_of(connection, proposal.execution_id)
-    continued = proposal.execution_id is not None and controls.was_admitted(connection, proposal.execution_id)
+    continued = planned is not None and controls.was_admitted(connection, planned)
     own = {proposal.execution_id, proposal.continues}
     cooldowns = {
         (runbook, host): row.until

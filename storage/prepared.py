@@ -85,11 +85,16 @@ class Prepared:
         if self._lists is None:
             compiled = self.statement.compile(dialect=dialect, column_keys=list(params))
             self._lists = tuple(name for name, bind in compiled.binds.items() if bind.expanding and name in params)
-        key = (dialect.name, *params, *(len(params[name]) for name in self._lists))
+        key = (dialect.name, *params, *(_room(params[name]) for name in self._lists))
         found = self._texts.get(key)
         if found is None:
             found = self._texts[key] = _Text(self.statement, dialect, params)
         return found
+
+
+def _room(values: Sequence[Any]) -> int:
+    """The next power of two, so that there are few texts for all lengths; the last value fills what is left."""
+    return len(values) if len(values) < 2 else 1 << (len(values) - 1).bit_length()
 
 
 class _Later:
@@ -103,11 +108,13 @@ class _Later:
 
 
 class _Text:
-    """A statement in a driver's words, for parameters of these names and lists of these lengths."""
+    """A statement in a driver's words, for parameters of these names and lists with this much room."""
 
     def __init__(self, statement: Statement, dialect: Dialect, params: Mapping[str, Any]) -> None:
         compiled: Any = statement.compile(dialect=dialect, column_keys=list(params))
-        state = compiled.construct_expanded_state(params)
+        lists = {name: [*params[name]] for name, bind in compiled.binds.items() if bind.expanding and name in params}
+        lists = {name: [*values, *values[-1:] * (_room(values) - len(values))] for name, values in lists.items()}
+        state = compiled.construct_expanded_state({**params, **lists})
         self._dialect, self._sql = dialect, state.statement
         part_of = {
             part: (name, place) for name, parts in state.parameter_expansion.items() for place, part in enumerate(parts)
@@ -171,7 +178,9 @@ class _Text:
                 values.append(constant)
                 continue
             name, place = source
-            value = params[name] if place is None else params[name][place]
+            value = params[name]
+            if place is not None:
+                value = value[min(place, len(value) - 1)]
             values.append(value if process is None else process(value))
         if self._is_positional:
             return values

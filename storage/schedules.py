@@ -46,7 +46,7 @@ def upcoming(connection: Connection, *, limit: int = 5) -> list[Schedule]:
     return [_schedule(row) for row in rows]
 
 
-def due(connection: Connection, now: datetime, *, limit: int = 50) -> list[Schedule]:
+def due(connection: Connection, now: datetime, *, limit: int = 1_000) -> list[Schedule]:
     """Those whose moment has come, the oldest first."""
     return [_schedule(row) for row in connection.execute(_by_time(limit).where(t.schedules.c.next_at <= now))]
 
@@ -121,15 +121,6 @@ def firings(connection: Connection, schedule_id: int, *, limit: int = 5) -> list
     c = t.firings.c
     rows = connection.execute(
         select(t.firings).where(c.schedule_id == schedule_id).order_by(c.due_at.desc()).limit(limit)
-    )
-    return [_firing(row) for row in rows]
-
-
-def fired_between(connection: Connection, since: datetime, until: datetime, *, limit: int = 1_000) -> list[Firing]:
-    """What became of the moments that were looked at within that time, the oldest first."""
-    c = t.firings.c
-    rows = connection.execute(
-        select(t.firings).where(c.at >= since, c.at < until).order_by(c.at, c.due_at, c.schedule_id).limit(limit)
     )
     return [_firing(row) for row in rows]
 

@@ -280,7 +280,9 @@ class Browser:
         return {}
 
     async def _shortcut(self, given: Json) -> Json:
-        return _told(await self._workspace.shortcut(given["person"], given["callback_id"]))
+        return _told(
+            await self._workspace.shortcut(given["person"], given["callback_id"], looking_at=given.get("channel"))
+        )
 
     async def _message_shortcut(self, given: Json) -> Json:
         message = self._some_message(given)

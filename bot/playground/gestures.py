@@ -76,7 +76,7 @@ class Gestures:
             self._notice(who, where, f"{name} is not a valid command.", thread_ts)
             return Ack(status=None, error="unknown_command")
         key = self.state.new_response_url(user=who.id, channel=where.id, thread_ts=thread_ts)
-        trigger = trigger_id or self.state.new_trigger(who.id)
+        trigger = trigger_id or self.state.new_trigger(who.id, channel=where.id)
         url = self._response_url(key)
         payload = self._command_payload(who, where, spec, rest.strip(), trigger_id=trigger, response_url=url)
         ack = replace(await self._deliveries.send(Sort.COMMAND, payload), trigger_id=trigger, response_url=url)
@@ -211,7 +211,7 @@ class Gestures:
         trigger_id: str | None,
     ) -> Ack:
         view_id = current.id if isinstance(current, View) else None
-        trigger = trigger_id or self.state.new_trigger(who.id, view=view_id)
+        trigger = trigger_id or self.state.new_trigger(who.id, view=view_id, channel=current.channel)
         action = elements.action_of(placed, choice, action_ts=self.state.next_ts())
         payload = self._interaction("block_actions", who) | self._context(current)
         payload |= {"trigger_id": trigger, "actions": [action]}
@@ -284,11 +284,12 @@ class Gestures:
 
     # Shortcuts
 
-    async def shortcut(self, person: str, callback_id: str) -> Ack:
-        """Use a global shortcut."""
+    async def shortcut(self, person: str, callback_id: str, *, looking_at: str | None = None) -> Ack:
+        """Use a global shortcut, with some channel open."""
         who = self._who(person)
         self._shortcut_spec(callback_id, on_message=False)
-        trigger = self.state.new_trigger(who.id)
+        place = self.state.channel(looking_at).id if looking_at is not None else None
+        trigger = self.state.new_trigger(who.id, channel=place)
         payload = self._interaction("shortcut", who)
         payload |= {"callback_id": callback_id, "action_ts": self.state.next_ts(), "trigger_id": trigger}
         return replace(await self._deliveries.send(Sort.INTERACTION, payload), trigger_id=trigger)
@@ -298,7 +299,7 @@ class Gestures:
         who = self._who(person)
         self._shortcut_spec(callback_id, on_message=True)
         current = self._current(message)
-        trigger = self.state.new_trigger(who.id)
+        trigger = self.state.new_trigger(who.id, channel=current.channel)
         url = self._response_url(self.state.new_response_url(user=who.id, channel=current.channel))
         payload = self._interaction("message_action", who)
         payload |= {

@@ -168,6 +168,7 @@ class View:
     previous: str | None = None
     values: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
+    channel: str | None = None  # the conversation that was open when it was opened
 
     @property
     def type(self) -> str:
@@ -196,6 +197,7 @@ class Trigger:
     user: str
     at: float
     view: str | None = None  # the modal the person acted in, which a push goes on top of
+    channel: str | None = None  # the conversation that was open before them
     used: bool = False
 
 
@@ -399,9 +401,9 @@ class State:
         self._ids += 1
         return f"{prefix}0{self._ids:07d}"
 
-    def new_trigger(self, user: str, *, view: str | None = None) -> str:
+    def new_trigger(self, user: str, *, view: str | None = None, channel: str | None = None) -> str:
         trigger_id = f"{self.new_id('')}.{int(self.now())}.{secrets.token_hex(16)}"
-        self.triggers[trigger_id] = Trigger(id=trigger_id, user=user, at=self.now(), view=view)
+        self.triggers[trigger_id] = Trigger(id=trigger_id, user=user, at=self.now(), view=view, channel=channel)
         _forget_oldest(self.triggers)
         return trigger_id
 

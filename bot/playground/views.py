@@ -21,7 +21,7 @@ def opened(state: State, arguments: Arguments) -> Json:
     _refuse_taken_external_id(state, content)
     trigger = state.exchange_trigger(arguments.text("trigger_id"))
     close_all(state, trigger.user)
-    return _answer(state, push_view(state, trigger.user, content))
+    return _answer(state, push_view(state, trigger.user, content, channel=trigger.channel))
 
 
 def pushed(state: State, arguments: Arguments) -> Json:
@@ -62,12 +62,14 @@ def published(state: State, arguments: Arguments) -> Json:
 # What a person's acknowledged submission does as well
 
 
-def push_view(state: State, user: str, content: Json) -> View:
+def push_view(state: State, user: str, content: Json, *, channel: str | None = None) -> View:
+    """On top of what is open, which knows the `channel` that was open then."""
     stack = state.stacks.setdefault(user, [])
     if len(stack) >= DEEPEST_STACK:
         raise Refused("push_limit_reached")
     root = stack[0] if stack else None
-    view = _new_view(state, user, content, root=root, previous=stack[-1] if stack else None)
+    channel = state.views[root].channel if root is not None else channel
+    view = _new_view(state, user, content, root=root, previous=stack[-1] if stack else None, channel=channel)
     stack.append(view.id)
     state.changed()
     return view
@@ -75,7 +77,7 @@ def push_view(state: State, user: str, content: Json) -> View:
 
 def replace_view(state: State, view: View, content: Json) -> View:
     """New content in the same place. What was typed stays where block and action kept their ids."""
-    fresh = _starting_values(content)
+    fresh = _starting_values(content, view.channel)
     values = {
         block_id: {
             action_id: view.values.get(block_id, {}).get(action_id, start) for action_id, start in actions.items()
@@ -170,7 +172,9 @@ def _refuse_taken_external_id(state: State, content: Json) -> None:
         raise Refused("duplicate_external_id")
 
 
-def _new_view(state: State, user: str, content: Json, *, root: str | None, previous: str | None) -> View:
+def _new_view(
+    state: State, user: str, content: Json, *, root: str | None, previous: str | None, channel: str | None = None
+) -> View:
     view_id = state.new_id("V")
     view = View(
         id=view_id,
@@ -179,7 +183,8 @@ def _new_view(state: State, user: str, content: Json, *, root: str | None, previ
         hash=_new_hash(state),
         root=root or view_id,
         previous=previous,
-        values=_starting_values(content),
+        values=_starting_values(content, channel),
+        channel=channel,
     )
     state.views[view_id] = view
     return view
@@ -189,12 +194,21 @@ def _new_hash(state: State) -> str:
     return f"{int(state.now())}.{secrets.token_hex(4)}"
 
 
-def _starting_values(content: Json) -> dict[str, dict[str, Json]]:
-    """What each input holds before anybody typed."""
+def _starting_values(content: Json, channel: str | None) -> dict[str, dict[str, Json]]:
+    """What each input holds before anybody typed, in a view that was opened while that conversation was."""
     values: dict[str, dict[str, Json]] = {}
     for block in content["blocks"]:
         for element in elements_in(block):
             start = initial_value(element)
+            if start is not None and channel is not None and element.get("default_to_current_conversation"):
+                start = _in_conversation(start, channel)
             if start is not None:
                 values.setdefault(block["block_id"], {})[element["action_id"]] = start
     return values
+
+
+def _in_conversation(start: Json, channel: str) -> Json:
+    """A select of conversations that holds the current one."""
+    if "selected_conversations" in start:
+        return {**start, "selected_conversations": start["selected_conversations"] or [channel]}
+    return {**start, "selected_conversation": start.get("selected_conversation") or channel}

@@ -538,6 +538,7 @@ BUILDERS: dict[str, st.SearchStrategy[Any]] = {
         ),
         caught_up=st.booleans(),
     ).map(schedules.lost),
+    "schedules.listed": st.builds(schedules.listed, st.lists(schedules_, max_size=60), times),
     "home.home_view": st.builds(home.home_view, homes, times),
     "blocks.paged": st.builds(
         blocks.paged, texts.map(blocks.plain), newer=maybe, older=maybe, note=st.sampled_from(["", "1 to 15 of 40"])

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -14,8 +15,9 @@ from bot.blocks import Message
 from bot.commands import Commands
 from bot.filling import Forms
 from bot.forms import Draft
-from bot.inbox import keep
+from bot.inbox import NOT_STORED, keep
 from bot.request import RunCommand, parse_runbook
+from bot.slack import _Submission
 from runbooks import Danger, Facts, Parameters, Plan, Probe, Run, Runbook, ServiceName, positional
 from runbooks.catalog import bind
 from runbooks.inventory import Inventory
@@ -149,8 +151,8 @@ def said(message: Message | None) -> str:
     return message.text if message is not None else ""
 
 
-@pytest.fixture
-async def desk(sqlite: Database) -> AsyncIterator[Desk]:
+@asynccontextmanager
+async def a_desk(database: Database) -> AsyncIterator[Desk]:
     """Its remote answers `date` with another second each time."""
     seconds = iter(range(1_000, 10_000))
 
@@ -160,10 +162,24 @@ async def desk(sqlite: Database) -> AsyncIterator[Desk]:
 
     replies = {"date": lambda line: Reply(out=str(next(seconds))), "touch": Reply()}
     catalog = catalog_with(Stamp)
-    async with a_house(sqlite, replies=replies, catalog=catalog, inventory=HOSTS, change=narrowed) as house:
+    async with a_house(database, replies=replies, catalog=catalog, inventory=HOSTS, change=narrowed) as house:
         views = FakeViews()
         made = Forms(house.engine, Redactor(()), views)
         yield Desk(house=house, views=views, forms=made, commands=Commands(house.engine, made))
+
+
+@pytest.fixture
+async def desk(sqlite: Database) -> AsyncIterator[Desk]:
+    """Where the database behind does not matter."""
+    async with a_desk(sqlite) as desk:
+        yield desk
+
+
+@pytest.fixture
+async def any_desk(database: Database) -> AsyncIterator[Desk]:
+    """On each database."""
+    async with a_desk(database) as desk:
+        yield desk
 
 
 def values_of(options: Mapping[str, Any]) -> list[str]:
@@ -188,6 +204,15 @@ async def test_what_is_wrong_with_what_was_typed_stands_on_top_of_the_form(desk:
     await desk.say("restart-service settle=900 on web-01")
     problem = desk.views.shown[0]["blocks"][1]["text"]["text"]
     assert problem == ":warning: 'settle': '900' is too much: at most 300 seconds."
+
+
+async def test_nothing_that_was_typed_is_dropped_without_a_word(desk: Desk) -> None:
+    await desk.say(f'stamp on web-9 --emergency --reason "{"x" * 700}"')
+    shown = json.dumps(desk.views.shown[0]["blocks"])
+    assert "No host matches 'web-9'" in shown
+    assert "The reason is longer than 600 characters" in shown
+    [options] = [block for block in desk.views.shown[0]["blocks"] if block.get("block_id") == "options"]
+    assert [one["value"] for one in options["element"]["initial_options"]] == ["emergency"]
 
 
 @pytest.mark.parametrize(
@@ -255,7 +280,8 @@ async def test_services_are_those_of_the_chosen_hosts_and_what_was_typed_if_it_c
     assert await search(desk, forms.SERVICES, by=CAROL) == ["nginx"]
 
 
-async def test_runbooks_are_offered_to_whom_may_run_them_and_what_ran_here_comes_first(desk: Desk) -> None:
+async def test_runbooks_are_offered_to_whom_may_run_them_and_what_ran_here_comes_first(any_desk: Desk) -> None:
+    desk = any_desk
     picker = forms.picker(channel="C0INC")
     await desk.house.ask("stamp nginx on web-01")
     await desk.house.ask("stamp nginx on web-02")
@@ -337,7 +363,8 @@ async def test_who_may_run_nothing_learns_nothing_from_a_form(desk: Desk) -> Non
 # --- the plan, and *Run* ----------------------------------------------------------------------------------------------
 
 
-async def test_the_plan_that_was_seen_is_the_one_that_runs(desk: Desk) -> None:
+async def test_the_plan_that_was_seen_is_the_one_that_runs(any_desk: Desk) -> None:
+    desk = any_desk
     page = await desk.look("stamp", service="nginx", hosts=("web-01",))
     assert "touch /tmp/nginx.1000" in str(page["blocks"])
     assert await desk.house.database.read(executions.newest, 5) == []
@@ -441,6 +468,37 @@ async def test_a_run_that_is_not_of_a_plan_is_read_and_judged_as_typed(desk: Des
     assert isinstance(parse_runbook("stamp nginx on web-01"), RunCommand)
     with pytest.raises(NotFound):
         await desk.run({"callback_id": forms.PLANNED, "id": "V2", "private_metadata": '{"text": "no-such on web-01"}'})
+
+
+async def test_a_form_is_acknowledged_before_any_host_is_looked_at(desk: Desk) -> None:
+    heard = desk.fill("stamp", service="nginx", hosts=("web-01",))
+    assert heard.then["response_action"] == "push"
+    assert "Looking at web-01 and making the plan" in str(heard.then["view"]["blocks"])
+    assert desk.house.remote.ran == []
+
+
+class Away:
+    """An inbox whose database does not answer."""
+
+    async def receive(self, **given: Any) -> str:
+        """Not kept."""
+        return NOT_STORED
+
+
+async def test_what_could_not_be_stored_says_so_where_the_form_was(desk: Desk) -> None:
+    acknowledged: list[Any] = []
+
+    async def ack(**given: Any) -> None:
+        acknowledged.append(given)
+
+    view = desk.filled("stamp", service=None, hosts=("web-01",))
+    view["state"]["values"]["parameter:service"] = {"x": {"type": "x", "selected_option": {"value": "nginx"}}}
+    submission = _Submission(Away(), desk.forms)  # type: ignore[arg-type]
+    await submission.hear(ack, {"user": {"id": "UBOB"}, "view": view})  # type: ignore[arg-type]
+    assert acknowledged[0]["response_action"] == "update"
+    assert "the database does not answer" in str(acknowledged[0]["view"])
+    await submission.hear(ack, {"user": {"id": "UBOB"}, "view": desk.filled("stamp")})  # type: ignore[arg-type]
+    assert set(acknowledged[1]["errors"]) == {"parameter:service", "hosts"}
 
 
 async def test_pressing_run_twice_is_one_request(desk: Desk) -> None:

@@ -5,11 +5,13 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import pytest
 
 from bot import schedules as desk
 from runbooks.catalog import Catalog
+from runbooks.schedules import Timer
 from safety.approval import Demands, parse_demand
 from safety.review import Policy
 from safety.roles import Can, People, Role
@@ -17,7 +19,7 @@ from safety.token_bucket import Limits, parse_rate
 from storage import schedules
 from storage.database import Database
 from storage.errors import Invalid, NotFound, NotPermitted, TooLate
-from storage.records import Caps, Danger, FiringOutcome, Origin, State
+from storage.records import Caps, Danger, FiringOutcome, Origin, RunRequest, Schedule, State
 from tests.bot.nights import OURS, a_night, at
 from tests.builders import ALICE, BOB, CAROL, DAVE, ROLES, hosts
 from tests.fakes import Reply
@@ -744,6 +746,17 @@ async def test_a_hostile_request_pings_nobody(sqlite: Database) -> None:
         assert (await night.last()).params["place"] == "`<!channel> *x* UBOB"
 
 
+async def test_what_is_told_of_a_lost_moment_mentions_nobody_but_its_maker(sqlite: Database) -> None:
+    async with a_night(sqlite) as night:
+        await night.says(NIGHTLY)
+    async with a_night(sqlite, inventory=hosts("web-02")) as night:
+        await night.comes("2026-11-22 02:00")
+        [lost] = night.lost
+        forged = replace(lost, firing=replace(lost.firing, reason="No host matches '<@UBOB>' of <@UALICE>"))
+        assert "<@UBOB>" not in str(desk.lost(forged).payload())
+        assert "of <@UALICE>" in desk.lost(forged).text
+
+
 async def test_what_cannot_be_read_any_more_is_paused_and_told_once(sqlite: Database) -> None:
     async with a_night(sqlite) as night:
         await night.says(NIGHTLY)
@@ -755,6 +768,23 @@ async def test_what_cannot_be_read_any_more_is_paused_and_told_once(sqlite: Data
         assert (stopped.next_at, stopped.paused_by) == (None, "handrail")
         assert "Mars/Olympus" in desk.lost(night.lost[0]).text
         assert len(night.lost) == 1
+
+
+async def test_a_fault_of_one_keeps_no_other_from_firing(sqlite: Database) -> None:
+    def read(schedule: Schedule, due: datetime) -> RunRequest:
+        if schedule.name == "a":
+            raise RuntimeError("a fault")
+        return desk.request_at(schedule, due)
+
+    async with a_night(sqlite) as night:
+        await night.says('schedule "0 2 * * *" tidy logs on web-01 as "a"')
+        await night.says('schedule "0 2 * * *" tidy mail on web-02 as "b"')
+        night.timer = Timer(night.house.engine, read=read)
+        await night.comes("2026-11-22 02:00")
+        assert (await night.last()).params["place"] == "mail"
+        [firing] = await night.firings("a")
+        assert (firing.outcome, firing.reason) == (REFUSED, "it could not be started; the log says why")
+        assert (await night.schedule("a")).next_at == at("2026-11-23 02:00")
 
 
 async def test_old_firings_are_forgotten_and_their_executions_stay(sqlite: Database) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, delete, insert
 
+from bot import cards
 from bot.shown import shown
 from bot.thread import ThreadReporter
 from runbooks.progress import (
@@ -175,6 +176,28 @@ async def test_only_the_headline_may_be_said_before_it_stands(desk: Desk) -> Non
         ExecutionEnded(execution=execution, hosts=(), steps=()),
     )
     assert [ready.message.kind for ready in await desk.ready()] == [OutboxKind.HEADLINE]
+
+
+@pytest.mark.parametrize(("steps", "length", "notes"), [(5, 800, 0), (1, 3_000, 4)])
+async def test_a_short_plan_is_shown_whole_by_one_message(desk: Desk, steps: int, length: int, notes: int) -> None:
+    step = {"kind": "run", "title": "Restart", "command": "x" * length, "undo": {"kind": "run", "command": "y"}}
+    plan = {**PLAN, "hosts": [{"host": "web-01", "facts": {}, "steps": [step] * steps}], "notes": ["why"] * notes}
+    standing = await desk.standing()
+    execution = await desk.database.write(lambda c: executions.set_values(c, standing.id, plan=plan))
+    await desk.report(PlanMade(execution=execution, plan=plan))
+    [ready] = [ready for ready in await desk.ready() if ready.message.kind is OutboxKind.PLAN]
+    whole = cards.plan_messages(execution, plan)
+    assert (len(whole), await desk.words(ready)) == (1, str(whole[0].payload()))
+
+
+async def test_a_long_plan_is_several_messages(desk: Desk) -> None:
+    step = {"kind": "run", "title": "Restart", "command": "x" * 2_000, "undo": None}
+    plan = {**PLAN, "hosts": [{"host": "web-01", "facts": {}, "steps": [step] * 20}]}
+    execution = await desk.standing()
+    await desk.report(PlanMade(execution=execution, plan=plan))
+    said = [ready.message.payload for ready in await desk.ready() if ready.message.kind is OutboxKind.PLAN]
+    assert len(said) > 1
+    assert all("blocks" in payload for payload in said)
 
 
 async def test_all_edits_of_a_headline_that_waits_become_the_headline(desk: Desk) -> None:

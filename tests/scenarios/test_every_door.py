@@ -1,21 +1,24 @@
 """Every way in, walked from what is registered: each asks the same decision, and a new one that doesn't fails here."""
 
+import asyncio
 import inspect
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 from typer.main import get_command
 
-from bot import blocks, forms, manifest, modals, shell, slack
+from bot import blocks, digest, forms, manifest, modals, shell, slack
 from bot.__main__ import app as command_line
 from bot.actions import Actions
+from bot.app import Desk
 from bot.blocks import LABELS, Message
 from bot.commands import Commands
 from bot.forms import HOSTS, SUGGESTED, Draft, form, picker
@@ -32,10 +35,10 @@ from safety.gates import GATES
 from safety.redaction import Redactor
 from safety.review import Policy
 from safety.roles import Directory, People, Permission, Place, Right
-from storage import audit, executions, schedules, templates
+from storage import audit, executions, inbox, schedules, templates
 from storage import tables as t
 from storage.database import Database
-from storage.errors import OperatorError
+from storage.errors import OperatorError, StorageUnavailable
 from storage.records import Actor, Execution, Origin, Received, Schedule, Scope, State, StepState, Template
 from tests.builders import ALICE, BOB, CAROL, ROLES, House, a_house, catalog_with, forms_of
 from tests.fakes import START, FakeViews, Reply
@@ -64,7 +67,7 @@ class Risky(Change):
 
 
 CATALOG = catalog_with(Change, Risky)
-SHOWING = (blocks, forms, manifest, modals)
+SHOWING = (blocks, digest, forms, manifest, modals)
 """Where the ids of what can be pressed, chosen or submitted are written."""
 
 
@@ -106,7 +109,7 @@ class Doors:
         found: dict[str, Received] = {}
         for one in (self.waiting, self.failed, self.interrupted):
             value = f"{one.id}:{(one.fingerprint or '')[:16]}"
-            for verb in self.actions.verbs:
+            for verb in [*self.actions.verbs, *self.actions.begins]:
                 found[f"click {verb} {one.state}"] = sent("click", f"handrail:{verb}", value=value)
             for verb in self.actions.submissions:
                 found[f"view {verb} {one.state}"] = sent("view", "because", verb=f"handrail:{verb}", value=value)
@@ -375,10 +378,12 @@ def test_whatever_can_be_pressed_chosen_or_submitted_has_a_handler_and_each_hand
     """From what is shown to what hears it, and back."""
     actions, source = doors.actions, "".join(Path(module.__file__ or "").read_text() for module in SHOWING)
     # Ids of what is shown are written once, as `handrail:VERB`, or are made of the labels of buttons.
-    shown = {*LABELS, *re.findall(r'"handrail:([a-z_]+)"', source)}
+    shown = {*LABELS, *re.findall(r'"handrail:([a-z_]+)"', source), *re.findall(r'asking\(\s*f?"([a-z]+)', source)}
     searched = {one.removeprefix("handrail:") for one in SUGGESTED}
     handled = {
         *actions.verbs,
+        *actions.begins,
+        *actions.questions,
         *actions.switches,
         *actions.submissions,
         *actions.switch_submissions,
@@ -415,3 +420,34 @@ async def test_app_home_shows_somebody_without_a_role_nothing_of_what_others_do(
     assert not [name for name in ("web-01", "risky", "UBOB", "#") if name in seen]
     assert "Approve" in str(home_view(await database.read(read_home, doors.house.engine, CAROL), START))
     assert await database.read(everything) == before
+
+
+@pytest.mark.parametrize("verb", ["retry", "rollback"])
+async def test_a_click_whose_answer_was_lost_begins_nothing_a_second_time(doors: Doors, verb: str) -> None:
+    """Whoever worked on it died right after the new execution was kept; the next one finds the click unanswered."""
+    house, database = doors.house, doors.house.database
+    house.remote.replies["mkdir"] = Reply()
+    old = doors.failed.id
+    click = replace(sent("click", f"handrail:{verb}", value=f"{old}:"), actor=BOB, id=f"a {verb}", key=f"a {verb}")
+    assert verb in doors.actions.begins
+    await database.write(inbox.receive, click)
+    sender, directory = SimpleNamespace(wake=lambda: None), SimpleNamespace(settled=asyncio.Event().wait)
+    desk = Desk(house.engine, doors.commands, doors.actions, sender, directory)
+
+    def begun(connection: Connection) -> list[int]:
+        of_old = or_(t.executions.c.retry_of == old, t.executions.c.rolls_back == old)
+        return list(connection.scalars(select(t.executions.c.id).where(of_old)))
+
+    def dies(*_: object, **__: object) -> None:
+        raise StorageUnavailable("It died here (test).")
+
+    said, desk._say = desk._say, dies  # type: ignore[method-assign]
+    with pytest.raises(StorageUnavailable):
+        await desk.work(click)
+    desk._say = said  # type: ignore[method-assign]
+    first = await database.read(begun)
+    assert len(first) == 1
+    await house.reaches(first[0])
+    await desk.work(click)
+    assert await database.read(begun) == first
+    assert await database.read(inbox.unhandled) == []

@@ -95,9 +95,10 @@ async def test_a_shortcut_on_a_message_runs_something_for_it_and_says_so_below_i
 
 async def test_the_global_shortcut_asks_for_the_channel_and_offers_what_ran_there_to_who_may(running: Demo) -> None:
     workspace = running.workspace
-    await workspace.shortcut("bob", "handrail:run")
+    await workspace.shortcut("bob", "handrail:run", looking_at="ops")
     await choose(running, "bob", await top(running, "bob", "Run a runbook"), "handrail:pick", "top")
     form = await top(running, "bob", "top")
+    assert form.values["channel"]["value"]["selected_conversation"] == "C0OPS"
     hosts = [option(await offers(running, "bob", form, "handrail:hosts", "web-01"))]
     await workspace.submit_view("bob", {"hosts": hosts, "Channel it reports in": "C0INC"})
     await top(running, "bob", "The plan", "It runs at once.")
@@ -149,8 +150,9 @@ async def test_an_approval_is_asked_for_by_the_button_of_the_page(running: Demo)
     await workspace.wait_for(lambda here: "needs an approval" in said_in(here), timeout=PATIENCE)
     asked = await newest(running)
     assert asked is not None
-    await workspace.command("carol", "incidents", f"/runbook approve {asked.id}")
-    await ended(running, "kill-process report-worker grace=1 on web-02")
+    await workspace.command("carol", "incidents", f"/runbook deny {asked.id} wrong host")
+    denied = await ended(running, "kill-process report-worker grace=1 on web-02")
+    assert (denied.state, denied.ending) == (State.DENIED, "denied by <@UCAROL>: wrong host")
 
 
 def said_in(workspace: Any) -> str:

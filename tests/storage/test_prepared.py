@@ -52,10 +52,10 @@ async def test_lists_of_any_length_and_constants_stand_beside_each_other(databas
 
     def count(connection: Connection) -> list[int]:
         ADD.run_each(connection, [ROW | {"host": f"web-{number}"} for number in range(5)])
-        asked: list[list[str]] = [[], ["web-1"], ["web-1", "web-2", "db-1"]]
+        asked: list[list[str]] = [[], ["web-1"], ["web-1", "web-2", "db-1"], [f"web-{n}" for n in range(5)]]
         return [len(wanted.all(connection, {"of_hosts": hosts})) for hosts in asked]
 
-    assert await database.write(count) == [0, 1, 2]
+    assert await database.write(count) == [0, 1, 2, 5]
 
 
 async def test_an_update_sets_the_columns_that_are_given_and_says_how_many_it_changed(database: Database) -> None:

@@ -9,6 +9,7 @@ from playwright.async_api import Page, async_playwright, expect
 
 from bot.demo import FIRST_LINE, Demo, demo
 from tests.needs import CHROMIUM, a_part
+from tests.system.forms_pictures import story
 
 PATIENCE = 30_000  # milliseconds; a busy machine draws slowly
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
@@ -71,3 +72,10 @@ async def test_type_the_line_watch_the_thread_and_let_somebody_else_approve(page
         await page.screenshot(path=Path(picture))
     await messages.get_by_role("button", name="Approve").first.click()
     await expect(messages).to_contain_text("ended report-worker", timeout=patience)
+
+
+async def test_a_form_is_chosen_filled_in_mended_and_its_plan_seen_also_on_a_phone(page: Page) -> None:
+    await story(page, None)
+    await page.get_by_role("dialog", name="The plan").get_by_role("button", name="Run", exact=True).click()
+    await expect(page.get_by_role("dialog", name="The plan")).to_be_hidden(timeout=PATIENCE)
+    await expect(page.locator("#messages")).to_contain_text("disk-cleanup", timeout=PATIENCE)

@@ -457,7 +457,7 @@ $("composer-text").addEventListener("keydown", (event) => {
   complete();
 }, { capture: true });
 
-$("bolt").addEventListener("click", () => openMenu($("bolt"), seen.shortcuts.filter((one) => !one.on_message).map((one) => ({ label: one.name, run: () => act("shortcut", { callback_id: one.id }) }))));
+$("bolt").addEventListener("click", () => openMenu($("bolt"), seen.shortcuts.filter((one) => !one.on_message).map((one) => ({ label: one.name, run: () => act("shortcut", { channel: channel === APP_HOME ? null : channel, callback_id: one.id }) }))));
 
 // Moving about
 
