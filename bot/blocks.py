@@ -405,6 +405,13 @@ def paged(
     return message(shown.text, [*shown.blocks, *said, *row])
 
 
+def with_question(shown: Message, label: str = "", asked: str = "") -> Message:
+    """The same with a button that asks something more; without a label it is as it was."""
+    if not label:
+        return shown
+    return message(shown.text, [*shown.blocks, *question_row(asking("ask", label, asked), place="more")])
+
+
 def near_misses(text: str, meant: Sequence[tuple[str, str]]) -> Message:
     """A sentence, and what was perhaps meant: buttons that show it and carry nothing out. `meant`: label, request."""
     row = question_row(

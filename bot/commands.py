@@ -452,8 +452,11 @@ class Commands:
         database, now = self.engine.tools.database, self.engine.tools.clock.now()
         if query.words:
             execution = await database.read(executions.get, _id(query.words, Verb.STATUS))
+            if "from" in query.named:
+                return await self._hosts_of(execution, query)
             [execution] = await self.engine.in_their_places([execution])
-            return cards.card(execution, now, await database.read(situation_of, execution))
+            shown_card = cards.card(execution, now, await database.read(situation_of, execution))
+            return blocks.with_question(shown_card, *_every_host(execution, query))
         unfinished = (State.RUNNING, State.AWAITING_APPROVAL, State.PENDING, State.INTERRUPTED)
         among, after = self._among(actor), int(query.named.get("after", "0").lstrip("#"))
         hosts_meant = self._meant_hosts(query.targets)
@@ -481,6 +484,20 @@ class Commands:
             older=_page(query, after=page[-1].id) if page and len(later) > len(page) else None,
             labels=("Previous", "Next"),
             note=f"{len(before) + 1} to {len(before) + len(page)} of {len(shown)} that run or wait",
+        )
+
+    async def _hosts_of(self, execution: Execution, query: Query) -> Message:
+        """One page of the hosts of an execution of many."""
+        hosts = await self.engine.tools.database.read(executions.hosts_of, execution.id)
+        step = cards.HOSTS_ON_A_PAGE
+        first = min(max(1, int(query.named["from"].lstrip("#"))), max(1, len(hosts)))
+        last = min(first + step - 1, len(hosts))
+        return blocks.paged(
+            cards.host_page(execution, hosts, first),
+            newer=_page(query, **{"from": max(1, first - step)}) if first > 1 else None,
+            older=_page(query, **{"from": last + 1}) if last < len(hosts) else None,
+            labels=("Previous", "Next"),
+            note=f"{first:,} to {last:,} of {blocks.counted(len(hosts), 'host')}",
         )
 
     def _meant_hosts(self, targets: Sequence[str]) -> set[str] | None:
@@ -816,6 +833,12 @@ def _page(query: Query, **state: int | None) -> str:
     """The same question about another page."""
     kept = {name: value for name, value in query.named.items() if name not in state}
     return question(replace(query, named={**kept, **{n: str(v) for n, v in state.items() if v is not None}}))
+
+
+def _every_host(execution: Execution, query: Query) -> tuple[str, str] | tuple[()]:
+    """The button for the hosts that a card has no room for: its label and its question."""
+    many = len(execution.hosts)
+    return (f"All {many:,} hosts", _page(query, **{"from": 1})) if many > cards.HOSTS_SHOWN else ()
 
 
 def _in_words(query: Query) -> str:

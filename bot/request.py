@@ -11,7 +11,7 @@ all: the answer is `Unclear`, which names the thing and the next move. Nothing h
     /runbook help [TOPIC]
     /runbook list [words…] [page=2]
     /runbook show NAME
-    /runbook status [ID | on TARGET…] [after=ID]
+    /runbook status [ID [from=16] | on TARGET…] [after=ID]
     /runbook logs ID [HOST] [step=2] [from=101]
     /runbook history [RUNBOOK] [STATE] [@someone] [2d] [on HOST] [runbook=NAME] [host=NAME] [who=@someone]
                      [state=failed,timed_out] [since=2d] [until=2026-11-20] [dry=no] [before=ID | after=ID]
@@ -537,7 +537,7 @@ _FORMS: Mapping[Verb, _Form] = {
     Verb.HELP: _Form(example="help history", keys={}),
     Verb.LIST: _Form(example="list disk", keys={"page": _COUNT}),
     Verb.SHOW: _Form(example="show restart-service", keys={}),
-    Verb.STATUS: _Form(example="status 42", keys={"after": _COUNT}),
+    Verb.STATUS: _Form(example="status 42", keys={"after": _COUNT, "from": _COUNT}),
     Verb.LOGS: _Form(
         example="logs 42 web-01", keys={"host": _HOST, "step": r"w?[0-9]{1,6}(\.[0-9]{1,6})*", "from": _COUNT}
     ),

@@ -1,6 +1,6 @@
 """What people ask of the record: history with its filters, pages turned by buttons, help, near misses."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -35,6 +35,7 @@ def ran(
     *,
     runbook: str = "restart-service",
     host: str = "web-01",
+    hosts: Sequence[str] = (),
     by: Actor = BOB,
     state: State = State.SUCCEEDED,
     minutes: int = 0,
@@ -45,7 +46,7 @@ def ran(
             connection,
             runbook=runbook,
             params={},
-            hosts=[host],
+            hosts=list(hosts) or [host],
             services=[],
             danger=Danger.LOW,
             actor=by,
@@ -280,6 +281,27 @@ async def test_what_runs_is_shown_page_by_page_and_by_host(database: Database) -
         assert start is not None
         assert start.text == first.text
         assert (await asks(house, "status on web-02")).text.count("*#") == 1
+
+
+async def test_the_hosts_of_an_execution_of_many_are_shown_page_by_page(database: Database) -> None:
+    def many(connection: Connection) -> None:
+        ran(connection, 1, hosts=[f"web-{number:02}" for number in range(1, 61)], state=State.FAILED)
+        executions.set_host(connection, 1, "web-60", state="failed", reason="no space left")
+
+    await database.write(many)
+    async with a_house(database) as house:
+        shown = await asks(house, "status 1")
+        first = await clicks(house, shown, "All 60 hosts")
+        assert first is not None
+        assert "1 to 25 of 60 hosts" in str(first.blocks)
+        assert "web-60 failed: no space left" in str(first.blocks), "what is urgent comes first"
+        second = await clicks(house, first, "Next")
+        assert second is not None
+        third = await clicks(house, second, "Next")
+        assert third is not None
+        assert "51 to 60 of 60 hosts" in str(third.blocks)
+        assert set(buttons(third)) == {"Previous"}
+        assert "All" not in str(buttons(await asks(house, "history")))
 
 
 async def test_lines_of_output_are_counted_and_paged(database: Database) -> None:
