@@ -541,7 +541,7 @@ BUILDERS: dict[str, st.SearchStrategy[Any]] = {
     "schedules.listed": st.builds(schedules.listed, st.lists(schedules_, max_size=60), times),
     "home.home_view": st.builds(home.home_view, homes, times),
     "blocks.with_question": st.builds(blocks.with_question, texts.map(blocks.plain), st.just("All"), texts),
-    "cards.host_page": st.builds(cards.host_page, executions, hosts_of, st.integers(1, 40)),
+    "cards.host_page": st.builds(cards.host_page, executions, st.lists(host_runs, max_size=60), st.integers(1, 40)),
     "blocks.paged": st.builds(
         blocks.paged, texts.map(blocks.plain), newer=maybe, older=maybe, note=st.sampled_from(["", "1 to 15 of 40"])
     ),
@@ -567,6 +567,7 @@ PARTS = {
     "forms._question",
     "forms._reason",
     "forms._secrets",
+    "forms._template",
     "shown.shown",
     "shown._shown",
     "blocks.section",
