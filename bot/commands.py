@@ -230,22 +230,30 @@ class Commands:
         return blocks.spoken(answer.message) if refused else None
 
     def _near(self, command: RunCommand, actor: Actor, error: NotFound) -> Message:
-        """What was perhaps meant, as buttons that only show it. Raises the error where it is not about the runbook."""
+        """What was perhaps meant, as buttons that only show it. Raises the error where nothing is like it."""
         try:
-            self.engine.runbook(command.runbook, actor)
+            entry = self.engine.runbook(command.runbook, actor)
         except NotFound:
-            pass
-        else:
+            return self._near_name(command, actor, error)
+        meant = [
+            replace(command, targets=tuple(name if target == wrong else target for target in command.targets))
+            for wrong in command.targets
+            for name in self.engine.near_hosts(wrong, actor, entry)
+        ]
+        if not meant:
             raise error
+        return blocks.near_misses(error.message, [(f"Show {spelling(one)}", spelling(one)) for one in meant])
+
+    def _near_name(self, command: RunCommand, actor: Actor, error: NotFound) -> Message:
         verbs = get_close_matches(command.runbook, [*Verb, "template", "schedule", "plan"], n=1, cutoff=0.7)
         names = [] if verbs else self.engine.near_runbooks(command.runbook, actor)
         words = spelling(command).partition(" ")[2]
-        meant = [(f"{name} {words}".strip(), f"{name} {words}".strip()) for name in (*verbs, *names)]
-        hint = f" Did you mean `/runbook {verbs[0]}`?" if verbs else ""
+        meant = [f"{name} {words}".strip() for name in (*verbs, *names)]
         if not meant:
             raise error
+        hint = f" Did you mean `/runbook {verbs[0]}`?" if verbs else ""
         said = f"There is no runbook `{command.runbook}`.{hint}" if verbs else error.message
-        return blocks.near_misses(said, [(f"Show {label}", text) for label, text in meant])
+        return blocks.near_misses(said, [(f"Show {text}", text) for text in meant])
 
     def _tell_thread(self, connection: Connection, execution: Execution, channel: str, thread: str) -> None:
         """The message that it was asked for from says so, to whoever follows that."""

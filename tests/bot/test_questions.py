@@ -1,6 +1,7 @@
 """What people ask of the record: history with its filters, pages turned by buttons, help, near misses."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -19,10 +20,12 @@ from bot.request import (
     parse_killswitch,
     parse_runbook,
 )
+from safety.review import Policy
+from safety.roles import Can
 from storage import executions
 from storage import tables as t
 from storage.database import Database
-from storage.errors import Invalid, NotPermitted
+from storage.errors import Invalid, NotFound, NotPermitted
 from storage.executions import Sought
 from storage.records import Actor, Danger, Origin, OutputLine, Priority, Received, State
 from tests.builders import ALICE, BOB, CAROL, DAVE, House, a_house, commands_of
@@ -353,6 +356,23 @@ async def test_a_near_miss_is_shown_as_a_dry_run_and_never_run(database: Databas
         ended = await house.reaches(made.id)
         assert (ended.dry_run, ended.state, ended.emergency_at) == (True, State.SUCCEEDED, None)
         assert "sudo -n systemctl restart nginx" not in [line for _, line in house.remote.ran]
+
+
+async def test_a_near_miss_of_a_host_is_offered_where_one_may_run_it(database: Database) -> None:
+    only = (Can(rule="roles:UBOB can", runbooks=("restart-service",), hosts=("web-01",)),)
+
+    def limited(policy: Policy) -> Policy:
+        return replace(policy, people=replace(policy.people, can={"UBOB": only}))
+
+    async with a_house(database, change=limited) as house:
+        shown = await asks(house, "restart nginx settle=0 on wep-01")
+        assert list(buttons(shown)) == ["Show restart nginx settle=0 on web-01"]
+        assert "web-02" not in shown.text
+        assert await clicks(house, shown, "Show restart nginx settle=0 on web-01") is None
+        [made] = await database.read(executions.newest, 5)
+        assert (made.dry_run, made.hosts) == (True, ("web-01",))
+        with pytest.raises(NotFound, match="No host matches"):
+            await asks(house, "restart nginx on elsewhere.example")
 
 
 async def test_a_near_miss_of_a_command_that_acts_shows_only_its_help(database: Database) -> None:
