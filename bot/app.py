@@ -7,6 +7,7 @@ processes, on other machines, meet the serving ones in PostgreSQL.
 
 import asyncio
 import contextlib
+import gc
 import random
 import signal
 import sys
@@ -55,6 +56,8 @@ from storage.records import Origin, OutboxKind, Received
 
 log = structlog.get_logger(__name__)
 
+REFRESH = 10.0  # seconds between two looks at the cards of what runs
+REFRESH_EACH = 6.0  # seconds for each: half of the edits that progress may take
 SWITCH = 0.0005
 """The database's threads need the interpreter for some microseconds after each statement; by default they would wait
 5 ms for it each time the event loop is busy."""
@@ -71,6 +74,7 @@ class Works:
     remote: Remote
     directory: SlackDirectory
     engine: Engine
+    reporter: ThreadReporter
     owner: Owner
     started: asyncio.Event  # the database answers and is up to date
     stopping: asyncio.Event  # nothing new is begun here
@@ -165,6 +169,7 @@ def build_works(
         remote=remote,
         directory=directory,
         engine=engine,
+        reporter=reporter,
         owner=Owner(engine, executes=executes),
         started=asyncio.Event(),
         stopping=asyncio.Event(),
@@ -358,6 +363,7 @@ async def _opened(works: Works) -> None:
             await asyncio.sleep(1)
     await surely(lambda: works.database.write(witness_settings, works.settings, works.clock.now()))
     await works.directory.recall()
+    gc.freeze()  # what starting made stays for good: looking through it again and again took a fifth of the work
     works.started.set()
     log.info("started", database=works.database.shown_url, owner=works.owner.id, executes=works.owner.executes)
 
@@ -371,6 +377,7 @@ async def _work(app: App) -> None:
             ("inbox", app.inbox.run),
             ("outbox", app.outbox.run),
             ("home", app.homes.run),
+            ("cards", lambda: _refresh_cards(app)),
             ("directory", app.directory.run),
             ("socket", lambda: _keep_connected(app)),
             ("prune", lambda: _prune(app)),
@@ -441,6 +448,18 @@ async def _prune(app: App) -> None:
             log.warning("storage_unavailable", loop="prune", message=error.message)
             pruned = 0
         await app.clock.sleep(1 if pruned else 3600)
+
+
+async def _refresh_cards(app: App) -> None:
+    """From time to time the cards of what runs say anew how long it takes: the rarer, the more of them there are."""
+    while True:
+        number = 0
+        try:
+            number = await app.database.write(app.reporter.refresh, app.clock.now())
+        except StorageUnavailable as error:
+            log.warning("storage_unavailable", loop="cards", message=error.message)
+        app.outbox.wake()
+        await app.clock.sleep(max(REFRESH, number * REFRESH_EACH))
 
 
 async def _keep_connected(app: App) -> None:

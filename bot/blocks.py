@@ -150,6 +150,12 @@ def newest(lines: Sequence[str], most: int = LONGEST_SECTION) -> tuple[str, int]
     return "```\n" + ("\n".join(reversed(kept)) or " ") + "\n```", len(kept)
 
 
+def clock_time(at: datetime) -> str:
+    """The same of a moment that is so near that its day goes without saying, to the second."""
+    shown = at.astimezone(UTC)
+    return f"<!date^{int(shown.timestamp())}^{{time_secs}}|{shown:%H:%M:%S} UTC>"
+
+
 def moment(at: datetime, *, seconds: bool = False) -> str:
     """A time each reader sees in their own zone; UTC where Slack can't."""
     shown = at.astimezone(UTC)
@@ -299,7 +305,7 @@ LABELS = {
 _BOUND = {"approve", "confirm", "again", "after"}
 """What is decided about exactly what was shown."""
 _PRIMARY = {"approve", "confirm", "resume"}
-_DANGER = {"deny", "giveup", "rollback"}
+_DANGER = {"deny", "giveup"}
 _ASKS_TWICE = {
     "cancel": "Stop this execution? Steps that already ran stay as they are.",
     "giveup": "Nothing will be run again, and the hosts are freed as they are.",

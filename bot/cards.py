@@ -21,6 +21,7 @@ from bot.blocks import (
     actions,
     bar,
     channel_link,
+    clock_time,
     code,
     code_blocks,
     context,
@@ -202,9 +203,12 @@ def _details(execution: Execution, state: str, situation: Situation, now: dateti
     yield f"*{state[:1].upper()}{state[1:]}*{_progress(execution)}{_times(execution, now, situation)}"
     if execution.started_at is not None and (shown := _bar(execution, situation.hosts)):
         yield shown
-    if len(situation.hosts) > 1:
-        yield ", ".join(filter(None, (hosts_words(situation.hosts), _wave_words(situation.hosts))))
-    if execution.ending:
+    counts = hosts_words(situation.hosts) if len(situation.hosts) > 1 else ""
+    if counts:
+        yield ", ".join(filter(None, (counts, _wave_words(situation.hosts))))
+    if counts and execution.state is State.FAILED and (execution.ending or "").startswith(counts):
+        pass  # what else the ending says, the rows of the hosts say below
+    elif execution.ending:
         yield why_words(execution, 600)
     elif execution.note:
         yield inline(execution.note, 400)
@@ -257,7 +261,7 @@ def _times(execution: Execution, now: datetime, situation: Situation) -> str:
     if usual is not None:
         slow = ":turtle: " if seconds > usual * LATE + 5 else ""
         so_far = f"{slow}{so_far}, usually {duration(usual)}"
-    return f", since {moment(execution.started_at, seconds=True)} ({so_far})"
+    return f", since {clock_time(execution.started_at)} ({so_far})"
 
 
 def took_words(execution: Execution) -> str:
@@ -342,7 +346,7 @@ def _again(situation: Situation) -> list[str]:
     if not situation.retriable:
         return []
     good = sum(1 for host in situation.hosts if host.state is HostState.SUCCEEDED)
-    return ["retry", "retryfailed"] if 0 < good < len(situation.hosts) else ["retry"]
+    return ["retryfailed", "retry"] if 0 < good < len(situation.hosts) else ["retry"]
 
 
 def _ways_on(*, resumable: bool) -> list[str]:
@@ -359,6 +363,7 @@ def _holder_buttons(situation: Situation) -> list[Block]:
     return []
 
 
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}")
 CHANGES_SHOWN = 6
 HOSTS_WITH_CHANGES = 5
 
@@ -379,9 +384,15 @@ def _differences(host: HostRun) -> str:
         return ""
     before, after = host.before, host.after
     names = [name for name in after if name in before and before[name] != after[name]]
+    # That a time is a later one now says nothing that the change itself does not.
+    names = [name for name in names if not (_is_time(before[name]) and _is_time(after[name]))]
     shown = [f"{inline(name, 40)} {_fact(before[name])} → {_fact(after[name])}" for name in names[:CHANGES_SHOWN]]
     more = [f"{len(names) - CHANGES_SHOWN} more"] if len(names) > CHANGES_SHOWN else []
     return ", ".join([*shown, *more])
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, str) and _TIME.search(value) is not None
 
 
 def _fact(value: Any) -> str:

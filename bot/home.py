@@ -18,6 +18,7 @@ from bot.blocks import (
     EMOJI,
     Block,
     actions,
+    clock_time,
     context,
     counted,
     inline,
@@ -31,12 +32,14 @@ from bot.blocks import (
 )
 from bot.cards import given_so_far, subject, why_words
 from bot.pace import Bucket
+from bot.schedules import is_seen
 from bot.slack_trouble import Trouble, understand
+from runbooks import cron
 from runbooks.engine import Engine
 from safety import circuit_breaker
 from safety.clock import Clock
 from safety.roles import Permission
-from storage import audit, controls, executions
+from storage import audit, controls, executions, schedules
 from storage.errors import StorageUnavailable
 from storage.records import (
     TRANSPORT,
@@ -49,6 +52,7 @@ from storage.records import (
     HostRun,
     HostState,
     KillSwitch,
+    Schedule,
     State,
 )
 
@@ -57,6 +61,7 @@ log = structlog.get_logger(__name__)
 WAITING_SHOWN = 5
 RUNNING_SHOWN = 10
 SWITCHES_SHOWN = 5
+SCHEDULES_SHOWN = 5
 YOURS_SHOWN = 5
 HOSTS_SHOWN = 10
 LOOK = 2.0  # seconds between two looks for changes
@@ -96,6 +101,7 @@ class Home:
     running: tuple[Execution, ...] = ()
     stoppable: frozenset[int] = frozenset()  # those of them that this person may cancel
     switches: tuple[KillSwitch, ...] = ()
+    schedules: tuple[Schedule, ...] = ()  # the next to fire first, paused ones last
     yours: tuple[Execution, ...] = ()
     health: tuple[Health, ...] = ()
 
@@ -123,12 +129,21 @@ def read_home(connection: Connection, engine: Engine, actor: Actor) -> Home:
         waiting=tuple(engine.awaiting(connection, actor)),
         running=tuple(sorted(running, key=lambda one: _UNFINISHED.index(one.state))),
         stoppable=frozenset(one.id for one in running if may_cancel or one.actor.id == person),
+        schedules=_schedules(connection, engine, actor),
         switches=tuple(controls.engaged(connection)) if may_read else (),
         yours=tuple(one for one in executions.newest_by(connection, person, 20) if one.state not in _UNFINISHED),
         health=tuple(_health(connection, [host.name for host in engine.tools.inventory.hosts], among))
         if may_read
         else (),
     )
+
+
+def _schedules(connection: Connection, engine: Engine, actor: Actor) -> tuple[Schedule, ...]:
+    if not engine.policy.may(actor.id, Permission.READ):
+        return ()
+    every = [one for one in schedules.every(connection) if is_seen(engine, actor, one)]
+    fires = sorted((one for one in every if one.next_at is not None), key=lambda one: (str(one.next_at), one.id))
+    return (*fires, *(one for one in every if one.next_at is None))
 
 
 def _health(connection: Connection, hosts: Sequence[str], among: set[str] | None) -> Iterator[Health]:
@@ -152,10 +167,11 @@ def home_view(home: Home, now: datetime) -> Mapping[str, Any]:
         *_for_you(home),
         *_switches(home),
         *_running(home),
+        *_schedule_blocks(home),
         *_yours(home),
         *_health_blocks(home),
         {"type": "divider"},
-        context(f"As of {moment(now, seconds=True)}. It changes by itself while you have it open."),
+        context(f"As of {clock_time(now)}. It changes by itself while you have it open."),
     ]
     return {"type": "home", "blocks": [dict(block) for block in blocks]}
 
@@ -208,7 +224,7 @@ def _running(home: Home) -> Iterator[Block]:
     if not running:
         if home.may_read:
             yield _title("Running")
-            yield section(":white_check_mark: Nothing runs or waits.")
+            yield section(f":white_check_mark: Nothing {'else ' if shown else ''}runs or waits.")
         return
     yield _title(f"Running ({len(running)})")
     for execution in running[:RUNNING_SHOWN]:
@@ -225,7 +241,7 @@ def _running_line(execution: Execution) -> str:
         current = f": {inline(execution.current, 100)}" if execution.current else ""
         step = f", step {min(execution.steps_done + 1, execution.steps_total)} of {execution.steps_total}{current}"
     since = execution.started_at or execution.created_at
-    lines.append(f"{execution.state.words.capitalize()}{step}, since {moment(since, seconds=True)}")
+    lines.append(f"{execution.state.words.capitalize()}{step}, since {moment(since)}")
     note = execution.ending if execution.state is State.INTERRUPTED else execution.note
     if note and execution.state is not State.RUNNING:
         lines.append(told(note, 250))
@@ -233,6 +249,23 @@ def _running_line(execution: Execution) -> str:
         lines.append(":octagonal_sign: being cancelled")
     lines.append(f"{who(execution.actor)}{_in_channel(execution)}")
     return "\n".join(lines)
+
+
+def _schedule_blocks(home: Home) -> Iterator[Block]:
+    if not home.schedules:
+        return
+    yield _title(f"Schedules ({len(home.schedules)})")
+    yield from paragraphs([_schedule_line(schedule) for schedule in home.schedules[:SCHEDULES_SHOWN]])
+    yield from _more(len(home.schedules) - SCHEDULES_SHOWN, "`/runbook schedule list` lists them.")
+
+
+def _schedule_line(schedule: Schedule) -> str:
+    timing = inline(cron.in_words(schedule.cron, schedule.timezone), 120)
+    if schedule.paused_at is not None:
+        following = "*paused*"
+    else:
+        following = f"next {moment(schedule.next_at)}" if schedule.next_at is not None else "never again"
+    return f":calendar: *{inline(schedule.name, 80)}* (#{schedule.id}): {timing}, {following}"
 
 
 def _yours(home: Home) -> Iterator[Block]:

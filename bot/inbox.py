@@ -6,7 +6,8 @@ acknowledge. `run` works on what was committed, once each, also what was left by
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -28,12 +29,18 @@ PATIENCE = 1.0
 URGENT = 0.4
 """What a kill switch waits for SQL: it must end what runs here within a second, whatever the database does."""
 POLL = 0.5
+AT_ONCE = 50
+"""Requests that are worked on at the same time."""
+CROWD = 5
+"""Requests at the door from which on they go before the work on those that are through it."""
+AT_ONCE_IN_A_CROWD = 2
 NOT_STORED = (
     "Received, but not yet stored: the database does not answer. It will be carried out as soon as it does; if you see "
     "nothing within a minute, ask again (asking twice does no harm)."
 )
 Work = Callable[[Received], Awaitable[None]]
 Urgent = Callable[[Received], Awaitable[str | None]]
+_Arrival = tuple[Received, Origin, "asyncio.Future[bool]"]  # the future: whether it was no repeated delivery
 
 
 class Inbox:
@@ -43,6 +50,10 @@ class Inbox:
         self._database, self._clock, self._redactor = database, clock, redactor
         self._work, self._urgent = work, urgent
         self._wake = asyncio.Event()
+        self._arrived: list[_Arrival] = []  # not handed to the database yet
+        self._storing: asyncio.Task[None] | None = None
+        self._waiting: deque[Received] = deque()  # committed, not begun
+        self._worked_on = 0
         self._busy: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -72,7 +83,7 @@ class Inbox:
             },
             received_at=self._clock.now(),
         )
-        storing = asyncio.ensure_future(self._database.write_first(keep, received, origin))
+        storing = self._store(received, origin)
         try:
             patience = URGENT if payload.get("command") == "/killswitch" else PATIENCE
             fresh = await asyncio.wait_for(asyncio.shield(storing), patience)
@@ -84,6 +95,38 @@ class Inbox:
             self._start(received)
         return None
 
+    def _store(self, received: Received, origin: Origin) -> "asyncio.Future[bool]":
+        """Whether it is fresh, once it is committed: together with what else arrives until that commit begins."""
+        stored: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._arrived.append((received, origin, stored))
+        if self._storing is None or self._storing.done():
+            self._storing = asyncio.create_task(self._store_arrived())
+        return stored
+
+    async def _store_arrived(self) -> None:
+        while self._arrived:
+            together, self._arrived = self._arrived, []
+            if not await self._store_together(together):
+                for one in together:
+                    await self._store_together([one])
+        self._pump()
+
+    async def _store_together(self, arrived: Sequence["_Arrival"]) -> bool:
+        """False where one that can't be kept has taken the others with it."""
+        try:
+            fresh = await self._database.write_first(keep_all, [(received, origin) for received, origin, _ in arrived])
+        except Exception as error:  # whoever waits for it must hear of it, whatever it is
+            if len(arrived) > 1 and not isinstance(error, StorageUnavailable):
+                return False
+            for _, _, stored in arrived:
+                if not stored.done():
+                    stored.set_exception(error)
+            return True
+        for received, _, stored in arrived:
+            if not stored.done():
+                stored.set_result(received.id in fresh)
+        return True
+
     async def _store_later(self, storing: "asyncio.Future[bool]", received: Received, origin: Origin) -> None:
         pause = 0.5
         while True:
@@ -93,7 +136,7 @@ class Inbox:
             except StorageUnavailable:
                 await self._clock.sleep(pause)
                 pause = min(pause * 2, 5.0)
-                storing = asyncio.ensure_future(self._database.write_first(keep, received, origin))
+                storing = self._store(received, origin)
         self._wake.set()
 
     def _later(self, work: Awaitable[None]) -> None:
@@ -102,9 +145,28 @@ class Inbox:
         task.add_done_callback(self._tasks.discard)
 
     def _start(self, received: Received) -> None:
-        if received.id not in self._busy:
-            self._busy.add(received.id)
+        if received.id in self._busy:
+            return
+        self._busy.add(received.id)
+        if _stops_something(received):
             self._later(self._do(received))
+        else:
+            self._waiting.append(received)
+            self._pump()
+
+    def _pump(self) -> None:
+        """Begin what has its turn: while many stand at the door, they go first."""
+        most = AT_ONCE if len(self._arrived) < CROWD else AT_ONCE_IN_A_CROWD
+        while self._waiting and self._worked_on < most:
+            self._worked_on += 1
+            self._later(self._have_a_turn(self._waiting.popleft()))
+
+    async def _have_a_turn(self, received: Received) -> None:
+        try:
+            await self._do(received)
+        finally:
+            self._worked_on -= 1
+            self._pump()
 
     async def _do(self, received: Received) -> None:
         try:
@@ -141,6 +203,11 @@ class Inbox:
             await asyncio.wait(set(self._tasks), timeout=5)
 
 
+def _stops_something(received: Received) -> bool:
+    """What never waits for its turn."""
+    return received.payload.get("command") == "/killswitch" or received.text.lower().lstrip().startswith("cancel")
+
+
 def _storable(text: str) -> str:
     """What every database keeps: PostgreSQL refuses NUL, and half a surrogate pair has no UTF-8. Both stay visible."""
     return text.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
@@ -148,17 +215,23 @@ def _storable(text: str) -> str:
 
 def keep(connection: Connection, received: Received, origin: Origin) -> bool:
     """Commit and witness a request; False for a repeated delivery."""
-    if not inbox.receive(connection, received):
-        return False
-    audit.append(
-        connection,
-        at=received.received_at,
-        kind="request",
-        actor=received.actor,
-        origin=origin,
-        request=received.id,
-        what=received.kind,
-        channel=received.channel,
-        text=received.text,
-    )
-    return True
+    return keep_all(connection, [(received, origin)]) == {received.id}
+
+
+def keep_all(connection: Connection, arrived: Sequence[tuple[Received, Origin]]) -> set[str]:
+    """Commit and witness requests; the ids of those that are no repeated deliveries."""
+    origins = {received.id: origin for received, origin in arrived}
+    fresh = inbox.receive_all(connection, [received for received, _ in arrived])
+    for received in fresh:
+        audit.append(
+            connection,
+            at=received.received_at,
+            kind="request",
+            actor=received.actor,
+            origin=origins[received.id],
+            request=received.id,
+            what=received.kind,
+            channel=received.channel,
+            text=received.text,
+        )
+    return {received.id for received in fresh}

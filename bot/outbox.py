@@ -15,7 +15,7 @@ stay in SQL. A file is made from rows when it is sent; its name carries the outb
 import asyncio
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
@@ -109,7 +109,7 @@ class Outbox:
         self._poll = poll
         self._woken = asyncio.Event()
         self._is_resting = False
-        self._busy: set[Lane] = set()
+        self._busy: dict[Lane, int | None] = {}  # what is being said, and of which execution
         self._saying: set[str] = set()
         self._paused: dict[Lane, float] = {}
         self._failures: dict[Lane, int] = {}  # in a row, without an answer
@@ -176,20 +176,27 @@ class Outbox:
         now, pause = self._clock.monotonic(), self._poll
         if now < self._silent_until:
             return min(self._silent_until - now, self._poll)
-        for ready in await self._ready():
+        found = await self._ready()
+        for ready in found:
             lane, utterance = _lane(ready), _utterance(ready)
             if lane in self._busy or len(self._busy) >= MOST_AT_ONCE:
                 continue
-            if lane[0] == "file" and sum(1 for busy in self._busy if busy[0] == "file") >= FILES_AT_ONCE:
+            if lane[0] == "file" and self._is_early(ready, found):
                 continue
             wait = max(self._paused.get(lane, 0.0) - now, self._pace.wait(utterance, now))
             if wait > 0:
                 pause = min(pause, wait)
                 continue
             self._pace.take(utterance, now)
-            self._busy.add(lane)
+            self._busy[lane] = ready.message.execution_id
             turns.create_task(self._turn(ready, lane))
         return pause
+
+    def _is_early(self, file: Ready, found: Sequence[Ready]) -> bool:
+        """Whether a file has to wait: it comes after all words of its execution, and few go at once."""
+        number = file.message.execution_id
+        words = {one.message.execution_id for one in found if one.message.method != "upload"} | {*self._busy.values()}
+        return number in words or sum(1 for lane in self._busy if lane[0] == "file") >= FILES_AT_ONCE
 
     async def _ready(self, per_channel: int = 10) -> list[Ready]:
         reading = asyncio.ensure_future(self._database.read(outbox.ready, self._clock.now(), per_channel=per_channel))
@@ -249,7 +256,7 @@ class Outbox:
             await self._failed(ready, lane, fault)
         finally:
             self._saying.discard(ready.message.id)
-            self._busy.discard(lane)
+            self._busy.pop(lane, None)
             self._woken.set()
 
     async def _say(self, ready: Ready, lane: Lane) -> None:

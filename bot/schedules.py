@@ -91,6 +91,15 @@ def request_of(command: RunCommand, actor: Actor, channel: str | None, text: str
 # --- what people ask for ----------------------------------------------------------------------------------------------
 
 
+def is_seen(engine: Engine, actor: Actor, schedule: Schedule) -> bool:
+    """Whether lists show it to this person, who may read runbooks."""
+    try:
+        name = engine.catalog.get(command_of(schedule).runbook).name
+    except (NotFound, Invalid):
+        return True  # of a runbook that is gone: it can be seen, and deleted
+    return engine.policy.sees(actor.id, Permission.READ, name)
+
+
 class ScheduleDesk:
     """Answers `/runbook schedule`, all of it but `run`, which is a request of whoever asks."""
 
@@ -133,21 +142,14 @@ class ScheduleDesk:
         """One that lists show to this person. Raises NotFound, also for one that they do not, and NotPermitted."""
         await self.engine.require(actor, Permission.READ, "see schedules", origin)
         found = await self.engine.tools.database.read(keeping.find, name)
-        if not self._is_seen(actor, found):
+        if not is_seen(self.engine, actor, found):
             raise NotFound(f"There is no schedule '{name}'. {keeping.HINT}")
         return found
-
-    def _is_seen(self, actor: Actor, schedule: Schedule) -> bool:
-        try:
-            name = self.engine.catalog.get(command_of(schedule).runbook).name
-        except (NotFound, Invalid):
-            return True  # of a runbook that is gone: it can be seen, and deleted
-        return self.engine.policy.sees(actor.id, Permission.READ, name)
 
     async def _list(self, hand: Hand) -> Message:
         await self.engine.require(hand.actor, Permission.READ, "see schedules", hand.origin)
         every = await self.engine.tools.database.read(kept.every)
-        shown = [one for one in every if self._is_seen(hand.actor, one)]
+        shown = [one for one in every if is_seen(self.engine, hand.actor, one)]
         return listed(shown, hand.now)
 
     async def _show(self, name: str, hand: Hand) -> Message:

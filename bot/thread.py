@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, assert_never
 from uuid import uuid4
 
@@ -64,6 +64,7 @@ from storage.records import (
     OutboxKind,
     OutboxState,
     Schedule,
+    State,
     StepRun,
     StepState,
 )
@@ -75,6 +76,7 @@ STEPS_OF_ONE, LONGEST_OF_ONE = 5, 5_000  # steps and characters of a plan that i
 LONGEST_KEY = 120
 HEADLINE_WAIT = 5.0  # seconds
 HEADLINE_POLL = 0.05
+OLD = timedelta(seconds=10)  # so long a card may say the same of how long something takes
 _WENT_WRONG = {StepState.FAILED, StepState.TIMED_OUT, StepState.STOPPED, StepState.INTERRUPTED}
 
 
@@ -119,6 +121,18 @@ class ThreadReporter:
             return
         for row in rows:
             self._put(connection, row, now)
+
+    def refresh(self, connection: Connection, now: datetime) -> int:
+        """Have the cards of what runs said anew, since they say how long it takes; returns how many run.
+
+        What has just begun needs none, and short ones end before it would be.
+        """
+        running = executions.in_states(connection, (State.RUNNING,))
+        for execution in running:
+            if execution.started_at is not None and now - execution.started_at >= OLD:
+                for row in self._card(execution):
+                    self._put(connection, row, now)
+        return len(running)
 
     async def headline_settled(self, execution: Execution) -> None:
         """Return when a headline stands, or when waiting for one would be waiting for Slack; at most after 5 s."""

@@ -22,7 +22,7 @@ from sqlalchemy import Connection
 from runbooks import queue
 from runbooks import switches as kill_switches
 from runbooks.admission import Admission, Waiting
-from runbooks.answer import Answer, Prospect, Seen, said
+from runbooks.answer import Answer, Prospect, Seen, mention, said
 from runbooks.catalog import Catalog, Entry, bind
 from runbooks.consent import Consents, half_time
 from runbooks.ending import cancel_words, cancelled, end_execution, witness
@@ -574,7 +574,7 @@ class Engine:
     ) -> Answer:
         """The same again as a new execution, linked, from fresh facts; `only_failed`: on the hosts without success.
 
-        `also`: as for `submit`.
+        `also`: as for `submit`. Raises TooLate while it has not ended, and while somebody else's retry of it has not.
         """
         execution = await self._read(executions.get, execution_id)
         # Who may run nothing is refused by the gate below, and learns nothing else.
@@ -582,6 +582,15 @@ class Engine:
             raise TooLate(f"#{execution_id} is {execution.state.words}: it can be retried once it has ended.")
         known = self.policy.may(actor.id, Permission.EXECUTE)
         targets = await self._failed_hosts(execution) if only_failed and known else execution.hosts
+
+        def first(connection: Connection) -> None:
+            other = executions.retried_by(connection, execution_id)
+            if known and other is not None and other.actor.id != actor.id:
+                who = mention(other.actor)
+                raise TooLate(f"{who} retries #{execution_id} already: #{other.id} is {other.state.words}.")
+            if also is not None:
+                also(connection)
+
         return await self.submit(
             RunRequest(
                 actor=actor,
@@ -597,7 +606,7 @@ class Engine:
                 rollout=execution.rollout,
                 retry_of=execution_id,
             ),
-            also=also,
+            also=first,
         )
 
     async def _failed_hosts(self, execution: Execution) -> tuple[str, ...]:

@@ -14,7 +14,20 @@ from hashlib import sha256
 from json.encoder import encode_basestring
 from typing import Any, NamedTuple, TypeAlias, TypedDict, Unpack
 
-from sqlalchemy import ColumnElement, Connection, Row, String, and_, func, insert, or_, select, type_coerce, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    String,
+    and_,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 
 from storage import tables as t
 from storage.canonical import canonical
@@ -58,6 +71,12 @@ FIRST = "0" * 64
 """What the first entry calls its predecessor."""
 PAGE = 5_000
 """Rows read at once by what walks over all of them."""
+
+
+def _write_down(connection: Connection) -> None:
+    """What this transaction has witnessed so far is there, for whoever reads it in the same one."""
+    if _unwritten(connection) is not None:
+        (at_the_end(connection) or {}).pop(_UNWRITTEN)(connection)
 
 
 def append(
@@ -295,6 +314,7 @@ def _cut_off(how: str, named: int, last: int) -> str:
 
 
 def _head(connection: Connection) -> Any:
+    _write_down(connection)
     return connection.execute(select(t.audit_head.c.seq, t.audit_head.c.hash)).one_or_none()
 
 
@@ -304,6 +324,7 @@ _COLUMNS = (t.audit.c.seq, type_coerce(t.audit.c.at, String).label("at"), *list(
 
 def stored(connection: Connection, *wanted: ColumnElement[bool], upto: int | None = None) -> Iterator[Stored]:
     """Rows in order, as they are kept, a page at a time: any number of them takes the memory of one page."""
+    _write_down(connection)
     after = -1
     while True:
         query = select(*_COLUMNS).where(t.audit.c.seq > after, *wanted).order_by(t.audit.c.seq).limit(PAGE)
@@ -345,11 +366,15 @@ def search(
     query = select(t.audit).where(*conditions(connection, wanted)).order_by(t.audit.c.seq.desc()).limit(limit)
     if before is not None:
         query = query.where(t.audit.c.seq < before)
+    _write_down(connection)
     return [_entry(row) for row in connection.execute(query)]
 
 
 def conditions(connection: Connection, wanted: Wanted) -> list[ColumnElement[bool]]:
-    """`wanted` in SQL. Whatever was typed is a value, never a pattern."""
+    """`wanted` in SQL. Whatever was typed is a value, never a pattern.
+
+    What an execution must be is asked of each entry's own: a list of all such executions would grow for ever.
+    """
     a, e = t.audit.c, t.executions.c
     # SQLite's LIKE does not mind the case; its ILIKE would be spelled with lower() around every text.
     like = _LIKE[connection.dialect.name]
@@ -365,15 +390,16 @@ def conditions(connection: Connection, wanted: Wanted) -> list[ColumnElement[boo
     if until := wanted.get("until"):
         found.append(a.at < until)
     if incident := wanted.get("incident"):
-        here = select(e.id).where(e.channel == incident)
-        found.append(or_(a.execution_id.in_(here), _holds("channel", incident)))
+        here = exists().where(e.id == a.execution_id, e.channel == incident)
+        found.append(or_(here, _holds("channel", incident)))
     if runbook := wanted.get("runbook"):
-        of_it = select(e.id).where(e.runbook == runbook)
-        found.append(or_(a.execution_id.in_(of_it), _holds("runbook", runbook), _is_subject("runbook", runbook)))
+        of_it = exists().where(e.id == a.execution_id, e.runbook == runbook)
+        found.append(or_(of_it, _holds("runbook", runbook), _is_subject("runbook", runbook)))
     if host := wanted.get("host"):
-        on_it = select(t.host_runs.c.execution_id).where(func.lower(t.host_runs.c.host) == host.lower())
+        h = t.host_runs.c
+        on_it = exists().where(h.execution_id == a.execution_id, func.lower(h.host) == host.lower())
         # Any value that is this name: under `host`, among `hosts`, as a switch's subject. Three patterns take seconds.
-        found.append(or_(a.execution_id.in_(on_it), like(a.data, f"%{_escaped(_json(host))}%")))
+        found.append(or_(on_it, like(a.data, f"%{_escaped(_json(host))}%")))
     return [*found, *(_says(word, like) for word in wanted.get("words", ()))]
 
 
@@ -415,9 +441,7 @@ def _escaped(word: str) -> str:
 
 def head(connection: Connection) -> tuple[int, str]:
     """The newest entry's number and hash."""
-    unwritten = _unwritten(connection)
-    if unwritten is not None:
-        return unwritten.seq, unwritten.hash
+    _write_down(connection)
     row = connection.execute(select(t.audit_head.c.seq, t.audit_head.c.hash)).one()
     return row.seq, row.hash
 

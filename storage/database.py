@@ -40,8 +40,8 @@ T = TypeVar("T")
 WRITER_LOCK = 0x48414E44  # the advisory lock all writers share on PostgreSQL
 MIGRATION_LOCK = 0x4D494752
 MOST_IN_ONE_COMMIT = 200
-LONGEST_COMMIT = 0.05  # seconds that one transaction goes on taking functions, so that nobody waits long for its commit
-URGENT_COMMIT = 0.02  # the same, as soon as something urgent is among them
+LONGEST_COMMIT = 0.02  # seconds that one transaction goes on taking functions, so that nobody waits long for its commit
+URGENT_COMMIT = 0.01  # the same, as soon as something urgent is among them
 SQLITE_BUSY_MS = 5_000
 READERS = 8
 
@@ -425,18 +425,40 @@ class _Writer:
             _call(loop, _answer, [answer for answer in answers if answer[0].loop is loop])
 
     def _transaction(self, run: Callable[[Connection], _Answers]) -> _Answers:
-        with self._engine.begin() as connection:
+        with self._begun() as connection:
             connection.info.pop(_BELLS, None)
-            if connection.dialect.name == "postgresql":
-                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
             try:
                 answers = run(connection)
             finally:
                 connection.info.pop(_LATER, None)
             bells = _ring_all(connection, self._sender)
+            connection.commit()
         if bells:
             self._rung(bells)
         return answers
+
+    def _begun(self) -> Connection:
+        """A connection in a transaction, when it is this writer's turn.
+
+        Where the old connection turns out dead, nothing was done on it yet: that is found out here, for no statement
+        more, and a new one is made.
+        """
+        try:
+            return self._begun_on(self._engine.connect())
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            return self._begun_on(self._engine.connect())
+
+    def _begun_on(self, connection: Connection) -> Connection:
+        try:
+            connection.begin()
+            if connection.dialect.name == "postgresql":
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: Any) -> None:
@@ -467,7 +489,7 @@ def _reader_engine(url: URL) -> Engine:
 def writer_engine(url: URL) -> Engine:
     """A synchronous engine that writes: the writer thread's own, and the one of a short command beside an owner."""
     if url.get_backend_name() == "postgresql":
-        return create_engine(url, pool_size=1, max_overflow=0, pool_pre_ping=True, connect_args=_PG)
+        return create_engine(url, pool_size=1, max_overflow=0, connect_args=_PG)
     engine = create_engine(url.set(drivername="sqlite"), pool_size=1, max_overflow=0)
     event.listen(engine, "connect", _prepare_writer)
     event.listen(engine, "begin", _begin_immediate)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, delete, exists, func, insert, select, te
 
 from storage import executions
 from storage import tables as t
-from storage.outbox import message_of, take_newer
+from storage.outbox import message_of, take_newer, write_down
 from storage.records import OutboxKind, OutboxMessage, OutboxState
 
 ANNOUNCEMENT = "dead-letters"
@@ -45,6 +45,7 @@ class Requeued(Enum):
 
 def newest(connection: Connection, limit: int = 50) -> list[OutboxMessage]:
     """The newest, newest first."""
+    write_down(connection)
     rows = connection.execute(select(t.outbox).where(_IS_DEAD).order_by(t.outbox.c.position.desc()).limit(limit))
     return [message_of(row) for row in rows]
 
@@ -89,6 +90,7 @@ def counts(connection: Connection) -> list[Count]:
 
 def unannounced(connection: Connection) -> int:
     """How many the alerts channel was not told of."""
+    write_down(connection)
     untold = select(func.count()).select_from(t.outbox).where(_IS_DEAD, t.outbox.c.announced_at.is_(None))
     return int(connection.scalar(untold) or 0)
 
@@ -101,6 +103,7 @@ def requeue(connection: Connection, message_id: str, now: datetime) -> Requeued:
 
     If something newer waits under its key, that one's words take the place of its own.
     """
+    write_down(connection)
     row = connection.execute(select(t.outbox).where(_IS_DEAD, t.outbox.c.id == message_id)).first()
     if row is None:
         return Requeued.GONE
@@ -161,6 +164,7 @@ def _as_it_was(connection: Connection, row: Row[Any]) -> dict[str, Any]:
 
 def discard(connection: Connection, message_id: str) -> bool:
     """Take it away; False when it isn't a dead letter any more."""
+    write_down(connection)
     gone = delete(t.outbox).where(_IS_DEAD, t.outbox.c.id == message_id).returning(t.outbox.c.id)
     return connection.execute(gone).first() is not None
 
@@ -173,6 +177,7 @@ def may_be_announced(connection: Connection, *, every: timedelta, now: datetime)
 
     At most once in `every`, whoever asks; never while there is nothing untold, or an announcement still waits.
     """
+    write_down(connection)
     waits = exists().where(text("outbox.state IN ('waiting', 'sending')"), t.outbox.c.coalesce_key == ANNOUNCEMENT)
     if not unannounced(connection) or connection.scalar(select(waits)):
         return every
@@ -189,6 +194,7 @@ def may_be_announced(connection: Connection, *, every: timedelta, now: datetime)
 
 def announced(connection: Connection, now: datetime, limit: int = 50) -> tuple[int, list[OutboxMessage]]:
     """The alerts channel is told of all that it was not told of: how many they are, and the newest, newest first."""
+    write_down(connection)
     untold = (_IS_DEAD, t.outbox.c.announced_at.is_(None))
     rows = connection.execute(select(t.outbox).where(*untold).order_by(t.outbox.c.sent_at.desc()).limit(limit)).all()
     number = connection.execute(update(t.outbox).where(*untold).values(announced_at=now)).rowcount
@@ -197,6 +203,7 @@ def announced(connection: Connection, now: datetime, limit: int = 50) -> tuple[i
 
 def not_announced(connection: Connection, announcement: OutboxMessage) -> int:
     """The announcement could not be delivered: it goes, and what it told of is untold. How many that are."""
+    write_down(connection)
     connection.execute(delete(t.outbox).where(t.outbox.c.id == announcement.id))
     told = update(t.outbox).where(_IS_DEAD, t.outbox.c.announced_at == announcement.created_at)
     return connection.execute(told.values(announced_at=None)).rowcount

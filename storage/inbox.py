@@ -1,19 +1,22 @@
 """What Slack sent and we acknowledged: one row each, handled once, also across a restart."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from storage import tables as t
 from storage.prepared import Prepared
 from storage.records import Actor, InboxState, Received
 
-_KEEP = {
+_KEEP = Prepared(insert(t.requests))
+_KEEP_ONE = {
     "sqlite": Prepared(sqlite.insert(t.requests).on_conflict_do_nothing().returning(t.requests.c.id)),
     "postgresql": Prepared(postgresql.insert(t.requests).on_conflict_do_nothing().returning(t.requests.c.id)),
 }
+_KNOWN = Prepared(select(t.requests.c.key).where(t.requests.c.key.in_(bindparam("keys", expanding=True))))
 _NEW = (t.requests.c.id == bindparam("of_id"), t.requests.c.state == InboxState.NEW.value)
 _HANDLED = Prepared(update(t.requests).where(*_NEW).returning(t.requests.c.id))
 _ANSWERED = Prepared(update(t.requests).where(t.requests.c.id == bindparam("of_id")))
@@ -21,7 +24,22 @@ _ANSWERED = Prepared(update(t.requests).where(t.requests.c.id == bindparam("of_i
 
 def receive(connection: Connection, received: Received) -> bool:
     """Keep it. False when one with the same key was received before: a repeated delivery."""
-    values = {
+    return _KEEP_ONE[connection.dialect.name].first(connection, _row(received)) is not None
+
+
+def receive_all(connection: Connection, arrived: Sequence[Received]) -> list[Received]:
+    """Keep them; those of them that are no repeated deliveries. Writers take turns, so that nobody comes between."""
+    if len(arrived) == 1:
+        return [one for one in arrived if receive(connection, one)]
+    known = {row.key for row in _KNOWN.all(connection, {"keys": [received.key for received in arrived]})}
+    first = {received.key: received for received in reversed(arrived)}
+    fresh = [one for one in arrived if one.key not in known and first[one.key] is one]
+    _KEEP.run_each(connection, [_row(received) for received in fresh])
+    return fresh
+
+
+def _row(received: Received) -> dict[str, Any]:
+    return {
         "id": received.id,
         "key": received.key,
         "kind": received.kind,
@@ -33,7 +51,6 @@ def receive(connection: Connection, received: Received) -> bool:
         "received_at": received.received_at,
         "state": InboxState.NEW.value,
     }
-    return _KEEP[connection.dialect.name].first(connection, values) is not None
 
 
 def handled(connection: Connection, request_id: str, answer: str | None = None) -> bool:

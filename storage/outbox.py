@@ -11,17 +11,18 @@ letters is in `storage/dead_letters.py`.
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from types import ModuleType
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     Connection,
     Integer,
     and_,
     bindparam,
     case,
     delete,
-    exists,
     false,
     func,
     insert,
@@ -157,7 +158,7 @@ def put(
     if coalesce_key is None:
         _unwritten(connection, lambda unwritten: unwritten.added.append(values))
         return
-    _write_down(connection)
+    write_down(connection)
     if not _replace_waiting(connection, coalesce_key, kind, payload):
         _ADD.run(connection, values)
 
@@ -214,8 +215,8 @@ def _unwritten(connection: Connection, change: Callable[[_Unwritten], None]) -> 
         later[_UNWRITTEN] = unwritten
 
 
-def _write_down(connection: Connection) -> None:
-    """What this transaction has added so far is there."""
+def write_down(connection: Connection) -> None:
+    """What this transaction has added so far is there; for whoever looks at it, or changes it, in the same one."""
     write = (at_the_end(connection) or {}).pop(_UNWRITTEN, None)
     if write is not None:
         write(connection)
@@ -265,18 +266,27 @@ def ready(connection: Connection, now: datetime, *, per_channel: int = 10) -> li
     What belongs into a thread waits for its headline, as long as that waits itself; with no headline to come, it is
     said by itself.
     """
+    write_down(connection)
+    asked = {"moment": now, "most": per_channel, "of_keys": _keys_being_said(connection)}
+    return [_ready(connection, row) for row in _ready_rows().all(connection, asked)]
+
+
+@cache
+def _ready_rows() -> Prepared:
     belongs = and_(t.outbox.c.execution_id.is_not(None), t.outbox.c.kind.not_in(_APART))
     in_thread = and_(belongs, t.threads.c.ts.is_not(None))
     headline = t.outbox.alias("headline")
-    headline_comes = exists().where(
-        headline.c.execution_id == t.outbox.c.execution_id,
-        headline.c.kind == OutboxKind.HEADLINE.value,
-        headline.c.state.in_(_OPEN),
+    # Asked for once and not for every row: with thousands that wait, PostgreSQL would read all of them for each.
+    to_come = select(headline.c.execution_id).where(
+        text("headline.state IN ('waiting', 'sending')"),
+        headline.c.kind_rank == OutboxKind.HEADLINE.rank,
+        headline.c.execution_id.is_not(None),
     )
     where = case((in_thread, t.threads.c.channel), else_=t.outbox.c.channel)
     is_answer = t.outbox.c.kind == OutboxKind.ANSWER.value
     order = (t.outbox.c.kind_rank, t.outbox.c.position)
     place = func.row_number().over(partition_by=(where, is_answer), order_by=order)
+    keys: BindParameter[list[str]] = bindparam("of_keys", expanding=True)
     waiting = (
         select(
             t.outbox,
@@ -290,16 +300,17 @@ def ready(connection: Connection, now: datetime, *, per_channel: int = 10) -> li
         .where(
             _IS_OPEN,
             t.outbox.c.state == OutboxState.WAITING.value,
-            or_(t.outbox.c.next_attempt_at.is_(None), t.outbox.c.next_attempt_at <= now),
-            or_(~belongs, t.threads.c.ts.is_not(None), ~headline_comes),
-            or_(t.outbox.c.coalesce_key.is_(None), t.outbox.c.coalesce_key.not_in(_keys_being_said(connection))),
+            or_(t.outbox.c.next_attempt_at.is_(None), t.outbox.c.next_attempt_at <= bindparam("moment")),
+            or_(~belongs, t.threads.c.ts.is_not(None), t.outbox.c.execution_id.not_in(to_come)),
+            or_(t.outbox.c.coalesce_key.is_(None), t.outbox.c.coalesce_key.not_in(keys)),
         )
         .subquery()
     )
-    rows = connection.execute(
-        select(waiting).where(waiting.c.place <= per_channel).order_by(waiting.c.kind_rank, waiting.c.position)
-    ).all()
-    return [_ready(connection, row) for row in rows]
+    return Prepared(
+        select(waiting)
+        .where(waiting.c.place <= bindparam("most", type_=Integer))
+        .order_by(waiting.c.kind_rank, waiting.c.position)
+    )
 
 
 def _ready(connection: Connection, row: Any) -> Ready:
@@ -329,6 +340,7 @@ def begin(
 
     With a `lease`, others may take it that we died when that has run out; see `extend`.
     """
+    write_down(connection)
     until = moment(connection, now) + lease if now is not None and lease is not None else None
     row = connection.execute(
         update(t.outbox)
@@ -360,6 +372,7 @@ def _keys_being_said(connection: Connection) -> list[str]:
 
 def sent(connection: Connection, message_id: str, *, now: datetime, ts: str | None) -> None:
     """Slack took it."""
+    write_down(connection)
     connection.execute(
         update(t.outbox)
         .where(t.outbox.c.id == message_id)
@@ -380,6 +393,7 @@ def again(
 
     `is_counted`: whether the try counts; one that Slack asked us to postpone doesn't.
     """
+    write_down(connection)
     row = connection.execute(
         select(t.outbox).where(t.outbox.c.id == message_id, t.outbox.c.state == OutboxState.SENDING.value)
     ).first()
@@ -403,6 +417,7 @@ def again(
 
 def take_newer(connection: Connection, message_id: str, kind: OutboxKind, key: str | None) -> dict[str, Any]:
     """Columns for this message from what waited under its key, whose words take its place and which waits no more."""
+    write_down(connection)
     if key is None:
         return {}
     newer = connection.execute(
@@ -431,6 +446,7 @@ def reroute(
 
     What it was is kept in its payload (`rerouted`: kind, channel, coalesce_key), for when a person has it said again.
     """
+    write_down(connection)
     row = connection.execute(
         select(t.outbox).where(t.outbox.c.id == message_id, t.outbox.c.state == OutboxState.SENDING.value)
     ).first()
@@ -459,6 +475,7 @@ def reroute(
 
 def anew(connection: Connection, message_id: str, *, now: datetime) -> None:
     """The message it was to edit isn't there any more, or can't be edited: to be said as a new one, at once."""
+    write_down(connection)
     row = connection.execute(
         select(t.outbox).where(t.outbox.c.id == message_id, t.outbox.c.state == OutboxState.SENDING.value)
     ).first()
@@ -478,6 +495,7 @@ def anew(connection: Connection, message_id: str, *, now: datetime) -> None:
 
 def drop(connection: Connection, message: OutboxMessage) -> None:
     """It needn't be said any more. A headline that is a dead letter takes the words of its edits."""
+    write_down(connection)
     connection.execute(delete(t.outbox).where(t.outbox.c.id == message.id, t.outbox.c.state.in_(_OPEN)))
     if message.method == "update" and message.coalesce_key is not None:
         edited = {"of_key": message.coalesce_key, "payload": dict(message.payload)}
@@ -486,6 +504,7 @@ def drop(connection: Connection, message: OutboxMessage) -> None:
 
 def bury(connection: Connection, message_id: str, *, now: datetime, error: str) -> None:
     """A dead letter: a person must see it. Nothing else becomes one: what was said meanwhile stays said."""
+    write_down(connection)
     row = connection.execute(select(t.outbox).where(t.outbox.c.id == message_id, t.outbox.c.state.in_(_OPEN))).first()
     if row is None:
         return
@@ -509,6 +528,7 @@ def recover(connection: Connection, now: datetime, *, everything: bool = True) -
 
     `everything` right after the start of the only process that speaks; else only what is past its lease.
     """
+    write_down(connection)
     died = select(t.outbox.c.id).where(_IS_OPEN, t.outbox.c.state == OutboxState.SENDING.value)
     if not everything:
         died = died.where(t.outbox.c.next_attempt_at <= moment(connection, now))
@@ -520,6 +540,7 @@ def recover(connection: Connection, now: datetime, *, everything: bool = True) -
 
 def open_messages(connection: Connection) -> int:
     """How many still wait."""
+    write_down(connection)
     return int(connection.scalar(select(func.count()).select_from(t.outbox).where(t.outbox.c.state.in_(_OPEN))) or 0)
 
 
@@ -534,6 +555,7 @@ class Held:
 
 def held(connection: Connection) -> Held | None:
     """What Slack keeps us from saying now; None when nothing was refused or lost."""
+    write_down(connection)
     tried = (_IS_OPEN, t.outbox.c.error.is_not(None))
     oldest = connection.execute(
         select(t.outbox.c.created_at, t.outbox.c.error).where(*tried).order_by(t.outbox.c.created_at).limit(1)
@@ -560,6 +582,7 @@ def attached(connection: Connection, execution_id: int, *, since: datetime | Non
 
 def headline_of(connection: Connection, execution_id: int) -> OutboxMessage | None:
     """The newest message that is, or is to become, an execution's headline."""
+    write_down(connection)
     row = _HEADLINE.first(connection, {"of_id": execution_id})
     return None if row is None else message_of(row)
 

@@ -7,6 +7,7 @@ another origin, and what changes something must be JSON. That keeps other web pa
 from __future__ import annotations
 
 import asyncio
+import base64
 import ipaddress
 import re
 from collections.abc import Awaitable, Callable
@@ -18,20 +19,23 @@ from aiohttp import web
 
 from bot.playground.delivery import Ack, Delivery
 from bot.playground.faults import EVERY_METHOD, Mode
+from bot.playground.files import Upload
+from bot.playground.response_urls import Reply
 from bot.playground.state import Json, Kind, Message, NotPossible, Person, Refused, View
 from bot.playground.views import view_wire
 from bot.playground.web_api import METHODS, ApiCall
 
 if TYPE_CHECKING:
-    from bot.playground.workspace import Reply, Workspace
+    from bot.playground.workspace import Workspace
 
 FILES = Path(__file__).parent / "page"
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 TEXTS = frozenset({"text/plain", "text/csv", "application/json"})
-MOST_MESSAGES = 500  # per channel, the newest
+MOST_MESSAGES = 300  # per channel, the newest
 MOST_WIRE = 200
-CALM_SECONDS = 0.05  # changes closer together than this are told as one
+APP_HOME = "app-home"  # as the page calls that place
+CALM_SECONDS = 0.15  # changes closer together than this are told as one
 KEEP_ALIVE_SECONDS = 15.0
 HEADERS = {
     # Nothing is loaded from elsewhere, not even pictures: they are shown as links.
@@ -58,6 +62,7 @@ class Browser:
         workspace.state.on_change.append(self._wake)
         self._gestures: dict[str, Do] = {
             "send": self._send,
+            "upload": self._upload,
             "click": self._click,
             "choose": self._choose,
             "suggest": self._suggest,
@@ -119,11 +124,18 @@ class Browser:
             person = self._workspace.state.person(request.query.get("person", ""))
         except KeyError:
             person = next(p for p in self._workspace.state.people.values() if not p.is_bot)
-        return _json(self._seen_by(person))
+        return _json(self._seen_by(person, request.query.get("channel", "")))
 
     async def _wire(self, request: web.Request) -> web.StreamResponse:
-        entries = list(self._workspace.wire)[-MOST_WIRE:]
-        first = self._workspace.recorded - len(entries)
+        """The newest lines, numbered from the first that ever was; with `after` only those the page does not have."""
+        try:
+            after = int(request.query.get("after", "-1"))
+        except ValueError:
+            raise web.HTTPBadRequest(text="`after` is a number.", headers=HEADERS) from None
+        recorded = self._workspace.recorded
+        wanted = max(0, min(MOST_WIRE, recorded - 1 - after))
+        entries = list(self._workspace.wire)[-wanted:] if wanted else []
+        first = recorded - len(entries)
         return _json({"entries": [{"n": first + n, **_entry(entry)} for n, entry in enumerate(entries)]})
 
     async def _shared_file(self, request: web.Request) -> web.StreamResponse:
@@ -163,10 +175,13 @@ class Browser:
         for window in self._windows:
             window.set()
 
-    def _seen_by(self, person: Person) -> Json:
+    def _seen_by(self, person: Person, looked_at: str = "") -> Json:
+        """What that person sees: all messages of the channel looked at, of the others only when and whose they are."""
         workspace, state = self._workspace, self._workspace.state
         state.direct(person.id)
         channels = [channel for channel in state.channels.values() if person.id in channel.members]
+        known = {channel.id for channel in channels} | {APP_HOME}
+        here = looked_at if looked_at in known else channels[0].id if channels else ""
         home = workspace.home(person.id)
         return {
             "me": person.id,
@@ -185,7 +200,10 @@ class Browser:
                     "topic": channel.topic,
                     "archived": channel.archived,
                     "members": sorted(channel.members),
-                    "messages": [self._message(message) for message in self._visible(channel.id, person)],
+                    "recent": [[message.ts, message.user] for message in self._visible(channel.id, person)],
+                    "messages": [self._message(message) for message in self._visible(channel.id, person)]
+                    if channel.id == here
+                    else None,
                 }
                 for channel in channels
             ],
@@ -208,9 +226,9 @@ class Browser:
 
     def _reached(self) -> str:
         if self._workspace.events_url is not None:
-            return "over HTTP"
+            return "reached over HTTP"
         count = self._workspace.sockets.count
-        return f"over Socket Mode ({count} connected)" if count else "not connected yet"
+        return f"reached over Socket Mode ({count} connected)" if count else "not connected yet"
 
     def _visible(self, channel: str, person: Person) -> list[Message]:
         everything = self._workspace.state.all_messages(channel)
@@ -249,6 +267,15 @@ class Browser:
         if text.startswith("/"):
             return _told(await self._workspace.command(given["person"], given["channel"], text, thread_ts=thread_ts))
         await self._workspace.say(given["person"], given["channel"], text, thread_ts=thread_ts)
+        return {}
+
+    async def _upload(self, given: Json) -> Json:
+        """A file chosen or pasted there, in base64."""
+        content = base64.b64decode(str(given["content"]), validate=True)
+        words, thread_ts = str(given.get("text") or ""), given.get("thread_ts")
+        await self._workspace.upload(
+            given["person"], given["channel"], str(given["name"]), content, text=words, thread_ts=thread_ts
+        )
         return {}
 
     async def _click(self, given: Json) -> Json:
@@ -379,7 +406,7 @@ def _file_response(name: str) -> web.Response:
     return web.Response(body=path.read_bytes(), headers=headers)
 
 
-def _entry(entry: ApiCall | Delivery | Reply) -> Json:
+def _entry(entry: ApiCall | Delivery | Reply | Upload) -> Json:
     """One line of the wire inspector, with what lies behind it. What would let somebody act as the app is masked."""
     match entry:
         case ApiCall():
@@ -406,7 +433,7 @@ def _entry(entry: ApiCall | Delivery | Reply) -> Json:
                 "sent": payload,
                 "answer": entry.ack.body,
             }
-        case _:
+        case Reply():
             line = {
                 "way": "app to Slack",
                 "verb": "POST",
@@ -416,6 +443,17 @@ def _entry(entry: ApiCall | Delivery | Reply) -> Json:
                 "note": "",
                 "sent": entry.body,
                 "answer": entry.answer,
+            }
+        case Upload():
+            line = {
+                "way": "app to Slack",
+                "verb": "POST",
+                "name": "upload_url",
+                "status": entry.status,
+                "good": entry.status == 200,
+                "note": "",
+                "sent": f"{entry.size} bytes of {entry.file}",
+                "answer": "",
             }
     elapsed = entry.ack.elapsed if isinstance(entry, Delivery) else entry.elapsed
     return {

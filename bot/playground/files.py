@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from bot.playground import chat
 from bot.playground.arguments import Arguments, whole_number
@@ -11,6 +11,17 @@ from bot.playground.state import Channel, File, Json, Refused, State
 
 MOST_CHANNELS = 100
 LONGEST_ALT_TEXT = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """The bytes of one file on their way in, for the wire inspector."""
+
+    file: str
+    size: int
+    at: float
+    status: int
+    elapsed: float
 
 
 def get_upload_url(state: State, arguments: Arguments) -> Json:
@@ -78,6 +89,19 @@ def info(state: State, arguments: Arguments) -> Json:
     return {"ok": True, "file": state.file_wire(_finished(state, arguments.text("file"))), "comments": []}
 
 
+def announce(state: State, channel: Channel, file: File) -> None:
+    """The `file_shared` event."""
+    event = {
+        "type": "file_shared",
+        "channel_id": channel.id,
+        "file_id": file.id,
+        "file": {"id": file.id},
+        "user_id": file.user or state.identity.bot_user,
+        "event_ts": state.next_ts(),
+    }
+    state.emit("file_shared", event, channel.id)
+
+
 def _uploaded(state: State, item: Json) -> File:
     file = _finished(state, str(item["id"]))
     return replace(file, title=str(item.get("title") or file.name))
@@ -113,12 +137,4 @@ def _share(state: State, channel: Channel, files: list[File], arguments: Argumen
     thread_ts = chat.thread_of(state, channel, arguments)
     chat.put_app_message(state, channel, content, thread_ts=thread_ts, files=tuple(file.id for file in files))
     for file in files:
-        event = {
-            "type": "file_shared",
-            "channel_id": channel.id,
-            "file_id": file.id,
-            "file": {"id": file.id},
-            "user_id": state.identity.bot_user,
-            "event_ts": state.next_ts(),
-        }
-        state.emit("file_shared", event, channel.id)
+        announce(state, channel, file)

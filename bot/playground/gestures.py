@@ -6,16 +6,17 @@ the app, waits for the acknowledgement, and shows the person what came of it.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bot.playground import chat, elements, reactions, response_urls, views, words
+from bot.playground import chat, elements, files, reactions, response_urls, views, words
 from bot.playground.arguments import Arguments
 from bot.playground.block_kit import check_suggestions
 from bot.playground.delivery import Ack, Deliveries, Sort
 from bot.playground.elements import Placed
-from bot.playground.state import SLACKBOT, Channel, Json, Kind, Message, NotPossible, Person, Refused, State, View
+from bot.playground.state import SLACKBOT, Channel, File, Json, Kind, Message, NotPossible, Person, Refused, State, View
 
 CommandAck = Ack
 LEAST_TYPED = 3  # characters an external select asks from on, unless it says otherwise
@@ -108,6 +109,40 @@ class Gestures:
         if f"<@{self.state.identity.bot_user}>" in message.text and where.kind is not Kind.DIRECT:
             event = {**self.state.wire(message), "type": "app_mention", "channel": where.id, "event_ts": message.ts}
             self.state.emit("app_mention", event, where.id)
+        return message
+
+    async def upload(
+        self, person: str, channel: str, name: str, content: bytes, *, text: str = "", thread_ts: str | None = None
+    ) -> Message:
+        """Share a file, with some words; the app hears of the message and of the file where it asked to."""
+        who, where = self._who(person), self._where(person, channel)
+        if not name or not content:
+            raise NotPossible("A file has a name and something in it.")
+        if thread_ts is not None and self.state.message(where.id, thread_ts) is None:
+            raise NotPossible(f"There is no thread {thread_ts} in #{where.name}.")
+        file = File(
+            id=self.state.new_id("F"),
+            name=name,
+            size=len(content),
+            key=secrets.token_hex(16),
+            content=content,
+            channels=(where.id,),
+            user=who.id,
+        )
+        self.state.files[file.id] = file
+        message = self.state.put_message(
+            Message(
+                channel=where.id,
+                ts=self.state.next_ts(),
+                user=who.id,
+                text=words.encode(self.state, text),
+                thread_ts=thread_ts,
+                subtype="file_share",
+                files=(file.id,),
+            )
+        )
+        chat.announce_message(self.state, message)
+        files.announce(self.state, where, file)
         return message
 
     def react(self, person: str, message: Message, emoji: str) -> Message:

@@ -6,7 +6,7 @@ was pressed; a typed command has no such message, so there they post anew or do 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 
@@ -22,6 +22,17 @@ from bot.playground.state import (
     ResponseUrl,
     State,
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """One use of a `response_url`, for tests and the wire inspector."""
+
+    body: Json
+    at: float
+    status: int
+    answer: str = ""
+    elapsed: float = 0.0  # real seconds until the answer was ready
 
 
 async def handle(state: State, request: web.Request) -> tuple[web.Response, Json]:

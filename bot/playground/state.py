@@ -120,6 +120,7 @@ class File:
     alt_text: str = ""
     content: bytes | None = None
     channels: tuple[str, ...] = ()
+    user: str = ""  # who shared it; empty for the app
 
     @property
     def mimetype(self) -> str:
@@ -386,7 +387,7 @@ class State:
             "name": file.name,
             "title": file.title or file.name,
             "size": file.size,
-            "user": self.identity.bot_user,
+            "user": file.user or self.identity.bot_user,
             "channels": list(file.channels),
             "alt_txt": file.alt_text,
             "mimetype": file.mimetype,

@@ -18,7 +18,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -28,8 +28,10 @@ from bot.playground.browser import Browser
 from bot.playground.delivery import ACK_SECONDS, Deliveries, Delivery
 from bot.playground.directory import group_wire
 from bot.playground.faults import Faults
+from bot.playground.files import Upload
 from bot.playground.gestures import CommandSpec, Gestures, ShortcutSpec
 from bot.playground.rate_limits import RateLimits
+from bot.playground.response_urls import Reply
 from bot.playground.socket_mode import PING_SECONDS, Sockets
 from bot.playground.state import Channel, Group, Identity, Json, Kind, Person, Refused, State
 from bot.playground.transcript import transcript
@@ -85,17 +87,6 @@ _SCOPE_OF_EVENT = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reply:
-    """One use of a `response_url`, for tests and the wire inspector."""
-
-    body: Json
-    at: float
-    status: int
-    answer: str = ""
-    elapsed: float = 0.0  # real seconds until the answer was ready
-
-
 class Workspace(Gestures):
     """Starts without messages; a given channel without members has everybody in it.
 
@@ -136,7 +127,7 @@ class Workspace(Gestures):
         self.faults = Faults()
         self.limits = RateLimits(now=now, enabled=rate_limits, scale=rate_scale)
         self.sockets = Sockets(app_id=identity.app_id, now=now, changed=state.changed, ping_seconds=ping_seconds)
-        self.wire: deque[ApiCall | Delivery | Reply] = deque(maxlen=MOST_RECORDED)
+        self.wire: deque[ApiCall | Delivery | Reply | Upload] = deque(maxlen=MOST_RECORDED)
         self.recorded = 0  # how many there have been, also those no longer kept
         deliveries = Deliveries(
             signing_secret=signing_secret,
@@ -362,7 +353,7 @@ class Workspace(Gestures):
             raise Refused("access_denied")
         return f"{self.state.url.replace('http', 'ws', 1)}/link/?ticket={self.sockets.ticket()}"
 
-    def _record(self, entry: ApiCall | Delivery | Reply) -> None:
+    def _record(self, entry: ApiCall | Delivery | Reply | Upload) -> None:
         self.wire.append(entry)
         self.recorded += 1
         self.state.changed()
@@ -426,10 +417,19 @@ class Workspace(Gestures):
         return response
 
     async def _upload(self, request: web.Request) -> web.Response:
+        started, file = time.perf_counter(), request.match_info["file"]
         content = await _uploaded_bytes(request)
-        if files.receive(self.state, request.match_info["file"], request.match_info["key"], content):
-            return web.Response(text=f"OK - {len(content)}")
-        return web.Response(status=404, text="no such upload")
+        taken = files.receive(self.state, file, request.match_info["key"], content)
+        self._record(
+            Upload(
+                file=file,
+                size=len(content),
+                at=self.state.now(),
+                status=200 if taken else 404,
+                elapsed=time.perf_counter() - started,
+            )
+        )
+        return web.Response(text=f"OK - {len(content)}") if taken else web.Response(status=404, text="no such upload")
 
     async def _download(self, request: web.Request) -> web.Response:
         """A file's bytes, for whoever shows the bot's token and may read files."""

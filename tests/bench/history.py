@@ -76,6 +76,9 @@ def questions(last: int) -> dict[str, Callable[[Connection], object]]:
         "audit, a page further down": lambda c: audit.search(c, before=last - WINDOW),
         "audit of a person in a window": lambda c: audit.search(c, actor="U7", since=since, until=END),
         "audit of a kind in a window": lambda c: audit.search(c, kind="decision", since=since, until=END),
+        "audit of a runbook in a window": lambda c: audit.search(c, runbook="disk-cleanup", since=since, until=END),
+        "audit of a host in a window": lambda c: audit.search(c, host="web-01", since=since, until=END),
+        "audit that says a word in a window": lambda c: audit.search(c, words=("restart",), since=since, until=END),
         "audit of an execution": lambda c: audit.search(c, execution_id=last // 5 - 100),
         "history, failed, a page": lambda c: executions.history(c, Sought(states=(State.FAILED,))),
         "history, one person's, further down": lambda c: executions.history(
@@ -119,6 +122,7 @@ async def filled(server: Postgres, size: int) -> Database:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("SET statement_timeout = 0"))
         connection.execute(text("VACUUM ANALYZE"))
+        connection.execute(text("CHECKPOINT"))
     engine.dispose()
     say(f"  made {size:,} executions and as many audit entries in {time.perf_counter() - began:.0f} s")
     return database
@@ -139,6 +143,7 @@ async def measure(args: argparse.Namespace) -> Report:
         for what in asks[0]:
             each = [partial(_read, ask[what]) for ask in asks]
             found[what] = await asked(databases, each)
+        await asked(databases, [append] * len(databases))  # the first writes after a checkpoint copy whole pages
         found["append to the audit"] = await asked(databases, [append] * len(databases))
         for database in databases:
             await database.close()

@@ -62,8 +62,8 @@ async def measure(args: argparse.Namespace) -> Report:
                 said = f"{rate:.1f} executions a second"
                 report.add("ten steps that do nothing", kind, said, "100 a second" if goal is not None else "", goal)
     report.notes.append(
-        "The connection is warm. From the request on, the bot commits and acknowledges it, claims, plans, reviews, "
-        "admits, and marks the step as started, each in a transaction of its own."
+        "The connection is warm. From the request on, the bot commits and acknowledges it, accepts it, claims it, plans"
+        " and admits it, and marks its first step as started: five commits one after the other."
     )
     return report
 

@@ -149,6 +149,10 @@ class Figure:
     met: bool | None = None
 
 
+NEWEST: list["Report"] = []
+"""The report that was begun last: what it has is worth having also when its group breaks."""
+
+
 @dataclass(kw_only=True)
 class Report:
     """What one group found; `notes` say how it was measured and why a goal was missed."""
@@ -157,6 +161,9 @@ class Report:
     title: str
     figures: list[Figure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        NEWEST[:] = [self]
 
     def add(self, what: str, where: str, value: str, goal: str = "", met: bool | None = None) -> None:
         """One more."""

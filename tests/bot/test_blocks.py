@@ -331,6 +331,7 @@ homes = st.builds(
     ),
     stoppable=st.sets(st.integers(1, 9)).map(frozenset),
     switches=st.lists(switches, max_size=8).map(tuple),
+    schedules=st.lists(schedules_, max_size=7).map(tuple),
     yours=st.lists(executions, max_size=7).map(tuple),
     health=st.one_of(st.lists(health, max_size=4).map(tuple), health.map(lambda one: (one,) * 300)),
 )
@@ -560,26 +561,9 @@ BUILDERS: dict[str, st.SearchStrategy[Any]] = {
 ELSEWHERE = {"forms.form", "forms.plan_page"}
 """Tried in the same way, in `tests/bot/test_forms.py`."""
 
-PARTS = {
-    "forms._channel",
-    "forms._hosts",
-    "forms._page",
-    "forms._question",
-    "forms._reason",
-    "forms._secrets",
-    "forms._template",
-    "shown.shown",
-    "shown._shown",
-    "blocks.section",
-    "blocks.context",
-    "digest._row",
-    "modals._reason_for",
-    "home._title",
-    "home._with",
-    "manifest.as_dict",
-    "request.spelling",
-}
-"""Parts of messages and views, what calls others to make them, and what is none of either."""
+PARTS = {"blocks.section", "blocks.context", "digest._row", "manifest.as_dict", "shown.shown", "shown._shown"}
+"""Parts of messages, what calls others to make them, and what is none. A private function that gives a mapping is a
+part of a view."""
 
 
 def makers() -> Iterator[str]:
@@ -591,7 +575,8 @@ def makers() -> Iterator[str]:
         for name, one in vars(found).items():
             if inspect.isfunction(one) and one.__module__ == module.name:
                 result = one.__annotations__.get("return")
-                if result in (Message, list[Message], Message | None, Mapping[str, Any], forms.PlanPage):
+                is_view = result in (Mapping[str, Any], forms.PlanPage) and not name.startswith("_")
+                if is_view or result in (Message, list[Message], Message | None):
                     yield f"{module.name.removeprefix('bot.')}.{name}"
 
 
@@ -612,7 +597,8 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 OURS = re.compile(
-    r"<(@[UW][A-Z0-9]+|#[CDG][A-Z0-9]+|!subteam\^S[A-Z0-9]+|!date\^\d+\^\{date_short_pretty\} \{time(_secs)?\}\|[^<>|]+"
+    r"<(@[UW][A-Z0-9]+|#[CDG][A-Z0-9]+|!subteam\^S[A-Z0-9]+"
+    r"|!date\^\d+\^(\{date_short_pretty\} )?\{time(_secs)?\}\|[^<>|]+"
     r"|https?://[^<>|\s]+\|another channel)>"
 )
 
@@ -879,14 +865,14 @@ def test_after_the_end_the_headline_says_what_changed_who_approved_and_gives_the
         host="web-01",
         position=0,
         state=HostState.SUCCEEDED,
-        before={"state": "failed", "main_pid": 812, "triggers": ["a"], "load": "loaded"},
-        after={"state": "active", "main_pid": 1043, "triggers": [], "load": "loaded"},
+        before={"state": "failed", "main_pid": 812, "triggers": ["a"], "load": "loaded", "at": "2026-11-20 03:00:00"},
+        after={"state": "active", "main_pid": 1043, "triggers": [], "load": "loaded", "at": "2026-11-21 03:00:00"},
     )
     approval = an_approval(state=ApprovalState.GIVEN, decided_by="UCAROL", votes=("UCAROL", "UALICE"))
     situation = cards.Situation(hosts=(host,), approval=approval, printed=1_224)
     message = cards.card(an_execution(state=State.SUCCEEDED), NOW, situation)
     said = str(message.blocks)
-    assert "Changed: state failed → active, main_pid 812 → 1043, triggers 1 entry → 0 entries" in said
+    assert "Changed: state failed → active, main_pid 812 → 1043, triggers 1 entry → 0 entries'" in said
     assert "asked by <@UBOB> · approved by <@UCAROL> and <@UALICE>" in said
     assert labels(message) == ["Show plan", "Full log"]
 
@@ -1026,10 +1012,28 @@ def test_an_ending_with_some_hosts_well_offers_the_failed_ones_alone() -> None:
     )
     situation = cards.Situation(hosts=hosts, retriable=True, undoable=True)
     message = cards.card(an_execution(state=State.FAILED), NOW, situation)
-    assert labels(message)[:3] == ["Retry", "Retry failed hosts", "Roll back"]
+    assert labels(message)[:3] == ["Retry failed hosts", "Retry", "Roll back"]
     assert "2 of 4 hosts succeeded, wave 2 of 2" in json.dumps(message.payload())
     none = replace(situation, hosts=tuple(replace(host, state=HostState.FAILED) for host in hosts))
     assert labels(cards.card(an_execution(state=State.FAILED), NOW, none))[:2] == ["Retry", "Roll back"]
+
+
+def test_what_the_rows_of_the_hosts_say_is_not_said_twice() -> None:
+    hosts = tuple(
+        HostRun(execution_id=42, host=f"web-0{n}", position=n, state=state, reason=reason)
+        for n, (state, reason) in enumerate(
+            [(HostState.SUCCEEDED, None), (HostState.FAILED, "It is active: got failed")]
+        )
+    )
+    ending = "1 of 2 hosts succeeded. web-01: It is active: got failed"
+    said = str(cards.card(an_execution(state=State.FAILED, ending=ending), NOW, cards.Situation(hosts=hosts)).blocks)
+    assert said.count("1 of 2 hosts succeeded") == 1
+    assert said.count("got failed") == 1
+    stopped = f"{ending}; the kill switch (global) was engaged"
+    said = str(
+        cards.card(an_execution(state=State.CANCELLED, ending=stopped), NOW, cards.Situation(hosts=hosts)).blocks
+    )
+    assert "the kill switch (global) was engaged" in said
 
 
 def test_a_wave_says_how_it_went_and_what_follows() -> None:

@@ -16,9 +16,9 @@ from bot.playground.words import read_blocks
 from bot.playground.workspace import Workspace
 from runbooks import Danger, Facts, Parameters, Plan, Run, Runbook
 from safety.roles import Can, People, Role
-from storage import controls
+from storage import controls, schedules
 from storage.database import Database
-from storage.records import Actor, Breaker, BreakerState, KillSwitch, Scope, State
+from storage.records import Actor, Breaker, BreakerState, KillSwitch, Schedule, Scope, State
 from tests.builders import ALICE, BOB, CAROL, DAVE, House, a_house, catalog_with
 from tests.fakes import START, FakeClock, Reply
 
@@ -108,6 +108,26 @@ async def test_a_list_shows_the_runbooks_of_ones_own_entries_only(house: House) 
     house.engine.govern(replace(house.engine.policy, people=limited))
     assert "risky" not in await seen(house, DAVE)
     assert "risky" in await seen(house, ALICE)
+
+
+async def test_schedules_stand_in_the_order_in_which_they_fire(house: House) -> None:
+    for name, days in (("later", 2), ("sooner", 1)):
+        schedule = Schedule(
+            id=0,
+            name=name,
+            text="easy on web-01",
+            cron="0 2 * * *",
+            timezone="UTC",
+            channel=None,
+            made_by=ALICE,
+            made_at=START,
+            next_at=START + timedelta(days=days),
+        )
+        await house.database.write(schedules.add, schedule)
+    said = await seen(house, CAROL)
+    assert "Schedules (2)" in said
+    assert said.index("sooner") < said.index("later")
+    assert "Schedules" not in await seen(house, DAVE)
 
 
 async def test_hosts_with_trouble_are_named_and_the_others_counted(house: House) -> None:

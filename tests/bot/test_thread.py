@@ -399,6 +399,21 @@ async def test_a_breaker_is_told_to_the_alerts_channel_only(desk: Desk) -> None:
     assert [ready.channel for ready in await desk.ready()] == ["C0OPS"]
 
 
+async def test_the_card_of_what_runs_long_says_its_time_anew_and_a_short_one_is_left_alone(desk: Desk) -> None:
+    execution = await desk.standing()
+    await desk.database.write(executions.set_values, execution.id, state=State.RUNNING.value, started_at=NOW)
+    assert await desk.database.write(desk.reporter.refresh, NOW + timedelta(seconds=9)) == 1
+    assert await desk.ready() == []
+    for _ in range(2):
+        await desk.database.write(desk.reporter.refresh, NOW + timedelta(seconds=40))
+    [ready] = await desk.ready()
+    assert (ready.message.kind, ready.edits) == (OutboxKind.CARD, "1.000001")
+    await desk.say_all()
+    await desk.database.write(executions.set_values, execution.id, state=State.SUCCEEDED.value)
+    assert await desk.database.write(desk.reporter.refresh, NOW + timedelta(seconds=60)) == 0
+    assert await desk.ready() == []
+
+
 async def test_an_event_that_cannot_be_told_does_not_take_back_what_happened(desk: Desk) -> None:
     execution = await desk.standing()
     await desk.report(PlanMade(execution=execution, plan={"no": "hosts"}))

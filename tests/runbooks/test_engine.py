@@ -807,6 +807,20 @@ async def test_roll_back_takes_back_what_was_applied_last_first(database: Databa
         assert (await house.get(failed.id)).state is State.ROLLED_BACK
 
 
+async def test_two_people_who_retry_at_once_run_it_once(database: Database) -> None:
+    async with a_house(
+        database, replies={**a_healthy_nginx(), "sudo -n systemctl restart nginx": Reply(status=1)}
+    ) as house:
+        failed = await house.ends(await house.ask("restart nginx settle=0 on web-01"))
+        await house.die()
+        told = await asyncio.gather(
+            house.engine.retry(failed.id, BOB), house.engine.retry(failed.id, CAROL), return_exceptions=True
+        )
+        [late] = [one for one in told if isinstance(one, TooLate)]
+        assert re.fullmatch(rf"<@U(BOB|CAROL)> retries #{failed.id} already: #\d+ is pending\.", late.message)
+        assert len(await database.read(executions.newest)) == 2
+
+
 async def test_retry_is_a_new_execution_that_skips_only_the_cooldown_of_the_first(database: Database) -> None:
     broken = {**a_healthy_nginx(), "sudo -n systemctl restart nginx": Reply(status=1)}
     async with a_house(database, replies=broken) as house:

@@ -40,6 +40,34 @@ async def ten(database: Database) -> Database:
     return database
 
 
+async def test_entries_of_one_commit_are_a_chain_whoever_fails_in_it(database: Database) -> None:
+    def fails(connection: Connection) -> None:
+        witness(connection, 99)
+        raise ValueError("no")
+
+    def looks(connection: Connection) -> int:
+        witness(connection, 3)
+        return audit.head(connection)[0]
+
+    work: list[Callable[[Connection], Any]] = [lambda c: witness(c, 1), fails, lambda c: witness(c, 2), looks]
+    done = await asyncio.gather(*(database.write(one) for one in work), return_exceptions=True)
+    assert [type(one) for one in done] == [type(None), ValueError, type(None), int]
+    assert done[3] == 3
+    found = await database.read(audit.verify)
+    assert (found.ok, found.entries) == (True, 3)
+
+
+async def test_what_one_commit_has_witnessed_can_be_read_in_it(database: Database) -> None:
+    def looks(connection: Connection) -> tuple[int, bool]:
+        witness(connection, 1)
+        seen = audit.head(connection)[0]
+        witness(connection, 2)
+        return seen, audit.verify(connection).ok
+
+    assert await database.write(looks) == (1, True)
+    assert (await database.read(audit.verify)).entries == 2
+
+
 def behind_its_back(*statements: str) -> Callable[[Connection], None]:
     """What the database's owner can do."""
 

@@ -347,6 +347,18 @@ async def test_a_picture_is_shown_with_its_words_and_a_text_can_be_read(workspac
     assert await answer.text() == "<b>1204 lines</b>"
 
 
+async def test_a_file_is_attached_with_the_words_in_the_box(workspace: Workspace, page: Page) -> None:
+    await page.get_by_label("Message", exact=True).fill("the graph of @bob")
+    await page.get_by_label("File to attach").set_input_files(
+        {"name": "graph.png", "mimeType": "image/png", "buffer": PIXEL}
+    )
+    await expect(page.get_by_role("img", name="graph.png")).to_be_visible()
+    await expect(page.locator("#messages")).to_contain_text("the graph of @bob")
+    await expect(page.get_by_label("Message", exact=True)).to_have_value("")
+    [file] = workspace.state.files.values()
+    assert (file.content, file.user) == (PIXEL, "UALICE")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_nothing_stands_in_the_way_of_a_screen_reader_or_weak_eyes(page: Page, axe: str, scheme: str) -> None:
     async def nothing_found() -> None:

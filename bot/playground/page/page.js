@@ -6,6 +6,7 @@ import { el, emoji, mrkdwn, textObject } from "/page/text.js";
 
 const $ = (id) => document.getElementById(id);
 const APP_HOME = "app-home";
+const MOST_LINES = 200; // of the wire
 const query = new URLSearchParams(location.search);
 
 let seen = null; // what the workspace last said
@@ -49,9 +50,9 @@ async function refresh() {
   try {
     do {
       again = false;
-      const asked = me;
-      const answer = await ask(`/ui/state?person=${encodeURIComponent(me)}`);
-      if (asked !== me) { again = true; continue; }
+      const asked = [me, channel].join();
+      const answer = await ask(`/ui/state?${new URLSearchParams({ person: me, channel })}`);
+      if (asked !== [me, channel].join()) { again = true; continue; }
       seen = answer;
       me = seen.me;
       draw();
@@ -109,20 +110,20 @@ function drawPeople() {
     select.dataset.drawn = wanted;
   }
   select.value = me;
-  $("reached").textContent = `${seen.app.name} is reached ${seen.app.reached}`;
+  $("reached").textContent = `${seen.app.name} is ${seen.app.reached}`;
   document.title = `${here()?.name ?? seen.app.name} · Local workspace (simulated)`;
 }
 
 function unread(one) {
   const since = read.get(`${me}/${one.id}`);
   if (one.id === channel || since === undefined) return 0;
-  return one.messages.filter((message) => later(message.ts, since) && message.user !== me).length;
+  return one.recent.filter(([ts, user]) => later(ts, since) && user !== me).length;
 }
 
 function drawNav() {
   for (const one of seen.channels) {
     const key = `${me}/${one.id}`;
-    const newest = one.messages.at(-1)?.ts ?? "0";
+    const newest = one.recent.at(-1)?.[0] ?? "0";
     if (!read.has(key) || one.id === channel) read.set(key, newest);
   }
   const entry = (one, label, count) =>
@@ -153,6 +154,7 @@ function drawPlace() {
   $("composer").hidden = home || Boolean(one?.archived);
   $("composer-text").placeholder = one ? `Message ${one.kind === "im" ? one.name : "#" + one.name}, or / for a command` : "";
   if (home) drawHome();
+  else if (one && !one.messages) { $("messages").replaceChildren(); $("messages").dataset.place = ""; } // they are being asked for
   else if (one) drawMessages($("messages"), one.messages.filter((message) => !inThread(message)), { replies: one.messages });
 }
 
@@ -186,6 +188,7 @@ function drawMessages(list, messages, { replies = null } = {}) {
   if (!nodes.length) nodes.push(el("li", { class: "empty", "data-ts": "", text: replies ? "Nothing here yet. Type / to see the commands." : "No replies yet." }));
   reconcile(list, nodes);
   list.dataset.place = place;
+  list.stays = atEnd;
   if (atEnd) list.scrollTop = list.scrollHeight;
   if (focused && !list.contains(document.activeElement)) restoreFocus(list, focused);
   const plain = news.map((message) => `${author(message).shown}: ${message.text}`).join(". ");
@@ -231,8 +234,14 @@ function drawMessage(message, answers, mark, inChannel) {
 
 function drawFile(file) {
   const address = `/ui/file/${encodeURIComponent(file.id)}`;
-  const picture = file.mimetype.startsWith("image/") ? el("img", { src: address, alt: file.alt_txt || file.title, loading: "lazy" }) : null;
+  const picture = /^image\/(png|jpeg|gif|webp)$/.test(file.mimetype) ? el("img", { src: address, alt: file.alt_txt || file.title, onload: stay }) : null;
   return el("div", { class: "file" }, el("a", { href: address, target: "_blank", rel: "noopener", text: file.title }), el("span", { class: "quiet", text: ` ${size(file.size)}` }), picture);
+}
+
+// A picture takes its room when it has come; who was at the end stays there.
+function stay(event) {
+  const list = event.target.closest(".messages");
+  if (list?.stays) list.scrollTop = list.scrollHeight;
 }
 
 const size = (bytes) => (bytes < 1000 ? `${bytes} bytes` : bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
@@ -289,7 +298,7 @@ function closeThread() {
 
 function drawThread() {
   const one = here();
-  const parent = one?.messages.find((message) => message.ts === thread);
+  const parent = one?.messages?.find((message) => message.ts === thread);
   $("thread").hidden = !parent;
   document.body.classList.toggle("with-thread", Boolean(parent));
   if (!parent) return;
@@ -457,6 +466,30 @@ $("composer-text").addEventListener("keydown", (event) => {
   complete();
 }, { capture: true });
 
+// Files: chosen, or pasted into a message box; what stands in the box goes with them
+
+async function attach(file, area, extra) {
+  if (!file || !here()) return;
+  const address = await new Promise((done) => { const reader = new FileReader(); reader.onload = () => done(reader.result); reader.readAsDataURL(file); });
+  const text = area.value.trim();
+  const answer = await act("upload", { channel, name: file.name, content: address.slice(address.indexOf(",") + 1), text, ...extra });
+  if (!answer.ok) return;
+  area.value = "";
+  grow(area);
+  area.focus();
+}
+
+$("attach").addEventListener("click", () => $("attach-file").click());
+$("attach-file").addEventListener("change", async () => { await attach($("attach-file").files[0], $("composer-text"), {}); $("attach-file").value = ""; });
+for (const [id, extra] of [["composer-text", () => ({})], ["thread-text", () => ({ thread_ts: thread })]]) {
+  $(id).addEventListener("paste", (event) => {
+    const [file] = event.clipboardData?.files ?? [];
+    if (!file) return;
+    event.preventDefault();
+    attach(file, $(id), extra());
+  });
+}
+
 $("bolt").addEventListener("click", () => openMenu($("bolt"), seen.shortcuts.filter((one) => !one.on_message).map((one) => ({ label: one.name, run: () => act("shortcut", { channel: channel === APP_HOME ? null : channel, callback_id: one.id }) }))));
 
 // Moving about
@@ -474,7 +507,7 @@ function go(place) {
   complete();
   draw();
   if (place === APP_HOME) act("home");
-  else $("composer-text").focus();
+  else { $("composer-text").focus(); refresh(); }
 }
 
 function remember() {
@@ -493,6 +526,7 @@ $("person").addEventListener("change", async () => {
 });
 
 for (const list of [$("messages"), $("thread-messages")]) {
+  list.addEventListener("scroll", () => { list.stays = list.scrollHeight - list.scrollTop - list.clientHeight < 60; });
   list.addEventListener("keydown", (event) => {
     const item = event.target.closest(".message");
     if (event.target !== item) return;
@@ -587,14 +621,19 @@ function drawHood() {
     $("fault-method").replaceChildren(el("option", { value: "*", text: "every method" }), ...seen.methods.map((name) => el("option", { value: name, text: name })));
   }
   $("limits").checked = seen.limits;
+  for (const id of ["socket-refresh", "socket-cut"]) {
+    $(id).disabled = !seen.sockets;
+    $(id).title = seen.sockets ? "" : "The app has no Socket Mode connection.";
+  }
   $("faults").replaceChildren(...seen.faults.map((fault) => el("li", {}, el("span", { text: fault.words }), el("button", { onclick: () => act("clear_faults", { id: fault.id }), text: "Switch off" }))));
 }
 
 async function drawWire() {
-  const { entries } = await ask("/ui/wire");
   const list = $("wire");
-  const old = new Map([...list.children].map((node) => [node.dataset.n, node]));
-  reconcile(list, entries.reverse().map((entry) => old.get(String(entry.n)) ?? drawEntry(entry)));
+  if (Number(list.firstElementChild?.dataset.n ?? -1) >= seen.recorded) list.replaceChildren(); // the workspace began anew
+  const { entries } = await ask(`/ui/wire?after=${list.firstElementChild?.dataset.n ?? -1}`);
+  for (const entry of entries) if (entry.n > Number(list.firstElementChild?.dataset.n ?? -1)) list.prepend(drawEntry(entry));
+  while (list.children.length > MOST_LINES) list.lastElementChild.remove();
   sift();
 }
 

@@ -49,9 +49,11 @@ function date(inner) {
   const when = new Date(Number(seconds) * 1000);
   if (Number.isNaN(when.getTime())) return null;
   const day = when.toLocaleDateString(undefined, { dateStyle: "medium" });
+  const days = Math.round((new Date(when).setHours(0, 0, 0, 0) - new Date().setHours(0, 0, 0, 0)) / 86_400_000);
+  const near = { "-1": "yesterday", 0: "today", 1: "tomorrow" }[days] ?? day;
   const forms = { date_num: when.toISOString().slice(0, 10), time: when.toLocaleTimeString(undefined, { timeStyle: "short" }),
-    time_secs: when.toLocaleTimeString(), date: day, date_short: day, date_long: day, date_pretty: day,
-    date_short_pretty: day, date_long_pretty: day, ago: when.toLocaleString() };
+    time_secs: when.toLocaleTimeString(), date: day, date_short: day, date_long: day, date_pretty: near,
+    date_short_pretty: near, date_long_pretty: near, ago: when.toLocaleString() };
   const text = (format ?? "").replace(/\{(\w+)\}/g, (whole, token) => forms[token] ?? whole);
   return el("time", { datetime: when.toISOString(), text });
 }

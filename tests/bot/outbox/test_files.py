@@ -88,6 +88,14 @@ async def test_long_output_is_tailed_in_the_thread_and_attached_whole(desk: Desk
     assert "line 1224" in shown
 
 
+async def test_a_file_comes_after_all_words_of_its_execution(desk: Desk) -> None:
+    await ended(desk)
+    await desk.settle()
+    headline = desk.workspace.messages("C0INC")[0]
+    replies = desk.workspace.messages("C0INC", thread_ts=headline.ts)
+    assert [bool(message.files) for message in replies] == [False, True]
+
+
 async def test_what_the_thread_shows_whole_is_not_attached_until_somebody_asks(desk: Desk) -> None:
     execution = await ended(desk, lines=20)
     await desk.settle()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -86,6 +87,20 @@ async def test_each_person_sees_their_own_ephemeral_messages_only(workspace: Wor
     assert not await sees("UBOB")
 
 
+async def test_messages_come_for_the_channel_looked_at_and_of_others_only_when_and_whose(workspace: Workspace) -> None:
+    said = [await workspace.say(who, "ops", "hello") for who in ("alice", "bob")]
+
+    async def seen(channel: str) -> dict[str, Any]:
+        state = json.loads((await fetch(f"{workspace.url}/ui/state?person=UALICE&channel={channel}"))[1])
+        return {one["id"]: one for one in state["channels"]}
+
+    there, elsewhere = await seen("C0OPS"), await seen("C0NOWHERE")
+    assert [message["text"] for message in there["C0OPS"]["messages"]] == ["hello", "hello"]
+    assert (there["C0INC"]["messages"], elsewhere["C0INC"]["messages"]) == (None, [])
+    assert elsewhere["C0OPS"]["messages"] is None
+    assert elsewhere["C0OPS"]["recent"] == [[said[0].ts, "UALICE"], [said[1].ts, "UBOB"]]
+
+
 async def test_a_gesture_that_is_not_possible_is_explained(workspace: Workspace) -> None:
     workspace.add_channel(id="C0FEW", name="few", members=["alice"])
     answer = await do(workspace, "send", person="UBOB", channel="C0FEW", text="hello")
@@ -110,6 +125,32 @@ async def test_the_wire_shows_both_ways(workspace: Workspace, client: Any) -> No
     assert '"chat.postMessage"' in text
     assert '"/runbook"' in text
     assert workspace.bot_token not in text
+
+
+async def test_an_upload_is_a_line_of_the_wire_without_the_secret_of_its_address(
+    workspace: Workspace, client: Any
+) -> None:
+    await client.files_upload_v2(channel="C0INC", filename="run.log", content="done")
+    entries = json.loads((await fetch(f"{workspace.url}/ui/wire"))[1])["entries"]
+    assert [entry["name"] for entry in entries] == [
+        "files.getUploadURLExternal",
+        "upload_url",
+        "files.completeUploadExternal",
+    ]
+    assert entries[0]["answer"]["upload_url"].endswith("/…")
+    assert entries[1]["sent"] == f"4 bytes of {entries[0]['answer']['file_id']}"
+
+
+async def test_the_wire_gives_only_the_lines_asked_for(workspace: Workspace, client: Any) -> None:
+    async def numbers(query: str) -> list[int]:
+        return [entry["n"] for entry in json.loads((await fetch(f"{workspace.url}/ui/wire{query}"))[1])["entries"]]
+
+    for _ in range(3):
+        await client.auth_test()
+    assert await numbers("") == [0, 1, 2]
+    assert await numbers("?after=0") == [1, 2]
+    assert await numbers("?after=2") == await numbers("?after=99") == []
+    assert (await fetch(f"{workspace.url}/ui/wire?after=x"))[0] == 400
 
 
 async def test_a_change_is_told_at_once(workspace: Workspace) -> None:

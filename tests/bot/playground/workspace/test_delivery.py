@@ -181,6 +181,22 @@ async def test_a_changed_group_and_a_shared_file_are_told_to_who_asked(listen: L
         assert events["file_shared"]["channel_id"] == "C0INC"
 
 
+async def test_a_persons_file_is_told_as_a_message_and_as_a_file(listen: Listen) -> None:
+    async def receive(request: web.Request) -> web.Response:
+        return web.Response()
+
+    async with Workspace(subscriptions=frozenset({"message.channels", "file_shared"})) as workspace:
+        workspace.events_url = await listen(receive)
+        await workspace.upload("bob", "ops", "top.txt", b"load 12", text="see @alice")
+        await workspace.wait_for(lambda w: len(w.deliveries) == 2)
+        events = {delivery.payload["event"]["type"]: delivery.payload["event"] for delivery in workspace.deliveries}
+        assert (events["message"]["subtype"], events["message"]["text"]) == ("file_share", "see <@UALICE>")
+        assert events["message"]["files"][0]["user"] == "UBOB"
+        assert events["file_shared"]["user_id"] == "UBOB"
+        client = AsyncWebClient(token=workspace.bot_token, base_url=workspace.api_url)
+        assert (await client.files_info(file=events["file_shared"]["file_id"]))["file"]["name"] == "top.txt"
+
+
 async def test_what_the_app_did_not_subscribe_to_is_not_told(workspace: Workspace, listen: Listen) -> None:
     async def receive(request: web.Request) -> web.Response:
         return web.Response()
