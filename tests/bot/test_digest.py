@@ -258,15 +258,14 @@ def test_names_that_are_hostile_stay_harmless_and_within_slacks_limits(hostile: 
 
 def test_the_chart_is_a_picture_whatever_the_names_are() -> None:
     many = Outcomes(of={State.SUCCEEDED: 7, State.FAILED: 2, State.REFUSED: 1, State.CANCELLED: 1})
-    for name in ("restart-service", "$x_{2}$", "😀" * 90, "\u202e<!channel>"):
-        for parts in (1, 7, 31):
-            drawn = empty(
-                outcomes=many,
-                runbooks={f"{name}{number}": many for number in range(12)},
-                series=[digest.Bucket(since=UNTIL - DAY * (parts - n), outcomes=many) for n in range(parts)],
-            )
-            assert chart.png(drawn, "Europe/Berlin").startswith(b"\x89PNG\r\n")
-            assert len(chart.alternative(drawn, "Europe/Berlin")) <= 1_000
+    for names, parts in ((["restart-service"], 1), (["$x_{2}$", "😀" * 90, "\u202e<!channel>", *"abcdefghi"], 31)):
+        drawn = empty(
+            outcomes=many,
+            runbooks=dict.fromkeys(names, many),
+            series=[digest.Bucket(since=UNTIL - DAY * (parts - n), outcomes=many) for n in range(parts)],
+        )
+        assert chart.png(drawn, "Europe/Berlin").startswith(b"\x89PNG\r\n")
+        assert len(chart.alternative(drawn, "Europe/Berlin")) <= 1_000
 
 
 def test_the_chart_is_said_to_who_cannot_see_it() -> None:

@@ -1,8 +1,11 @@
 """Asking for what ran, in the channel: pages turned in place, numbers that open, near misses that only show."""
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
-from bot.demo import Demo
+import pytest
+
+from bot.demo import Demo, demo
 from bot.playground.state import Message
 from storage import executions
 from storage.records import State
@@ -10,6 +13,13 @@ from tests.bot import test_questions
 from tests.bot.test_digest import ran
 
 PATIENCE = 20.0
+
+
+@pytest.fixture(params=["http", "sockets"])
+async def running(request: pytest.FixtureRequest) -> AsyncIterator[Demo]:
+    """Everything up, reached either way; no rate limits."""
+    async with demo(rate_limits=False, over_sockets=request.param == "sockets") as running:
+        yield running
 
 
 async def asked(running: Demo, person: str, text: str, answer: str) -> Message:
