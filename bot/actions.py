@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from bot import blocks, cards, full_log, modals
 from bot.blocks import Message, parse_value
-from bot.commands import Commands, Handled
+from bot.commands import Commands
 from bot.filling import Forms
+from bot.incidents import Handled
 from bot.modals import OpensViews
 from runbooks.answer import Answer
 from runbooks.engine import Engine
@@ -52,6 +53,18 @@ class Actions:
             "newer": lambda received, _: self._turn(received),
             "meant": commands.show_meant,
         }
+        self.incidents: Mapping[str, Callable[[int, str | None, Received, Handled], Awaitable[Message | None]]] = {
+            "inc_take": commands.incidents.take,
+            "inc_status": commands.incidents.status,
+            "inc_timeline": commands.incidents.timeline,
+            "inc_resolve": self._ask_to_resolve,
+            "inc_postmortem": commands.incidents.postmortem,
+            "inc_try": commands.incidents.try_runbook,
+            "inc_run": commands.incidents.run_runbook,
+        }
+        self.incident_submissions: Mapping[
+            str, Callable[[int, str | None, Received, Handled], Awaitable[Message | None]]
+        ] = {"inc_resolve": commands.incidents.resolve}
         # These begin another execution: no state says that it was done, so that the click is marked handled with it.
         self.begins: Mapping[str, Callable[[int, Received, Handled], Awaitable[Message | None]]] = {
             "retry": self._retry,
@@ -72,18 +85,21 @@ class Actions:
     async def answer(self, received: Received, handled: Handled = lambda connection: None) -> Message | None:
         """Carry it out; what to say privately, or None. Raises OperatorError.
 
-        `handled` is called inside the transaction that begins another execution.
+        `handled` is called inside the transaction that changes something, where that must not be repeated by a crash.
         """
         if received.kind == "view":
-            return await self._submitted(received)
-        verb = received.text.removeprefix(PREFIX)
-        if verb.partition(":")[0] in self.questions:
-            return await self.questions[verb.partition(":")[0]](received, handled)
+            return await self._submitted(received, handled)
+        # What follows a dot tells several buttons of one message apart.
+        verb = received.text.removeprefix(PREFIX).partition(".")[0]
+        if verb in self.questions:
+            return await self.questions[verb](received, handled)
         if received.kind == "shortcut":
             return await self._shortcut(verb, received)
         if verb in self.choices:
             await self.choices[verb](received)
             return None
+        if verb in self.incidents:
+            return await self.incidents[verb](*_number_of(received), received, handled)
         if verb in self.switches:
             return await self.switches[verb](*_switch_of(received), received)
         if verb not in self.verbs and verb not in self.begins:
@@ -98,8 +114,11 @@ class Actions:
             return await self.begins[verb](execution_id, received, handled)
         return await self.verbs[verb](execution_id, mark, received)
 
-    async def _submitted(self, received: Received) -> Message | None:
+    async def _submitted(self, received: Received, handled: Handled) -> Message | None:
         verb = str(received.payload.get("verb", "")).removeprefix(PREFIX)
+        if verb in self.incident_submissions:
+            number, _ = _number_of(received)
+            return await self.incident_submissions[verb](number, received.text.strip() or None, received, handled)
         if verb in self.form_submissions:
             await self.form_submissions[verb](received)
             return None
@@ -116,6 +135,11 @@ class Actions:
     async def _turn(self, received: Received) -> Message:
         """The other page, in the place of this one."""
         return replace(await self.commands.ask(received), replaces=True)
+
+    async def _ask_to_resolve(
+        self, number: int, mark: str | None, received: Received, handled: Handled
+    ) -> Message | None:
+        return await self.commands.incidents.ask_to_resolve(number, received, self.views)
 
     async def _shortcut(self, verb: str, received: Received) -> Message | None:
         if verb not in self.shortcuts:
@@ -220,6 +244,14 @@ def _switch_of(received: Received) -> tuple[Scope, str]:
     if kind not in set(Scope) or bool(subject) == (kind == Scope.GLOBAL):
         raise Invalid("This button does not say which kill switch it is about. Use `/killswitch`.")
     return Scope(kind), subject
+
+
+def _number_of(received: Received) -> tuple[int, str | None]:
+    """The incident that a button or form is about, and what else it says; raises Invalid."""
+    try:
+        return parse_value(str(received.payload.get("value", "")))
+    except ValueError as error:
+        raise Invalid("This button does not say which incident it is about. Use `/incident`.") from error
 
 
 def _private(answer: Answer) -> Message:

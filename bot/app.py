@@ -29,6 +29,8 @@ from bot.filling import Forms
 from bot.home import Homes
 from bot.identity import SlackDirectory
 from bot.inbox import Inbox
+from bot.incident_channels import IncidentChannels
+from bot.incidents import Customs
 from bot.ledger import DAILY, HeadPoster, witness_settings
 from bot.modals import Modals
 from bot.outbox import Outbox
@@ -86,6 +88,7 @@ class App(Works):
 
     inbox: Inbox
     outbox: Outbox
+    channels: IncidentChannels
     homes: Homes
     web: web.Application
     socket: Socket | None
@@ -110,8 +113,19 @@ def build(
     database.heed(Bell.OUTBOX, sender.wake)
     views = Modals(client, clock.sleep)
     forms = Forms(engine, works.redactor, views)
-    commands = Commands(engine, forms, _by_hand(settings))
+    part = settings.file.incidents
+    customs = Customs(create=part.create, private=part.private, invite=part.invite)
+    commands = Commands(engine, forms, customs, _by_hand(settings))
     actions = Actions(engine, commands, views, forms)
+    channels = IncidentChannels(
+        database=database,
+        client=client,
+        clock=clock,
+        incidents=commands.incidents,
+        alerts=alerts,
+        wake=sender.wake,
+        is_alone=database.is_sqlite,
+    )
     desk = Desk(engine, commands, actions, sender, works.directory)
     inbox = Inbox(database, clock, works.redactor, desk.work, desk.at_once)
     homes = Homes(engine=engine, client=client, clock=clock)
@@ -120,6 +134,7 @@ def build(
         **vars(works),
         inbox=inbox,
         outbox=sender,
+        channels=channels,
         homes=homes,
         web=_web(works),
         socket=Socket(bolt, slack) if slack.app_token is not None else None,
@@ -376,6 +391,7 @@ async def _work(app: App) -> None:
             ("owner", app.owner.run),
             ("inbox", app.inbox.run),
             ("outbox", app.outbox.run),
+            ("incident channels", app.channels.run),
             ("home", app.homes.run),
             ("cards", lambda: _refresh_cards(app)),
             ("directory", app.directory.run),

@@ -421,7 +421,7 @@ def with_question(shown: Message, label: str = "", asked: str = "") -> Message:
 def near_misses(text: str, meant: Sequence[tuple[str, str]]) -> Message:
     """A sentence, and what was perhaps meant: buttons that show it and carry nothing out. `meant`: label, request."""
     row = question_row(
-        *(asking(f"meant:{place}", unescape(label), request) for place, (label, request) in enumerate(meant[:3])),
+        *(asking(f"meant.{place}", unescape(label), request) for place, (label, request) in enumerate(meant[:3])),
         place="meant",
     )
     shown = ours(text)

@@ -1,7 +1,7 @@
 """What slash commands mean: text to a request, a request to one call, its answer to words.
 
-`/runbook`, `/killswitch` and `/audit` are read by `request.py`; nothing here decides who may do what: that is the
-engine's and the policy's.
+`/runbook`, `/killswitch` and `/audit` are read by `request.py`, `/incident` goes on to `incidents.py`; nothing here
+decides who may do what: that is the engine's and the policy's.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from bot.blocks import Message
 from bot.dead_letters import SLACK
 from bot.digest import ByHand
 from bot.filling import Forms
+from bot.incidents import USUAL, Customs, Handled, Incidents
 from bot.request import (
     AuditSearch,
     Query,
@@ -123,21 +124,26 @@ HELP: tuple[tuple[Permission | None, str], ...] = (
         Permission.AUDIT,
         "`/audit [words] [who=@someone] [runbook=NAME] [host=NAME] [kind=KIND] [since=2h]` who did what",
     ),
+    (
+        Permission.EXECUTE,
+        '`/incident open "checkout is slow" sev2 service=checkout` opens an incident with a channel of its own',
+    ),
+    (Permission.EXECUTIONS_READ, "`/incident` what this channel is about · `/incident help` the rest"),
 )
 """What help says, and what it takes to do it."""
 
 _CHANNEL = re.compile(r"[CDG][A-Z0-9]{1,30}")
 _PERSON = re.compile(r"[UW][A-Z0-9]{1,30}|cli:[A-Za-z0-9._-]{1,60}")
-Handled = Callable[[Connection], object]
 _USUAL = ByHand()
 
 
 class Commands:
     """Answers one command at a time; shared by every door that takes text."""
 
-    def __init__(self, engine: Engine, forms: Forms, by_hand: ByHand = _USUAL) -> None:
+    def __init__(self, engine: Engine, forms: Forms, customs: Customs = USUAL, by_hand: ByHand = _USUAL) -> None:
         self.engine, self.forms, self.by_hand = engine, forms, by_hand
         self.schedules = schedules.ScheduleDesk(engine)
+        self.incidents = Incidents(engine=engine, customs=customs)
 
     async def answer(self, received: Received, *, origin: Origin, handled: Handled) -> Message | None:
         """Carry it out; what to say to the person, or None when the channel already shows it.
@@ -157,6 +163,8 @@ class Commands:
                 return await self._killswitch(received, origin)
             case "/audit":
                 return await self._audit(received)
+            case "/incident":
+                return await self.incidents.answer(received, origin, handled)
             case _:
                 raise NotFound(f"{command} is not a command of this version. `/runbook help` lists them.")
 

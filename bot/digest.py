@@ -107,9 +107,9 @@ def _first_row(digest: Digest, by_hand: ByHand) -> Iterator[Block]:
     ]
     yield _row("\n".join(lines), "Show", _history(digest))
     yield from question_row(
-        asking("ask:failed", f"Failed ({now.failed})", _history(digest, states=FAILURES)) if now.failed else None,
-        asking("ask:refused", f"Never run ({now.refused})", _history(digest, states=REFUSALS)) if now.refused else None,
-        asking("ask:open", f"Not ended ({now.count(*OPEN)})", "status") if now.count(*OPEN) else None,
+        asking("ask.failed", f"Failed ({now.failed})", _history(digest, states=FAILURES)) if now.failed else None,
+        asking("ask.refused", f"Never run ({now.refused})", _history(digest, states=REFUSALS)) if now.refused else None,
+        asking("ask.open", f"Not ended ({now.count(*OPEN)})", "status") if now.count(*OPEN) else None,
         place="digest",
     )
 
@@ -370,7 +370,7 @@ def answer(digest: Digest, by_hand: ByHand, length: timedelta, zone: str) -> Mes
     if not digest.outcomes.total or not chart.can_draw():
         return shown
     typed = question(Query(verb=Verb.DIGEST, words=(f"{int(length.total_seconds())}s", "chart")))
-    return message(shown.text, [*shown.blocks, *question_row(asking("ask:chart", "Chart", typed), place="chart")])
+    return message(shown.text, [*shown.blocks, *question_row(asking("ask.chart", "Chart", typed), place="chart")])
 
 
 def ask_for_chart(connection: Connection, digest: Digest, zone: str, *, person: str, among: list[str] | None) -> None:

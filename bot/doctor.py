@@ -27,7 +27,7 @@ from sqlalchemy import Connection, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot import dead_letters, settings, vault
-from bot.manifest import SCOPES
+from bot.manifest import DISPENSABLE, SCOPES
 from bot.settings import Settings, Slack
 from bot.shell import opened, owner_lives
 from bot.slack import client_for
@@ -426,6 +426,8 @@ def _scopes(given: str | None) -> Check:
         return _ok("slack", f"It has all {len(SCOPES)} scopes of the manifest.")
     listed = ", ".join(f"{scope} (to {SCOPES[scope]})" for scope in missing)
     advice = "Add them (app settings, OAuth & Permissions), or paste `handrail manifest`; then install the app again."
+    if not set(missing) - DISPENSABLE:
+        return _warn("slack", f"It goes without these scopes, and says so where it does: {listed}.", advice)
     return _fail("slack", f"The token lacks scopes: {listed}.", advice)
 
 

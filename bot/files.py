@@ -1,6 +1,7 @@
 """Files that are attached to messages: made from rows when they are sent, never kept.
 
-A waiting row names in its payload what is to be made: `log` the full log of an execution, `chart` a digest's picture.
+A waiting row names in its payload what is to be made: `log` the full log of an execution, `postmortem` the draft of an
+incident's, `chart` a digest's picture.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bot import chart, full_log
+from bot import chart, full_log, postmortem
 from storage import digest
 from storage.database import Database
 
@@ -31,19 +32,9 @@ def name_of(payload: Mapping[str, Any], mark: str) -> str:
     """The file's name in Slack; its `mark` tells one attaching from another, since a file carries no metadata."""
     if "log" in payload:
         return full_log.file_name(payload["log"], mark)
+    if "postmortem" in payload:
+        return postmortem.file_name(payload["postmortem"], mark)
     return f"handrail-digest-{mark[:8]}.png"
-
-
-def in_words(payload: Mapping[str, Any]) -> str:
-    """What it is: "the full log of #7"."""
-    return f"the full log of #{payload['log']}" if "log" in payload else "the chart of the digest"
-
-
-def instead(payload: Mapping[str, Any]) -> str:
-    """What shows the same without a file."""
-    if "log" in payload:
-        return f"`/runbook logs {payload['log']}` shows its newest lines."
-    return "`/runbook digest` shows the numbers."
 
 
 async def made(database: Database, payload: Mapping[str, Any]) -> Attachment:
@@ -51,6 +42,9 @@ async def made(database: Database, payload: Mapping[str, Any]) -> Attachment:
     if "log" in payload:
         log = await database.read(full_log.log_file, payload["log"])
         return Attachment(title=log.title, content=log.content)
+    if "postmortem" in payload:
+        draft = await database.read(postmortem.draft, payload["postmortem"])
+        return Attachment(title=draft.title, content=draft.content)
     if not chart.can_draw():
         raise CannotBeMadeError("the extra `charts` is not installed here")
     wanted = payload["chart"]

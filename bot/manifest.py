@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from bot.incident_cards import SCOPES as INCIDENT_SCOPES
+
 PATH = "/slack/events"
 """Where commands and clicks arrive over HTTP."""
 
@@ -16,6 +18,7 @@ COMMANDS = (
     ("/runbook", "Plan and run a runbook", "NAME [values] [key=value] [on TARGET] [--dry-run] | list | status | help"),
     ("/killswitch", "Stop everything, or one part of it", "global on|off [--now] [reason] | service NAME on | status"),
     ("/audit", "See who did what", "[words]"),
+    ("/incident", "Open and follow an incident", 'open "checkout is slow" sev2 service=NAME | note TEXT | help'),
 )
 """Name, description, usage hint."""
 
@@ -55,8 +58,12 @@ SCOPES: Mapping[str, str] = {
     "groups:history": "the same in private channels",
     "files:write": "attach full logs",
     "usergroups:read": "know who is in the user groups of `roles:`",
+    **INCIDENT_SCOPES,
 }
 """Every scope the bot's token needs, and what for."""
+
+DISPENSABLE = frozenset(INCIDENT_SCOPES)
+"""What can be missing: what takes it is left, and that is said."""
 
 EVENTS = ("app_home_opened",)
 """What Slack tells the app by itself."""

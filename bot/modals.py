@@ -95,7 +95,7 @@ class Modals:
 
 def deny(execution: Execution, channel: str | None) -> Mapping[str, Any]:
     """Why not? The reason may be left out."""
-    return _reason_for(
+    return asks(
         DENY,
         value=str(execution.id),
         channel=channel,
@@ -108,7 +108,7 @@ def deny(execution: Execution, channel: str | None) -> Mapping[str, Any]:
 
 def release(switch: KillSwitch, channel: str | None) -> Mapping[str, Any]:
     """Why is it safe again? Without a reason it stays engaged."""
-    return _reason_for(
+    return asks(
         RELEASE,
         value=switch.words,
         channel=channel,
@@ -119,10 +119,18 @@ def release(switch: KillSwitch, channel: str | None) -> Mapping[str, Any]:
     )
 
 
-def _reason_for(
-    verb: str, *, value: str, channel: str | None, title: str, label: str, said: str, is_optional: bool
+def asks(
+    verb: str,
+    *,
+    value: str,
+    channel: str | None,
+    title: str,
+    label: str,
+    said: str,
+    asked: str = "Reason",
+    is_optional: bool = False,
 ) -> Mapping[str, Any]:
-    """One question: the reason."""
+    """One question: the reason, or whatever is `asked`."""
     return {
         "type": "modal",
         "callback_id": verb,
@@ -136,7 +144,7 @@ def _reason_for(
                 "type": "input",
                 "block_id": "reason",
                 "optional": is_optional,
-                "label": {"type": "plain_text", "text": "Reason"},
+                "label": {"type": "plain_text", "text": asked},
                 "element": {
                     "type": "plain_text_input",
                     "action_id": "reason",

@@ -419,7 +419,12 @@ class Outbox:
     async def _no_file(self, ready: Ready, failure: Failure) -> None:
         """It stays where it is, in SQL; whoever asked for it is told."""
         message = ready.message
-        log.warning("file_not_attached", file=files.in_words(message.payload), error=failure.error)
+        log.warning(
+            "file_not_attached",
+            message=message.id,
+            file=files.name_of(message.payload, message.id),
+            error=failure.error,
+        )
         await self._record(_say_no_file, message, failure.error, self._clock.now())
 
     # --- answers to one person ----------------------------------------------------------------------------------------
@@ -656,10 +661,11 @@ def _headline_stands(connection: Connection, execution_id: int, channel: str, ts
 
 def _say_no_file(connection: Connection, message: OutboxMessage, error: str, now: datetime) -> None:
     outbox.drop(connection, message)
-    user, what = message.payload.get("user"), files.in_words(message.payload)
+    user, number = message.payload.get("user"), message.payload.get("log")
     if user is None:
         return
-    said = f"Slack took no file ({error}), so {what} is not attached. {files.instead(message.payload)}"
+    said = f"Slack took no file ({error}), so it is not attached: {message.payload.get('text')}."
+    said += f" `/runbook logs {number}` shows its newest lines." if number is not None else ""
     outbox.put(
         connection,
         id=uuid4().hex,

@@ -32,7 +32,13 @@ all: the answer is `Unclear`, which names the thing and the next move. Nothing h
     /killswitch status
     /audit [words…] [who=@someone] [runbook=NAME] [host=NAME] [kind=KIND] [id=42] [incident=#channel]
            [since=2h|2026-11-20] [until=2h|2026-11-20T09:30] [page=SEQ]
-    /incident [words…]
+    /incident [show [ID] | list | timeline [ID] | runbooks | postmortem [ID] | help]
+    /incident open TITLE… [sev1|sev2|sev3|sev4] [service=NAME]
+    /incident bind [ID | TITLE… [sev2] [service=NAME]]
+    /incident severity sev2 | status investigating|identified|monitoring
+    /incident role commander|communications|operations|scribe|liaison @someone|nobody
+    /incident note TEXT…                                            the rest of the line, as it stands
+    /incident resolve SUMMARY…
 """
 
 import re
@@ -47,12 +53,16 @@ from typing import Literal, get_args
 from runbooks.waves import budget_of, pause_of, waves_of
 from safety.redaction import MASK
 from storage.errors import Invalid
-from storage.records import UNSAID, Priority, Rollout, State
+from storage.records import SEVERITIES, UNSAID, IncidentRole, IncidentStatus, Priority, Rollout, State
 
 TEXT_LIMIT = 4_000  # characters of one slash command
 VALUE_LIMIT = 1_000  # characters of one value
 
 Scope = Literal["global", "service", "runbook", "host", "tag"]
+IncidentAction = Literal[
+    "show", "open", "bind", "list", "severity", "status", "role", "note", "timeline", "resolve", "postmortem",
+    "runbooks", "help",
+]  # fmt: skip
 
 
 class Verb(StrEnum):
@@ -173,9 +183,20 @@ class AuditSearch:
 
 @dataclass(frozen=True, kw_only=True)
 class IncidentCommand:
-    """The words of `/incident`."""
+    """Something about an incident: the channel's own, unless `number` names one.
 
-    words: tuple[str, ...] = ()
+    `title`, `severity` and `service` are of one to open; `text` is a note, or the summary of what is resolved.
+    """
+
+    action: IncidentAction = "show"
+    number: int | None = None
+    title: str = ""
+    severity: int | None = None
+    service: str | None = None
+    status: IncidentStatus | None = None
+    role: IncidentRole | None = None
+    person: str | None = None  # who gets the role; None takes it from whoever has it
+    text: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,9 +274,12 @@ _UNITS = {
 
 
 def parse_incident(text: str) -> IncidentCommand | Unclear:
-    """The text after `/incident` (or with it); a quoted phrase is one word."""
+    """The text after `/incident` (or with it). A note and a summary are the rest of the line, whatever stands there."""
     try:
-        return IncidentCommand(words=_texts(_words(text, command="/incident")))
+        free = _free_text(text)
+        if free is not None:
+            return free
+        return _incident(_words(text, command="/incident"), mentioned=frozenset(_PERSON.findall(text)))
     except _Puzzle as puzzle:
         return puzzle.answer
 
@@ -1391,6 +1415,182 @@ _SOUGHT_AS = {
     "to": "until",
     "on": "host",
 }
+
+
+# Incidents.
+
+_INCIDENT_EXAMPLE = '/incident open "checkout is slow" sev2 service=checkout'
+_LONGEST_TITLE = 300
+_SEVERITY = re.compile(r"sev-?([0-9]{1,3})")
+_ROLE_NAMES: Mapping[str, IncidentRole] = {
+    **{role.value: role for role in IncidentRole},
+    "lead": IncidentRole.COMMANDER,
+    "ic": IncidentRole.COMMANDER,
+    "comms": IncidentRole.COMMUNICATIONS,
+    "ops": IncidentRole.OPERATIONS,
+}
+_FREE = ("note", "resolve")
+
+
+def _free_text(text: str) -> IncidentCommand | None:
+    """A note or a summary, without reading it as words: an apostrophe opens nothing there. None for anything else."""
+    if len(text) > TEXT_LIMIT:
+        return None  # refused with all others
+    named = re.sub(r"<@([A-Z0-9]+)(?:\|([^<>|]*))?>", lambda found: "@" + (found[2] or found[1]), text)
+    head, rest = _first_word(_plain(named))
+    if _name(head) == "/incident":
+        head, rest = _first_word(rest)
+    action = next((one for one in _FREE if one == _name(head)), None)
+    if action is None:
+        return None
+    said = rest.strip()
+    if len(said) > 1 and said[0] in _DOUBLE and said[-1] in _DOUBLE and not set(said[1:-1]) & set(_DOUBLE):
+        said = said[1:-1].strip()
+    if not said:
+        what = "should be noted" if action == "note" else "was it, and what helped"
+        raise _Puzzle(f"What {what}? Write it after `{action}`.", f"/incident {action} the cache was full")
+    return IncidentCommand(action="note" if action == "note" else "resolve", text=said)
+
+
+def _first_word(text: str) -> tuple[str, str]:
+    head, _, rest = text.replace("\t", " ").strip().partition(" ")
+    return head, rest.strip()
+
+
+def _incident(words: list[_Word], *, mentioned: frozenset[str]) -> IncidentCommand:
+    if not words:
+        return IncidentCommand()
+    head, rest = words[0], words[1:]
+    action = next((one for one in get_args(IncidentAction) if head.is_bare(one)), None)
+    if action is None:
+        raise _Puzzle(*_which_incident(words))
+    for word in words:
+        if _is_flag(word):
+            raise _Puzzle(
+                f"There is no flag {_clipped(word.text)}. Put the title in quotes if it is part of it.",
+                _INCIDENT_EXAMPLE,
+            )
+    match action:
+        case "open":
+            return _opened(action, rest)
+        case "bind":
+            if len(rest) == 1 and _EXECUTION_ID.fullmatch(rest[0].text) and not rest[0].quoted:
+                return IncidentCommand(action="bind", number=int(rest[0].text.removeprefix("#")))
+            return _opened(action, rest)
+        case "severity":
+            return _severity(rest)
+        case "status":
+            return _status(rest)
+        case "role":
+            return _role(rest, mentioned)
+        case "show" | "timeline" | "postmortem":
+            number = _incident_number(action, rest)
+            return IncidentCommand(action=action, number=number)
+        case _:
+            if rest:
+                raise _Puzzle(f"`{action}` takes nothing more.", f"/incident {action}")
+            return IncidentCommand(action=action)
+
+
+def _which_incident(words: Sequence[_Word]) -> tuple[str, str]:
+    """What to ask when the first word is none of the actions."""
+    head = words[0]
+    typed = _name(head.text)
+    if not head.quoted and typed in {status.value for status in IncidentStatus}:
+        said = "resolve what it was and what helped" if typed == "resolved" else f"status {typed}"
+        return f"Should the status become {typed}?", f"/incident {said}"
+    if not head.quoted and _SEVERITY.fullmatch(typed) and len(words) == 1:
+        return f"Should the severity become {typed}?", f"/incident severity {typed}"
+    if not head.quoted and typed in _ROLE_NAMES:
+        return f"Who should be {_ROLE_NAMES[typed]}?", f"/incident role {_ROLE_NAMES[typed]} @someone"
+    near = next(iter(get_close_matches(typed, get_args(IncidentAction), n=1, cutoff=0.75)), None)
+    if near and not head.quoted:
+        return f"There is no `{_clip(typed)}`. Did you mean `{near}`?", f"/incident {near}"
+    title = _clip(" ".join(word.text for word in words if not word.key_length))
+    return "Should an incident be opened? Then say so.", f"/incident open {_quotes(title)}"
+
+
+def _opened(action: Literal["open", "bind"], words: Sequence[_Word]) -> IncidentCommand:
+    """A title in one or several words, with a severity and a service wherever they stand."""
+    said: list[str] = []
+    severities: list[int] = []
+    for word in (word for word in words if not word.key_length):
+        _refuse_masked(word)
+        found = None if word.quoted else _SEVERITY.fullmatch(_name(word.text))
+        if found is None:
+            said.append(word.text)
+        else:
+            severities.append(int(found[1]))
+    named = _named([word for word in words if word.key_length])
+    severities += [_severity_of(named.pop("severity"))] if "severity" in named else []
+    service = named.pop("service", None)
+    if named:
+        key = next(iter(named))
+        raise _Puzzle(
+            f"An incident has no {_clipped(key)}. There are `service=` and `sev1` to `sev4`.", _INCIDENT_EXAMPLE
+        )
+    if len(severities) > 1:
+        raise _Puzzle("There are two severities. Give one, or put the title in quotes.", _INCIDENT_EXAMPLE)
+    if severities and severities[0] not in SEVERITIES:
+        raise _Puzzle(f"There is no sev{severities[0]}: sev1 is the worst, sev4 the least.", _INCIDENT_EXAMPLE)
+    if service is not None and not _TARGET.fullmatch(service):
+        raise _Puzzle(f"{_clipped(service)} does not look like the name of a service.", _INCIDENT_EXAMPLE)
+    title = " ".join(said).strip()
+    if not title:
+        raise _Puzzle("What is wrong? Say it in a few words.", f'/incident {action} "checkout is slow" sev2')
+    if len(title) > _LONGEST_TITLE:
+        raise _Puzzle(f"The title has {len(title)} characters; at most {_LONGEST_TITLE} are kept. Shorten it.")
+    return IncidentCommand(action=action, title=title, severity=severities[0] if severities else None, service=service)
+
+
+def _severity_of(typed: str) -> int:
+    found = re.fullmatch(r"(?:sev-?)?([0-9]{1,3})", _name(typed))
+    if found is None or int(found[1]) not in SEVERITIES:
+        raise _Puzzle(f"{_clipped(typed)} is no severity: write sev1 (the worst) to sev4.", "/incident severity sev2")
+    return int(found[1])
+
+
+def _severity(words: Sequence[_Word]) -> IncidentCommand:
+    if len(words) != 1:
+        raise _Puzzle("Which severity? One of sev1 (the worst) to sev4.", "/incident severity sev2")
+    return IncidentCommand(action="severity", severity=_severity_of(words[0].text))
+
+
+def _status(words: Sequence[_Word]) -> IncidentCommand:
+    wanted = [status.value for status in IncidentStatus if status is not IncidentStatus.RESOLVED]
+    typed = _name(words[0].text) if words else ""
+    if typed == IncidentStatus.RESOLVED.value:
+        raise _Puzzle("It is resolved with a summary.", "/incident resolve the cache was full; it is larger now")
+    if len(words) != 1 or typed not in wanted:
+        near = next(iter(get_close_matches(typed, wanted, n=1)), wanted[1])
+        raise _Puzzle(f"Which status? There are {', '.join(wanted)}.", f"/incident status {near}")
+    return IncidentCommand(action="status", status=IncidentStatus(typed))
+
+
+def _role(words: Sequence[_Word], mentioned: frozenset[str]) -> IncidentCommand:
+    typed = _name(words[0].text) if words else ""
+    if typed not in _ROLE_NAMES:
+        near = next(iter(get_close_matches(typed, _ROLE_NAMES, n=1)), "commander")
+        raise _Puzzle(f"Which role? There are {', '.join(IncidentRole)}.", f"/incident role {near} @someone")
+    role = _ROLE_NAMES[typed]
+    if len(words) != 2:
+        raise _Puzzle(f"Who is {role}? Mention one person, or say nobody.", f"/incident role {role} @someone")
+    if words[1].is_bare("nobody", "none"):
+        return IncidentCommand(action="role", role=role)
+    if words[1].text not in mentioned or words[1].quoted:
+        raise _Puzzle(
+            f"Who is {_clipped(words[1].text)}? Mention them, so that Slack knows whom you mean.",
+            f"/incident role {role} @someone",
+        )
+    return IncidentCommand(action="role", role=role, person=words[1].text)
+
+
+def _incident_number(action: str, words: Sequence[_Word]) -> int | None:
+    if not words:
+        return None
+    if len(words) > 1 or words[0].quoted or not _EXECUTION_ID.fullmatch(words[0].text):
+        raise _Puzzle(f"`{action}` takes the number of an incident, or nothing.", f"/incident {action} 7")
+    return int(words[0].text.removeprefix("#"))
 
 
 # Spelling.

@@ -370,6 +370,14 @@ class RetentionPart(_Part):
     outbox: Length = timedelta(days=30)
 
 
+class IncidentsPart(_Part):
+    """Whether an incident gets a channel of its own, of which kind, and who is invited beside whoever opens it."""
+
+    create: bool = True
+    private: bool = False
+    invite: tuple[PersonId, ...] = ()
+
+
 class GuardRulePart(_Part):
     """One more rule of the command guard; see `docs/guard.md`."""
 
@@ -432,6 +440,7 @@ class File(_Part):
     retention: RetentionPart = RetentionPart()
     schedules: SchedulesPart = SchedulesPart()
     guard: GuardPart = GuardPart()
+    incidents: IncidentsPart = IncidentsPart()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -556,6 +565,7 @@ class Settings:
     def groups(self) -> frozenset[str]:
         """The Slack user groups that the settings name."""
         named = {*self.file.roles, *self.file.emergency, self.file.approvals.notify or "", *self._demands().groups}
+        named |= {*self.file.incidents.invite}
         return frozenset(name for name in named if name.startswith("S"))
 
 

@@ -29,6 +29,7 @@ from bot.request import (
     SwitchStatus,
     Unclear,
     parse_audit,
+    parse_incident,
     parse_killswitch,
     parse_runbook,
 )
@@ -506,7 +507,7 @@ async def say(
         return await talk.follow(request, wait, runs=isinstance(parsed, RunCommand))
 
 
-COMMANDS = ("/runbook", "/killswitch", "/audit")
+COMMANDS = ("/runbook", "/killswitch", "/audit", "/incident")
 
 
 def _command(text: str) -> tuple[str, str]:
@@ -524,6 +525,7 @@ def _parsed(command: str, rest: str) -> object:
         "/runbook": parse_runbook,
         "/killswitch": parse_killswitch,
         "/audit": parse_audit,
+        "/incident": parse_incident,
     }
     return parse[command](rest)
 

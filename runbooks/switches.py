@@ -36,6 +36,7 @@ def engage(
         subject=switch.subject,
         now=switch.now,
         reason=switch.reason,
+        channel=channel,
     )
     held = [
         e
@@ -79,6 +80,7 @@ def release(
         scope=scope.value,
         subject=switch.subject,
         reason=reason,
+        channel=channel,
     )
     reporter.report(connection, SwitchReleased(switch=switch, actor=actor, reason=reason, channel=channel), now)
     return f"The kill switch ({switch.words}) is off. Waiting approvals can be given again."

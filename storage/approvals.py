@@ -123,6 +123,15 @@ def latest(connection: Connection, execution_id: int) -> Approval | None:
     return _first(connection, _NEWEST, execution_id)
 
 
+def of_executions(connection: Connection, ids: Collection[int]) -> list[Approval]:
+    """Every approval that these executions asked for, in that order."""
+    rows = connection.execute(
+        select(t.approvals).where(t.approvals.c.execution_id.in_(list(ids))).order_by(t.approvals.c.id)
+    ).all()
+    votes = _votes(connection, [row.id for row in rows])
+    return [_approval(row, votes.get(row.id, ())) for row in rows]
+
+
 def waiting(connection: Connection) -> list[Approval]:
     """Everything that waits, soonest to expire first."""
     rows = connection.execute(

@@ -588,3 +588,97 @@ class Thread:
     channel: str
     ts: str
     asked_in: str | None = None  # the channel it was asked in, when that one could not be posted to
+
+
+class IncidentStatus(StrEnum):
+    """How far an incident is. Only the last one is an end."""
+
+    INVESTIGATING = "investigating"
+    IDENTIFIED = "identified"
+    MONITORING = "monitoring"
+    RESOLVED = "resolved"
+
+
+class IncidentRole(StrEnum):
+    """What somebody does in an incident; each is one person's."""
+
+    COMMANDER = "commander"
+    COMMUNICATIONS = "communications"
+    OPERATIONS = "operations"
+    SCRIBE = "scribe"
+    LIAISON = "liaison"
+
+
+class IncidentChange(StrEnum):
+    """What an entry of an incident's own history tells."""
+
+    OPENED = "opened"
+    CHANNEL = "channel"  # where it lives
+    SEVERITY = "severity"
+    STATUS = "status"
+    ROLE = "role"
+    NOTE = "note"
+    RESOLVED = "resolved"
+    TROUBLE = "trouble"  # something of its channel could not be done
+
+
+SEVERITIES = (1, 2, 3, 4)
+"""1 is the worst."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Incident:
+    """Something that is wrong, and the channel in which it is dealt with.
+
+    From `wants_channel` on, all is for whoever sets its channel up: what is done is noted here, so that a start after a
+    crash goes on where the one before stopped.
+    """
+
+    id: int
+    name: str  # the name of its channel, or what it would have been; unique
+    title: str
+    severity: int
+    service: str | None
+    status: IncidentStatus
+    opened_by: Actor
+    origin: Origin
+    opened_at: datetime
+    asked_in: str | None  # the channel in which it was opened
+    channel: str | None = None
+    is_ours: bool = False  # the channel was made for it
+    roles: Mapping[str, str] = field(default_factory=dict)  # IncidentRole's value -> person
+    acknowledged_at: datetime | None = None
+    mitigated_at: datetime | None = None
+    resolved_at: datetime | None = None
+    resolved_by: str | None = None
+    summary: str | None = None
+    wants_channel: bool = False
+    may_exist: bool = False  # a channel of this name was asked for, and what came of it is not known
+    to_invite: tuple[str, ...] = ()
+    topic: str | None = None  # as it was set
+    headline_id: str | None = None  # the outbox row of its headline
+    headline_channel: str | None = None
+    headline_ts: str | None = None  # "" when there is none to edit
+    pinned: bool = False  # or known not to be possible
+    version: int = 0  # grows with every change that the headline shows
+    shown: int = 0  # the version that it shows
+    told: int = 0  # the newest entry of its history that the channel was told
+    due_at: datetime | None = None  # when to see to its channel next; None: nothing is left to do
+    attempts: int = 0  # in vain, in a row
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still being dealt with."""
+        return self.status is not IncidentStatus.RESOLVED
+
+
+@dataclass(frozen=True, kw_only=True)
+class IncidentEntry:
+    """One line of an incident's own history."""
+
+    incident_id: int
+    seq: int
+    at: datetime
+    actor: Actor
+    change: IncidentChange
+    text: str

@@ -41,6 +41,8 @@ from storage.records import (
     FiringOutcome,
     HostState,
     InboxState,
+    IncidentChange,
+    IncidentStatus,
     OutboxKind,
     OutboxState,
     Phase,
@@ -115,6 +117,7 @@ requests = Table(
     Index("ix_requests_new", "received_at", sqlite_where=text("state = 'new'"), postgresql_where=text("state = 'new'")),
 )
 
+_IS_OPEN_INCIDENT = text("channel IS NOT NULL AND status <> 'resolved'")
 _UNFINISHED = text("normalised IS NOT NULL AND state IN ('pending', 'awaiting_approval', 'running', 'interrupted')")
 executions = Table(
     "executions",
@@ -570,6 +573,74 @@ chores = Table(
     metadata,
     Column("name", String(60), primary_key=True),
     Column("done_at", UtcDateTime, nullable=False),
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("name", String(80), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("severity", Integer, nullable=False),
+    Column("service", String(255)),
+    Column("status", String(20), nullable=False),
+    Column("opened_by", String(80), nullable=False),
+    Column("opened_by_name", String(200), nullable=False),
+    Column("origin", String(10), nullable=False),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("asked_in", String(40)),
+    Column("channel", String(40)),
+    Column("is_ours", Boolean, nullable=False, server_default=false()),
+    Column("roles", Json, nullable=False, server_default="{}"),
+    Column("acknowledged_at", UtcDateTime),
+    Column("mitigated_at", UtcDateTime),
+    Column("resolved_at", UtcDateTime),
+    Column("resolved_by", String(80)),
+    Column("summary", Text),
+    Column("wants_channel", Boolean, nullable=False, server_default=false()),
+    Column("may_exist", Boolean, nullable=False, server_default=false()),
+    Column("to_invite", Json, nullable=False, server_default="[]"),
+    Column("topic", Text),
+    Column("headline_id", String(40)),
+    Column("headline_channel", String(40)),
+    Column("headline_ts", String(40)),
+    Column("pinned", Boolean, nullable=False, server_default=false()),
+    Column("version", Integer, nullable=False, server_default="0"),
+    Column("shown", Integer, nullable=False, server_default="0"),
+    Column("told", Integer, nullable=False, server_default="0"),
+    Column("due_at", UtcDateTime),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    UniqueConstraint("name"),
+    _one_of("status", IncidentStatus),
+    Index(
+        "uq_incidents_channel",  # a channel is about one thing at a time
+        "channel",
+        unique=True,
+        sqlite_where=_IS_OPEN_INCIDENT,
+        postgresql_where=_IS_OPEN_INCIDENT,
+    ),
+    Index("ix_incidents_channel", "channel", "id"),
+    Index(
+        "ix_incidents_due",
+        "due_at",
+        sqlite_where=text("due_at IS NOT NULL"),
+        postgresql_where=text("due_at IS NOT NULL"),
+    ),
+    sqlite_autoincrement=True,
+)
+
+incident_entries = Table(
+    "incident_entries",  # what happened to an incident itself; what ran in its channel is in `executions`
+    metadata,
+    Column("incident_id", Id, ForeignKey("incidents.id"), nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String(80), nullable=False),
+    Column("actor_name", String(200), nullable=False),
+    Column("change", String(20), nullable=False),
+    Column("text", Text, nullable=False),
+    PrimaryKeyConstraint("incident_id", "seq"),
+    _one_of("change", IncidentChange),
 )
 
 controls = Table(

@@ -41,6 +41,8 @@ PLAIN = [
     "make", "pause", "resume", "delete", "approve", "revoke", "limit=20", "limit=x", "mark=0123abcd",
     "Europe/Berlin", '"as"', '"tz"', '"nightly cleanup"',
     "\\\\", "\\\"", "!", "#", "&", "&&", "/runbook", "/killswitch", "/audit", "[redacted]",
+    "/incident", "open", "bind", "note", "resolve", "role", "commander", "comms", "nobody", "severity", "sev2", "sev-1",
+    "sev9", "monitoring", "resolved", "service=checkout", "severity=2", "timeline", "postmortem", "<@U1|",
 ]  # fmt: skip
 ODD = [
     *"\"'`“”„‟″«»‘’‚‛′=,\\-—<>&|@#:*?.",
@@ -123,6 +125,11 @@ def faults(text: str) -> Iterator[str]:
             parse(text)
         except Exception as error:  # whatever it is, it is the finding
             yield f"{parse.__name__} raised {type(error).__name__}: {error}"
+    for start in ("open", "bind", "note", "role commander", "resolve"):
+        try:
+            parse_incident(f"{start} {text}"[:TEXT_LIMIT])
+        except Exception as error:  # as above
+            yield f"parse_incident raised {type(error).__name__} after {start}: {error}"
     try:
         answer, again = parse_runbook(text), normalised(text)
         if not isinstance(answer, Unclear) and (parse_runbook(again) != answer or normalised(again) != again):

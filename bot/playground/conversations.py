@@ -13,7 +13,7 @@ MOST_IN_A_DIRECT_MESSAGE = 8
 TYPES = {"public_channel": Kind.PUBLIC, "private_channel": Kind.PRIVATE, "im": Kind.DIRECT}
 
 
-def listed(state: State, arguments: Arguments) -> Json:
+def listed(state: State, arguments: Arguments, among: set[str] | None = None) -> Json:
     wanted = arguments.names("types") or ["public_channel"]
     if any(name not in {*TYPES, "mpim"} for name in wanted):
         raise Refused("invalid_types")
@@ -22,12 +22,19 @@ def listed(state: State, arguments: Arguments) -> Json:
         channel
         for channel in state.channels.values()
         if channel.kind in kinds
+        and (among is None or channel.id in among)
         and (channel.kind is Kind.PUBLIC or state.has_bot(channel))
         and not (channel.archived and arguments.flag("exclude_archived"))
     ]
     page, cursor = page_of(channels, arguments, most=999)
     found = [channel_wire(state, channel) for channel in page]
     return {"ok": True, "channels": found, "response_metadata": {"next_cursor": cursor}}
+
+
+def joined(state: State, arguments: Arguments) -> Json:
+    """As `listed`, of the channels the bot is in."""
+    mine = {channel.id for channel in state.channels.values() if state.has_bot(channel)}
+    return listed(state, arguments, among=mine)
 
 
 def info(state: State, arguments: Arguments) -> Json:

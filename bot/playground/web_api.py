@@ -104,6 +104,7 @@ METHODS: dict[str, Method] = {
     "team.info": _read(directory.team_info, Tier.THREE, "team:read"),
     "usergroups.list": _read(directory.usergroups_list, Tier.TWO, "usergroups:read"),
     "usergroups.users.list": _read(directory.usergroups_users_list, Tier.TWO, "usergroups:read", "usergroup"),
+    "users.conversations": _read(conversations.joined, Tier.THREE, "{types}"),
     "users.info": _read(directory.users_info, Tier.FOUR, "users:read", "user"),
     "users.list": _read(directory.users_list, Tier.TWO, "users:read"),
     "users.lookupByEmail": _read(directory.users_lookup_by_email, Tier.THREE, "users:read.email", "email"),

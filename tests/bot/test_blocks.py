@@ -17,7 +17,20 @@ from hypothesis import Phase as Phases
 from hypothesis import strategies as st
 
 import bot
-from bot import actions, blocks, cards, commands, dead_letters, digest, forms, home, ledger, modals, schedules
+from bot import (
+    actions,
+    blocks,
+    cards,
+    commands,
+    dead_letters,
+    digest,
+    forms,
+    home,
+    incident_cards,
+    ledger,
+    modals,
+    schedules,
+)
 from bot.blocks import Message
 from bot.playground.block_kit import (
     ALL_TEXT_IN_A_MESSAGE,
@@ -29,6 +42,7 @@ from bot.playground.block_kit import (
 )
 from bot.request import Unclear
 from runbooks.answer import Answer
+from runbooks.incidents import Moment, Offer
 from runbooks.progress import (
     ApprovalAsked,
     ApprovalReminded,
@@ -48,6 +62,7 @@ from storage import digest as figures
 from storage.dead_letters import Count
 from storage.outbox import Held
 from storage.records import (
+    SEVERITIES,
     TRANSPORT,
     Actor,
     Approval,
@@ -64,6 +79,11 @@ from storage.records import (
     HostLock,
     HostRun,
     HostState,
+    Incident,
+    IncidentChange,
+    IncidentEntry,
+    IncidentRole,
+    IncidentStatus,
     KillSwitch,
     Origin,
     OutboxKind,
@@ -275,6 +295,38 @@ news = st.builds(
     note=maybe,
 )
 
+offered = st.lists(
+    st.builds(
+        Offer,
+        runbook=texts,
+        named=st.dictionaries(texts, texts, max_size=1),
+        hosts=hosts_of,
+        danger=st.sampled_from(Danger),
+    ),
+    max_size=5,
+    unique_by=lambda offer: offer.runbook,
+)
+incidents = st.builds(
+    Incident,
+    id=st.integers(1, 2**53),
+    name=st.just("inc-20261121-checkout-slow"),
+    title=texts,
+    severity=st.sampled_from(SEVERITIES),
+    service=maybe,
+    status=st.sampled_from(IncidentStatus),
+    opened_by=actors,
+    origin=st.sampled_from(Origin),
+    opened_at=times,
+    asked_in=maybe,
+    channel=st.one_of(st.none(), st.just("C0INC"), texts),
+    roles=st.dictionaries(
+        st.sampled_from([role.value for role in IncidentRole]), st.one_of(st.just("UBOB"), texts), max_size=3
+    ),
+    acknowledged_at=st.one_of(st.none(), times),
+    resolved_at=st.one_of(st.none(), times),
+    summary=maybe,
+)
+
 breakers = st.builds(
     Breaker,
     runbook=st.one_of(texts, st.just(TRANSPORT)),
@@ -382,6 +434,43 @@ digests = st.builds(
 )
 
 BUILDERS: dict[str, st.SearchStrategy[Any]] = {
+    "incident_cards.headline": st.builds(incident_cards.headline, incidents, offered),
+    "incident_cards.run_it": st.builds(
+        incident_cards.run_it,
+        incidents,
+        st.builds(
+            Offer,
+            runbook=texts.map(lambda text: text[:100]),
+            named=st.just({}),
+            hosts=hosts_of,
+            danger=st.just(Danger.LOW),
+        ),
+        st.just("It is being planned."),
+    ),
+    "incident_cards.announcement": incidents.map(incident_cards.announcement),
+    "incident_cards.line": st.builds(
+        incident_cards.line,
+        incidents,
+        st.builds(
+            IncidentEntry,
+            incident_id=st.just(1),
+            seq=st.integers(1, 99),
+            at=times,
+            actor=actors,
+            change=st.sampled_from(sorted(set(IncidentChange) - {IncidentChange.OPENED, IncidentChange.CHANNEL})),
+            text=texts,
+        ),
+    ),
+    "incident_cards.timeline": st.builds(
+        incident_cards.timeline,
+        incidents,
+        st.lists(
+            st.builds(Moment, at=times, actor=st.one_of(st.none(), actors), what=texts, quoted=texts), max_size=60
+        ),
+    ),
+    "incident_cards.listing": st.builds(
+        incident_cards.listing, st.lists(incidents, max_size=40), st.lists(incidents, max_size=5)
+    ),
     "cards.card": st.builds(cards.card, executions, times, situations),
     "cards.plan_messages": st.builds(cards.plan_messages, executions, plans),
     "cards.approval_message": st.builds(
@@ -561,7 +650,15 @@ BUILDERS: dict[str, st.SearchStrategy[Any]] = {
 ELSEWHERE = {"forms.form", "forms.plan_page"}
 """Tried in the same way, in `tests/bot/test_forms.py`."""
 
-PARTS = {"blocks.section", "blocks.context", "digest._row", "manifest.as_dict", "shown.shown", "shown._shown"}
+PARTS = {
+    "blocks.section",
+    "blocks.context",
+    "digest._row",
+    "manifest.as_dict",
+    "modals.asks",
+    "shown.shown",
+    "shown._shown",
+}
 """Parts of messages, what calls others to make them, and what is none. A private function that gives a mapping is a
 part of a view."""
 

@@ -805,8 +805,8 @@ async def test_what_nobody_wants_to_follow_is_left_for_a_handrail(sqlite: Databa
 
 async def test_words_that_make_no_sense_are_not_even_left(sqlite: Database) -> None:
     assert (await ask(sqlite, "/runbook restart nginx on web-01 --dry-rn", wait=0)).status == 2
-    with pytest.raises(Invalid, match="/incident is not a command"):
-        await ask(sqlite, "/incident open", wait=0)
+    with pytest.raises(Invalid, match="/incidents is not a command"):
+        await ask(sqlite, "/incidents open", wait=0)
     assert await sqlite.read(inbox.unhandled) == []
 
 

@@ -28,7 +28,7 @@ from bot.request import (
     parse_killswitch,
     parse_runbook,
 )
-from storage.records import Priority, Rollout
+from storage.records import IncidentRole, IncidentStatus, Priority, Rollout
 from tests import fuzz_request
 
 RESTART = RunCommand(runbook="restart", values=("nginx",), targets=("web-01",))
@@ -477,12 +477,10 @@ def test_an_unsure_kill_switch_is_asked_about(text: str, named_thing: str, sugge
         assert answer.suggestion == suggested
 
 
-def test_audit_and_incident_are_split_into_words() -> None:
+def test_audit_is_split_into_words() -> None:
     assert parse_audit("/audit restart “by bob” on:web-01") == AuditSearch(words=("restart", "by bob", "on:web-01"))
     assert parse_audit("") == AuditSearch()
-    assert parse_incident("open 'db is down' <@U1>") == IncidentCommand(words=("open", "db is down", "U1"))
     unclear(parse_audit('restart "by bob'))
-    unclear(parse_incident("open \u202e"))
 
 
 @pytest.mark.parametrize(
@@ -743,6 +741,78 @@ def test_what_can_not_be_meant_of_waves_is_asked_about(text: str, word: str, sug
 def test_retry_takes_the_failed_hosts_only_when_it_is_said() -> None:
     assert parse_runbook("retry #42 FAILED") == Query(verb=Verb.RETRY, words=("#42", "failed"))
     assert parse_runbook("retry 42") == Query(verb=Verb.RETRY, words=("42",))
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("", IncidentCommand()),
+        ("/incident", IncidentCommand()),
+        (
+            'open "checkout is slow" sev2 service=checkout',
+            IncidentCommand(action="open", title="checkout is slow", severity=2, service="checkout"),
+        ),
+        ("open checkout is slow SEV-1", IncidentCommand(action="open", title="checkout is slow", severity=1)),
+        ("OPEN “sev2 is a word here”", IncidentCommand(action="open", title="sev2 is a word here")),
+        ("open x severity=sev3", IncidentCommand(action="open", title="x", severity=3)),
+        ("open התשלום איטי", IncidentCommand(action="open", title="התשלום איטי")),
+        ("bind 7", IncidentCommand(action="bind", number=7)),
+        ("bind db is down sev4", IncidentCommand(action="bind", title="db is down", severity=4)),
+        ("show #3", IncidentCommand(action="show", number=3)),
+        ("timeline", IncidentCommand(action="timeline")),
+        ("postmortem 3", IncidentCommand(action="postmortem", number=3)),
+        ("severity 1", IncidentCommand(action="severity", severity=1)),
+        ("status Monitoring", IncidentCommand(action="status", status=IncidentStatus.MONITORING)),
+        ("role comms <@UBOB|bob>", IncidentCommand(action="role", role=IncidentRole.COMMUNICATIONS, person="UBOB")),
+        ("role commander nobody", IncidentCommand(action="role", role=IncidentRole.COMMANDER)),
+        ('note it\'s "full" --x a=b on', IncidentCommand(action="note", text='it\'s "full" --x a=b on')),
+        ("note <@UBOB|bob> said <!channel>", IncidentCommand(action="note", text="@bob said @channel")),
+        ("resolve “the cache was full”", IncidentCommand(action="resolve", text="the cache was full")),
+    ],
+)
+def test_incident_reads_what_is_meant(text: str, meant: IncidentCommand) -> None:
+    assert parse_incident(text) == meant
+
+
+@pytest.mark.parametrize(
+    ("text", "suggestion"),
+    [
+        ("checkout is slow", '/incident open "checkout is slow"'),
+        ("opne checkout", "/incident open"),
+        ("sev2", "/incident severity sev2"),
+        ("monitoring", "/incident status monitoring"),
+        ("resolved", "/incident resolve what it was and what helped"),
+        ("status resolved", "/incident resolve the cache was full; it is larger now"),
+        ("commander <@UBOB>", "/incident role commander @someone"),
+        ("role comander <@UBOB>", "/incident role commander @someone"),
+        ("role commander bob", "/incident role commander @someone"),
+        ("role commander <@UBOB> <@UANN>", "/incident role commander @someone"),
+        ("open", '/incident open "checkout is slow" sev2'),
+        ("open x sev9", '/incident open "checkout is slow" sev2 service=checkout'),
+        ("open x sev1 sev2", '/incident open "checkout is slow" sev2 service=checkout'),
+        ("open x host=web-01", '/incident open "checkout is slow" sev2 service=checkout'),
+        ("open x --now", '/incident open "checkout is slow" sev2 service=checkout'),
+        ("severity", "/incident severity sev2"),
+        ("list all", "/incident list"),
+        ("note", "/incident note the cache was full"),
+    ],
+)
+def test_an_unsure_incident_is_asked_about(text: str, suggestion: str) -> None:
+    assert unclear(parse_incident(text)).suggestion == suggestion
+
+
+def test_a_title_is_bounded_and_nothing_hidden_is_in_it() -> None:
+    assert "at most 300" in unclear(parse_incident("open " + "slow " * 100)).message
+    assert "at most 4000" in unclear(parse_incident("note " + "x" * 4_000)).message
+    unclear(parse_incident("open pay\u202eload"))
+    unclear(parse_incident("note two\nlines"))
+
+
+def test_what_is_suggested_for_an_incident_is_itself_clear() -> None:
+    for text in ("checkout is slow", "sev2", "monitoring", "status resolved", "open"):
+        suggestion = unclear(parse_incident(text)).suggestion
+        assert suggestion is not None
+        assert isinstance(parse_incident(suggestion), IncidentCommand)
 
 
 TIDY = RunCommand(runbook="disk-cleanup", named={"path": "/var/log"}, targets=("web-01",))

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, or_, select
 from typer.main import get_command
 
-from bot import blocks, digest, forms, manifest, modals, shell, slack
+from bot import blocks, digest, forms, incident_cards, manifest, modals, shell, slack
 from bot.__main__ import app as command_line
 from bot.actions import Actions
 from bot.app import Desk
@@ -29,6 +29,7 @@ from bot.playground.block_kit import elements_in
 from bot.request import Verb
 from bot.settings import SLACK, Slack
 from runbooks import Danger, Facts, Parameters, Plan, Run, Runbook
+from runbooks.incidents import Opening, open_incident
 from safety.clock import SystemClock
 from safety.decision import Outcome
 from safety.gates import GATES
@@ -131,6 +132,11 @@ class Doors:
             found[f"click {verb}"] = sent("click", f"handrail:{verb}", value="tag web")
         for verb in self.actions.switch_submissions:
             found[f"view {verb}"] = sent("view", "because", verb=f"handrail:{verb}", value="tag web")
+        for verb in self.actions.incidents:
+            for about in ("", ":identified", ":restart-service"):
+                found[f"click {verb}{about}"] = sent("click", f"handrail:{verb}", value=f"1{about}")
+        for verb in self.actions.incident_submissions:
+            found[f"view {verb}"] = sent("view", "it was the cache", verb=f"handrail:{verb}", value="1")
         for command, texts in TEXTS.items():
             for text in texts:
                 found[f"{command} {text}"] = sent("command", text, command=command)
@@ -188,6 +194,23 @@ TEXTS = {
     ],
     "/killswitch": ["global on", "global on --now", "tag web off because", "status"],
     "/audit": ["", "kind=execution"],
+    "/incident": [
+        "",
+        'open "the queue is full" sev1 service=nginx',
+        'bind "the queue is full"',
+        "bind 2",
+        "show 1",
+        "list",
+        "severity sev1",
+        "status monitoring",
+        "role commander <@UALICE>",
+        "note it is the cache",
+        "timeline",
+        "runbooks",
+        "resolve it was the cache",
+        "postmortem",
+        "nonsense",
+    ],
 }
 HARMLESS = {"help", "can", "/runbook "}
 """What anybody may ask: what there is for them, and what they may do."""
@@ -233,6 +256,11 @@ async def doors(database: Database) -> AsyncIterator[Doors]:
         await house.engine.engage(scope=Scope.TAG, subject="other", actor=ALICE)
         weekly = Template(name="weekly", text="change on web-01", saved_by=ALICE, saved_at=START)
         await database.write(templates.put, weekly)
+        for title, here in (("checkout is slow", True), ("mail is late", False)):
+            opening = Opening(
+                title=title, actor=BOB, origin=Origin.COMMAND, service="nginx", asked_in="C0INC", here=here
+            )
+            await database.write(open_incident, opening, START)
         nightly = Schedule(
             id=0,
             name="nightly",
@@ -261,7 +289,7 @@ async def doors(database: Database) -> AsyncIterator[Doors]:
 KEPT = (
     t.executions, t.host_runs, t.step_runs, t.approvals, t.approval_votes, t.kill_switches, t.host_locks, t.breakers,
     t.cooldowns, t.admissions, t.token_buckets, t.credentials, t.templates,
-    t.schedules, t.firings, t.standing_approvals,
+    t.schedules, t.firings, t.standing_approvals, t.incidents, t.incident_entries,
 )  # fmt: skip
 
 
@@ -378,7 +406,8 @@ def test_whatever_can_be_pressed_chosen_or_submitted_has_a_handler_and_each_hand
     """From what is shown to what hears it, and back."""
     actions, source = doors.actions, "".join(Path(module.__file__ or "").read_text() for module in SHOWING)
     # Ids of what is shown are written once, as `handrail:VERB`, or are made of the labels of buttons.
-    shown = {*LABELS, *re.findall(r'"handrail:([a-z_]+)"', source), *re.findall(r'asking\(\s*f?"([a-z]+)', source)}
+    shown = {*LABELS, *incident_cards.LABELS, *re.findall(r'"handrail:([a-z_]+)"', source)}
+    shown |= set(re.findall(r'asking\(\s*f?"([a-z]+)', source))
     searched = {one.removeprefix("handrail:") for one in SUGGESTED}
     handled = {
         *actions.verbs,
@@ -390,6 +419,8 @@ def test_whatever_can_be_pressed_chosen_or_submitted_has_a_handler_and_each_hand
         *actions.choices,
         *actions.form_submissions,
         *actions.shortcuts,
+        *actions.incidents,
+        *actions.incident_submissions,
         *searched,
         "planned",  # the last page: its submission is a run, as typed
         "picker",  # it has no submit; what is chosen in it is heard

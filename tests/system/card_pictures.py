@@ -1,4 +1,4 @@
-"""Pictures of cards and App Home: `python -m tests.system.card_pictures` makes those of docs/images anew."""
+"""Pictures of cards, App Home and incidents: `python -m tests.system.card_pictures` makes those of docs/images anew."""
 
 import asyncio
 import sys
@@ -108,8 +108,31 @@ async def fails_on_one(browser: Browser, running: Demo, into: Path) -> None:
     await take(browser, running, "home", into, person="UALICE", place=HOME)
 
 
+async def incident(browser: Browser, running: Demo, into: Path) -> None:
+    """An incident's channel in the middle of it, with the timeline that one person asked for."""
+    here = running.workspace
+    await say(here, "bob", '/incident open "checkout is slow" sev2 service=nginx')
+
+    def stands(here: Workspace) -> Message | None:
+        found = [one for one in here.state.channels.values() if one.name.startswith("inc-")]
+        pinned = [one for room in found for one in here.state.all_messages(room.id) if one.pinned]
+        return pinned[0] if pinned else None
+
+    headline = await here.wait_for(stands, timeout=60)
+    room = here.state.channels[headline.channel].name
+    await here.click("bob", headline, "Take command")
+    for text in ("/incident note p99 went up with the deploy at 02:40", "/runbook restart nginx settle=1 on web-01"):
+        await here.command("bob", room, text)
+    await here.wait_for(lambda here: "Changed" in here.transcript(room), timeout=60)
+    await here.command("bob", room, "/incident status monitoring")
+    await here.wait_for(lambda here: "*Monitoring*" in here.transcript(room), timeout=60)
+    await here.command("bob", room, "/incident timeline")
+    await here.wait_for(lambda here: here.ephemeral("bob", room), timeout=60)
+    await take(browser, running, "incident", into, person="UBOB", place=headline.channel)
+
+
 Scene = Callable[[Browser, Demo, Path], Awaitable[None]]
-SCENES: tuple[Scene, ...] = (runs, waits_and_ends, prints_much, fails_on_one)
+SCENES: tuple[Scene, ...] = (runs, waits_and_ends, prints_much, fails_on_one, incident)
 
 
 async def main(into: Path) -> None:

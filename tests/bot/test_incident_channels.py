@@ -1,0 +1,348 @@
+"""What is to be there for an incident is there in the end: once, whatever Slack does and wherever we die."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.incident_channels import IncidentChannels, Step, next_step
+from bot.incidents import Customs, Incidents
+from bot.outbox import Outbox
+from bot.pace import PaceSettings
+from bot.playground.state import Channel, Message
+from bot.playground.workspace import Workspace
+from runbooks import incidents as core
+from runbooks.incidents import Opening, Outcome, open_incident
+from safety.clock import SystemClock
+from storage import audit, incidents
+from storage.database import Database
+from storage.records import Actor, Incident, IncidentStatus, Origin
+from tests.builders import BOB, House, a_house
+
+UNHURRIED = PaceSettings(
+    posts_per_channel=1_000.0, posts=1_000.0, edits=1_000.0, progress_edits=1_000.0, answers=1_000.0,
+    seconds_between_edits_of_one=0.0,
+)  # fmt: skip
+OPENING = Opening(
+    title="checkout is slow",
+    actor=BOB,
+    origin=Origin.COMMAND,
+    severity=2,
+    service="nginx",
+    asked_in="C0INC",
+    invite=("UBOB", "UCAROL"),
+)
+PATIENCE = 15.0
+
+
+class _Died(BaseException):
+    """The process is gone, in the middle of whatever it was doing."""
+
+
+@dataclass(kw_only=True)
+class Life:
+    """Ends with the so many-th thing that is done: a committed transaction, or a call that Slack carried out."""
+
+    ends_at: int | None = None
+    done: int = 0
+
+    def pass_(self) -> None:
+        """One more thing is done."""
+        self.done += 1
+        if self.ends_at is not None and self.done >= self.ends_at:
+            raise _Died
+
+
+class MortalDatabase:
+    """A database whose user dies right after a commit."""
+
+    def __init__(self, database: Database, life: Life) -> None:
+        self._database, self._life = database, life
+
+    async def read(self, *args: Any, **kwargs: Any) -> Any:
+        """As ever."""
+        return await self._database.read(*args, **kwargs)
+
+    async def write(self, *args: Any, **kwargs: Any) -> Any:
+        """Committed, and then perhaps death."""
+        found = await self._database.write(*args, **kwargs)
+        self._life.pass_()
+        return found
+
+
+class MortalClient(AsyncWebClient):
+    """A client whose user dies right after Slack has carried out a call."""
+
+    life = Life()
+
+    async def api_call(self, *args: Any, **kwargs: Any) -> Any:
+        """Carried out, and then perhaps death."""
+        answer = await super().api_call(*args, **kwargs)
+        self.life.pass_()
+        return answer
+
+
+@dataclass
+class Room:
+    """A workspace, a database, a sender and somebody who sees to channels."""
+
+    workspace: Workspace
+    database: Database
+    house: House
+    sender: Outbox
+    customs: Customs = field(default_factory=Customs)
+
+    def channels(self, life: Life | None = None) -> IncidentChannels:
+        """As the app would make it; with a life that ends, if one is given."""
+        client = MortalClient(token=self.workspace.bot_token, base_url=self.workspace.api_url, retry_handlers=[])
+        client.life = life or Life()
+        database: Any = MortalDatabase(self.database, client.life)
+        return IncidentChannels(
+            database=database,
+            client=client,
+            clock=SystemClock(),
+            incidents=Incidents(engine=self.house.engine, customs=self.customs),
+            alerts="C0OPS",
+            wake=self.sender.wake,
+            is_alone=True,
+        )
+
+    async def open(self, opening: Opening = OPENING) -> Incident:
+        """Open one; nobody has seen to it yet."""
+        outcome = await self.database.write(open_incident, opening, SystemClock().now())
+        assert isinstance(outcome, Outcome), outcome
+        return outcome.incident
+
+    async def settled(self, incident: Incident, channels: IncidentChannels | None = None) -> Incident:
+        """As it is when nothing is left to do."""
+        seeing = channels or self.channels()
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                # Nobody waits here for the time after which it is tried again.
+                await self.database.write(incidents.release_all, SystemClock().now())
+                pause = await seeing.look()
+                now = await self.database.read(incidents.find, incident.id)
+                assert now is not None
+                if now.due_at is None:
+                    break
+                await asyncio.sleep(min(pause, 0.05))
+            await self.sender.drain(PATIENCE)
+        return now
+
+    def made(self) -> list[Channel]:
+        """The channels that were made by us."""
+        state = self.workspace.state
+        ours = [one for one in state.channels.values() if one.creator == state.identity.bot_user]
+        return [one for one in ours if one.name.startswith("inc-")]
+
+    def said(self, channel: str, words: str) -> list[Message]:
+        """The messages that everybody in a channel reads and that say this."""
+        seen = [one for one in self.workspace.state.all_messages(channel) if not one.is_ephemeral]
+        return [one for one in seen if words in self.workspace.read(one)]
+
+
+@pytest.fixture
+async def room(database: Database) -> AsyncIterator[Room]:
+    """Everything but somebody who sees to channels."""
+    workspace = Workspace(rate_limits=False)
+    async with workspace, a_house(database) as house:
+        client = AsyncWebClient(token=workspace.bot_token, base_url=workspace.api_url)
+        sender = Outbox(database=database, client=client, alerts="C0OPS", pace=UNHURRIED, poll=0.05)
+        task = asyncio.create_task(sender.run())
+        yield Room(workspace=workspace, database=database, house=house, sender=sender)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def assert_stands_once(room: Room, incident: Incident) -> None:
+    """One channel, one pinned headline in it, one announcement at each place elsewhere."""
+    [channel] = [one for one in room.made() if one.id == incident.channel]
+    assert channel.name == incident.name
+    assert {"UBOB", "UCAROL"} <= channel.members
+    assert channel.topic == f"sev2 · investigating · nginx · {incident.title}"
+    [headline] = room.said(channel.id, incident.title)
+    assert headline.pinned
+    for place in ("C0INC", "C0OPS"):
+        assert len(room.said(place, f"<#{channel.id}>") or room.said(place, incident.title)) == 1, place
+
+
+async def test_a_channel_is_made_with_people_topic_and_a_pinned_headline(room: Room) -> None:
+    incident = await room.settled(await room.open())
+    assert_stands_once(room, incident)
+    assert len(room.made()) == 1
+    kinds = [one.kind for one in await room.database.read(audit.search, kind="incident")]
+    assert kinds == ["incident.channel", "incident.opened"]
+
+
+async def test_wherever_we_die_the_next_start_leaves_one_channel_and_one_headline(room: Room) -> None:
+    """Each round dies one thing later than the one before, until one lives to the end."""
+    deaths = 0
+    for ends_at in range(1, 80):
+        incident = await room.open(replace(OPENING, title=f"checkout is slow in shop {ends_at}"))
+        life = Life(ends_at=ends_at)
+        try:
+            await room.settled(incident, room.channels(life))
+        except _Died:
+            deaths += 1
+        else:
+            break
+        await room.database.write(incidents.release_all, SystemClock().now())
+        assert_stands_once(room, await room.settled(incident))
+    else:
+        raise AssertionError("no life was long enough")
+    assert deaths > 12
+    assert len(room.made()) == deaths + 1
+
+
+@pytest.mark.parametrize("how", ["lost", "hangs up later", "fails"])
+async def test_a_lost_answer_makes_no_second_channel(room: Room, how: str) -> None:
+    for method in ("conversations.create", "conversations.invite", "conversations.setTopic", "pins.add"):
+        match how:
+            case "lost":
+                room.workspace.faults.drop_after_effect(method, times=1)
+            case "hangs up later":
+                room.workspace.faults.rate_limited(1, method, times=1)
+            case _:
+                room.workspace.faults.server_error(method, times=1)
+    incident = await room.settled(await room.open())
+    assert_stands_once(room, incident)
+    assert len(room.made()) == 1
+    assert incident.name == "inc-" + incident.opened_at.strftime("%Y%m%d") + "-checkout-slow"
+
+
+@pytest.mark.parametrize("answer", ["comes", "is lost"])
+async def test_a_name_that_somebody_else_has_is_not_taken_from_them(room: Room, answer: str) -> None:
+    incident = await room.open()
+    room.workspace.add_channel(id="C0THEIRS", name=incident.name)
+    if answer == "is lost":  # whether it was we who made it, nobody knows
+        room.workspace.faults.drop_after_effect("conversations.create", times=1)
+    settled = await room.settled(incident)
+    assert settled.name == f"{incident.name}_2"
+    assert_stands_once(room, settled)
+    assert room.workspace.state.all_messages("C0THEIRS") == []
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [("missing_scope", "lacks the scope channels:manage"), ("restricted_action", "does not let the app make channels")],
+)
+async def test_where_no_channel_may_be_made_it_lives_where_it_was_asked_for_and_says_so(
+    room: Room, error: str, why: str
+) -> None:
+    room.workspace.faults.refused(error, "conversations.create")
+    incident = await room.settled(await room.open())
+    assert (incident.channel, incident.is_ours) == ("C0INC", False)
+    [headline] = room.said("C0INC", "*sev2 · checkout is slow*")
+    assert headline.pinned
+    [line] = room.said("C0INC", why)
+    assert line.thread_ts == headline.ts
+    assert room.made() == []
+    told = [room.workspace.read(one) for one in room.workspace.ephemeral("bob", "incidents")]
+    assert any(why in one for one in told), told
+    assert len(room.said("C0OPS", "checkout is slow")) == 1
+
+
+async def test_where_every_place_is_taken_it_has_no_channel_until_somebody_gives_it_one(room: Room) -> None:
+    room.workspace.faults.refused("restricted_action", "conversations.create")
+    for number, title in enumerate(("first", "second")):
+        incident = await room.settled(await room.open(replace(OPENING, title=title)))
+        assert incident.channel == ("C0INC", "C0OPS")[number]
+    third = await room.settled(await room.open(replace(OPENING, title="third")))
+    assert third.channel is None
+    told = [room.workspace.read(one) for one in room.workspace.ephemeral("bob", "incidents")]
+    assert any(f"`/incident bind {third.id}` gives it one" in one for one in told), told
+    general = room.workspace.add_channel(id="C0MORE", name="more")
+    outcome = await room.database.write(
+        core.bind_channel, third.id, general.id, actor=BOB, origin=Origin.COMMAND, now=SystemClock().now()
+    )
+    assert isinstance(outcome, Outcome)
+    await room.settled(third)
+    assert len(room.said(general.id, "*sev2 · third*")) == 1
+
+
+async def test_whether_it_was_made_cannot_be_looked_up_and_so_no_second_one_is_made(room: Room) -> None:
+    room.workspace.faults.drop_after_effect("conversations.create", times=1)
+    room.workspace.faults.refused("missing_scope", "users.conversations")
+    incident = await room.settled(await room.open())
+    assert (incident.channel, len(room.made())) == ("C0INC", 1)
+    assert len(room.said("C0INC", "cannot be looked up")) == 1
+
+
+async def test_what_slack_refuses_for_good_is_told_and_it_goes_on_without(room: Room) -> None:
+    for method, error in (("pins.add", "missing_scope"), ("conversations.setTopic", "restricted_action")):
+        room.workspace.faults.refused(error, method)
+    incident = await room.settled(await room.open(replace(OPENING, invite=("UBOB", "UNOBODY", "UCAROL"))))
+    assert incident.channel is not None
+    channel = room.workspace.state.channels[incident.channel]
+    assert {"UBOB", "UCAROL"} <= channel.members
+    for words in ("could not be invited", "could not be pinned: missing_scope", "could not be set: restricted_action"):
+        assert len(room.said(channel.id, words)) == 1, words
+
+
+async def test_two_who_see_to_it_at_once_make_one(room: Room) -> None:
+    incident = await room.open()
+    await asyncio.gather(*(room.settled(incident, room.channels()) for _ in range(3)))
+    now = await room.database.read(incidents.find, incident.id)
+    assert now is not None
+    assert_stands_once(room, now)
+    assert len(room.made()) == 1
+
+
+async def test_an_alert_opens_one_as_a_person_does(room: Room) -> None:
+    alert = Opening(title="CPU <!channel> & <@UALICE>", actor=Actor(id="alert:prometheus"), origin=Origin.ALERT)
+    incident = await room.settled(await room.open(alert))
+    assert incident.channel is not None
+    [headline] = room.said(incident.channel, "CPU")
+    assert "<!channel>" not in str(headline.blocks)
+    assert "&lt;!channel&gt;" in headline.text
+
+
+async def test_a_change_is_told_and_the_headline_shows_it(room: Room) -> None:
+    incident = await room.settled(await room.open())
+    how: dict[str, Any] = {"actor": BOB, "origin": Origin.COMMAND, "now": SystemClock().now()}
+    await room.database.write(core.set_status, incident, IncidentStatus.MONITORING, **how)
+    await room.database.write(core.note, incident, "<!channel> look", **how)
+    await room.settled(incident)
+    assert incident.channel is not None
+    [headline] = [one for one in room.workspace.state.all_messages(incident.channel) if one.pinned]
+    assert "*Monitoring*" in room.workspace.read(headline)
+    assert len(room.said(incident.channel, "investigating → monitoring")) == 1
+    [note] = room.said(incident.channel, ":memo:")
+    assert "&lt;!channel&gt; look" in note.text
+    assert room.workspace.state.channels[incident.channel].topic.startswith("sev2 · monitoring")
+
+
+async def test_a_private_channel_is_made_where_the_settings_say_so(room: Room) -> None:
+    room.customs = Customs(private=True)
+    room.workspace.faults.drop_after_effect("conversations.create", times=1)
+    incident = await room.settled(await room.open())
+    [channel] = room.made()
+    assert channel.kind.value == "groups"
+    assert incident.channel == channel.id
+
+
+def test_what_is_missing_is_named_in_the_order_in_which_it_is_done() -> None:
+    bare = Incident(
+        id=1, name="inc-1", title="t", severity=1, service=None, status=IncidentStatus.INVESTIGATING, opened_by=BOB,
+        origin=Origin.COMMAND, opened_at=SystemClock().now(), asked_in=None, wants_channel=True, to_invite=("UBOB",),
+    )  # fmt: skip
+    seen = [next_step(bare, 2)]
+    for change in (
+        {"channel": "C1", "is_ours": True},
+        {"headline_id": "m"},
+        {"to_invite": ()},
+        {"topic": "sev1 · investigating · t"},
+        {"headline_ts": "1.2"},
+        {"pinned": True},
+        {"told": 2, "version": 1},
+        {"shown": 1},
+    ):
+        bare = replace(bare, **change)
+        seen.append(next_step(bare, 2))
+    assert seen == [
+        Step.CREATE, Step.HEADLINE, Step.INVITE, Step.TOPIC, Step.STANDS, Step.PIN, Step.TELL, Step.SHOW, Step.NOTHING,
+    ]  # fmt: skip
+    assert next_step(replace(bare, channel=None, wants_channel=False), 2) is Step.NOTHING
