@@ -160,6 +160,19 @@ TOPICS: Mapping[str, Topic] = {
             "/killswitch status",
         ),
     ),
+    "incident": Topic(
+        usage='/incident open "TITLE" [sev2] [service=NAME] | show | bind | severity | status | role | note | timeline',
+        said=(
+            "Opens a channel for an incident, or binds this one; what is run there belongs to it. `/incident` alone shows "
+            "it, `note` adds to its timeline, `resolve` ends it with a summary, `postmortem` drafts the report.",
+        ),
+        examples=(
+            '/incident open "checkout is slow" sev2 service=checkout',
+            "/incident status monitoring",
+            "/incident note the cache was full",
+            "/incident resolve the cache was full; it is larger now",
+        ),
+    ),
     "audit": Topic(
         usage="/audit [words] [who=@someone] [runbook=NAME] [host=NAME] [kind=KIND] [id=42] [since=2h] [until=…]",
         said=("Who did what, when, and why it was allowed. Every entry has an id by which it is found again.",),
@@ -181,6 +194,7 @@ _ALSO = {
     "flags": "run",
     "runbook": "run",
     "breakers": "breaker",
+    "incidents": "incident",
 }
 
 

@@ -17,6 +17,7 @@ from bot.request import (
     Verb,
     normalised,
     parse_audit,
+    parse_incident,
     parse_killswitch,
     parse_runbook,
 )
@@ -165,7 +166,12 @@ def test_what_is_unsure_is_asked_about(typed: str, said: str, near: str | None) 
 
 
 def test_every_example_in_the_help_is_read_by_the_grammar() -> None:
-    parsers = {"/runbook": parse_runbook, "/killswitch": parse_killswitch, "/audit": parse_audit}
+    parsers = {
+        "/runbook": parse_runbook,
+        "/killswitch": parse_killswitch,
+        "/audit": parse_audit,
+        "/incident": parse_incident,
+    }
     for name, topic in help_on.TOPICS.items():
         assert topic.examples, name
         for example in topic.examples:
