@@ -1,6 +1,7 @@
 """What clicks and filled-in modals mean: the verb to one call of the engine."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 
 from bot import blocks, cards, full_log, modals
 from bot.blocks import Message, parse_value
@@ -44,6 +45,14 @@ class Actions:
             "log": self._log,
         }
 
+        # These are about what could be typed: their value is that text. They show something, and carry nothing out; the
+        # dry run that a near miss is shown by is marked handled with it.
+        self.questions: Mapping[str, Callable[[Received, Handled], Awaitable[Message | None]]] = {
+            "ask": lambda received, _: commands.ask(received),
+            "older": lambda received, _: self._turn(received),
+            "newer": lambda received, _: self._turn(received),
+            "meant": commands.show_meant,
+        }
         self.incidents: Mapping[str, Callable[[int, str | None, Received, Handled], Awaitable[Message | None]]] = {
             "inc_take": commands.incidents.take,
             "inc_status": commands.incidents.status,
@@ -82,6 +91,8 @@ class Actions:
             return await self._submitted(received, handled)
         # What follows a dot tells several buttons of one message apart.
         verb = received.text.removeprefix(PREFIX).partition(".")[0]
+        if verb in self.questions:
+            return await self.questions[verb](received, handled)
         if received.kind == "shortcut":
             return await self._shortcut(verb, received)
         if verb in self.choices:
@@ -120,6 +131,10 @@ class Actions:
         except ValueError as error:
             raise Invalid("This form does not say which execution it is about. Use the slash command.") from error
         return await self.submissions[verb](execution_id, received.text.strip() or None, received)
+
+    async def _turn(self, received: Received) -> Message:
+        """The other page, in the place of this one."""
+        return replace(await self.commands.ask(received), replaces=True)
 
     async def _ask_to_resolve(
         self, number: int, mark: str | None, received: Received, handled: Handled

@@ -24,6 +24,7 @@ from sqlalchemy import Connection
 from bot import blocks, logs, schedules
 from bot.actions import Actions
 from bot.commands import Commands
+from bot.digest import ByHand, DigestPoster, by_hand_of
 from bot.filling import Forms
 from bot.home import Homes
 from bot.identity import SlackDirectory
@@ -34,7 +35,7 @@ from bot.ledger import DAILY, HeadPoster, witness_settings
 from bot.modals import Modals
 from bot.outbox import Outbox
 from bot.replies import words_of
-from bot.settings import Settings, Slack
+from bot.settings import DigestPart, Settings, Slack
 from bot.slack import Socket, bolt_app, client_for, events_handler
 from bot.thread import ThreadReporter
 from runbooks.engine import Engine
@@ -114,7 +115,7 @@ def build(
     forms = Forms(engine, works.redactor, views)
     part = settings.file.incidents
     customs = Customs(create=part.create, private=part.private, invite=part.invite)
-    commands = Commands(engine, forms, customs)
+    commands = Commands(engine, forms, customs, _by_hand(settings))
     actions = Actions(engine, commands, views, forms)
     channels = IncidentChannels(
         database=database,
@@ -397,6 +398,7 @@ async def _work(app: App) -> None:
             ("socket", lambda: _keep_connected(app)),
             ("prune", lambda: _prune(app)),
             ("audit head", _head_poster(app).run),
+            ("digest", _digest_poster(app).run),
             ("schedules", _timer(app).run),
         ):
             group.create_task(_supervised(name, loop, app.clock), name=name)
@@ -429,6 +431,22 @@ def _head_poster(app: App) -> HeadPoster:
         clock=app.clock,
         channel=file.channels.digest or file.channels.alerts,
         digest=file.digest or DAILY,
+    )
+
+
+def _by_hand(settings: Settings) -> ByHand:
+    file = settings.file
+    return by_hand_of(file.digest, {name: part.by_hand for name, part in file.runbooks.items()})
+
+
+def _digest_poster(app: App) -> DigestPoster:
+    file = app.settings.file
+    return DigestPoster(
+        database=app.database,
+        clock=app.clock,
+        channel=file.channels.digest,
+        digest=file.digest or DigestPart(),
+        by_hand=_by_hand(app.settings),
     )
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from html import unescape
 from typing import Any, TypeAlias
 
 from safety import circuit_breaker
@@ -31,6 +32,7 @@ MOST_BLOCKS = 48  # Slack takes 50; two are left for what the sender may add
 MOST_TEXT = 11_500  # Slack takes some 13,000 over all blocks of a message
 LONGEST_TEXT = 3_900  # Slack takes 4,000 when a message is edited
 LONGEST_SECTION = 2_900  # Slack takes 3,000
+LONGEST_VALUE = 2_000  # of a button
 LONGEST_SWITCH = 400  # the form it is released by carries its name, escaped, in Slack's 3,000 characters
 LONGEST_INLINE = 300
 LONGEST_LINE = 400
@@ -70,10 +72,12 @@ class Message:
 
     text: str
     blocks: tuple[Block, ...] = ()
+    replaces: bool = False  # it takes the place of the message whose button was clicked
 
     def payload(self, **more: Any) -> dict[str, Any]:
         """As it waits in the outbox; `more` says to whom, or by which response URL."""
-        return {"text": self.text, "blocks": [dict(block) for block in self.blocks], **more}
+        placed = {"replace_original": True} if self.replaces else {}
+        return {"text": self.text, "blocks": [dict(block) for block in self.blocks], **placed, **more}
 
 
 # --- text -------------------------------------------------------------------------------------------------------------
@@ -371,6 +375,59 @@ def release_button(switch: KillSwitch, place: int = 0) -> list[Block]:
     return [{"type": "actions", "block_id": f"handrail:switch:{place}", "elements": [button]}]
 
 
+def asking(verb: str, label: str, question: str) -> dict[str, Any] | None:
+    """A button that asks something, as if it had been typed after `/runbook`; None where that is too long for one."""
+    if units(question) > LONGEST_VALUE:
+        return None
+    return {
+        "type": "button",
+        "action_id": f"handrail:{verb}",
+        "text": {"type": "plain_text", "text": clip(label, 75)},
+        "value": question,
+    }
+
+
+def question_row(*buttons: dict[str, Any] | None, place: str) -> list[Block]:
+    """A row of such buttons; none where there is none."""
+    shown = [button for button in buttons if button is not None]
+    return [{"type": "actions", "block_id": f"handrail:questions:{place}", "elements": shown}] if shown else []
+
+
+def paged(
+    shown: Message,
+    *,
+    newer: str | None = None,
+    older: str | None = None,
+    labels: tuple[str, str] = ("Newer", "Older"),
+    note: str = "",
+) -> Message:
+    """A page, with the buttons that turn it. `newer` and `older` are the questions they ask."""
+    row = question_row(
+        asking("newer", labels[0], newer) if newer is not None else None,
+        asking("older", labels[1], older) if older is not None else None,
+        place="pages",
+    )
+    said = [context(note)] if note else []
+    return message(shown.text, [*shown.blocks, *said, *row])
+
+
+def with_question(shown: Message, label: str = "", asked: str = "") -> Message:
+    """The same with a button that asks something more; without a label it is as it was."""
+    if not label:
+        return shown
+    return message(shown.text, [*shown.blocks, *question_row(asking("ask", label, asked), place="more")])
+
+
+def near_misses(text: str, meant: Sequence[tuple[str, str]]) -> Message:
+    """A sentence, and what was perhaps meant: buttons that show it and carry nothing out. `meant`: label, request."""
+    row = question_row(
+        *(asking(f"meant.{place}", unescape(label), request) for place, (label, request) in enumerate(meant[:3])),
+        place="meant",
+    )
+    shown = ours(text)
+    return message(shown, [section(shown), *row])
+
+
 # --- answers to questions ---------------------------------------------------------------------------------------------
 
 
@@ -410,11 +467,11 @@ def _consent(danger: Danger) -> str:
     return {Danger.READ: " _(only reads)_", Danger.LOW: ""}.get(danger, f" _({danger.value})_")
 
 
-def execution_lines(executions: Sequence[Execution], now: datetime) -> Message:
-    """Executions, a line each, in the order given."""
+def execution_lines(executions: Sequence[Execution], now: datetime, *, title: str = "") -> Message:
+    """Executions, a line each, in the order given. `title` is ready mrkdwn."""
     if not executions:
         return plain("Nothing has been run yet.")
-    lines = [execution_line(execution, now) for execution in executions]
+    lines = [*([title] if title else []), *(execution_line(execution, now) for execution in executions)]
     return message(_plain_lines(lines), paragraphs(lines))
 
 
@@ -485,14 +542,15 @@ def _audit_line(entry: AuditEntry) -> str:
     return f"`{entry.seq}` {moment(entry.at)} {actor} *{inline(entry.kind, 60)}*{about}{detail} `{inline(entry.id)}`"
 
 
-def logs(lines: Sequence[OutputLine]) -> Message:
-    """Output that was kept, the newest lines that fit."""
+def logs(lines: Sequence[OutputLine], *, counted_in: str = "") -> Message:
+    """Output that was kept, the newest lines that fit. `counted_in`: which of all lines they are."""
     if not lines:
         return plain("No output was kept.")
     several = len({(line.host, line.step) for line in lines}) > 1
     shown = [f"{line.host} {line.step} | {line.text}" if several else line.text for line in lines]
     block, number = newest(shown)
-    said = f"{counted(len(lines), 'line')}" + (f", the newest {number} shown" if number < len(lines) else "")
+    said = counted_in or counted(len(lines), "line")
+    said += f", the newest {number} shown" if number < len(lines) else ""
     return message(f"{said}: {inline(lines[-1].text)}", [section(block), context(said)])
 
 

@@ -73,6 +73,7 @@ from storage.records import (
 )
 
 HOSTS_SHOWN = 15
+HOSTS_ON_A_PAGE = 25
 WAVES_SHOWN = 8
 PLAN_MESSAGES = 8
 BLOCKS_OF_A_PLAN = 40
@@ -307,6 +308,14 @@ def _host_rows(hosts: Sequence[HostRun]) -> list[Block]:
         states = {state: sum(1 for host in hidden if host.state is state) for state in _URGENCY}
         lines.append("… and " + ", ".join(f"{number} {state.value}" for state, number in states.items() if number))
     return paragraphs(lines)
+
+
+def host_page(execution: Execution, hosts: Sequence[HostRun], first: int) -> Message:
+    """The hosts of one execution from the `first` on (counted from 1), the most urgent first."""
+    ordered = sorted(hosts, key=lambda host: (_URGENCY.index(host.state), host.position))
+    shown = ordered[first - 1 : first - 1 + HOSTS_ON_A_PAGE]
+    head = f"{subject(execution)}: {execution.state.words}, {hosts_words(hosts)}"
+    return message(head, [section(f"{EMOJI[execution.state]} *{head}*"), *paragraphs([_host_line(h) for h in shown])])
 
 
 def _host_line(host: HostRun) -> str:

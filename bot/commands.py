@@ -5,18 +5,21 @@ decides who may do what: that is the engine's and the policy's.
 """
 
 import asyncio
+import math
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from difflib import get_close_matches
 from typing import assert_never
 
 from sqlalchemy import Connection
 
-from bot import blocks, cards, dead_letters, schedules
+from bot import blocks, cards, chart, dead_letters, digest, help_on, schedules
 from bot.blocks import Message
 from bot.dead_letters import SLACK
+from bot.digest import ByHand
 from bot.filling import Forms
 from bot.incidents import USUAL, Customs, Handled, Incidents
 from bot.request import (
@@ -30,10 +33,13 @@ from bot.request import (
     Unclear,
     Verb,
     kept_text,
+    length_of,
     moment,
     parse_audit,
     parse_killswitch,
     parse_runbook,
+    question,
+    spelling,
 )
 from bot.situation import situation_of
 from runbooks import templates
@@ -46,6 +52,7 @@ from safety.clock import words
 from safety.decision import Decision
 from safety.roles import Permission
 from storage import audit, controls, executions, outbox
+from storage import digest as figures
 from storage import templates as kept
 from storage.errors import Invalid, NotFound, NotPermitted
 from storage.records import (
@@ -70,7 +77,8 @@ HELP: tuple[tuple[Permission | None, str], ...] = (
     (Permission.EXECUTIONS_READ, "`/runbook status [ID]` what runs and ran · `/runbook logs ID` output"),
     (
         Permission.EXECUTIONS_READ,
-        "`/runbook history [RUNBOOK]` the newest executions · `/runbook why ID` what was judged",
+        "`/runbook history [RUNBOOK] [failed] [me] [2d] [on HOST]` the newest executions · "
+        "`/runbook why ID` what was judged",
     ),
     (
         Permission.EXECUTE,
@@ -89,6 +97,7 @@ HELP: tuple[tuple[Permission | None, str], ...] = (
         "`/runbook schedule approve NAME limit=20` approves a schedule for good, up to so many changes at a time · "
         "`schedule revoke NAME`",
     ),
+    (Permission.EXECUTIONS_READ, "`/runbook digest [7d]` what the last days were like, in numbers that can be opened"),
     (Permission.CANCEL, "`/runbook cancel ID` stops one"),
     (
         Permission.EXECUTE,
@@ -125,13 +134,14 @@ HELP: tuple[tuple[Permission | None, str], ...] = (
 
 _CHANNEL = re.compile(r"[CDG][A-Z0-9]{1,30}")
 _PERSON = re.compile(r"[UW][A-Z0-9]{1,30}|cli:[A-Za-z0-9._-]{1,60}")
+_USUAL = ByHand()
 
 
 class Commands:
     """Answers one command at a time; shared by every door that takes text."""
 
-    def __init__(self, engine: Engine, forms: Forms, customs: Customs = USUAL) -> None:
-        self.engine, self.forms = engine, forms
+    def __init__(self, engine: Engine, forms: Forms, customs: Customs = USUAL, by_hand: ByHand = _USUAL) -> None:
+        self.engine, self.forms, self.by_hand = engine, forms, by_hand
         self.schedules = schedules.ScheduleDesk(engine)
         self.incidents = Incidents(engine=engine, customs=customs)
 
@@ -181,9 +191,44 @@ class Commands:
             case _:
                 assert_never(parsed)
 
+    async def ask(self, received: Received) -> Message:
+        """What a button asks, as if it had been typed; nothing that does anything. Raises OperatorError."""
+        parsed = parse_runbook(str(received.payload.get("value") or ""))
+        if not isinstance(parsed, Query) or not _only_shows(parsed):
+            raise Invalid("This button asks nothing that this version knows. Use the slash command instead.")
+        answer = await self._query(parsed, received, Origin.BUTTON, lambda connection: None)
+        if answer is None:
+            raise AssertionError("a question has an answer")
+        return answer
+
+    async def show_meant(self, received: Received, handled: Handled) -> Message | None:
+        """What a near miss was perhaps meant to be: an answer, a dry run, or what the help says. Never a run."""
+        text = str(received.payload.get("value") or "")
+        match parse_runbook(text):
+            case Query() as query if _only_shows(query):
+                return await self.ask(received)
+            case RunCommand() as command:
+                wanted = replace(command, dry_run=True, emergency=False)
+                if await self.forms.complete(wanted, received):
+                    return None
+                return await self._run(wanted, replace(received, text=spelling(wanted)), Origin.BUTTON, handled)
+            case Query() as query:
+                return await self._help(received.actor, (query.verb.value,))
+            case TemplateCommand():
+                return await self._help(received.actor, ("template",))
+            case ScheduleCommand():
+                return await self._help(received.actor, ("schedule",))
+            case Unclear() as unclear:
+                return _unclear(unclear)
+            case other:
+                assert_never(other)
+
     async def _run(self, command: RunCommand, received: Received, origin: Origin, handled: Handled) -> Message | None:
         seen = await self.forms.seen(received)
-        answer = await self.engine.submit(_request_of(command, received, origin), also=handled, seen=seen)
+        try:
+            answer = await self.engine.submit(_request_of(command, received, origin), also=handled, seen=seen)
+        except NotFound as error:
+            return self._near(command, received.actor, error)
         refused = answer.decision is not None and answer.decision.refusal is not None
         thread = received.payload.get("thread")
         if answer.execution is not None and not answer.duplicate and thread and received.channel:
@@ -191,6 +236,32 @@ class Commands:
         if answer.duplicate and answer.execution is not None:
             return cards.duplicate(answer.execution)
         return blocks.spoken(answer.message) if refused else None
+
+    def _near(self, command: RunCommand, actor: Actor, error: NotFound) -> Message:
+        """What was perhaps meant, as buttons that only show it. Raises the error where nothing is like it."""
+        try:
+            entry = self.engine.runbook(command.runbook, actor)
+        except NotFound:
+            return self._near_name(command, actor, error)
+        meant = [
+            replace(command, targets=tuple(name if target == wrong else target for target in command.targets))
+            for wrong in command.targets
+            for name in self.engine.near_hosts(wrong, actor, entry)
+        ]
+        if not meant:
+            raise error
+        return blocks.near_misses(error.message, [(f"Show {spelling(one)}", spelling(one)) for one in meant])
+
+    def _near_name(self, command: RunCommand, actor: Actor, error: NotFound) -> Message:
+        verbs = get_close_matches(command.runbook, [*Verb, "template", "schedule", "plan"], n=1, cutoff=0.7)
+        names = [] if verbs else self.engine.near_runbooks(command.runbook, actor)
+        words = spelling(command).partition(" ")[2]
+        meant = [f"{name} {words}".strip() for name in (*verbs, *names)]
+        if not meant:
+            raise error
+        hint = f" Did you mean `/runbook {verbs[0]}`?" if verbs else ""
+        said = f"There is no runbook `{command.runbook}`.{hint}" if verbs else error.message
+        return blocks.near_misses(said, [(f"Show {text}", text) for text in meant])
 
     def _tell_thread(self, connection: Connection, execution: Execution, channel: str, thread: str) -> None:
         """The message that it was asked for from says so, to whoever follows that."""
@@ -302,12 +373,13 @@ class Commands:
     async def _query(self, query: Query, received: Received, origin: Origin, handled: Handled) -> Message | None:
         actor = received.actor
         asks: Mapping[Verb, Callable[[], Awaitable[Message | None]]] = {
-            Verb.HELP: lambda: self._help(actor),
-            Verb.LIST: lambda: self._list(actor),
+            Verb.HELP: lambda: self._help(actor, query.words),
+            Verb.LIST: lambda: self._list(actor, query),
             Verb.SHOW: lambda: self._show(actor, query.words),
-            Verb.STATUS: lambda: self._status(actor, query.words),
-            Verb.HISTORY: lambda: self._history(actor, query.words),
-            Verb.LOGS: lambda: self._logs(actor, query.words),
+            Verb.STATUS: lambda: self._status(actor, query),
+            Verb.HISTORY: lambda: self._history(actor, query),
+            Verb.DIGEST: lambda: self._digest(actor, query.words),
+            Verb.LOGS: lambda: self._logs(actor, query),
             Verb.WHY: lambda: self._why(actor, query.words),
             Verb.CAN: lambda: self._can(actor, query, received, origin),
             Verb.APPROVE: lambda: self._approve(received, query, origin),
@@ -323,19 +395,54 @@ class Commands:
             raise NotFound(f"`/runbook {query.verb}` is not in this version. `/runbook help` lists what is.")
         return await asks[query.verb]()
 
-    async def _help(self, actor: Actor) -> Message:
-        """What this person may do, and nothing else."""
+    async def _help(self, actor: Actor, typed: Sequence[str] = ()) -> Message:
+        """What this person may do, and nothing else; or all about one command, with examples."""
         policy = self.engine.policy
+        if typed:
+            return self._help_on(actor, " ".join(typed))
         said = [line for needed, line in HELP if needed is None or policy.may(actor.id, needed)]
         if not any(policy.may(actor.id, permission) for permission in Permission):
             said.append("You have no role here yet: ask an admin for one in handrail.yml.")
+        else:
+            said.append("`/runbook help TOPIC` says more of each, with examples: `/runbook help history`")
         return blocks.markdown("\n".join(said))
 
-    async def _list(self, actor: Actor) -> Message:
+    def _help_on(self, actor: Actor, typed: str) -> Message:
+        topic = help_on.topic(typed)
+        if topic is not None:
+            return blocks.markdown("\n".join(help_on.lines(topic)))
+        try:
+            return blocks.markdown(_about(self._seen(actor, typed, Permission.READ)))
+        except (NotFound, NotPermitted):
+            near = help_on.near(typed)
+            shown = [(f"Help on {name}", f"help {name}") for name in near]
+            topics = ", ".join(f"`{name}`" for name in help_on.TOPICS)
+            return blocks.near_misses(f"There is no help on '{typed[:60]}'. There is on {topics}.", shown)
+
+    async def _list(self, actor: Actor, query: Query) -> Message:
         await self.engine.require(actor, Permission.READ, "see that", Origin.COMMAND)
         shown = self.engine.catalog.only(lambda name: self.engine.policy.sees(actor.id, Permission.READ, name))
-        entries = sorted(shown.entries.values(), key=lambda e: (e.runbook.category, e.name))
-        return blocks.catalog_list([(e.name, e.runbook.summary(), str(e.runbook.category), e.danger) for e in entries])
+        words = [word.lower() for word in query.words]
+        entries = sorted(
+            (entry for entry in shown.entries.values() if _is_about(entry, words)),
+            key=lambda e: (e.runbook.category, e.name),
+        )
+        if words and not entries:
+            raise NotFound(f"No runbook is about '{' '.join(words)[:60]}'. `/runbook list` shows all of yours.")
+        pages = max(1, math.ceil(len(entries) / RUNBOOKS_ON_A_PAGE))
+        page = min(max(1, int(query.named.get("page", "1").lstrip("#"))), pages)
+        part = entries[(page - 1) * RUNBOOKS_ON_A_PAGE : page * RUNBOOKS_ON_A_PAGE]
+        said = blocks.catalog_list([(e.name, e.runbook.summary(), str(e.runbook.category), e.danger) for e in part])
+        if pages == 1:
+            return said
+        first, last = (page - 1) * RUNBOOKS_ON_A_PAGE + 1, (page - 1) * RUNBOOKS_ON_A_PAGE + len(part)
+        return blocks.paged(
+            said,
+            newer=_page(query, page=page - 1) if page > 1 else None,
+            older=_page(query, page=page + 1) if page < pages else None,
+            labels=("Previous", "Next"),
+            note=f"{first} to {last} of {blocks.counted(len(entries), 'runbook')}",
+        )
 
     async def _show(self, actor: Actor, named: Sequence[str]) -> Message:
         await self.engine.require(actor, Permission.READ, "see that", Origin.COMMAND)
@@ -356,40 +463,142 @@ class Commands:
         mine = [name for name in known if policy.sees(actor.id, Permission.EXECUTIONS_READ, name)]
         return None if len(mine) == len(known) else mine
 
-    async def _status(self, actor: Actor, named: Sequence[str]) -> Message:
+    async def _status(self, actor: Actor, query: Query) -> Message:
         await self.engine.require(actor, Permission.EXECUTIONS_READ, "see that", Origin.COMMAND)
         database, now = self.engine.tools.database, self.engine.tools.clock.now()
-        if named:
-            execution = await database.read(executions.get, _id(named, Verb.STATUS))
+        if query.words:
+            execution = await database.read(executions.get, _id(query.words, Verb.STATUS))
+            if "from" in query.named:
+                return await self._hosts_of(execution, query)
             [execution] = await self.engine.in_their_places([execution])
-            return cards.card(execution, now, await database.read(situation_of, execution))
+            shown_card = cards.card(execution, now, await database.read(situation_of, execution))
+            return blocks.with_question(shown_card, *_every_host(execution, query))
         unfinished = (State.RUNNING, State.AWAITING_APPROVAL, State.PENDING, State.INTERRUPTED)
-        among = self._among(actor)
-        shown = await database.read(executions.in_states, unfinished)
-        shown = [execution for execution in shown if among is None or execution.runbook in among]
+        among, after = self._among(actor), int(query.named.get("after", "0").lstrip("#"))
+        hosts_meant = self._meant_hosts(query.targets)
+        shown = [
+            execution
+            for execution in await database.read(executions.in_states, unfinished)
+            if (among is None or execution.runbook in among)
+            and (hosts_meant is None or hosts_meant & set(execution.hosts))
+        ]
         if not shown:
-            newest = await database.read(executions.newest, 5, among=among)
+            where = f" on {', '.join(query.targets)}" if query.targets else ""
+            newest = [] if query.targets else await database.read(executions.newest, 5, among=among)
             if not newest:
-                return blocks.spoken("Nothing runs and nothing ran yet. Try `/runbook list`.")
-            shown = newest
-        return blocks.execution_lines(await self.engine.in_their_places(shown[:20]), now)
-
-    async def _history(self, actor: Actor, named: Sequence[str]) -> Message:
-        await self.engine.require(actor, Permission.EXECUTIONS_READ, "see that", Origin.COMMAND)
-        runbook = self._seen(actor, named[0], Permission.EXECUTIONS_READ).name if named else None
-        among = self._among(actor)
-        shown = await self.engine.tools.database.read(executions.newest, 20, runbook=runbook, among=among)
-        if not shown:
-            return blocks.spoken(f"{runbook or 'Nothing'} has not run yet.")
-        return blocks.execution_lines(shown, self.engine.tools.clock.now())
-
-    async def _logs(self, actor: Actor, named: Sequence[str]) -> Message:
-        await self.engine.require(actor, Permission.EXECUTIONS_READ, "see that", Origin.COMMAND)
-        execution = await self.engine.tools.database.read(executions.get, _id(named, Verb.LOGS))
-        lines = await self.engine.tools.database.read(
-            executions.output_of, execution.id, host=named[1] if len(named) > 1 else None, last=100
+                return blocks.spoken(f"Nothing runs{where}. Try `/runbook history` or `/runbook list`.")
+            return blocks.execution_lines(newest, now, title="Nothing runs or waits. The newest that did:")
+        later = [execution for execution in shown if execution.id > after]
+        page, before = later[:ON_A_PAGE], [execution for execution in shown if execution.id <= after]
+        said = blocks.execution_lines(await self.engine.in_their_places(page), now)
+        if len(page) == len(shown):
+            return said
+        back = before[-ON_A_PAGE - 1].id if len(before) > ON_A_PAGE else 0
+        return blocks.paged(
+            said,
+            newer=_page(query, after=back or None) if before else None,
+            older=_page(query, after=page[-1].id) if page and len(later) > len(page) else None,
+            labels=("Previous", "Next"),
+            note=f"{len(before) + 1} to {len(before) + len(page)} of {len(shown)} that run or wait",
         )
-        return blocks.logs(lines) if lines else blocks.spoken(f"#{execution.id} has printed nothing.")
+
+    async def _hosts_of(self, execution: Execution, query: Query) -> Message:
+        """One page of the hosts of an execution of many."""
+        hosts = await self.engine.tools.database.read(executions.hosts_of, execution.id)
+        step = cards.HOSTS_ON_A_PAGE
+        first = min(max(1, int(query.named["from"].lstrip("#"))), max(1, len(hosts)))
+        last = min(first + step - 1, len(hosts))
+        return blocks.paged(
+            cards.host_page(execution, hosts, first),
+            newer=_page(query, **{"from": max(1, first - step)}) if first > 1 else None,
+            older=_page(query, **{"from": last + 1}) if last < len(hosts) else None,
+            labels=("Previous", "Next"),
+            note=f"{first:,} to {last:,} of {blocks.counted(len(hosts), 'host')}",
+        )
+
+    def _meant_hosts(self, targets: Sequence[str]) -> set[str] | None:
+        return {host.name for host in self.engine.tools.inventory.resolve(targets)} if targets else None
+
+    async def _history(self, actor: Actor, query: Query) -> Message:
+        """One page of what is sought; the buttons carry the whole question, so that any page is found again."""
+        await self.engine.require(actor, Permission.EXECUTIONS_READ, "see that", Origin.COMMAND)
+        now = self.engine.tools.clock.now()
+        sought = self._sought(actor, query, now)
+        page = await self.engine.tools.database.read(executions.history, sought, limit=ON_A_PAGE)
+        newer = _page(query, before=None, after=page.newer) if page.newer is not None else None
+        older = _page(query, before=page.older, after=None) if page.older is not None else None
+        what = _in_words(query)
+        if not page.found and newer is None and older is None:
+            said = f"Nothing in the history is like that ({what})." if what else "Nothing has run yet."
+            return blocks.spoken(f"{said} `/runbook help history` shows what can be asked.")
+        title = f"*History* {f'({blocks.inline(what)})' if what else ''}".strip()
+        if not page.found:
+            note = f"Nothing like that from #{page.looked_from} on; *Older* looks further."
+            return blocks.paged(blocks.markdown(title), newer=newer, older=older, note=note)
+        return blocks.paged(blocks.execution_lines(page.found, now, title=title), newer=newer, older=older)
+
+    def _sought(self, actor: Actor, query: Query, now: datetime) -> executions.Sought:
+        """The filters as storage takes them. Raises Invalid, NotFound."""
+        named = query.named
+        person = actor.id if named.get("who") == "me" else named.get("who")
+        if person is not None and not (_PERSON.fullmatch(person) or person == HANDRAIL.id):
+            raise Invalid(f"Who is '{person}'? Mention them: `/runbook history @someone`.")
+        return executions.Sought(
+            runbook=self._once(actor, named["runbook"]) if "runbook" in named else None,
+            host=named.get("host"),
+            person=person,
+            states=tuple(State(state) for state in named["state"].split(",")) if "state" in named else (),
+            since=moment(named["since"], now) if "since" in named else None,
+            until=moment(named["until"], now) if "until" in named else None,
+            dry_runs=named["dry"] == "yes" if "dry" in named else None,
+            before=int(named["before"]) if "before" in named else None,
+            after=int(named["after"]) if "after" in named else None,
+            among=self._among(actor),
+        )
+
+    def _once(self, actor: Actor, name: str) -> str:
+        """A runbook's own name, also of one that is gone by now, for whoever sees them all."""
+        try:
+            return self._seen(actor, name, Permission.EXECUTIONS_READ).name
+        except NotFound:
+            if self._among(actor) is None and not self.engine.near_runbooks(name, actor):
+                return name
+            raise
+
+    async def _digest(self, actor: Actor, typed: Sequence[str]) -> Message:
+        """What the last days were like, of the runbooks whose executions this person sees; or the chart of that."""
+        await self.engine.require(actor, Permission.EXECUTIONS_READ, "see that", Origin.COMMAND)
+        words = [word for word in typed if word.lower() != "chart"]
+        length = length_of("".join(words)) if words else timedelta(days=7)
+        since, until = digest.period(length, self.engine.tools.clock.now())
+        database, among = self.engine.tools.database, self._among(actor)
+        found, zone = await database.read(figures.gather, since, until, among=among), self.engine.policy.timezone
+        if len(words) == len(typed):
+            return digest.answer(found, self.by_hand, until - since, zone)
+        if not chart.can_draw() or not actor.is_slack:
+            raise Invalid("Charts are drawn for people in Slack, where `handrail[charts]` is installed.")
+        await database.write(digest.ask_for_chart, found, zone, person=actor.id, among=among)
+        return blocks.spoken("The chart comes as a direct message.")
+
+    async def _logs(self, actor: Actor, query: Query) -> Message:
+        """A page of lines, the newest where none is named; lines are counted from 1 in the order they were printed."""
+        await self.engine.require(actor, Permission.EXECUTIONS_READ, "see that", Origin.COMMAND)
+        database = self.engine.tools.database
+        execution = await database.read(executions.get, _id(query.words, Verb.LOGS))
+        host = query.named.get("host") or (query.words[1] if len(query.words) > 1 else None)
+        start = int(query.named["from"].lstrip("#")) if "from" in query.named else None
+        page = await database.read(
+            executions.output_page, execution.id, host=host, step=query.named.get("step"), start=start, limit=LINES
+        )
+        if not page.lines:
+            where = f" on '{host}'" if host else ""
+            return blocks.spoken(f"#{execution.id} has printed nothing{where} that is kept.")
+        last = page.start + len(page.lines) - 1
+        return blocks.paged(
+            blocks.logs(page.lines, counted_in=f"lines {page.start:,} to {last:,} of {page.total:,}"),
+            newer=_page(query, **{"from": last + 1}) if last < page.total else None,
+            older=_page(query, **{"from": max(1, page.start - LINES)}) if page.start > 1 else None,
+        )
 
     async def _why(self, actor: Actor, named: Sequence[str]) -> Message:
         """Every decision about an execution, gate by gate, as the audit has it."""
@@ -622,6 +831,41 @@ class Commands:
 
 AUDIT_PAGE = 20
 """Entries shown at once."""
+ON_A_PAGE = 15
+"""Executions shown at once."""
+RUNBOOKS_ON_A_PAGE = 25
+LINES = 40
+"""Lines of output shown at once."""
+_SHOWS = {Verb.HELP, Verb.LIST, Verb.DIGEST, Verb.SHOW, Verb.STATUS, Verb.LOGS, Verb.HISTORY, Verb.WHY}
+
+
+def _only_shows(query: Query) -> bool:
+    """Whether it changes nothing and asks for nothing."""
+    lists = query.verb in {Verb.BREAKER, Verb.DEAD_LETTERS} and query.words[:1] in {(), ("list",), ("show",)}
+    return query.verb in _SHOWS or lists
+
+
+def _page(query: Query, **state: int | None) -> str:
+    """The same question about another page."""
+    kept = {name: value for name, value in query.named.items() if name not in state}
+    return question(replace(query, named={**kept, **{n: str(v) for n, v in state.items() if v is not None}}))
+
+
+def _every_host(execution: Execution, query: Query) -> tuple[str, str] | tuple[()]:
+    """The button for the hosts that a card has no room for: its label and its question."""
+    many = len(execution.hosts)
+    return (f"All {many:,} hosts", _page(query, **{"from": 1})) if many > cards.HOSTS_SHOWN else ()
+
+
+def _in_words(query: Query) -> str:
+    """What was looked for: "state=failed since=2d"."""
+    pages = ("before", "after")
+    return " ".join(f"{name}={value}" for name, value in sorted(query.named.items()) if name not in pages)
+
+
+def _is_about(entry: Entry, words: Sequence[str]) -> bool:
+    text = " ".join([entry.name, *entry.runbook.aliases, str(entry.runbook.category), entry.runbook.summary()]).lower()
+    return all(word in text for word in words)
 
 
 def _wanted(parsed: AuditSearch, now: datetime) -> audit.Wanted:
@@ -675,6 +919,8 @@ def _underscored(named: Mapping[str, str]) -> dict[str, str]:
 
 
 def _unclear(parsed: Unclear) -> Message:
+    if parsed.near is not None:
+        return blocks.near_misses(parsed.message, [(f"Show {parsed.near}", parsed.near)])
     suggestion = f" Try `{parsed.suggestion}`." if parsed.suggestion else ""
     return blocks.spoken(f"{parsed.message}{suggestion}")
 

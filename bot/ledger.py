@@ -12,11 +12,11 @@ from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import structlog
-from apscheduler.triggers.cron import CronTrigger
 from sqlalchemy import Connection
 
 from bot import blocks
 from bot.settings import DigestPart, Settings
+from runbooks import cron
 from safety.clock import Clock
 from safety.redaction import Redactor
 from storage import audit, chores, outbox
@@ -82,8 +82,8 @@ class HeadPoster:
 def last_due(now: datetime, digest: DigestPart) -> datetime:
     """The newest moment up to `now` at which the head was due: each day at the digest's first time of day."""
     minute, hour = digest.cron.split()[:2]
-    daily = CronTrigger.from_crontab(f"{minute} {hour} * * *", timezone="UTC")
-    first = daily.get_next_fire_time(None, datetime(2000, 1, 1, tzinfo=UTC))
+    midnight = datetime(2000, 1, 1, tzinfo=UTC)
+    first = cron.next_after(f"{minute} {hour} * * *", "UTC", midnight - timedelta(seconds=1)) or midnight
     today = now.astimezone(ZoneInfo(digest.timezone)).replace(
         hour=first.hour, minute=first.minute, second=0, microsecond=0
     )

@@ -13,7 +13,7 @@ import structlog
 
 from safety.redaction import Redactor
 
-TALKATIVE = ("asyncssh", "slack_bolt", "slack_sdk", "aiohttp.access", "aiosqlite", "alembic", "apscheduler")
+TALKATIVE = ("asyncssh", "slack_bolt", "slack_sdk", "aiohttp.access", "aiosqlite", "alembic")
 """Libraries that are heard from WARNING on only."""
 
 

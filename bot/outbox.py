@@ -15,7 +15,7 @@ stay in SQL. A file is made from rows when it is sent; its name carries the outb
 import asyncio
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
@@ -27,12 +27,10 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 from sqlalchemy import Connection
 
-from bot import dead_letters, postmortem
+from bot import dead_letters, files
 from bot.blocks import spoken
 from bot.cards import moved_elsewhere, repeated, without_blocks
-from bot.full_log import LogFile, file_name, log_file
 from bot.pace import Pace, PaceSettings, Utterance
-from bot.postmortem import Draft
 from bot.shown import shown
 from bot.slack_trouble import Failure, Trouble, by_status, understand
 from safety.clock import Clock, SystemClock
@@ -379,25 +377,29 @@ class Outbox:
     # --- files --------------------------------------------------------------------------------------------------------
 
     async def _upload(self, ready: Ready) -> None:
-        """A file, where it belongs; where we can't post files, to whoever asked for it."""
+        """A file, where it belongs; where we can't post files, or no channel is named, to whoever asked for it."""
         message = ready.message
-        name, write = _file_of(message)
-        if message.unsure and (await self._find(ready, name))[0] is not None:
+        name = files.name_of(message.payload, message.id)
+        if message.unsure and ready.channel is not None and (await self._find(ready, name))[0] is not None:
             return
-        file = await self._database.read(write)
-        asked = await self._call("files.getUploadURLExternal", filename=name, length=len(file.content))
-        await self._send(str(asked.get("upload_url")), file.content)
-        where = {"channel_id": _channel_of(ready), "thread_ts": _thread_ts(ready)}
-        files = json.dumps([{"id": asked.get("file_id"), "title": file.title}])
         try:
-            await self._call("files.completeUploadExternal", files=files, **where)
+            made = await files.made(self._database, message.payload)
+        except files.CannotBeMadeError as error:
+            raise _SlackSaysNo(Failure(trouble=Trouble.GONE, error=str(error))) from error
+        alternative = {"alt_txt": made.alternative} if made.alternative else {}
+        asked = await self._call("files.getUploadURLExternal", filename=name, length=len(made.content), **alternative)
+        await self._send(str(asked.get("upload_url")), made.content)
+        uploaded = json.dumps([{"id": asked.get("file_id"), "title": made.title}])
+        user = message.payload.get("user")
+        try:
+            where = {"channel_id": _channel_of(ready), "thread_ts": _thread_ts(ready)}
+            await self._call("files.completeUploadExternal", files=uploaded, **where)
         except _SlackSaysNo as error:
-            user = message.payload.get("user")
-            if error.failure.trouble is not Trouble.CHANNEL or user is None:
+            if user is None or not (error.failure.trouble is Trouble.CHANNEL or ready.channel is None):
                 raise
             # Posting in a public channel takes no membership, attaching a file there does.
             opened = await self._call("conversations.open", users=user)
-            await self._call("files.completeUploadExternal", files=files, channel_id=opened["channel"]["id"])
+            await self._call("files.completeUploadExternal", files=uploaded, channel_id=opened["channel"]["id"])
 
     async def _send(self, url: str, content: bytes) -> None:
         """The bytes, where Slack said they go."""
@@ -417,7 +419,12 @@ class Outbox:
     async def _no_file(self, ready: Ready, failure: Failure) -> None:
         """It stays where it is, in SQL; whoever asked for it is told."""
         message = ready.message
-        log.warning("file_not_attached", message=message.id, file=_file_of(message)[0], error=failure.error)
+        log.warning(
+            "file_not_attached",
+            message=message.id,
+            file=files.name_of(message.payload, message.id),
+            error=failure.error,
+        )
         await self._record(_say_no_file, message, failure.error, self._clock.now())
 
     # --- answers to one person ----------------------------------------------------------------------------------------
@@ -675,15 +682,6 @@ def _reroute(connection: Connection, ready: Ready, channel: str, kind: OutboxKin
 
 
 # --- small facts ------------------------------------------------------------------------------------------------------
-
-
-def _file_of(message: OutboxMessage) -> tuple[str, Callable[[Connection], LogFile | Draft]]:
-    """The name of the file that a message is about, and what makes it of the rows as they are then."""
-    if "postmortem" in message.payload:
-        incident = message.payload["postmortem"]
-        return postmortem.file_name(incident, message.id), lambda connection: postmortem.draft(connection, incident)
-    number = message.payload["log"]
-    return file_name(number, message.id), lambda connection: log_file(connection, number)
 
 
 def _lane(ready: Ready) -> Lane:

@@ -8,7 +8,15 @@ all: the answer is `Unclear`, which names the thing and the next move. Nothing h
              [--dry-run] [--reason "…"] [--priority high|normal|low] [--emergency]
              [--waves 1,25%,rest] [--pause 30s] [--max-failures 1|10%]
     /runbook plan NAME …                                            the same, planned only
-    /runbook help|list|show|status|logs|history|why [words…]
+    /runbook help [TOPIC]
+    /runbook list [words…] [page=2]
+    /runbook show NAME
+    /runbook status [ID [from=16] | on TARGET…] [after=ID]
+    /runbook logs ID [HOST] [step=2] [from=101]
+    /runbook history [RUNBOOK] [STATE] [@someone] [2d] [on HOST] [runbook=NAME] [host=NAME] [who=@someone]
+                     [state=failed,timed_out] [since=2d] [until=2026-11-20] [dry=no] [before=ID | after=ID]
+    /runbook digest [7d]
+    /runbook why ID
     /runbook retry ID [failed] [--reason "…"] [--emergency]
     /runbook rollback|resume ID [--reason "…"] [--emergency]
     /runbook cancel|deny ID [reason…]
@@ -45,7 +53,7 @@ from typing import Literal, get_args
 from runbooks.waves import budget_of, pause_of, waves_of
 from safety.redaction import MASK
 from storage.errors import Invalid
-from storage.records import SEVERITIES, UNSAID, IncidentRole, IncidentStatus, Priority, Rollout
+from storage.records import SEVERITIES, UNSAID, IncidentRole, IncidentStatus, Priority, Rollout, State
 
 TEXT_LIMIT = 4_000  # characters of one slash command
 VALUE_LIMIT = 1_000  # characters of one value
@@ -70,6 +78,7 @@ class Verb(StrEnum):
     ROLLBACK = "rollback"
     RESUME = "resume"
     HISTORY = "history"
+    DIGEST = "digest"
     WHY = "why"
     CAN = "can"
     APPROVE = "approve"
@@ -192,10 +201,14 @@ class IncidentCommand:
 
 @dataclass(frozen=True, kw_only=True)
 class Unclear:
-    """Not run: what could not be read, and the next move. `suggestion` is a command to copy, or an example."""
+    """Not run: what could not be read, and the next move. `suggestion` is a command to copy, or an example.
+
+    `near` is what was probably meant: all that was typed, with one word corrected.
+    """
 
     message: str
     suggestion: str | None = None
+    near: str | None = None
 
 
 def parse_runbook(text: str) -> RunCommand | Query | TemplateCommand | ScheduleCommand | Unclear:
@@ -220,6 +233,16 @@ def parse_audit(text: str) -> AuditSearch | Unclear:
         return _audit(_words(text, command="/audit"))
     except _Puzzle as puzzle:
         return puzzle.answer
+
+
+def length_of(text: str) -> timedelta | None:
+    """A length of time as typed: 7d, 1d12h, day, week, month (of 30 days). None for what is none."""
+    typed = text.strip().lower()
+    named = {"day": "1d", "daily": "1d", "today": "1d", "week": "7d", "weekly": "7d", "month": "30d", "monthly": "30d"}
+    typed = named.get(typed, typed)
+    if not re.fullmatch(r"(?:[0-9]{1,6}[wdhms])+", typed):
+        return None
+    return sum((int(n) * _UNITS[unit] for n, unit in re.findall(r"([0-9]+)([wdhms])", typed)), timedelta())
 
 
 def moment(text: str, now: datetime) -> datetime:
@@ -284,9 +307,9 @@ def normalised(text: str) -> str:
 class _Puzzle(Exception):
     """The text can be read in no way, or in two."""
 
-    def __init__(self, message: str, suggestion: str | None = None) -> None:
+    def __init__(self, message: str, suggestion: str | None = None, near: str | None = None) -> None:
         super().__init__(message)
-        self.answer = Unclear(message=message, suggestion=suggestion)
+        self.answer = Unclear(message=message, suggestion=suggestion, near=near)
 
 
 # Words. A word is wholly bare, wholly quoted, or a bare `key=` before a quoted value.
@@ -527,18 +550,24 @@ class _Form:
     id: bool = False  # exactly one id, of an execution
     reason: bool = False  # the words after the id are the reason
     also: str | None = None  # the one word that may follow the id
+    keys: Mapping[str, str] | None = None  # the `key=value` it takes, each with the form of its value; None: any
     actions: Mapping[str, Literal["nothing", "an id", "ids", "a runbook"]] = field(default_factory=dict, hash=False)
 
 
+_COUNT = r"#?[0-9]{1,15}"
+_HOST = r"[A-Za-z0-9_](?:[A-Za-z0-9_.:@-]{0,252}[A-Za-z0-9_])?"
 _AGAIN = frozenset({"reason", "emergency"})
 _FORMS: Mapping[Verb, _Form] = {
-    Verb.HELP: _Form(example="help"),
-    Verb.LIST: _Form(example="list"),
-    Verb.SHOW: _Form(example="show restart-service"),
-    Verb.STATUS: _Form(example="status 42"),
-    Verb.LOGS: _Form(example="logs 42"),
-    Verb.HISTORY: _Form(example="history restart-service"),
-    Verb.WHY: _Form(example="why 42"),
+    Verb.HELP: _Form(example="help history", keys={}),
+    Verb.LIST: _Form(example="list disk", keys={"page": _COUNT}),
+    Verb.SHOW: _Form(example="show restart-service", keys={}),
+    Verb.STATUS: _Form(example="status 42", keys={"after": _COUNT, "from": _COUNT}),
+    Verb.LOGS: _Form(
+        example="logs 42 web-01", keys={"host": _HOST, "step": r"w?[0-9]{1,6}(\.[0-9]{1,6})*", "from": _COUNT}
+    ),
+    Verb.HISTORY: _Form(example="history state=failed since=2d"),
+    Verb.DIGEST: _Form(example="digest 7d", keys={}),
+    Verb.WHY: _Form(example="why 42", keys={}),
     Verb.CAN: _Form(example="can @someone restart nginx on web-01"),
     Verb.CANCEL: _Form(example="cancel 42", id=True, reason=True, flags=frozenset({"reason"})),
     Verb.RETRY: _Form(example="retry 42", id=True, flags=_AGAIN, also="failed"),
@@ -799,6 +828,8 @@ def _query(verb: Verb, words: list[_Word], mentioned: frozenset[str]) -> Query:
     form = _FORMS[verb]
     if form.id:
         return _about_one(verb, form, words)
+    if verb is Verb.HISTORY:
+        return _history(words, mentioned)
     person = None
     if verb is Verb.CAN and words and not words[0].key_length:
         person = _person(words[0], mentioned)
@@ -807,6 +838,8 @@ def _query(verb: Verb, words: list[_Word], mentioned: frozenset[str]) -> Query:
     _refuse_flags(verb, form, request.flags, request.values)
     if form.actions:
         return _action(verb, form, request)
+    if form.keys is not None:
+        _refuse_keys(verb, form.keys, request)
     if verb is Verb.CAN:
         request = _run_words(request)
     return Query(
@@ -825,6 +858,103 @@ def _refuse_flags(verb: Verb, form: _Form, flags: Iterable[str], values: Sequenc
                 f"`{verb}` takes no `--{flag}`. Leave it out.",
                 "/runbook " + _spelled_query(Query(verb=verb, words=tuple(values))),
             )
+
+
+def _refuse_keys(verb: Verb, keys: Mapping[str, str], request: _Request) -> None:
+    for key, value in request.named.items():
+        if key not in keys:
+            near = next(iter(get_close_matches(key, keys, n=1)), None)
+            renamed = {near if name == key and near else name: kept for name, kept in request.named.items()}
+            meant = Query(verb=verb, words=request.values, named=renamed, targets=request.targets)
+            raise _Puzzle(
+                f"`{verb}` takes no {_clipped(key)}." + (f" Did you mean `{near}=`?" if near else " Leave it out."),
+                "/runbook " + _spelled_query(Query(verb=verb, words=request.values, targets=request.targets)),
+                near=_escaped(_spelled_query(meant)) if near and len(renamed) == len(request.named) else None,
+            )
+        if not re.fullmatch(keys[key], value):
+            example = _FORMS[verb].example
+            raise _Puzzle(f"{_clipped(value)} makes no sense as `{key}=`.", f"/runbook {example}")
+
+
+def _history(words: list[_Word], mentioned: frozenset[str]) -> Query:
+    """What to look for, each filter by its name, however it was typed: a state, a person, a time may stand alone."""
+    flags, others = _split_flags(words, known=_RUN_FLAGS)
+    _refuse_flags(Verb.HISTORY, _FORMS[Verb.HISTORY], flags, ())
+    before, targets, after = _split_targets("/runbook history", others)
+    named = _named([word for word in (*before, *after) if word.key_length])
+    found: dict[str, str] = {}
+    for key, value in named.items():
+        _seek(found, _SOUGHT_AS.get(key, key), value, named)
+    for word in (word for word in before if not word.key_length):
+        _seek(found, *_alone(word, mentioned), named)
+    if len(targets) > 1:
+        raise _Puzzle("History is looked through for one host at a time.", f"/runbook history on {targets[0]}")
+    for target in targets:
+        _seek(found, "host", target, named)
+    if {"before", "after"} <= found.keys():
+        raise _Puzzle("`before=` and `after=` are two pages. Give one.", "/runbook history")
+    return Query(verb=Verb.HISTORY, named=found)
+
+
+def _seek(found: dict[str, str], key: str, value: str, named: Mapping[str, str]) -> None:
+    example = "/runbook history state=failed since=2d"
+    if key not in _SOUGHT:
+        near = next(iter(get_close_matches(key, _SOUGHT, n=1)), None)
+        hint = f" Did you mean `{near}=`?" if near else f" There are {', '.join(_SOUGHT)}."
+        renamed = {near if name == key and near else name: kept for name, kept in named.items()}
+        raise _Puzzle(
+            f"There is no filter {_clipped(key)}.{hint}",
+            example,
+            near=_escaped(_spelled_query(Query(verb=Verb.HISTORY, named=renamed))) if near else None,
+        )
+    read = _SOUGHT[key].read(value)
+    if read is None:
+        raise _Puzzle(
+            f"{_clipped(value)} is not {_SOUGHT[key].what}.", f"/runbook history {key}={_SOUGHT[key].example}"
+        )
+    if key in found:
+        raise _Puzzle(f"`{key}` is given twice. Give it once.", example)
+    found[key] = str(read)
+
+
+def _alone(word: _Word, mentioned: frozenset[str]) -> tuple[str, str]:
+    """Which filter a word is that stands without a name."""
+    if not word.quoted and (word.text in mentioned or word.text.startswith("@") or word.is_bare("me", "mine")):
+        return "who", "me" if word.is_bare("mine") else word.text
+    if _states(word.text) is not None:
+        return "state", word.text
+    if _moment(word.text) is not None:
+        return "since", word.text
+    if word.text.lstrip("#").isdigit():
+        raise _Puzzle(
+            f"{_clipped(word.text)} is one execution: that is its status.", f"/runbook status {_clip(word.text)}"
+        )
+    return "runbook", word.text
+
+
+_OPEN = (State.PENDING, State.AWAITING_APPROVAL, State.RUNNING, State.INTERRUPTED)
+_STATES: Mapping[str, tuple[State, ...]] = {
+    **{state.value: (state,) for state in State},
+    "waiting": (State.PENDING, State.AWAITING_APPROVAL),
+    "open": _OPEN,
+    "unfinished": _OPEN,
+    "success": (State.SUCCEEDED,),
+    "ok": (State.SUCCEEDED,),
+    "failure": (State.FAILED,),
+    "canceled": (State.CANCELLED,),
+    "timeout": (State.TIMED_OUT,),
+}
+
+
+def _states(value: str) -> str | None:
+    """States by their names, in one order, separated by commas; None when one is none."""
+    found: set[State] = set()
+    for part in value.split(","):
+        name = re.sub(r"[-_ ]+", "_", _name(part).strip())
+        if name not in _STATES:
+            return None
+        found |= set(_STATES[name])
+    return ",".join(state.value for state in State if state in found)
 
 
 def _about_one(verb: Verb, form: _Form, words: list[_Word]) -> Query:
@@ -860,7 +990,12 @@ def _action(verb: Verb, form: _Form, request: _Request) -> Query:
     if action not in form.actions:
         near = next(iter(get_close_matches(action, form.actions, n=1)), None)
         hint = f" Did you mean `{near}`?" if near else ""
-        raise _Puzzle(f"`{verb}` has {', '.join(form.actions)}, but not {_clipped(action)}.{hint}", example)
+        meant = Query(verb=verb, words=(near or "", *rest), named=request.named, targets=request.targets)
+        raise _Puzzle(
+            f"`{verb}` has {', '.join(form.actions)}, but not {_clipped(action)}.{hint}",
+            example,
+            near=_escaped(_spelled_query(meant)) if near else None,
+        )
     needs = form.actions[action]
     if request.named or (request.targets and needs != "a runbook"):
         raise _Puzzle(f"`{verb} {action}` takes no targets and no `name=value`. Leave them out.", example)
@@ -1253,6 +1388,33 @@ _FILTERS: Mapping[str, _Filter] = {
     "until": _Filter(field="until", what=_MOMENTS, example="2026-11-20", read=_moment),
     "page": _Filter(field="before", what="the number of an entry", example="1200", read=_numbered),
 }
+_SOUGHT: Mapping[str, _Filter] = {
+    "runbook": _FILTERS["runbook"],
+    "host": _Filter(field="host", what="the name of one host", example="web-01", read=_matched(_HOST)),
+    "who": _FILTERS["who"],
+    "state": _Filter(
+        field="state",
+        what=f"a state; there are {', '.join(state.value for state in State)}, and open",
+        example="failed,timed_out",
+        read=_states,
+    ),
+    "since": _FILTERS["since"],
+    "until": _FILTERS["until"],
+    "dry": _Filter(field="dry", what="yes (dry runs only) or no (none of them)", example="no", read=_lowered("yes|no")),
+    "before": _Filter(field="before", what="the number of an execution", example="42", read=_numbered),
+    "after": _Filter(field="after", what="the number of an execution", example="42", read=_numbered),
+}
+_SOUGHT_AS = {
+    "person": "who",
+    "actor": "who",
+    "user": "who",
+    "by": "who",
+    "status": "state",
+    "states": "state",
+    "from": "since",
+    "to": "until",
+    "on": "host",
+}
 
 
 # Incidents.
@@ -1453,6 +1615,11 @@ def _spelled_template(command: TemplateCommand) -> str:
         return start
     spelled = _spelled(command.request)
     return f"{start} {spelled if command.action == 'save' else spelled.partition(' ')[2]}".rstrip()
+
+
+def question(query: Query) -> str:
+    """The one spelling of a question, as Slack hands it over; reading it again gives the same."""
+    return _escaped(_spelled_query(query))
 
 
 def _spelled_schedule(command: ScheduleCommand) -> str:

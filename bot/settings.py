@@ -113,13 +113,19 @@ def _positive(value: timedelta) -> timedelta:
 
 
 def _cron(value: str) -> str:
-    from apscheduler.triggers.cron import CronTrigger
+    from runbooks.cron import cron_of
 
     try:
-        CronTrigger.from_crontab(value, timezone="UTC")
-    except ValueError as error:
-        raise ValueError(f"{value!r} is not a cron line of five fields ({error})") from error
-    return value
+        return cron_of(value)
+    except Invalid as error:
+        raise ValueError(f"{value!r} is not a cron line of five fields ({error.message})") from error
+
+
+NEVER = "never"
+
+
+def _weekly(value: str) -> str:
+    return NEVER if value.strip().lower() == NEVER else _cron(value)
 
 
 def _timezone(value: str) -> str:
@@ -156,10 +162,30 @@ class ChannelsPart(_Part):
 
 
 class DigestPart(_Part):
-    """When the digest is posted."""
+    """When digests are posted, and what the time that was saved is estimated by.
+
+    `cron` is that of the daily one, which covers what passed since the one before. `weekly` covers seven days; without
+    it, it comes on Mondays at the first time of day of `cron`.
+    """
 
     cron: Annotated[str, AfterValidator(_cron)] = "0 9 * * 1-5"
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
+    weekly: Annotated[str, AfterValidator(_weekly)] | None = None
+    by_hand: Duration = timedelta(minutes=5)
+
+    @property
+    def every_week(self) -> str | None:
+        """The cron line of the weekly one; None for never."""
+        if self.weekly is None:
+            minute, hour = self.cron.split()[:2]
+            return f"{_first(minute)} {_first(hour)} * * 1"
+        return None if self.weekly == NEVER else self.weekly
+
+
+def _first(field: str) -> str:
+    """The first minute or hour that a field of a cron line names."""
+    found = re.match(r"[0-9]+", field)
+    return found[0] if found else "0"
 
 
 def _alternatives(value: Any) -> Any:
@@ -318,6 +344,7 @@ class RunbookPart(_Part):
     pause: Duration | None = Field(default=None, le=timedelta(hours=1))
     max_failures: Annotated[str, BeforeValidator(_listed), AfterValidator(_said(budget_of))] | None = None
     rollback: Annotated[Literal["auto", "by hand"], BeforeValidator(_lower)] | None = None
+    by_hand: Duration | None = None  # what one host would take by hand, for the digest's estimate
 
     @property
     def override(self) -> Override:

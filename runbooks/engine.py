@@ -28,6 +28,7 @@ from runbooks.consent import Consents, half_time
 from runbooks.ending import cancel_words, cancelled, end_execution, witness
 from runbooks.execution import Walk
 from runbooks.interruption import Interruptions, Stopped, where_it_stopped
+from runbooks.inventory import Inventory
 from runbooks.parameters import Parameters
 from runbooks.planning import RESULT_LINES, results
 from runbooks.plans import StoredPlan, fingerprint, from_json, numbered, secrets_of
@@ -232,6 +233,14 @@ class Engine:
         except NotFound:
             return self.catalog.only(lambda known: self._knows(actor, known)).get(name)
 
+    def near_runbooks(self, name: str, actor: Actor) -> list[str]:
+        """Names and aliases like this one, of runbooks this person may know of."""
+        return self.catalog.only(lambda known: self._knows(actor, known)).near(name)
+
+    def near_hosts(self, name: str, actor: Actor, entry: Entry) -> list[str]:
+        """Hosts like this one, of those on which this person may run it; none for a host that is there, or a tag."""
+        return [] if self._is_target(name) or ":" in name else self._mine(actor, entry).near(name)
+
     def _knows(self, actor: Actor, runbook: str) -> bool:
         return any(self.policy.sees(actor.id, p, runbook) for p in (Permission.READ, Permission.EXECUTE))
 
@@ -239,12 +248,15 @@ class Engine:
         try:
             return self.tools.inventory.resolve(targets)
         except (NotFound, Invalid):
-            mine = self.tools.inventory.only(
-                lambda host: (
-                    self.policy.decide(actor.id, Permission.EXECUTE, runbook=entry.name, hosts=(host.name,)).allowed
-                )
-            )
+            mine = self._mine(actor, entry)
             return mine.resolve([target for target in targets if not self._is_target(target)])
+
+    def _mine(self, actor: Actor, entry: Entry) -> Inventory:
+        """The hosts on which this person may run it."""
+        decide = self.policy.decide
+        return self.tools.inventory.only(
+            lambda host: decide(actor.id, Permission.EXECUTE, runbook=entry.name, hosts=(host.name,)).allowed
+        )
 
     def _is_target(self, target: str) -> bool:
         try:

@@ -21,9 +21,13 @@ class Inventory:
         for host in self.hosts:
             if host.name.lower() == wanted:
                 return host
-        near = get_close_matches(wanted, [h.name.lower() for h in self.hosts], n=3)
+        near = self.near(wanted)
         known = f"Did you mean {' or '.join(near)}?" if near else f"Known are {self._known()}."
         raise NotFound(f"No host matches '{name}'. {known}")
+
+    def near(self, name: str) -> list[str]:
+        """Names that look like this one, in lower case."""
+        return get_close_matches(name.strip().lower(), [host.name.lower() for host in self.hosts], n=3)
 
     def resolve(self, targets: Sequence[str]) -> tuple[Host, ...]:
         """The hosts that were meant, in the order typed, each once: names, `tag:NAME` and `env:NAME`.

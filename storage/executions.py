@@ -8,7 +8,7 @@ What is asked many times for each execution is a `Prepared` statement.
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from operator import attrgetter
@@ -166,6 +166,92 @@ def newest(
     if runbook is not None:
         query = query.where(t.executions.c.runbook == runbook)
     return [_execution(row) for row in connection.execute(query)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sought:
+    """Which executions are looked for; None is no limit. `before` and `after` are numbers of executions."""
+
+    runbook: str | None = None
+    host: str | None = None
+    person: str | None = None
+    states: tuple[State, ...] = ()
+    since: datetime | None = None  # when it was asked for
+    until: datetime | None = None
+    dry_runs: bool | None = None  # only them, or none of them
+    before: int | None = None
+    after: int | None = None
+    among: Collection[str] | None = None  # of these runbooks only
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryPage:
+    """A page, newest first, and where the next begins on each side; None where there is nothing more."""
+
+    found: list[Execution]
+    older: int | None  # `before` for the older page
+    newer: int | None  # `after` for the newer one
+    looked_from: int  # the oldest number that was looked at
+
+
+LOOK = 20_000
+"""How many executions one page looks through for what no index knows, so that it takes the same time in any history."""
+
+
+def history(connection: Connection, sought: Sought, *, limit: int = 15, look: int = LOOK) -> HistoryPage:
+    """One page of what is sought. It may hold less than `limit` and still have an older one, which looks further."""
+    c = t.executions.c
+    lowest, highest = _numbers(connection, sought.since, sought.until)
+    wanted = [
+        *([c.runbook.in_(sorted(sought.among))] if sought.among is not None else []),
+        *([c.runbook == sought.runbook] if sought.runbook is not None else []),
+        *([c.actor_id == sought.person] if sought.person is not None else []),
+        *([c.state.in_([state.value for state in sought.states])] if sought.states else []),
+        *([c.created_at >= sought.since] if sought.since is not None else []),
+        *([c.created_at < sought.until] if sought.until is not None else []),
+        *([c.dry_run.is_(sought.dry_runs)] if sought.dry_runs is not None else []),
+        *([_on_host(sought.host)] if sought.host is not None else []),
+    ]
+    if sought.after is not None:
+        low = max(lowest, sought.after + 1)
+        high = min(highest, low + look - 1)
+    else:
+        high = highest if sought.before is None else min(highest, sought.before - 1)
+        low = max(lowest, high - look + 1)
+    query = select(*_COLUMNS).where(*wanted, c.id.between(low, high)).limit(limit + 1)
+    rows = connection.execute(query.order_by(c.id if sought.after is not None else c.id.desc())).all()
+    found = [_execution(row) for row in rows[:limit]]
+    if sought.after is not None:
+        more = found[-1].id if len(rows) > limit else high if high < highest else None
+        found.reverse()
+        return HistoryPage(found=found, older=found[-1].id if found else sought.after + 1, newer=more, looked_from=low)
+    more = found[-1].id if len(rows) > limit else low if low > lowest else None
+    began = sought.before is not None and high < highest
+    newer = (found[0].id if found else (sought.before or 1) - 1) if began else None
+    return HistoryPage(found=found, older=more, newer=newer, looked_from=low)
+
+
+def _on_host(host: str) -> ColumnElement[bool]:
+    return exists(select(literal(1)).where(t.host_runs.c.execution_id == t.executions.c.id, t.host_runs.c.host == host))
+
+
+SLACK = 200
+"""Executions asked for at the same moment may have got their numbers in another order."""
+
+
+def _numbers(connection: Connection, since: datetime | None, until: datetime | None) -> tuple[int, int]:
+    """The lowest and the highest number that can have been given between two moments; found by index."""
+    c = t.executions.c
+    lowest, highest = 1, int(connection.scalar(select(func.max(c.id))) or 0)
+    if since is not None:
+        first = connection.scalar(select(c.id).where(c.created_at >= since).order_by(c.created_at, c.id).limit(1))
+        lowest = max(1, first - SLACK) if first is not None else highest + 1
+    if until is not None:
+        last = connection.scalar(
+            select(c.id).where(c.created_at < until).order_by(c.created_at.desc(), c.id.desc()).limit(1)
+        )
+        highest = min(highest, last + SLACK) if last is not None else 0
+    return lowest, highest
 
 
 LOOKS_BACK = 1_000
@@ -396,18 +482,51 @@ def output_of(
     if step is not None:
         query = query.where(t.output.c.step == step)
     rows = connection.execute(query.order_by(t.output.c.at.desc(), t.output.c.seq.desc()).limit(last)).all()
-    return [
-        OutputLine(
-            host=row.host,
-            step=row.step,
-            attempt=row.attempt,
-            seq=row.seq,
-            stream=row.stream,
-            text=row.text,
-            at=row.at,
-        )
-        for row in reversed(rows)
-    ]
+    return [_line(row) for row in reversed(rows)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputPage:
+    """Some lines of output. `start` is the number of the first, counted from 1 in the order they were printed."""
+
+    lines: list[OutputLine]
+    start: int
+    total: int
+
+
+def output_page(
+    connection: Connection,
+    execution_id: int,
+    *,
+    host: str | None = None,
+    step: str | None = None,
+    start: int | None = None,
+    limit: int = 40,
+) -> OutputPage:
+    """The lines from `start` on, or the newest. What may be kept of an execution bounds what this costs."""
+    c = t.output.c
+    wanted = [c.execution_id == execution_id]
+    wanted += [c.host == host] if host is not None else []
+    wanted += [c.step == step] if step is not None else []
+    total = int(connection.scalar(select(func.count()).select_from(t.output).where(*wanted)) or 0)
+    newest = max(1, total - limit + 1)
+    first = newest if start is None else min(max(1, start), max(1, total))
+    rows = connection.execute(
+        select(t.output).where(*wanted).order_by(c.at, c.host, c.step, c.attempt, c.seq).offset(first - 1).limit(limit)
+    )
+    return OutputPage(lines=[_line(row) for row in rows], start=first, total=total)
+
+
+def _line(row: Row[Any]) -> OutputLine:
+    return OutputLine(
+        host=row.host,
+        step=row.step,
+        attempt=row.attempt,
+        seq=row.seq,
+        stream=row.stream,
+        text=row.text,
+        at=row.at,
+    )
 
 
 def results_of(connection: Connection, execution_id: int, *, most: int) -> list[tuple[StepRun, list[str]]]:

@@ -15,12 +15,12 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, text
 
-from storage import audit, executions
-from storage import tables as t
+from storage import audit, digest, executions
 from storage.database import Database, writer_engine
-from storage.records import Actor, Origin
+from storage.executions import Sought
+from storage.records import Actor, Origin, State
 from tests.bench.place import Report, percentile, run, say
 from tests.postgres import Postgres, missing
 
@@ -69,8 +69,6 @@ def fill(connection: Connection, last: int) -> None:
 def questions(last: int) -> dict[str, Callable[[Connection], object]]:
     """What people ask, each with as many rows to be found at every size."""
     since = END - timedelta(seconds=WINDOW)
-    e = t.executions.c
-    counted = select(e.runbook, e.state, text("count(*)")).where(e.created_at >= since).group_by(e.runbook, e.state)
     return {
         "history, newest 20": lambda c: executions.newest(c, 20),
         "history of a runbook": lambda c: executions.newest(c, 20, runbook="disk-cleanup"),
@@ -82,7 +80,12 @@ def questions(last: int) -> dict[str, Callable[[Connection], object]]:
         "audit of a host in a window": lambda c: audit.search(c, host="web-01", since=since, until=END),
         "audit that says a word in a window": lambda c: audit.search(c, words=("restart",), since=since, until=END),
         "audit of an execution": lambda c: audit.search(c, execution_id=last // 5 - 100),
-        "digest: endings in a window": lambda c: c.execute(counted).all(),
+        "history, failed, a page": lambda c: executions.history(c, Sought(states=(State.FAILED,))),
+        "history, one person's, further down": lambda c: executions.history(
+            c, Sought(person="U7", before=last - WINDOW)
+        ),
+        "history, one host in a window": lambda c: executions.history(c, Sought(host="web-01", since=since)),
+        "digest of a window": lambda c: digest.gather(c, since, END),
     }
 
 

@@ -17,7 +17,20 @@ from hypothesis import Phase as Phases
 from hypothesis import strategies as st
 
 import bot
-from bot import actions, blocks, cards, commands, dead_letters, forms, home, incident_cards, ledger, modals, schedules
+from bot import (
+    actions,
+    blocks,
+    cards,
+    commands,
+    dead_letters,
+    digest,
+    forms,
+    home,
+    incident_cards,
+    ledger,
+    modals,
+    schedules,
+)
 from bot.blocks import Message
 from bot.playground.block_kit import (
     ALL_TEXT_IN_A_MESSAGE,
@@ -45,6 +58,7 @@ from runbooks.progress import (
     SwitchStopped,
     WaveEnded,
 )
+from storage import digest as figures
 from storage.dead_letters import Count
 from storage.outbox import Held
 from storage.records import (
@@ -374,6 +388,51 @@ homes = st.builds(
     health=st.one_of(st.lists(health, max_size=4).map(tuple), health.map(lambda one: (one,) * 300)),
 )
 
+outcomes = st.dictionaries(st.sampled_from(State), st.integers(0, 10**7), max_size=12).map(
+    lambda of: figures.Outcomes(of=of)
+)
+by_hands = st.builds(digest.ByHand, of=st.dictionaries(texts, st.just(timedelta(minutes=9)), max_size=9))
+digests = st.builds(
+    figures.Digest,
+    since=st.just(datetime(2026, 11, 16, 9, tzinfo=UTC)),
+    until=st.just(datetime(2026, 11, 23, 9, tzinfo=UTC)),
+    outcomes=outcomes,
+    before=outcomes,
+    dry_runs=st.integers(0, 10**6),
+    runbooks=st.dictionaries(texts, outcomes, max_size=9),
+    hosts=st.lists(
+        st.builds(figures.HostOutcomes, host=texts, succeeded=st.integers(0, 99), failed=st.integers(0, 99)), max_size=9
+    ),
+    done=st.dictionaries(texts, st.integers(0, 10**6), max_size=9),
+    series=st.lists(
+        st.builds(figures.Bucket, since=st.just(datetime(2026, 11, 16, 9, tzinfo=UTC)), outcomes=outcomes),
+        min_size=1,
+        max_size=31,
+    ),
+    slowest=st.lists(
+        st.builds(
+            figures.Slow,
+            id=st.integers(1, 10**9),
+            runbook=texts,
+            hosts=st.lists(texts, max_size=9).map(tuple),
+            took=st.timedeltas(timedelta(0), timedelta(days=9)),
+        ),
+        max_size=3,
+    ),
+    waits=st.builds(
+        figures.Waits,
+        of=st.dictionaries(st.sampled_from(ApprovalState), st.integers(1, 10**6)),
+        median=st.just(timedelta(minutes=2)),
+        longest=st.just(timedelta(minutes=9)),
+        longest_id=st.integers(1, 10**9),
+    ),
+    switches=st.lists(switches, max_size=9),
+    dead_letters=st.integers(0, 10**6),
+    firings=st.dictionaries(st.sampled_from(FiringOutcome), st.integers(1, 10**6)),
+    missed=st.lists(texts, max_size=5),
+    head=st.just((10**9, "a" * 64)),
+)
+
 BUILDERS: dict[str, st.SearchStrategy[Any]] = {
     "incident_cards.headline": st.builds(incident_cards.headline, incidents, offered),
     "incident_cards.run_it": st.builds(
@@ -571,13 +630,35 @@ BUILDERS: dict[str, st.SearchStrategy[Any]] = {
     ).map(schedules.lost),
     "schedules.listed": st.builds(schedules.listed, st.lists(schedules_, max_size=60), times),
     "home.home_view": st.builds(home.home_view, homes, times),
+    "blocks.with_question": st.builds(blocks.with_question, texts.map(blocks.plain), st.just("All"), texts),
+    "cards.host_page": st.builds(cards.host_page, executions, st.lists(host_runs, max_size=60), st.integers(1, 40)),
+    "blocks.paged": st.builds(
+        blocks.paged, texts.map(blocks.plain), newer=maybe, older=maybe, note=st.sampled_from(["", "1 to 15 of 40"])
+    ),
+    "blocks.near_misses": st.builds(
+        blocks.near_misses, texts, st.lists(st.tuples(texts.filter(str.strip), texts.filter(str.strip)), max_size=5)
+    ),
+    "digest.digest_message": st.builds(
+        digest.digest_message, digests, by_hands, title=st.just("Digest"), zone=st.just("Europe/Berlin")
+    ),
+    "digest.answer": st.builds(
+        digest.answer, digests, by_hands, st.timedeltas(timedelta(hours=1), digest.LONGEST), st.just("UTC")
+    ),
 }
 """A strategy for every message and view Handrail can make, by the function that makes it."""
 
 ELSEWHERE = {"forms.form", "forms.plan_page"}
 """Tried in the same way, in `tests/bot/test_forms.py`."""
 
-PARTS = {"blocks.section", "blocks.context", "manifest.as_dict", "modals.asks", "shown.shown", "shown._shown"}
+PARTS = {
+    "blocks.section",
+    "blocks.context",
+    "digest._row",
+    "manifest.as_dict",
+    "modals.asks",
+    "shown.shown",
+    "shown._shown",
+}
 """Parts of messages, what calls others to make them, and what is none. A private function that gives a mapping is a
 part of a view."""
 

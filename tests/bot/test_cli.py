@@ -79,7 +79,7 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
 
 def test_throwing_a_kill_switch_waits_for_nothing_it_does_not_need(tmp_path: Path) -> None:
     a_database(tmp_path)
-    heavy = ("asyncssh", "aiohttp", "slack_bolt", "slack_sdk", "alembic", "apscheduler", "cryptography")
+    heavy = ("asyncssh", "aiohttp", "slack_bolt", "slack_sdk", "alembic", "cryptography")
     code = f"""import sys; from bot.__main__ import main
 sys.argv[1:] = ["killswitch", "global", "on", "looking", "into", "it"]
 try: main()

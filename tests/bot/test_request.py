@@ -356,7 +356,7 @@ def test_long_texts_and_values_are_refused_with_their_length() -> None:
         ("can U123", Query(verb=Verb.CAN, words=("u123",))),
         ("can RESTART <@U123> on web-01",
          Query(verb=Verb.CAN, words=("restart", "U123"), targets=("web-01",))),
-        ("history restart on web-01", Query(verb=Verb.HISTORY, words=("restart",), targets=("web-01",))),
+        ("history restart on web-01", Query(verb=Verb.HISTORY, named={"runbook": "restart", "host": "web-01"})),
         ("why 42", Query(verb=Verb.WHY, words=("42",))),
         ("can <@U123|bob> restart-service on web-01",
          Query(verb=Verb.CAN, person="U123", words=("restart-service",), targets=("web-01",))),

@@ -155,6 +155,8 @@ def test_everything_wrong_is_said_at_once(folder: Path) -> None:
         ("runbooks: {restart-service: {timeout: 0s}}", "longer than nothing"),
         ("retention: {output: 0d}", "longer than nothing"),
         ("digest: {cron: every day}", "not a cron line"),
+        ("digest: {weekly: each week}", "not a cron line"),
+        ("digest: {by_hand: five minutes}", "is not a duration"),
         ("digest: {timezone: Berlin}", "no timezone"),
         ("digest: {timezone: ../etc/passwd}", "no timezone"),
         ("limits: {global: lots}", "limits.global"),

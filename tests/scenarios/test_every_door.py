@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, or_, select
 from typer.main import get_command
 
-from bot import blocks, forms, incident_cards, manifest, modals, shell, slack
+from bot import blocks, digest, forms, incident_cards, manifest, modals, shell, slack
 from bot.__main__ import app as command_line
 from bot.actions import Actions
 from bot.app import Desk
@@ -68,7 +68,7 @@ class Risky(Change):
 
 
 CATALOG = catalog_with(Change, Risky)
-SHOWING = (blocks, forms, manifest, modals)
+SHOWING = (blocks, digest, forms, manifest, modals)
 """Where the ids of what can be pressed, chosen or submitted are written."""
 
 
@@ -117,6 +117,8 @@ class Doors:
             for verb in Verb:
                 words = TYPED.get(verb, f"{verb} {one.id}")
                 found[f"/runbook {verb} {one.state}"] = sent("command", words, command="/runbook")
+        for verb in self.actions.questions:
+            found[f"click {verb}"] = sent("click", f"handrail:{verb}", value="history")
         for verb in self.actions.choices:
             for value in ("change", f"last:{self.failed.id}", "template:weekly"):
                 found[f"click {verb} {value}"] = sent("click", f"handrail:{verb}", value=value, view_id="V1")
@@ -159,6 +161,7 @@ TYPED = {
     Verb.LIST: "list",
     Verb.SHOW: "show change",
     Verb.HISTORY: "history",
+    Verb.DIGEST: "digest",
     Verb.CAN: "can",
     Verb.BREAKER: "breaker reset change",
     Verb.DEAD_LETTERS: "dead-letters list",
@@ -404,10 +407,12 @@ def test_whatever_can_be_pressed_chosen_or_submitted_has_a_handler_and_each_hand
     actions, source = doors.actions, "".join(Path(module.__file__ or "").read_text() for module in SHOWING)
     # Ids of what is shown are written once, as `handrail:VERB`, or are made of the labels of buttons.
     shown = {*LABELS, *incident_cards.LABELS, *re.findall(r'"handrail:([a-z_]+)"', source)}
+    shown |= set(re.findall(r'asking\(\s*f?"([a-z]+)', source))
     searched = {one.removeprefix("handrail:") for one in SUGGESTED}
     handled = {
         *actions.verbs,
         *actions.begins,
+        *actions.questions,
         *actions.switches,
         *actions.submissions,
         *actions.switch_submissions,

@@ -5,7 +5,7 @@ const EMOJI = {
   white_check_mark: "✅", x: "❌", warning: "⚠️", no_entry: "⛔", rotating_light: "🚨", hourglass: "⌛", eyes: "👀",
   hourglass_flowing_sand: "⏳", tada: "🎉", thumbsup: "👍", "+1": "👍", "-1": "👎", lock: "🔒", unlock: "🔓", bell: "🔔",
   raised_hand: "✋", alarm_clock: "⏰", leftwards_arrow_with_hook: "↩️", no_entry_sign: "🚫", electric_plug: "🔌", fast_forward: "⏩",
-  zap: "⚡",
+  zap: "⚡", bar_chart: "📊", email: "📧",
   stop_sign: "🛑", octagonal_sign: "🛑", arrows_counterclockwise: "🔄", repeat: "🔁", rewind: "⏪", mag: "🔍", gear: "⚙️",
   large_green_circle: "🟢", large_yellow_circle: "🟡", red_circle: "🔴", white_circle: "⚪", black_square_for_stop: "⏹️",
   double_vertical_bar: "⏸️", arrow_forward: "▶️", wrench: "🔧", memo: "📝", clipboard: "📋", raised_hands: "🙌", wave: "👋",

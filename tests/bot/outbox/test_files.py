@@ -151,7 +151,7 @@ async def test_without_the_scope_who_asked_is_told_and_nothing_is_buried(desk: D
     await desk.settle()
     [told] = desk.workspace.ephemeral("bob", "incidents")
     assert told.text == (
-        "Slack took no file (missing_scope), so the full log of #1 is not attached. "
+        "Slack took no file (missing_scope), so it is not attached: Full log of #1. "
         "`/runbook logs 1` shows its newest lines."
     )
     assert [row.kind for row in await desk.rows() if row.method == "upload"] == []
