@@ -51,7 +51,6 @@ from runbooks.progress import (
     SwitchStopped,
     WaveEnded,
 )
-from runbooks.steps import MOST_LINES
 from safety.clock import Sleep
 from safety.clock import words as duration
 from storage import approvals, executions, outbox
@@ -400,6 +399,8 @@ def _is_one_message(execution: Execution, plan: Mapping[str, Any]) -> bool:
 
 def _says_more(event: StepPrinted | StepRetried | StepFinished) -> bool:
     """Whether it has words that no row keeps: a pause, what a daemon says, the newest of more lines than are kept."""
+    from runbooks.steps import MOST_LINES  # as above: what runs steps is nothing to wait for
+
     match event:
         case StepPrinted():
             return event.lines > MOST_LINES
