@@ -471,7 +471,8 @@ class IncidentChannels:
             said = shown.headline(incident, self._door.offers(incident))
             self._put(
                 connection,
-                OutboxKind.CARD,
+                # A person made this change: it does not wait behind the progress of executions.
+                OutboxKind.APPROVAL if incident.is_open else OutboxKind.ENDING,
                 said.payload(ts=incident.headline_ts),
                 channel=incident.headline_channel,
                 method="update",

@@ -20,7 +20,6 @@ from sqlalchemy import (
     Row,
     String,
     and_,
-    exists,
     func,
     insert,
     or_,
@@ -373,7 +372,8 @@ def search(
 def conditions(connection: Connection, wanted: Wanted) -> list[ColumnElement[bool]]:
     """`wanted` in SQL. Whatever was typed is a value, never a pattern.
 
-    What an execution must be is asked of each entry's own: a list of all such executions would grow for ever.
+    What an execution must be is asked of each entry's own: a list of all such executions would grow for ever. Spelled
+    as values, since PostgreSQL makes such lists of IN and EXISTS alike.
     """
     a, e = t.audit.c, t.executions.c
     # SQLite's LIKE does not mind the case; its ILIKE would be spelled with lower() around every text.
@@ -390,16 +390,16 @@ def conditions(connection: Connection, wanted: Wanted) -> list[ColumnElement[boo
     if until := wanted.get("until"):
         found.append(a.at < until)
     if incident := wanted.get("incident"):
-        here = exists().where(e.id == a.execution_id, e.channel == incident)
+        here = select(e.channel).where(e.id == a.execution_id).scalar_subquery() == incident
         found.append(or_(here, _holds("channel", incident)))
     if runbook := wanted.get("runbook"):
-        of_it = exists().where(e.id == a.execution_id, e.runbook == runbook)
+        of_it = select(e.runbook).where(e.id == a.execution_id).scalar_subquery() == runbook
         found.append(or_(of_it, _holds("runbook", runbook), _is_subject("runbook", runbook)))
     if host := wanted.get("host"):
         h = t.host_runs.c
-        on_it = exists().where(h.execution_id == a.execution_id, func.lower(h.host) == host.lower())
+        on_it = select(func.count()).where(h.execution_id == a.execution_id, func.lower(h.host) == host.lower())
         # Any value that is this name: under `host`, among `hosts`, as a switch's subject. Three patterns take seconds.
-        found.append(or_(on_it, like(a.data, f"%{_escaped(_json(host))}%")))
+        found.append(or_(on_it.scalar_subquery() > 0, like(a.data, f"%{_escaped(_json(host))}%")))
     return [*found, *(_says(word, like) for word in wanted.get("words", ()))]
 
 

@@ -415,7 +415,6 @@ async def test_dead_letters_and_what_waits_for_slack_are_counted(clinic: Clinic)
                 payload={"text": "hello"},
                 now=now,
                 channel="C0OPS",
-                coalesce_key=number,  # written at once, and not with the end of the transaction
             )
             outbox.begin(connection, number)
         outbox.bury(connection, "dead", now=now, error="is_archived")

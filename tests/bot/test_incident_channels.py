@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -144,8 +145,8 @@ class Room:
         return [one for one in seen if words in self.workspace.read(one)]
 
 
-@pytest.fixture
-async def room(database: Database) -> AsyncIterator[Room]:
+@asynccontextmanager
+async def a_room(database: Database) -> AsyncIterator[Room]:
     """Everything but somebody who sees to channels."""
     workspace = Workspace(rate_limits=False)
     async with workspace, a_house(database) as house:
@@ -155,6 +156,20 @@ async def room(database: Database) -> AsyncIterator[Room]:
         yield Room(workspace=workspace, database=database, house=house, sender=sender)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
+async def room(database: Database) -> AsyncIterator[Room]:
+    """On each database."""
+    async with a_room(database) as found:
+        yield found
+
+
+@pytest.fixture
+async def one_room(sqlite: Database) -> AsyncIterator[Room]:
+    """Where it does not matter which database is behind."""
+    async with a_room(sqlite) as found:
+        yield found
 
 
 def assert_stands_once(room: Room, incident: Incident) -> None:
@@ -198,31 +213,31 @@ async def test_wherever_we_die_the_next_start_leaves_one_channel_and_one_headlin
 
 
 @pytest.mark.parametrize("how", ["lost", "hangs up later", "fails"])
-async def test_a_lost_answer_makes_no_second_channel(room: Room, how: str) -> None:
+async def test_a_lost_answer_makes_no_second_channel(one_room: Room, how: str) -> None:
     for method in ("conversations.create", "conversations.invite", "conversations.setTopic", "pins.add"):
         match how:
             case "lost":
-                room.workspace.faults.drop_after_effect(method, times=1)
+                one_room.workspace.faults.drop_after_effect(method, times=1)
             case "hangs up later":
-                room.workspace.faults.rate_limited(1, method, times=1)
+                one_room.workspace.faults.rate_limited(1, method, times=1)
             case _:
-                room.workspace.faults.server_error(method, times=1)
-    incident = await room.settled(await room.open())
-    assert_stands_once(room, incident)
-    assert len(room.made()) == 1
+                one_room.workspace.faults.server_error(method, times=1)
+    incident = await one_room.settled(await one_room.open())
+    assert_stands_once(one_room, incident)
+    assert len(one_room.made()) == 1
     assert incident.name == "inc-" + incident.opened_at.strftime("%Y%m%d") + "-checkout-slow"
 
 
 @pytest.mark.parametrize("answer", ["comes", "is lost"])
-async def test_a_name_that_somebody_else_has_is_not_taken_from_them(room: Room, answer: str) -> None:
-    incident = await room.open()
-    room.workspace.add_channel(id="C0THEIRS", name=incident.name)
+async def test_a_name_that_somebody_else_has_is_not_taken_from_them(one_room: Room, answer: str) -> None:
+    incident = await one_room.open()
+    one_room.workspace.add_channel(id="C0THEIRS", name=incident.name)
     if answer == "is lost":  # whether it was we who made it, nobody knows
-        room.workspace.faults.drop_after_effect("conversations.create", times=1)
-    settled = await room.settled(incident)
+        one_room.workspace.faults.drop_after_effect("conversations.create", times=1)
+    settled = await one_room.settled(incident)
     assert settled.name == f"{incident.name}_2"
-    assert_stands_once(room, settled)
-    assert room.workspace.state.all_messages("C0THEIRS") == []
+    assert_stands_once(one_room, settled)
+    assert one_room.workspace.state.all_messages("C0THEIRS") == []
 
 
 @pytest.mark.parametrize(
@@ -230,19 +245,19 @@ async def test_a_name_that_somebody_else_has_is_not_taken_from_them(room: Room, 
     [("missing_scope", "lacks the scope channels:manage"), ("restricted_action", "does not let the app make channels")],
 )
 async def test_where_no_channel_may_be_made_it_lives_where_it_was_asked_for_and_says_so(
-    room: Room, error: str, why: str
+    one_room: Room, error: str, why: str
 ) -> None:
-    room.workspace.faults.refused(error, "conversations.create")
-    incident = await room.settled(await room.open())
+    one_room.workspace.faults.refused(error, "conversations.create")
+    incident = await one_room.settled(await one_room.open())
     assert (incident.channel, incident.is_ours) == ("C0INC", False)
-    [headline] = room.said("C0INC", "*sev2 · checkout is slow*")
+    [headline] = one_room.said("C0INC", "*sev2 · checkout is slow*")
     assert headline.pinned
-    [line] = room.said("C0INC", why)
+    [line] = one_room.said("C0INC", why)
     assert line.thread_ts == headline.ts
-    assert room.made() == []
-    told = [room.workspace.read(one) for one in room.workspace.ephemeral("bob", "incidents")]
+    assert one_room.made() == []
+    told = [one_room.workspace.read(one) for one in one_room.workspace.ephemeral("bob", "incidents")]
     assert any(why in one for one in told), told
-    assert len(room.said("C0OPS", "checkout is slow")) == 1
+    assert len(one_room.said("C0OPS", "checkout is slow")) == 1
 
 
 async def test_where_every_place_is_taken_it_has_no_channel_until_somebody_gives_it_one(room: Room) -> None:
@@ -263,23 +278,23 @@ async def test_where_every_place_is_taken_it_has_no_channel_until_somebody_gives
     assert len(room.said(general.id, "*sev2 · third*")) == 1
 
 
-async def test_whether_it_was_made_cannot_be_looked_up_and_so_no_second_one_is_made(room: Room) -> None:
-    room.workspace.faults.drop_after_effect("conversations.create", times=1)
-    room.workspace.faults.refused("missing_scope", "users.conversations")
-    incident = await room.settled(await room.open())
-    assert (incident.channel, len(room.made())) == ("C0INC", 1)
-    assert len(room.said("C0INC", "cannot be looked up")) == 1
+async def test_whether_it_was_made_cannot_be_looked_up_and_so_no_second_one_is_made(one_room: Room) -> None:
+    one_room.workspace.faults.drop_after_effect("conversations.create", times=1)
+    one_room.workspace.faults.refused("missing_scope", "users.conversations")
+    incident = await one_room.settled(await one_room.open())
+    assert (incident.channel, len(one_room.made())) == ("C0INC", 1)
+    assert len(one_room.said("C0INC", "cannot be looked up")) == 1
 
 
-async def test_what_slack_refuses_for_good_is_told_and_it_goes_on_without(room: Room) -> None:
+async def test_what_slack_refuses_for_good_is_told_and_it_goes_on_without(one_room: Room) -> None:
     for method, error in (("pins.add", "missing_scope"), ("conversations.setTopic", "restricted_action")):
-        room.workspace.faults.refused(error, method)
-    incident = await room.settled(await room.open(replace(OPENING, invite=("UBOB", "UNOBODY", "UCAROL"))))
+        one_room.workspace.faults.refused(error, method)
+    incident = await one_room.settled(await one_room.open(replace(OPENING, invite=("UBOB", "UNOBODY", "UCAROL"))))
     assert incident.channel is not None
-    channel = room.workspace.state.channels[incident.channel]
+    channel = one_room.workspace.state.channels[incident.channel]
     assert {"UBOB", "UCAROL"} <= channel.members
     for words in ("could not be invited", "could not be pinned: missing_scope", "could not be set: restricted_action"):
-        assert len(room.said(channel.id, words)) == 1, words
+        assert len(one_room.said(channel.id, words)) == 1, words
 
 
 async def test_two_who_see_to_it_at_once_make_one(room: Room) -> None:
@@ -291,35 +306,35 @@ async def test_two_who_see_to_it_at_once_make_one(room: Room) -> None:
     assert len(room.made()) == 1
 
 
-async def test_an_alert_opens_one_as_a_person_does(room: Room) -> None:
+async def test_an_alert_opens_one_as_a_person_does(one_room: Room) -> None:
     alert = Opening(title="CPU <!channel> & <@UALICE>", actor=Actor(id="alert:prometheus"), origin=Origin.ALERT)
-    incident = await room.settled(await room.open(alert))
+    incident = await one_room.settled(await one_room.open(alert))
     assert incident.channel is not None
-    [headline] = room.said(incident.channel, "CPU")
+    [headline] = one_room.said(incident.channel, "CPU")
     assert "<!channel>" not in str(headline.blocks)
     assert "&lt;!channel&gt;" in headline.text
 
 
-async def test_a_change_is_told_and_the_headline_shows_it(room: Room) -> None:
-    incident = await room.settled(await room.open())
+async def test_a_change_is_told_and_the_headline_shows_it(one_room: Room) -> None:
+    incident = await one_room.settled(await one_room.open())
     how: dict[str, Any] = {"actor": BOB, "origin": Origin.COMMAND, "now": SystemClock().now()}
-    await room.database.write(core.set_status, incident, IncidentStatus.MONITORING, **how)
-    await room.database.write(core.note, incident, "<!channel> look", **how)
-    await room.settled(incident)
+    await one_room.database.write(core.set_status, incident, IncidentStatus.MONITORING, **how)
+    await one_room.database.write(core.note, incident, "<!channel> look", **how)
+    await one_room.settled(incident)
     assert incident.channel is not None
-    [headline] = [one for one in room.workspace.state.all_messages(incident.channel) if one.pinned]
-    assert "*Monitoring*" in room.workspace.read(headline)
-    assert len(room.said(incident.channel, "investigating → monitoring")) == 1
-    [note] = room.said(incident.channel, ":memo:")
+    [headline] = [one for one in one_room.workspace.state.all_messages(incident.channel) if one.pinned]
+    assert "*Monitoring*" in one_room.workspace.read(headline)
+    assert len(one_room.said(incident.channel, "investigating → monitoring")) == 1
+    [note] = one_room.said(incident.channel, ":memo:")
     assert "&lt;!channel&gt; look" in note.text
-    assert room.workspace.state.channels[incident.channel].topic.startswith("sev2 · monitoring")
+    assert one_room.workspace.state.channels[incident.channel].topic.startswith("sev2 · monitoring")
 
 
-async def test_a_private_channel_is_made_where_the_settings_say_so(room: Room) -> None:
-    room.customs = Customs(private=True)
-    room.workspace.faults.drop_after_effect("conversations.create", times=1)
-    incident = await room.settled(await room.open())
-    [channel] = room.made()
+async def test_a_private_channel_is_made_where_the_settings_say_so(one_room: Room) -> None:
+    one_room.customs = Customs(private=True)
+    one_room.workspace.faults.drop_after_effect("conversations.create", times=1)
+    incident = await one_room.settled(await one_room.open())
+    [channel] = one_room.made()
     assert channel.kind.value == "groups"
     assert incident.channel == channel.id
 

@@ -29,10 +29,7 @@ def bury(connection: Connection, number: str, kind: OutboxKind, text: str, user:
     """A dead letter for a channel that is not there."""
     payload = {"text": text} if user is None else {"text": text, "user": user}
     now = datetime.now(UTC)
-    # The key has it written at once, and not with the end of the transaction.
-    outbox.put(
-        connection, id=number, kind=kind, method="post", payload=payload, now=now, channel="C0NONE", coalesce_key=number
-    )
+    outbox.put(connection, id=number, kind=kind, method="post", payload=payload, now=now, channel="C0NONE")
     outbox.begin(connection, number)
     outbox.bury(connection, number, now=now, error="channel_not_found")
 

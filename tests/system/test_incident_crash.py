@@ -11,7 +11,7 @@ from tests.system.serving import Bot, sees, until
 OPEN = '/incident open "checkout is slow" sev2'
 
 
-@pytest.mark.parametrize("method", ["conversations.create", "conversations.setTopic", "chat.postMessage", "pins.add"])
+@pytest.mark.parametrize("method", ["conversations.create", "chat.postMessage"])
 async def test_a_crash_in_the_middle_of_opening_leaves_one_channel_with_one_headline(
     sqlite_bot: Bot, workspace: Workspace, method: str
 ) -> None:
