@@ -163,8 +163,8 @@ TOPICS: Mapping[str, Topic] = {
     "incident": Topic(
         usage='/incident open "TITLE" [sev2] [service=NAME] | show | bind | severity | status | role | note | …',
         said=(
-            "Opens a channel for an incident, or binds this one; what is run there belongs to it. `/incident` alone "
-            "shows it, `note` adds to its timeline, `resolve` ends it with a summary, `postmortem` drafts the report.",
+            "Opens a channel for an incident, or binds this one; what is run there belongs to it. `/incident` shows "
+            "it, `note` adds to its timeline, `resolve` ends it with a summary, `postmortem` drafts the report.",
         ),
         examples=(
             '/incident open "checkout is slow" sev2 service=checkout',

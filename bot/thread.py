@@ -18,7 +18,7 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot import cards, schedules, shown
+from bot import cards, shown
 from bot.blocks import Message, who
 from bot.cards import StepNews
 from runbooks.progress import (
@@ -51,7 +51,6 @@ from runbooks.progress import (
     SwitchStopped,
     WaveEnded,
 )
-from runbooks.steps import MOST_LINES
 from safety.clock import Sleep
 from safety.clock import words as duration
 from storage import approvals, executions, outbox
@@ -63,7 +62,6 @@ from storage.records import (
     Execution,
     OutboxKind,
     OutboxState,
-    Schedule,
     State,
     StepRun,
     StepState,
@@ -248,10 +246,8 @@ class ThreadReporter:
             case BreakerMoved(execution=execution):
                 asked_in = execution.channel if execution is not None and not self._alerts else None
                 yield from self._alert(cards.breaker_moved(event), asked_in)
-            case ScheduleChanged(schedule=schedule):
-                yield from self._about_schedule(schedule, schedules.changed(event))
-            case FiringLost(schedule=schedule):
-                yield from self._about_schedule(schedule, schedules.lost(event))
+            case ScheduleChanged() | FiringLost():
+                yield from self._about_schedule(event)
             case _:
                 assert_never(event)
 
@@ -316,10 +312,13 @@ class ThreadReporter:
         for channel in dict.fromkeys(filter(None, (self._alerts, asked_in))):
             yield Said(kind=OutboxKind.ALERT, message=message, channel=channel)
 
-    def _about_schedule(self, schedule: Schedule, message: Message) -> Iterator[Said]:
-        channel = schedule.channel or self._alerts
+    def _about_schedule(self, event: ScheduleChanged | FiringLost) -> Iterator[Said]:
+        from bot import schedules  # it knows the engine, for which a kill switch at the command line must not wait
+
+        channel = event.schedule.channel or self._alerts
+        said = schedules.changed(event) if isinstance(event, ScheduleChanged) else schedules.lost(event)
         if channel is not None:
-            yield Said(kind=OutboxKind.ALERT, message=message, channel=channel)
+            yield Said(kind=OutboxKind.ALERT, message=said, channel=channel)
 
     def _channel(self, execution: Execution) -> str | None:
         return execution.channel or self._alerts
@@ -400,6 +399,8 @@ def _is_one_message(execution: Execution, plan: Mapping[str, Any]) -> bool:
 
 def _says_more(event: StepPrinted | StepRetried | StepFinished) -> bool:
     """Whether it has words that no row keeps: a pause, what a daemon says, the newest of more lines than are kept."""
+    from runbooks.steps import MOST_LINES  # as above: what runs steps is nothing to wait for
+
     match event:
         case StepPrinted():
             return event.lines > MOST_LINES
