@@ -122,7 +122,8 @@ class _Click:
         )
         if said:  # an acknowledgement of a click carries no words, so they go before it, while Slack waits
             log.warning("click_not_stored", verb=verb)
-            await _tell(str(body.get("response_url") or ""), said)
+            if not await _tell(str(body.get("response_url") or ""), said):
+                return  # without an acknowledgement Slack shows that something went wrong, which is all we can say
         await ack()
 
 
@@ -188,8 +189,8 @@ class _Shortcut:
             },
             origin=Origin.SHORTCUT,
         )
-        if said:
-            await _tell(str(body.get("response_url") or ""), said)
+        if said and not await _tell(str(body.get("response_url") or ""), said):
+            return  # as for clicks
         await ack()
 
 
@@ -203,16 +204,17 @@ class _Search:
         await ack(**await self.forms.suggest(actor_of(body), action_id, block_id, typed, body.get("view") or {}))
 
 
-async def _tell(response_url: str, text: str) -> None:
-    """Say it to the one who clicked, if that can be done within a second."""
+async def _tell(response_url: str, text: str) -> bool:
+    """Say it to the one who clicked; whether that was done within a second."""
     if not response_url:
-        return
+        return False
     webhook = AsyncWebhookClient(response_url, timeout=1, retry_handlers=[])
     try:
         async with asyncio.timeout(1):
-            await webhook.send(text=text, response_type="ephemeral", replace_original=False)
+            return (await webhook.send(text=text, response_type="ephemeral", replace_original=False)).status_code == 200
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         log.warning("click_not_answered", error=type(error).__name__)
+        return False
 
 
 def _key(body: Mapping[str, Any], *parts: str) -> str:

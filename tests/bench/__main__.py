@@ -27,7 +27,7 @@ LONGEST = 600  # seconds for one group; the history's depends on its rows
 GROUPS: Mapping[str, tuple[Any, Mapping[str, int]]] = {
     "a": (commands, {"executions": 1000}),
     "b": (acknowledging, {"executions": 100, "flood": 1000}),
-    "c": (output, {"rate": 20_000, "seconds": 60, "lines": 100_000}),
+    "c": (output, {"rate": 20_000, "seconds": 60, "lines": 200_000}),
     "d": (stopping, {"rounds": 5}),
     "e": (latency, {"rounds": 25, "executions": 200}),
     "f": (history, {"most": 1_000_000}),

@@ -20,10 +20,12 @@ async def first_byte(place: Place) -> float:
     before = await place.newest()
     began = time.time()
     await place.type(f"/runbook now {next(place.numbers)} on h01")
-    await place.ended(before, 1)
+    states = await place.ended(before, 1)
     number = await place.newest()
-    [line] = await place.database.read(executions.output_of, number)
-    return float(line.text) - began
+    lines = await place.database.read(executions.output_of, number)
+    if len(lines) != 1:
+        raise SystemExit(f"Execution {number} printed {len(lines)} lines: {states}: {await place.reason(before)}")
+    return float(lines[0].text) - began
 
 
 async def bookkeeping(place: Place, number: int) -> float:

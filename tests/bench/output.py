@@ -1,6 +1,6 @@
 """c. Output: lines from remote commands through redaction into SQL, steadily, and as fast as they come.
 
-    python -m tests.bench.output --rate 20000 --seconds 60 --lines 100000
+    python -m tests.bench.output --rate 20000 --seconds 60 --lines 200000
 
 The second part compares with bare asyncssh that reads by the line, and inserts in batches into the same database.
 """
@@ -140,7 +140,7 @@ async def measure(args: argparse.Namespace) -> Report:
 
 def main() -> int:
     """By itself."""
-    return run(measure, rate=20_000, seconds=60, lines=100_000)
+    return run(measure, rate=20_000, seconds=60, lines=200_000)
 
 
 if __name__ == "__main__":

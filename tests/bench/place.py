@@ -127,6 +127,7 @@ class Ten(Bench):
         return Plan(*(Wait(f"Step {number}", 0) for number in range(1, 11)))
 '''
 NAMES = tuple(f"h{number:02}" for number in range(1, 11))
+UNFINISHED = {"pending", "running", "awaiting_approval"}
 
 
 def say(*words: Any) -> None:
@@ -311,7 +312,7 @@ class Place:
     async def unfinished(self, above: int) -> int:
         """How many executions with higher numbers have not ended."""
         x = t.executions.c
-        asked = select(func.count()).where(x.id > above, x.state.in_(["pending", "running", "awaiting_approval"]))
+        asked = select(func.count()).where(x.id > above, x.state.in_(sorted(UNFINISHED)))
         return int(await self.database.read(lambda c: c.scalar(asked)) or 0)
 
     async def reason(self, above: int) -> str:
@@ -331,10 +332,9 @@ class Place:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             await asyncio.sleep(0.1)
-            if not await self.unfinished(above):
-                states = await self.states(above)
-                if sum(states.values()) >= number:
-                    return states
+            states = await self.states(above)
+            if sum(states.values()) >= number and not UNFINISHED & states.keys():
+                return states
         raise SystemExit(f"Not ended within {seconds:.0f} s: {await self.states(above)}\n{self.bot.log()}")
 
 
