@@ -215,9 +215,12 @@ async def test_nothing_that_was_typed_is_dropped_without_a_word(desk: Desk) -> N
     assert [one["value"] for one in options["element"]["initial_options"]] == ["emergency"]
 
 
-@pytest.mark.parametrize(
-    "text", ["stamp nginx speed=9 on web-01", "stamp nginx apache", "stmp nginx", "stamp nginx service=nginx"]
-)
+async def test_a_name_that_is_nearly_right_opens_no_form_before_somebody_says_that_it_was_meant(desk: Desk) -> None:
+    assert "Did you mean `stamp`" in await desk.say("stmp nginx")
+    assert desk.views.shown == []
+
+
+@pytest.mark.parametrize("text", ["stamp nginx speed=9 on web-01", "stamp nginx apache", "stamp nginx service=nginx"])
 async def test_where_no_form_can_help_the_answer_is_in_words(desk: Desk, text: str) -> None:
     with pytest.raises(OperatorError):
         await desk.say(text)
