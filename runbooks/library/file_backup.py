@@ -1,6 +1,7 @@
 """Keep a copy of one file, checked by its checksum, and put one back."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import Field
@@ -23,6 +24,7 @@ from runbooks import (
     positional,
 )
 
+TIMES = "%Y%m%dT%H%M%SZ"
 STAMP = re.compile(r"\.(\d{8}T\d{6}Z)\Z")
 ANY_STAMP = "[0-9]" * 8 + "T" + "[0-9]" * 6 + "Z"
 SPARE = 1024**2
@@ -58,8 +60,8 @@ class FileBackup(Runbook):
         """The file with its checksum, its earlier copies, the room for one more, and what root would be needed for."""
         found = await _file(host, params.file)
         await _room(host, params.to, found["size"])
-        stamp = await host.read("date", "-u", "+%Y%m%dT%H%M%SZ")
         copies = await _copies(host, params.file, params.to)
+        stamp = await _stamp(host, copies)
         surplus = copies[params.keep - 1 :] if params.keep else []
         facts = Facts(**found, copy=f"{params.to}{params.file}.{stamp}", copies=copies, surplus=surplus)
         folder, writable = await _writable(host, f"{params.to}{params.file}".rpartition("/")[0])
@@ -180,7 +182,7 @@ class FileRestore(Runbook):
         now, copy = await _file(host, params.file), await _file(host, wanted[0])
         await _room(host, params.source, now["size"])
         await _room(host, params.file.rpartition("/")[0] or "/", copy["size"])
-        stamp = await host.read("date", "-u", "+%Y%m%dT%H%M%SZ")
+        stamp = await _stamp(host, copies)
         present = f"{params.source}{params.file}.{stamp}"
         _, writable = await _writable(host, wanted[0].rpartition("/")[0])
         keeps = host.login != "root" and not (writable and now["user"] == host.login and now["readable"])
@@ -285,6 +287,15 @@ async def _room(host: Probe, folder: str, size: int) -> None:
     free = int(shown.split()[-1])
     if free < size + SPARE:
         raise ValueError(f"A copy takes {size:,} bytes, and only {free:,} are free in {folder} on {host.name}.")
+
+
+async def _stamp(host: Probe, copies: list[str]) -> str:
+    """The time for the name of a new copy: no older one may be written over, however soon after it this is."""
+    moment = datetime.strptime(await host.read("date", "-u", f"+{TIMES}"), TIMES).replace(tzinfo=UTC)
+    taken = {copy[-16:] for copy in copies}
+    while (stamp := moment.strftime(TIMES)) in taken:
+        moment += timedelta(seconds=1)
+    return stamp
 
 
 async def _copies(host: Probe, file: str, folder: str) -> list[str]:
