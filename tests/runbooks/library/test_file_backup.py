@@ -156,3 +156,13 @@ async def test_a_file_of_root_is_put_back_by_root_where_that_is_allowed() -> Non
     assert len(said.splitlines()) == 3
     plan = await planned("restore", file, replies=replies | {"sudo -n -l": Reply()})
     assert all(line.startswith("sudo cp ") for line in commands(plan))
+
+
+async def test_a_copy_of_the_same_second_is_not_written_over() -> None:
+    replies = a_host(copies=(NOW, OLD))
+    new = copy_of(FILE, "20261125T120001Z")
+    assert commands(await planned("backup", f"'{FILE}'", replies=replies)) == [f"cp -p -T -- {FILE} {new}"]
+    assert commands(await planned("restore", f"'{FILE}'", replies=replies)) == [
+        f"cp -p -T -- {FILE} {new}",
+        f"cp -p -T -- {copy_of(FILE, NOW)} {FILE}",
+    ]
