@@ -965,7 +965,8 @@ class Engine:
         held = [(walk.execution.id, host, death) for walk in walks for host, death in walk.deaths]
         here = {walk.execution.id for walk in walks}
         for one, host, death in executions.looked_at_since(connection, asked_at - TOGETHER):
-            if one.id not in here and kill_switch.holds(switch, one):
+            # What somebody cancelled a moment before was not ended by the switch.
+            if one.id not in here and one.cancel_at is None and kill_switch.holds(switch, one):
                 held.append((one.id, host, death))
         event = SwitchStopped(switch=switch, found=tuple(held), seconds=seconds, channel=None)
         self.tools.reporter.report(connection, event, self.tools.clock.now())
