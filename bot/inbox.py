@@ -204,8 +204,9 @@ class Inbox:
 
 
 def _stops_something(received: Received) -> bool:
-    """What never waits for its turn."""
-    return received.payload.get("command") == "/killswitch" or received.text.lower().lstrip().startswith("cancel")
+    """What never waits for its turn, typed or clicked."""
+    words = received.text.lower().lstrip(" `").removeprefix("handrail:")
+    return received.payload.get("command") == "/killswitch" or words.startswith("cancel")
 
 
 def _storable(text: str) -> str:

@@ -25,9 +25,8 @@ log = structlog.get_logger(__name__)
 
 LEASE = timedelta(seconds=6)
 RENEW = 2.0
-OVERDUE = timedelta(seconds=12)
-"""For so long after a lease those who execute come first: they can ask the host, and go on. One that is flooded with
-output may renew some seconds late, and lives."""
+OVERDUE = timedelta(seconds=2)
+"""For so long after a lease those who execute come first: they can ask the host, and go on."""
 REAP = 1.0
 WATCH = 0.2
 POLL = 0.5

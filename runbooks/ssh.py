@@ -65,6 +65,9 @@ MARGIN = 4_096  # characters at the end of a cut line that may be half of a secr
 NOISE = 65_536  # bytes that a login may print before our first line
 FORGOTTEN = 32  # records that are removed by one remote command
 ANSWER = 4_000_000  # bytes of a look's answer; a machine full of processes prints a tenth of it
+AT_ONCE = 16_384
+"""Bytes of a connection that are read before everybody else has a turn. asyncio's quarter of a megabyte is thousands of
+lines; from ten hosts that print as fast as they can it kept the event loop for seconds, and with it the leases."""
 CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"  # put first: a third less CPU than the default
 
 
@@ -1104,11 +1107,15 @@ def _read_known_hosts(known_hosts: bytes | Path) -> asyncssh.SSHKnownHosts:
 
 
 class _Client(asyncssh.SSHClient):
-    """Remembers the key that was shown, and tells when the connection is gone."""
+    """Remembers the key that was shown, reads in small pieces, and tells when the connection is gone."""
 
     def __init__(self) -> None:
         self.shown: asyncssh.SSHKey | None = None
         self.on_lost: Callable[[], None] = lambda: None
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        """Nothing is read yet. Neither asyncio nor asyncssh has a public way to say how much is read at once."""
+        conn._transport.max_size = AT_ONCE  # type: ignore[union-attr]
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         """Only asked about keys that known_hosts doesn't hold. Never."""

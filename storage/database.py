@@ -426,11 +426,12 @@ class _Writer:
 
     def _transaction(self, run: Callable[[Connection], _Answers]) -> _Answers:
         with self._begun() as connection:
-            connection.info.pop(_BELLS, None)
+            info = connection.info  # asked for now: of a connection that breaks meanwhile it could not be
+            info.pop(_BELLS, None)
             try:
                 answers = run(connection)
             finally:
-                connection.info.pop(_LATER, None)
+                info.pop(_LATER, None)
             bells = _ring_all(connection, self._sender)
             connection.commit()
         if bells:

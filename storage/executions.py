@@ -393,6 +393,7 @@ def usual_for(connection: Connection, execution: Execution) -> timedelta | None:
 
 def printed(connection: Connection, execution_id: int) -> int:
     """How many lines its steps have printed and we have kept, as far as their rows say."""
+    _SET_STEP.catch_up(connection)
     return int(
         connection.scalar(
             select(func.coalesce(func.sum(t.step_runs.c.lines), 0)).where(t.step_runs.c.execution_id == execution_id)
@@ -707,8 +708,6 @@ def steps_hash(connection: Connection, execution_id: int) -> str:
 
 
 def _hash_of(steps: Iterable[StepRun]) -> str:
-    from storage.canonical import sha256
-
     return sha256(
         [
             [
@@ -1092,10 +1091,8 @@ def cancelled_among(connection: Connection, ids: Collection[int]) -> list[Execut
 # --- hosts and steps --------------------------------------------------------------------------------------------------
 
 
-def set_host(connection: Connection, execution_id: int, host: str, *, epoch: int | None = None, **values: Any) -> None:
-    """Change one host's row. With `epoch`, fenced."""
-    if epoch is not None:
-        hold(connection, execution_id, epoch)
+def set_host(connection: Connection, execution_id: int, host: str, **values: Any) -> None:
+    """Change one host's row, as whoever holds the execution; see `count`."""
     if isinstance(values.get("state"), HostState):
         values["state"] = values["state"].value
     _SET_HOST.run(connection, {"of_id": execution_id, "of_host": host, **values})
@@ -1154,17 +1151,12 @@ def begin_step(
     statement = _begin(connection.dialect.name, tuple(values), emergency=execution.emergency_at is not None)
     row = statement.first(connection, asked | {f"new_{name}": value for name, value in values.items()})
     if row is None:
+        # Because another owner has it, which `count` raises, because this very step was marked before, or by refusal.
         count(connection, execution, done)
-        return _is_begun(connection, step, execution)
+        known = _STEP_BEGAN.first(connection, _same_step(step))
+        return known is not None and bool(known.started_at == step.started_at)
     _BEGUN.later(connection, {"of_id": execution.id, "current": words, "began": step.started_at, "done": done})
     return True
-
-
-def _is_begun(connection: Connection, step: StepRun, execution: Execution) -> bool:
-    """Nothing was marked: because another owner has it, because this very step was marked before, or by refusal."""
-    hold(connection, execution.id, execution.epoch)
-    known = _STEP_BEGAN.first(connection, _same_step(step))
-    return known is not None and bool(known.started_at == step.started_at)
 
 
 @cache
@@ -1178,7 +1170,7 @@ def _begin(dialect: str, columns: tuple[str, ...], *, emergency: bool) -> Prepar
     )
     values = (bindparam(f"new_{name}", type_=t.step_runs.c[name].type).label(name) for name in columns)
     source = select(*values).where(exists(select(literal(1)).select_from(t.executions).where(allowed)))
-    # A step that is marked already stays as it is: whoever asks again is told by `_is_begun`.
+    # A step that is marked already stays as it is.
     made = (sqlite if dialect == "sqlite" else postgresql).insert(t.step_runs).from_select(list(columns), source)
     return Prepared(made.on_conflict_do_nothing().returning(t.step_runs.c.execution_id))
 

@@ -568,12 +568,14 @@ def held(connection: Connection) -> Held | None:
 
 def find(connection: Connection, message_id: str) -> OutboxMessage | None:
     """One message, or None when it is there no more."""
+    write_down(connection)
     row = connection.execute(select(t.outbox).where(t.outbox.c.id == message_id)).first()
     return None if row is None else message_of(row)
 
 
 def attached(connection: Connection, execution_id: int, *, since: datetime | None) -> bool:
     """Whether its full log waits to be attached, or was attached since it ended (`since`); None: it has not ended."""
+    write_down(connection)
     is_said = (t.outbox.c.state == OutboxState.SENT.value, t.outbox.c.sent_at >= since) if since else (false(),)
     there = or_(t.outbox.c.state.in_(_OPEN), and_(*is_said))
     return (

@@ -38,14 +38,16 @@ def at_the_door(database: Database) -> tuple[Inbox, Desk]:
     return Inbox(database, SystemClock(), Redactor(), desk.work, nothing), desk
 
 
-async def ask(here: Inbox, text: str, *, key: str | None = None, command: str = "/runbook") -> str | None:
+async def ask(
+    here: Inbox, text: str, *, key: str | None = None, command: str = "/runbook", kind: str = "command"
+) -> str | None:
     return await here.receive(
         key=key or text,
-        kind="command",
+        kind=kind,
         actor=Actor(id="UALICE", name="alice"),
         channel="C0INC",
         text=text,
-        payload={"command": command},
+        payload={"command": command} if kind == "command" else {"value": "42:"},
         origin=Origin.COMMAND,
     )
 
@@ -98,11 +100,12 @@ async def test_those_at_the_door_go_first_and_what_stops_something_before_all(
     assert len(desk.begun) == AT_ONCE_IN_A_CROWD
     await ask(here, "global on --now", command="/killswitch")
     await ask(here, "cancel 42")
-    await until(lambda: len(desk.begun) == AT_ONCE_IN_A_CROWD + 2)
-    assert desk.begun[-2:] == ["global on --now", "cancel 42"]
+    await ask(here, "handrail:cancel", kind="click")
+    await until(lambda: len(desk.begun) == AT_ONCE_IN_A_CROWD + 3)
+    assert desk.begun[-3:] == ["global on --now", "cancel 42", "handrail:cancel"]
     monkeypatch.undo()
     await ask(here, "restart nginx on db-01")
-    await until(lambda: len(desk.begun) == AT_ONCE + 2)
-    desk.free.set()
     await until(lambda: len(desk.begun) == AT_ONCE + 3)
+    desk.free.set()
+    await until(lambda: len(desk.begun) == AT_ONCE + 4)
     await here.close()

@@ -198,8 +198,9 @@ LATE_WRITES: dict[str, Callable[[Connection, Execution], Any]] = {
         now=START,
         epoch=execution.epoch,
     ),
-    "finish a host": lambda connection, execution: executions.set_host(
-        connection, execution.id, "web-01", epoch=execution.epoch, state=HostState.SUCCEEDED
+    "finish a host": lambda connection, execution: (
+        executions.count(connection, execution, 1),
+        executions.set_host(connection, execution.id, "web-01", state=HostState.SUCCEEDED),
     ),
     "set a value": lambda connection, execution: executions.set_values(
         connection, execution.id, epoch=execution.epoch, note="late"

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, insert, select, text
+from sqlalchemy.exc import OperationalError
 
-from storage import controls, migrations
+from storage import controls, migrations, outbox
 from storage import tables as t
 from storage.database import URGENT_COMMIT, Bell, Database, OwnerLock, parse_url, ring, surely
 from storage.errors import ConfigurationError, StorageUnavailable
+from storage.records import OutboxKind
 from tests.fakes import START
 
 
@@ -233,3 +235,37 @@ async def test_surely_goes_on_until_the_database_answers() -> None:
 
     assert await surely(action, sleep=sleep) == "done"
     assert pauses == [0.1, 0.2, 0.4]
+
+
+@pytest.mark.parametrize("migrated_url", ["postgresql"], indirect=True)
+async def test_what_broke_the_connection_is_what_the_caller_is_told(database: Database) -> None:
+    def breaks(connection: Connection) -> None:
+        connection.invalidate()
+        raise OperationalError("SELECT 1", None, OSError("server closed the connection unexpectedly"))
+
+    with pytest.raises(StorageUnavailable, match="server closed the connection unexpectedly"):
+        await database.write(breaks)
+    assert await database.write(lambda connection: connection.scalar(text("SELECT 1"))) == 1
+
+
+async def test_what_the_same_commit_has_put_off_is_there_for_who_looks(database: Database) -> None:
+    def puts_and_looks(connection: Connection) -> tuple[bool, bool]:
+        outbox.put(
+            connection,
+            id="u1",
+            kind=OutboxKind.PROGRESS,
+            method="upload",
+            payload={},
+            now=START,
+            channel="C0INC",
+            execution_id=1,
+        )
+        attached = outbox.attached(connection, 1, since=START)
+        return attached, outbox.find(connection, "u1") is not None
+
+    def finds(connection: Connection) -> bool:
+        outbox.put(connection, id="u2", kind=OutboxKind.ALERT, method="post", payload={}, now=START, channel="C0OPS")
+        return outbox.find(connection, "u2") is not None
+
+    assert await database.write(puts_and_looks) == (True, True)
+    assert await database.write(finds)

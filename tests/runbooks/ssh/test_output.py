@@ -1,5 +1,6 @@
 """What arrives of a command's output: whole, clean, redacted, bounded."""
 
+import asyncio
 import re
 import shlex
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runbooks.remote import Finished, Host, Line, RemoteCommand, Stream
-from runbooks.ssh import MARGIN, SshRemote, _Text
+from runbooks.ssh import AT_ONCE, MARGIN, SshRemote, _Text
 from safety.redaction import Redactor
 from tests.fuzz_redaction import Maker
 from tests.runbooks.ssh.conftest import Connect
@@ -62,6 +63,29 @@ async def test_lines_beyond_the_bound_are_counted_also_the_last_one_without_an_e
     lines, finished = await lines_of(remote, host, "printf 'a\\nb\\nc\\nd\\ne'", max_lines=2)
     assert [line.text for line in lines] == ["a", "b"]
     assert (finished.lines, finished.dropped) == (2, 3)
+
+
+async def test_who_else_has_work_gets_a_turn_between_a_few_hundred_lines(remote: SshRemote, host: Host) -> None:
+    """So that a host that prints as fast as it can keeps nobody's lease from being renewed."""
+    since, most, over = 0, 0, asyncio.Event()
+
+    def heard(line: Line) -> None:
+        nonlocal since
+        since += len(line.text) + 1
+
+    async def another() -> None:
+        nonlocal since, most
+        while not over.is_set():
+            since, most = 0, max(most, since)
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(another())
+    command = RemoteCommand(line="yes 0123456789 | head -c 3000000", max_lines=1_000_000)
+    finished = await remote.run(host, command, on_line=heard)
+    over.set()
+    await beside
+    assert (finished.exit_status, finished.lines) == (0, 272_728)
+    assert 0 < most <= 3 * AT_ONCE  # decrypted, and with what the piece before had left over
 
 
 async def test_a_long_line_is_cut_and_marked_and_the_next_one_is_whole(remote: SshRemote, host: Host) -> None:
