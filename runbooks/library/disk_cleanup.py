@@ -136,8 +136,9 @@ class DiskCleanup(Runbook):
     def outcome(self, params: Params, before: Facts, after: Facts | None) -> str | None:
         """How many files, and how full the disk was and is."""
         done = [file for file in before.files if not file["lacks"]]
-        names = ", ".join(f"{file['path']} ({_size(file['bytes'])})" for file in before.no_room[:3])
-        left = f"; no room to compress {names}, left as it was: `how=truncate` empties it" if names else ""
+        as_they, them = ("as it was", "it") if len(before.no_room) == 1 else ("as they were", "them")
+        left = f"; no room to compress {_cramped(before)}, left {as_they}: `how=truncate` empties {them}"
+        left = left if before.no_room else ""
         words = {"truncate": "emptied", "delete": "deleted", "compress": "compressed"}
         counts = [(sum(1 for file in done if file["how"] == how), word) for how, word in words.items()]
         said = ", ".join(f"{count} {word}" for count, word in counts if count) or "the journal cut"
@@ -429,15 +430,21 @@ def _note(params: DiskCleanup.Params, facts: Facts) -> str:
 def _unseen(facts: Facts) -> list[str]:
     said = []
     if facts.no_room:
-        names = ", ".join(f"{file['path']} ({_size(file['bytes'])})" for file in facts.no_room)
         said.append(
-            f"There is no room to compress {names}: `how=truncate` empties such files, `how=delete` deletes them."
+            f"There is no room to compress {_cramped(facts)}: "
+            "`how=truncate` empties such files, `how=delete` deletes them."
         )
     if facts.odd_names:
         said.append(f"{facts.odd_names} large files have names that can't be shown safely, and are left alone.")
     if facts.closed_folders:
         said.append(f"{facts.login} can't look into {facts.closed_folders} folders.")
     return said
+
+
+def _cramped(facts: Facts) -> str:
+    """The files that there is no room to compress: three by name, and how many more."""
+    names = ", ".join(f"{file['path']} ({_size(file['bytes'])})" for file in facts.no_room[:3])
+    return names + (f" and {len(facts.no_room) - 3} more" if len(facts.no_room) > 3 else "")
 
 
 def _rights(facts: Facts, files: list[File]) -> str:

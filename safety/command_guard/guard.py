@@ -41,7 +41,7 @@ from safety.command_guard.shell import (
     Unreadable,
     printed_paths,
 )
-from safety.command_guard.telling import tells_too_much
+from safety.command_guard.telling import Telling
 from safety.command_guard.values import (
     FIRST_ORIGIN,
     HOME,
@@ -207,6 +207,7 @@ class CommandGuard:
         self._policy = policy
         # The same runbooks send the same commands again and again, and a judgement depends on nothing else.
         self._known = lru_cache(maxsize=KNOWN)(self._judge_anew)
+        self._known_looks = lru_cache(maxsize=KNOWN)(self._look_anew)
 
     def judge(self, command: str, *, tags: frozenset[str] = frozenset()) -> Judgement:
         """May this run on a host with these tags?"""
@@ -231,31 +232,43 @@ class CommandGuard:
 
     def only_looks(self, command: str, *, tags: frozenset[str] = frozenset()) -> bool:
         """Whether it may run as soon as somebody types it: it only reads, and carries nothing away."""
-        return self.judge_read_only(command, tags=tags).verdict is Severity.ALLOW and not tells_too_much(command)
+        look = self._known_looks if len(command) <= LONGEST_KNOWN else self._look_anew
+        return look(command, tags)
 
     def _judged(self, command: str, tags: frozenset[str], *, read_only: bool) -> Judgement:
         judge = self._known if len(command) <= LONGEST_KNOWN else self._judge_anew
         return judge(command, tags, read_only)
 
     def _judge_anew(self, command: str, tags: frozenset[str], read_only: bool) -> Judgement:
-        judge = _Judge(policy=self._policy, tags=tags, read_only=read_only)
-        door = _at_the_door(command)
-        if door is not None:
-            return _judgement(command, [door])
-        if _HIDDEN_START.search(command):
-            said = "A line starts with a backslash, and what follows would be read in two ways. Leave that out."
-            return _judgement(command, [refuse("guard.hidden-start", said)])
-        reader = ShellReader(judge)
-        try:
-            env = Env()
-            reader.read(command, env)
-            for name, value in env.variables.items():
-                judge._trap_changed(reader, name, value, (0, 0))
-        except Unreadable as unreadable:
-            reader.findings.append(unreadable.finding)
-        except Exception:  # the door a broken guard closes: whatever a hostile text breaks, the text does not run
-            reader.findings.append(refuse("guard.broken", "The guard could not finish reading this. Write it plainly."))
-        return _judgement(command, reader.findings)
+        return _read(command, _Judge(policy=self._policy, tags=tags, read_only=read_only))
+
+    def _look_anew(self, command: str, tags: frozenset[str]) -> bool:
+        telling = Telling()
+        judgement = _read(command, _Judge(policy=self._policy, tags=tags, read_only=True, telling=telling))
+        return judgement.verdict is Severity.ALLOW and not telling.too_much
+
+
+def _read(command: str, judge: "_Judge") -> Judgement:
+    """The judgement of one reading, of which everything the judge gathers is then there too."""
+    door = _at_the_door(command)
+    if door is not None:
+        return _judgement(command, [door])
+    if _HIDDEN_START.search(command):
+        said = "A line starts with a backslash, and what follows would be read in two ways. Leave that out."
+        return _judgement(command, [refuse("guard.hidden-start", said)])
+    reader = ShellReader(judge)
+    try:
+        env = Env()
+        reader.read(command, env)
+        for name, value in env.variables.items():
+            judge._trap_changed(reader, name, value, (0, 0))
+        if judge.telling is not None:
+            judge.telling.read(command, expands=reader.expands)
+    except Unreadable as unreadable:
+        reader.findings.append(unreadable.finding)
+    except Exception:  # the door a broken guard closes: whatever a hostile text breaks, the text does not run
+        reader.findings.append(refuse("guard.broken", "The guard could not finish reading this. Write it plainly."))
+    return _judgement(command, reader.findings)
 
 
 # tree-sitter-bash takes a line break with a backslash after it for white space: the command behind it is not seen.
@@ -296,11 +309,12 @@ def _characters(command: str, span: tuple[int, int]) -> tuple[int, int] | None:
 
 @dataclass
 class _Judge:
-    """Told of every command by the reader; reports what it finds."""
+    """Told of every command by the reader; reports what it finds, and tells `telling` if there is one."""
 
     policy: GuardPolicy
     tags: frozenset[str]
     read_only: bool
+    telling: Telling | None = None
     nesting: int = 0
     traps: list[tuple[str, Env]] = field(default_factory=list)
 
@@ -309,6 +323,8 @@ class _Judge:
     def redirect(self, reader: ShellReader, operator: str, target: str, invocation: Invocation) -> None:
         """A file is opened by the shell."""
         target = invocation.env.disk.followed(target, invocation.env.cwd)
+        if self.telling is not None:
+            self.telling.opened(operator, target)
         case = self._case(">" if ">" in operator else "<", (), invocation, reader)
         where = zone(target, invocation.env.cwd)
         if ">" not in operator:
@@ -437,6 +453,8 @@ class _Judge:
 
     def _named(self, reader: ShellReader, invocation: Invocation, name: str, *, standard: bool) -> Iterator[Finding]:
         case = self._case(name, invocation.argv[1:], invocation, reader)
+        if self.telling is not None:
+            self.telling.started(case)
         findings = list(self._team(case))
         inner = list(self._inner(reader, invocation, name))
         findings += inner

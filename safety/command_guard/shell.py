@@ -229,10 +229,11 @@ class Unreadable(Exception):
 
 
 class ShellReader:
-    """Walks texts and collects findings."""
+    """Walks texts and collects findings. `expands` says that a text held a variable or a substitution."""
 
     def __init__(self, judge: Judge) -> None:
         self.judge = judge
+        self.expands = False
         self.findings: list[Finding] = []
         self.sources: list[tuple[tuple[str, ...], ...]] = []
         self.calls: dict[str, set[str]] = {}
@@ -293,7 +294,8 @@ class ShellReader:
         text = _plain_probe(text)
         source = text.encode()
         root = self._parser.parse(source).root_node
-        deep = _check_tree(root, text, source, span, MAX_TREE_DEPTH - self._depth)
+        deep, expands = _check_tree(root, text, source, span, MAX_TREE_DEPTH - self._depth)
+        self.expands = self.expands or expands
         walk = _Walk(reader=self, source=source, texts=texts, outer=span)
         self._depth += deep
         try:
@@ -326,9 +328,15 @@ def _plain_probe(text: str) -> str:
     return _PROBE.sub(r":   \1> \3", text)
 
 
-def _check_tree(root: tree_sitter.Node, text: str, source: bytes, span: tuple[int, int] | None, deepest: int) -> int:
-    """How deep the tree is. Raises Unreadable unless it is whole, small enough, and agrees with the second reader."""
+def _check_tree(
+    root: tree_sitter.Node, text: str, source: bytes, span: tuple[int, int] | None, deepest: int
+) -> tuple[int, bool]:
+    """How deep the tree is, and whether anything in it is expanded.
+
+    Raises Unreadable unless it is whole, small enough, and agrees with the second reader.
+    """
     seen: set[int] = set()
+    variables = False
     nodes = 0
     cursor = root.walk()
     depth = reached = 0
@@ -349,6 +357,7 @@ def _check_tree(root: tree_sitter.Node, text: str, source: bytes, span: tuple[in
             raise Unreadable(replace(refuse("guard.unparsed", reason), span=span or (node.start_byte, node.end_byte)))
         if node.type in _EXPANSIONS:
             seen.add(node.start_byte + _blanks(source, node.start_byte))
+        variables = variables or node.type == "simple_expansion"
         if node.start_byte > covered:
             _check_gap(source[covered : node.start_byte], inside, (covered, node.start_byte), span)
         if cursor.goto_first_child():
@@ -361,7 +370,7 @@ def _check_tree(root: tree_sitter.Node, text: str, source: bytes, span: tuple[in
             if not cursor.goto_parent():
                 _check_gap(source[covered:], [], (covered, len(source)), span)
                 _check_agreement(text, seen, span)
-                return reached
+                return reached, variables or bool(seen)
             inside.pop()
             depth -= 1
             parent = cursor.node

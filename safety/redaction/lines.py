@@ -199,7 +199,8 @@ def config_lines(line: str) -> Iterator[Span]:
             and not (match["name"].lower() == "pass" and "/" in value)
         ):
             yield span
-    if (relay := _RELAY.fullmatch(line)) and has_password_look(relay["value"]):
+    # Of digits alone it is a port: two columns of addresses look the same.
+    if (relay := _RELAY.fullmatch(line)) and has_password_look(relay["value"]) and not relay["value"].isdigit():
         yield relay.span("value")
     for match in _DEVICE.finditer(line):
         if "key" in match[0].lower() and is_word(match["value"]):

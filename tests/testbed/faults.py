@@ -354,12 +354,12 @@ def from_json(line: str) -> Outcome:
 HEAD = """\
 # What is said of a broken host, and what is so
 
-Made by `python -m tests.testbed.faults --write` on real hosts (systemd, OpenSSH, nginx), each runbook against each
-fault: what the execution's ending said, what root saw on the host before and after, and whether the two agree. A
-*succeeded* must have reached its goal, *nothing was changed* must have changed nothing, and what only reads must leave
-everything as it was; *interrupted* says that the outcome is unknown, and is never wrong. {count} trials, {wrong} in
-which what was said was not so.
-
+Made by `python -m tests.testbed.faults --hosts PATH --write` on real hosts (systemd, OpenSSH, nginx), each runbook
+against each fault: what the execution's ending said, what root saw on the host before and after, and whether the two
+agree. A *succeeded* must have reached its goal, *nothing was changed* must have changed nothing, and what only reads
+must leave everything as it was; *interrupted* says that the outcome is unknown, and is never wrong. {count} trials,
+{wrong} in which what was said was not so.
+{kept}
 | fault | what it does |
 |---|---|
 {faults}
@@ -367,12 +367,18 @@ which what was said was not so.
 """
 
 
-def page(outcomes: Sequence[Outcome]) -> str:
-    """The page of the docs."""
+KEPT = """
+{kept} of the {count} rows were kept from an earlier run (`--keep`) with the code of that day, and not tried again.
+"""
+
+
+def page(outcomes: Sequence[Outcome], *, kept: int = 0) -> str:
+    """The page of the docs. `kept`: how many of the outcomes are an earlier run's."""
     used = list(dict.fromkeys(outcome.fault for outcome in outcomes))
     faults = "\n".join(f"| {fault.name} | {fault.does} |" for fault in used)
     wrong = sum(1 for outcome in outcomes if outcome.verdict is not None)
-    return HEAD.format(count=len(outcomes), wrong=wrong, faults=faults) + table(outcomes)
+    said = KEPT.format(kept=kept, count=len(outcomes)) if kept else ""
+    return HEAD.format(count=len(outcomes), wrong=wrong, faults=faults, kept=said) + table(outcomes)
 
 
 async def run(
@@ -454,7 +460,8 @@ def main() -> int:
         if asked.keep is not None:  # one without an ending is tried again
             asked.keep.write_text("".join(f"{to_json(one)}\n" for one in outcomes if one.state is not None))
         if asked.write:
-            PAGE.write_text(page(outcomes))
+            earlier = {(one.trial, one.fault) for one in kept}
+            PAGE.write_text(page(outcomes, kept=sum((one.trial, one.fault) in earlier for one in outcomes)))
 
     outcomes = asyncio.run(run(Machines.at(asked.hosts), names, trials, kept, write))
     wrong = [outcome for outcome in outcomes if outcome.verdict is not None]

@@ -8,9 +8,20 @@ import pytest
 from runbooks.remote import Host
 from runbooks.ssh import Patience, SshRemote
 from safety.vault import Opens
+from tests.needs import a_part
 from tests.runbooks.ssh.server import PlainRedactor, Server, serving
 
 Connect = Callable[..., SshRemote]
+
+SHELLS = (("sh",), ("dash",), ("bash",), ("busybox", "sh"))
+
+
+@pytest.fixture(params=SHELLS, ids=" ".join)
+def shell(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """A shell that a host may have."""
+    found: tuple[str, ...] = request.param
+    a_part(found[0], package=found[0])
+    return found
 
 
 @pytest.fixture

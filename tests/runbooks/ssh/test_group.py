@@ -1,6 +1,5 @@
-"""The shell texts, in every shell of this machine, and what is read out of a look."""
+"""The shell texts, in every shell that a host may have, and what is read out of a look."""
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 
@@ -10,15 +9,7 @@ from runbooks import group
 from runbooks.group import UNKNOWN, Found
 from storage.records import Death
 
-SHELLS = [shell for shell in (("sh",), ("dash",), ("bash",), ("busybox", "sh")) if shutil.which(shell[0])]
 STOPPED = Found(death=Death.STOPPED)
-
-
-@pytest.fixture(params=SHELLS, ids=" ".join)
-def shell(request: pytest.FixtureRequest) -> tuple[str, ...]:
-    """A shell that a host may have."""
-    found: tuple[str, ...] = request.param
-    return found
 
 
 @pytest.mark.parametrize("leader", [True, False])
