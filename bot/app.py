@@ -52,7 +52,7 @@ from safety.vault import Vault
 from storage import executions, outbox
 from storage import inbox as requests
 from storage import schedules as kept_schedules
-from storage.database import Bell, Database, OwnerLock, surely
+from storage.database import Bell, Database, OwnerLock, repeat, surely
 from storage.errors import ConfigurationError, OperatorError, StorageUnavailable
 from storage.records import Origin, OutboxKind, Received
 
@@ -453,17 +453,18 @@ def _digest_poster(app: App) -> DigestPoster:
 async def _prune(app: App) -> None:
     """Forget what its time is over for, a small batch at a time, so that nobody waits for it."""
     keep = app.settings.file.retention
-    while True:
-        now = app.clock.now()
-        try:
+
+    async def prune() -> None:
+        pruned = 1
+        while pruned:
+            now = app.clock.now()
             pruned = await app.database.write(executions.prune_output, before=now - keep.output)
             pruned += await app.database.write(outbox.prune, before=now - keep.outbox)
             pruned += await app.database.write(requests.prune, before=now - keep.outbox)
             pruned += await app.database.write(kept_schedules.prune, before=now - keep.output)
-        except StorageUnavailable as error:
-            log.warning("storage_unavailable", loop="prune", message=error.message)
-            pruned = 0
-        await app.clock.sleep(1 if pruned else 3600)
+            await app.clock.sleep(1)
+
+    await repeat("prune", prune, every=3600, sleep=app.clock.sleep)
 
 
 async def _refresh_cards(app: App) -> None:

@@ -123,19 +123,20 @@ def _plain(axes: Any) -> None:
 
 def _headline(digest: Digest) -> str:
     rate = digest.outcomes.rate
-    whole = "no rate" if rate is None else f"{_percent(rate)} % succeeded"
+    whole = "no rate" if rate is None else f"{percent(rate)} % succeeded"
     number = digest.outcomes.total
     return f"{whole} of {number:,} execution{'' if number == 1 else 's'}"
 
 
-def _percent(share: float) -> int:
+def percent(share: float) -> int:
+    """Never 100 where something failed, nor 0 where something did not."""
     return min(99, max(1, round(100 * share))) if 0 < share < 1 else round(100 * share)
 
 
 def _subtitle(digest: Digest, zone: str) -> str:
     first, last = (at.astimezone(ZoneInfo(zone)) for at in (digest.since, digest.until))
     before = digest.before.rate
-    than = f" · {_percent(before)} % in the period before, of {digest.before.total:,}" if before is not None else ""
+    than = f" · {percent(before)} % in the period before, of {digest.before.total:,}" if before is not None else ""
     return f"{first:%a %d %b %H:%M} to {last:%a %d %b %H:%M} ({zone}){than}"
 
 

@@ -7,29 +7,26 @@ history. One of all processes posts each digest, claimed with its message.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import takewhile
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
-import structlog
 from sqlalchemy import Connection
 
 from bot import chart
 from bot.blocks import Block, Message, asking, context, counted, inline, listed, message, moment, question_row, section
+from bot.chart import percent
 from bot.files import chart_payload
 from bot.request import Query, Verb, question
 from bot.settings import DigestPart
-from runbooks import cron
+from runbooks.cron import newest_firing
 from safety.clock import Clock
 from safety.clock import words as duration
 from storage import chores, outbox
 from storage import digest as figures
-from storage.database import Database
+from storage.database import Database, repeat
 from storage.digest import FAILURES, OPEN, REFUSALS, Digest, Outcomes
-from storage.errors import Invalid, StorageUnavailable
+from storage.errors import Invalid
 from storage.records import ApprovalState, FiringOutcome, OutboxKind, State
-
-log = structlog.get_logger(__name__)
 
 ROWS = 5
 """Runbooks and hosts that have a row of their own."""
@@ -115,24 +112,18 @@ def _first_row(digest: Digest, by_hand: ByHand) -> Iterator[Block]:
 
 
 def _rate_words(outcomes: Outcomes) -> str:
-    return "no rate" if outcomes.rate is None else f"{_percent(outcomes.rate)} succeeded"
-
-
-def _percent(share: float) -> str:
-    """Never 100 % where something failed, nor 0 % where something did not."""
-    whole = min(99, max(1, round(100 * share))) if 0 < share < 1 else round(100 * share)
-    return f"{whole} %"
+    return "no rate" if outcomes.rate is None else f"{percent(outcomes.rate)} % succeeded"
 
 
 def _trend(digest: Digest) -> str:
     now, before = digest.outcomes.rate, digest.before.rate
     if now is None or before is None:
         return ""
-    points = round(100 * now) - round(100 * before)
+    points = percent(now) - percent(before)
     if not points:
         return ", as in the period before"
     way = "up" if points > 0 else "down"
-    return f", {way} {counted(abs(points), 'point')} from {_percent(before)}"
+    return f", {way} {counted(abs(points), 'point')} from {percent(before)} %"
 
 
 def sparkline(numbers: Sequence[int], most: int) -> str:
@@ -288,12 +279,8 @@ class DigestPoster:
 
     async def run(self) -> None:
         """Until cancelled. Without a channel there is nobody to tell."""
-        while self.channel is not None:
-            try:
-                await self.post_what_is_due()
-            except StorageUnavailable as error:
-                log.warning("storage_unavailable", loop="digest", message=error.message)
-            await self.clock.sleep(LOOK)
+        if self.channel is not None:
+            await repeat("digest", self.post_what_is_due, every=LOOK, sleep=self.clock.sleep)
 
     async def post_what_is_due(self) -> list[str]:
         """The names of those that were due, and that nobody else had posted."""
@@ -311,7 +298,8 @@ class DigestPoster:
         if name == "weekly digest":
             since, title = due - timedelta(days=7), "The week"
         else:
-            before = newest_firing(line, zone, due - timedelta(seconds=1))
+            # The one before covered what passed up to the moment at which it was due; the first has none before it.
+            before = newest_firing(line, zone, done or due - timedelta(seconds=1))
             since = max(before or due - timedelta(days=1), due - timedelta(days=31))
             title = "Since yesterday" if due - since <= timedelta(hours=26) else "Since the last digest"
         found = await self.database.read(figures.gather, since, due)
@@ -345,17 +333,6 @@ class DigestPoster:
                 now=now,
             )
         return True
-
-
-def newest_firing(line: str, zone: str, now: datetime) -> datetime | None:
-    """The newest moment up to `now` at which a line fired; None where that is more than a year ago. Raises Invalid."""
-    for days in (1, 8, 32, 367):
-        found = None
-        for found in takewhile(lambda at: at <= now, cron.moments(line, zone, now - timedelta(days=days))):  # noqa: B007
-            pass
-        if found is not None:
-            return found
-    return None
 
 
 def by_hand_of(digest: DigestPart | None, runbooks: Mapping[str, timedelta | None]) -> ByHand:

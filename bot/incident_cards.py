@@ -184,9 +184,13 @@ def run_it(incident: Incident, offer: Offer, said: str) -> Message:
 
 def announcement(incident: Incident) -> Message:
     """For those who are elsewhere: what is wrong and where it is dealt with."""
-    where = f" is dealt with in {channel_link(incident.channel)}" if incident.channel else " has no channel yet"
+    where = f" in {channel_link(incident.channel)}" if incident.channel else ""
+    if incident.is_open:
+        emoji, how = EMOJI[incident.severity], f" is dealt with{where}" if where else " has no channel yet"
+    else:
+        emoji, how = ":white_check_mark:", f" is resolved; it was dealt with{where}" if where else " is resolved"
     text = (
-        f"{EMOJI[incident.severity]} *sev{incident.severity}*: {inline(incident.title, 300)}{where} "
+        f"{emoji} *sev{incident.severity}*: {inline(incident.title, 300)}{how} "
         f"(incident {incident.id}, opened by {who(incident.opened_by)})"
     )
     return message(text, [section(text)])

@@ -9,7 +9,7 @@ where no channel can be made the incident lives in the one it was asked for in.
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from typing import Any
@@ -59,32 +59,36 @@ class Step(Enum):
 
     CREATE = auto()
     HEADLINE = auto()
+    TELL = auto()
+    SHOW = auto()
     INVITE = auto()
     TOPIC = auto()
     STANDS = auto()  # wait for the headline
     PIN = auto()
-    TELL = auto()
-    SHOW = auto()
     NOTHING = auto()
 
 
 def next_step(incident: Incident, newest_entry: int) -> Step:
     """The first thing that is missing. `newest_entry` is the number of the last line of its history."""
     if incident.channel is None:
-        return Step.CREATE if incident.wants_channel else Step.NOTHING
+        # What is over needs no channel, but one that may exist already is not left behind.
+        is_wanted = incident.wants_channel and (incident.is_open or incident.may_exist)
+        return Step.CREATE if is_wanted else Step.NOTHING
     if incident.headline_id is None:
         return Step.HEADLINE
+    if incident.headline_ts is not None:
+        # These need the outbox alone: they wait for no other call that Slack puts off.
+        if incident.told < newest_entry:
+            return Step.TELL
+        if incident.shown < incident.version:
+            return Step.SHOW
     if incident.to_invite and incident.is_ours:
         return Step.INVITE
     if incident.is_ours and incident.topic != shown.topic(incident):
         return Step.TOPIC
     if incident.headline_ts is None:
         return Step.STANDS
-    if not incident.pinned:
-        return Step.PIN
-    if incident.told < newest_entry:
-        return Step.TELL
-    return Step.SHOW if incident.shown < incident.version else Step.NOTHING
+    return Step.NOTHING if incident.pinned else Step.PIN
 
 
 class _SlackSaysNo(Exception):
@@ -129,6 +133,7 @@ class IncidentChannels:
         self._database, self._client, self._clock = database, client, clock
         self._door, self._alerts, self._wake, self._is_alone = incidents, alerts, wake, is_alone
         self._me: str | None = None
+        self._put_off: dict[str, float] = {}  # by method, until when on the monotonic clock Slack asked us to wait
 
     async def run(self) -> None:
         """See to what is due, until cancelled. Outlives Slack's, the database's and its own failures."""
@@ -187,6 +192,8 @@ class IncidentChannels:
         incident = incidents.find(connection, incident_id, hold=True)
         if incident is None:
             return None
+        if incident.headline_id is not None and incident.headline_ts is None:
+            incident = _stands(connection, incident, incident.headline_id)
         step = next_step(incident, incidents.newest_entry(connection, incident_id))
         if step is Step.NOTHING:
             incidents.again(connection, incident_id, now=self._clock.now(), after=None)
@@ -204,7 +211,7 @@ class IncidentChannels:
             case Step.PIN:
                 await self._pin(incident)
             case Step.STANDS:
-                await self._write(self._stands, incident.id)
+                raise _LaterError(HEADLINE_POLL)
             case Step.HEADLINE:
                 await self._write(self._put_headline, incident.id)
             case Step.TELL:
@@ -214,18 +221,26 @@ class IncidentChannels:
             case Step.NOTHING:
                 return
 
-    async def _write(self, function: Any, incident_id: int) -> None:
-        later = await self._database.write(function, incident_id)
-        if later is not None:
-            raise _LaterError(later)
+    async def _write(self, function: Callable[[Connection, int], None], incident_id: int) -> None:
+        await self._database.write(function, incident_id)
         self._wake()
 
     # --- the channel itself -------------------------------------------------------------------------------------------
 
     async def _create(self, incident: Incident) -> None:
-        """Made, found again, or settled without. The attempt is noted before it is made."""
-        was_tried = incident.may_exist
-        await self._database.write(incidents.set_values, incident.id, may_exist=True)
+        """Made, found again, or settled without. The attempt is noted before it is made, if it is wanted still."""
+
+        def attempt(connection: Connection) -> Incident | None:
+            held = incidents.find(connection, incident.id, hold=True)
+            if held is None or held.name != incident.name or next_step(held, 0) is not Step.CREATE:
+                return None  # it was bound, renamed or resolved meanwhile
+            incidents.set_values(connection, held.id, may_exist=True)
+            return held
+
+        held = await self._database.write(attempt)
+        if held is None:
+            return
+        was_tried = held.may_exist
         try:
             made = await self._call(
                 "conversations.create", name=incident.name, is_private=int(self._door.customs.private)
@@ -431,20 +446,6 @@ class IncidentChannels:
             if place != incident.channel and place.startswith(("C", "G")):
                 self._put(connection, OutboxKind.ALERT, said, channel=place)
 
-    def _stands(self, connection: Connection, incident_id: int) -> timedelta | None:
-        """Where the headline stands, once Slack took it."""
-        incident = incidents.find(connection, incident_id, hold=True)
-        if incident is None or incident.headline_id is None:
-            return None
-        row = outbox.find(connection, incident.headline_id)
-        if row is None or row.state is OutboxState.DEAD:
-            incidents.set_values(connection, incident_id, headline_ts=DEAD_HEADLINE)
-            return None
-        if row.state is not OutboxState.SENT or row.ts is None:
-            return HEADLINE_POLL
-        incidents.set_values(connection, incident_id, headline_ts=row.ts, headline_channel=row.channel)
-        return None
-
     def _tell(self, connection: Connection, incident_id: int) -> None:
         """A line for each change; in a channel that is not its own, below its headline."""
         incident = incidents.find(connection, incident_id, hold=True)
@@ -507,14 +508,30 @@ class IncidentChannels:
 
     async def _call(self, method: str, **arguments: Any) -> Mapping[str, Any]:
         given = {name: value for name, value in arguments.items() if value is not None}
+        left = self._put_off.get(method, 0.0) - self._clock.monotonic()
+        if left > 0:
+            raise _SlackSaysNo(Failure(trouble=Trouble.BUSY, error="ratelimited", retry_after=left))
         try:
             async with asyncio.timeout(CALL_TIMEOUT):
                 verb = "GET" if method == "users.conversations" else "POST"
                 response = await self._client.api_call(method, http_verb=verb, params=given)
         except Exception as error:  # every way a call can fail is sorted in one place
-            raise _SlackSaysNo(understand(error)) from error
+            failure = understand(error)
+            if failure.trouble is Trouble.BUSY:
+                self._put_off[method] = self._clock.monotonic() + failure.retry_after
+            raise _SlackSaysNo(failure) from error
         data = response.data
         return data if isinstance(data, dict) else {}
+
+
+def _stands(connection: Connection, incident: Incident, headline_id: str) -> Incident:
+    """The incident, with where its headline stands once Slack took it."""
+    row = outbox.find(connection, headline_id)
+    if row is None or row.state is OutboxState.DEAD:
+        return incidents.set_values(connection, incident.id, headline_ts=DEAD_HEADLINE)
+    if row.state is not OutboxState.SENT or row.ts is None:
+        return incident
+    return incidents.set_values(connection, incident.id, headline_ts=row.ts, headline_channel=row.channel)
 
 
 def _before_it_stood(connection: Connection, incident: Incident) -> int:

@@ -6,25 +6,20 @@ have read. It is claimed in the transaction that puts the message into the outbo
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
-from zoneinfo import ZoneInfo
 
-import structlog
 from sqlalchemy import Connection
 
 from bot import blocks
 from bot.settings import DigestPart, Settings
-from runbooks import cron
+from runbooks.cron import newest_firing
 from safety.clock import Clock
 from safety.redaction import Redactor
 from storage import audit, chores, outbox
-from storage.database import Database
-from storage.errors import StorageUnavailable
+from storage.database import Database, repeat
 from storage.records import HANDRAIL, Origin, OutboxKind
-
-log = structlog.get_logger(__name__)
 
 HEAD = "audit head"
 """The chore's name."""
@@ -48,19 +43,15 @@ class HeadPoster:
 
     async def run(self) -> None:
         """Until cancelled. Without a channel there is nobody to tell."""
-        while self.channel is not None:
-            try:
-                await self.post_if_due()
-            except StorageUnavailable as error:
-                log.warning("storage_unavailable", loop="audit_head", message=error.message)
-            await self.clock.sleep(LOOK)
+        if self.channel is not None:
+            await repeat("audit head", self.post_if_due, every=LOOK, sleep=self.clock.sleep)
 
     async def post_if_due(self) -> bool:
         """Whether it was time, and nobody else had done it."""
         now = self.clock.now()
-        due = last_due(now, self.digest)
+        due = newest_firing(self.digest.every_day, self.digest.timezone, now)
         done = await self.database.read(chores.last, HEAD)
-        if done is not None and done >= due:
+        if due is None or (done is not None and done >= due):
             return False
         return await self.database.write(self._post, due, now)
 
@@ -77,18 +68,6 @@ class HeadPoster:
             now=now,
         )
         return True
-
-
-def last_due(now: datetime, digest: DigestPart) -> datetime:
-    """The newest moment up to `now` at which the head was due: each day at the digest's first time of day."""
-    minute, hour = digest.cron.split()[:2]
-    midnight = datetime(2000, 1, 1, tzinfo=UTC)
-    first = cron.next_after(f"{minute} {hour} * * *", "UTC", midnight - timedelta(seconds=1)) or midnight
-    today = now.astimezone(ZoneInfo(digest.timezone)).replace(
-        hour=first.hour, minute=first.minute, second=0, microsecond=0
-    )
-    # As UTC, because times of one zone are compared as clocks show them, also where a clock is set back in between.
-    return next(due for day in range(3) if (due := (today - timedelta(days=day)).astimezone(UTC)) <= now)
 
 
 def head_message(seq: int, mark: str, now: datetime) -> blocks.Message:

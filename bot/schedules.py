@@ -17,13 +17,13 @@ from bot.blocks import Message
 from bot.request import RunCommand, ScheduleCommand, kept_text, parse_runbook
 from runbooks import cron
 from runbooks import schedules as keeping
-from runbooks.answer import said
+from runbooks.answer import Answer, said
 from runbooks.catalog import binding
 from runbooks.engine import Engine, Reach, Wanted
 from runbooks.plans import from_json
 from runbooks.progress import FiringLost, ScheduleChanged
 from runbooks.schedules import Hand
-from safety.approval import Demand, together
+from safety.approval import Demand, Electorate, together
 from safety.clock import words
 from safety.roles import Permission
 from storage import executions
@@ -43,6 +43,7 @@ from storage.records import (
     StandingApproval,
 )
 
+Handled = Callable[[Connection], object]
 SHOWN = 40
 """Schedules that a list shows."""
 NONE = 'There are no schedules yet. Try `/runbook schedule "0 2 * * *" disk-cleanup path=/var/log on web-01`.'
@@ -112,9 +113,9 @@ class ScheduleDesk:
         actor: Actor,
         channel: str | None,
         origin: Origin,
-        handled: Callable[[Connection], object],
+        handled: Handled,
     ) -> Message:
-        """What to say to the person; `handled` is called in the transaction that makes one. Raises OperatorError."""
+        """What to say to the person; `handled` is called in the transaction of each change. Raises OperatorError."""
         hand = Hand(actor=actor, origin=origin, now=self.engine.tools.clock.now(), reporter=self.engine.tools.reporter)
         match command.action:
             case "list":
@@ -126,15 +127,15 @@ class ScheduleDesk:
             case "make":
                 return await self._make(command, channel, hand, handled)
             case "pause":
-                return await self._change(keeping.pause, command, hand)
+                return await self._change(keeping.pause, command, hand, handled)
             case "resume":
-                return await self._change(keeping.resume, command, hand)
+                return await self._change(keeping.resume, command, hand, handled)
             case "delete":
-                return await self._change(keeping.delete, command, hand)
+                return await self._change(keeping.delete, command, hand, handled)
             case "approve":
-                return await self._approve(command, hand)
+                return await self._approve(command, hand, handled)
             case "revoke":
-                return await self._revoke(command, hand)
+                return await self._revoke(command, hand, handled)
             case _:
                 assert_never(command.action)
 
@@ -170,24 +171,35 @@ class ScheduleDesk:
             return [f":warning: It would not run now: {blocks.ours(error.message, 600)}"]
         if ready.wanted is None:
             return [f":warning: It would not run now: {blocks.who(schedule.made_by)} may run nothing any more."]
-        if standing is not None:
-            holds = standing.mark == binding(ready.wanted.entry, ready.wanted.params, ready.wanted.hosts)
-            by = ", ".join(blocks.who(Actor(id=vote)) for vote in standing.votes)
-            said = f"Standing approval by {by} since {blocks.moment(standing.given_at)}, for {standing.changes} changes"
-            return [
-                said if holds else f":warning: {said}: it holds no more, something of what it was given for changed"
-            ]
         demands = self._demands(ready.wanted)
+        if standing is not None:
+            by = ", ".join(blocks.who(Actor(id=vote)) for vote in standing.votes)
+            given = (
+                f"Standing approval by {by} since {blocks.moment(standing.given_at)}, for {standing.changes} changes"
+            )
+            short = self._falls_short(schedule, standing, ready.wanted, demands)
+            return [f":warning: {given}: {blocks.inline(short, 200)}" if short else given]
         if not demands:
             return []
         needed = " and ".join(demand.words for demand in demands)
         return [f"Each time it waits for the consent of {blocks.inline(needed, 200)}; no standing approval."]
 
+    def _falls_short(
+        self, schedule: Schedule, standing: StandingApproval, wanted: Wanted, demands: Sequence[Demand]
+    ) -> str:
+        """Why the approval gate would not count it; empty where it would, as far as that is known without a plan."""
+        if standing.mark != binding(wanted.entry, wanted.params, wanted.hosts):
+            return "it holds no more, something of what it was given for changed"
+        electorate = self._electorate(schedule, wanted, demands)
+        if not _only_confirms(demands):
+            lacking = " and ".join(demand.words for demand in electorate.lacking(demands, standing.votes))
+            return f"still needed: {lacking}" if lacking else ""
+        counts = {schedule.made_by.id, *electorate.people}.intersection(standing.votes)
+        return "" if counts or not demands else "still needed: a confirmation, since who gave it may not any more"
+
     # --- making -------------------------------------------------------------------------------------------------------
 
-    async def _make(
-        self, command: ScheduleCommand, channel: str | None, hand: Hand, handled: Callable[[Connection], object]
-    ) -> Message:
+    async def _make(self, command: ScheduleCommand, channel: str | None, hand: Hand, handled: Handled) -> Message:
         """What makes no sense now, or is not allowed to its maker, is not kept; a kill switch of now is no matter."""
         wanted_run, actor = command.request, hand.actor
         if wanted_run is None:
@@ -275,20 +287,30 @@ class ScheduleDesk:
         await self.engine.require(hand.actor, Permission.SCHEDULES, f"{doing} of that", hand.origin, about=reach)
         return found
 
-    async def _change(self, change: keeping.Change, command: ScheduleCommand, hand: Hand) -> Message:
+    async def _change(self, change: keeping.Change, command: ScheduleCommand, hand: Hand, handled: Handled) -> Message:
         schedule = await self._managed(command, hand)
-        return blocks.spoken((await self.engine.tools.database.write(change, str(schedule.id), hand)).message)
+        return await self._write(lambda connection: change(connection, str(schedule.id), hand), handled)
 
-    async def _revoke(self, command: ScheduleCommand, hand: Hand) -> Message:
+    async def _write(self, change: Callable[[Connection], Answer | OperatorError], handled: Handled) -> Message:
+        """Change it and mark the request handled, both or neither, so that one that is taken up again does nothing."""
+
+        def within(connection: Connection) -> Answer | OperatorError:
+            answer = change(connection)
+            handled(connection)
+            return answer
+
+        return blocks.spoken(said(await self.engine.tools.database.write(within)).message)
+
+    async def _revoke(self, command: ScheduleCommand, hand: Hand, handled: Handled) -> Message:
         """Who could have given it can take it back, too."""
         if not self.engine.policy.may(hand.actor.id, Permission.APPROVE):
-            return await self._change(keeping.revoke, command, hand)
+            return await self._change(keeping.revoke, command, hand, handled)
         schedule = await self.find(command.name, hand.actor, hand.origin)
-        return blocks.spoken((await self.engine.tools.database.write(keeping.revoke, str(schedule.id), hand)).message)
+        return await self._write(lambda connection: keeping.revoke(connection, str(schedule.id), hand), handled)
 
     # --- consenting ---------------------------------------------------------------------------------------------------
 
-    async def _approve(self, command: ScheduleCommand, hand: Hand) -> Message:
+    async def _approve(self, command: ScheduleCommand, hand: Hand, handled: Handled) -> Message:
         schedule = await self.find(command.name, hand.actor, hand.origin)
         ready = self.engine.ready(request_at(schedule, hand.now))
         if ready.wanted is None:
@@ -305,23 +327,30 @@ class ScheduleDesk:
                     f"'{schedule.name}' is not what that mark was shown for, or the limit is another. Look again: "
                     f"`/runbook schedule approve {schedule.id} limit={command.limit}`"
                 )
-        electorate = self.engine.policy.electorate(
+        electorate = self._electorate(schedule, wanted, demands)
+
+        def approve(connection: Connection) -> Answer | OperatorError:
+            return keeping.approve(
+                connection,
+                schedule,
+                wanted,
+                command.limit or 0,
+                hand,
+                refusal=refusal,
+                lacking=lambda votes: electorate.lacking(demands, votes),
+            )
+
+        return await self._write(approve, handled)
+
+    def _electorate(self, schedule: Schedule, wanted: Wanted, demands: Sequence[Demand]) -> Electorate:
+        """Who may approve it, also where only a confirmation is asked for."""
+        return self.engine.policy.electorate(
             wanted.entry.name,
             wanted.hosts,
             besides=schedule.made_by.id,
             demands=(*demands, Demand(consent=Consent.APPROVE)),
             includes=wanted.includes,
         )
-        answer = await self.engine.tools.database.write(
-            keeping.approve,
-            schedule,
-            wanted,
-            command.limit or 0,
-            hand,
-            refusal=refusal,
-            lacking=lambda votes: electorate.lacking(demands, votes),
-        )
-        return blocks.spoken(said(answer).message)
 
     def _may_not_approve(
         self, schedule: Schedule, wanted: Wanted, demands: Sequence[Demand], actor: Actor

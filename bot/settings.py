@@ -9,11 +9,10 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import durationpy
 import yaml
@@ -30,7 +29,7 @@ from pydantic import (
 
 from runbooks import catalog as catalogs
 from runbooks.catalog import Catalog, Override
-from runbooks.cron import zone_of
+from runbooks.cron import cron_of, next_after, zone_of
 from runbooks.inventory import Inventory
 from runbooks.remote import Host
 from runbooks.waves import budget_of, waves_of
@@ -112,28 +111,23 @@ def _positive(value: timedelta) -> timedelta:
     return value
 
 
-def _cron(value: str) -> str:
-    from runbooks.cron import cron_of
+def _said(read: Callable[[str], str]) -> Callable[[str], str]:
+    """A reader's Invalid as pydantic takes it."""
 
-    try:
-        return cron_of(value)
-    except Invalid as error:
-        raise ValueError(f"{value!r} is not a cron line of five fields ({error.message})") from error
+    def checked(value: str) -> str:
+        try:
+            return read(value)
+        except Invalid as error:
+            raise ValueError(error.message) from None
+
+    return checked
 
 
 NEVER = "never"
 
 
 def _weekly(value: str) -> str:
-    return NEVER if value.strip().lower() == NEVER else _cron(value)
-
-
-def _timezone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(f"{value!r} is no timezone: write one like Europe/Berlin") from error
-    return value
+    return NEVER if value.strip().lower() == NEVER else cron_of(value)
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
@@ -168,24 +162,30 @@ class DigestPart(_Part):
     it, it comes on Mondays at the first time of day of `cron`.
     """
 
-    cron: Annotated[str, AfterValidator(_cron)] = "0 9 * * 1-5"
-    timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
-    weekly: Annotated[str, AfterValidator(_weekly)] | None = None
+    cron: Annotated[str, AfterValidator(_said(cron_of))] = "0 9 * * 1-5"
+    timezone: Annotated[str, AfterValidator(_said(zone_of))] = "UTC"
+    weekly: Annotated[str, AfterValidator(_said(_weekly))] | None = None
     by_hand: Duration = timedelta(minutes=5)
+
+    @property
+    def first_time(self) -> str:
+        """The first time of day that `cron` names, as a cron line begins: "0 9"."""
+        minute, hour = self.cron.split()[:2]
+        midnight = datetime(2000, 1, 1, tzinfo=UTC)
+        first = next_after(f"{minute} {hour} * * *", "UTC", midnight - timedelta(seconds=1)) or midnight
+        return f"{first.minute} {first.hour}"
+
+    @property
+    def every_day(self) -> str:
+        """The cron line of what comes each day, whatever the days of `cron` are."""
+        return f"{self.first_time} * * *"
 
     @property
     def every_week(self) -> str | None:
         """The cron line of the weekly one; None for never."""
         if self.weekly is None:
-            minute, hour = self.cron.split()[:2]
-            return f"{_first(minute)} {_first(hour)} * * 1"
+            return f"{self.first_time} * * 1"
         return None if self.weekly == NEVER else self.weekly
-
-
-def _first(field: str) -> str:
-    """The first minute or hour that a field of a cron line names."""
-    found = re.match(r"[0-9]+", field)
-    return found[0] if found else "0"
 
 
 def _alternatives(value: Any) -> Any:
@@ -255,18 +255,6 @@ def _listed(value: object) -> object:
     if isinstance(value, list):
         return ",".join(str(one) for one in value)
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _said(read: Callable[[str], str]) -> Callable[[str], str]:
-    """A reader's Invalid as pydantic takes it."""
-
-    def checked(value: str) -> str:
-        try:
-            return read(value)
-        except Invalid as error:
-            raise ValueError(error.message) from None
-
-    return checked
 
 
 class SecretPart(_Part):

@@ -116,6 +116,17 @@ def next_few(line: str, zone: str, after: datetime, *, most: int = 5) -> list[da
     return list(islice(moments(line, zone, after), most))
 
 
+def newest_firing(line: str, zone: str, now: datetime) -> datetime | None:
+    """The newest moment up to `now` at which it fired; None where that is more than a year ago. Raises Invalid."""
+    for days in (1, 8, 32, 367):
+        found = None
+        for found in _up_to(line, zone, now - timedelta(days=days), now):  # noqa: B007
+            pass
+        if found is not None:
+            return found
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Passed:
     """The moments from one that is due up to now. `last`: the newest, if it is not too old to be of use."""

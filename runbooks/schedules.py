@@ -22,6 +22,7 @@ from safety.approval import Demand
 from safety.clock import words
 from safety.roles import Permission
 from storage import audit, schedules
+from storage.database import repeat
 from storage.errors import Invalid, NotFound, NotPermitted, OperatorError, StorageUnavailable
 from storage.records import (
     HANDRAIL,
@@ -253,12 +254,7 @@ class Timer:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            try:
-                await self.look()
-            except StorageUnavailable as error:
-                log.warning("storage_unavailable", loop="schedules", message=error.message)
-            await self._engine.tools.clock.sleep(LOOK)
+        await repeat("schedules", self.look, every=LOOK, sleep=self._engine.tools.clock.sleep)
 
     async def look(self) -> None:
         """See to everything that is due now."""

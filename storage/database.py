@@ -25,14 +25,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Never, ParamSpec, TypeVar
 
+import structlog
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from storage.errors import ConfigurationError, StorageUnavailable
+
+log = structlog.get_logger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -579,3 +582,15 @@ async def surely(
                 raise
             await sleep(pause)
             pause = min(pause * 2, 2.0)
+
+
+async def repeat(
+    name: str, action: Callable[[], Awaitable[object]], *, every: float, sleep: Callable[[float], Awaitable[None]]
+) -> Never:
+    """Do it again and again, with so many seconds between, until cancelled. That the database is away is logged."""
+    while True:
+        try:
+            await action()
+        except StorageUnavailable as error:
+            log.warning("storage_unavailable", loop=name, message=error.message)
+        await sleep(every)

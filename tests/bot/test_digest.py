@@ -10,11 +10,12 @@ import pytest
 from sqlalchemy import Connection, select, text, update
 
 from bot import chart
-from bot.blocks import LONGEST_VALUE, MOST_BLOCKS, Message
-from bot.digest import ByHand, DigestPoster, digest_message, newest_firing, period, sparkline
+from bot.blocks import LONGEST_VALUE, MOST_BLOCKS, Message, moment
+from bot.digest import ByHand, DigestPoster, digest_message, period, sparkline
 from bot.playground.block_kit import Surface, check_blocks
 from bot.request import Query, parse_runbook
 from bot.settings import DigestPart
+from runbooks.cron import newest_firing
 from safety.review import Policy
 from safety.roles import Can
 from storage import approvals, digest, executions
@@ -212,9 +213,15 @@ async def test_a_period_without_executions_says_so(database: Database) -> None:
     assert "Audit head: #" in str(shown.blocks)
 
 
-def test_nearly_all_is_not_all() -> None:
-    nearly = Outcomes(of={State.SUCCEEDED: 999, State.FAILED: 1})
-    assert "99 % succeeded" in str(digest_message(empty(outcomes=nearly), ByHand(), title="x").blocks)
+def test_nearly_all_is_not_all_and_the_trend_is_between_what_is_shown() -> None:
+    nearly, all_ = Outcomes(of={State.SUCCEEDED: 999, State.FAILED: 1}), Outcomes(of={State.SUCCEEDED: 999})
+    for now, before, said in (
+        (nearly, all_, "99 % succeeded*, down 1 point from 100 %"),
+        (all_, nearly, "100 % succeeded*, up 1 point from 99 %"),
+        (nearly, nearly, "99 % succeeded*, as in the period before"),
+    ):
+        shown = digest_message(empty(outcomes=now, before=before), ByHand(), title="x")
+        assert said in str(shown.blocks)
 
 
 def empty(**more: Any) -> Digest:
@@ -334,9 +341,9 @@ async def test_it_is_limited_to_what_one_may_see(database: Database) -> None:
 
 
 def posted(connection: Connection) -> list[str]:
-    """The texts that wait to be said, oldest first."""
+    """The texts that wait to be said, each with the head of its message, oldest first."""
     rows = connection.execute(select(t.outbox).where(t.outbox.c.method == "post").order_by(t.outbox.c.position))
-    return [row.payload["text"] for row in rows]
+    return [f"{row.payload['text']} {row.payload['blocks'][0]['text']['text']}" for row in rows]
 
 
 def poster(database: Database, clock: HastyClock, channel: str | None = "C0INC", **more: Any) -> DigestPoster:
@@ -376,18 +383,26 @@ async def test_nothing_is_due_at_the_first_start_nor_without_a_channel(database:
     assert await database.read(posted) == []
 
 
-async def test_what_fell_into_an_absence_is_posted_once_afterwards(database: Database) -> None:
+@pytest.mark.parametrize(("days", "covers"), [(3, 3), (30, 30), (60, 31)])
+async def test_what_fell_into_an_absence_is_posted_once_afterwards(database: Database, days: int, covers: int) -> None:
     clock = HastyClock(MONDAY)
     await poster(database, clock).post_what_is_due()
-    await clock.sleep((30 * DAY).total_seconds())
-    assert await poster(database, clock).post_what_is_due() == ["weekly digest", "daily digest"]
+    await clock.sleep((days * DAY).total_seconds())
+    due = [*(["weekly digest"] if days > 7 else []), "daily digest"]
+    assert await poster(database, clock).post_what_is_due() == due
     assert await poster(database, clock).post_what_is_due() == []
+    *_, daily = await database.read(posted)
+    until = MONDAY - HOUR + days * DAY  # 09:00 in Berlin
+    assert f"{moment(until - covers * DAY)} to {moment(until)}" in daily
+    assert "since the last digest" in daily
 
 
 async def test_the_weekly_one_can_be_set_and_left_out(database: Database) -> None:
     assert DigestPart(cron="*/15 7-9 * * *").every_week == "0 7 * * 1"
+    assert DigestPart(cron="0 17,9 * * *").every_week == "0 9 * * 1"
     assert DigestPart(weekly="0 17 * * 5").every_week == "0 17 * * 5"
     assert DigestPart(weekly="Never").every_week is None
+    assert DigestPart(timezone="europe/berlin").timezone == "Europe/Berlin"
     clock = HastyClock(MONDAY - 2 * DAY)
     process = poster(database, clock, weekly="never")
     await process.post_what_is_due()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
+from sqlalchemy import Connection, func, select
 
 from bot.incident_channels import IncidentChannels, Step, next_step
 from bot.incidents import Customs, Incidents
@@ -19,8 +20,9 @@ from runbooks import incidents as core
 from runbooks.incidents import Opening, Outcome, open_incident
 from safety.clock import SystemClock
 from storage import audit, incidents
+from storage import tables as t
 from storage.database import Database
-from storage.records import Actor, Incident, IncidentStatus, Origin
+from storage.records import Actor, Incident, IncidentStatus, Origin, OutboxState
 from tests.builders import BOB, House, a_house
 
 UNHURRIED = PaceSettings(
@@ -55,6 +57,16 @@ class Life:
         self.done += 1
         if self.ends_at is not None and self.done >= self.ends_at:
             raise _Died
+
+
+class LateClock(SystemClock):
+    """The machine's, but so many seconds later for who waits."""
+
+    late = 0.0
+
+    def monotonic(self) -> float:
+        """Later than it is."""
+        return super().monotonic() + self.late
 
 
 class MortalDatabase:
@@ -95,6 +107,7 @@ class Room:
     house: House
     sender: Outbox
     customs: Customs = field(default_factory=Customs)
+    clock: LateClock = field(default_factory=LateClock)
 
     def channels(self, life: Life | None = None) -> IncidentChannels:
         """As the app would make it; with a life that ends, if one is given."""
@@ -104,7 +117,7 @@ class Room:
         return IncidentChannels(
             database=database,
             client=client,
-            clock=SystemClock(),
+            clock=self.clock,
             incidents=Incidents(engine=self.house.engine, customs=self.customs),
             alerts="C0OPS",
             wake=self.sender.wake,
@@ -123,6 +136,7 @@ class Room:
         async with asyncio.timeout(PATIENCE):
             while True:
                 # Nobody waits here for the time after which it is tried again.
+                self.clock.late += 60
                 await self.database.write(incidents.release_all, SystemClock().now())
                 pause = await seeing.look()
                 now = await self.database.read(incidents.find, incident.id)
@@ -132,6 +146,18 @@ class Room:
                 await asyncio.sleep(min(pause, 0.05))
             await self.sender.drain(PATIENCE)
         return now
+
+    async def look(self, channels: IncidentChannels) -> None:
+        """One round of what is due, and all that is said of it; who was put off still waits."""
+        await channels.look()
+
+        def unsaid(connection: Connection) -> int:
+            waiting = t.outbox.c.state.in_([OutboxState.WAITING.value, OutboxState.SENDING.value])
+            return connection.scalar(select(func.count()).where(waiting)) or 0
+
+        async with asyncio.timeout(PATIENCE):
+            while await self.database.read(unsaid):
+                await self.sender.drain(PATIENCE)
 
     def made(self) -> list[Channel]:
         """The channels that were made by us."""
@@ -170,6 +196,11 @@ async def one_room(sqlite: Database) -> AsyncIterator[Room]:
     """Where it does not matter which database is behind."""
     async with a_room(sqlite) as found:
         yield found
+
+
+def how() -> dict[str, Any]:
+    """Whose change, now."""
+    return {"actor": BOB, "origin": Origin.COMMAND, "now": SystemClock().now()}
 
 
 def assert_stands_once(room: Room, incident: Incident) -> None:
@@ -212,10 +243,10 @@ async def test_wherever_we_die_the_next_start_leaves_one_channel_and_one_headlin
     assert len(room.made()) == deaths + 1
 
 
-@pytest.mark.parametrize("how", ["lost", "hangs up later", "fails"])
-async def test_a_lost_answer_makes_no_second_channel(one_room: Room, how: str) -> None:
+@pytest.mark.parametrize("fault", ["lost", "hangs up later", "fails"])
+async def test_a_lost_answer_makes_no_second_channel(one_room: Room, fault: str) -> None:
     for method in ("conversations.create", "conversations.invite", "conversations.setTopic", "pins.add"):
-        match how:
+        match fault:
             case "lost":
                 one_room.workspace.faults.drop_after_effect(method, times=1)
             case "hangs up later":
@@ -270,9 +301,7 @@ async def test_where_every_place_is_taken_it_has_no_channel_until_somebody_gives
     told = [room.workspace.read(one) for one in room.workspace.ephemeral("bob", "incidents")]
     assert any(f"`/incident bind {third.id}` gives it one" in one for one in told), told
     general = room.workspace.add_channel(id="C0MORE", name="more")
-    outcome = await room.database.write(
-        core.bind_channel, third.id, general.id, actor=BOB, origin=Origin.COMMAND, now=SystemClock().now()
-    )
+    outcome = await room.database.write(core.bind_channel, third.id, general.id, **how())
     assert isinstance(outcome, Outcome)
     await room.settled(third)
     assert len(room.said(general.id, "*sev2 · third*")) == 1
@@ -306,6 +335,58 @@ async def test_two_who_see_to_it_at_once_make_one(room: Room) -> None:
     assert len(room.made()) == 1
 
 
+async def test_a_channel_that_is_bound_at_that_moment_is_the_only_one(room: Room) -> None:
+    incident, seeing = await room.open(), room.channels()
+    step = await room.database.write(seeing._settle, incident.id)
+    assert step is not None
+    assert step[1] is Step.CREATE
+    bound = await room.database.write(core.bind_channel, incident.id, "C0INC", **how())
+    assert isinstance(bound, Outcome)
+    await seeing._do(*step)
+    settled = await room.settled(incident)
+    assert (settled.channel, settled.may_exist, room.made()) == ("C0INC", False, [])
+
+
+async def test_no_channel_is_made_for_what_is_resolved_already(room: Room) -> None:
+    incident = await room.open()
+    await room.database.write(core.resolve, incident, "the cache was full", **how())
+    settled = await room.settled(incident)
+    assert (settled.channel, room.made()) == (None, [])
+    assert room.said("C0OPS", "checkout") == []
+
+
+async def test_a_channel_whose_making_was_not_answered_is_seen_to_also_when_it_is_resolved(one_room: Room) -> None:
+    one_room.workspace.faults.drop_after_effect("conversations.create", times=1)
+    incident, seeing = await one_room.open(), one_room.channels()
+    await one_room.look(seeing)
+    await one_room.database.write(core.resolve, incident, "the cache was full", **how())
+    settled = await one_room.settled(incident)
+    assert [one.id for one in one_room.made()] == [settled.channel]
+    for place in ("C0INC", "C0OPS"):
+        assert len(one_room.said(place, "is resolved; it was dealt with in")) == 1, place
+
+
+async def test_a_change_is_told_while_slack_puts_the_topic_off_and_the_topic_is_not_asked_for_before_its_time(
+    one_room: Room,
+) -> None:
+    incident, seeing = await one_room.settled(await one_room.open()), one_room.channels()
+    asked = len(one_room.workspace.calls_of("conversations.setTopic"))
+    one_room.workspace.faults.rate_limited(30, "conversations.setTopic", times=1)
+    for number, severity in enumerate((1, 3, 4), 1):
+        now = await one_room.database.read(incidents.find, incident.id)
+        assert now is not None
+        await one_room.database.write(core.set_severity, now, severity, **how())
+        await one_room.look(seeing)
+        assert len(one_room.said(str(incident.channel), f"sev{now.severity} → sev{severity}")) == 1
+        [headline] = [one for one in one_room.workspace.state.all_messages(str(incident.channel)) if one.pinned]
+        assert f"*sev{severity} ·" in one_room.workspace.read(headline)
+        assert len(one_room.workspace.calls_of("conversations.setTopic")) == asked + 1, number
+    one_room.clock.late += 31
+    await one_room.database.write(incidents.release_all, SystemClock().now())
+    await one_room.look(seeing)
+    assert one_room.workspace.state.channels[str(incident.channel)].topic.startswith("sev4")
+
+
 async def test_an_alert_opens_one_as_a_person_does(one_room: Room) -> None:
     alert = Opening(title="CPU <!channel> & <@UALICE>", actor=Actor(id="alert:prometheus"), origin=Origin.ALERT)
     incident = await one_room.settled(await one_room.open(alert))
@@ -317,9 +398,8 @@ async def test_an_alert_opens_one_as_a_person_does(one_room: Room) -> None:
 
 async def test_a_change_is_told_and_the_headline_shows_it(one_room: Room) -> None:
     incident = await one_room.settled(await one_room.open())
-    how: dict[str, Any] = {"actor": BOB, "origin": Origin.COMMAND, "now": SystemClock().now()}
-    await one_room.database.write(core.set_status, incident, IncidentStatus.MONITORING, **how)
-    await one_room.database.write(core.note, incident, "<!channel> look", **how)
+    await one_room.database.write(core.set_status, incident, IncidentStatus.MONITORING, **how())
+    await one_room.database.write(core.note, incident, "<!channel> look", **how())
     await one_room.settled(incident)
     assert incident.channel is not None
     [headline] = [one for one in one_room.workspace.state.all_messages(incident.channel) if one.pinned]
@@ -350,14 +430,18 @@ def test_what_is_missing_is_named_in_the_order_in_which_it_is_done() -> None:
         {"headline_id": "m"},
         {"to_invite": ()},
         {"topic": "sev1 · investigating · t"},
-        {"headline_ts": "1.2"},
-        {"pinned": True},
-        {"told": 2, "version": 1},
+        {"headline_ts": "1.2", "version": 1},
+        {"told": 2},
         {"shown": 1},
+        {"pinned": True},
     ):
         bare = replace(bare, **change)
         seen.append(next_step(bare, 2))
     assert seen == [
-        Step.CREATE, Step.HEADLINE, Step.INVITE, Step.TOPIC, Step.STANDS, Step.PIN, Step.TELL, Step.SHOW, Step.NOTHING,
+        Step.CREATE, Step.HEADLINE, Step.INVITE, Step.TOPIC, Step.STANDS, Step.TELL, Step.SHOW, Step.PIN, Step.NOTHING,
     ]  # fmt: skip
     assert next_step(replace(bare, channel=None, wants_channel=False), 2) is Step.NOTHING
+    # What needs the outbox alone waits for nothing that Slack may put off.
+    behind = replace(bare, to_invite=("UBOB",), topic="another", pinned=False)
+    assert next_step(behind, 3) is Step.TELL
+    assert next_step(replace(behind, version=2), 2) is Step.SHOW

@@ -23,7 +23,7 @@ from tests.fakes import START, FakeViews
 HELEN = Actor(id="UHELEN", name="helen")
 
 
-class _AlreadyError(Exception):
+class AlreadyDoneError(Exception):
     """Handled before."""
 
 
@@ -43,7 +43,7 @@ def once(received: Received) -> Callable[[Connection], object]:
 
     def handled(connection: Connection) -> None:
         if not inbox.handled(connection, received.id):
-            raise _AlreadyError
+            raise AlreadyDoneError
 
     return handled
 
@@ -63,7 +63,7 @@ async def test_what_is_delivered_or_taken_up_twice_happens_once(database: Databa
             assert await database.write(inbox.receive, received)
             assert not await database.write(inbox.receive, received)  # Slack delivers again
             await commands.answer(received, origin=Origin.COMMAND, handled=once(received))
-            with pytest.raises(_AlreadyError):  # we died before we had answered, and take it up again
+            with pytest.raises(AlreadyDoneError):  # we died before we had answered, and take it up again
                 await commands.answer(received, origin=Origin.COMMAND, handled=once(received))
         found = await database.read(incidents.unresolved)
         assert sorted(one.title for one in found) == ["checkout is slow", "mail is late"]

@@ -11,8 +11,9 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, select
 
 from bot import settings
-from bot.ledger import CHANGED, DAILY, HEAD, HeadPoster, head_message, last_due, witness_settings
+from bot.ledger import CHANGED, DAILY, HEAD, HeadPoster, head_message, witness_settings
 from bot.settings import DigestPart, Settings
+from runbooks.cron import newest_firing
 from storage import audit, chores
 from storage import tables as t
 from storage.database import Database
@@ -103,12 +104,13 @@ async def test_a_claim_that_is_rolled_back_leaves_it_due(database: Database) -> 
             "30 2 * * *",
             "Europe/Berlin",
             datetime(2026, 3, 29, 12, tzinfo=UTC),
-            datetime(2026, 3, 29, 1, 30, tzinfo=UTC),
+            datetime(2026, 3, 29, 1, 0, tzinfo=UTC),  # at the end of the hour that is left out
         ),
+        ("0 17,9 * * *", "UTC", NOON, datetime(2026, 11, 25, 9, 0, tzinfo=UTC)),
     ],
 )
 def test_it_is_due_at_the_digests_first_time_of_every_day(cron: str, zone: str, now: datetime, due: datetime) -> None:
-    assert last_due(now, DigestPart(cron=cron, timezone=zone)) == due
+    assert newest_firing(DigestPart(cron=cron).every_day, zone, now) == due
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------

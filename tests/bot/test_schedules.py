@@ -16,12 +16,13 @@ from safety.approval import Demands, parse_demand
 from safety.review import Policy
 from safety.roles import Can, People, Role
 from safety.token_bucket import Limits, parse_rate
-from storage import schedules
+from storage import inbox, schedules
 from storage.database import Database
 from storage.errors import Invalid, NotFound, NotPermitted, TooLate
-from storage.records import Caps, Danger, FiringOutcome, Origin, RunRequest, Schedule, State
+from storage.records import Caps, Danger, FiringOutcome, Origin, Received, RunRequest, Schedule, State
 from tests.bot.nights import OURS, a_night, at
-from tests.builders import ALICE, BOB, CAROL, DAVE, ROLES, hosts
+from tests.bot.test_incidents import AlreadyDoneError, a_request, once
+from tests.builders import ALICE, BOB, CAROL, DAVE, ROLES, commands_of, hosts
 from tests.fakes import Reply
 
 NIGHTLY = 'schedule "0 2 * * *" tidy logs on web-01 as "nightly tidy"'
@@ -584,6 +585,8 @@ async def test_who_may_approve_no_more_has_approved_nothing(sqlite: Database) ->
         await night.approves("scrub", 4, by=CAROL)
     roles = {**ROLES, "UCAROL": Role.NOC, "UERIN": Role.MANAGER}
     async with a_night(sqlite, change=now_with(roles)) as night:
+        assert ":warning: Standing approval by <@UCAROL>" in (shown := await night.says("schedule show scrub"))
+        assert "still needed: somebody else" in shown
         await night.comes("2026-11-22 02:00")
         waiting = await night.last(State.AWAITING_APPROVAL)
         assert "still needed is somebody else" in str(waiting.note)
@@ -599,11 +602,13 @@ async def test_where_two_are_asked_for_both_must_approve_for_good(sqlite: Databa
     async with a_night(sqlite, change=change) as night:
         await night.says(SCRUB)
         assert "Still needed: somebody else" in await night.approves("scrub", 4, by=CAROL)
+        assert "still needed: somebody else" in await night.says("schedule show scrub")
         await night.comes("2026-11-22 02:00")
         waiting = await night.last(State.AWAITING_APPROVAL)
         await night.house.engine.deny(waiting.id, CAROL)
         told = await night.approves("scrub", 4, by=erin)
         assert told == "'scrub' has a standing approval, for 4 changing steps at most, on 2 hosts."
+        assert ":warning:" not in await night.says("schedule show scrub")
         await night.comes("2026-11-23 02:00")
         assert (await night.last()).state is State.SUCCEEDED
 
@@ -616,8 +621,55 @@ async def test_what_is_only_to_be_confirmed_can_be_confirmed_for_good_by_who_mad
         await night.house.engine.approve(waiting.id, ALICE)
         await night.last()
         await night.approves("sweep", 2, by=ALICE)
+        assert ":warning:" not in await night.says("schedule show sweep")
         await night.comes("2026-11-23 02:00")
         assert (await night.last()).state is State.SUCCEEDED
+
+
+async def test_a_confirmation_for_good_of_who_may_approve_no_more_is_shown_as_none(sqlite: Database) -> None:
+    async with a_night(sqlite) as night:
+        await night.says('schedule "0 2 * * *" sweep logs on web-01 as "sweep"')
+        await night.approves("sweep", 2, by=CAROL)
+        assert ":warning:" not in await night.says("schedule show sweep")
+    async with a_night(sqlite, change=now_with({**ROLES, "UCAROL": Role.NOC})) as night:
+        assert "still needed: a confirmation" in await night.says("schedule show sweep")
+        await night.comes("2026-11-22 02:00")
+        waiting = await night.last(State.AWAITING_APPROVAL)
+        assert "who gave it may not approve any more" in str(waiting.note)
+
+
+# --- once -------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_change_that_is_taken_up_again_changes_nothing(database: Database) -> None:
+    async with a_night(database) as night:
+        commands = commands_of(night.house.engine)
+        await night.says(SCRUB)
+        await night.says("schedule pause scrub")
+        shown = await night.says("schedule approve scrub limit=4", by=CAROL)
+        yes = shown[shown.index("schedule approve 1") :].rstrip("`")
+
+        async def does(received: Received) -> None:
+            await commands.answer(received, origin=Origin.COMMAND, handled=once(received))
+
+        for text, by, meanwhile in (
+            ("schedule resume scrub", ALICE, "schedule pause scrub"),
+            ("schedule pause scrub", ALICE, "schedule resume scrub"),
+            (yes, CAROL, "schedule revoke scrub"),
+            ("schedule revoke scrub", CAROL, None),
+            ("schedule delete scrub", ALICE, None),
+        ):
+            received = a_request(text, by=by, command="/runbook")
+            assert await database.write(inbox.receive, received)
+            await does(received)
+            assert await database.read(inbox.unhandled) == [], text  # a delete finds nothing to be done twice
+            if meanwhile is not None:
+                await night.says(meanwhile)
+                before = await database.read(schedules.find, "scrub"), await database.read(schedules.standing, 1)
+                with pytest.raises(AlreadyDoneError):
+                    await does(received)
+                after = await database.read(schedules.find, "scrub"), await database.read(schedules.standing, 1)
+                assert after == before
 
 
 async def test_what_waits_for_nobody_needs_no_standing_approval(sqlite: Database) -> None:

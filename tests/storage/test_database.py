@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from storage import controls, migrations, outbox
 from storage import tables as t
-from storage.database import URGENT_COMMIT, Bell, Database, OwnerLock, parse_url, ring, surely
+from storage.database import URGENT_COMMIT, Bell, Database, OwnerLock, parse_url, repeat, ring, surely
 from storage.errors import ConfigurationError, StorageUnavailable
 from storage.records import OutboxKind
 from tests.fakes import START
@@ -218,6 +218,23 @@ def test_a_second_owner_of_the_file_is_refused(tmp_path: Path) -> None:
     first.release()
     second.take()
     second.release()
+
+
+async def test_what_is_repeated_goes_on_when_the_database_was_away_and_ends_with_its_own_fault() -> None:
+    done: list[str] = []
+
+    async def action() -> None:
+        done.append("tried")
+        if len(done) < 5:
+            raise StorageUnavailable("away")
+        raise ValueError("a fault")
+
+    async def sleep(seconds: float) -> None:
+        done.append(f"slept {seconds}")
+
+    with pytest.raises(ValueError, match="a fault"):
+        await repeat("work", action, every=30.0, sleep=sleep)
+    assert done == ["tried", "slept 30.0", "tried", "slept 30.0", "tried"]
 
 
 async def test_surely_goes_on_until_the_database_answers() -> None:
