@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
+from functools import partial
 from typing import assert_never
 
 from sqlalchemy import Connection
@@ -664,8 +665,10 @@ class Commands:
         """Runbooks with the same hosts in one line."""
         found: dict[tuple[tuple[str, ...], int | None], list[str]] = {}
         names = [host.name for host in self.engine.tools.inventory.hosts]
-        for runbook in sorted(self.engine.catalog.entries):
-            rights = {n: self.engine.policy.decide(person, permission, runbook=runbook, hosts=(n,)) for n in names}
+        for runbook, entry in sorted(self.engine.catalog.entries.items()):
+            includes = tuple(one.name for one in entry.includes)
+            decide = partial(self.engine.policy.decide, person, permission, runbook=runbook, includes=includes)
+            rights = {name: decide(hosts=(name,)) for name in names}
             allowed = {name: right for name, right in rights.items() if right.allowed}
             most = [right.max_hosts for right in allowed.values()]
             if allowed:
