@@ -161,16 +161,25 @@ class Engine:
         request: RunRequest,
         *,
         also: Callable[[Connection], object] | None = None,
+        then: Callable[[Connection, Answer], object] | None = None,
         seen: Seen | None = None,
     ) -> Answer:
         """Accept a request: judge what needs no plan, keep it, let an owner carry it on.
 
-        `also` runs in the same transaction (marking the inbox row handled). `seen`: the plan that whoever asks was
-        shown and wants to run, which is not made again; it is judged like any other. Raises OperatorError when the
-        request makes no sense, or is not what was planned; a refusal is an Answer with its decision.
+        `also` runs in the same transaction (marking the inbox row handled), and so does `then`, which is told what came
+        of it. `seen`: the plan that whoever asks was shown and wants to run, which is not made again; it is judged like
+        any other. Raises OperatorError when the request makes no sense, or is not what was planned; a refusal is an
+        Answer with its decision.
         """
         ready = self.ready(request, seen=seen)
-        answer = await self._write(ready.accept, also)
+
+        def take(connection: Connection) -> Answer:
+            answer = ready.accept(connection, also)
+            if then is not None:
+                then(connection, answer)
+            return answer
+
+        answer = await self._write(take)
         self.wake.set()
         return answer
 

@@ -561,3 +561,26 @@ async def test_the_message_it_was_asked_for_from_is_told(desk: Desk) -> None:
 def outbox_messages(connection: Any) -> list[Mapping[str, Any]]:
     """Everything that waits to be said."""
     return [row.payload for row in connection.execute(select(t.outbox.c.payload))]
+async def test_whoever_dies_before_it_is_told_has_not_taken_the_request_either(
+    any_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = any_desk
+
+    def dies(*_: object) -> None:
+        raise RuntimeError("it died here")
+
+    page = await desk.look("stamp", service="nginx", hosts=("web-01",))
+    heard = desk.forms.submitted(BOB, page)
+    assert heard is not None
+    received = desk.received(heard.text, kind=heard.kind, **{**heard.payload, "thread": "1700000000.000100"})
+    monkeypatch.setattr(desk.commands, "_tell_thread", dies)
+    with pytest.raises(RuntimeError):
+        await desk.answer(received)
+    assert await desk.house.database.read(executions.newest, 5) == []
+    assert received.id in [one.id for one in await desk.house.database.read(inbox.unhandled)]
+    monkeypatch.undo()
+    await desk.answer(received)
+    told = [m for m in await desk.house.database.read(outbox_messages) if m.get("thread_ts")]
+    assert ["stamp nginx" in one["text"] for one in told] == [True]
+
+
