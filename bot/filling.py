@@ -199,9 +199,10 @@ class Forms:
         try:
             async with asyncio.timeout(PATIENCE):
                 kept = await self.engine.tools.database.read(stored_templates.every)
-                if place.channel is not None and self.engine.policy.may(actor.id, Permission.EXECUTIONS_READ):
+                among = [n for n in mine.entries if self.engine.policy.sees(actor.id, Permission.EXECUTIONS_READ, n)]
+                if place.channel is not None and among:
                     last = await self.engine.tools.database.read(
-                        executions.asked_in, place.channel, among=list(mine.entries), limit=RECENT
+                        executions.asked_in, place.channel, among=among, limit=RECENT
                     )
         except (StorageUnavailable, TimeoutError):
             log.warning("menu_without_what_ran")
