@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
+from functools import partial
 from typing import assert_never
 
 from sqlalchemy import Connection
@@ -43,7 +44,7 @@ from bot.request import (
 )
 from bot.situation import situation_of
 from runbooks import templates
-from runbooks.answer import said
+from runbooks.answer import Answer, said
 from runbooks.catalog import Entry, usage
 from runbooks.engine import Engine
 from runbooks.parameters import is_positional
@@ -226,13 +227,15 @@ class Commands:
     async def _run(self, command: RunCommand, received: Received, origin: Origin, handled: Handled) -> Message | None:
         seen = await self.forms.seen(received)
         try:
-            answer = await self.engine.submit(_request_of(command, received, origin), also=handled, seen=seen)
+            answer = await self.engine.submit(
+                _request_of(command, received, origin),
+                also=handled,
+                then=lambda connection, answer: self._tell_thread(connection, received, answer),
+                seen=seen,
+            )
         except NotFound as error:
             return self._near(command, received.actor, error)
         refused = answer.decision is not None and answer.decision.refusal is not None
-        thread = received.payload.get("thread")
-        if answer.execution is not None and not answer.duplicate and thread and received.channel:
-            await self.engine.tools.database.write(self._tell_thread, answer.execution, received.channel, str(thread))
         if answer.duplicate and answer.execution is not None:
             return cards.duplicate(answer.execution)
         return blocks.spoken(answer.message) if refused else None
@@ -263,16 +266,18 @@ class Commands:
         said = f"There is no runbook `{command.runbook}`.{hint}" if verbs else error.message
         return blocks.near_misses(said, [(f"Show {text}", text) for text in meant])
 
-    def _tell_thread(self, connection: Connection, execution: Execution, channel: str, thread: str) -> None:
-        """The message that it was asked for from says so, to whoever follows that."""
-        said = cards.asked_from_here(execution)
+    def _tell_thread(self, connection: Connection, received: Received, answer: Answer) -> None:
+        """The message that it was asked for from, if it was, says so to whoever follows that."""
+        thread = received.payload.get("thread")
+        if answer.execution is None or answer.duplicate or not thread or not received.channel:
+            return
         outbox.put(
             connection,
             id=uuid.uuid4().hex,
             kind=OutboxKind.PLAN,
             method="post",
-            channel=channel,
-            payload=said.payload(thread_ts=thread),
+            channel=received.channel,
+            payload=cards.asked_from_here(answer.execution).payload(thread_ts=str(thread)),
             now=self.engine.tools.clock.now(),
         )
 
@@ -664,8 +669,10 @@ class Commands:
         """Runbooks with the same hosts in one line."""
         found: dict[tuple[tuple[str, ...], int | None], list[str]] = {}
         names = [host.name for host in self.engine.tools.inventory.hosts]
-        for runbook in sorted(self.engine.catalog.entries):
-            rights = {n: self.engine.policy.decide(person, permission, runbook=runbook, hosts=(n,)) for n in names}
+        for runbook, entry in sorted(self.engine.catalog.entries.items()):
+            includes = tuple(one.name for one in entry.includes)
+            decide = partial(self.engine.policy.decide, person, permission, runbook=runbook, includes=includes)
+            rights = {name: decide(hosts=(name,)) for name in names}
             allowed = {name: right for name, right in rights.items() if right.allowed}
             most = [right.max_hosts for right in allowed.values()]
             if allowed:

@@ -19,7 +19,7 @@ from bot.blocks import units
 from bot.forms import Draft, View
 from bot.modals import OpensViews, Submitted
 from bot.replies import words_of
-from bot.request import RunCommand, TemplateCommand, Unclear, parse_runbook, spelling
+from bot.request import RunCommand, TemplateCommand, Unclear, kept_text, parse_runbook, spelling
 from runbooks import templates
 from runbooks.answer import Prospect, Seen
 from runbooks.catalog import Entry, by_name, missing_values, wrong_values
@@ -199,32 +199,18 @@ class Forms:
         try:
             async with asyncio.timeout(PATIENCE):
                 kept = await self.engine.tools.database.read(stored_templates.every)
-                if place.channel is not None and self.engine.policy.may(actor.id, Permission.EXECUTIONS_READ):
+                among = [n for n in mine.entries if self.engine.policy.sees(actor.id, Permission.EXECUTIONS_READ, n)]
+                if place.channel is not None and among:
                     last = await self.engine.tools.database.read(
-                        executions.asked_in, place.channel, among=list(mine.entries), limit=RECENT
+                        executions.asked_in, place.channel, among=among, limit=RECENT
                     )
         except (StorageUnavailable, TimeoutError):
             log.warning("menu_without_what_ran")
         return forms.runbook_options(entries, last, typed, [one for one in kept if self._run_of(actor, one)])
 
-    def _reach(self, actor: Actor, entry: Entry) -> list[Host]:
-        """The hosts on which this person may run it, and which it supports."""
-        return [
-            host
-            for host in self.engine.tools.inventory.hosts
-            if host.platform in entry.platforms
-            and self.engine.policy.decide(
-                actor.id,
-                Permission.EXECUTE,
-                runbook=entry.name,
-                hosts=(host.name,),
-                includes=tuple(one.name for one in entry.includes),
-            ).allowed
-        ]
-
     def _suggest_hosts(self, actor: Actor, entry: Entry, draft: Draft, typed: str) -> Mapping[str, Any]:
         """Those that run the chosen service come first; of a tag, how many hosts it means."""
-        reach = self._reach(actor, entry)
+        reach = self.engine.where(actor, entry).hosts
         services = {draft.values.get(one.name) for one in questions(entry.runbook.Params)} - {None}
         found = [host for host in reach if forms.matches(typed, [host.name, *host.tags, *sorted(host.services)])]
         running = [host for host in found if services & host.services]
@@ -253,7 +239,7 @@ class Forms:
     ) -> Mapping[str, Any]:
         """What the inventory says runs on the chosen hosts; on all of theirs while none is chosen. And what was typed,
         if it could be a service: the inventory need not know them all."""
-        reach = self._reach(actor, entry)
+        reach = self.engine.where(actor, entry).hosts
         try:
             meant = {host.name for host in self.engine.tools.inventory.resolve(draft.targets)}
         except OperatorError:
@@ -355,10 +341,11 @@ class Forms:
         return None if named else "A template's name is one word of letters, digits and dashes, at most 64."
 
     def _can_be_kept(self, entry: Entry, draft: Draft) -> bool:
-        """Whether the request can be written as it would be typed, and reads back as the same."""
-        command = forms.command_of(entry, draft)
-        text = spelling(command)
-        return parse_runbook(text) == command and forms.fits(text, draft)
+        """Whether the request can be written as it would be typed, and a page can carry that."""
+        try:
+            return forms.fits(kept_text(forms.command_of(entry, draft)), draft)
+        except Invalid:
+            return False
 
     # --- the plan, until *Run* ----------------------------------------------------------------------------------------
 

@@ -18,11 +18,10 @@ MOST_BYTES = 8_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class LogFile:
-    """What is attached. `lines` counts the output in it."""
+    """What is attached."""
 
     title: str
     content: bytes
-    lines: int
 
 
 def file_name(execution_id: int, mark: str) -> str:
@@ -33,17 +32,23 @@ def file_name(execution_id: int, mark: str) -> str:
 def log_file(connection: Connection, execution_id: int) -> LogFile:
     """The whole log as it stands now: every step with how it went, and its lines with their times (UTC).
 
-    Of more than 100,000 lines or 8 MB the newest are kept, and what is left out is said. Raises NotFound.
+    Of more than 100,000 lines or 8 MB of output the newest are kept, and how many are not there is said at the top.
+    Raises NotFound.
     """
     execution = executions.get(connection, execution_id)
-    lines = executions.output_of(connection, execution_id, last=MOST_LINES)
+    lines = _newest(executions.output_of(connection, execution_id, last=MOST_LINES))
     steps = executions.steps_of(connection, execution_id)
-    content = "\n".join([*_head(execution, steps), *_body(steps, lines), ""]).encode("utf-8", "replace")
-    if len(content) > MOST_BYTES:
-        note = f"… {len(content) - MOST_BYTES:,} bytes at the beginning are left out here\n".encode()
-        # Not in the middle of a line, nor of a character.
-        content = note + content[-MOST_BYTES:].partition(b"\n")[2]
-    return LogFile(title=f"Full log of #{execution_id} {execution.runbook}"[:200], content=content, lines=len(lines))
+    left_out = executions.printed(connection, execution_id) - len(lines)
+    content = "\n".join([*_head(execution, steps, left_out), *_body(steps, lines), ""]).encode("utf-8", "replace")
+    return LogFile(title=f"Full log of #{execution_id} {execution.runbook}"[:200], content=content)
+
+
+def _newest(lines: Sequence[OutputLine]) -> Sequence[OutputLine]:
+    """As many of the newest, whichever host printed them, as fit into 8 MB."""
+    room, first = MOST_BYTES, len(lines)
+    while first > 0 and (room := room - len(_line(lines[first - 1]).encode("utf-8", "replace")) - 1) >= 0:
+        first -= 1
+    return lines[first:]
 
 
 def attach(connection: Connection, execution_id: int, person: str, now: datetime) -> str:
@@ -54,7 +59,7 @@ def attach(connection: Connection, execution_id: int, person: str, now: datetime
         return f"#{execution_id} has printed nothing."
     if thread is None:
         return f"#{execution_id} has no thread to attach its log to. `/runbook logs {execution_id}` shows it."
-    if outbox.attached(connection, execution_id, since=execution.ended_at):
+    if outbox.attached(connection, thread, since=execution.ended_at):
         return f"The full log of #{execution_id} is in its thread already."
     outbox.put(
         connection,
@@ -70,7 +75,7 @@ def attach(connection: Connection, execution_id: int, person: str, now: datetime
     return f"The full log of #{execution_id} is being attached to its thread."
 
 
-def _head(execution: Execution, steps: Sequence[StepRun]) -> Iterator[str]:
+def _head(execution: Execution, steps: Sequence[StepRun], left_out: int) -> Iterator[str]:
     where = f" on {', '.join(execution.hosts[:20])}" + (" …" if len(execution.hosts) > 20 else "")
     yield f"#{execution.id} {execution.runbook}{where}: {execution.state.words}"
     yield f"asked by {execution.actor.name or execution.actor.id}, {_stamp(execution.created_at)}"
@@ -79,6 +84,8 @@ def _head(execution: Execution, steps: Sequence[StepRun]) -> Iterator[str]:
     dropped = sum(step.dropped for step in steps)
     if dropped:
         yield f"{dropped:,} lines were printed beyond what is kept"
+    if left_out > 0:
+        yield f"lines that are left out here, or were forgotten after their time: {left_out:,}"
 
 
 def _body(steps: Sequence[StepRun], lines: Sequence[OutputLine]) -> Iterator[str]:
@@ -93,8 +100,12 @@ def _body(steps: Sequence[StepRun], lines: Sequence[OutputLine]) -> Iterator[str
             yield ""
             yield _step(step)
             for line in printed.get((step.host, step.step, step.attempt), ()):
-                mark = "!" if line.stream == "stderr" else "|"
-                yield f"{line.at.astimezone(UTC):%H:%M:%S.%f}"[:12] + f" {mark} {_single(line.text)}"
+                yield _line(line)
+
+
+def _line(line: OutputLine) -> str:
+    mark = "!" if line.stream == "stderr" else "|"
+    return f"{line.at.astimezone(UTC):%H:%M:%S.%f}"[:12] + f" {mark} {_single(line.text)}"
 
 
 def _step(step: StepRun) -> str:

@@ -91,9 +91,10 @@ class Health:
 
 @dataclass(frozen=True, kw_only=True)
 class Home:
-    """What one person may see, and do. Two that are equal look the same, whatever the time."""
+    """What one person may see, and do."""
 
     person: str
+    has_role: bool
     may_read: bool  # what others do
     may_run: bool
     may_release: bool
@@ -123,6 +124,7 @@ def read_home(connection: Connection, engine: Engine, actor: Actor) -> Home:
     may_cancel = policy.may(person, Permission.CANCEL)
     return Home(
         person=person,
+        has_role=any(policy.may(person, permission) for permission in Permission),
         may_read=may_read,
         may_run=policy.may(person, Permission.EXECUTE),
         may_release=policy.may(person, Permission.RELEASE),
@@ -163,17 +165,25 @@ def _health(connection: Connection, hosts: Sequence[str], among: set[str] | None
 
 def home_view(home: Home, now: datetime) -> Mapping[str, Any]:
     """The view. Whatever is in the records, Slack takes it: every list is short, and what is left out is counted."""
-    blocks = [
+    return _as_of(now, _shown(home))
+
+
+def _as_of(now: datetime, shown: Sequence[Block]) -> Mapping[str, Any]:
+    below = ({"type": "divider"}, context(f"As of {clock_time(now)}. It changes by itself while you have it open."))
+    return {"type": "home", "blocks": [dict(block) for block in (*shown, *below)]}
+
+
+def _shown(home: Home) -> list[Block]:
+    """All that stands there but the time: the same for as long as nothing that is seen has changed."""
+    shown = [
         *_for_you(home),
         *_switches(home),
         *_running(home),
         *_schedule_blocks(home),
         *_yours(home),
         *_health_blocks(home),
-        {"type": "divider"},
-        context(f"As of {clock_time(now)}. It changes by itself while you have it open."),
     ]
-    return {"type": "home", "blocks": [dict(block) for block in blocks]}
+    return shown or [section("Nothing waits for you. `/runbook can` says what your role is for.")]
 
 
 def _title(text: str) -> Block:
@@ -181,7 +191,7 @@ def _title(text: str) -> Block:
 
 
 def _for_you(home: Home) -> Iterator[Block]:
-    if not (home.may_read or home.may_run or home.waiting):
+    if not home.has_role:
         yield section(
             f"<@{home.person}>, no role in Handrail is yours yet, so there is little to see here. Whoever keeps its "
             "`handrail.yml` can give you one."
@@ -342,7 +352,7 @@ class _Reader:
     asked: bool = True  # it was opened and not yet shown
     looked_at: int = -1  # the state of things that was last read for them
     published_at: float = -APART
-    shown: Home | None = None
+    shown: Sequence[Block] | None = None
 
 
 @dataclass(kw_only=True)
@@ -400,17 +410,18 @@ class Homes:
             if self._pace.wait(now) > 0 or now < self._held_until:
                 return
             home = await self.engine.tools.database.read(read_home, self.engine, reader.actor)
+            shown = _shown(home)
             reader.looked_at = mark
-            if reader.asked or home != reader.shown:
+            if reader.asked or shown != reader.shown:
                 self._pace.take(now)
-                await self._publish(reader, home)
+                await self._publish(reader, shown)
 
     def _is_due(self, reader: _Reader, mark: int, now: float, *, is_moving: bool) -> bool:
         """Whether to look again: it was opened, or something may have changed and the last view is old enough."""
         return reader.asked or (now - reader.published_at >= APART and (is_moving or reader.looked_at != mark))
 
-    async def _publish(self, reader: _Reader, home: Home) -> None:
-        view = home_view(home, self.clock.now())
+    async def _publish(self, reader: _Reader, shown: Sequence[Block]) -> None:
+        view = _as_of(self.clock.now(), shown)
         reader.published_at = self.clock.monotonic()
         try:
             async with asyncio.timeout(CALL_TIMEOUT):
@@ -422,9 +433,9 @@ class Homes:
             if failure.trouble is Trouble.BUSY:
                 self._held_until = self.clock.monotonic() + failure.retry_after
             elif not failure.is_passing:
-                reader.asked, reader.shown = False, home  # until it is opened again, or changes
+                reader.asked, reader.shown = False, shown  # until it is opened again, or changes
             return
-        reader.asked, reader.shown = False, home
+        reader.asked, reader.shown = False, shown
 
 
 def _mark(connection: Connection) -> tuple[int, bool]:

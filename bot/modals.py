@@ -22,6 +22,8 @@ PATIENCE = 2.5
 UPDATED_WITHIN = 10.0
 UPDATE_PAUSES = (1.0, 3.0, 0.0)
 """Seconds after each try to put one view in the place of another, where Slack names none."""
+PASSING = {"ratelimited", "rate_limited"}
+"""What Slack says to what it may take later."""
 LONGEST_PAUSE = 30.0
 LONGEST_REASON = 600
 DENY = "handrail:deny"
@@ -73,15 +75,19 @@ class Modals:
     async def update(
         self, view: Mapping[str, Any], *, view_id: str | None = None, external_id: str | None = None
     ) -> bool:
-        """Put a view in the place of another, trying for a while; False when that one was closed, or Slack is away."""
+        """Put a view in the place of another, trying for a while; False when that one was closed, or Slack is away.
+
+        One named by its `external_id` may not be there yet: Slack shows what an acknowledgement pushed in its own time.
+        """
         where = {"view_id": view_id} if view_id else {"external_id": external_id}
+        passing = PASSING if view_id else PASSING | {"not_found"}
         for pause in UPDATE_PAUSES:
             try:
                 await asyncio.wait_for(self._client.views_update(view=dict(view), **where), UPDATED_WITHIN)
             except SlackApiError as error:
                 name = str(error.response.get("error"))
                 log.info("view_not_updated", error=name)
-                if name not in {"ratelimited", "rate_limited"} and (error.response.status_code or 0) < 500:
+                if name not in passing and (error.response.status_code or 0) < 500:
                     return False
                 asked = str(error.response.headers.get("Retry-After", ""))
                 pause = min(float(asked), LONGEST_PAUSE) if asked.isdigit() else pause

@@ -16,7 +16,7 @@ import asyncio
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import uuid4
@@ -268,7 +268,7 @@ class Outbox:
             return
         try:
             async with asyncio.timeout(TURN_TIMEOUT):
-                ts = await self._by_its_method(ready)
+                place = await self._by_its_method(ready)
         except _SlackSaysNo as error:
             await self._failed(ready, lane, error.failure)
         except TimeoutError as error:
@@ -276,21 +276,20 @@ class Outbox:
         else:
             self._paused.pop(lane, None)
             self._failures.pop(lane, None)
-            await self._said(ready, ts)
+            await self._said(ready, place)
 
-    async def _by_its_method(self, ready: Ready) -> str | None:
+    async def _by_its_method(self, ready: Ready) -> "_Place":
         message = ready.message
         match message.method:
             case "post" if ready.edits is None:
-                return await self._post(ready)
+                return _Place(ts=await self._post(ready))
             case "post" | "update":
-                return await self._update(ready)
+                return _Place(ts=await self._update(ready))
             case "ephemeral" | "respond":
                 await self._answer(ready)
-                return None
+                return _Place()
             case "upload":
-                await self._upload(ready)
-                return None
+                return _Place(channel=await self._upload(ready))
             case _:
                 raise _SlackSaysNo(Failure(trouble=Trouble.GONE, error=f"no way to say {message.method!r}"))
 
@@ -376,12 +375,15 @@ class Outbox:
 
     # --- files --------------------------------------------------------------------------------------------------------
 
-    async def _upload(self, ready: Ready) -> None:
-        """A file, where it belongs; where we can't post files, or no channel is named, to whoever asked for it."""
+    async def _upload(self, ready: Ready) -> str | None:
+        """A file, where it belongs; where we can't post files, or no channel is named, to whoever asked for it.
+
+        Returns the channel in which it stands.
+        """
         message = ready.message
         name = files.name_of(message.payload, message.id)
         if message.unsure and ready.channel is not None and (await self._find(ready, name))[0] is not None:
-            return
+            return ready.channel
         try:
             made = await files.made(self._database, message.payload)
         except files.CannotBeMadeError as error:
@@ -398,8 +400,10 @@ class Outbox:
             if user is None or not (error.failure.trouble is Trouble.CHANNEL or ready.channel is None):
                 raise
             # Posting in a public channel takes no membership, attaching a file there does.
-            opened = await self._call("conversations.open", users=user)
-            await self._call("files.completeUploadExternal", files=uploaded, channel_id=opened["channel"]["id"])
+            direct = str((await self._call("conversations.open", users=user))["channel"]["id"])
+            await self._call("files.completeUploadExternal", files=uploaded, channel_id=direct)
+            return direct
+        return ready.channel
 
     async def _send(self, url: str, content: bytes) -> None:
         """The bytes, where Slack said they go."""
@@ -495,8 +499,8 @@ class Outbox:
 
     # --- how it ended -------------------------------------------------------------------------------------------------
 
-    async def _said(self, ready: Ready, ts: str | None) -> None:
-        await self._record(_record_said, ready, ts, self._clock.now(), self._learned(ready, ts))
+    async def _said(self, ready: Ready, place: "_Place") -> None:
+        await self._record(_record_said, ready, place, self._clock.now(), self._learned(ready, place.ts))
         log.info(
             "outbox_said",
             message=ready.message.id,
@@ -619,6 +623,14 @@ class Outbox:
         return await surely(lambda: self._database.write(function, *args, **kwargs), sleep=self._clock.sleep)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """Where something stands that Slack took."""
+
+    ts: str | None = None
+    channel: str | None = None  # of a file, which may have gone to one person instead
+
+
 # --- in one transaction -----------------------------------------------------------------------------------------------
 
 
@@ -632,9 +644,9 @@ def _begin(connection: Connection, message_id: str, *, now: datetime, lease: tim
     return begun
 
 
-def _record_said(connection: Connection, ready: Ready, ts: str | None, now: datetime, learned: str | None) -> None:
-    message = ready.message
-    outbox.sent(connection, message.id, now=now, ts=ts)
+def _record_said(connection: Connection, ready: Ready, place: "_Place", now: datetime, learned: str | None) -> None:
+    message, ts = ready.message, place.ts
+    outbox.sent(connection, message.id, now=now, ts=ts, channel=place.channel)
     if learned is not None:
         outbox.set_channel(connection, learned, postable=True, error=None, now=now)
     if message.kind is OutboxKind.HEADLINE and message.execution_id is not None and ts is not None and message.channel:

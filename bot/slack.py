@@ -163,7 +163,11 @@ class _Submission:
         )
         if said:
             log.warning("submission_not_stored", kind=heard.kind)
-            await ack(response_action="update", view=dict(forms.note("Not stored yet", said)))
+            # Where a page was to come, the note stands in its place and under its name: below it lies what was filled
+            # in, and the page finds it there once the database answers.
+            note = forms.note("Not stored yet", said, external_id=heard.payload.get("view"))
+            action = "push" if heard.then.get("response_action") == "push" else "update"
+            await ack(response_action=action, view=dict(note))
         else:
             await ack(**heard.then)
 

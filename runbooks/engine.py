@@ -161,16 +161,25 @@ class Engine:
         request: RunRequest,
         *,
         also: Callable[[Connection], object] | None = None,
+        then: Callable[[Connection, Answer], object] | None = None,
         seen: Seen | None = None,
     ) -> Answer:
         """Accept a request: judge what needs no plan, keep it, let an owner carry it on.
 
-        `also` runs in the same transaction (marking the inbox row handled). `seen`: the plan that whoever asks was
-        shown and wants to run, which is not made again; it is judged like any other. Raises OperatorError when the
-        request makes no sense, or is not what was planned; a refusal is an Answer with its decision.
+        `also` runs in the same transaction (marking the inbox row handled), and so does `then`, which is told what came
+        of it. `seen`: the plan that whoever asks was shown and wants to run, which is not made again; it is judged like
+        any other. Raises OperatorError when the request makes no sense, or is not what was planned; a refusal is an
+        Answer with its decision.
         """
         ready = self.ready(request, seen=seen)
-        answer = await self._write(ready.accept, also)
+
+        def take(connection: Connection) -> Answer:
+            answer = ready.accept(connection, also)
+            if then is not None:
+                then(connection, answer)
+            return answer
+
+        answer = await self._write(take)
         self.wake.set()
         return answer
 
@@ -239,7 +248,7 @@ class Engine:
 
     def near_hosts(self, name: str, actor: Actor, entry: Entry) -> list[str]:
         """Hosts like this one, of those on which this person may run it; none for a host that is there, or a tag."""
-        return [] if self._is_target(name) or ":" in name else self._mine(actor, entry).near(name)
+        return [] if self._is_target(name) or ":" in name else self.where(actor, entry).near(name)
 
     def _knows(self, actor: Actor, runbook: str) -> bool:
         return any(self.policy.sees(actor.id, p, runbook) for p in (Permission.READ, Permission.EXECUTE))
@@ -248,14 +257,15 @@ class Engine:
         try:
             return self.tools.inventory.resolve(targets)
         except (NotFound, Invalid):
-            mine = self._mine(actor, entry)
+            mine = self.where(actor, entry)
             return mine.resolve([target for target in targets if not self._is_target(target)])
 
-    def _mine(self, actor: Actor, entry: Entry) -> Inventory:
-        """The hosts on which this person may run it."""
-        decide = self.policy.decide
+    def where(self, actor: Actor, entry: Entry) -> Inventory:
+        """The hosts that it supports, and on which this person may run it with all that is a part of it."""
+        includes = tuple(one.name for one in entry.includes)
+        may = partial(self.policy.decide, actor.id, Permission.EXECUTE, runbook=entry.name, includes=includes)
         return self.tools.inventory.only(
-            lambda host: decide(actor.id, Permission.EXECUTE, runbook=entry.name, hosts=(host.name,)).allowed
+            lambda host: host.platform in entry.platforms and may(hosts=(host.name,)).allowed
         )
 
     def _is_target(self, target: str) -> bool:

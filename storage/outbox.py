@@ -370,13 +370,14 @@ def _keys_being_said(connection: Connection) -> list[str]:
     return [row.coalesce_key for row in _KEYS_BEING_SAID.all(connection)]
 
 
-def sent(connection: Connection, message_id: str, *, now: datetime, ts: str | None) -> None:
-    """Slack took it."""
+def sent(connection: Connection, message_id: str, *, now: datetime, ts: str | None, channel: str | None = None) -> None:
+    """Slack took it. `channel`: where it stands, if that may be another than it was written for."""
     write_down(connection)
+    where = {"channel": channel} if channel is not None else {}
     connection.execute(
         update(t.outbox)
         .where(t.outbox.c.id == message_id)
-        .values(state=OutboxState.SENT.value, sent_at=now, ts=ts, error=None)
+        .values(state=OutboxState.SENT.value, sent_at=now, ts=ts, error=None, **where)
     )
 
 
@@ -573,19 +574,18 @@ def find(connection: Connection, message_id: str) -> OutboxMessage | None:
     return None if row is None else message_of(row)
 
 
-def attached(connection: Connection, execution_id: int, *, since: datetime | None) -> bool:
-    """Whether its full log waits to be attached, or was attached since it ended (`since`); None: it has not ended."""
+def attached(connection: Connection, thread: Thread, *, since: datetime | None) -> bool:
+    """Whether the full log waits to be attached to an execution's thread, or stands there since it ended (`since`).
+
+    `since` is None while it has not ended. What one person got directly is not in the thread.
+    """
     write_down(connection)
-    is_said = (t.outbox.c.state == OutboxState.SENT.value, t.outbox.c.sent_at >= since) if since else (false(),)
-    there = or_(t.outbox.c.state.in_(_OPEN), and_(*is_said))
-    return (
-        connection.scalar(
-            select(t.outbox.c.id)
-            .where(t.outbox.c.execution_id == execution_id, t.outbox.c.method == "upload", there)
-            .limit(1)
-        )
-        is not None
-    )
+    c = t.outbox.c
+    said = c.state == OutboxState.SENT.value
+    stands = and_(said, c.sent_at >= since, c.channel == thread.channel) if since is not None else false()
+    there = or_(c.state.in_(_OPEN), stands)
+    found = select(c.id).where(c.execution_id == thread.execution_id, c.method == "upload", there).limit(1)
+    return connection.scalar(found) is not None
 
 
 def headline_of(connection: Connection, execution_id: int) -> OutboxMessage | None:

@@ -299,6 +299,7 @@ class FakeViews:
 
     opens: bool = True
     shown: list[Mapping[str, Any]] = field(default_factory=list)
+    updated: list[str | None] = field(default_factory=list)  # by which id another view's place was taken
 
     async def open(self, trigger_id: str, view: Mapping[str, Any]) -> bool:
         """Kept, if it opens."""
@@ -309,5 +310,6 @@ class FakeViews:
         self, view: Mapping[str, Any], *, view_id: str | None = None, external_id: str | None = None
     ) -> bool:
         """The same."""
+        self.updated.append(view_id or external_id)
         self.shown += [view] if self.opens else []
         return self.opens

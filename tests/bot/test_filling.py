@@ -15,7 +15,7 @@ from bot.blocks import Message
 from bot.commands import Commands
 from bot.filling import Forms
 from bot.forms import Draft
-from bot.inbox import NOT_STORED, keep
+from bot.inbox import NOT_STORED, Inbox, keep
 from bot.request import RunCommand, parse_runbook
 from bot.slack import _Submission
 from runbooks import Danger, Facts, Parameters, Plan, Probe, Run, Runbook, ServiceName, positional
@@ -24,7 +24,7 @@ from runbooks.inventory import Inventory
 from runbooks.remote import Host
 from safety.redaction import MASK, Redactor
 from safety.review import Policy
-from safety.roles import Can
+from safety.roles import PERMISSIONS, Can, Permission, Role
 from storage import approvals, audit, executions, inbox
 from storage import tables as t
 from storage.database import Database
@@ -297,6 +297,37 @@ async def test_runbooks_are_offered_to_whom_may_run_them_and_what_ran_here_comes
     assert "restart-service" not in values_of(await desk.forms.suggest(CAROL, forms.PICK, "pick", "", picker))
 
 
+async def test_what_ran_here_is_offered_to_who_sees_executions_of_it_in_lists(desk: Desk) -> None:
+    """May see those of `restart-service`, and run `stamp`."""
+    engine = desk.house.engine
+    people = replace(
+        engine.policy.people,
+        roles={"UBOB": Role.NOC, "UCAROL": Role.MANAGER, "SONE": Role.HELPDESK},
+        permissions={**PERMISSIONS, Role.MANAGER: frozenset({Permission.EXECUTE})},
+        can={"SONE": (Can(rule="roles:SONE can", runbooks=("restart-service",)),)},
+    )
+    engine.govern(replace(engine.policy, people=people, directory=InOneGroup()))
+    await desk.house.ask("stamp nginx on web-01")
+    picker = forms.picker(channel="C0INC")
+    assert "last:1" in values_of(await desk.forms.suggest(BOB, forms.PICK, "pick", "", picker))
+    assert engine.policy.may("UCAROL", Permission.EXECUTIONS_READ)
+    carols = values_of(await desk.forms.suggest(CAROL, forms.PICK, "pick", "", picker))
+    assert "stamp" in carols
+    assert "last:1" not in carols
+
+
+class InOneGroup:
+    """A directory in which everybody is in the same group."""
+
+    def groups_of(self, person: str) -> frozenset[str]:
+        """That one."""
+        return frozenset({"SONE"})
+
+    def members_of(self, group: str) -> frozenset[str] | None:
+        """Not asked for."""
+        return frozenset()
+
+
 async def test_what_ran_here_last_fills_in_the_form(desk: Desk) -> None:
     await desk.house.ask("stamp nginx on web-01")
     await desk.forms.picked(desk.received("handrail:pick", kind="click", value="last:1", view_id="V1"))
@@ -481,35 +512,77 @@ async def test_a_form_is_acknowledged_before_any_host_is_looked_at(desk: Desk) -
 
 
 class Away:
-    """An inbox whose database does not answer."""
+    """An inbox whose database does not answer yet."""
+
+    def __init__(self) -> None:
+        self.given: list[dict[str, Any]] = []
 
     async def receive(self, **given: Any) -> str:
-        """Not kept."""
+        """Kept later."""
+        self.given.append(given)
         return NOT_STORED
 
 
-async def test_what_could_not_be_stored_says_so_where_the_form_was(desk: Desk) -> None:
-    acknowledged: list[Any] = []
+class Acknowledged:
+    """What Slack is answered with."""
 
-    async def ack(**given: Any) -> None:
-        acknowledged.append(given)
+    def __init__(self) -> None:
+        self.answers: list[dict[str, Any]] = []
 
+    async def __call__(self, **given: Any) -> None:
+        """As Bolt's `ack`."""
+        self.answers.append(given)
+
+
+async def submit(desk: Desk, view: Mapping[str, Any], inbox: Any, trigger: str = "1.2.3") -> dict[str, Any]:
+    """Send it through the listener; what is acknowledged."""
+    ack = Acknowledged()
+    body = {"user": {"id": "UBOB"}, "view": view, "trigger_id": trigger}
+    await _Submission(inbox, desk.forms).hear(ack, body)  # type: ignore[arg-type]
+    [answer] = ack.answers
+    return answer
+
+
+async def test_what_could_not_be_stored_says_so_and_its_plan_comes_to_stand_there(desk: Desk) -> None:
+    """Above the form, so that *Back* finds what was filled in."""
+    away = Away()
     view = desk.filled("stamp", service=None, hosts=("web-01",))
     view["state"]["values"]["parameter:service"] = {"x": {"type": "x", "selected_option": {"value": "nginx"}}}
-    submission = _Submission(Away(), desk.forms)  # type: ignore[arg-type]
-    await submission.hear(ack, {"user": {"id": "UBOB"}, "view": view})  # type: ignore[arg-type]
-    assert acknowledged[0]["response_action"] == "update"
-    assert "the database does not answer" in str(acknowledged[0]["view"])
-    await submission.hear(ack, {"user": {"id": "UBOB"}, "view": desk.filled("stamp")})  # type: ignore[arg-type]
-    assert set(acknowledged[1]["errors"]) == {"parameter:service", "hosts"}
+    answer = await submit(desk, view, away)
+    assert answer["response_action"] == "push"
+    assert "the database does not answer" in str(answer["view"])
+    [given] = away.given
+    received = desk.received(given["text"], kind=given["kind"], **given["payload"])
+    await desk.house.database.write(keep, received, Origin.MODAL)
+    await desk.forms.look(received)
+    page = desk.views.shown[-1]
+    assert "touch /tmp/nginx.1000" in str(page["blocks"])
+    assert desk.views.updated == [answer["view"]["external_id"]]
+    errors = (await submit(desk, desk.filled("stamp"), away))["errors"]
+    assert set(errors) == {"parameter:service", "hosts"}
+    kept = await submit(desk, page, away)
+    assert kept["response_action"] == "update"
+    assert "the database does not answer" in str(kept["view"])
 
 
-async def test_pressing_run_twice_is_one_request(desk: Desk) -> None:
-    page = await desk.look("stamp", service="nginx", hosts=("web-01",))
-    first, second = (desk.forms.submitted(BOB, {**page, "id": "V7"}) for _ in range(2))
-    assert first is not None
-    assert first == second
-    assert first.key == "V7"
+async def test_pressing_run_twice_is_one_request(any_desk: Desk) -> None:
+    desk, database = any_desk, any_desk.house.database
+    page = {**await desk.look("stamp", service="nginx", hosts=("web-01",)), "id": "V7"}
+
+    async def work(received: Received) -> None:
+        await desk.commands.answer(
+            received, origin=Origin.MODAL, handled=lambda connection: inbox.handled(connection, received.id)
+        )
+
+    async def nothing(received: Received) -> str | None:
+        return None
+
+    here = Inbox(database, desk.house.engine.tools.clock, Redactor(()), work, nothing)
+    for trigger in ("1.2.first", "1.2.second"):
+        assert await submit(desk, page, here, trigger) == {"response_action": "clear"}
+        await here.close()
+        await desk.house.reaches(1)
+    assert [one.id for one in await database.read(executions.newest, 5)] == [1]
     looks = [desk.fill("stamp", service="nginx", hosts=("web-01",)).key for _ in range(2)]
     assert looks[0] != looks[1]
 
@@ -556,6 +629,29 @@ async def test_the_message_it_was_asked_for_from_is_told(desk: Desk) -> None:
     told = [m for m in await desk.house.database.read(outbox_messages) if m.get("thread_ts")]
     assert [m["thread_ts"] for m in told] == ["1700000000.000100"]
     assert "asked for *#1 stamp" in told[0]["text"]
+
+
+async def test_whoever_dies_before_it_is_told_has_not_taken_the_request_either(
+    any_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = any_desk
+
+    def dies(*_: object) -> None:
+        raise RuntimeError("it died here")
+
+    page = await desk.look("stamp", service="nginx", hosts=("web-01",))
+    heard = desk.forms.submitted(BOB, page)
+    assert heard is not None
+    received = desk.received(heard.text, kind=heard.kind, **{**heard.payload, "thread": "1700000000.000100"})
+    monkeypatch.setattr(desk.commands, "_tell_thread", dies)
+    with pytest.raises(RuntimeError):
+        await desk.answer(received)
+    assert await desk.house.database.read(executions.newest, 5) == []
+    assert received.id in [one.id for one in await desk.house.database.read(inbox.unhandled)]
+    monkeypatch.undo()
+    await desk.answer(received)
+    told = [m for m in await desk.house.database.read(outbox_messages) if m.get("thread_ts")]
+    assert ["stamp nginx" in one["text"] for one in told] == [True]
 
 
 def outbox_messages(connection: Any) -> list[Mapping[str, Any]]:

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
+from sqlalchemy import Connection, update
 
 from bot.home import APART, OPEN_FOR, Homes, home_view, read_home
 from bot.playground.block_kit import check_view
@@ -15,8 +16,9 @@ from bot.playground.state import View
 from bot.playground.words import read_blocks
 from bot.playground.workspace import Workspace
 from runbooks import Danger, Facts, Parameters, Plan, Run, Runbook
-from safety.roles import Can, People, Role
+from safety.roles import Can, People, Permission, Role
 from storage import controls, schedules
+from storage import tables as t
 from storage.database import Database
 from storage.records import Actor, Breaker, BreakerState, KillSwitch, Schedule, Scope, State
 from tests.builders import ALICE, BOB, CAROL, DAVE, House, a_house, catalog_with
@@ -84,6 +86,15 @@ async def test_who_has_no_role_learns_nothing_of_what_others_do(house: House) ->
     assert "risky" not in said
     assert "fire" not in said
     assert "web-01" not in said
+
+
+@pytest.mark.parametrize("permission", sorted(set(Permission) - {Permission.EMERGENCY}))
+async def test_who_has_a_role_is_never_told_that_there_is_none(house: House, permission: Permission) -> None:
+    people = People(roles={"UDAVE": Role.HELPDESK}, permissions={Role.HELPDESK: frozenset({permission})})
+    house.engine.govern(replace(house.engine.policy, people=people))
+    said = await seen(house, DAVE)
+    assert "no role" not in said
+    assert len(said.splitlines()) > 2  # more than a line and the time below it
 
 
 async def test_only_who_may_release_a_switch_has_its_button_and_nobody_approves_under_it(house: House) -> None:
@@ -213,13 +224,37 @@ async def test_while_nothing_changes_nothing_is_published(tabs: Tabs) -> None:
     assert tabs.published == 1
 
 
+async def test_what_nobody_sees_publishes_nothing(tabs: Tabs) -> None:
+    """Whoever runs something renews the lease on it all the time."""
+    tabs.house.remote.replies["touch"] = Reply(hangs=True)
+    answer = await tabs.house.ask("easy on web-01")
+    assert answer.execution is not None
+    await tabs.house.remote.until("touch", 1)
+    await tabs.house.reaches(answer.execution.id, State.RUNNING)
+    tabs.homes.opened(CAROL)
+    await tabs.until(lambda: "easy" in tabs.text("carol"))
+    before, database = tabs.published, tabs.house.database
+    for renewed in range(1, 6):
+        await database.write(_lease, answer.execution.id, START + timedelta(minutes=renewed))
+        end = tabs.clock.monotonic() + 2 * APART
+        await tabs.until(lambda end=end: tabs.clock.monotonic() >= end)  # type: ignore[misc]
+    assert tabs.published == before
+    await tabs.house.engine.cancel(answer.execution.id, ALICE)
+    await tabs.until(lambda: tabs.published > before)
+
+
+def _lease(connection: Connection, execution_id: int, until: datetime) -> None:
+    values = {"lease_until": until, "owner": "somebody else"}
+    connection.execute(update(t.executions).where(t.executions.c.id == execution_id).values(**values))
+
+
 async def test_opened_over_and_over_it_is_published_at_the_pace_slack_takes(tabs: Tabs) -> None:
     for number in range(40):
         tabs.homes.opened(Actor(id=f"U{number}"))
     tabs.workspace.faults.refused("invalid_arguments", "views.publish")
     end = tabs.clock.monotonic() + 10
     await tabs.until(lambda: tabs.clock.monotonic() >= end, seconds=12)
-    assert tabs.published <= 10 + 12
+    assert 10 + 8 <= tabs.published <= 10 + 12
 
 
 async def test_slack_asking_to_wait_is_waited_for(tabs: Tabs) -> None:

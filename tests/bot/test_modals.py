@@ -6,8 +6,10 @@ import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import forms
-from bot.modals import LONGEST_PAUSE, Modals
+from bot.modals import LONGEST_PAUSE, UPDATE_PAUSES, Modals, Sleep
 from bot.playground.workspace import Workspace
+
+PLANNING = forms.planning("The plan", ["web-01"], external_id="e1")
 
 
 @pytest.fixture
@@ -23,10 +25,14 @@ async def shown(workspace: Workspace, slept: list[float]) -> Modals:
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    modals = Modals(AsyncWebClient(token=workspace.bot_token, base_url=workspace.api_url, retry_handlers=[]), sleep)
-    view = forms.planning("The plan", ["web-01"], external_id="e1")
-    assert await modals.open(workspace.state.new_trigger("UALICE"), view)
+    modals = modals_of(workspace, sleep)
+    assert await modals.open(workspace.state.new_trigger("UALICE"), PLANNING)
     return modals
+
+
+def modals_of(workspace: Workspace, sleep: Sleep) -> Modals:
+    """As the app would make them."""
+    return Modals(AsyncWebClient(token=workspace.bot_token, base_url=workspace.api_url, retry_handlers=[]), sleep)
 
 
 async def test_a_page_takes_the_place_of_another_even_if_slack_puts_it_off_or_fails(workspace: Workspace) -> None:
@@ -40,11 +46,26 @@ async def test_a_page_takes_the_place_of_another_even_if_slack_puts_it_off_or_fa
 
 
 async def test_a_page_that_was_closed_is_left_alone(workspace: Workspace) -> None:
+    """After a while, where it may not be there yet; at once, where it was."""
     slept: list[float] = []
     modals = await shown(workspace, slept)
+    [view] = workspace.views("alice")
     await workspace.close_view("alice")
-    assert not await modals.update(forms.note("The plan", "Here it is."), external_id="e1")
+    assert not await modals.update(forms.note("The plan", "Here it is."), view_id=view.id)
     assert slept == []
+    assert not await modals.update(forms.note("The plan", "Here it is."), external_id="e1")
+    assert slept == list(UPDATE_PAUSES)
+
+
+async def test_a_page_that_slack_shows_after_the_plan_was_made_is_found(workspace: Workspace) -> None:
+    """What an acknowledgement pushes is shown when Slack comes to it, and a plan may be quicker."""
+
+    async def sleep(seconds: float) -> None:
+        assert await modals.open(workspace.state.new_trigger("UALICE"), PLANNING)
+
+    modals = modals_of(workspace, sleep)
+    assert await modals.update(forms.note("The plan", "Here it is.", external_id="e1"), external_id="e1")
+    assert "Here it is." in workspace.read(workspace.views("alice")[0])
 
 
 async def test_who_waits_for_slack_waits_for_a_while_only(workspace: Workspace) -> None:

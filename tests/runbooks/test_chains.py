@@ -27,9 +27,9 @@ from safety.review import Policy
 from safety.roles import Can, Role
 from storage import controls, executions
 from storage.database import Database
-from storage.errors import DefinitionError, NotPermitted
+from storage.errors import DefinitionError, NotFound, NotPermitted
 from storage.records import Actor, Breaker, BreakerState, Consent, Execution, Scope, State
-from tests.builders import ALICE, BOB, CAROL, House, a_house, catalog_with
+from tests.builders import ALICE, BOB, CAROL, House, a_house, catalog_with, commands_of
 from tests.fakes import Reply
 
 
@@ -264,6 +264,26 @@ async def test_who_may_not_run_the_included_runbook_may_not_run_the_whole(sqlite
         answer = await house.ask("switch on web-01")
         assert answer.message.startswith("Refused by the permission gate"), answer.message
         assert house.remote.ran == []
+
+
+async def test_where_somebody_may_run_the_whole_is_where_they_may_run_its_parts(sqlite: Database) -> None:
+    def narrowed(policy: Policy) -> Policy:
+        can = (
+            Can(rule="roles:UBOB can", runbooks=("switch",)),
+            Can(rule="roles:UBOB can", runbooks=("again",), hosts=("web-02",)),
+        )
+        return replace(policy, people=replace(policy.people, can={"UBOB": can}))
+
+    async with a_house_of_chains(sqlite, change=narrowed) as house:
+        engine, entry = house.engine, CATALOG.get("switch")
+        assert [host.name for host in engine.where(BOB, entry).hosts] == ["web-02"]
+        assert engine.near_hosts("web-03", BOB, entry) == ["web-02"]
+        with pytest.raises(NotFound, match="web-02") as refused:
+            engine.hosts_meant(["web-03"], BOB, entry)
+        assert "web-01" not in refused.value.message
+        said = "\n".join(commands_of(engine)._rights("UBOB", is_other=False))
+        assert "• again and switch on web-02" in said
+        assert "every host" not in said
 
 
 async def test_who_may_not_approve_the_included_runbook_does_not_approve_the_whole(sqlite: Database) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, select
 from typer.main import get_command
 
 from bot import blocks, digest, forms, incident_cards, manifest, modals, shell, slack
@@ -453,21 +453,35 @@ async def test_app_home_shows_somebody_without_a_role_nothing_of_what_others_do(
     assert await database.read(everything) == before
 
 
-@pytest.mark.parametrize("verb", ["retry", "rollback"])
+@pytest.mark.parametrize("verb", ["retry", "rollback", "run", "meant"])
 async def test_a_click_whose_answer_was_lost_begins_nothing_a_second_time(doors: Doors, verb: str) -> None:
     """Whoever worked on it died right after the new execution was kept; the next one finds the click unanswered."""
     house, database = doors.house, doors.house.database
     house.remote.replies["mkdir"] = Reply()
     old = doors.failed.id
-    click = replace(sent("click", f"handrail:{verb}", value=f"{old}:"), actor=BOB, id=f"a {verb}", key=f"a {verb}")
-    assert verb in doors.actions.begins
-    await database.write(inbox.receive, click)
     sender, directory = SimpleNamespace(wake=lambda: None), SimpleNamespace(settled=asyncio.Event().wait)
     desk = Desk(house.engine, doors.commands, doors.actions, sender, directory)
 
+    async def heard(kind: str, text: str, **payload: Any) -> Received:
+        received = replace(sent(kind, text, **payload), actor=BOB, id=f"a {kind}", key=f"a {kind}")
+        await database.write(inbox.receive, received)
+        return received
+
+    match verb:
+        case "run":
+            form = await heard("view", "change on web-01", verb="handrail:form", view="external")
+            await desk.work(form)
+            click = await heard("run", "change on web-01", command="/runbook", planned=form.id)
+            assert await doors.actions.forms.seen(click) is not None
+        case "meant":
+            click = await heard("click", "handrail:meant", value="change on web-01")
+        case _:
+            assert verb in doors.actions.begins
+            click = await heard("click", f"handrail:{verb}", value=f"{old}:")
+    former = max(await database.read(begun_by_then))
+
     def begun(connection: Connection) -> list[int]:
-        of_old = or_(t.executions.c.retry_of == old, t.executions.c.rolls_back == old)
-        return list(connection.scalars(select(t.executions.c.id).where(of_old)))
+        return [number for number in begun_by_then(connection) if number > former]
 
     def dies(*_: object, **__: object) -> None:
         raise StorageUnavailable("It died here (test).")
@@ -481,4 +495,10 @@ async def test_a_click_whose_answer_was_lost_begins_nothing_a_second_time(doors:
     await house.reaches(first[0])
     await desk.work(click)
     assert await database.read(begun) == first
+    assert (await house.get(first[0])).dry_run == (verb == "meant")
     assert await database.read(inbox.unhandled) == []
+
+
+def begun_by_then(connection: Connection) -> list[int]:
+    """The numbers of all executions there are."""
+    return list(connection.scalars(select(t.executions.c.id)))

@@ -2,8 +2,10 @@
 
 from datetime import datetime, timedelta
 
+import pytest
 from sqlalchemy import Connection, insert
 
+from bot import full_log
 from bot.cards import StepNews, step_message
 from bot.full_log import MOST_BYTES, attach, log_file
 from bot.playground.state import File
@@ -14,11 +16,13 @@ from storage.records import Execution, OutputLine, State, StepRun, StepState
 from tests.bot.outbox.conftest import Desk, changed
 
 
-def _ran(connection: Connection, execution: Execution, texts: list[str], now: datetime) -> StepRun:
+def _ran(
+    connection: Connection, execution: Execution, texts: list[str], now: datetime, host: str = "web-01"
+) -> StepRun:
     """A step that printed these lines, as its rows have it."""
     step = StepRun(
         execution_id=execution.id,
-        host="web-01",
+        host=host,
         step="1",
         attempt=1,
         title="Look at the log",
@@ -30,13 +34,13 @@ def _ran(connection: Connection, execution: Execution, texts: list[str], now: da
     )
     values = {name: value for name, value in vars(step).items() if name in t.step_runs.c}
     connection.execute(insert(t.step_runs).values(**values))
-    executions.keep_output(connection, execution.id, printed(texts, now))
+    executions.keep_output(connection, execution.id, printed(texts, now, host))
     return step
 
 
-def printed(texts: list[str], now: datetime) -> list[OutputLine]:
+def printed(texts: list[str], now: datetime, host: str = "web-01") -> list[OutputLine]:
     return [
-        OutputLine(host="web-01", step="1", attempt=1, seq=seq, stream="stdout", text=text, at=now)
+        OutputLine(host=host, step="1", attempt=1, seq=seq, stream="stdout", text=text, at=now)
         for seq, text in enumerate(texts, 1)
     ]
 
@@ -169,6 +173,33 @@ async def test_in_a_channel_without_us_who_asked_gets_the_file_alone(desk: Desk)
     assert await desk.database.read(outbox.channel_is_postable, "C0INC") is True
 
 
+async def test_where_we_are_no_member_each_who_asks_gets_it_until_it_stands_in_the_thread(any_desk: Desk) -> None:
+    desk = any_desk
+    execution = await ended(desk, lines=3)
+    await desk.settle()
+    for person in ("UBOB", "UCAROL"):
+        desk.workspace.faults.refused("not_in_channel", "files.completeUploadExternal", times=1)
+        said = await desk.database.write(attach, execution.id, person, desk.clock.now())
+        assert said == "The full log of #1 is being attached to its thread."
+        await desk.settle()
+        direct = desk.workspace.state.direct(person)
+        assert len([message for message in desk.workspace.state.all_messages(direct.id) if message.files]) == 1
+    await desk.database.write(attach, execution.id, "UCAROL", desk.clock.now())
+    await desk.settle()
+    assert len(files(desk)) == 1
+    said = await desk.database.write(attach, execution.id, "UBOB", desk.clock.now())
+    assert said == "The full log of #1 is in its thread already."
+
+
+async def test_a_file_in_a_thread_that_stands_in_the_alerts_channel_is_there_already(desk: Desk) -> None:
+    desk.workspace.add_channel(id="C0PRIV", name="private", private=True, bot_is_member=False)
+    execution = await ended(desk, channel="C0PRIV")
+    await desk.settle()
+    assert len(files(desk, "C0OPS")) == 1
+    said = await desk.database.write(attach, execution.id, "UBOB", desk.clock.now())
+    assert said == "The full log of #1 is in its thread already."
+
+
 async def test_nothing_that_was_printed_can_look_like_another_line_of_the_log(desk: Desk) -> None:
     execution = await desk.execution()
     nasty = "== web-02, step 9\n== web-02\x1b[2Jx\r"
@@ -177,9 +208,43 @@ async def test_nothing_that_was_printed_can_look_like_another_line_of_the_log(de
     assert made.content.decode().splitlines()[-1].endswith("| == web-02, step 9␊== web-02␛[2Jx␍")
 
 
+LEFT_OUT = "lines that are left out here, or were forgotten after their time: "
+
+
 async def test_of_a_log_that_is_too_large_the_newest_is_kept_and_the_rest_counted(desk: Desk) -> None:
-    execution = await desk.execution()
-    await desk.database.write(_ran, execution, ["é" * 2_000_000] * 3, desk.clock.now())
+    """The newest of all hosts, below the head and with every step's heading."""
+    execution = await desk.execution(hosts=("web-01", "web-02"))
+    now = desk.clock.now()
+    await desk.database.write(_ran, execution, [f"{number}" + "é" * 1_000_000 for number in range(3)], now, "web-02")
+    later = now + timedelta(seconds=1)
+    await desk.database.write(_ran, execution, [f"{number}" + "é" * 1_000_000 for number in range(3)], later, "web-01")
     made = (await desk.database.read(log_file, execution.id)).content
-    assert len(made) < MOST_BYTES + 100
-    assert made.decode().startswith("… 4,0")
+    assert len(made) < MOST_BYTES
+    lines = [line[:40] for line in made.decode().splitlines()]
+    assert lines[0].startswith("#1 restart-service on web-01, web-02")
+    assert f"\n{LEFT_OUT}3\n" in made.decode()
+    assert [line.partition(" | ")[2][:1] for line in lines if " | " in line] == ["0", "1", "2"]
+    assert [line.partition(",")[0] for line in lines if line.startswith("==")] == ["== web-02", "== web-01"]
+    assert "== web-01, step 1" in made.decode().partition(" | ")[0]
+
+
+@pytest.mark.parametrize(("most", "left"), [(100, 0), (5, 7), (0, 12)])
+async def test_a_log_of_too_many_lines_says_how_many_are_not_there(
+    any_desk: Desk, monkeypatch: pytest.MonkeyPatch, most: int, left: int
+) -> None:
+    execution = await any_desk.execution()
+    texts = [f"line {number}" for number in range(12)]
+    await any_desk.database.write(_ran, execution, texts, any_desk.clock.now())
+    monkeypatch.setattr(full_log, "MOST_LINES", most)
+    made = (await any_desk.database.read(log_file, execution.id)).content.decode()
+    assert [line.partition(" | ")[2] for line in made.splitlines() if " | " in line] == texts[left:]
+    assert (f"{LEFT_OUT}{left}\n" in made) == (left > 0)
+    assert (LEFT_OUT in made) == (left > 0)
+
+
+async def test_a_log_whose_lines_were_forgotten_does_not_look_as_if_nothing_was_printed(any_desk: Desk) -> None:
+    execution = await any_desk.execution()
+    await any_desk.database.write(_ran, execution, ["one", "two"], any_desk.clock.now())
+    await any_desk.database.write(executions.prune_output, before=any_desk.clock.now() + timedelta(days=90))
+    made = (await any_desk.database.read(log_file, execution.id)).content.decode()
+    assert f"{LEFT_OUT}2\n" in made
