@@ -831,7 +831,7 @@ async def test_retry_is_a_new_execution_that_skips_only_the_cooldown_of_the_firs
         assert (ended.state, ended.retry_of) == (State.SUCCEEDED, failed.id)
 
 
-async def test_retry_takes_over_the_reason_and_never_an_emergency_unless_it_is_given_its_own(database: Database) -> None:
+async def test_retry_takes_over_the_reason_and_has_an_emergency_only_of_its_own(database: Database) -> None:
     async with a_house(database, replies={"touch": Reply()}, catalog=OURS) as house:
         answer = await house.ask("steady a on web-01", by=ALICE, reason="it burns", emergency=True)
         first = await house.ends(answer)
