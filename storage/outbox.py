@@ -17,6 +17,7 @@ from typing import Any
 
 from sqlalchemy import (
     BindParameter,
+    ColumnElement,
     Connection,
     Integer,
     and_,
@@ -97,17 +98,6 @@ _SET_DEAD_HEADLINE = Prepared(
     update(t.outbox).where(
         _IS_DEAD, t.outbox.c.coalesce_key == bindparam("of_key"), t.outbox.c.kind == OutboxKind.HEADLINE.value
     )
-)
-_SAID = Prepared(
-    select(t.outbox.c.ts)
-    .where(
-        t.outbox.c.execution_id == bindparam("of_id"),
-        t.outbox.c.coalesce_key == bindparam("of_key"),
-        t.outbox.c.state == OutboxState.SENT.value,
-        t.outbox.c.ts.is_not(None),
-    )
-    .order_by(t.outbox.c.position.desc())
-    .limit(1)
 )
 _SET_WORDS = Prepared(update(t.outbox).where(t.outbox.c.id == bindparam("of_message")))
 _KEYS_BEING_SAID = Prepared(
@@ -261,14 +251,15 @@ def _replace_waiting(connection: Connection, key: str, kind: OutboxKind, payload
 
 
 def ready(connection: Connection, now: datetime, *, per_channel: int = 10) -> list[Ready]:
-    """What may be said now, the most important first, at most so many per channel and for answers as many again.
+    """What may be said now, the most important first.
 
-    What belongs into a thread waits for its headline, as long as that waits itself; with no headline to come, it is
-    said by itself.
+    At most so many new messages per channel, and as many edits, files and answers again: each has limits of its own,
+    and what waits for one of them must not hide what needn't. What belongs into a thread waits for its headline as long
+    as that waits itself; with no headline to come, it is said by itself.
     """
     write_down(connection)
     asked = {"moment": now, "most": per_channel, "of_keys": _keys_being_said(connection)}
-    return [_ready(connection, row) for row in _ready_rows().all(connection, asked)]
+    return [_ready(row) for row in _ready_rows().all(connection, asked)]
 
 
 @cache
@@ -283,9 +274,27 @@ def _ready_rows() -> Prepared:
         headline.c.execution_id.is_not(None),
     )
     where = case((in_thread, t.threads.c.channel), else_=t.outbox.c.channel)
-    is_answer = t.outbox.c.kind == OutboxKind.ANSWER.value
+    said = t.outbox.alias("said")
+    stands = (
+        select(said.c.ts)
+        .where(
+            said.c.execution_id == t.outbox.c.execution_id,
+            said.c.coalesce_key == t.outbox.c.coalesce_key,
+            said.c.state == OutboxState.SENT.value,
+            said.c.ts.is_not(None),
+        )
+        .order_by(said.c.position.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    way = case(
+        (t.outbox.c.kind == OutboxKind.ANSWER.value, "answer"),
+        (t.outbox.c.method == "upload", "file"),
+        (or_(t.outbox.c.method == "update", stands.is_not(None)), "edit"),
+        else_="post",
+    )
     order = (t.outbox.c.kind_rank, t.outbox.c.position)
-    place = func.row_number().over(partition_by=(where, is_answer), order_by=order)
+    place = func.row_number().over(partition_by=(where, way), order_by=order)
     keys: BindParameter[list[str]] = bindparam("of_keys", expanding=True)
     waiting = (
         select(
@@ -294,6 +303,7 @@ def _ready_rows() -> Prepared:
             t.threads.c.ts.label("thread_ts"),
             t.threads.c.asked_in,
             in_thread.label("in_thread"),
+            stands.label("stands"),
             place.label("place"),
         )
         .select_from(t.outbox.outerjoin(t.threads, t.threads.c.execution_id == t.outbox.c.execution_id))
@@ -313,7 +323,7 @@ def _ready_rows() -> Prepared:
     )
 
 
-def _ready(connection: Connection, row: Any) -> Ready:
+def _ready(row: Any) -> Ready:
     message = message_of(row)
     thread = None
     if row.in_thread:
@@ -321,16 +331,13 @@ def _ready(connection: Connection, row: Any) -> Ready:
             execution_id=row.execution_id, channel=row.thread_channel, ts=row.thread_ts, asked_in=row.asked_in
         )
     channel = message.channel if thread is None else thread.channel
-    return Ready(message=message, channel=channel, thread=thread, edits=_edited_by(connection, message, thread))
+    return Ready(message=message, channel=channel, thread=thread, edits=_edited_by(message, thread, row.stands))
 
 
-def _edited_by(connection: Connection, message: OutboxMessage, thread: Thread | None) -> str | None:
+def _edited_by(message: OutboxMessage, thread: Thread | None, stands: str | None) -> str | None:
     if message.method == "update":
         return str(message.payload["ts"]) if "ts" in message.payload else (thread.ts if thread else None)
-    if message.method != "post" or message.coalesce_key is None or message.execution_id is None:
-        return None
-    ts: str | None = _SAID.scalar(connection, {"of_id": message.execution_id, "of_key": message.coalesce_key})
-    return ts
+    return stands if message.method == "post" else None
 
 
 def begin(
@@ -355,6 +362,12 @@ def begin(
     return None if row is None else message_of(row)
 
 
+def _mine(message_id: str, attempts: int | None) -> ColumnElement[bool]:
+    """The message while it is being said; in this try, if one is named: another may have been begun meanwhile."""
+    found = and_(t.outbox.c.id == message_id, t.outbox.c.state == OutboxState.SENDING.value)
+    return found if attempts is None else and_(found, t.outbox.c.attempts == attempts)
+
+
 def extend(connection: Connection, ids: Collection[str], *, now: datetime, lease: timedelta) -> None:
     """Whoever says these lives, and is still saying them."""
     if not ids:
@@ -370,15 +383,47 @@ def _keys_being_said(connection: Connection) -> list[str]:
     return [row.coalesce_key for row in _KEYS_BEING_SAID.all(connection)]
 
 
-def sent(connection: Connection, message_id: str, *, now: datetime, ts: str | None, channel: str | None = None) -> None:
-    """Slack took it. `channel`: where it stands, if that may be another than it was written for."""
+def sent(
+    connection: Connection, said: OutboxMessage, *, now: datetime, ts: str | None, channel: str | None = None
+) -> bool:
+    """Slack took it, as `begin` gave it. `channel`: where it stands, if that may be another than it was written for.
+
+    False, and nothing is changed, if somebody took it back meanwhile because its time to be said had passed, and it is
+    to be said with other words, or being said: what stands is looked for then.
+    """
     write_down(connection)
+    row = connection.execute(select(t.outbox).where(t.outbox.c.id == said.id)).first()
+    if row is None or row.attempts != said.attempts:
+        return False
+    is_waiting_as_it_was = row.state == OutboxState.WAITING.value and row.payload == dict(said.payload)
+    if row.state != OutboxState.SENDING.value and not is_waiting_as_it_was:
+        return False
     where = {"channel": channel} if channel is not None else {}
     connection.execute(
         update(t.outbox)
-        .where(t.outbox.c.id == message_id)
-        .values(state=OutboxState.SENT.value, sent_at=now, ts=ts, error=None, **where)
+        .where(t.outbox.c.id == said.id)
+        .values(state=OutboxState.SENT.value, sent_at=now, ts=ts, error=None, next_attempt_at=None, **where)
     )
+    return True
+
+
+def sent_before(connection: Connection, said: OutboxMessage, *, id: str, now: datetime, ts: str) -> bool:
+    """It stands already: an earlier try had come through, perhaps with older words. Otherwise as `sent`.
+
+    These words follow as an edit, with this id, unless newer ones wait already.
+    """
+    if not sent(connection, said, now=now, ts=ts):
+        return False
+    key = said.coalesce_key
+    waits = select(t.outbox.c.id).where(
+        t.outbox.c.coalesce_key == key, text("outbox.state = 'waiting' AND outbox.coalesce_key IS NOT NULL")
+    )
+    if key is None or connection.execute(waits).first() is not None:
+        return True
+    is_headline = said.kind is OutboxKind.HEADLINE
+    kind, method = (OutboxKind.CARD, "update") if is_headline else (said.kind, said.method)
+    _ADD.run(connection, _new(id, kind, method, said.payload, now, said.channel, said.execution_id, key))
+    return True
 
 
 def again(
@@ -389,15 +434,15 @@ def again(
     error: str,
     unsure: bool,
     is_counted: bool = True,
+    attempts: int | None = None,
 ) -> None:
     """To be tried again at `at`. If something newer waits under its key, its words take the place of these.
 
-    `is_counted`: whether the try counts; one that Slack asked us to postpone doesn't.
+    `is_counted`: whether the try counts; one that Slack asked us to postpone doesn't. `attempts`: of which try that is
+    said, as `begin` counted it; if that isn't the one under way any more, nothing is changed. So for all that follow.
     """
     write_down(connection)
-    row = connection.execute(
-        select(t.outbox).where(t.outbox.c.id == message_id, t.outbox.c.state == OutboxState.SENDING.value)
-    ).first()
+    row = connection.execute(select(t.outbox).where(_mine(message_id, attempts))).first()
     if row is None:
         return
     # The older row stays, because a post that may have been delivered carries its id.
@@ -441,16 +486,20 @@ def _newer_than(connection: Connection, row: Any) -> dict[str, Any]:
 
 
 def reroute(
-    connection: Connection, message_id: str, *, channel: str, now: datetime, kind: OutboxKind | None = None
+    connection: Connection,
+    message_id: str,
+    *,
+    channel: str,
+    now: datetime,
+    kind: OutboxKind | None = None,
+    attempts: int | None = None,
 ) -> None:
     """To be said in another channel, at once. With a `kind`, as that kind, and by itself.
 
     What it was is kept in its payload (`rerouted`: kind, channel, coalesce_key), for when a person has it said again.
     """
     write_down(connection)
-    row = connection.execute(
-        select(t.outbox).where(t.outbox.c.id == message_id, t.outbox.c.state == OutboxState.SENDING.value)
-    ).first()
+    row = connection.execute(select(t.outbox).where(_mine(message_id, attempts))).first()
     if row is None:
         return
     values = _newer_than(connection, row)
@@ -474,12 +523,10 @@ def reroute(
     )
 
 
-def anew(connection: Connection, message_id: str, *, now: datetime) -> None:
+def anew(connection: Connection, message_id: str, *, now: datetime, attempts: int | None = None) -> None:
     """The message it was to edit isn't there any more, or can't be edited: to be said as a new one, at once."""
     write_down(connection)
-    row = connection.execute(
-        select(t.outbox).where(t.outbox.c.id == message_id, t.outbox.c.state == OutboxState.SENDING.value)
-    ).first()
+    row = connection.execute(select(t.outbox).where(_mine(message_id, attempts))).first()
     if row is None:
         return
     connection.execute(
@@ -491,23 +538,38 @@ def anew(connection: Connection, message_id: str, *, now: datetime) -> None:
         )
         .values(ts=None)
     )
-    connection.execute(update(t.outbox).where(t.outbox.c.id == message_id).values(unsure=False))
+    connection.execute(update(t.outbox).where(t.outbox.c.id == row.id).values(unsure=False))
     again(connection, message_id, at=now, error="the message it was to edit is gone", unsure=False, is_counted=False)
 
 
-def drop(connection: Connection, message: OutboxMessage) -> None:
-    """It needn't be said any more. A headline that is a dead letter takes the words of its edits."""
+def out_of_thread(connection: Connection, message_id: str, *, now: datetime, attempts: int | None = None) -> None:
+    """The message under which it was to stand isn't there any more: to be said in the channel by itself, at once."""
     write_down(connection)
-    connection.execute(delete(t.outbox).where(t.outbox.c.id == message.id, t.outbox.c.state.in_(_OPEN)))
+    row = connection.execute(select(t.outbox).where(_mine(message_id, attempts))).first()
+    if row is None:
+        return
+    payload = {name: value for name, value in row.payload.items() if name != "thread_ts"}
+    connection.execute(update(t.outbox).where(t.outbox.c.id == row.id).values(payload=payload))
+    again(connection, row.id, at=now, error="the message it was to stand under is gone", unsure=False, is_counted=False)
+
+
+def drop(connection: Connection, message: OutboxMessage) -> None:
+    """It needn't be said any more, being said as `begin` gave it. A dead headline takes the words of its edits."""
+    write_down(connection)
+    gone = delete(t.outbox).where(_mine(message.id, message.attempts)).returning(t.outbox.c.id)
+    if connection.execute(gone).first() is None:
+        return
     if message.method == "update" and message.coalesce_key is not None:
         edited = {"of_key": message.coalesce_key, "payload": dict(message.payload)}
         _SET_DEAD_HEADLINE.run(connection, edited)
 
 
-def bury(connection: Connection, message_id: str, *, now: datetime, error: str) -> None:
+def bury(connection: Connection, message_id: str, *, now: datetime, error: str, attempts: int | None = None) -> None:
     """A dead letter: a person must see it. Nothing else becomes one: what was said meanwhile stays said."""
     write_down(connection)
-    row = connection.execute(select(t.outbox).where(t.outbox.c.id == message_id, t.outbox.c.state.in_(_OPEN))).first()
+    open_ = and_(t.outbox.c.id == message_id, t.outbox.c.state.in_(_OPEN))
+    its = open_ if attempts is None else _mine(message_id, attempts)
+    row = connection.execute(select(t.outbox).where(its)).first()
     if row is None:
         return
     newer = _newer_than(connection, row) if row.kind == OutboxKind.HEADLINE.value else {}
@@ -525,16 +587,17 @@ def bury(connection: Connection, message_id: str, *, now: datetime, error: str) 
     )
 
 
-def recover(connection: Connection, now: datetime, *, everything: bool = True) -> int:
+def recover(connection: Connection, now: datetime, *, everything: bool = True, but: Collection[str] = ()) -> int:
     """What was being said by a process that died may have been delivered.
 
-    `everything` right after the start of the only process that speaks; else only what is past its lease.
+    `everything` right after the start of the only process that speaks; else only what is past its lease. `but`: what
+    the caller says itself, however long the database was away.
     """
     write_down(connection)
     died = select(t.outbox.c.id).where(_IS_OPEN, t.outbox.c.state == OutboxState.SENDING.value)
     if not everything:
         died = died.where(t.outbox.c.next_attempt_at <= moment(connection, now))
-    ids = list(connection.scalars(died))
+    ids = sorted(set(connection.scalars(died)) - set(but))
     for message_id in ids:
         again(connection, message_id, at=now, error="the process ended while it was being said", unsure=True)
     return len(ids)
