@@ -19,14 +19,17 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Connection,
+    FromClause,
     Integer,
     and_,
     bindparam,
     case,
     delete,
+    exists,
     false,
     func,
     insert,
+    literal,
     or_,
     select,
     text,
@@ -262,6 +265,16 @@ def ready(connection: Connection, now: datetime, *, per_channel: int = 10) -> li
     return [_ready(row) for row in _ready_rows().all(connection, asked)]
 
 
+def _standing(waiting: FromClause, said: FromClause) -> ColumnElement[bool]:
+    """Whether what was said stands in Slack, and what waits is an edit of it."""
+    return and_(
+        said.c.execution_id == waiting.c.execution_id,
+        said.c.coalesce_key == waiting.c.coalesce_key,
+        said.c.state == OutboxState.SENT.value,
+        said.c.ts.is_not(None),
+    )
+
+
 @cache
 def _ready_rows() -> Prepared:
     belongs = and_(t.outbox.c.execution_id.is_not(None), t.outbox.c.kind.not_in(_APART))
@@ -275,22 +288,11 @@ def _ready_rows() -> Prepared:
     )
     where = case((in_thread, t.threads.c.channel), else_=t.outbox.c.channel)
     said = t.outbox.alias("said")
-    stands = (
-        select(said.c.ts)
-        .where(
-            said.c.execution_id == t.outbox.c.execution_id,
-            said.c.coalesce_key == t.outbox.c.coalesce_key,
-            said.c.state == OutboxState.SENT.value,
-            said.c.ts.is_not(None),
-        )
-        .order_by(said.c.position.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
+    is_edit = and_(t.outbox.c.coalesce_key.is_not(None), exists(literal(1)).where(_standing(t.outbox, said)))
     way = case(
         (t.outbox.c.kind == OutboxKind.ANSWER.value, "answer"),
         (t.outbox.c.method == "upload", "file"),
-        (or_(t.outbox.c.method == "update", stands.is_not(None)), "edit"),
+        (or_(t.outbox.c.method == "update", is_edit), "edit"),
         else_="post",
     )
     order = (t.outbox.c.kind_rank, t.outbox.c.position)
@@ -303,7 +305,6 @@ def _ready_rows() -> Prepared:
             t.threads.c.ts.label("thread_ts"),
             t.threads.c.asked_in,
             in_thread.label("in_thread"),
-            stands.label("stands"),
             place.label("place"),
         )
         .select_from(t.outbox.outerjoin(t.threads, t.threads.c.execution_id == t.outbox.c.execution_id))
@@ -316,8 +317,9 @@ def _ready_rows() -> Prepared:
         )
         .subquery()
     )
+    newest = select(said.c.ts).where(_standing(waiting, said)).order_by(said.c.position.desc()).limit(1)
     return Prepared(
-        select(waiting)
+        select(waiting, newest.scalar_subquery().label("stands"))
         .where(waiting.c.place <= bindparam("most", type_=Integer))
         .order_by(waiting.c.kind_rank, waiting.c.position)
     )
