@@ -18,7 +18,9 @@ from typing import Any
 from sqlalchemy import (
     BindParameter,
     Connection,
+    FromClause,
     Integer,
+    ScalarSelect,
     and_,
     bindparam,
     case,
@@ -69,6 +71,8 @@ _REPLACE = Prepared(
         kind_rank=case((_STAYS, t.outbox.c.kind_rank), else_=bindparam("new_rank", type_=Integer)),
     )
 )
+_LOOKED_UP = 100
+"""Of how many of one kind in one channel it is looked up whether they edit what was posted before."""
 SHOWS = "shows"
 """The key in the payload of what shows rows: which ones, as whoever renders it understands it."""
 
@@ -97,17 +101,6 @@ _SET_DEAD_HEADLINE = Prepared(
     update(t.outbox).where(
         _IS_DEAD, t.outbox.c.coalesce_key == bindparam("of_key"), t.outbox.c.kind == OutboxKind.HEADLINE.value
     )
-)
-_SAID = Prepared(
-    select(t.outbox.c.ts)
-    .where(
-        t.outbox.c.execution_id == bindparam("of_id"),
-        t.outbox.c.coalesce_key == bindparam("of_key"),
-        t.outbox.c.state == OutboxState.SENT.value,
-        t.outbox.c.ts.is_not(None),
-    )
-    .order_by(t.outbox.c.position.desc())
-    .limit(1)
 )
 _SET_WORDS = Prepared(update(t.outbox).where(t.outbox.c.id == bindparam("of_message")))
 _KEYS_BEING_SAID = Prepared(
@@ -261,14 +254,14 @@ def _replace_waiting(connection: Connection, key: str, kind: OutboxKind, payload
 
 
 def ready(connection: Connection, now: datetime, *, per_channel: int = 10) -> list[Ready]:
-    """What may be said now, the most important first, at most so many per channel and for answers as many again.
+    """What may be said now, the most important first, at most so many posts per channel, edits, and answers.
 
-    What belongs into a thread waits for its headline, as long as that waits itself; with no headline to come, it is
+    Each of these has a pace of its own, so that of none the others can hide what comes next. What belongs into a thread waits for its headline, as long as that waits itself; with no headline to come, it is
     said by itself.
     """
     write_down(connection)
     asked = {"moment": now, "most": per_channel, "of_keys": _keys_being_said(connection)}
-    return [_ready(connection, row) for row in _ready_rows().all(connection, asked)]
+    return [_ready(row) for row in _ready_rows().all(connection, asked)]
 
 
 @cache
@@ -283,10 +276,9 @@ def _ready_rows() -> Prepared:
         headline.c.execution_id.is_not(None),
     )
     where = case((in_thread, t.threads.c.channel), else_=t.outbox.c.channel)
-    is_answer = t.outbox.c.kind == OutboxKind.ANSWER.value
-    order = (t.outbox.c.kind_rank, t.outbox.c.position)
-    place = func.row_number().over(partition_by=(where, is_answer), order_by=order)
     keys: BindParameter[list[str]] = bindparam("of_keys", expanding=True)
+    order = (t.outbox.c.kind_rank, t.outbox.c.position)
+    in_line = func.row_number().over(partition_by=(where, t.outbox.c.kind, t.outbox.c.method), order_by=order)
     waiting = (
         select(
             t.outbox,
@@ -294,7 +286,8 @@ def _ready_rows() -> Prepared:
             t.threads.c.ts.label("thread_ts"),
             t.threads.c.asked_in,
             in_thread.label("in_thread"),
-            place.label("place"),
+            where.label("where"),
+            in_line.label("in_line"),
         )
         .select_from(t.outbox.outerjoin(t.threads, t.threads.c.execution_id == t.outbox.c.execution_id))
         .where(
@@ -306,14 +299,42 @@ def _ready_rows() -> Prepared:
         )
         .subquery()
     )
+    # What was posted before is looked up for the first of each line alone: with thousands that wait, it would cost more
+    # than all the rest.
+    first = select(waiting, _said_as(waiting).label("edits")).where(waiting.c.in_line <= _LOOKED_UP).subquery()
+    sort = case(
+        (first.c.kind == OutboxKind.ANSWER.value, "answer"),
+        (or_(first.c.method == "update", first.c.edits.is_not(None)), "edit"),
+        else_="post",
+    )
+    place = func.row_number().over(partition_by=(first.c.where, sort), order_by=(first.c.kind_rank, first.c.position))
+    placed = select(first, place.label("place")).subquery()
     return Prepared(
-        select(waiting)
-        .where(waiting.c.place <= bindparam("most", type_=Integer))
-        .order_by(waiting.c.kind_rank, waiting.c.position)
+        select(placed)
+        .where(placed.c.place <= bindparam("most", type_=Integer))
+        .order_by(placed.c.kind_rank, placed.c.position)
     )
 
 
-def _ready(connection: Connection, row: Any) -> Ready:
+def _said_as(waiting: FromClause) -> ScalarSelect[Any]:
+    """The message in Slack that was posted under the same key before."""
+    said = t.outbox.alias("said")
+    return (
+        select(said.c.ts)
+        .where(
+            waiting.c.method == "post",
+            said.c.execution_id == waiting.c.execution_id,
+            said.c.coalesce_key == waiting.c.coalesce_key,
+            said.c.state == OutboxState.SENT.value,
+            said.c.ts.is_not(None),
+        )
+        .order_by(said.c.position.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+def _ready(row: Any) -> Ready:
     message = message_of(row)
     thread = None
     if row.in_thread:
@@ -321,16 +342,10 @@ def _ready(connection: Connection, row: Any) -> Ready:
             execution_id=row.execution_id, channel=row.thread_channel, ts=row.thread_ts, asked_in=row.asked_in
         )
     channel = message.channel if thread is None else thread.channel
-    return Ready(message=message, channel=channel, thread=thread, edits=_edited_by(connection, message, thread))
-
-
-def _edited_by(connection: Connection, message: OutboxMessage, thread: Thread | None) -> str | None:
+    edits: str | None = row.edits
     if message.method == "update":
-        return str(message.payload["ts"]) if "ts" in message.payload else (thread.ts if thread else None)
-    if message.method != "post" or message.coalesce_key is None or message.execution_id is None:
-        return None
-    ts: str | None = _SAID.scalar(connection, {"of_id": message.execution_id, "of_key": message.coalesce_key})
-    return ts
+        edits = str(message.payload["ts"]) if "ts" in message.payload else (thread.ts if thread else None)
+    return Ready(message=message, channel=channel, thread=thread, edits=edits)
 
 
 def begin(

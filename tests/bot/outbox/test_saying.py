@@ -159,3 +159,56 @@ async def test_every_post_carries_its_outbox_id_and_no_token_reaches_the_databas
     [call] = desk.workspace.calls_of("chat.postMessage")
     assert call.arguments["metadata"] == {"event_type": "handrail_outbox", "event_payload": {"id": row_id}}
     assert desk.workspace.bot_token not in str(await desk.rows())
+
+
+async def test_edits_that_wait_hide_no_posts_of_their_channel(any_desk: Desk) -> None:
+    """Slack takes some forty edits a minute, and sixty posts in each channel."""
+    running = [await any_desk.submitted() for _ in range(30)]
+    any_desk.start()
+    await any_desk.settle()
+    await any_desk.kill()
+    for execution in running:
+        await any_desk.put(
+            "ended", kind=OutboxKind.ENDING, method="update", execution_id=execution.id, key=f"card:{execution.id}"
+        )
+    any_desk.start(pace=PaceSettings())
+    await any_desk.wait(3, step=1)
+    asked = running[-1]
+    await any_desk.put("may it?", kind=OutboxKind.APPROVAL, execution_id=asked.id, key=f"approval:{asked.id}:1")
+    thread = any_desk.workspace.messages("C0INC")[-1].ts
+    await any_desk.until(lambda: "may it?" in any_desk.posts(thread=thread), within=5)
+    assert any_desk.posts().count("ended") < 20
+
+
+async def test_a_decision_is_shown_before_the_cards_of_what_has_ended(desk: Desk) -> None:
+    running = [await desk.submitted() for _ in range(30)]
+    asked = running[-1]
+    await desk.put("may it?", kind=OutboxKind.APPROVAL, execution_id=asked.id, key=f"approval:{asked.id}:1")
+    desk.start()
+    await desk.settle()
+    await desk.kill()
+    for execution in running:
+        await desk.put(
+            "ended", kind=OutboxKind.ENDING, method="update", execution_id=execution.id, key=f"card:{execution.id}"
+        )
+    desk.start(pace=PaceSettings())
+    await desk.wait(3, step=1)
+    await desk.put("it may", kind=OutboxKind.APPROVAL, execution_id=asked.id, key=f"approval:{asked.id}:1")
+    thread = desk.workspace.messages("C0INC")[-1].ts
+    await desk.until(lambda: "it may" in desk.posts(thread=thread), within=5)
+    assert desk.posts().count("ended") < 20
+
+
+async def test_progress_that_waits_to_be_edited_hides_no_progress_that_is_new(desk: Desk) -> None:
+    execution = await desk.submitted()
+    for number in range(15):
+        await desk.put(f"step {number}", kind=OutboxKind.PROGRESS, execution_id=execution.id, key=f"step:{number}")
+    desk.start()
+    await desk.settle()
+    await desk.kill()
+    for number in range(15):
+        await desk.put(f"step {number} over", kind=OutboxKind.PROGRESS, execution_id=execution.id, key=f"step:{number}")
+    await desk.put("a new step", kind=OutboxKind.PROGRESS, execution_id=execution.id, key="step:new")
+    desk.start(pace=PaceSettings())
+    thread = desk.workspace.messages("C0INC")[-1].ts
+    await desk.until(lambda: "a new step" in desk.posts(thread=thread), within=3)
