@@ -256,8 +256,8 @@ def _replace_waiting(connection: Connection, key: str, kind: OutboxKind, payload
 def ready(connection: Connection, now: datetime, *, per_channel: int = 10) -> list[Ready]:
     """What may be said now, the most important first, at most so many posts per channel, edits, and answers.
 
-    Each of these has a pace of its own, so that of none the others can hide what comes next. What belongs into a thread waits for its headline, as long as that waits itself; with no headline to come, it is
-    said by itself.
+    Each of these has a pace of its own, so that of none the others can hide what comes next. What belongs into a thread
+    waits for its headline, as long as that waits itself; with no headline to come, it is said by itself.
     """
     write_down(connection)
     asked = {"moment": now, "most": per_channel, "of_keys": _keys_being_said(connection)}
