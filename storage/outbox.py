@@ -47,6 +47,9 @@ _IS_DEAD = text("outbox.state = 'dead'")
 # These stand by themselves; whatever else belongs to an execution is said in its thread, once that exists.
 _APART = (OutboxKind.HEADLINE.value, OutboxKind.ALERT.value, OutboxKind.ANSWER.value)
 
+# Somebody waits for these, and the process that speaks may be another.
+_CANNOT_WAIT = {OutboxKind.APPROVAL, OutboxKind.ANSWER, OutboxKind.ALERT, OutboxKind.HEADLINE}
+
 # Built once: these are asked for with every event of every execution.
 _NOW = bindparam("microseconds", type_=t.outbox.c.position.type)
 _LAST = (
@@ -145,7 +148,7 @@ def put(
     The place stays the older one's, and its kind becomes the more important of both; but a headline stays a headline,
     since a thread hangs on it.
     """
-    if kind is OutboxKind.ALERT:
+    if kind in _CANNOT_WAIT:
         ring(connection, Bell.OUTBOX)
     values = _new(id, kind, method, payload, now, channel, execution_id, coalesce_key)
     if coalesce_key is None:
@@ -172,6 +175,8 @@ def show(
 
     Otherwise as `put`. `shows` says which rows, for whoever renders it (`begin` returns it in the payload).
     """
+    if kind in _CANNOT_WAIT:
+        ring(connection, Bell.OUTBOX)
     values = _new(id, kind, method, {SHOWS: dict(shows)}, now, channel, execution_id, coalesce_key)
     _unwritten(connection, lambda unwritten: unwritten.show(values))
 
@@ -619,6 +624,22 @@ def prune(connection: Connection, *, before: datetime, limit: int = 500) -> int:
         .limit(limit)
     )
     return connection.execute(delete(t.outbox).where(t.outbox.c.id.in_(old))).rowcount
+
+
+# --- who speaks -------------------------------------------------------------------------------------------------------
+
+
+def speak(connection: Connection, *, process: str, now: datetime, lease: timedelta) -> bool:
+    """Whether this process is the one that speaks for all, for so long from now on; asked again, for longer."""
+    at, c = moment(connection, now), t.speaker.c
+    mine = update(t.speaker).where(or_(c.process == process, c.until <= at))
+    return connection.execute(mine.values(process=process, until=at + lease)).rowcount == 1
+
+
+def fall_silent(connection: Connection, *, process: str, now: datetime) -> None:
+    """Another may speak at once, if this process did."""
+    at = moment(connection, now)
+    connection.execute(update(t.speaker).where(t.speaker.c.process == process).values(until=at))
 
 
 # --- threads and channels ---------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 
+from bot.outbox import SPEAKS_FOR
 from bot.pace import PaceSettings
 from runbooks.progress import ExecutionEnded, ExecutionStarted
 from storage import outbox
@@ -212,3 +213,34 @@ async def test_progress_that_waits_to_be_edited_hides_no_progress_that_is_new(de
     desk.start(pace=PaceSettings())
     thread = desk.workspace.messages("C0INC")[-1].ts
     await desk.until(lambda: "a new step" in desk.posts(thread=thread), within=3)
+
+
+async def test_of_several_senders_one_speaks_and_keeps_slacks_pace_for_all(any_desk: Desk) -> None:
+    for number in range(15):
+        await any_desk.put(f"number {number}", channel=("C0INC", "C0OPS")[number % 2])
+    for _ in range(3):
+        any_desk.start(is_alone=False, pace=PaceSettings())
+    took = await any_desk.until(lambda: len(any_desk.posts()) == 8, within=30)
+    assert 4 <= took <= 10
+    assert all(call.ok for call in any_desk.workspace.calls)
+
+
+async def test_when_the_one_that_speaks_stops_another_speaks_at_once_and_when_it_dies_soon(any_desk: Desk) -> None:
+    any_desk.start(is_alone=False)
+    await any_desk.put("the first")
+    await any_desk.until(lambda: any_desk.posts() == ["the first"])
+    await any_desk.kill()  # which lets it say that it stops
+    any_desk.start(is_alone=False)
+    await any_desk.put("the second")
+    await any_desk.until(lambda: any_desk.posts()[-1] == "the second", within=1)
+    await any_desk.kill()
+    gone = {"process": "one that died", "now": any_desk.clock.now(), "lease": SPEAKS_FOR}
+    assert await any_desk.database.write(outbox.speak, **gone)
+    any_desk.start(is_alone=False)
+    await any_desk.put("the third")
+    if any_desk.database.is_sqlite:  # PostgreSQL's own clock tells how old a lease is
+        await any_desk.wait(SPEAKS_FOR.total_seconds() - 2)
+        assert any_desk.posts()[-1] == "the second"
+    else:
+        await any_desk.database.write(outbox.fall_silent, process="one that died", now=any_desk.clock.now())
+    await any_desk.until(lambda: any_desk.posts()[-1] == "the third", within=5)
