@@ -86,7 +86,7 @@ class Outbox:
     """One sender. `alerts` is the channel for what can't be posted where it belongs.
 
     `is_alone`: no other process speaks for this database (always so on SQLite), so that whatever was being said when we
-    start was being said by a process that died. Of several, one at a time speaks, as Slack counts what they say together.
+    start was being said by a process that died. Of several, one at a time speaks: Slack counts what all of them say.
     `run` until cancelled; `wake` it after writing.
     """
 
