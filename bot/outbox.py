@@ -50,6 +50,8 @@ CALL_TIMEOUT = 10.0
 TURN_TIMEOUT = 60.0
 LEASE = timedelta(seconds=15)  # after this, others may take it that the speaker died
 RENEW = 4.0
+SPEAKS_FOR = timedelta(seconds=8)  # after this, another process may take it that the one that speaks died
+ASKS_TO_SPEAK = 2.0
 RECOVER_EVERY = 5.0
 ALONE = timedelta(seconds=TURN_TIMEOUT + 30)  # the lease where nobody else speaks, which is never renewed
 MOST_AT_ONCE = 8
@@ -84,7 +86,8 @@ class Outbox:
     """One sender. `alerts` is the channel for what can't be posted where it belongs.
 
     `is_alone`: no other process speaks for this database (always so on SQLite), so that whatever was being said when we
-    start was being said by a process that died. `run` until cancelled; `wake` it after writing.
+    start was being said by a process that died. Of several, one at a time speaks: Slack counts what all of them say.
+    `run` until cancelled; `wake` it after writing.
     """
 
     def __init__(
@@ -105,6 +108,8 @@ class Outbox:
         self._clock = clock or SystemClock()
         self._pace = Pace(settings=pace or PaceSettings())
         self._is_alone = is_alone
+        self._process = uuid4().hex
+        self._speaks_until = self._asks_at = 0.0
         self._lease = ALONE if is_alone else LEASE
         self._call_timeout = call_timeout
         self._poll = poll
@@ -131,6 +136,12 @@ class Outbox:
 
     async def run(self) -> None:
         """Say what waits, until cancelled. Outlives Slack's, the database's and its own failures."""
+        try:
+            await self._run()
+        finally:
+            await self._fall_silent()
+
+    async def _run(self) -> None:
         async with asyncio.TaskGroup() as turns:
             if not self._is_alone:
                 turns.create_task(self._go_on_living())
@@ -157,22 +168,52 @@ class Outbox:
                 log.exception("outbox_round_failed")
 
     async def drain(self, timeout: float) -> bool:
-        """Wait until everything that may be said now was said, or for so many seconds; whether it was."""
+        """Wait until everything that this process may say now was said, or for so many seconds; whether it was."""
         deadline = self._clock.monotonic() + timeout
         self.wake()
         while self._clock.monotonic() < deadline:
             try:
-                if not self._busy and not await self._ready(per_channel=1):
+                if not self._busy and (not self._speaks or not await self._ready(per_channel=1)):
                     return True
             except StorageUnavailable:
                 return False
             await self._clock.sleep(min(0.05, timeout))
         return False
 
+    # --- who speaks ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _speaks(self) -> bool:
+        return self._is_alone or self._clock.monotonic() < self._speaks_until
+
+    async def _asks_to_speak(self) -> bool:
+        """Whether this process speaks now, having asked for longer where it is time to."""
+        now = self._clock.monotonic()
+        if not self._is_alone and now >= self._asks_at:
+            asked = {"process": self._process, "now": self._clock.now(), "lease": SPEAKS_FOR}
+            speaks, did = await self._database.write_first(outbox.speak, **asked), self._speaks
+            self._asks_at, self._speaks_until = now + ASKS_TO_SPEAK, now + SPEAKS_FOR.total_seconds() if speaks else 0.0
+            if self._speaks != did:
+                log.info("outbox_speaks" if self._speaks else "outbox_listens")
+        return self._speaks
+
+    async def _fall_silent(self) -> None:
+        """Another process need not wait until this one seems to be dead."""
+        if self._is_alone or not self._speaks:
+            return
+        self._speaks_until = 0.0
+        try:
+            async with asyncio.timeout(2):
+                await self._database.write_first(outbox.fall_silent, process=self._process, now=self._clock.now())
+        except (StorageUnavailable, TimeoutError) as error:
+            log.warning("outbox_unwritable", error=str(error))
+
     # --- choosing -----------------------------------------------------------------------------------------------------
 
     async def _round(self, turns: asyncio.TaskGroup) -> float:
         """Begin what may be said now; returns after how many seconds to look again."""
+        if not await self._asks_to_speak():
+            return self._poll
         await self._recover()
         await self._announce()
         now, pause = self._clock.monotonic(), self._poll

@@ -21,15 +21,14 @@ from sqlalchemy import (
     Connection,
     FromClause,
     Integer,
+    ScalarSelect,
     and_,
     bindparam,
     case,
     delete,
-    exists,
     false,
     func,
     insert,
-    literal,
     or_,
     select,
     text,
@@ -48,6 +47,9 @@ _IS_OPEN = text("outbox.state IN ('waiting', 'sending')")
 _IS_DEAD = text("outbox.state = 'dead'")
 # These stand by themselves; whatever else belongs to an execution is said in its thread, once that exists.
 _APART = (OutboxKind.HEADLINE.value, OutboxKind.ALERT.value, OutboxKind.ANSWER.value)
+
+# Somebody waits for these, and the process that speaks may be another.
+_CANNOT_WAIT = {OutboxKind.APPROVAL, OutboxKind.ANSWER, OutboxKind.ALERT, OutboxKind.HEADLINE}
 
 # Built once: these are asked for with every event of every execution.
 _NOW = bindparam("microseconds", type_=t.outbox.c.position.type)
@@ -73,6 +75,8 @@ _REPLACE = Prepared(
         kind_rank=case((_STAYS, t.outbox.c.kind_rank), else_=bindparam("new_rank", type_=Integer)),
     )
 )
+_LOOKED_UP = 100
+"""Of how many of one kind in one channel it is looked up whether they edit what was posted before."""
 SHOWS = "shows"
 """The key in the payload of what shows rows: which ones, as whoever renders it understands it."""
 
@@ -145,7 +149,7 @@ def put(
     The place stays the older one's, and its kind becomes the more important of both; but a headline stays a headline,
     since a thread hangs on it.
     """
-    if kind is OutboxKind.ALERT:
+    if kind in _CANNOT_WAIT:
         ring(connection, Bell.OUTBOX)
     values = _new(id, kind, method, payload, now, channel, execution_id, coalesce_key)
     if coalesce_key is None:
@@ -172,6 +176,8 @@ def show(
 
     Otherwise as `put`. `shows` says which rows, for whoever renders it (`begin` returns it in the payload).
     """
+    if kind in _CANNOT_WAIT:
+        ring(connection, Bell.OUTBOX)
     values = _new(id, kind, method, {SHOWS: dict(shows)}, now, channel, execution_id, coalesce_key)
     _unwritten(connection, lambda unwritten: unwritten.show(values))
 
@@ -265,16 +271,6 @@ def ready(connection: Connection, now: datetime, *, per_channel: int = 10) -> li
     return [_ready(row) for row in _ready_rows().all(connection, asked)]
 
 
-def _standing(waiting: FromClause, said: FromClause) -> ColumnElement[bool]:
-    """Whether what was said stands in Slack, and what waits is an edit of it."""
-    return and_(
-        said.c.execution_id == waiting.c.execution_id,
-        said.c.coalesce_key == waiting.c.coalesce_key,
-        said.c.state == OutboxState.SENT.value,
-        said.c.ts.is_not(None),
-    )
-
-
 @cache
 def _ready_rows() -> Prepared:
     belongs = and_(t.outbox.c.execution_id.is_not(None), t.outbox.c.kind.not_in(_APART))
@@ -287,17 +283,9 @@ def _ready_rows() -> Prepared:
         headline.c.execution_id.is_not(None),
     )
     where = case((in_thread, t.threads.c.channel), else_=t.outbox.c.channel)
-    said = t.outbox.alias("said")
-    is_edit = and_(t.outbox.c.coalesce_key.is_not(None), exists(literal(1)).where(_standing(t.outbox, said)))
-    way = case(
-        (t.outbox.c.kind == OutboxKind.ANSWER.value, "answer"),
-        (t.outbox.c.method == "upload", "file"),
-        (or_(t.outbox.c.method == "update", is_edit), "edit"),
-        else_="post",
-    )
-    order = (t.outbox.c.kind_rank, t.outbox.c.position)
-    place = func.row_number().over(partition_by=(where, way), order_by=order)
     keys: BindParameter[list[str]] = bindparam("of_keys", expanding=True)
+    order = (t.outbox.c.kind_rank, t.outbox.c.position)
+    in_line = func.row_number().over(partition_by=(where, t.outbox.c.kind, t.outbox.c.method), order_by=order)
     waiting = (
         select(
             t.outbox,
@@ -305,7 +293,8 @@ def _ready_rows() -> Prepared:
             t.threads.c.ts.label("thread_ts"),
             t.threads.c.asked_in,
             in_thread.label("in_thread"),
-            place.label("place"),
+            where.label("where"),
+            in_line.label("in_line"),
         )
         .select_from(t.outbox.outerjoin(t.threads, t.threads.c.execution_id == t.outbox.c.execution_id))
         .where(
@@ -317,11 +306,39 @@ def _ready_rows() -> Prepared:
         )
         .subquery()
     )
-    newest = select(said.c.ts).where(_standing(waiting, said)).order_by(said.c.position.desc()).limit(1)
+    # What was posted before is looked up for the first of each line alone: with thousands that wait, it would cost more
+    # than all the rest.
+    first = select(waiting, _said_as(waiting).label("edits")).where(waiting.c.in_line <= _LOOKED_UP).subquery()
+    sort = case(
+        (first.c.kind == OutboxKind.ANSWER.value, "answer"),
+        (first.c.method == "upload", "file"),
+        (or_(first.c.method == "update", first.c.edits.is_not(None)), "edit"),
+        else_="post",
+    )
+    place = func.row_number().over(partition_by=(first.c.where, sort), order_by=(first.c.kind_rank, first.c.position))
+    placed = select(first, place.label("place")).subquery()
     return Prepared(
-        select(waiting, newest.scalar_subquery().label("stands"))
-        .where(waiting.c.place <= bindparam("most", type_=Integer))
-        .order_by(waiting.c.kind_rank, waiting.c.position)
+        select(placed)
+        .where(placed.c.place <= bindparam("most", type_=Integer))
+        .order_by(placed.c.kind_rank, placed.c.position)
+    )
+
+
+def _said_as(waiting: FromClause) -> ScalarSelect[Any]:
+    """The message in Slack that was posted under the same key before."""
+    said = t.outbox.alias("said")
+    return (
+        select(said.c.ts)
+        .where(
+            waiting.c.method == "post",
+            said.c.execution_id == waiting.c.execution_id,
+            said.c.coalesce_key == waiting.c.coalesce_key,
+            said.c.state == OutboxState.SENT.value,
+            said.c.ts.is_not(None),
+        )
+        .order_by(said.c.position.desc())
+        .limit(1)
+        .scalar_subquery()
     )
 
 
@@ -333,13 +350,10 @@ def _ready(row: Any) -> Ready:
             execution_id=row.execution_id, channel=row.thread_channel, ts=row.thread_ts, asked_in=row.asked_in
         )
     channel = message.channel if thread is None else thread.channel
-    return Ready(message=message, channel=channel, thread=thread, edits=_edited_by(message, thread, row.stands))
-
-
-def _edited_by(message: OutboxMessage, thread: Thread | None, stands: str | None) -> str | None:
+    edits: str | None = row.edits
     if message.method == "update":
-        return str(message.payload["ts"]) if "ts" in message.payload else (thread.ts if thread else None)
-    return stands if message.method == "post" else None
+        edits = str(message.payload["ts"]) if "ts" in message.payload else (thread.ts if thread else None)
+    return Ready(message=message, channel=channel, thread=thread, edits=edits)
 
 
 def begin(
@@ -669,6 +683,22 @@ def prune(connection: Connection, *, before: datetime, limit: int = 500) -> int:
         .limit(limit)
     )
     return connection.execute(delete(t.outbox).where(t.outbox.c.id.in_(old))).rowcount
+
+
+# --- who speaks -------------------------------------------------------------------------------------------------------
+
+
+def speak(connection: Connection, *, process: str, now: datetime, lease: timedelta) -> bool:
+    """Whether this process is the one that speaks for all, for so long from now on; asked again, for longer."""
+    at, c = moment(connection, now), t.speaker.c
+    mine = update(t.speaker).where(or_(c.process == process, c.until <= at))
+    return connection.execute(mine.values(process=process, until=at + lease)).rowcount == 1
+
+
+def fall_silent(connection: Connection, *, process: str, now: datetime) -> None:
+    """Another may speak at once, if this process did."""
+    at = moment(connection, now)
+    connection.execute(update(t.speaker).where(t.speaker.c.process == process).values(until=at))
 
 
 # --- threads and channels ---------------------------------------------------------------------------------------------
