@@ -46,7 +46,7 @@ PAGE = ROOT / "docs" / "chaos.md"
 ENOUGH = 3_600.0
 """Seconds within which everything has ended and been said."""
 TELL_EVERY = 30.0
-PATIENCE = 5
+PATIENCE = 40
 """How often anybody types the same."""
 SEEN = 10.0
 """Seconds in which a click is seen to have done something, before anybody presses again."""
