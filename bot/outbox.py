@@ -48,10 +48,8 @@ EVENT_TYPE = "handrail_outbox"
 POLL = 0.5  # seconds between looks for what other processes wrote
 CALL_TIMEOUT = 10.0
 TURN_TIMEOUT = 60.0
-LEASE = timedelta(seconds=15)  # after this, others may take it that the speaker died
+LEASE = timedelta(seconds=15)  # after this, others may take it that the process that speaks died
 RENEW = 4.0
-SPEAKS_FOR = timedelta(seconds=8)  # after this, another process may take it that the one that speaks died
-ASKS_TO_SPEAK = 2.0
 RECOVER_EVERY = 5.0
 ALONE = timedelta(seconds=TURN_TIMEOUT + 30)  # the lease where nobody else speaks, which is never renewed
 MOST_AT_ONCE = 8
@@ -109,7 +107,7 @@ class Outbox:
         self._pace = Pace(settings=pace or PaceSettings())
         self._is_alone = is_alone
         self._process = uuid4().hex
-        self._speaks_until = self._asks_at = 0.0
+        self._speaks_until = 0.0
         self._lease = ALONE if is_alone else LEASE
         self._call_timeout = call_timeout
         self._poll = poll
@@ -157,15 +155,15 @@ class Outbox:
                 await self._rest(pause)
 
     async def _go_on_living(self) -> None:
-        """What is being said is ours for as long as we live, however slow Slack is."""
+        """As long as we live it is ours to speak, and to say what is being said, however slow Slack is."""
         while True:
-            await self._clock.sleep(RENEW)
             try:
-                await self._database.write_first(outbox.extend, set(self._saying), now=self._clock.now(), lease=LEASE)
+                await self._ask_to_speak()
             except StorageUnavailable as error:
                 log.warning("outbox_unwritable", error=error.message)
             except Exception:  # as in `run`: the next one may go well
                 log.exception("outbox_round_failed")
+            await self._clock.sleep(RENEW)
 
     async def drain(self, timeout: float) -> bool:
         """Wait until everything that this process may say now was said, or for so many seconds; whether it was."""
@@ -186,16 +184,16 @@ class Outbox:
     def _speaks(self) -> bool:
         return self._is_alone or self._clock.monotonic() < self._speaks_until
 
-    async def _asks_to_speak(self) -> bool:
-        """Whether this process speaks now, having asked for longer where it is time to."""
-        now = self._clock.monotonic()
-        if not self._is_alone and now >= self._asks_at:
-            asked = {"process": self._process, "now": self._clock.now(), "lease": SPEAKS_FOR}
-            speaks, did = await self._database.write_first(outbox.speak, **asked), self._speaks
-            self._asks_at, self._speaks_until = now + ASKS_TO_SPEAK, now + SPEAKS_FOR.total_seconds() if speaks else 0.0
-            if self._speaks != did:
-                log.info("outbox_speaks" if self._speaks else "outbox_listens")
-        return self._speaks
+    async def _ask_to_speak(self) -> None:
+        """For one lease more, if nobody else does."""
+        now, did = self._clock.monotonic(), self._speaks
+        speaks = await self._database.write_first(
+            outbox.speak, set(self._saying), process=self._process, now=self._clock.now(), lease=LEASE
+        )
+        self._speaks_until = now + LEASE.total_seconds() if speaks else 0.0
+        if self._speaks != did:
+            log.info("outbox_speaks" if self._speaks else "outbox_listens")
+            self._woken.set()
 
     async def _fall_silent(self) -> None:
         """Another process need not wait until this one seems to be dead."""
@@ -212,7 +210,7 @@ class Outbox:
 
     async def _round(self, turns: asyncio.TaskGroup) -> float:
         """Begin what may be said now; returns after how many seconds to look again."""
-        if not await self._asks_to_speak():
+        if not self._speaks:
             return self._poll
         await self._recover()
         await self._announce()

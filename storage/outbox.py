@@ -63,7 +63,9 @@ _LAST = (
 # The position orders what waits with the same rank: microseconds, so that it grows even when nothing waits.
 _AFTER_ALL = case((_LAST >= _NOW, _LAST + 1), else_=_NOW)
 _ADD = Prepared(insert(t.outbox).values(position=_AFTER_ALL))
-_STAYS = or_(t.outbox.c.kind == OutboxKind.HEADLINE.value, t.outbox.c.kind_rank <= bindparam("new_rank", type_=Integer))
+_IS_HEADLINE = t.outbox.c.kind == OutboxKind.HEADLINE.value
+_NEW_RANK = bindparam("new_rank", type_=Integer)
+_RANK = case((t.outbox.c.kind_rank <= _NEW_RANK, t.outbox.c.kind_rank), else_=_NEW_RANK)
 _REPLACE = Prepared(
     update(t.outbox)
     .where(
@@ -71,8 +73,11 @@ _REPLACE = Prepared(
         text("outbox.state = 'waiting' AND outbox.coalesce_key IS NOT NULL"),
     )
     .values(
-        kind=case((_STAYS, t.outbox.c.kind), else_=bindparam("new_kind", type_=t.outbox.c.kind.type)),
-        kind_rank=case((_STAYS, t.outbox.c.kind_rank), else_=bindparam("new_rank", type_=Integer)),
+        kind=case(
+            (or_(_IS_HEADLINE, t.outbox.c.kind_rank <= _NEW_RANK), t.outbox.c.kind),
+            else_=bindparam("new_kind", type_=t.outbox.c.kind.type),
+        ),
+        kind_rank=_RANK,
     )
 )
 _LOOKED_UP = 100
@@ -86,12 +91,12 @@ def _mark(dialect: ModuleType) -> Prepared:
     made = dialect.insert(t.outbox).values(position=_AFTER_ALL)
     new = made.excluded
     has_words = t.outbox.c.payload[SHOWS].as_string().is_(None)
-    rises = and_(t.outbox.c.kind != OutboxKind.HEADLINE.value, t.outbox.c.kind_rank > new.kind_rank)
+    rises = t.outbox.c.kind_rank > new.kind_rank
     marked = made.on_conflict_do_update(
         index_elements=[t.outbox.c.coalesce_key],
         index_where=text("state = 'waiting' AND coalesce_key IS NOT NULL"),
         set_={
-            "kind": case((rises, new.kind), else_=t.outbox.c.kind),
+            "kind": case((and_(rises, ~_IS_HEADLINE), new.kind), else_=t.outbox.c.kind),
             "kind_rank": case((rises, new.kind_rank), else_=t.outbox.c.kind_rank),
             "payload": case((has_words, new.payload), else_=t.outbox.c.payload),
         },
@@ -147,7 +152,7 @@ def put(
     """Something to say. With a `coalesce_key`, it takes the place of what waits under the same key.
 
     The place stays the older one's, and its kind becomes the more important of both; but a headline stays a headline,
-    since a thread hangs on it.
+    since a thread hangs on it. It is said as early as what waits for that thread.
     """
     if kind in _CANNOT_WAIT:
         ring(connection, Bell.OUTBOX)
@@ -195,8 +200,11 @@ class _Unwritten:
     def show(self, values: dict[str, Any]) -> None:
         """One message under each key, as the table would have it."""
         known = self.shown.setdefault(values["coalesce_key"], values)
-        if known["kind"] != OutboxKind.HEADLINE.value and known["kind_rank"] > values["kind_rank"]:
-            known.update({name: values[name] for name in ("kind", "kind_rank", "rank")})
+        if known["kind_rank"] > values["kind_rank"]:
+            names = (
+                ("kind_rank", "rank") if known["kind"] == OutboxKind.HEADLINE.value else ("kind", "kind_rank", "rank")
+            )
+            known.update({name: values[name] for name in names})
 
     def __call__(self, connection: Connection) -> None:
         _ADD.run_each(connection, self.added)
@@ -279,7 +287,8 @@ def _ready_rows() -> Prepared:
     # Asked for once and not for every row: with thousands that wait, PostgreSQL would read all of them for each.
     to_come = select(headline.c.execution_id).where(
         text("headline.state IN ('waiting', 'sending')"),
-        headline.c.kind_rank == OutboxKind.HEADLINE.rank,
+        headline.c.kind_rank <= OutboxKind.HEADLINE.rank,
+        headline.c.kind == OutboxKind.HEADLINE.value,
         headline.c.execution_id.is_not(None),
     )
     where = case((in_thread, t.threads.c.channel), else_=t.outbox.c.channel)
@@ -493,8 +502,9 @@ def take_newer(connection: Connection, message_id: str, kind: OutboxKind, key: s
     ).first()
     if newer is None:
         return {}
-    most = kind if kind is OutboxKind.HEADLINE else min((kind, OutboxKind(newer.kind)), key=lambda one: one.rank)
-    return {"payload": newer.payload, "kind": most.value, "kind_rank": most.rank}
+    most = min((kind, OutboxKind(newer.kind)), key=lambda one: one.rank)
+    stays = kind if kind is OutboxKind.HEADLINE else most
+    return {"payload": newer.payload, "kind": stays.value, "kind_rank": most.rank}
 
 
 def _newer_than(connection: Connection, row: Any) -> dict[str, Any]:
@@ -688,9 +698,13 @@ def prune(connection: Connection, *, before: datetime, limit: int = 500) -> int:
 # --- who speaks -------------------------------------------------------------------------------------------------------
 
 
-def speak(connection: Connection, *, process: str, now: datetime, lease: timedelta) -> bool:
-    """Whether this process is the one that speaks for all, for so long from now on; asked again, for longer."""
+def speak(connection: Connection, saying: Collection[str], *, process: str, now: datetime, lease: timedelta) -> bool:
+    """Whether this process is the one that speaks for all, for so long from now on; asked again, for longer.
+
+    What it is `saying` (ids) stays its own for as long, whoever speaks.
+    """
     at, c = moment(connection, now), t.speaker.c
+    extend(connection, saying, now=now, lease=lease)
     mine = update(t.speaker).where(or_(c.process == process, c.until <= at))
     return connection.execute(mine.values(process=process, until=at + lease)).rowcount == 1
 

@@ -3,7 +3,8 @@
 import asyncio
 import itertools
 
-from bot.outbox import SPEAKS_FOR
+from bot import shown
+from bot.outbox import LEASE
 from bot.pace import PaceSettings
 from runbooks.progress import ExecutionEnded, ExecutionStarted
 from storage import outbox
@@ -200,6 +201,20 @@ async def test_a_decision_is_shown_before_the_cards_of_what_has_ended(desk: Desk
     assert desk.posts().count("ended") < 20
 
 
+async def test_a_headline_is_as_urgent_as_the_question_that_waits_for_it(any_desk: Desk) -> None:
+    asked = [await any_desk.submitted() for _ in range(30)][-1]
+    for kind in (OutboxKind.CARD, OutboxKind.APPROVAL, OutboxKind.CARD):
+        shows = {"method": "update", "shows": shown.CARD, "coalesce_key": f"card:{asked.id}", "channel": "C0INC"}
+        now = any_desk.clock.now()
+        await any_desk.database.write(outbox.show, id=f"a{kind}", kind=kind, execution_id=asked.id, now=now, **shows)
+    await any_desk.put("may it?", kind=OutboxKind.APPROVAL, execution_id=asked.id, key=f"approval:{asked.id}:1")
+    any_desk.start(pace=PaceSettings())
+    await any_desk.until(lambda: len(any_desk.workspace.calls) >= 2)
+    headline = any_desk.workspace.messages("C0INC")[0]
+    assert headline.text.startswith(f"#{asked.id} ")
+    assert any_desk.posts(thread=headline.ts) == ["may it?"]
+
+
 async def test_progress_that_waits_to_be_edited_hides_no_progress_that_is_new(desk: Desk) -> None:
     execution = await desk.submitted()
     for number in range(15):
@@ -234,12 +249,12 @@ async def test_when_the_one_that_speaks_stops_another_speaks_at_once_and_when_it
     await any_desk.put("the second")
     await any_desk.until(lambda: any_desk.posts()[-1] == "the second", within=1)
     await any_desk.kill()
-    gone = {"process": "one that died", "now": any_desk.clock.now(), "lease": SPEAKS_FOR}
-    assert await any_desk.database.write(outbox.speak, **gone)
+    gone = {"process": "one that died", "now": any_desk.clock.now(), "lease": LEASE}
+    assert await any_desk.database.write(outbox.speak, (), **gone)
     any_desk.start(is_alone=False)
     await any_desk.put("the third")
     if any_desk.database.is_sqlite:  # PostgreSQL's own clock tells how old a lease is
-        await any_desk.wait(SPEAKS_FOR.total_seconds() - 2)
+        await any_desk.wait(LEASE.total_seconds() - 2)
         assert any_desk.posts()[-1] == "the second"
     else:
         await any_desk.database.write(outbox.fall_silent, process="one that died", now=any_desk.clock.now())
