@@ -132,9 +132,10 @@ class Actions:
             raise Invalid("This form does not say which execution it is about. Use the slash command.") from error
         return await self.submissions[verb](execution_id, received.text.strip() or None, received)
 
-    async def _turn(self, received: Received) -> Message:
+    async def _turn(self, received: Received) -> Message | None:
         """The other page, in the place of this one."""
-        return replace(await self.commands.ask(received), replaces=True)
+        page = await self.commands.ask(received)
+        return replace(page, replaces=True) if page is not None else None
 
     async def _ask_to_resolve(
         self, number: int, mark: str | None, received: Received, handled: Handled

@@ -4,9 +4,10 @@ A schedule is kept as text in its one spelling, read by the same grammar each ti
 runs: each moment makes a request, and that goes through the same review as any other.
 """
 
+import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
@@ -44,8 +45,8 @@ from storage.records import (
 )
 
 Handled = Callable[[Connection], object]
-SHOWN = 40
-"""Schedules that a list shows."""
+SHOWN = 10
+"""Schedules on one page of a list: each has a row of buttons."""
 NONE = 'There are no schedules yet. Try `/runbook schedule "0 2 * * *" disk-cleanup path=/var/log on web-01`.'
 
 
@@ -101,8 +102,18 @@ def is_seen(engine: Engine, actor: Actor, schedule: Schedule) -> bool:
     return engine.policy.sees(actor.id, Permission.READ, name)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Considered:
+    """A schedule that makes sense and that its maker may have, not kept yet. `former`: the one of its name."""
+
+    schedule: Schedule
+    wanted: Wanted
+    former: Schedule | None = None
+    replaces: bool = False  # whether the maker may put it in the former's place
+
+
 class ScheduleDesk:
-    """Answers `/runbook schedule`, all of it but `run`, which is a request of whoever asks."""
+    """Answers `/runbook schedule`, all of it but `run`, which is a request of whoever asks, and `new`, a form."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -119,11 +130,11 @@ class ScheduleDesk:
         hand = Hand(actor=actor, origin=origin, now=self.engine.tools.clock.now(), reporter=self.engine.tools.reporter)
         match command.action:
             case "list":
-                return await self._list(hand)
+                return await self._list(hand, command.page)
             case "show":
                 return await self._show(command.name, hand)
-            case "run":
-                raise AssertionError("to run one now is a request like any other")
+            case "run" | "new":
+                raise AssertionError("to run one now is a request like any other, and a new one begins with a form")
             case "make":
                 return await self._make(command, channel, hand, handled)
             case "pause":
@@ -147,11 +158,11 @@ class ScheduleDesk:
             raise NotFound(f"There is no schedule '{name}'. {keeping.HINT}")
         return found
 
-    async def _list(self, hand: Hand) -> Message:
+    async def _list(self, hand: Hand, page: int) -> Message:
         await self.engine.require(hand.actor, Permission.READ, "see schedules", hand.origin)
         every = await self.engine.tools.database.read(kept.every)
         shown = [one for one in every if is_seen(self.engine, hand.actor, one)]
-        return listed(shown, hand.now)
+        return listed(shown, hand.now, page=page)
 
     async def _show(self, name: str, hand: Hand) -> Message:
         schedule = await self.find(name, hand.actor, hand.origin)
@@ -199,22 +210,25 @@ class ScheduleDesk:
 
     # --- making -------------------------------------------------------------------------------------------------------
 
-    async def _make(self, command: ScheduleCommand, channel: str | None, hand: Hand, handled: Handled) -> Message:
-        """What makes no sense now, or is not allowed to its maker, is not kept; a kill switch of now is no matter."""
-        wanted_run, actor = command.request, hand.actor
+    async def consider(self, command: ScheduleCommand, actor: Actor, channel: str | None, origin: Origin) -> Considered:
+        """What would be made, had it been asked for now. Raises OperatorError where it would not.
+
+        What makes no sense now, or is not allowed to its maker, is not made; a kill switch of now is no matter.
+        """
+        wanted_run = command.request
         if wanted_run is None:
             raise AssertionError("the grammar gives a request to schedule")
         for needed in (Permission.SCHEDULES, Permission.EXECUTE):
-            await self.engine.require(actor, needed, "make schedules", hand.origin)
+            await self.engine.require(actor, needed, "make schedules", origin)
         line = cron.cron_of(command.cron)
         zone = cron.zone_of(command.timezone or self.engine.policy.timezone)
         text = kept_text(wanted_run)
-        request = request_of(wanted_run, actor, channel, text)
-        ready = self.engine.ready(request)
+        ready = self.engine.ready(request_of(wanted_run, actor, channel, text))
         if ready.wanted is None:
             raise NotPermitted("Your role changed at this moment. Try again.")
-        await self.engine.require(actor, Permission.SCHEDULES, "schedule that", hand.origin, about=ready.wanted)
-        await self.engine.require(actor, Permission.EXECUTE, "schedule that", hand.origin, about=ready.wanted)
+        await self.engine.require(actor, Permission.SCHEDULES, "schedule that", origin, about=ready.wanted)
+        await self.engine.require(actor, Permission.EXECUTE, "schedule that", origin, about=ready.wanted)
+        now = self.engine.tools.clock.now()
         schedule = Schedule(
             id=0,
             name=command.name,
@@ -223,29 +237,56 @@ class ScheduleDesk:
             timezone=zone,
             channel=channel,
             made_by=actor,
-            made_at=hand.now,
-            next_at=cron.next_after(line, zone, hand.now),
+            made_at=now,
+            next_at=cron.next_after(line, zone, now),
         )
+        former = await self.engine.tools.database.read(kept.find, command.name) if command.name else None
+        replaces = former is not None and self._manages(actor, former)
+        return Considered(schedule=schedule, wanted=ready.wanted, former=former, replaces=replaces)
+
+    async def _make(self, command: ScheduleCommand, channel: str | None, hand: Hand, handled: Handled) -> Message:
+        considered = await self.consider(command, hand.actor, channel, hand.origin)
         made = await self.engine.tools.database.write(
             keeping.make,
-            schedule,
-            ready.wanted,
+            considered.schedule,
+            considered.wanted,
             hand,
-            may_change=lambda former: self._manages(actor, former),
+            may_change=lambda former: self._manages(hand.actor, former),
             also=handled,
         )
         if isinstance(made, OperatorError):
             raise made
-        lines = [_line(made, hand.now), *self._wants(made, None), *_next_lines(made, hand.now)]
+        return blocks.markdown("\n".join(self._about_new(made, considered.wanted, hand.now)))
+
+    def outlook(self, considered: Considered) -> list[str]:
+        """What whoever is about to make it should know, ready mrkdwn."""
+        schedule, wanted = considered.schedule, considered.wanted
+        named = schedule.name or f"{wanted.entry.name} (or that with a number)"
+        lines = self._about_new(replace(schedule, name=named), wanted, schedule.made_at)
+        was = considered.former
+        if was is not None and not considered.replaces:
+            lines.append(":no_entry: A schedule of this name is there already, and not yours to change. Name it anew.")
+        elif was is not None:
+            lines.append(
+                f":warning: It replaces *{blocks.inline(was.name, 80)}* (#{was.id}): {_timing(was)}, {_code(was)}, "
+                f"made by {blocks.who(was.made_by)}"
+            )
+        window = words(self.engine.policy.catch_up.total_seconds())
+        lines.append(f"_What is missed because nothing could start it is caught up with for {window}, once._")
+        return lines
+
+    def _about_new(self, schedule: Schedule, wanted: Wanted, now: datetime) -> list[str]:
+        lines = [_line(schedule, now), *self._wants(schedule, None), *_next_lines(schedule, now)]
         lines.append("_It runs with your rights as they are then, and is judged each time._")
-        demands = self._demands(ready.wanted)
+        demands = self._demands(wanted)
         if demands:
             who = "you" if _only_confirms(demands) else "somebody else"
+            name = schedule.id or "NAME"
             lines.append(
                 f"_So that nobody is woken for it, {who} can approve it for good: "
-                f"`/runbook schedule approve {made.id} limit=20`, 20 being the most changes at a time._"
+                f"`/runbook schedule approve {name} limit=20`, 20 being the most changes at a time._"
             )
-        return blocks.markdown("\n".join(lines))
+        return lines
 
     def _demands(self, wanted: Wanted) -> tuple[Demand, ...]:
         """What the settings ask for before it runs."""
@@ -464,11 +505,22 @@ def lost(event: FiringLost) -> Message:
     )
 
 
-def listed(shown: Sequence[Schedule], now: datetime) -> Message:
-    """Schedules, each with its next time."""
-    lines = [_line(one, now) for one in shown[:SHOWN]]
-    more = [f"… and {len(shown) - SHOWN} more; `/runbook schedule show NAME`"] if len(shown) > SHOWN else []
-    return blocks.markdown("\n".join([*lines, *more]) or NONE)
+def listed(shown: Sequence[Schedule], now: datetime, *, page: int = 1) -> Message:
+    """One page of schedules, each with its next time."""
+    pages = max(1, math.ceil(len(shown) / SHOWN))
+    page = min(max(1, page), pages)
+    part = shown[(page - 1) * SHOWN : page * SHOWN]
+    said_ = blocks.markdown("\n".join(_line(one, now) for one in part) or NONE)
+    if pages == 1:
+        return said_
+    first = (page - 1) * SHOWN + 1
+    return blocks.paged(
+        said_,
+        newer=f"schedule list page={page - 1}" if page > 1 else None,
+        older=f"schedule list page={page + 1}" if page < pages else None,
+        labels=("Previous", "Next"),
+        note=f"{first} to {first + len(part) - 1} of {blocks.counted(len(shown), 'schedule')}",
+    )
 
 
 def _code(schedule: Schedule) -> str:
@@ -490,7 +542,8 @@ def _line(schedule: Schedule, now: datetime) -> str:
         state = "never again"
     else:
         state = f"next {blocks.moment(schedule.next_at)}, {_in(schedule.next_at, now)}"
-    head = f"• *{blocks.inline(schedule.name, 80)}* (#{schedule.id}): {_timing(schedule)}, {state}"
+    number = f" (#{schedule.id})" if schedule.id else ""
+    head = f"• *{blocks.inline(schedule.name, 80)}*{number}: {_timing(schedule)}, {state}"
     return f"{head}\n    {_code(schedule)}, made by {blocks.who(schedule.made_by)}"
 
 

@@ -647,7 +647,7 @@ BUILDERS: dict[str, st.SearchStrategy[Any]] = {
 }
 """A strategy for every message and view Handrail can make, by the function that makes it."""
 
-ELSEWHERE = {"forms.form", "forms.plan_page"}
+ELSEWHERE = {"forms.form", "forms.plan_page", "forms.schedule_page"}
 """Tried in the same way, in `tests/bot/test_forms.py`."""
 
 PARTS = {
