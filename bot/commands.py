@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from functools import partial
-from typing import assert_never
+from typing import Literal, assert_never
 
 from sqlalchemy import Connection
 
@@ -45,6 +45,7 @@ from bot.request import (
     spelling,
 )
 from bot.situation import situation_of
+from runbooks import schedules as keeping
 from runbooks import templates
 from runbooks.answer import Answer, said
 from runbooks.catalog import Entry, usage
@@ -329,6 +330,23 @@ class Commands:
             return await self.schedules.answer(command, received.actor, received.channel, origin, handled)
         found = await self.schedules.find(command.name, received.actor, origin)
         return await self._run(schedules.command_of(found), received, origin, handled)
+
+    async def change_schedule(
+        self, action: Literal["pause", "resume", "delete"], number: int, shown: str | None, received: Received,
+        handled: Handled,
+    ) -> Message:  # fmt: skip
+        """What a schedule's button does, where it is still what was `shown`. Raises OperatorError."""
+        change = {"pause": keeping.pause, "resume": keeping.resume, "delete": keeping.delete}[action]
+        command = ScheduleCommand(action=action, name=str(number))
+        return await self.schedules.pressed(change, command, shown, received.actor, handled)
+
+    async def run_schedule(
+        self, number: int, shown: str | None, received: Received, handled: Handled
+    ) -> Message | None:
+        """What a schedule stands for, now, as a request of whoever pressed its button."""
+        found = await self.schedules.as_shown(number, shown, received.actor)
+        command = schedules.command_of(found)
+        return await self._run(command, replace(received, text=spelling(command)), Origin.BUTTON, handled)
 
     async def _new_schedule(self, command: ScheduleCommand, received: Received, origin: Origin) -> Message | None:
         """The form; where none can be shown, what there is and how it is typed."""

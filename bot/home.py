@@ -18,12 +18,14 @@ from bot.blocks import (
     EMOJI,
     Block,
     actions,
+    asking,
     clock_time,
     context,
     counted,
     inline,
     moment,
     paragraphs,
+    question_row,
     release_button,
     section,
     switch_line,
@@ -32,7 +34,7 @@ from bot.blocks import (
 )
 from bot.cards import given_so_far, subject, why_words
 from bot.pace import Bucket
-from bot.schedules import is_seen
+from bot.schedules import is_seen, may_make
 from bot.slack_trouble import Trouble, understand
 from runbooks import cron
 from runbooks.engine import Engine
@@ -103,6 +105,7 @@ class Home:
     stoppable: frozenset[int] = frozenset()  # those of them that this person may cancel
     switches: tuple[KillSwitch, ...] = ()
     schedules: tuple[Schedule, ...] = ()  # the next to fire first, paused ones last
+    may_schedule: bool = False
     yours: tuple[Execution, ...] = ()
     health: tuple[Health, ...] = ()
 
@@ -132,6 +135,7 @@ def read_home(connection: Connection, engine: Engine, actor: Actor) -> Home:
         running=tuple(sorted(running, key=lambda one: _UNFINISHED.index(one.state))),
         stoppable=frozenset(one.id for one in running if may_cancel or one.actor.id == person),
         schedules=_schedules(connection, engine, actor),
+        may_schedule=may_make(engine, actor),
         switches=tuple(controls.engaged(connection)) if may_read else (),
         yours=tuple(one for one in executions.newest_by(connection, person, 20) if one.state not in _UNFINISHED),
         health=tuple(_health(connection, [host.name for host in engine.tools.inventory.hosts], among))
@@ -262,11 +266,14 @@ def _running_line(execution: Execution) -> str:
 
 
 def _schedule_blocks(home: Home) -> Iterator[Block]:
-    if not home.schedules:
+    if not home.schedules and not home.may_schedule:
         return
-    yield _title(f"Schedules ({len(home.schedules)})")
-    yield from paragraphs([_schedule_line(schedule) for schedule in home.schedules[:SCHEDULES_SHOWN]])
+    yield _title(f"Schedules ({len(home.schedules)})" if home.schedules else "Schedules")
+    lines = [_schedule_line(schedule) for schedule in home.schedules[:SCHEDULES_SHOWN]]
+    yield from paragraphs(lines or ["Nothing is scheduled yet."])
     yield from _more(len(home.schedules) - SCHEDULES_SHOWN, "`/runbook schedule list` lists them.")
+    if home.may_schedule:
+        yield from question_row(asking("ask", "New schedule", "schedule new"), place="home-schedule")
 
 
 def _schedule_line(schedule: Schedule) -> str:

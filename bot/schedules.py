@@ -9,12 +9,12 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import assert_never
+from typing import Any, assert_never
 
 from sqlalchemy import Connection
 
 from bot import blocks
-from bot.blocks import Message
+from bot.blocks import Block, Message
 from bot.request import RunCommand, ScheduleCommand, kept_text, parse_runbook
 from runbooks import cron
 from runbooks import schedules as keeping
@@ -47,6 +47,13 @@ from storage.records import (
 Handled = Callable[[Connection], object]
 SHOWN = 10
 """Schedules on one page of a list: each has a row of buttons."""
+LABELS = {
+    "sched_pause": "Pause",
+    "sched_resume": "Resume",
+    "sched_run": "Run now",
+    "sched_delete": "Delete",
+}
+"""The verbs of a schedule's buttons; each value is its number, and a mark of what was shown of it."""
 NONE = 'There are no schedules yet. Try `/runbook schedule "0 2 * * *" disk-cleanup path=/var/log on web-01`.'
 
 
@@ -100,6 +107,14 @@ def is_seen(engine: Engine, actor: Actor, schedule: Schedule) -> bool:
     except (NotFound, Invalid):
         return True  # of a runbook that is gone: it can be seen, and deleted
     return engine.policy.sees(actor.id, Permission.READ, name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A schedule as somebody sees it, and the verbs of what they may do with it now."""
+
+    schedule: Schedule
+    verbs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,8 +176,25 @@ class ScheduleDesk:
     async def _list(self, hand: Hand, page: int) -> Message:
         await self.engine.require(hand.actor, Permission.READ, "see schedules", hand.origin)
         every = await self.engine.tools.database.read(kept.every)
-        shown = [one for one in every if is_seen(self.engine, hand.actor, one)]
-        return listed(shown, hand.now, page=page)
+        shown = [
+            Shown(schedule=one, verbs=self._verbs(hand.actor, one))
+            for one in every
+            if is_seen(self.engine, hand.actor, one)
+        ]
+        return listed(shown, hand.now, page=page, offers_new=may_make(self.engine, hand.actor))
+
+    def _verbs(self, actor: Actor, schedule: Schedule) -> tuple[str, ...]:
+        """What this person may do with it now, as far as that is known before it is tried."""
+        manages, reach = self._manages(actor, schedule), self._reach(schedule)
+        runs = reach is not None and bool(reach.hosts) and self._may_run(actor, reach)
+        pause = "sched_pause" if schedule.paused_at is None else "sched_resume"
+        verbs = {pause: manages, "sched_run": runs, "sched_delete": manages}
+        return tuple(verb for verb, may in verbs.items() if may)
+
+    def _may_run(self, actor: Actor, reach: Reach) -> bool:
+        return self.engine.policy.decide(
+            actor.id, Permission.EXECUTE, runbook=reach.runbook, hosts=reach.hosts, includes=reach.includes
+        ).allowed
 
     async def _show(self, name: str, hand: Hand) -> Message:
         schedule = await self.find(name, hand.actor, hand.origin)
@@ -172,7 +204,9 @@ class ScheduleDesk:
         lines += _next_lines(schedule, hand.now)
         lines += ["*Lately*"] if newest else []
         lines += [_firing_line(schedule, firing, execution) for firing, execution in newest]
-        return blocks.markdown("\n".join(lines))
+        said_ = blocks.markdown("\n".join(lines))
+        row = buttons(Shown(schedule=schedule, verbs=self._verbs(hand.actor, schedule)))
+        return blocks.message(said_.text, [*said_.blocks, *row])
 
     def _wants(self, schedule: Schedule, standing: StandingApproval | None) -> list[str]:
         """What stands in its way, or how it is consented to."""
@@ -332,6 +366,35 @@ class ScheduleDesk:
         schedule = await self._managed(command, hand)
         return await self._write(lambda connection: change(connection, str(schedule.id), hand), handled)
 
+    async def pressed(
+        self, change: keeping.Change, command: ScheduleCommand, shown: str | None, actor: Actor, handled: Handled
+    ) -> Message:
+        """Change the one whose button was pressed, if it is what was `shown`; what it became has its buttons again.
+
+        Raises OperatorError.
+        """
+        tools = self.engine.tools
+        hand = Hand(actor=actor, origin=Origin.BUTTON, now=tools.clock.now(), reporter=tools.reporter)
+        schedule = await self._managed(command, hand)
+
+        def change_it(connection: Connection) -> Answer | OperatorError:
+            now = kept.get(connection, schedule.id)
+            if now is not None and _face(now) != shown:
+                return _other(now)
+            return change(connection, str(schedule.id), hand)
+
+        said_ = await self._write(change_it, handled)
+        now = await tools.database.read(kept.get, schedule.id)
+        row = buttons(Shown(schedule=now, verbs=self._verbs(actor, now))) if now is not None else []
+        return blocks.message(said_.text, [*said_.blocks, *row])
+
+    async def as_shown(self, number: int, shown: str | None, actor: Actor) -> Schedule:
+        """The one whose button was pressed. Raises NotFound, NotPermitted, and TooLate where it is another by now."""
+        found = await self.find(str(number), actor, Origin.BUTTON)
+        if _face(found) != shown:
+            raise _other(found)
+        return found
+
     async def _write(self, change: Callable[[Connection], Answer | OperatorError], handled: Handled) -> Message:
         """Change it and mark the request handled, both or neither, so that one that is taken up again does nothing."""
 
@@ -449,6 +512,23 @@ def _mark(schedule: Schedule, wanted: Wanted, limit: int) -> str:
     return sha256(shown)[:8]
 
 
+def may_make(engine: Engine, actor: Actor) -> bool:
+    """Whether this person may have schedules at all."""
+    return all(engine.policy.may(actor.id, one) for one in (Permission.EXECUTE, Permission.SCHEDULES))
+
+
+def _face(schedule: Schedule) -> str:
+    """Short for what a list shows of it but for its next time, and whether it is paused."""
+    return sha256([schedule.id, schedule.text, schedule.cron, schedule.timezone, schedule.made_by.id])[:8]
+
+
+def _other(schedule: Schedule) -> TooLate:
+    return TooLate(
+        f"'{schedule.name}' is not what these buttons were shown for: it was replaced since, so nothing was done. "
+        f"`/runbook schedule show {schedule.id}` shows what it is now."
+    )
+
+
 def _about(
     connection: Connection, schedule: Schedule
 ) -> tuple[StandingApproval | None, list[tuple[Firing, Execution | None]]]:
@@ -505,12 +585,18 @@ def lost(event: FiringLost) -> Message:
     )
 
 
-def listed(shown: Sequence[Schedule], now: datetime, *, page: int = 1) -> Message:
-    """One page of schedules, each with its next time."""
+def listed(shown: Sequence[Shown], now: datetime, *, page: int = 1, offers_new: bool = False) -> Message:
+    """One page of schedules, each with its next time and its buttons. `offers_new`: there is one for the form."""
     pages = max(1, math.ceil(len(shown) / SHOWN))
     page = min(max(1, page), pages)
     part = shown[(page - 1) * SHOWN : page * SHOWN]
-    said_ = blocks.markdown("\n".join(_line(one, now) for one in part) or NONE)
+    lines = [_line(one.schedule, now, code=160) for one in part] or [NONE]
+    rows: list[Block] = []
+    for one, line in zip(part, lines, strict=False):
+        show = blocks.asking("ask", "Show", f"schedule show {one.schedule.id}")
+        rows += [blocks.section(line), *buttons(one, *([show] if show is not None else []))]
+    said_ = blocks.message("\n".join(lines), rows or blocks.paragraphs(lines))
+    said_ = blocks.with_question(said_, *(("New schedule", "schedule new") if offers_new else ()))
     if pages == 1:
         return said_
     first = (page - 1) * SHOWN + 1
@@ -523,18 +609,49 @@ def listed(shown: Sequence[Schedule], now: datetime, *, page: int = 1) -> Messag
     )
 
 
-def _code(schedule: Schedule) -> str:
+_ASKS_TWICE = {
+    "sched_run": "It runs now, as you, and is judged like all that you ask for.",
+    "sched_delete": "It never comes again, and its standing approval is gone with it. What runs goes on.",
+}
+
+
+def buttons(shown: Shown, *first: Block) -> list[Block]:
+    """A row of what somebody may do with a schedule, after what is there anyway; none where there is nothing."""
+    row = [*first, *(_button(verb, shown.schedule) for verb in shown.verbs)]
+    return [{"type": "actions", "block_id": f"handrail:schedule:{shown.schedule.id}", "elements": row}] if row else []
+
+
+def _button(verb: str, schedule: Schedule) -> Block:
+    label, name = LABELS[verb], blocks.clip(schedule.name, 60)
+    button: dict[str, Any] = {
+        "type": "button",
+        "action_id": f"handrail:{verb}",
+        "text": {"type": "plain_text", "text": label},
+        "value": f"{schedule.id}:{_face(schedule)}",
+        "accessibility_label": blocks.clip(f"{label}: schedule {schedule.name}", 75),
+    }
+    if verb in _ASKS_TWICE:
+        button["confirm"] = {
+            "title": {"type": "plain_text", "text": f"{label}?"},
+            "text": {"type": "plain_text", "text": f"{name}. {_ASKS_TWICE[verb]}"},
+            "confirm": {"type": "plain_text", "text": label},
+            "deny": {"type": "plain_text", "text": "Not now"},
+        }
+    return button | ({"style": "danger"} if verb == "sched_delete" else {})
+
+
+def _code(schedule: Schedule, most: int = 300) -> str:
     """Its request, as it is typed."""
     text = schedule.text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-    return f"`/runbook {blocks.inline(text, 300)}`"
+    return f"`/runbook {blocks.inline(text, most)}`"
 
 
 def _timing(schedule: Schedule) -> str:
     return blocks.inline(cron.in_words(schedule.cron, schedule.timezone), 200)
 
 
-def _line(schedule: Schedule, now: datetime) -> str:
-    """One schedule in one line."""
+def _line(schedule: Schedule, now: datetime, *, code: int = 300) -> str:
+    """One schedule in two lines. `code`: at most so much of its request."""
     if schedule.paused_at is not None:
         by = blocks.who(Actor(id=schedule.paused_by or "", name="Handrail" if schedule.paused_by == "handrail" else ""))
         state = f"*paused* since {blocks.moment(schedule.paused_at)} by {by}"
@@ -544,7 +661,7 @@ def _line(schedule: Schedule, now: datetime) -> str:
         state = f"next {blocks.moment(schedule.next_at)}, {_in(schedule.next_at, now)}"
     number = f" (#{schedule.id})" if schedule.id else ""
     head = f"• *{blocks.inline(schedule.name, 80)}*{number}: {_timing(schedule)}, {state}"
-    return f"{head}\n    {_code(schedule)}, made by {blocks.who(schedule.made_by)}"
+    return f"{head}\n    {_code(schedule, code)}, made by {blocks.who(schedule.made_by)}"
 
 
 def _next_lines(schedule: Schedule, now: datetime) -> list[str]:

@@ -141,6 +141,13 @@ async def test_schedules_stand_in_the_order_in_which_they_fire(house: House) -> 
     assert "Schedules" not in await seen(house, DAVE)
 
 
+async def test_who_may_have_schedules_has_the_button_for_a_new_one(house: House) -> None:
+    assert "Nothing is scheduled yet." in await seen(house, CAROL)
+    assert "[New schedule]" in await seen(house, CAROL)
+    assert "[New schedule]" not in await seen(house, BOB)
+    assert "Schedules" not in await seen(house, BOB)
+
+
 async def test_hosts_with_trouble_are_named_and_the_others_counted(house: House) -> None:
     await house.ends(await house.ask("easy on web-01"))
     house.remote.replies["touch"] = Reply(status=1)

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, select
 from typer.main import get_command
 
 from bot import blocks, digest, forms, incident_cards, manifest, modals, shell, slack
+from bot import schedules as schedule_words
 from bot.__main__ import app as command_line
 from bot.actions import Actions
 from bot.app import Desk
@@ -142,6 +143,9 @@ class Doors:
             found[f"view {verb}"] = sent("view", "because", verb=f"handrail:{verb}", value="tag web")
         for verb in self.actions.incidents:
             for about in ("", ":identified", ":restart-service"):
+                found[f"click {verb}{about}"] = sent("click", f"handrail:{verb}", value=f"1{about}")
+        for verb in self.actions.schedules:
+            for about in ("", ":00ff00ff"):
                 found[f"click {verb}{about}"] = sent("click", f"handrail:{verb}", value=f"1{about}")
         for verb in self.actions.incident_submissions:
             found[f"view {verb}"] = sent("view", "it was the cache", verb=f"handrail:{verb}", value="1")
@@ -417,7 +421,7 @@ def test_whatever_can_be_pressed_chosen_or_submitted_has_a_handler_and_each_hand
     """From what is shown to what hears it, and back."""
     actions, source = doors.actions, "".join(Path(module.__file__ or "").read_text() for module in SHOWING)
     # Ids of what is shown are written once, as `handrail:VERB`, or are made of the labels of buttons.
-    shown = {*LABELS, *incident_cards.LABELS, *re.findall(r'"handrail:([a-z_]+)"', source)}
+    shown = {*LABELS, *incident_cards.LABELS, *schedule_words.LABELS, *re.findall(r'"handrail:([a-z_]+)"', source)}
     shown |= set(re.findall(r'asking\(\s*f?"([a-z]+)', source))
     searched = {one.removeprefix("handrail:") for one in SUGGESTED}
     handled = {
@@ -432,6 +436,7 @@ def test_whatever_can_be_pressed_chosen_or_submitted_has_a_handler_and_each_hand
         *actions.shortcuts,
         *actions.incidents,
         *actions.incident_submissions,
+        *actions.schedules,
         *searched,
         "planned",  # the last page: its submission is a run, as typed
         "picker",  # it has no submit; what is chosen in it is heard
@@ -469,7 +474,7 @@ async def test_app_home_shows_somebody_without_a_role_nothing_of_what_others_do(
     assert await database.read(everything) == before
 
 
-@pytest.mark.parametrize("verb", ["retry", "rollback", "run", "meant"])
+@pytest.mark.parametrize("verb", ["retry", "rollback", "run", "meant", "sched_run"])
 async def test_a_click_whose_answer_was_lost_begins_nothing_a_second_time(doors: Doors, verb: str) -> None:
     """Whoever worked on it died right after the new execution was kept; the next one finds the click unanswered."""
     house, database = doors.house, doors.house.database
@@ -491,6 +496,11 @@ async def test_a_click_whose_answer_was_lost_begins_nothing_a_second_time(doors:
             assert await doors.actions.forms.seen(click) is not None
         case "meant":
             click = await heard("click", "handrail:meant", value="change on web-01")
+        case "sched_run":
+            nightly = await database.read(schedules.get, 1)
+            assert nightly is not None
+            often = await database.write(schedules.add, replace(nightly, name="often", text="change on web-01"))
+            click = await heard("click", "handrail:sched_run", value=f"{often.id}:{schedule_words._face(often)}")
         case _:
             assert verb in doors.actions.begins
             click = await heard("click", f"handrail:{verb}", value=f"{old}:")
