@@ -33,6 +33,7 @@ from bot.blocks import (
     who,
 )
 from bot.cards import given_so_far, subject, why_words
+from bot.incident_cards import incident_line
 from bot.pace import Bucket
 from bot.schedules import is_seen, may_make
 from bot.slack_trouble import Trouble, understand
@@ -41,7 +42,7 @@ from runbooks.engine import Engine
 from safety import circuit_breaker
 from safety.clock import Clock
 from safety.roles import Permission
-from storage import audit, controls, executions, schedules
+from storage import audit, controls, executions, incidents, schedules
 from storage.errors import StorageUnavailable
 from storage.records import (
     TRANSPORT,
@@ -53,6 +54,7 @@ from storage.records import (
     Execution,
     HostRun,
     HostState,
+    Incident,
     KillSwitch,
     Schedule,
     State,
@@ -62,6 +64,7 @@ log = structlog.get_logger(__name__)
 
 WAITING_SHOWN = 5
 RUNNING_SHOWN = 10
+INCIDENTS_SHOWN = 5
 SWITCHES_SHOWN = 5
 SCHEDULES_SHOWN = 5
 YOURS_SHOWN = 5
@@ -103,6 +106,7 @@ class Home:
     waiting: tuple[tuple[Execution, Approval], ...] = ()  # for this person's consent
     running: tuple[Execution, ...] = ()
     stoppable: frozenset[int] = frozenset()  # those of them that this person may cancel
+    incidents: tuple[Incident, ...] = ()  # those that are open, the worst first
     switches: tuple[KillSwitch, ...] = ()
     schedules: tuple[Schedule, ...] = ()  # the next to fire first, paused ones last
     may_schedule: bool = False
@@ -136,6 +140,7 @@ def read_home(connection: Connection, engine: Engine, actor: Actor) -> Home:
         stoppable=frozenset(one.id for one in running if may_cancel or one.actor.id == person),
         schedules=_schedules(connection, engine, actor),
         may_schedule=may_make(engine, actor),
+        incidents=tuple(incidents.unresolved(connection)) if may_read else (),
         switches=tuple(controls.engaged(connection)) if may_read else (),
         yours=tuple(one for one in executions.newest_by(connection, person, 20) if one.state not in _UNFINISHED),
         health=tuple(_health(connection, [host.name for host in engine.tools.inventory.hosts], among))
@@ -181,6 +186,7 @@ def _shown(home: Home) -> list[Block]:
     """All that stands there but the time: the same for as long as nothing that is seen has changed."""
     shown = [
         *_for_you(home),
+        *_incidents(home),
         *_switches(home),
         *_running(home),
         *_schedule_blocks(home),
@@ -219,6 +225,14 @@ def _for_you(home: Home) -> Iterator[Block]:
         verbs = ["confirm", "cancel"] if confirm else ["approve", "deny"]
         yield from actions(execution.id, [*verbs, "plan"], fingerprint=approval.fingerprint, place="home-waiting")
     yield from _more(len(home.waiting) - WAITING_SHOWN, "`/runbook status` lists them.")
+
+
+def _incidents(home: Home) -> Iterator[Block]:
+    if not home.incidents:
+        return
+    yield _title(f"Open incidents ({len(home.incidents)})")
+    yield from paragraphs([incident_line(incident) for incident in home.incidents[:INCIDENTS_SHOWN]])
+    yield from _more(len(home.incidents) - INCIDENTS_SHOWN, "`/incident list` lists them.")
 
 
 def _switches(home: Home) -> Iterator[Block]:
