@@ -243,22 +243,20 @@ def length_of(text: str) -> timedelta | None:
     typed = text.strip().lower()
     named = {"day": "1d", "daily": "1d", "today": "1d", "week": "7d", "weekly": "7d", "month": "30d", "monthly": "30d"}
     typed = named.get(typed, typed)
-    if not re.fullmatch(r"(?:[0-9]{1,6}[wdhms])+", typed):
+    if not re.fullmatch(r"(?:[0-9]{1,6}[wdhms]){1,9}", typed):
         return None
     return sum((int(n) * _UNITS[unit] for n, unit in re.findall(r"([0-9]+)([wdhms])", typed)), timedelta())
 
 
 def moment(text: str, now: datetime) -> datetime:
-    """A time as typed: 2026-11-20, 2026-11-20T10:00 (UTC unless it says otherwise), or 24h for so long before now.
+    """A time as typed: 2026-11-20, 2026-11-20T10:00 (UTC unless it says otherwise), or a length of time before now.
 
     Raises Invalid.
     """
-    typed = text.strip()
-    ago = re.fullmatch(r"(?:[0-9]{1,6}[wdhms])+", typed.lower())
+    typed, ago = text.strip(), length_of(text)
     try:
         if ago is not None:
-            parts = re.findall(r"([0-9]+)([wdhms])", ago[0])
-            return now - sum((int(number) * _UNITS[unit] for number, unit in parts), timedelta())
+            return now - ago
         found = datetime.fromisoformat(typed)
     except (ValueError, OverflowError):
         raise Invalid(

@@ -42,7 +42,7 @@ from bot.playground.block_kit import (
 )
 from bot.request import Unclear
 from runbooks.answer import Answer
-from runbooks.incidents import Moment, Offer
+from runbooks.incidents import Moment, Offer, Story
 from runbooks.progress import (
     ApprovalAsked,
     ApprovalReminded,
@@ -377,6 +377,7 @@ homes = st.builds(
     may_read=st.booleans(),
     may_run=st.booleans(),
     may_schedule=st.booleans(),
+    incidents=st.lists(incidents, max_size=12).map(tuple),
     may_release=st.booleans(),
     waiting=st.lists(st.tuples(executions, approvals), max_size=7, unique_by=lambda pair: pair[0].id).map(tuple),
     running=st.one_of(
@@ -465,8 +466,13 @@ BUILDERS: dict[str, st.SearchStrategy[Any]] = {
     "incident_cards.timeline": st.builds(
         incident_cards.timeline,
         incidents,
-        st.lists(
-            st.builds(Moment, at=times, actor=st.one_of(st.none(), actors), what=texts, quoted=texts), max_size=60
+        st.builds(
+            Story,
+            moments=st.lists(
+                st.builds(Moment, at=times, actor=st.one_of(st.none(), actors), what=texts, quoted=texts), max_size=60
+            ).map(tuple),
+            ran=st.just(()),
+            earlier=st.sampled_from([0, 1, 3_000]),
         ),
     ),
     "incident_cards.listing": st.builds(
