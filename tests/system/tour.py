@@ -105,6 +105,12 @@ class Tour:
         ack = await self.workspace.submit_view(person, values)
         assert ack.ok, ack.error
 
+    async def submits(self, person: str, values: Mapping[str, Any], *said: str, channel: str) -> Message:
+        """The answer to it, once they alone are told all of this."""
+        before = self._private(person, channel)
+        await self.submit(person, values)
+        return await self._told(person, channel, before, said, "what was filled in")
+
     async def offered(self, person: str, view: View, action: str, typed: str = "") -> dict[str, Any]:
         """The first option that a searched menu offers."""
         found = await self.workspace.suggest(person, view, action, typed)
