@@ -3,7 +3,8 @@
 Read `run` first, then `_round` (what may be said now), `_turn` (saying one thing) and the ways it can end: `_said`,
 `_failed`. One message per channel is under way at a time, so that a slow channel holds up nobody else, and what follows
 overtakes what comes before only if that has failed often. Slack has no idempotency key: a post whose answer was lost is
-looked for by the outbox id in its metadata before it is repeated, and marked *(repeated)* if it can't be found.
+looked for by the outbox id in its metadata before it is repeated, gets the words that took its place meanwhile, and is
+marked *(repeated)* if it can't be found.
 
 Nothing is given up while Slack is merely down, slow or asks us to wait. What it refuses for good is said where it can
 be (as plain text, as a new message, in the channel instead of the thread, in the alerts channel), and what can be said
@@ -268,6 +269,7 @@ class Outbox:
             return
         try:
             async with asyncio.timeout(TURN_TIMEOUT):
+                ready = await self._as_it_stands(ready)
                 place = await self._by_its_method(ready)
         except _SlackSaysNo as error:
             await self._failed(ready, lane, error.failure)
@@ -277,6 +279,18 @@ class Outbox:
             self._paused.pop(lane, None)
             self._failures.pop(lane, None)
             await self._said(ready, place)
+
+    async def _as_it_stands(self, ready: Ready) -> Ready:
+        """A post whose answer was lost is an edit of what stands there; marked as repeated, where nothing is found."""
+        message = ready.message
+        if message.method != "post" or ready.edits is not None or not message.unsure:
+            return ready
+        found, looked = await self._find(ready)
+        if found is not None:
+            return replace(ready, edits=found)
+        # A server error after which the post is nowhere to be seen was a refusal, not a lost answer.
+        refused = looked and (message.error or "").startswith("HTTP 5")
+        return ready if refused else replace(ready, message=replace(message, payload=repeated(message.payload)))
 
     async def _by_its_method(self, ready: Ready) -> "_Place":
         message = ready.message
@@ -294,20 +308,12 @@ class Outbox:
                 raise _SlackSaysNo(Failure(trouble=Trouble.GONE, error=f"no way to say {message.method!r}"))
 
     async def _post(self, ready: Ready) -> str:
-        message, payload = ready.message, ready.message.payload
-        if message.unsure:
-            found, looked = await self._find(ready)
-            if found is not None:
-                return found
-            # A server error after which the post is nowhere to be seen was a refusal, not a lost answer.
-            refused = looked and (message.error or "").startswith("HTTP 5")
-            payload = payload if refused else repeated(payload)
         answer = await self._as_is_or_plain(
             "chat.postMessage",
-            payload,
+            ready.message.payload,
             channel=_channel_of(ready),
             thread_ts=_thread_ts(ready),
-            metadata=_metadata(message.id),
+            metadata=_metadata(ready.message.id),
             unfurl_links=False,
             unfurl_media=False,
         )
@@ -316,6 +322,8 @@ class Outbox:
     async def _update(self, ready: Ready) -> str:
         if ready.edits is None:
             raise _SlackSaysNo(Failure(trouble=Trouble.GONE, error="there is no message to edit"))
+        if ready.message.method == "post" and ready.message.coalesce_key is None:
+            return ready.edits  # found again, and nothing newer is ever said in its place
         await self._as_is_or_plain("chat.update", ready.message.payload, channel=_channel_of(ready), ts=ready.edits)
         return ready.edits
 

@@ -491,6 +491,7 @@ def anew(connection: Connection, message_id: str, *, now: datetime) -> None:
         )
         .values(ts=None)
     )
+    connection.execute(update(t.outbox).where(t.outbox.c.id == message_id).values(unsure=False))
     again(connection, message_id, at=now, error="the message it was to edit is gone", unsure=False, is_counted=False)
 
 

@@ -114,6 +114,7 @@ def look(connection: Connection, memory: Memory) -> Found:
     )
 
 
+_TO_SAY = {OutboxState.WAITING.value, OutboxState.SENDING.value}
 _OPEN = {State.PENDING.value, State.AWAITING_APPROVAL.value, State.RUNNING.value}
 
 
@@ -328,11 +329,10 @@ def unsettled(found: Found) -> list[str]:
     """What still goes on, or was not said yet."""
     open_ = [f"#{row['id']} is {row['state']}" for row in found.in_state(*(State(s) for s in UNFINISHED))]
     unread = [f"{key} is not handled" for key, state in found.requests.items() if state != "handled"]
-    waits = {OutboxState.WAITING.value, OutboxState.SENDING.value}
     unsaid = [  # edits of headlines may take longer: Slack takes some forty a minute
         f"{row['kind']} of #{row['execution_id']} waits"
         for row in found.outbox
-        if row["state"] in waits and row["kind"] in _SAID_FIRST and row["method"] == "post"
+        if row["state"] in _TO_SAY and row["kind"] in _SAID_FIRST and row["method"] == "post"
     ]
     return [*open_, *unread, *unsaid]
 
@@ -356,9 +356,22 @@ def what_was_said(found: Found, done: Sequence[Done], messages: Sequence[Message
         if "(repeated)" not in message.text:
             posts[str(((message.metadata or {}).get("event_payload") or {}).get("id"))] += 1
     seen += [f"message {one} was posted {times} times" for one, times in posts.items() if times > 1 and one != "None"]
+    seen += _stuck(found, by_ts)
     dead = [row for row in found.outbox if row["state"] == OutboxState.DEAD.value]
     seen += [f"dead letter: {row['kind']} of #{row['execution_id']}: {row['error']}" for row in dead]
     return seen
+
+
+def _stuck(found: Found, by_ts: Mapping[str, Message]) -> Iterator[str]:
+    """Steps of what has ended that still stand as running, with nothing on its way to change that."""
+    to_come = {row["coalesce_key"] for row in found.outbox if row["state"] in _TO_SAY}
+    ended = {number for number, row in found.executions.items() if row["state"] not in _OPEN}
+    for row in found.outbox:
+        message = by_ts.get(row["ts"])
+        if row["kind"] != OutboxKind.PROGRESS.value or message is None or row["execution_id"] not in ended:
+            continue
+        if row["coalesce_key"] not in to_come and re.search(r": running\b", message.text):
+            yield f"#{row['execution_id']} has ended, and its thread says for ever: {message.text}"
 
 
 def repeated(messages: Sequence[Message]) -> int:

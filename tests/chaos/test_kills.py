@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bot.playground.delivery import Ack
+from bot.playground.state import Message
 from storage.audit import Verification
 from storage.records import State
 from tests.chaos import kills, proof
@@ -240,3 +241,12 @@ def test_what_was_not_said_is_said() -> None:
     assert proof.what_was_said(WELL, [ASKED], []) == ["#1 ended as succeeded, and its thread does not say so"]
     other = Done(who="bob", what="/runbook quick r9", ack=Ack(status=200, trigger_id="t9"), tag="r9")
     assert "'/runbook quick r9' became nothing" in proof.what_was_said(WELL, [other], [])
+
+
+def test_a_step_that_stands_as_running_after_the_end_is_said() -> None:
+    row = {"kind": "progress", "state": "sent", "execution_id": 1, "coalesce_key": "step:1", "ts": "7.1"}
+    stands = Message(channel="C1", ts="7.1", user="UBOT", text="h01 · step 1: Work: running")
+    for_ever = "#1 has ended, and its thread says for ever: h01 · step 1: Work: running"
+    assert for_ever in proof.what_was_said(changed(outbox=[row]), [ASKED], [stands])
+    to_come = {**row, "state": "waiting", "ts": None}
+    assert for_ever not in proof.what_was_said(changed(outbox=[row, to_come]), [ASKED], [stands])

@@ -256,12 +256,12 @@ async def test_a_message_that_breaks_the_sender_is_a_dead_letter_and_breaks_noth
     as_ever = Outbox._by_its_method
 
     async def faulty(self: Outbox, ready: outbox.Ready) -> str | None:
-        if ready.message.payload["text"] == "poison":
+        if ready.message.id == row_id:
             raise KeyError("blocks")
         return await as_ever(self, ready)
 
-    monkeypatch.setattr(Outbox, "_by_its_method", faulty)
     row_id = await desk.put("poison")
+    monkeypatch.setattr(Outbox, "_by_its_method", faulty)
     await desk.put("the next")
     desk.start()
     await desk.settle()

@@ -149,6 +149,33 @@ async def test_a_lost_headline_is_found_and_its_thread_adopted(desk: Desk) -> No
     assert thread.ts == headline.ts
 
 
+async def test_a_lost_post_that_is_found_gets_the_words_that_took_its_place(desk: Desk) -> None:
+    execution = await desk.submitted()
+    desk.start()
+    await desk.settle()
+    [headline] = desk.workspace.messages("C0INC")
+    desk.workspace.faults.drop_after_effect("chat.postMessage", times=1)
+    await desk.put("step 1 runs", kind=OutboxKind.PROGRESS, execution_id=execution.id, key="step:1")
+    await desk.until(lambda: desk.posts(thread=headline.ts) == ["step 1 runs"])
+    await desk.put("step 1 succeeded", kind=OutboxKind.PROGRESS, execution_id=execution.id, key="step:1")
+    await desk.settle()
+    assert desk.posts(thread=headline.ts) == ["step 1 succeeded"]
+
+
+async def test_a_lost_post_that_can_no_more_be_edited_is_said_anew_once(desk: Desk) -> None:
+    execution = await desk.submitted()
+    desk.start()
+    await desk.settle()
+    [headline] = desk.workspace.messages("C0INC")
+    desk.workspace.faults.drop_after_effect("chat.postMessage", times=1)
+    desk.workspace.faults.refused("edit_window_closed", "chat.update")
+    await desk.put("step 1 runs", kind=OutboxKind.PROGRESS, execution_id=execution.id, key="step:1")
+    await desk.until(lambda: desk.posts(thread=headline.ts) == ["step 1 runs"])
+    await desk.put("step 1 succeeded", kind=OutboxKind.PROGRESS, execution_id=execution.id, key="step:1")
+    await desk.settle()
+    assert desk.posts(thread=headline.ts) == ["step 1 runs", "step 1 succeeded"]
+
+
 async def test_a_post_that_timed_out_without_effect_is_repeated_and_says_so(desk: Desk) -> None:
     await desk.put("hello", message=Message(text="hello", blocks=(section("hello"),)))
     desk.workspace.faults.hang("chat.postMessage", times=1)
