@@ -22,7 +22,7 @@ async def say(page: Page, text: str) -> None:
 
 
 async def take(page: Page, name: str, into: Path | None, *, shown: Collection[str] = tuple(WIDTHS)) -> None:
-    """The page as it is now, wide and on a phone; nothing on it needs scrolling sideways. `shown`: the pictures kept."""
+    """The page as it is now, wide and on a phone; nothing on it needs scrolling sideways. `shown`: what is kept."""
     for suffix, (width, height) in WIDTHS.items():
         await page.set_viewport_size({"width": width, "height": height})
         assert await page.evaluate("document.documentElement.scrollWidth") <= width, name
