@@ -1605,7 +1605,7 @@ def vocabulary() -> tuple[str, ...]:
         found += [*heads, *([f"{heads[0]} {form.also}"] if form.also is not None else [])]
         found += [f"{heads[0]} --{flag}" for flag in sorted(form.flags)]
         found += [f"{heads[0]} {key}=" for key in (_SOUGHT if verb is Verb.HISTORY else form.keys or ())]
-    found += [f"/runbook template {action}" for action in _TEMPLATE_ACTIONS]
+    found += ["/runbook can @someone", *(f"/runbook template {action}" for action in _TEMPLATE_ACTIONS)]
     found += ["/runbook schedule CRON", *(f"/runbook schedule CRON {word}" for word in ("as", "tz"))]
     found += [f"/runbook schedule {action}" for action in _SCHEDULE_ACTIONS]
     found += [f"/runbook schedule approve {key}=" for key in ("limit", "mark")]
@@ -1650,6 +1650,7 @@ def _said_of_runbook(parsed: RunCommand | Query | TemplateCommand | ScheduleComm
             action = (parsed.words[0] if parsed.words else "list") if form.actions else ""
             head = f"/runbook {verb} {action}".rstrip()
             yield head
+            yield from [f"{head} @someone"] if parsed.person is not None else []
             yield from (f"{head} {form.also}" for word in parsed.words[1:] if word == form.also)
             if form.flags:
                 flags, _ = _split_flags(_words(text, command="/runbook"), known=_RUN_FLAGS)
