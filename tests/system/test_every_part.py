@@ -201,7 +201,7 @@ async def runs(tour: Doors) -> None:
     newest = await tour.types("bob", f"/runbook logs {said}", "lines 62 to 101 of 101", channel=here)
     older = await tour.presses("bob", newest, "Older", "lines 22 to 61 of 101")
     await tour.presses("bob", older, "Newer", "lines 62 to 101 of 101")
-    await tour.types("bob", f"/runbook logs {said} host=web-01 step=1 from=1", "hello from the host", channel=here)
+    await tour.types("bob", f"/runbook logs {said} on web-01 step=1 from=1", "hello from the host", channel=here)
     await tour.types("bob", f"/runbook why {said}", "permission: allow", "approval: allow", channel=here)
 
 
