@@ -444,7 +444,7 @@ async def switches(tour: Doors) -> None:
     for subject in ("service other", "runbook reboot-host", "host many-30", "tag other"):
         await tour.types("bob", f"/killswitch {subject} on", "is engaged", channel=here)
         await tour.types("bob", "/killswitch status", subject, "[Release]", channel=here)
-        await tour.types("alice", f'/killswitch {subject} off --reason "all clear"', "is of", channel=here)
+        await tour.types("alice", f'/killswitch {subject} off --reason "all clear"', "is off", channel=here)
     await tour.types("bob", "/killswitch service other on looking into it", "is engaged", channel=here)
     status = await tour.types("alice", "/killswitch status", "looking into it", channel=here)
     await tour.press("alice", status, "Release")
@@ -599,4 +599,4 @@ async def at_home(tour: Doors) -> None:
     await tour.direct("alice", "is off")
     await tour.home("alice", "Nothing runs or waits.")
     await tour.types("bob", "/killswitch global on", "is engaged", channel=here)
-    await tour.types("alice", "/killswitch global off only a drill", "is of", channel=here)
+    await tour.types("alice", "/killswitch global off only a drill", "is off", channel=here)
