@@ -128,14 +128,16 @@ TOPICS: Mapping[str, Topic] = {
         ),
     ),
     "schedule": Topic(
-        usage='/runbook schedule "CRON" REQUEST… [tz ZONE] [as "NAME"] | list | show|pause|resume|delete|run NAME',
+        usage='/runbook schedule | "CRON" REQUEST… [tz ZONE] [as "NAME"] | list | show|pause|resume|delete|run NAME',
         said=(
             "Runs a request again and again, with the rights that whoever made it has each time. Cron lines mean what "
             "Debian's cron makes of them: minute, hour, day of month, month, day of week (0 and 7 are Sunday).",
+            "Alone it opens a form, and so does a request that lacks something.",
             "`approve NAME limit=20` gives it a standing approval for at most so many changes each time.",
         ),
         examples=(
             '/runbook schedule "0 2 * * *" disk-cleanup path=/var/log on web-01 tz Europe/Berlin as "nightly cleanup"',
+            "/runbook schedule",
             "/runbook schedule list",
             '/runbook schedule pause "nightly cleanup"',
         ),

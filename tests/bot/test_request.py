@@ -833,7 +833,11 @@ TIDY = RunCommand(runbook="disk-cleanup", named={"path": "/var/log"}, targets=("
 @pytest.mark.parametrize(
     ("text", "command"),
     [
-        ("schedule", ScheduleCommand()),
+        ("schedule", ScheduleCommand(action="new")),
+        ("schedule new", ScheduleCommand(action="new")),
+        ('schedule "0 2 * * *"', ScheduleCommand(action="new", cron="0 2 * * *")),
+        ("schedule list", ScheduleCommand()),
+        ("schedule list page=2", ScheduleCommand(page=2)),
         ("schedules list", ScheduleCommand()),
         (
             'schedule "0 2 * * *" disk-cleanup path=/var/log on web-01 tz Europe/Berlin as "nightly cleanup"',
@@ -887,7 +891,7 @@ def test_the_words_of_a_schedule(text: str, command: ScheduleCommand | Unclear) 
         ("schedule delet nightly", "Did you mean `delete`?"),
         ('schedule "0 2 * *" tidy on web-01', "it has five fields"),
         ("schedule 0 2 * *", "it has five fields"),
-        ('schedule "0 2 * * *"', "What should be run then?"),
+        ('schedule "0 2 * * *" as nightly', "What should be run then?"),
         ('schedule "0 2 * * *" cancel 42', "`cancel` is a subcommand"),
         ('schedule "0 2 * * *" schedule list', "`schedule` is a subcommand"),
         ('schedule "0 2 * * *" tidy on web-01 --emergency', "An emergency is not scheduled"),
@@ -905,6 +909,9 @@ def test_the_words_of_a_schedule(text: str, command: ScheduleCommand | Unclear) 
         ("schedule approve nightly limit=0", "from 1 to 99999"),
         ("schedule approve nightly limit=2 mark=xyz", "is no mark"),
         ("schedule list all", "takes nothing more"),
+        ("schedule new nightly", "takes nothing more"),
+        ("schedule list page=0", "counted from 1"),
+        ("schedule pause nightly page=2", "takes no `page=`"),
         ("plan schedule list", "can't be planned"),
         ("template save weekly schedule list", "is a subcommand"),
     ],

@@ -29,6 +29,7 @@ from bot.manifest import EVENTS
 from bot.playground.state import Message, NotPossible
 from bot.playground.workspace import Workspace
 from bot.request import vocabulary
+from bot.timing import Timing
 from runbooks.parameters import Asks
 from runbooks.parameters import questions as questions_of
 from storage import audit, outbox
@@ -129,8 +130,9 @@ def register(heard: dict[str, frozenset[str]]) -> Iterator[str]:
     yield from (f"search {one.removeprefix(PREFIX)}" for one in SUGGESTED)
     yield from (f"shortcut {verb}" for verb in heard["shortcut"])
     yield from (f"event {event}" for event in EVENTS)
-    asked = form(catalog_with(AskForAll).get(AskForAll.name), Draft(runbook=AskForAll.name))
-    yield from (f"fill in {block['block_id']}" for block in asked["blocks"] if block["type"] == "input")
+    for timing in (None, Timing()):
+        asked = form(catalog_with(AskForAll).get(AskForAll.name), Draft(runbook=AskForAll.name, timing=timing))
+        yield from (f"fill in {block['block_id']}" for block in asked["blocks"] if block["type"] == "input")
 
 
 def test_the_form_of_the_tour_asks_in_every_way() -> None:
@@ -143,6 +145,7 @@ async def test_everything_there_is_is_used_end_to_end(tour: Doors, heard: dict[s
             group.create_task(scene(tour))
     await questions(tour)
     await at_home(tour)
+    await scheduled(tour)
     done, there = await used(tour), {*register(heard), *to_press_at_home(tour.workspace)}
     assert there - done == set(), "nobody used these: give each a step here"
     assert unheard(tour.workspace, there) == set(), "nobody hears these"
@@ -434,6 +437,20 @@ async def schedules(tour: Doors) -> None:
     await tour.types("carol", "/runbook schedule delete nightly care", "nightly care", channel=here)
     await tour.types("carol", "/runbook schedule list", "There are no schedules yet", channel=here)
 
+    await tour.types("carol", f"/runbook schedule {text}", "nightly care", channel=here)
+    listed = await tour.types("carol", "/runbook schedule list page=2", "*nightly care*", "[Pause]", channel=here)
+    await tour.presses("carol", listed, "Show", "*Next*")
+    paused = await tour.presses("carol", listed, "Pause", "was paused", "[Resume]")
+    await tour.presses("carol", paused, "Resume", "was resumed", "[Pause]")
+    of_bob = await tour.types("bob", "/runbook schedule list", "[Run now]", channel=here)
+    before = set(tour.numbers(here))
+    await tour.press("bob", of_bob, "Run now")
+    number = await tour.started(before, "Waiting for approval", channel=here)
+    await tour.types("bob", f"/runbook cancel {number} only looking", "#", channel=here)
+    await tour.card(number, "Cancelled", channel=here)
+    await tour.presses("carol", listed, "Delete", "was deleted")
+    await tour.presses("carol", listed, "Show", "There is no schedule")
+
 
 # --- what stops -------------------------------------------------------------------------------------------------------
 
@@ -449,7 +466,7 @@ async def switches(tour: Doors) -> None:
     status = await tour.types("alice", "/killswitch status", "looking into it", channel=here)
     await tour.press("alice", status, "Release")
     await tour.modal("alice", "Release a kill switch", "service other")
-    await tour.submits("alice", {"Reason": "all clear"}, "is off", channel=here)
+    await tour.submits("alice", {"Reason": "all clear"}, "(service other) is off", channel=here)
     await tour.types("alice", "/killswitch status", "No kill switch is engaged.", channel=here)
 
     await tour.starts("bob", f"/runbook give-up {TWICE} on web-02", "Failed", channel=here)
@@ -600,3 +617,33 @@ async def at_home(tour: Doors) -> None:
     await tour.home("alice", "Nothing runs or waits.")
     await tour.types("bob", "/killswitch global on", "is engaged", channel=here)
     await tour.types("alice", "/killswitch global off only a drill", "is off", channel=here)
+
+
+async def scheduled(tour: Doors) -> None:
+    """A schedule by its form, from App Home and from the command."""
+    here, place = "schedules", tour.workspace
+    await place.command("alice", here, "/runbook schedule new")
+    await tour.modal("alice", "New schedule", "Which runbook?")
+    await place.close_view("alice")
+    await tour.press("alice", await tour.home("alice", "[New schedule]"), "New schedule")
+    picker = await tour.modal("alice", "New schedule", "Which runbook?")
+    await place.choose("alice", picker, "handrail:pick", await tour.offered("alice", picker, "handrail:pick", "glance"))
+    form = await tour.modal("alice", "glance", "How often")
+    filled = {
+        "often": "Every Monday",
+        "at": "04:30",
+        "line": "30 4 * * mon-fri",
+        "timezone": await tour.offered("alice", form, "handrail:zones", "berlin"),
+        "name": "a look",
+        "hosts": [await tour.offered("alice", form, "handrail:hosts", "web-02")],
+        "parameter:seconds": "1",
+        "Channel it reports in": place.state.channel(here).id,
+    }
+    await tour.submit("alice", filled)
+    await place.wait_for(lambda w: w.views("alice")[-1].errors, timeout=10)
+    assert list(place.views("alice")[-1].errors) == ["line"]
+    await tour.submit("alice", {"often": "The cron line below"})
+    await tour.modal("alice", "The schedule", "a look", "04:30 Europe/Berlin", "If it came now")
+    await tour.submits("alice", {}, "*a look* (#", channel=here)
+    await tour.sees("*Schedule a look* was made", channel=here)
+    await tour.types("alice", "/runbook schedule show a look", "Monday through Friday", channel=here)
