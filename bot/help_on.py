@@ -49,7 +49,7 @@ TOPICS: Mapping[str, Topic] = {
         examples=("/runbook status", "/runbook status 42", "/runbook status on web-01"),
     ),
     "logs": Topic(
-        usage="/runbook logs ID [HOST] [step=2] [from=101]",
+        usage="/runbook logs ID [[on] HOST] [step=2] [from=101]",
         said=("What was printed, the newest lines first of all; *Older* goes back. Lines are counted from 1.",),
         examples=("/runbook logs 42", "/runbook logs 42 web-01", "/runbook logs 42 step=2 from=1"),
     ),

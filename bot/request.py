@@ -12,7 +12,7 @@ all: the answer is `Unclear`, which names the thing and the next move. Nothing h
     /runbook list [words…] [page=2]
     /runbook show NAME
     /runbook status [ID [from=16] | on TARGET…] [after=ID]
-    /runbook logs ID [HOST] [step=2] [from=101]
+    /runbook logs ID [[on] HOST] [step=2] [from=101]
     /runbook history [RUNBOOK] [STATE] [@someone] [2d] [on HOST] [runbook=NAME] [host=NAME] [who=@someone]
                      [state=failed,timed_out] [since=2d] [until=2026-11-20] [dry=no] [before=ID | after=ID]
     /runbook digest [7d]
@@ -552,6 +552,8 @@ class _Form:
     reason: bool = False  # the words after the id are the reason
     also: str | None = None  # the one word that may follow the id
     keys: Mapping[str, str] | None = None  # the `key=value` it takes, each with the form of its value; None: any
+    words: int | None = None  # so many at most; None: any
+    targets: bool = False  # `on TARGET…`, where there are no words
     actions: Mapping[str, Literal["nothing", "an id", "ids", "a runbook"]] = field(default_factory=dict, hash=False)
 
 
@@ -560,14 +562,16 @@ _HOST = r"[A-Za-z0-9_](?:[A-Za-z0-9_.:@-]{0,252}[A-Za-z0-9_])?"
 _FORMS: Mapping[Verb, _Form] = {
     Verb.HELP: _Form(example="help history", keys={}),
     Verb.LIST: _Form(example="list disk", keys={"page": _COUNT}),
-    Verb.SHOW: _Form(example="show restart-service", keys={}),
-    Verb.STATUS: _Form(example="status 42", keys={"after": _COUNT, "from": _COUNT}),
+    Verb.SHOW: _Form(example="show restart-service", keys={}, words=1),
+    Verb.STATUS: _Form(example="status 42", keys={"after": _COUNT, "from": _COUNT}, words=1, targets=True),
     Verb.LOGS: _Form(
-        example="logs 42 web-01", keys={"host": _HOST, "step": r"w?[0-9]{1,6}(\.[0-9]{1,6})*", "from": _COUNT}
+        example="logs 42 web-01",
+        keys={"host": _HOST, "step": r"w?[0-9]{1,6}(\.[0-9]{1,6})*", "from": _COUNT},
+        words=2,
     ),
     Verb.HISTORY: _Form(example="history state=failed since=2d"),
     Verb.DIGEST: _Form(example="digest 7d", keys={}),
-    Verb.WHY: _Form(example="why 42", keys={}),
+    Verb.WHY: _Form(example="why 42", keys={}, words=1),
     Verb.CAN: _Form(example="can @someone restart nginx on web-01"),
     Verb.CANCEL: _Form(example="cancel 42", id=True, reason=True, flags=frozenset({"reason"})),
     Verb.RETRY: _Form(example="retry 42", id=True, flags=frozenset({"reason", "emergency"}), also="failed"),
@@ -846,8 +850,11 @@ def _query(verb: Verb, words: list[_Word], mentioned: frozenset[str]) -> Query:
     _refuse_flags(verb, form, request.flags, request.values)
     if form.actions:
         return _action(verb, form, request)
+    if verb is Verb.LOGS:
+        request = _host_of_logs(request)
     if form.keys is not None:
         _refuse_keys(verb, form.keys, request)
+        _refuse_rest(verb, form, request)
     if verb is Verb.CAN:
         request = _run_words(request)
     return Query(
@@ -882,6 +889,25 @@ def _refuse_keys(verb: Verb, keys: Mapping[str, str], request: _Request) -> None
         if not re.fullmatch(keys[key], value):
             example = _FORMS[verb].example
             raise _Puzzle(f"{_clipped(value)} makes no sense as `{key}=`.", f"/runbook {example}")
+
+
+def _host_of_logs(request: _Request) -> _Request:
+    """The one host behind `on` as if it stood behind the number."""
+    if len(request.targets) != 1 or len(request.values) > 1 or "host" in request.named:
+        return request
+    return replace(request, named={**request.named, "host": request.targets[0]}, targets=())
+
+
+def _refuse_rest(verb: Verb, form: _Form, request: _Request) -> None:
+    """Words and targets that would change nothing: whoever typed them meant something by them."""
+    kept = request.values if form.words is None else request.values[: form.words]
+    suggestion = "/runbook " + _spelled_query(Query(verb=verb, words=kept, named=request.named))
+    if len(kept) < len(request.values):
+        after = _clipped(request.values[len(kept)])
+        raise _Puzzle(f"`{verb}` takes nothing after {_clipped(kept[-1])}, but {after} follows.", suggestion)
+    if request.targets and (not form.targets or request.values):
+        takes = "a number or targets, and not both" if form.targets else "no targets"
+        raise _Puzzle(f"`{verb}` takes {takes}, but `on {_clip(','.join(request.targets))}` follows.", suggestion)
 
 
 def _history(words: list[_Word], mentioned: frozenset[str]) -> Query:
@@ -1615,7 +1641,7 @@ def vocabulary() -> tuple[str, ...]:
         found += [*heads, *([f"{heads[0]} {form.also}"] if form.also is not None else [])]
         found += [f"{heads[0]} --{flag}" for flag in sorted(form.flags)]
         found += [f"{heads[0]} {key}=" for key in (_SOUGHT if verb is Verb.HISTORY else form.keys or ())]
-    found += [f"/runbook template {action}" for action in _TEMPLATE_ACTIONS]
+    found += ["/runbook can @someone", *(f"/runbook template {action}" for action in _TEMPLATE_ACTIONS)]
     found += ["/runbook schedule CRON", *(f"/runbook schedule CRON {word}" for word in ("as", "tz"))]
     found += [f"/runbook schedule {action}" for action in _SCHEDULE_ACTIONS]
     found += [f"/runbook schedule {action} {key}=" for action, keys in _SCHEDULE_KEYS.items() for key in keys]
@@ -1660,6 +1686,7 @@ def _said_of_runbook(parsed: RunCommand | Query | TemplateCommand | ScheduleComm
             action = (parsed.words[0] if parsed.words else "list") if form.actions else ""
             head = f"/runbook {verb} {action}".rstrip()
             yield head
+            yield from [f"{head} @someone"] if parsed.person is not None else []
             yield from (f"{head} {form.also}" for word in parsed.words[1:] if word == form.also)
             if form.flags:
                 flags, _ = _split_flags(_words(text, command="/runbook"), known=_RUN_FLAGS)
