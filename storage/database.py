@@ -490,12 +490,23 @@ _PG: dict[str, Any] = {
     "options": "-c statement_timeout=15000 -c idle_in_transaction_session_timeout=2000 -c timezone=UTC -c jit=off",
 }
 # Whoever only reads holds up nobody, and may be kept from the processor for longer than that.
-_PG_READER = _PG | {"options": _PG["options"].replace("timeout=2000", "timeout=60000")}
+_PG_READER = _PG | {
+    "options": _PG["options"].replace("timeout=2000", "timeout=60000") + " -c default_transaction_read_only=on"
+}
 
 
 def _reader_engine(url: URL) -> Engine:
     if url.get_backend_name() == "postgresql":
-        return create_engine(url, pool_size=READERS, max_overflow=0, pool_pre_ping=True, connect_args=_PG_READER)
+        # Each statement sees what is committed by then, in a transaction or not: BEGIN and ROLLBACK would only be two
+        # more trips to the server.
+        return create_engine(
+            url,
+            pool_size=READERS,
+            max_overflow=0,
+            pool_pre_ping=True,
+            isolation_level="AUTOCOMMIT",
+            connect_args=_PG_READER,
+        )
     engine = create_engine(url.set(drivername="sqlite"), pool_size=READERS, max_overflow=0)
     event.listen(engine, "connect", _prepare_reader)
     return engine
