@@ -17,7 +17,7 @@ import structlog
 from bot import forms
 from bot.blocks import units
 from bot.forms import Draft, View
-from bot.modals import OpensViews, Submitted
+from bot.modals import OpensViews, Shown, Submitted
 from bot.replies import words_of
 from bot.request import RunCommand, TemplateCommand, Unclear, kept_text, parse_runbook, spelling
 from runbooks import templates
@@ -65,7 +65,7 @@ class Forms:
         """Whether the picker was shown to whoever asked, for where they asked."""
         trigger = str(received.payload.get("trigger_id") or "")
         view = forms.picker(channel=received.channel, thread=_thread_of(received))
-        return bool(trigger) and await self.views.open(trigger, view)
+        return bool(trigger) and await self.views.open(trigger, view) is Shown.YES
 
     async def complete(self, command: RunCommand, received: Received) -> bool:
         """Whether a form was shown because something of a typed request is missing, with what was typed filled in."""
@@ -83,7 +83,7 @@ class Forms:
             draft = self._draft(command, entry, Draft(channel=received.channel))
             problems = [said for name, said in wrong_values(entry, given).items() if name in given]
             problems += self._unusable(draft, entry, received.actor)
-            return await self.views.open(trigger, self._form(entry, draft, received.actor, problems))
+            return await self.views.open(trigger, self._form(entry, draft, received.actor, problems)) is Shown.YES
         except OperatorError:
             return False
 

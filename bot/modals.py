@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Any, Protocol
 
 import aiohttp
@@ -13,6 +14,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import cards
 from bot.blocks import LABELS, section, switch_line
+from bot.slack_trouble import understand
 from storage.records import Execution, KillSwitch
 
 log = structlog.get_logger(__name__)
@@ -24,6 +26,7 @@ UPDATE_PAUSES = (1.0, 3.0, 0.0)
 """Seconds after each try to put one view in the place of another, where Slack names none."""
 PASSING = {"ratelimited", "rate_limited"}
 """What Slack says to what it may take later."""
+TRIGGER_WAS_USED = "exchanged_trigger_id"
 LONGEST_PAUSE = 30.0
 LONGEST_REASON = 600
 DENY = "handrail:deny"
@@ -46,10 +49,18 @@ class Submitted:
 Sleep = Callable[[float], Awaitable[None]]
 
 
+class Shown(Enum):
+    """Whether somebody sees a view."""
+
+    YES = auto()
+    NO = auto()  # surely not
+    UNSURE = auto()  # Slack did not say
+
+
 class OpensViews(Protocol):
     """Shows a view to whoever caused a trigger."""
 
-    async def open(self, trigger_id: str, view: Mapping[str, Any]) -> bool:
+    async def open(self, trigger_id: str, view: Mapping[str, Any]) -> Shown:
         """Whether it was shown."""
         ...
 
@@ -60,17 +71,16 @@ class Modals:
     def __init__(self, client: AsyncWebClient, sleep: Sleep = asyncio.sleep) -> None:
         self._client, self._sleep = client, sleep
 
-    async def open(self, trigger_id: str, view: Mapping[str, Any]) -> bool:
-        """Whether Slack took it; False when the trigger is too old, or Slack does not answer."""
+    async def open(self, trigger_id: str, view: Mapping[str, Any]) -> Shown:
+        """Surely not, when Slack was not reached or says no: the trigger is too old, it is busy. A lost answer says
+        nothing, and neither does a trigger that was used: a view may stand open by it."""
         try:
             await asyncio.wait_for(self._client.views_open(trigger_id=trigger_id, view=dict(view)), PATIENCE)
-        except SlackApiError as error:
-            log.warning("view_not_opened", error=str(error.response.get("error")))
-            return False
-        except (TimeoutError, OSError, aiohttp.ClientError) as error:
-            log.warning("view_not_opened", error=type(error).__name__)
-            return False
-        return True
+        except (SlackApiError, TimeoutError, OSError, aiohttp.ClientError) as error:
+            failure = understand(error)
+            log.warning("view_not_opened", error=failure.error)
+            return Shown.UNSURE if failure.may_be_done or failure.error == TRIGGER_WAS_USED else Shown.NO
+        return Shown.YES
 
     async def update(
         self, view: Mapping[str, Any], *, view_id: str | None = None, external_id: str | None = None

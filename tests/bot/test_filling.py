@@ -16,6 +16,7 @@ from bot.commands import Commands
 from bot.filling import Forms
 from bot.forms import Draft
 from bot.inbox import NOT_STORED, Inbox, keep
+from bot.modals import Shown
 from bot.request import RunCommand, parse_runbook
 from bot.slack import _Submission
 from runbooks import Danger, Facts, Parameters, Plan, Probe, Run, Runbook, ServiceName, positional
@@ -228,7 +229,7 @@ async def test_where_no_form_can_help_the_answer_is_in_words(desk: Desk, text: s
 
 
 async def test_where_slack_takes_no_view_any_more_the_answer_is_in_words(desk: Desk) -> None:
-    desk.views.opens = False
+    desk.views.shows = Shown.NO
     with pytest.raises(Invalid, match="On which host"):
         await desk.say("stamp nginx")
 

@@ -6,7 +6,7 @@ import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import forms
-from bot.modals import LONGEST_PAUSE, UPDATE_PAUSES, Modals, Sleep
+from bot.modals import LONGEST_PAUSE, UPDATE_PAUSES, Modals, Shown, Sleep
 from bot.playground.workspace import Workspace
 
 PLANNING = forms.planning("The plan", ["web-01"], external_id="e1")
@@ -26,7 +26,7 @@ async def shown(workspace: Workspace, slept: list[float]) -> Modals:
         slept.append(seconds)
 
     modals = modals_of(workspace, sleep)
-    assert await modals.open(workspace.state.new_trigger("UALICE"), PLANNING)
+    assert await modals.open(workspace.state.new_trigger("UALICE"), PLANNING) is Shown.YES
     return modals
 
 
@@ -61,7 +61,7 @@ async def test_a_page_that_slack_shows_after_the_plan_was_made_is_found(workspac
     """What an acknowledgement pushes is shown when Slack comes to it, and a plan may be quicker."""
 
     async def sleep(seconds: float) -> None:
-        assert await modals.open(workspace.state.new_trigger("UALICE"), PLANNING)
+        assert await modals.open(workspace.state.new_trigger("UALICE"), PLANNING) is Shown.YES
 
     modals = modals_of(workspace, sleep)
     assert await modals.update(forms.note("The plan", "Here it is.", external_id="e1"), external_id="e1")
@@ -78,4 +78,16 @@ async def test_who_waits_for_slack_waits_for_a_while_only(workspace: Workspace) 
 
 async def test_a_trigger_that_is_too_old_opens_nothing(workspace: Workspace) -> None:
     modals = await shown(workspace, [])
-    assert not await modals.open("1.2.unknown", forms.picker(channel="C0INC"))
+    assert await modals.open("1.2.unknown", forms.picker(channel="C0INC")) is Shown.NO
+
+
+async def test_a_trigger_that_was_used_or_whose_answer_was_lost_may_have_opened_something(workspace: Workspace) -> None:
+    modals, trigger = await shown(workspace, []), workspace.state.new_trigger("UALICE")
+    workspace.faults.drop_after_effect("views.open", times=1)
+    view = forms.picker(channel="C0INC")
+    assert await modals.open(trigger, view) is Shown.UNSURE
+    assert await modals.open(trigger, view) is Shown.UNSURE
+    workspace.faults.server_error("views.open", times=1)
+    assert await modals.open(workspace.state.new_trigger("UALICE"), view) is Shown.UNSURE
+    workspace.faults.rate_limited(7, "views.open", times=1)
+    assert await modals.open(workspace.state.new_trigger("UALICE"), view) is Shown.NO
