@@ -146,15 +146,16 @@ def put(
     channel: str | None = None,
     execution_id: int | None = None,
     coalesce_key: str | None = None,
+    not_before: datetime | None = None,
 ) -> None:
     """Something to say. With a `coalesce_key`, it takes the place of what waits under the same key.
 
-    The place stays the older one's, and its kind becomes the more important of both; but a headline stays a headline,
-    since a thread hangs on it.
+    With `not_before` it is said then, unless somebody has taken it back (`take_back`). The place stays the older one's,
+    and its kind becomes the more important of both; but a headline stays a headline, since a thread hangs on it.
     """
     if kind is OutboxKind.ALERT:
         ring(connection, Bell.OUTBOX)
-    values = _new(id, kind, method, payload, now, channel, execution_id, coalesce_key)
+    values = _new(id, kind, method, payload, now, channel, execution_id, coalesce_key, not_before)
     if coalesce_key is None:
         _unwritten(connection, lambda unwritten: unwritten.added.append(values))
         return
@@ -236,6 +237,7 @@ def _new(
     channel: str | None,
     execution_id: int | None,
     coalesce_key: str | None,
+    not_before: datetime | None = None,
 ) -> dict[str, Any]:
     return {
         "id": id,
@@ -251,8 +253,24 @@ def _new(
         "microseconds": int(now.timestamp() * 1_000_000),
         "state": OutboxState.WAITING.value,
         "attempts": 0,
+        "next_attempt_at": not_before,
         "unsure": False,
     }
+
+
+def take_back(connection: Connection, message_id: str) -> bool:
+    """It is not said; False when somebody says it, or has said it."""
+    write_down(connection)
+    mine = (t.outbox.c.id == message_id, t.outbox.c.state == OutboxState.WAITING.value)
+    return connection.execute(delete(t.outbox).where(*mine).returning(t.outbox.c.id)).first() is not None
+
+
+def put_off_no_longer(connection: Connection, now: datetime) -> int:
+    """What was to be said later unless somebody took it back is due: they are gone. How many such there are."""
+    write_down(connection)
+    put_off = (t.outbox.c.attempts == 0, t.outbox.c.error.is_(None), t.outbox.c.next_attempt_at > now)
+    waits = (_IS_OPEN, t.outbox.c.state == OutboxState.WAITING.value)
+    return connection.execute(update(t.outbox).where(*waits, *put_off).values(next_attempt_at=now)).rowcount
 
 
 def _replace_waiting(connection: Connection, key: str, kind: OutboxKind, payload: Mapping[str, Any]) -> bool:

@@ -308,9 +308,14 @@ class FakeViews:
         return self.shows
 
     async def update(
-        self, view: Mapping[str, Any], *, view_id: str | None = None, external_id: str | None = None
-    ) -> bool:
+        self,
+        view: Mapping[str, Any],
+        *,
+        view_id: str | None = None,
+        external_id: str | None = None,
+        pauses: Sequence[float] = (),
+    ) -> Shown:
         """The same."""
         self.updated.append(view_id or external_id)
         self.shown += [view] if self.shows is Shown.YES else []
-        return self.shows is Shown.YES
+        return self.shows
