@@ -69,6 +69,10 @@ _REPLACE = Prepared(
         kind_rank=case((_STAYS, t.outbox.c.kind_rank), else_=bindparam("new_rank", type_=Integer)),
     )
 )
+REROUTED = "rerouted"
+"""The key in the payload of what is said elsewhere: its kind, channel and coalesce_key before that."""
+ELSEWHERE = "@"
+LONGEST_KEY = 120
 SHOWS = "shows"
 """The key in the payload of what shows rows: which ones, as whoever renders it understands it."""
 
@@ -455,7 +459,10 @@ def take_newer(connection: Connection, message_id: str, kind: OutboxKind, key: s
 
 
 def _newer_than(connection: Connection, row: Any) -> dict[str, Any]:
-    return take_newer(connection, row.id, OutboxKind(row.kind), row.coalesce_key)
+    newer = take_newer(connection, row.id, OutboxKind(row.kind), row.coalesce_key)
+    if newer and REROUTED in row.payload:
+        newer["payload"] = {REROUTED: row.payload[REROUTED], **newer["payload"]}
+    return newer
 
 
 def reroute(
@@ -463,7 +470,9 @@ def reroute(
 ) -> None:
     """To be said in another channel, at once. With a `kind`, as that kind, and by itself.
 
-    What it was is kept in its payload (`rerouted`: kind, channel, coalesce_key), for when a person has it said again.
+    What it was is kept in its payload (`REROUTED`), for when a person has it said again; of what belongs to an
+    execution and stays of its kind, the execution knows. Its key gets the channel's name (`elsewhere`), so that what
+    follows it there is an edit of it; where an older one of that key waits still, that one is said with these words.
     """
     write_down(connection)
     row = connection.execute(
@@ -472,11 +481,16 @@ def reroute(
     if row is None:
         return
     values = _newer_than(connection, row)
-    if kind is not None:
-        payload = values.get("payload", row.payload)
+    if kind is not None or row.execution_id is None:
         was = {"kind": row.kind, "channel": row.channel, "coalesce_key": row.coalesce_key}
-        values |= {"kind": kind.value, "kind_rank": kind.rank, "coalesce_key": None, "method": "post"}
-        values["payload"] = {"rerouted": was, **payload}  # the first place counts, if there were several
+        # The first place counts, if there were several.
+        values["payload"] = {REROUTED: was, **values.get("payload", row.payload)}
+    if kind is not None:
+        key = elsewhere(values["payload"][REROUTED]["coalesce_key"], channel)
+        values |= {"kind": kind.value, "kind_rank": kind.rank, "coalesce_key": key, "method": "post"}
+        if key is not None and _replace_waiting(connection, key, kind, values["payload"]):
+            connection.execute(delete(t.outbox).where(t.outbox.c.id == message_id))
+            return
     connection.execute(
         update(t.outbox)
         .where(t.outbox.c.id == message_id)
@@ -490,6 +504,21 @@ def reroute(
             attempts=0,
         )
     )
+
+
+def elsewhere(key: str | None, channel: str) -> str | None:
+    """The key of what was to be said under this one and is said in another channel instead."""
+    longer = f"{key}{ELSEWHERE}{channel}"
+    return longer if key is not None and len(longer) <= LONGEST_KEY else None
+
+
+def set_dead_words(connection: Connection, message_id: str, payload: Mapping[str, Any]) -> None:
+    """A dead letter has these words now, for when a person has it said again; nothing else changes."""
+    row = connection.execute(select(t.outbox.c.payload).where(_IS_DEAD, t.outbox.c.id == message_id)).first()
+    if row is None:
+        return
+    was = {REROUTED: row.payload[REROUTED]} if REROUTED in row.payload else {}
+    connection.execute(update(t.outbox).where(_IS_DEAD, t.outbox.c.id == message_id).values(payload={**was, **payload}))
 
 
 def anew(connection: Connection, message_id: str, *, now: datetime) -> None:
