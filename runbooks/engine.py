@@ -921,20 +921,19 @@ class Engine:
             if execution.id in self._looks:
                 self._looks[execution.id][1].pull(cancel_words(execution))
             walk = self.walks.get(execution.id)
-            if walk is not None and walk.stopping is None:
+            if walk is not None:
                 by = Actor(id=execution.cancel_by or HANDRAIL.id)
                 walk.stop(Stop(words=cancel_words(execution), by=by))
 
     def _stop_for(self, switches: Iterable[KillSwitch]) -> int:
         stopped = 0
         for switch in switches:
+            why = f"the kill switch ({switch.words}) was engaged"
             for planned, cord in self._looks.values():
                 if kill_switch.holds(switch, planned):
-                    cord.pull(f"the kill switch ({switch.words}) was engaged")
-            walks = [w for w in self.walks.values() if w.stopping is None and kill_switch.holds(switch, w.execution)]
-            for walk in walks:
-                why = f"the kill switch ({switch.words}) was engaged"
-                walk.stop(Stop(words=why, by=switch.engaged_by, grace=GRACE_NOW, kind="kill switch"))
+                    cord.pull(why)
+            stop = Stop(words=why, by=switch.engaged_by, grace=GRACE_NOW)
+            walks = [w for w in self.walks.values() if kill_switch.holds(switch, w.execution) and w.stop(stop)]
             if walks:
                 stopped += len(walks)
                 self._later(self._tell_stopped(switch, walks))

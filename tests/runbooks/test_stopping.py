@@ -1,0 +1,152 @@
+"""What runs and is to stop: by a cancel, by a kill switch, by both, here and from another process."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Connection
+
+from runbooks import Danger, Facts, Parameters, Plan, Run, Runbook
+from runbooks import switches as kill_switches
+from runbooks.answer import Answer
+from runbooks.progress import SwitchStopped
+from storage import executions
+from storage.database import Database
+from storage.records import Death, HostState, KillSwitch, Origin, Scope, State, StepState
+from tests.builders import BOB, CAROL, House, a_house, catalog_with
+from tests.fakes import Reply
+
+
+class Pair(Runbook):
+    """Two changes on each host, two hosts at once."""
+
+    name, danger, cooldown, waves = "pair", Danger.LOW, timedelta(0), "2"
+
+    def plan(self, params: Parameters, facts: Facts) -> Plan:
+        """Commands that name their host."""
+        return Plan(
+            Run("First", "touch", f"/tmp/{facts.host}"),
+            Run("Second", "mkdir", f"/tmp/{facts.host}-b"),
+        )
+
+
+OURS = catalog_with(Pair)
+
+
+async def _engage(house: House, *, now: bool = False) -> Answer:
+    return await house.engine.engage(scope=Scope.GLOBAL, subject="", actor=BOB, now=now, reason="look")
+
+
+async def _states(house: House, execution_id: int) -> dict[tuple[str, str], StepState]:
+    steps = await house.database.read(executions.steps_of, execution_id)
+    return {(step.host, step.step): step.state for step in steps}
+
+
+async def _is_held(house: House, execution_id: int) -> None:
+    """Return once a step of it was refused."""
+    async with asyncio.timeout(10):
+        while house.engine.walks[execution_id].over is None:
+            await asyncio.sleep(0.01)
+
+
+async def _found(house: House) -> tuple[tuple[int, str, Death], ...]:
+    """What is told of what a switch has ended, once it is."""
+    async with asyncio.timeout(10):
+        while not house.reporter.of(SwitchStopped):
+            await asyncio.sleep(0.01)
+    (told,) = house.reporter.of(SwitchStopped)
+    return tuple(told.found)
+
+
+@pytest.mark.parametrize("how", ["now", "cancel"])
+async def test_what_a_plain_switch_lets_end_can_still_be_ended(database: Database, how: str) -> None:
+    first, second = Reply(hangs=True), Reply(hangs=True)
+    replies = {"touch /tmp/web-01": first, "touch /tmp/web-02": second, "mkdir": Reply()}
+    async with a_house(database, replies=replies, catalog=OURS) as house:
+        asked = await house.ask("pair on web-01,web-02")
+        await house.remote.until("touch", 2)
+        await _engage(house)
+        first.release.set()
+        await _is_held(house, asked.execution.id)
+        assert (await _states(house, asked.execution.id))[("web-02", "1")] is StepState.STARTED
+
+        await (_engage(house, now=True) if how == "now" else house.engine.cancel(asked.execution.id, CAROL))
+
+        ended = await house.ends(asked)
+        assert ended.state is State.CANCELLED
+        assert not second.release.is_set()
+        states = await _states(house, asked.execution.id)
+        assert states == {("web-01", "1"): StepState.SUCCEEDED, ("web-02", "1"): StepState.STOPPED}
+        if how == "now":
+            assert await _found(house) == ((ended.id, "web-02", Death.STOPPED),)
+        else:
+            rows = {row.host: row.reason for row in await database.read(executions.hosts_of, ended.id)}
+            assert "cancelled by <@UCAROL>" in rows["web-02"]
+
+
+@pytest.mark.parametrize("how", ["now", "cancel"])
+async def test_a_stop_from_another_process_is_not_lost_to_a_step_that_was_about_to_start(
+    database: Database, how: str
+) -> None:
+    first, second = Reply(hangs=True), Reply(hangs=True)
+    replies = {"touch /tmp/web-01": first, "touch /tmp/web-02": second, "mkdir": Reply()}
+    async with a_house(database, replies=replies, catalog=OURS) as house:
+        asked = await house.ask("pair on web-01,web-02")
+        await house.remote.until("touch", 2)
+        first.release.set()
+        await database.write(_from_elsewhere(house, asked.execution.id, how))
+        ended = await house.ends(asked, seconds=5)
+        assert ended.state is State.CANCELLED
+        assert (await _states(house, ended.id))[("web-02", "1")] is StepState.STOPPED
+        if how == "now":
+            assert (ended.id, "web-02", Death.STOPPED) in await _found(house)
+
+
+def _from_elsewhere(house: House, execution_id: int, how: str) -> Callable[[Connection], object]:
+    """The rows that another process leaves; this one hears of them by its own watching."""
+    at = house.engine.tools.clock.now()
+    switch = KillSwitch(scope=Scope.GLOBAL, subject="", engaged_by=BOB, engaged_at=at, now=True, reason="look")
+
+    def write(connection: Connection) -> None:
+        if how == "now":
+            kill_switches.engage(connection, switch, origin=Origin.CLI, channel=None, reporter=house.reporter, now=at)
+        else:
+            house.engine._cancel(connection, execution_id, CAROL, None, Origin.BUTTON)
+
+    return write
+
+
+async def test_now_hurries_what_a_cancel_is_ending_already_and_tells_what_was_found(database: Database) -> None:
+    slow = Reply(hangs=True, needs_hurry=True)
+    async with a_house(database, replies={"touch": slow}, catalog=OURS) as house:
+        asked = await house.ask("pair on web-01")
+        await house.remote.until("touch")
+        await house.engine.cancel(asked.execution.id, CAROL)
+        await asyncio.sleep(0.1)
+        assert (await house.get(asked.execution.id)).state is State.RUNNING
+
+        await _engage(house, now=True)
+
+        ended = await house.ends(asked)
+        assert ended.state is State.CANCELLED
+        assert "cancelled by <@UCAROL>" in (ended.ending or "")
+        assert await _found(house) == ((ended.id, "web-01", Death.STOPPED),)
+
+
+async def test_a_plain_switch_lets_the_other_hosts_steps_end_by_themselves(database: Database) -> None:
+    first, second = Reply(hangs=True), Reply(hangs=True)
+    replies = {"touch /tmp/web-01": first, "touch /tmp/web-02": second, "mkdir": Reply()}
+    async with a_house(database, replies=replies, catalog=OURS) as house:
+        asked = await house.ask("pair on web-01,web-02")
+        await house.remote.until("touch", 2)
+        await _engage(house)
+        first.release.set()
+        await _is_held(house, asked.execution.id)
+        second.release.set()
+        ended = await house.ends(asked)
+        assert ended.state is State.CANCELLED
+        assert (await _states(house, ended.id))[("web-02", "1")] is StepState.SUCCEEDED
+        rows = await database.read(executions.hosts_of, ended.id)
+        assert {row.state for row in rows} == {HostState.CANCELLED}
+        assert house.remote.count("mkdir") == 0
