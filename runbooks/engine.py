@@ -947,20 +947,25 @@ class Engine:
     async def _tell_stopped(self, switch: KillSwitch, walks: Sequence[Walk]) -> None:
         """One message with what all processes found, once everything that was stopped was looked at.
 
-        What was found here is known before it is written down, and is said first.
+        What was found here is known before it is written down, and is said first. In an outage nobody knows who else
+        has heard of the switch, or when: each process then says what it found itself.
         """
-        clock = self.tools.clock
+        clock, alone = self.tools.clock, False
         began, asked_at = clock.monotonic(), clock.now()
         while any(walk.is_under_way and walk.execution.id in self.walks for walk in walks):
             await clock.sleep(0.01)
         seconds = clock.monotonic() - began
         here = {walk.execution.id for walk in walks}
-        while clock.monotonic() - began < ELSEWHERE and await self._read(self._is_running, switch, here):
-            await clock.sleep(0.05)
+        try:
+            while clock.monotonic() - began < ELSEWHERE and await self._read(self._is_running, switch, here):
+                await clock.sleep(0.05)
+        except StorageUnavailable:
+            alone = True
         await surely(
-            lambda: self.tools.database.write_first(self._report_stopped, switch, walks, asked_at, seconds),
+            lambda: self.tools.database.write_first(
+                self._report_stopped, switch, walks, asked_at, seconds, alone=alone
+            ),
             sleep=clock.sleep,
-            give_up_after=timedelta(seconds=60),
         )
 
     def _is_running(self, connection: Connection, switch: KillSwitch, here: Collection[int]) -> bool:
@@ -969,15 +974,23 @@ class Engine:
         return any(kill_switch.holds(switch, execution) for execution in running if execution.id not in here)
 
     def _report_stopped(
-        self, connection: Connection, switch: KillSwitch, walks: Sequence[Walk], asked_at: datetime, seconds: float
+        self,
+        connection: Connection,
+        switch: KillSwitch,
+        walks: Sequence[Walk],
+        asked_at: datetime,
+        seconds: float,
+        *,
+        alone: bool,
     ) -> None:
-        """Unless another process has: whoever is last to look says it for all."""
-        name = sha256(["stopped", switch.scope.value, switch.subject])[:40]
+        """Unless another process has: whoever is last to look says it for all. `alone`: for this process only."""
+        here = {walk.execution.id for walk in walks}
+        name = sha256(["stopped", switch.scope.value, switch.subject, *(sorted(here) if alone else [])])[:40]
         if not chores.claim_anew(connection, name, unless_since=asked_at - TOGETHER, now=self.tools.clock.now()):
             return
         held = [(walk.execution.id, host, death) for walk in walks for host, death in walk.deaths]
-        here = {walk.execution.id for walk in walks}
-        for one, host, death in executions.looked_at_since(connection, asked_at - TOGETHER):
+        elsewhere = [] if alone else executions.looked_at_since(connection, asked_at - TOGETHER)
+        for one, host, death in elsewhere:
             # What somebody cancelled a moment before was not ended by the switch.
             if one.id not in here and one.cancel_at is None and kill_switch.holds(switch, one):
                 held.append((one.id, host, death))

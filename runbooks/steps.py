@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from enum import Enum, auto
 from typing import Any, Concatenate, ParamSpec, TypeVar, assert_never
 
 import aiohttp
@@ -154,6 +155,13 @@ class Result:
     def ok(self) -> bool:
         """Whether the next step may follow."""
         return self.state in _DONE
+
+
+class Begun(Enum):
+    """When it became known that a step is marked started."""
+
+    AT_ONCE = auto()
+    LATE = auto()  # tried more than once: its row may be older than what was engaged meanwhile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -377,10 +385,15 @@ class Steps:
         )
         if blocked is not None:
             return blocked, run
-        if not await self._begin(host, run, step):
+        begun = await self._begin(host, run, step)
+        if begun is None:
             return await self._why_not(host), run
         self._earlier[(host.name, place)] = run
         log_of = StepLog(self, run)
+        forbidden = await self._forbidden(host) if begun is Begun.LATE else self._forbidden_here()
+        if forbidden is not None:
+            unsent = Result(state=StepState.STOPPED, reason=forbidden, sent=False)
+            return await self._end(host, step, run, unsent, log_of)
         with self.stoppable() as cord:
             async with log_of:
                 if isinstance(step, Run) and may_repeat(step):
@@ -486,15 +499,19 @@ class Steps:
             return Result(state=StepState.INTERRUPTED, reason=f"the earlier command is still running (pid {pids})")
         return None
 
-    async def _begin(self, host: Host, run: StepRun, step: Single) -> bool:
+    async def _begin(self, host: Host, run: StepRun, step: Single) -> Begun | None:
+        """Whether it is marked started, and when that became known; None when something forbids it."""
         if self._forbidden_here() is not None:
             await self.settle(host.name)
-            return False
+            return None
         command = shell_line(step.argv, sudo=step.sudo) if isinstance(step, Run | Check) else None
 
         owed, done, of = self.owing(host.name), self.done, self.plan.steps_total
+        tries = 0
 
         def begin(connection: Connection) -> bool:
+            nonlocal tries
+            tries += 1
             begins = executions.begin_step(
                 connection,
                 run,
@@ -510,9 +527,11 @@ class Steps:
                 self.tools.reporter.report(connection, event, run.started_at)
             return begins
 
-        begun = await self._write(begin)
+        begins = await self._write(begin)
         owed.kept()
-        return begun
+        if not begins:
+            return None
+        return Begun.AT_ONCE if tries == 1 else Begun.LATE
 
     async def _why_not(self, host: Host) -> Result:
         """What forbade the step: somebody's cancel, or a kill switch."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection
@@ -13,6 +14,7 @@ from runbooks.answer import Answer
 from runbooks.progress import SwitchStopped
 from storage import executions
 from storage.database import Database
+from storage.errors import StorageUnavailable
 from storage.records import Death, HostState, KillSwitch, Origin, Scope, State, StepState
 from tests.builders import BOB, CAROL, House, a_house, catalog_with
 from tests.fakes import Reply
@@ -150,3 +152,85 @@ async def test_a_plain_switch_lets_the_other_hosts_steps_end_by_themselves(datab
         rows = await database.read(executions.hosts_of, ended.id)
         assert {row.state for row in rows} == {HostState.CANCELLED}
         assert house.remote.count("mkdir") == 0
+
+
+@pytest.mark.parametrize("how", ["switch", "switch kept here", "cancel"])
+async def test_what_was_engaged_before_a_lost_answer_came_again_holds_the_step(database: Database, how: str) -> None:
+    first, write, write_first = Reply(hangs=True), database.write, database.write_first
+    away = StorageUnavailable("The database does not answer (test).")
+
+    async def gone(*args: Any, **kwargs: Any) -> Any:
+        raise away
+
+    async with a_house(database, replies={"touch": first, "mkdir": Reply()}, catalog=OURS) as house:
+        asked = await house.ask("pair on web-01")
+        await house.remote.until("touch")
+
+        async def lost(function: Any, *args: Any, **kwargs: Any) -> Any:
+            done = await write(function, *args, **kwargs)
+            if getattr(function, "__name__", "") != "begin":
+                return done
+            database.write = write  # type: ignore[method-assign]
+            if how == "cancel":
+                await house.engine.cancel(asked.execution.id, CAROL)
+            elif how == "switch":
+                await _engage(house)
+            else:
+                database.write_first = gone  # type: ignore[method-assign]
+                assert "nothing starts here" in (await _engage(house)).message
+                database.write_first = write_first  # type: ignore[method-assign]
+            raise away
+
+        database.write = lost  # type: ignore[method-assign]
+        first.release.set()
+        ended = await house.ends(asked)
+        assert ended.state is State.CANCELLED
+        assert house.remote.count("mkdir") == 0
+        steps = await database.read(executions.steps_of, ended.id)
+        assert [(step.step, step.state, step.sent) for step in steps] == [
+            ("1", StepState.SUCCEEDED, True),
+            ("2", StepState.STOPPED, False),
+        ]
+
+
+async def test_a_lost_answer_alone_stops_nothing(database: Database) -> None:
+    first, write = Reply(hangs=True), database.write
+    async with a_house(database, replies={"touch": first, "mkdir": Reply()}, catalog=OURS) as house:
+        asked = await house.ask("pair on web-01")
+        await house.remote.until("touch")
+
+        async def lost(function: Any, *args: Any, **kwargs: Any) -> Any:
+            done = await write(function, *args, **kwargs)
+            if getattr(function, "__name__", "") != "begin":
+                return done
+            database.write = write  # type: ignore[method-assign]
+            raise StorageUnavailable("The database does not answer (test).")
+
+        database.write = lost  # type: ignore[method-assign]
+        first.release.set()
+        assert (await house.ends(asked)).state is State.SUCCEEDED
+        assert house.remote.count("mkdir") == 1
+
+
+async def test_now_in_an_outage_tells_what_it_found_once_the_database_is_back(database: Database) -> None:
+    real, tried = (database.read, database.write, database.write_first), set()
+
+    async def gone(function: Any, *args: Any, **kwargs: Any) -> Any:
+        tried.add(getattr(function, "__name__", ""))
+        raise StorageUnavailable("The database does not answer (test).")
+
+    def put(*doors: Any) -> None:
+        database.read, database.write, database.write_first = doors  # type: ignore[method-assign]
+
+    async with a_house(database, replies={"touch": Reply(hangs=True)}, catalog=OURS) as house:
+        asked = await house.ask("pair on web-01")
+        await house.remote.until("touch")
+        put(gone, gone, gone)
+        assert "1 executions here are being ended" in (await _engage(house, now=True)).message
+        async with asyncio.timeout(5):
+            while "_report_stopped" not in tried:
+                await asyncio.sleep(0.01)
+        put(*real)
+        ended = await house.ends(asked)
+        assert ended.state is State.CANCELLED
+        assert await _found(house) == ((ended.id, "web-01", Death.STOPPED),)
