@@ -749,25 +749,46 @@ class Engine:
         `patience`: how many seconds SQL gets to answer.
         """
         await self.require(actor, Permission.ENGAGE, "engage a kill switch", origin)
+        known = self._known()
         switch = KillSwitch(
             scope=scope,
-            subject=kill_switch.subject_of(scope, subject),
+            subject=known.meant(scope, subject),
             engaged_by=actor,
             engaged_at=self.tools.clock.now(),
             now=now,
             reason=reason,
         )
+        doubt = known.doubt(scope, switch.subject, self._known_to(actor))
         try:
             answer = await asyncio.wait_for(
-                self.tools.database.write_first(self.engage_in, switch, origin, channel), timeout=patience
+                self.tools.database.write_first(self.engage_in, switch, origin, channel, doubt), timeout=patience
             )
         except (StorageUnavailable, TimeoutError):
-            return self._engage_without_storage(switch)
+            return self._engage_without_storage(switch, doubt)
         if now:
             await self.watch_controls()
         return answer
 
-    def engage_in(self, connection: Connection, switch: KillSwitch, origin: Origin, channel: str | None) -> Answer:
+    def _known(self) -> kill_switches.Known:
+        return kill_switches.Known(catalog=self.catalog, inventory=self.tools.inventory)
+
+    def _known_to(self, actor: Actor) -> kill_switches.Known:
+        """What near misses may name to this person."""
+        catalog = self.catalog.only(lambda name: self._knows(actor, name))
+        may = partial(self.policy.decide, actor.id, Permission.EXECUTE)
+        inventory = self.tools.inventory.only(
+            lambda host: any(may(runbook=name, hosts=(host.name,)).allowed for name in catalog.entries)
+        )
+        return kill_switches.Known(catalog=catalog, inventory=inventory)
+
+    def engage_in(
+        self,
+        connection: Connection,
+        switch: KillSwitch,
+        origin: Origin,
+        channel: str | None,
+        doubt: str | None = None,
+    ) -> Answer:
         """Engage it within a transaction."""
         said = kill_switches.engage(
             connection,
@@ -776,10 +797,11 @@ class Engine:
             channel=channel,
             reporter=self.tools.reporter,
             now=self.tools.clock.now(),
+            doubt=doubt,
         )
         return Answer(message=said)
 
-    def _engage_without_storage(self, switch: KillSwitch) -> Answer:
+    def _engage_without_storage(self, switch: KillSwitch, doubt: str | None) -> Answer:
         self._unrecorded.append(switch)
         stopped = self._stop_for([switch]) if switch.now else 0
         return Answer(
@@ -787,6 +809,7 @@ class Engine:
                 f"The database does not answer. The kill switch ({switch.words}) is engaged in this process only: "
                 f"{stopped} executions here are being ended, nothing starts here. It could not be recorded and reaches "
                 "no other process yet; it will be recorded as soon as the database answers."
+                + (f" {doubt}" if doubt else "")
             )
         )
 
@@ -838,6 +861,7 @@ class Engine:
             connection,
             scope,
             subject,
+            known=self._known(),
             actor=actor,
             reason=reason,
             origin=origin,

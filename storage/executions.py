@@ -1153,7 +1153,7 @@ def begin_step(
         "of_id": execution.id,
         "of_epoch": execution.epoch,
         "of_runbooks": [execution.runbook, *execution.includes],
-        "of_host": step.host,
+        "of_host": step.host.lower(),  # as a switch's subject is kept
         "of_services": sorted(services),
         "of_tags": sorted(tags),
     }

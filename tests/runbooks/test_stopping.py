@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,11 +13,12 @@ from runbooks import Danger, Facts, Parameters, Plan, Run, Runbook
 from runbooks import switches as kill_switches
 from runbooks.answer import Answer
 from runbooks.progress import SwitchStopped
-from storage import executions
+from safety.roles import Can
+from storage import controls, executions
 from storage.database import Database
 from storage.errors import StorageUnavailable
 from storage.records import Death, HostState, KillSwitch, Origin, Scope, State, StepState
-from tests.builders import BOB, CAROL, House, a_house, catalog_with
+from tests.builders import ALICE, BOB, CAROL, House, a_house, catalog_with, hosts
 from tests.fakes import Reply
 
 
@@ -234,3 +236,55 @@ async def test_now_in_an_outage_tells_what_it_found_once_the_database_is_back(da
         ended = await house.ends(asked)
         assert ended.state is State.CANCELLED
         assert await _found(house) == ((ended.id, "web-01", Death.STOPPED),)
+
+
+async def test_a_switch_holds_a_host_whatever_the_case_of_its_name(database: Database) -> None:
+    first = Reply(hangs=True)
+    replies = {"touch": first, "mkdir": Reply()}
+    async with a_house(database, replies=replies, catalog=OURS, inventory=hosts("Web-01")) as house:
+        running = await house.ask("pair on Web-01")
+        await house.remote.until("touch")
+        answer = await house.engine.engage(scope=Scope.HOST, subject="Web-01", actor=BOB, reason="look")
+        assert "1 running executions stop after their current step" in answer.message
+        first.release.set()
+        assert (await house.ends(running)).state is State.CANCELLED
+        assert house.remote.count("mkdir") == 0
+        refused = await house.ask("pair on Web-01")
+        assert refused.decision.refusal.gate == "kill switch"
+
+
+async def test_a_switch_for_an_alias_holds_the_runbook(database: Database) -> None:
+    async with a_house(database) as house:
+        answer = await house.engine.engage(scope=Scope.RUNBOOK, subject="Restart", actor=BOB, reason="look")
+        assert answer.message == "The kill switch (runbook restart-service) is engaged. Nothing new starts."
+        refused = await house.ask("restart nginx on web-01")
+        assert refused.decision.refusal.gate == "kill switch"
+        await house.engine.release(scope=Scope.RUNBOOK, subject="restart", actor=ALICE, reason="all clear")
+        assert await database.read(controls.engaged) == []
+
+
+@pytest.mark.parametrize(
+    ("scope", "subject", "said"),
+    [
+        (Scope.HOST, "web01", "No host 'web01' is known; did you mean web-01"),
+        (Scope.RUNBOOK, "restart-servce", "No runbook 'restart-servce' is known; did you mean restart-service"),
+        (Scope.TAG, "wbe", "No host has the tag 'wbe'; did you mean web?"),
+        (Scope.HOST, "quite-another", "No host 'quite-another' is known. Nothing that is known is held."),
+    ],
+)
+async def test_a_switch_for_a_name_that_is_not_known_is_engaged_and_says_so(
+    sqlite: Database, scope: Scope, subject: str, said: str
+) -> None:
+    async with a_house(sqlite) as house:
+        answer = await house.engine.engage(scope=scope, subject=subject, actor=BOB, reason="look")
+        assert said in answer.message
+        assert "Nothing new starts" not in answer.message
+        assert [switch.subject for switch in await sqlite.read(controls.engaged)] == [subject]
+
+
+async def test_near_misses_of_a_switch_name_only_hosts_where_one_may_run_something(sqlite: Database) -> None:
+    can = {"UBOB": (Can(rule="can of UBOB", hosts=("web-02",)),)}
+    async with a_house(sqlite, change=lambda policy: replace(policy, people=replace(policy.people, can=can))) as house:
+        answer = await house.engine.engage(scope=Scope.HOST, subject="web01", actor=BOB, reason="look")
+        assert "did you mean web-02?" in answer.message
+        assert "web-01" not in answer.message
