@@ -4,7 +4,7 @@ The engine does it in its writer, the command line in a short transaction beside
 audit entry and the same announcement.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from difflib import get_close_matches
 from typing import assert_never
@@ -95,7 +95,8 @@ def engage(
 
     `doubt`: what `Known.doubt` says.
     """
-    fresh = controls.engage(connection, switch)
+    fresh = not controls.is_engaged(connection, switch.scope, switch.subject)
+    stands = controls.engage(connection, switch)
     audit.append(
         connection,
         at=now,
@@ -111,19 +112,33 @@ def engage(
     held = [
         e
         for e in executions.in_states(connection, (State.RUNNING, State.PENDING, State.AWAITING_APPROVAL))
-        if kill_switch.holds(switch, e)
+        if kill_switch.holds(stands, e)
     ]
     running = tuple(e for e in held if e.state is State.RUNNING)
     waiting = tuple(e for e in held if e.state is not State.RUNNING)
-    event = SwitchEngaged(switch=switch, actor=switch.engaged_by, running=running, waiting=waiting, channel=channel)
+    event = SwitchEngaged(switch=stands, actor=switch.engaged_by, running=running, waiting=waiting, channel=channel)
     reporter.report(connection, event, now)
-    how = "are being ended now" if switch.now else "stop after their current step"
+    how = "are being ended now" if stands.now else "stop after their current step"
     said = f"The kill switch ({switch.words}) is {'engaged' if fresh else 'engaged already'}. "
     said += f"{len(running)} running executions {how}. " if running else ""
     said += doubt or "Nothing new starts."
-    if switch.reason is None:
+    said += _spared(connection, stands)
+    if stands.reason is None:
         said += f" Why? `/killswitch {switch.words} on REASON` adds it."
     return said
+
+
+def _spared(connection: Connection, switch: KillSwitch) -> str:
+    """What runs in spite of it, and what would end that."""
+    running = executions.in_states(connection, (State.RUNNING,))
+    spared = [
+        f"#{one.id}"
+        for one in running
+        if not kill_switch.holds(switch, one) and kill_switch.holds(switch, replace(one, emergency_at=None))
+    ]
+    if not spared:
+        return ""
+    return f" An emergency runs in spite of it ({', '.join(spared)}): `/killswitch {switch.words} on --now` ends it."
 
 
 def release(

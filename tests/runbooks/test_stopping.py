@@ -14,7 +14,7 @@ from runbooks import switches as kill_switches
 from runbooks.answer import Answer
 from runbooks.progress import SwitchStopped
 from safety.roles import Can
-from storage import controls, executions
+from storage import audit, controls, executions
 from storage.database import Database
 from storage.errors import StorageUnavailable
 from storage.records import Death, HostState, KillSwitch, Origin, Scope, State, StepState
@@ -288,3 +288,39 @@ async def test_near_misses_of_a_switch_name_only_hosts_where_one_may_run_somethi
         answer = await house.engine.engage(scope=Scope.HOST, subject="web01", actor=BOB, reason="look")
         assert "did you mean web-02?" in answer.message
         assert "web-01" not in answer.message
+
+
+async def test_now_also_ends_the_emergency_that_runs_in_spite_of_the_switch(database: Database) -> None:
+    first = Reply(hangs=True)
+    async with a_house(database, replies={"touch": first, "mkdir": Reply()}, catalog=OURS) as house:
+        await house.engine.engage(scope=Scope.GLOBAL, subject="", actor=CAROL, reason="deploy")
+        running = await house.ask("pair on web-01", by=ALICE, emergency=True, reason="the site is down")
+        await house.remote.until("touch")
+
+        plain = (await _engage(house)).message
+        assert "executions" not in plain
+        assert f"in spite of it (#{running.execution.id}): `/killswitch global on --now` ends it." in plain
+        assert (await house.get(running.execution.id)).state is State.RUNNING
+
+        answer = await _engage(house, now=True)
+        assert "engaged already. 1 running executions are being ended now" in answer.message
+        ended = await house.ends(running)
+        assert ended.state is State.CANCELLED
+        assert not first.release.is_set()
+        (switch,) = await database.read(controls.engaged)
+        assert (switch.engaged_by, switch.now, switch.reason) == (BOB, True, "look")
+        kinds = [entry.kind for entry in await database.read(audit.search, words=("killswitch",))]
+        assert kinds == ["killswitch.engaged_again", "killswitch.engaged_again", "killswitch.engaged"]
+
+
+async def test_a_reason_that_is_added_does_not_hold_the_emergency_that_runs(database: Database) -> None:
+    first = Reply(hangs=True)
+    async with a_house(database, replies={"touch": first, "mkdir": Reply()}, catalog=OURS) as house:
+        await house.engine.engage(scope=Scope.GLOBAL, subject="", actor=CAROL)
+        running = await house.ask("pair on web-01", by=ALICE, emergency=True, reason="the site is down")
+        await house.remote.until("touch")
+        await _engage(house)
+        first.release.set()
+        assert (await house.ends(running)).state is State.SUCCEEDED
+        (switch,) = await database.read(controls.engaged)
+        assert (switch.engaged_by, switch.reason) == (CAROL, "look")
