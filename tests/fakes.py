@@ -117,6 +117,7 @@ class Reply:
     status: int = 0
     hangs: bool = False
     ignores_term: bool = False
+    needs_hurry: bool = False  # one that hangs is not ended before a grace shorter than its own is asked for
     times_out: bool = False
     lost: bool = False
     left: Sequence["Left"] = ()  # what is said of one lost or ended when it is asked about: in turn, the last for ever
@@ -208,7 +209,11 @@ class FakeRemote:
         for wait in waits:
             wait.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
-        return cord is not None and cord.pulled
+        if cord is None or not cord.pulled:
+            return False
+        while reply.needs_hurry and cord.grace is None:
+            await asyncio.sleep(0.01)
+        return True
 
     def _reply(self, line: str) -> Reply:
         known = [prefix for prefix in self.replies if line.startswith(prefix)]
