@@ -216,7 +216,7 @@ def _details(execution: Execution, state: str, situation: Situation, now: dateti
     if situation.approval is not None and execution.state is State.AWAITING_APPROVAL:
         given = given_so_far(situation.approval, ())
         yield f"{f'{given}. ' if given else ''}Good until {moment(situation.approval.expires_at)}"
-    if execution.cancel_at is not None and not execution.state.is_final:
+    if execution.cancel_at is not None and execution.state in {State.PENDING, State.AWAITING_APPROVAL, State.RUNNING}:
         yield f":octagonal_sign: being cancelled ({inline(execution.cancel_reason or 'asked to stop')})"
     if situation.way_back is not None:
         yield f":leftwards_arrow_with_hook: being taken back by #{situation.way_back.id}"
@@ -904,8 +904,7 @@ def _ending_words(ended: ExecutionEnded) -> str:
         case State.DENIED:
             return f"was denied{why}"
         case State.EXPIRED:
-            never = "and was never run" if execution.stage == 1 else f"before its stage {execution.stage}"
-            return f"expired {never}{why}"
+            return f"expired and was never run{why}"
         case State.ROLLED_BACK:
             return f"was rolled back{f' after {took}' if took else ''}{many}{why}"
         case _:

@@ -25,7 +25,7 @@ from runbooks.admission import Admission, Waiting
 from runbooks.answer import Answer, Prospect, Seen, mention, said
 from runbooks.catalog import Catalog, Entry, bind
 from runbooks.consent import Consents, half_time
-from runbooks.ending import cancel_words, cancelled, end_execution, witness
+from runbooks.ending import cancel_words, cancelled, end_execution, undecided, witness
 from runbooks.execution import Walk
 from runbooks.interruption import Interruptions, Stopped, where_it_stopped
 from runbooks.inventory import Inventory
@@ -568,9 +568,9 @@ class Engine:
         asked = executions.get(connection, execution_id)
         if execution.state is State.RUNNING or execution.owner is not None:
             return Answer(message=f"Stopping #{execution_id}; the thread will say how it ended.", execution=asked)
-        return Answer(
-            message=f"You cancelled #{execution_id}.", execution=cancelled(connection, self.tools.reporter, asked, now)
-        )
+        ended = cancelled(connection, self.tools.reporter, asked, now)
+        still = " It is interrupted as before: *Give up* ends it." if ended.state is State.INTERRUPTED else ""
+        return Answer(message=f"You cancelled #{execution_id}.{still}", execution=ended)
 
     async def retry(
         self,
@@ -1104,7 +1104,8 @@ class Engine:
 
     def _take_back(self, connection: Connection, execution: Execution) -> Execution | None:
         """What begins by itself when a further stage can't be planned, where the plan says so."""
-        if execution.stage == 1:
+        steps = executions.steps_of(connection, execution.id)
+        if execution.stage == 1 or undecided(connection, execution, steps):
             return None
         whole = from_json(executions.plan_of(connection, execution.id) or {})
         plan = rollback_plan(connection, execution, whole) if whole.rollback else None
