@@ -338,13 +338,15 @@ def _verbs(execution: Execution, situation: Situation) -> list[str]:
         case State.INTERRUPTED:
             return [*_ways_on(resumable=situation.resumable), *rest]
         case _:
-            return [*_again(situation), *undo, *rest]
+            return [*_again(execution, situation), *undo, *rest]
 
 
-def _again(situation: Situation) -> list[str]:
-    """The whole once more, or only the hosts without success where some have succeeded."""
+def _again(execution: Execution, situation: Situation) -> list[str]:
+    """The whole once more, or only the hosts without success where some have succeeded, which a rollback does anyway."""
     if not situation.retriable:
         return []
+    if execution.rolls_back is not None:
+        return ["retry"]
     good = sum(1 for host in situation.hosts if host.state is HostState.SUCCEEDED)
     return ["retryfailed", "retry"] if 0 < good < len(situation.hosts) else ["retry"]
 

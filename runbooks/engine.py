@@ -35,7 +35,7 @@ from runbooks.plans import StoredPlan, fingerprint, from_json, numbered, secrets
 from runbooks.progress import BreakerMoved, LookRetried, SwitchStopped
 from runbooks.queue import Length
 from runbooks.remote import Finished, Host, StillRunning, StopCord, Unreached
-from runbooks.rollback import begin_rollback, rollback_plan
+from runbooks.rollback import begin_rollback, rollback_plan, way_back
 from runbooks.steps import Stop, Tools
 from runbooks.waves import checked, in_waves
 from safety import circuit_breaker, kill_switch
@@ -586,17 +586,31 @@ class Engine:
     ) -> Answer:
         """The same again as a new execution, linked, from fresh facts; `only_failed`: on the hosts without success.
 
-        Without a `reason` of its own it has the former one; an emergency is never taken over.
-        `also`: as for `submit`. Raises TooLate while it has not ended, and while somebody else's retry of it has not.
+        Without a `reason` of its own it has the former one; an emergency is never taken over. A rollback is retried by
+        rolling back once more what it took back. `also`: as for `submit`. Raises TooLate while it has not ended, while
+        it is being taken back, and while somebody else's retry of it has not ended.
         """
         execution = await self._read(executions.get, execution_id)
         # Who may run nothing is refused by the gate below, and learns nothing else.
         if self.policy.may(actor.id, Permission.EXECUTE) and not execution.state.is_final:
             raise TooLate(f"#{execution_id} is {execution.state.words}: it can be retried once it has ended.")
         known = self.policy.may(actor.id, Permission.EXECUTE)
+        if execution.rolls_back is not None:
+            if reason is not None or emergency:
+                raise Invalid(
+                    f"#{execution_id} rolls back #{execution.rolls_back}: that has no reason or emergency of its own. "
+                    f"Try `/runbook rollback {execution.rolls_back}`."
+                )
+            return await self.roll_back(execution.rolls_back, actor, origin=origin, also=also)
         targets = await self._failed_hosts(execution) if only_failed and known else execution.hosts
 
         def first(connection: Connection) -> None:
+            back = way_back(connection, execution_id)
+            if known and back is not None:
+                raise TooLate(
+                    f"#{execution_id} is being rolled back by #{back.id}, which is {back.state.words}: "
+                    "it can be retried once that has ended."
+                )
             other = executions.retried_by(connection, execution_id)
             if known and other is not None and other.actor.id != actor.id:
                 who = mention(other.actor)

@@ -11,6 +11,7 @@ from runbooks import Danger, Expect, Facts, Parameters, Plan, Run, Runbook
 from runbooks.progress import ApprovalDecided, ExecutionInterrupted
 from storage import audit, controls, executions
 from storage.database import Database
+from storage.errors import Invalid, TooLate
 from storage.records import ApprovalState, Execution, HostState, Scope, State
 from tests.builders import ALICE, BOB, CAROL, House, a_house, catalog_with
 from tests.fakes import FakeRemote, Reply
@@ -36,6 +37,12 @@ class GravePair(Pair):
     name, danger = "grave-pair", Danger.DANGEROUS
 
 
+class BravePair(GravePair):
+    """The same, taken back by itself where it fails."""
+
+    name, rollback = "brave-pair", "auto"
+
+
 class Watched(Runbook):
     """A change, and a look at it before the next."""
 
@@ -50,7 +57,7 @@ class Watched(Runbook):
         )
 
 
-CATALOG = catalog_with(Pair, GravePair, Watched)
+CATALOG = catalog_with(Pair, GravePair, BravePair, Watched)
 STUCK = Reply(hangs=True, ignores_term=True)
 
 
@@ -172,3 +179,38 @@ async def test_a_kill_switch_cancels_what_went_on_by_itself_after_a_death(sqlite
         assert house.remote.ran == []
         assert await held(house) == []
         assert await buttons(house, ended) == ["retry", "rollback", "plan"]
+
+
+async def test_retrying_a_failed_rollback_rolls_back_once_more_and_nothing_forward(database: Database) -> None:
+    broken = replies(mkdir=Reply(status=1), rm=Reply(status=1))
+    async with a_house(database, replies=broken, catalog=CATALOG) as house:
+        failed = await house.ends(await house.ask("pair on web-01"))
+        back = await house.ends(await house.engine.roll_back(failed.id, BOB))
+        assert (back.state, await buttons(house, back)) == (State.FAILED, ["retry", "plan"])
+        house.remote.replies.update(replies(mkdir=Reply()))
+        house.remote.ran.clear()
+        with pytest.raises(Invalid, match=rf"Try `/runbook rollback {failed.id}`"):
+            await house.engine.retry(back.id, BOB, emergency=True)
+        again = await house.ends(await house.engine.retry(back.id, BOB, only_failed=True))
+        assert (again.state, again.rolls_back) == (State.SUCCEEDED, failed.id)
+        assert house.remote.ran == [("web-01", "rm /tmp/web-01")]
+        assert (await house.get(failed.id)).state is State.ROLLED_BACK
+        assert await buttons(house, back) == ["plan"]
+        with pytest.raises(TooLate, match="was rolled back already"):
+            await house.engine.retry(back.id, BOB)
+
+
+async def test_what_is_being_taken_back_is_not_retried_meanwhile(database: Database) -> None:
+    async with a_house(database, replies=replies(mkdir=Reply(status=1)), catalog=CATALOG) as house:
+        answer = await house.ask("brave-pair on web-01")
+        await house.reaches(answer.execution.id, State.AWAITING_APPROVAL)
+        await house.engine.approve(answer.execution.id, CAROL)
+        failed = await house.ends(answer)
+        back = await house.reaches(failed.id + 1, State.AWAITING_APPROVAL)
+        assert (back.rolls_back, await buttons(house, failed)) == (failed.id, ["plan"])
+        for only_failed in (False, True):
+            with pytest.raises(TooLate, match=f"rolled back by #{back.id}, which is awaiting approval: it can be"):
+                await house.engine.retry(failed.id, BOB, only_failed=only_failed)
+        await house.engine.cancel(back.id, BOB)
+        assert await buttons(house, failed) == ["retry", "rollback", "plan"]
+        assert (await house.engine.retry(failed.id, BOB)).execution.retry_of == failed.id
