@@ -342,7 +342,7 @@ def _verbs(execution: Execution, situation: Situation) -> list[str]:
 
 
 def _again(execution: Execution, situation: Situation) -> list[str]:
-    """The whole once more, or only the hosts without success where some have succeeded, which a rollback does anyway."""
+    """The whole once more, or only the hosts without success where some have succeeded; a rollback is of those."""
     if not situation.retriable:
         return []
     if execution.rolls_back is not None:
