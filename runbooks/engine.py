@@ -308,6 +308,19 @@ class Engine:
         except TooLate as error:
             log.info("moved_on", execution=execution.id, message=error.message)
 
+    async def break_off(self, execution: Execution, error: Exception) -> None:
+        """Whatever broke while it was carried is our own fault: what had not begun has failed, and of what runs nothing
+        is known, so that a person decides.
+        """
+        why = f"Handrail itself failed here ({type(error).__name__}); its log says more"
+        found = await self._read(executions.get, execution.id)
+        if found.epoch != execution.epoch:
+            return
+        if found.state is State.PENDING:
+            await self._end(found, State.FAILED, why)
+        elif found.state is State.RUNNING:
+            await self._write(self._interruptions.break_off, found, why)
+
     async def _plan(self, execution: Execution) -> None:
         looks = self._looks_at_hosts(execution)
         if looks and not await self._once_there_is_a_token(self._admission.begin_look, execution):
