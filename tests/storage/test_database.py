@@ -18,7 +18,7 @@ from storage import tables as t
 from storage.canonical import json_text, storable
 from storage.database import URGENT_COMMIT, Bell, Database, OwnerLock, parse_url, repeat, ring, surely
 from storage.errors import ConfigurationError, StorageUnavailable
-from storage.records import Actor, Danger, Origin, OutboxKind, Priority, State
+from storage.records import Actor, Danger, Origin, OutboxKind, Priority, State, Thread
 from tests.fakes import START
 
 
@@ -282,7 +282,8 @@ async def test_what_the_same_commit_has_put_off_is_there_for_who_looks(database:
             channel="C0INC",
             execution_id=1,
         )
-        attached = outbox.attached(connection, 1, since=START)
+        thread = Thread(execution_id=1, channel="C0INC", ts="1.1")
+        attached = outbox.attached(connection, thread, since=START)
         return attached, outbox.find(connection, "u1") is not None
 
     def finds(connection: Connection) -> bool:
