@@ -25,7 +25,7 @@ from runbooks.admission import Admission, Waiting
 from runbooks.answer import Answer, Prospect, Seen, mention, said
 from runbooks.catalog import Catalog, Entry, bind
 from runbooks.consent import Consents, half_time
-from runbooks.ending import cancel_words, cancelled, end_execution, witness
+from runbooks.ending import cancel_words, cancelled, end_execution, undecided, witness
 from runbooks.execution import Walk
 from runbooks.interruption import Interruptions, Stopped, where_it_stopped
 from runbooks.inventory import Inventory
@@ -35,7 +35,7 @@ from runbooks.plans import StoredPlan, fingerprint, from_json, numbered, secrets
 from runbooks.progress import BreakerMoved, LookRetried, SwitchStopped
 from runbooks.queue import Length
 from runbooks.remote import Finished, Host, StillRunning, StopCord, Unreached
-from runbooks.rollback import begin_rollback, rollback_plan
+from runbooks.rollback import begin_rollback, rollback_plan, way_back
 from runbooks.steps import Stop, Tools
 from runbooks.waves import checked, in_waves
 from safety import circuit_breaker, kill_switch
@@ -308,6 +308,19 @@ class Engine:
         except TooLate as error:
             log.info("moved_on", execution=execution.id, message=error.message)
 
+    async def break_off(self, execution: Execution, error: Exception) -> None:
+        """Whatever broke while it was carried is our own fault: what had not begun has failed, and of what runs nothing
+        is known, so that a person decides.
+        """
+        why = f"Handrail itself failed here ({type(error).__name__}); its log says more"
+        found = await self._read(executions.get, execution.id)
+        if found.epoch != execution.epoch:
+            return
+        if found.state is State.PENDING:
+            await self._end(found, State.FAILED, why)
+        elif found.state is State.RUNNING:
+            await self._write(self._interruptions.break_off, found, why)
+
     async def _plan(self, execution: Execution) -> None:
         looks = self._looks_at_hosts(execution)
         if looks and not await self._once_there_is_a_token(self._admission.begin_look, execution):
@@ -568,9 +581,9 @@ class Engine:
         asked = executions.get(connection, execution_id)
         if execution.state is State.RUNNING or execution.owner is not None:
             return Answer(message=f"Stopping #{execution_id}; the thread will say how it ended.", execution=asked)
-        return Answer(
-            message=f"You cancelled #{execution_id}.", execution=cancelled(connection, self.tools.reporter, asked, now)
-        )
+        ended = cancelled(connection, self.tools.reporter, asked, now)
+        still = " It is interrupted as before: *Give up* ends it." if ended.state is State.INTERRUPTED else ""
+        return Answer(message=f"You cancelled #{execution_id}.{still}", execution=ended)
 
     async def retry(
         self,
@@ -586,17 +599,31 @@ class Engine:
     ) -> Answer:
         """The same again as a new execution, linked, from fresh facts; `only_failed`: on the hosts without success.
 
-        Without a `reason` of its own it has the former one; an emergency is never taken over.
-        `also`: as for `submit`. Raises TooLate while it has not ended, and while somebody else's retry of it has not.
+        Without a `reason` of its own it has the former one; an emergency is never taken over. A rollback is retried by
+        rolling back once more what it took back. `also`: as for `submit`. Raises TooLate while it has not ended, while
+        it is being taken back, and while somebody else's retry of it has not ended.
         """
         execution = await self._read(executions.get, execution_id)
         # Who may run nothing is refused by the gate below, and learns nothing else.
         if self.policy.may(actor.id, Permission.EXECUTE) and not execution.state.is_final:
             raise TooLate(f"#{execution_id} is {execution.state.words}: it can be retried once it has ended.")
         known = self.policy.may(actor.id, Permission.EXECUTE)
+        if execution.rolls_back is not None:
+            if reason is not None or emergency:
+                raise Invalid(
+                    f"#{execution_id} rolls back #{execution.rolls_back}: that has no reason or emergency of its own. "
+                    f"Try `/runbook rollback {execution.rolls_back}`."
+                )
+            return await self.roll_back(execution.rolls_back, actor, origin=origin, also=also)
         targets = await self._failed_hosts(execution) if only_failed and known else execution.hosts
 
         def first(connection: Connection) -> None:
+            back = way_back(connection, execution_id)
+            if known and back is not None:
+                raise TooLate(
+                    f"#{execution_id} is being rolled back by #{back.id}, which is {back.state.words}: "
+                    "it can be retried once that has ended."
+                )
             other = executions.retried_by(connection, execution_id)
             if known and other is not None and other.actor.id != actor.id:
                 who = mention(other.actor)
@@ -1140,7 +1167,8 @@ class Engine:
 
     def _take_back(self, connection: Connection, execution: Execution) -> Execution | None:
         """What begins by itself when a further stage can't be planned, where the plan says so."""
-        if execution.stage == 1:
+        steps = executions.steps_of(connection, execution.id)
+        if execution.stage == 1 or undecided(connection, execution, steps):
             return None
         whole = from_json(executions.plan_of(connection, execution.id) or {})
         plan = rollback_plan(connection, execution, whole) if whole.rollback else None
