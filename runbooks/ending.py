@@ -229,10 +229,19 @@ def undo_steps(plan: StoredPlan, steps: Sequence[StepRun]) -> dict[str, list[Run
 
 
 def _return_cooldowns(connection: Connection, execution: Execution, steps: Sequence[StepRun]) -> None:
-    """A host where no changing step started has not used its cooldown."""
-    changed = {step.host for step in steps if step.changing and step.sent and step.state is not StepState.SKIPPED}
-    if execution.danger.changes_hosts:
-        controls.return_cooldowns(connection, execution.id, [h for h in execution.hosts if h not in changed])
+    """A host where no changing step started has not used its cooldown; who was continued may have."""
+    if not execution.danger.changes_hosts:
+        return
+    unused = set(execution.hosts) - _changed(steps)
+    used: dict[str, int] = {}
+    for former in executions.continued(connection, execution.id) if unused else ():
+        for host in _changed(executions.steps_of(connection, former)) - set(used):
+            used[host] = former
+    controls.return_cooldowns(connection, execution.id, unused, used=used)
+
+
+def _changed(steps: Sequence[StepRun]) -> set[str]:
+    return {step.host for step in steps if step.changing and step.sent and step.state is not StepState.SKIPPED}
 
 
 def _breakers_of(
