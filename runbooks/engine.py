@@ -776,25 +776,46 @@ class Engine:
         `patience`: how many seconds SQL gets to answer.
         """
         await self.require(actor, Permission.ENGAGE, "engage a kill switch", origin)
+        known = self._known()
         switch = KillSwitch(
             scope=scope,
-            subject=kill_switch.subject_of(scope, subject),
+            subject=known.meant(scope, subject),
             engaged_by=actor,
             engaged_at=self.tools.clock.now(),
             now=now,
             reason=reason,
         )
+        doubt = known.doubt(scope, switch.subject, self._known_to(actor))
         try:
             answer = await asyncio.wait_for(
-                self.tools.database.write_first(self.engage_in, switch, origin, channel), timeout=patience
+                self.tools.database.write_first(self.engage_in, switch, origin, channel, doubt), timeout=patience
             )
         except (StorageUnavailable, TimeoutError):
-            return self._engage_without_storage(switch)
+            return self._engage_without_storage(switch, doubt)
         if now:
             await self.watch_controls()
         return answer
 
-    def engage_in(self, connection: Connection, switch: KillSwitch, origin: Origin, channel: str | None) -> Answer:
+    def _known(self) -> kill_switches.Known:
+        return kill_switches.Known(catalog=self.catalog, inventory=self.tools.inventory)
+
+    def _known_to(self, actor: Actor) -> kill_switches.Known:
+        """What near misses may name to this person."""
+        catalog = self.catalog.only(lambda name: self._knows(actor, name))
+        may = partial(self.policy.decide, actor.id, Permission.EXECUTE)
+        inventory = self.tools.inventory.only(
+            lambda host: any(may(runbook=name, hosts=(host.name,)).allowed for name in catalog.entries)
+        )
+        return kill_switches.Known(catalog=catalog, inventory=inventory)
+
+    def engage_in(
+        self,
+        connection: Connection,
+        switch: KillSwitch,
+        origin: Origin,
+        channel: str | None,
+        doubt: str | None = None,
+    ) -> Answer:
         """Engage it within a transaction."""
         said = kill_switches.engage(
             connection,
@@ -803,10 +824,11 @@ class Engine:
             channel=channel,
             reporter=self.tools.reporter,
             now=self.tools.clock.now(),
+            doubt=doubt,
         )
         return Answer(message=said)
 
-    def _engage_without_storage(self, switch: KillSwitch) -> Answer:
+    def _engage_without_storage(self, switch: KillSwitch, doubt: str | None) -> Answer:
         self._unrecorded.append(switch)
         stopped = self._stop_for([switch]) if switch.now else 0
         return Answer(
@@ -814,6 +836,7 @@ class Engine:
                 f"The database does not answer. The kill switch ({switch.words}) is engaged in this process only: "
                 f"{stopped} executions here are being ended, nothing starts here. It could not be recorded and reaches "
                 "no other process yet; it will be recorded as soon as the database answers."
+                + (f" {doubt}" if doubt else "")
             )
         )
 
@@ -865,6 +888,7 @@ class Engine:
             connection,
             scope,
             subject,
+            known=self._known(),
             actor=actor,
             reason=reason,
             origin=origin,
@@ -948,20 +972,19 @@ class Engine:
             if execution.id in self._looks:
                 self._looks[execution.id][1].pull(cancel_words(execution))
             walk = self.walks.get(execution.id)
-            if walk is not None and walk.stopping is None:
+            if walk is not None:
                 by = Actor(id=execution.cancel_by or HANDRAIL.id)
                 walk.stop(Stop(words=cancel_words(execution), by=by))
 
     def _stop_for(self, switches: Iterable[KillSwitch]) -> int:
         stopped = 0
         for switch in switches:
+            why = f"the kill switch ({switch.words}) was engaged"
             for planned, cord in self._looks.values():
                 if kill_switch.holds(switch, planned):
-                    cord.pull(f"the kill switch ({switch.words}) was engaged")
-            walks = [w for w in self.walks.values() if w.stopping is None and kill_switch.holds(switch, w.execution)]
-            for walk in walks:
-                why = f"the kill switch ({switch.words}) was engaged"
-                walk.stop(Stop(words=why, by=switch.engaged_by, grace=GRACE_NOW, kind="kill switch"))
+                    cord.pull(why)
+            stop = Stop(words=why, by=switch.engaged_by, grace=GRACE_NOW)
+            walks = [w for w in self.walks.values() if kill_switch.holds(switch, w.execution) and w.stop(stop)]
             if walks:
                 stopped += len(walks)
                 self._later(self._tell_stopped(switch, walks))
@@ -975,20 +998,25 @@ class Engine:
     async def _tell_stopped(self, switch: KillSwitch, walks: Sequence[Walk]) -> None:
         """One message with what all processes found, once everything that was stopped was looked at.
 
-        What was found here is known before it is written down, and is said first.
+        What was found here is known before it is written down, and is said first. In an outage nobody knows who else
+        has heard of the switch, or when: each process then says what it found itself.
         """
-        clock = self.tools.clock
+        clock, alone = self.tools.clock, False
         began, asked_at = clock.monotonic(), clock.now()
         while any(walk.is_under_way and walk.execution.id in self.walks for walk in walks):
             await clock.sleep(0.01)
         seconds = clock.monotonic() - began
         here = {walk.execution.id for walk in walks}
-        while clock.monotonic() - began < ELSEWHERE and await self._read(self._is_running, switch, here):
-            await clock.sleep(0.05)
+        try:
+            while clock.monotonic() - began < ELSEWHERE and await self._read(self._is_running, switch, here):
+                await clock.sleep(0.05)
+        except StorageUnavailable:
+            alone = True
         await surely(
-            lambda: self.tools.database.write_first(self._report_stopped, switch, walks, asked_at, seconds),
+            lambda: self.tools.database.write_first(
+                self._report_stopped, switch, walks, asked_at, seconds, alone=alone
+            ),
             sleep=clock.sleep,
-            give_up_after=timedelta(seconds=60),
         )
 
     def _is_running(self, connection: Connection, switch: KillSwitch, here: Collection[int]) -> bool:
@@ -997,15 +1025,23 @@ class Engine:
         return any(kill_switch.holds(switch, execution) for execution in running if execution.id not in here)
 
     def _report_stopped(
-        self, connection: Connection, switch: KillSwitch, walks: Sequence[Walk], asked_at: datetime, seconds: float
+        self,
+        connection: Connection,
+        switch: KillSwitch,
+        walks: Sequence[Walk],
+        asked_at: datetime,
+        seconds: float,
+        *,
+        alone: bool,
     ) -> None:
-        """Unless another process has: whoever is last to look says it for all."""
-        name = sha256(["stopped", switch.scope.value, switch.subject])[:40]
+        """Unless another process has: whoever is last to look says it for all. `alone`: for this process only."""
+        here = {walk.execution.id for walk in walks}
+        name = sha256(["stopped", switch.scope.value, switch.subject, *(sorted(here) if alone else [])])[:40]
         if not chores.claim_anew(connection, name, unless_since=asked_at - TOGETHER, now=self.tools.clock.now()):
             return
         held = [(walk.execution.id, host, death) for walk in walks for host, death in walk.deaths]
-        here = {walk.execution.id for walk in walks}
-        for one, host, death in executions.looked_at_since(connection, asked_at - TOGETHER):
+        elsewhere = [] if alone else executions.looked_at_since(connection, asked_at - TOGETHER)
+        for one, host, death in elsewhere:
             # What somebody cancelled a moment before was not ended by the switch.
             if one.id not in here and one.cancel_at is None and kill_switch.holds(switch, one):
                 held.append((one.id, host, death))

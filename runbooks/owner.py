@@ -298,6 +298,6 @@ class Owner:
         await self.engine.record_switches()
         version = await self.engine.tools.database.read(controls.version)
         if version != self._version:
-            self._version = version
             self.engine.wake.set()
             await self.engine.watch_controls()
+            self._version = version  # not before: what broke in the middle is looked at again
