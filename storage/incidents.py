@@ -143,6 +143,15 @@ def release_all(connection: Connection, now: datetime) -> None:
     connection.execute(update(t.incidents).where(_I.due_at.is_not(None)).values(due_at=moment(connection, now)))
 
 
+def headline_waits(connection: Connection, message_id: str, now: datetime) -> None:
+    """The headline that could not be said, this message, is to be said after all: where it stands is seen to again."""
+    anew = {"headline_ts": None, "headline_channel": None, "pinned": False}
+    due_at = moment(connection, now)
+    connection.execute(
+        update(t.incidents).where(_I.headline_id == message_id).values(due_at=due_at, attempts=0, **anew)
+    )
+
+
 # --- its history ------------------------------------------------------------------------------------------------------
 
 
@@ -184,15 +193,18 @@ def executions_of(connection: Connection, incident: Incident, limit: int = 200) 
     """What was asked for in its channel while it was open, the newest of it, oldest first."""
     if incident.channel is None:
         return []
-    x = t.executions.c
-    until = () if incident.resolved_at is None else (x.created_at <= incident.resolved_at,)
-    found = connection.scalars(
-        select(x.id)
-        .where(x.channel == incident.channel, x.created_at >= incident.opened_at, *until)
-        .order_by(x.created_at.desc(), x.id.desc())
-        .limit(limit)
+    return executions.in_channel(
+        connection, incident.channel, since=incident.opened_at, until=incident.resolved_at, limit=limit
     )
-    return [executions.get(connection, one) for one in sorted(found)]
+
+
+def count_executions_of(connection: Connection, incident: Incident) -> int:
+    """How many those are in all."""
+    if incident.channel is None:
+        return 0
+    return executions.count_in_channel(
+        connection, incident.channel, since=incident.opened_at, until=incident.resolved_at
+    )
 
 
 def of_execution(connection: Connection, execution: Execution) -> Incident | None:
