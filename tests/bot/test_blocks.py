@@ -848,6 +848,23 @@ def test_what_must_be_escaped_is_also_within_plain_text(character: str) -> None:
     assert character not in blocks.escape(f"a{character}b").replace("&amp;", "").replace("&lt;", "").replace("&gt;", "")
 
 
+@pytest.mark.parametrize("state", [State.AWAITING_APPROVAL, State.REFUSED, State.DENIED, State.EXPIRED])
+def test_what_never_began_says_nothing_of_each_host(state: State) -> None:
+    """Of twenty hosts that never run none waits; and where somebody is asked, the buttons come first on a phone."""
+    execution = an_execution(state=state, hosts=tuple(f"web-{n:02}" for n in range(20)), ending="not today")
+    hosts = tuple(
+        HostRun(execution_id=42, host=name, position=n, state=HostState.WAITING)
+        for n, name in enumerate(execution.hosts)
+    )
+    said = [cards.card(execution, NOW, cards.Situation(hosts=hosts)), cards.host_page(execution, hosts, 1)]
+    if state.is_final:
+        said.append(cards.ending(ExecutionEnded(execution=execution, hosts=hosts, steps=())))
+    for one in said:
+        assert "succeeded" not in str(one)
+        assert "web-03 waiting" not in str(one)
+    assert "• web-19" in str(said[1])
+
+
 def an_execution(**changes: Any) -> Execution:
     values: dict[str, Any] = {
         "id": 42,
