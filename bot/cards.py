@@ -39,6 +39,7 @@ from bot.blocks import (
     told,
     units,
     who,
+    why_words,
 )
 from runbooks.progress import (
     ApprovalAsked,
@@ -826,13 +827,14 @@ def _step_words(news: StepNews, total: int) -> Iterator[str]:
     yield f"{'running' if step.state is StepState.STARTED else step.state.value.replace('_', ' ')}{took}"
     if step.attempt > 1:
         yield f"try {step.attempt}"
+    reason = step.reason or ""
     if step.exit_status is not None:
         yield f"exit status {step.exit_status}"
     if step.signal:
         yield f"signal {inline(step.signal, 20)}"
-    if step.death is not None:
+    if step.death is not None and _COMMAND not in reason:
         yield f"the command: {step.death.value}"
-    if step.reason:
+    if reason and reason != f"ended with exit status {step.exit_status}":
         yield _step_reason(step, 600)
     if news.note:
         yield inline(news.note)
@@ -910,7 +912,11 @@ def _ending_words(ended: ExecutionEnded) -> str:
         case State.REFUSED:
             return f"was refused {ours(execution.ending or '', 800)}".rstrip()
         case State.DENIED:
-            return f"was denied{why}"
+            return (
+                f"was {why_words(execution, 800)}"
+                if (execution.ending or "").startswith("denied")
+                else f"was denied{why}"
+            )
         case State.EXPIRED:
             never = "and was never run" if execution.stage == 1 else f"before its stage {execution.stage}"
             return f"expired {never}{why}"
@@ -920,26 +926,28 @@ def _ending_words(ended: ExecutionEnded) -> str:
             return f"{execution.state.words}{f' after {took}' if took else ''}{many}{why}"
 
 
-_TOLD_BY_HOSTS = {State.SUCCEEDED, State.FAILED, State.TIMED_OUT}
-
-
-def why_words(execution: Execution, most: int = LONGEST_SECTION) -> str:
-    """The reason of its ending. Where it ran to the end, what a host printed may be in it: then nobody is mentioned."""
-    text = execution.ending or ""
-    return told(text, most) if execution.state in _TOLD_BY_HOSTS else ours(text, most)
-
-
 def _step_reason(step: StepRun, most: int) -> str:
     """Who stopped it is mentioned; otherwise what a host printed may be in it."""
     return (ours if step.state is StepState.STOPPED else told)(step.reason or "", most)
+
+
+_COMMAND = "; the command is "
+"""Stands in a reason that says what became of the command by itself."""
+
+
+def _death(step: StepRun) -> str:
+    """What was found of its command, and why it was stopped; each once."""
+    reason = step.reason or ""
+    if _COMMAND in reason:
+        return _step_reason(step, 300)
+    return f"command {step.death}" + (f"; {_step_reason(step, 300)}" if reason else "")
 
 
 def _deaths(steps: Sequence[StepRun]) -> list[str]:
     """What was found of the commands that were stopped, at most ten lines."""
     found = [step for step in steps if step.death is not None]
     lines = [
-        f"{inline(step.host, 100)}, step {inline(step.step, 20)} ({inline(step.title, 100)}): command {step.death}"
-        + (f"; {_step_reason(step, 300)}" if step.reason else "")
+        f"{inline(step.host, 100)}, step {inline(step.step, 20)} ({inline(step.title, 100)}): {_death(step)}"
         for step in found[:10]
     ]
     return lines + ([f"… and {counted(len(found) - 10, 'more command')}"] if len(found) > 10 else [])

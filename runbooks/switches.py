@@ -47,9 +47,14 @@ def engage(
     waiting = tuple(e for e in held if e.state is not State.RUNNING)
     event = SwitchEngaged(switch=switch, actor=switch.engaged_by, running=running, waiting=waiting, channel=channel)
     reporter.report(connection, event, now)
-    how = "are being ended now" if switch.now else "stop after their current step"
+    one = len(running) == 1
+    who = "1 running execution" if one else f"{len(running)} running executions"
+    if switch.now:
+        how = "is being ended now" if one else "are being ended now"
+    else:
+        how = "stops after its current step" if one else "stop after their current step"
     said = f"The kill switch ({switch.words}) is {'engaged' if fresh else 'engaged already'}. "
-    said += f"{len(running)} running executions {how}; nothing new starts." if running else "Nothing new starts."
+    said += f"{who} {how}; nothing new starts." if running else "Nothing new starts."
     if switch.reason is None:
         said += f" Why? `/killswitch {switch.words} on REASON` adds it."
     return said
