@@ -33,6 +33,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from storage.canonical import json_text
 from storage.errors import ConfigurationError, StorageUnavailable
 
 log = structlog.get_logger(__name__)
@@ -501,13 +502,14 @@ def _reader_engine(url: URL) -> Engine:
         # more trips to the server.
         return create_engine(
             url,
+            json_serializer=json_text,
             pool_size=READERS,
             max_overflow=0,
             pool_pre_ping=True,
             isolation_level="AUTOCOMMIT",
             connect_args=_PG_READER,
         )
-    engine = create_engine(url.set(drivername="sqlite"), pool_size=READERS, max_overflow=0)
+    engine = create_engine(url.set(drivername="sqlite"), json_serializer=json_text, pool_size=READERS, max_overflow=0)
     event.listen(engine, "connect", _prepare_reader)
     return engine
 
@@ -515,8 +517,8 @@ def _reader_engine(url: URL) -> Engine:
 def writer_engine(url: URL) -> Engine:
     """A synchronous engine that writes: the writer thread's own, and the one of a short command beside an owner."""
     if url.get_backend_name() == "postgresql":
-        return create_engine(url, pool_size=1, max_overflow=0, connect_args=_PG)
-    engine = create_engine(url.set(drivername="sqlite"), pool_size=1, max_overflow=0)
+        return create_engine(url, json_serializer=json_text, pool_size=1, max_overflow=0, connect_args=_PG)
+    engine = create_engine(url.set(drivername="sqlite"), json_serializer=json_text, pool_size=1, max_overflow=0)
     event.listen(engine, "connect", _prepare_writer)
     event.listen(engine, "begin", _begin_immediate)
     return engine
