@@ -548,7 +548,8 @@ class Admission:
         ask = decision.ask
         needs = f" To run it, {ask.consent.value} is needed: {ask.reason}" if ask is not None else ""
         more = " What follows them is planned once they have run." if plan.goes_on else ""
-        reason = f"dry run: {plan.steps_total} steps planned, nothing was executed.{more}{needs}"
+        steps = "1 step" if plan.steps_total == 1 else f"{plan.steps_total} steps"
+        reason = f"dry run: {steps} planned, nothing was executed.{more}{needs}"
         end_execution(
             connection,
             self.tools.reporter,
