@@ -233,8 +233,7 @@ class Engine:
         if self.tools.planner.danger(entry, params, hosts).changes_hosts:
             plan = replace(in_waves(plan, request.rollout, entry.rollout), rollback=entry.rollback)
         judgements = self._judgements(plan, entry, params, hosts)
-        # It writes nothing, but reads as a review does, which holds the breakers; who only reads may hold nothing.
-        return await self._write(self._admission.prospect, request, entry, params, hosts, plan, judgements)
+        return await self._read(self._admission.prospect, request, entry, params, hosts, plan, judgements)
 
     def runbook(self, name: str, actor: Actor) -> Entry:
         """A runbook by name; raises NotFound, with near misses this person may know of."""
@@ -281,10 +280,9 @@ class Engine:
         Nothing is run or kept. Who may run nothing learns nothing else. Raises OperatorError when it makes no sense.
         """
         if not self.policy.may(request.actor.id, Permission.EXECUTE):
-            return await self._write(self._admission.judge_stranger, request, self.tools.clock.now())
+            return await self._read(self._admission.judge_stranger, request, self.tools.clock.now())
         _, entry, params, hosts = self.understand(request)
-        # As in `look_ahead`: breakers are held while they are judged.
-        return await self._write(self._admission.preview, request, entry, params, hosts, self.tools.clock.now())
+        return await self._read(self._admission.preview, request, entry, params, hosts, self.tools.clock.now())
 
     def _supported(self, entry: Entry, hosts: Sequence[Host]) -> Sequence[Host]:
         for host in hosts:
