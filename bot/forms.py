@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bot import cards
-from bot.blocks import Block, context, counted, escape, inline, listed, ours, paragraphs, section, units
+from bot.blocks import Block, context, counted, escape, inline, listed, ours, section, units
 from bot.request import RunCommand, ScheduleCommand, spelling
 from bot.timing import LINE, NIGHT, USUAL, Timing, timing_of
 from runbooks.answer import Prospect
@@ -705,11 +705,12 @@ def schedule_page(
     trouble: str = "",
     button: str | None = "Create",
 ) -> View:
-    """The last page of a schedule: what was `said` of it, ready mrkdwn, and what it would do if it came now.
+    """The last page of a schedule: what is `said` of it, and what it would do if it came now.
 
-    `prospect`: that, or None, and then `trouble` says why it is not known. `button`: None where it can't be made.
+    `said`: paragraphs of ready mrkdwn, the last of them small print. `prospect`: what it would do, or None, and then
+    `trouble` says why that is not known. `button`: None where it can't be made.
     """
-    blocks: list[Block] = paragraphs(said)
+    blocks: list[Block] = [*map(section, said[:-1]), context(said[-1])]
     plan = prospect.plan if prospect is not None else None
     refusal = prospect.decision.refusal if prospect is not None else None
     if refusal is not None:
