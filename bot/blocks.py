@@ -479,10 +479,20 @@ def execution_line(execution: Execution, now: datetime) -> str:
     """One execution in one line, ready mrkdwn."""
     ended = execution.ended_at
     when = f"{duration((now - (ended or execution.created_at)).total_seconds())} ago"
-    said = execution.ending or (execution.note if execution.state is State.PENDING else None)
-    why = f": {inline(said, 200)}" if said else ""
+    why = f": {' '.join(why_words(execution, 200).split())}" if execution.ending else ""
+    if not execution.ending and execution.note and execution.state is State.PENDING:
+        why = f": {inline(execution.note, 200)}"
     subject = f"*#{execution.id}* `{inline(execution.runbook, 100)}` on {listed(execution.hosts)}"
     return f"{EMOJI[execution.state]} {subject}, {execution.state.words}{why} ({who(execution.actor)}, {when})"
+
+
+_TOLD_BY_HOSTS = {State.SUCCEEDED, State.FAILED, State.TIMED_OUT}
+
+
+def why_words(execution: Execution, most: int = LONGEST_SECTION) -> str:
+    """The reason of its ending. Where it ran to the end, what a host printed may be in it: then nobody is mentioned."""
+    text = execution.ending or ""
+    return told(text, most) if execution.state in _TOLD_BY_HOSTS else ours(text, most)
 
 
 def switch_list(switches: Sequence[KillSwitch]) -> Message:

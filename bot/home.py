@@ -31,8 +31,9 @@ from bot.blocks import (
     switch_line,
     told,
     who,
+    why_words,
 )
-from bot.cards import given_so_far, subject, why_words
+from bot.cards import given_so_far, subject
 from bot.incident_cards import incident_line
 from bot.pace import Bucket
 from bot.schedules import is_seen, may_make

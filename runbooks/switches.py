@@ -118,14 +118,20 @@ def engage(
     waiting = tuple(e for e in held if e.state is not State.RUNNING)
     event = SwitchEngaged(switch=stands, actor=switch.engaged_by, running=running, waiting=waiting, channel=channel)
     reporter.report(connection, event, now)
-    how = "are being ended now" if stands.now else "stop after their current step"
     said = f"The kill switch ({switch.words}) is {'engaged' if fresh else 'engaged already'}. "
-    said += f"{len(running)} running executions {how}. " if running else ""
+    said += f"{_stopping(len(running), now=stands.now)}. " if running else ""
     said += doubt or "Nothing new starts."
     said += _spared(connection, stands)
     if stands.reason is None:
         said += f" Why? `/killswitch {switch.words} on REASON` adds it."
     return said
+
+
+def _stopping(number: int, *, now: bool) -> str:
+    """What becomes of so many executions that run."""
+    if number == 1:
+        return f"1 running execution {'is being ended now' if now else 'stops after its current step'}"
+    return f"{number} running executions {'are being ended now' if now else 'stop after their current step'}"
 
 
 def _spared(connection: Connection, switch: KillSwitch) -> str:
