@@ -306,6 +306,8 @@ _BOUND = {"approve", "confirm", "again", "after"}
 """What is decided about exactly what was shown."""
 _PRIMARY = {"approve", "confirm", "resume"}
 _DANGER = {"deny", "giveup"}
+_TWICE = {"cancel": ("Yes, cancel it", "Leave it")}
+"""What the two buttons of the question say, where the verb and *Not now* could be taken for each other."""
 _ASKS_TWICE = {
     "cancel": "Stop this execution? Steps that already ran stay as they are.",
     "giveup": "Nothing will be run again, and the hosts are freed as they are.",
@@ -349,11 +351,12 @@ def _button(verb: str, execution_id: int, fingerprint: str | None) -> dict[str, 
     if verb in _DANGER:
         button["style"] = "danger"
     if verb in _ASKS_TWICE:
+        yes, no = _TWICE.get(verb, (LABELS[verb], "Not now"))
         button["confirm"] = {
             "title": {"type": "plain_text", "text": f"{LABELS[verb]} #{execution_id}?"},
             "text": {"type": "plain_text", "text": _ASKS_TWICE[verb]},
-            "confirm": {"type": "plain_text", "text": LABELS[verb]},
-            "deny": {"type": "plain_text", "text": "Not now"},
+            "confirm": {"type": "plain_text", "text": yes},
+            "deny": {"type": "plain_text", "text": no},
         }
     return button
 
@@ -453,11 +456,11 @@ def catalog_list(entries: Sequence[tuple[str, str, str, Danger]]) -> Message:
     blocks: list[Block] = []
     for category in dict.fromkeys(entry[1] for entry in entries):
         of_it = [
-            f"• `{inline(name, 100)}`: {inline(summary)}{_consent(danger)}"
+            f"• `{inline(name, 100)}`{_consent(danger)}: {told(summary, 300)}"
             for name, where, summary, danger in entries
             if where == category
         ]
-        blocks += paragraphs([f"*{inline(category, 100)}*", *of_it])
+        blocks += paragraphs([f"*{inline(category, 100).capitalize()}*", *of_it])
     if not entries:
         return plain("There is no runbook here.")
     return message(f"{counted(len(entries), 'runbook')}: {listed([entry[0] for entry in entries], 20)}", blocks)
@@ -479,10 +482,32 @@ def execution_line(execution: Execution, now: datetime) -> str:
     """One execution in one line, ready mrkdwn."""
     ended = execution.ended_at
     when = f"{duration((now - (ended or execution.created_at)).total_seconds())} ago"
-    said = execution.ending or (execution.note if execution.state is State.PENDING else None)
-    why = f": {inline(said, 200)}" if said else ""
+    note = f": {told(execution.note, 200)}" if execution.note and execution.state is State.PENDING else ""
+    why = " ".join((said_why(execution, 200) if execution.ending else note).splitlines())
     subject = f"*#{execution.id}* `{inline(execution.runbook, 100)}` on {listed(execution.hosts)}"
     return f"{EMOJI[execution.state]} {subject}, {execution.state.words}{why} ({who(execution.actor)}, {when})"
+
+
+_TOLD_BY_HOSTS = {State.SUCCEEDED, State.FAILED, State.TIMED_OUT}
+
+
+def why_words(execution: Execution, most: int = LONGEST_SECTION) -> str:
+    """The reason of its ending. Where it ran to the end, what a host printed may be in it: then nobody is mentioned."""
+    text = execution.ending or ""
+    return told(text, most) if execution.state in _TOLD_BY_HOSTS else ours(text, most)
+
+
+def said_why(execution: Execution, most: int = LONGEST_SECTION) -> str:
+    """The same as it goes on after the word for its state: " by @carol" after "denied", else with a colon before it."""
+    why = why_words(execution, most)
+    if why.startswith(f"{execution.state.words} by "):
+        return why.removeprefix(execution.state.words)
+    return f" {why}" if why.startswith("by ") else f": {why}" if why else ""
+
+
+def why_alone(execution: Execution, most: int = LONGEST_SECTION) -> str:
+    """The same on a line of its own below that word."""
+    return said_why(execution, most).removeprefix(":").lstrip()
 
 
 def switch_list(switches: Sequence[KillSwitch]) -> Message:

@@ -35,10 +35,12 @@ from bot.blocks import (
     ours,
     paragraphs,
     release_button,
+    said_why,
     section,
     told,
     units,
     who,
+    why_alone,
 )
 from runbooks.progress import (
     ApprovalAsked,
@@ -154,13 +156,15 @@ def subject(execution: Execution, most: int = 240) -> str:
     named = [f"{key}={_short(value)}" for key, value in given.items() if not _is_service(value, execution)]
     words = inline(" ".join([execution.runbook, *map(str, bare), *named]), most)
     where = f" on {listed(execution.hosts)}" if execution.hosts else ""
-    return f"#{execution.id} {'dry run of ' if execution.dry_run else ''}{words}{where}"
+    kind = "dry run of " if execution.dry_run else ""
+    back = f"roll back of #{execution.rolls_back}: " if execution.rolls_back is not None else ""
+    return f"#{execution.id} {back}{kind}{words}{where}"
 
 
 def card(execution: Execution, now: datetime, situation: Situation = NOTHING_MORE) -> Message:
     """The headline, as it stands now: who, what, where, state, progress, times, and what can be done."""
     state = _state_words(execution, situation)
-    why = f" ({why_words(execution)})" if execution.ending else ""
+    why = said_why(execution)
     text = f"{subject(execution)}: {state}{_progress(execution)}{_times(execution, now, situation)}{why}"
     return message(
         text,
@@ -209,13 +213,14 @@ def _details(execution: Execution, state: str, situation: Situation, now: dateti
     if counts and execution.state is State.FAILED and (execution.ending or "").startswith(counts):
         pass  # what else the ending says, the rows of the hosts say below
     elif execution.ending:
-        yield why_words(execution, 600)
+        yield why_alone(execution, 600)
     elif execution.note:
-        yield inline(execution.note, 400)
+        yield told(execution.note, 400)
     yield from lock_lines(situation.locks, situation.holders)
     if situation.approval is not None and execution.state is State.AWAITING_APPROVAL:
         given = given_so_far(situation.approval, ())
-        yield f"{f'{given}. ' if given else ''}Good until {moment(situation.approval.expires_at)}"
+        others = "" if situation.approval.kind is Consent.CONFIRM else ". Its thread names those who may approve."
+        yield f"{f'{given}. ' if given else ''}Good until {moment(situation.approval.expires_at)}{others}"
     if execution.cancel_at is not None and not execution.state.is_final:
         yield f":octagonal_sign: being cancelled ({inline(execution.cancel_reason or 'asked to stop')})"
     if situation.way_back is not None:
@@ -370,7 +375,7 @@ HOSTS_WITH_CHANGES = 5
 
 def _changes(execution: Execution, hosts: Sequence[HostRun]) -> list[Block]:
     """What is different from before, fact by fact; for at most five hosts."""
-    if not execution.state.is_final:
+    if not execution.state.is_final or not execution.danger.changes_hosts:
         return []
     changed = [(host.host, _differences(host)) for host in hosts]
     told = [(name, words) for name, words in changed if words][:HOSTS_WITH_CHANGES]
@@ -386,6 +391,8 @@ def _differences(host: HostRun) -> str:
     names = [name for name in after if name in before and before[name] != after[name]]
     # That a time is a later one now says nothing that the change itself does not.
     names = [name for name in names if not (_is_time(before[name]) and _is_time(after[name]))]
+    # Of lists and tables only the sizes are told: two of a size look the same.
+    names = [name for name in names if _fact(before[name]) != _fact(after[name])]
     shown = [f"{inline(name, 40)} {_fact(before[name])} → {_fact(after[name])}" for name in names[:CHANGES_SHOWN]]
     more = [f"{len(names) - CHANGES_SHOWN} more"] if len(names) > CHANGES_SHOWN else []
     return ", ".join([*shown, *more])
@@ -890,7 +897,7 @@ def ending(ended: ExecutionEnded) -> Message:
 
 def _ending_words(ended: ExecutionEnded) -> str:
     execution = ended.execution
-    why = f": {why_words(execution, 800)}" if execution.ending else ""
+    why = said_why(execution, 800)
     took = took_words(execution)
     counts = hosts_words(ended.hosts) if len(ended.hosts) > 1 else ""
     many = f" ({counts})" if counts and not (execution.ending or "").startswith(counts) else ""
@@ -900,7 +907,7 @@ def _ending_words(ended: ExecutionEnded) -> str:
         case State.SUCCEEDED:
             return f"succeeded{f' in {took}' if took else ''}{many}{why}"
         case State.REFUSED:
-            return f"was refused {ours(execution.ending or '', 800)}".rstrip()
+            return f"was refused{why}"
         case State.DENIED:
             return f"was denied{why}"
         case State.EXPIRED:
@@ -910,15 +917,6 @@ def _ending_words(ended: ExecutionEnded) -> str:
             return f"was rolled back{f' after {took}' if took else ''}{many}{why}"
         case _:
             return f"{execution.state.words}{f' after {took}' if took else ''}{many}{why}"
-
-
-_TOLD_BY_HOSTS = {State.SUCCEEDED, State.FAILED, State.TIMED_OUT}
-
-
-def why_words(execution: Execution, most: int = LONGEST_SECTION) -> str:
-    """The reason of its ending. Where it ran to the end, what a host printed may be in it: then nobody is mentioned."""
-    text = execution.ending or ""
-    return told(text, most) if execution.state in _TOLD_BY_HOSTS else ours(text, most)
 
 
 def _step_reason(step: StepRun, most: int) -> str:

@@ -561,7 +561,7 @@ class Engine:
                 f"#{execution_id} is interrupted, nothing of it is being run by Handrail. *Give up* ends it."
             )
         if execution.state.is_final:
-            return TooLate(f"#{execution_id} is {execution.state.words} already.")
+            return TooLate(f"#{execution_id} has ended already ({execution.state.words}): there is nothing to cancel.")
         executions.ask_to_cancel(connection, execution_id, by=actor, at=now, reason=reason)
         controls.bump(connection)
         witness(connection, "cancel.asked", execution, actor, origin, now, reason)

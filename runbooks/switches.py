@@ -47,9 +47,11 @@ def engage(
     waiting = tuple(e for e in held if e.state is not State.RUNNING)
     event = SwitchEngaged(switch=switch, actor=switch.engaged_by, running=running, waiting=waiting, channel=channel)
     reporter.report(connection, event, now)
-    how = "are being ended now" if switch.now else "stop after their current step"
+    starts = "nothing new starts" if switch.scope is Scope.GLOBAL else f"nothing new starts for {switch.words}"
+    how = "be ended now" if switch.now else "stop after the current step"
+    count = f"{len(running)} running {'execution' if len(running) == 1 else 'executions'}"
     said = f"The kill switch ({switch.words}) is {'engaged' if fresh else 'engaged already'}. "
-    said += f"{len(running)} running executions {how}; nothing new starts." if running else "Nothing new starts."
+    said += f"{count} will {how}; {starts}." if running else f"N{starts[1:]}."
     if switch.reason is None:
         said += f" Why? `/killswitch {switch.words} on REASON` adds it."
     return said

@@ -783,7 +783,13 @@ def test_what_a_host_printed_mentions_nobody_and_links_nowhere(state: State) -> 
         death=Death.UNKNOWN,
     )
     mine = home.Home(
-        person="UBOB", may_read=True, may_run=True, may_release=True, running=(execution,), yours=(execution,)
+        person="UBOB",
+        has_role=True,
+        may_read=True,
+        may_run=True,
+        may_release=True,
+        running=(execution,),
+        yours=(execution,),
     )
     said = [
         cards.card(execution, NOW, cards.Situation(hosts=(host, host))).payload(),
@@ -972,6 +978,58 @@ def test_after_the_end_the_headline_says_what_changed_who_approved_and_gives_the
     assert "Changed: state failed → active, main_pid 812 → 1043, triggers 1 entry → 0 entries'" in said
     assert "asked by <@UBOB> · approved by <@UCAROL> and <@UALICE>" in said
     assert labels(message) == ["Show plan", "Full log"]
+
+
+@pytest.mark.parametrize(
+    ("state", "ending", "line"),
+    [
+        (State.DENIED, "denied by <@UCAROL>: not now", "denied by <@UCAROL>: not now"),
+        (State.CANCELLED, "cancelled by <@UCAROL> (during: Touch)", "cancelled by <@UCAROL> (during: Touch)"),
+        (State.REFUSED, "by the cooldown gate: it ran. `x` helps.", "refused by the cooldown gate: it ran. `x` helps."),
+        (State.FAILED, "no `unit` there", "failed: no `unit` there"),
+        (State.SUCCEEDED, "all is well\nok: disk", "succeeded: all is well ok: disk"),
+    ],
+)
+def test_why_it_ended_goes_on_after_the_word_for_its_state_and_names_people(
+    state: State, ending: str, line: str
+) -> None:
+    execution = an_execution(state=state, ending=ending)
+    assert f", {line} (" in blocks.execution_line(execution, NOW)
+    again = cards.card(execution, NOW).payload()["blocks"][1]["text"]["text"].lower()
+    assert again.count(execution.state.words) == 1, "once, in bold"
+
+
+def test_what_takes_back_another_says_so_in_its_headline() -> None:
+    assert cards.subject(an_execution(rolls_back=41)).startswith("#42 roll back of #41: restart-service nginx")
+
+
+def test_what_only_reads_has_changed_nothing() -> None:
+    host = HostRun(
+        execution_id=42,
+        host="web-01",
+        position=0,
+        state=HostState.SUCCEEDED,
+        before={"load": "1", "disks": [1]},
+        after={"load": "2", "disks": [2]},
+    )
+    changed = cards.card(an_execution(state=State.SUCCEEDED), NOW, cards.Situation(hosts=(host,)))
+    assert "Changed: load 1 → 2" in str(changed.payload())
+    assert "disks" not in str(changed.payload()), "one entry before, one after: nothing can be told of it"
+    read = cards.card(an_execution(state=State.SUCCEEDED, danger=Danger.READ), NOW, cards.Situation(hosts=(host,)))
+    assert "Changed" not in str(read.payload())
+
+
+def test_the_list_of_runbooks_has_a_title_for_each_category_and_the_names_in_front() -> None:
+    shown = blocks.catalog_list(
+        [("top", "diagnostics", "Who uses what.", Danger.READ), ("stop", "recovery", "Stop `it`.", Danger.DANGEROUS)]
+    )
+    said = "\n".join(block["text"]["text"] for block in shown.payload()["blocks"])
+    assert said.splitlines() == [
+        "*Diagnostics*",
+        "• `top` _(only reads)_: Who uses what.",
+        "*Recovery*",
+        "• `stop` _(dangerous)_: Stop `it`.",
+    ]
 
 
 def test_what_is_being_taken_back_cannot_be_taken_back_again() -> None:
