@@ -82,6 +82,17 @@ class Actions:
             "release": self._release
         }
 
+    def heard(self) -> Mapping[str, frozenset[str]]:
+        """All that is understood, by how it comes: a click, a choice from a menu, a filled-in view, a shortcut."""
+        clicks = (self.verbs, self.begins, self.questions, self.switches, self.incidents)
+        views = (self.submissions, self.switch_submissions, self.form_submissions, self.incident_submissions)
+        return {
+            "click": frozenset(verb for of in clicks for verb in of),
+            "choice": frozenset(self.choices),
+            "view": frozenset(verb for of in views for verb in of),
+            "shortcut": frozenset(self.shortcuts),
+        }
+
     async def answer(self, received: Received, handled: Handled = lambda connection: None) -> Message | None:
         """Carry it out; what to say privately, or None. Raises OperatorError.
 

@@ -708,6 +708,8 @@ class Commands:
             _id(query.words, query.verb),
             actor,
             only_failed="failed" in query.words[1:],
+            reason=query.reason,
+            emergency=query.emergency,
             origin=origin,
             channel=received.channel,
             also=handled,

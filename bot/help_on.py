@@ -101,9 +101,12 @@ TOPICS: Mapping[str, Topic] = {
         examples=("/runbook deny 42 not during the release",),
     ),
     "retry": Topic(
-        usage='/runbook retry ID [failed] [--reason "…"]',
-        said=("The same request once more, planned and reviewed anew; with `failed` on the failed hosts only.",),
-        examples=("/runbook retry 42", "/runbook retry 42 failed"),
+        usage='/runbook retry ID [failed] [--reason "…"] [--emergency]',
+        said=(
+            "The same request once more, planned and reviewed anew; with `failed` on the failed hosts only.",
+            "Its reason is the former one unless another is given; an emergency is never taken over.",
+        ),
+        examples=("/runbook retry 42", '/runbook retry 42 failed --reason "the disk is larger now"'),
     ),
     "rollback": Topic(
         usage="/runbook rollback ID",

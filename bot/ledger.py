@@ -107,8 +107,8 @@ CHANGED = "settings.changed"
 
 
 def _values_before(connection: Connection) -> Mapping[str, Any] | None:
-    found = audit.search(connection, kind=CHANGED, limit=1)
-    return found[0].data if found else None
+    found = audit.newest_of(connection, CHANGED)
+    return found.data if found is not None else None
 
 
 def _changes(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> dict[str, Any]:

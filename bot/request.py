@@ -18,7 +18,7 @@ all: the answer is `Unclear`, which names the thing and the next move. Nothing h
     /runbook digest [7d]
     /runbook why ID
     /runbook retry ID [failed] [--reason "…"] [--emergency]
-    /runbook rollback|resume ID [--reason "…"] [--emergency]
+    /runbook rollback|resume ID
     /runbook cancel|deny ID [reason…]
     /runbook approve ID
     /runbook breaker [list | reset RUNBOOK [on HOST]]
@@ -43,7 +43,7 @@ all: the answer is `Unclear`, which names the thing and the next move. Nothing h
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
@@ -153,7 +153,6 @@ class SwitchCommand:
     engage: bool
     now: bool = False
     reason: str | None = None
-    emergency: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -538,7 +537,7 @@ _TAKES_VALUE = {
     "max-failures": "--max-failures 1",
 }
 _RUN_FLAGS = ("dry-run", "reason", "priority", "emergency", "waves", "pause", "max-failures")
-_SWITCH_FLAGS = ("now", "reason", "emergency")
+_SWITCH_FLAGS = ("now", "reason")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -556,7 +555,6 @@ class _Form:
 
 _COUNT = r"#?[0-9]{1,15}"
 _HOST = r"[A-Za-z0-9_](?:[A-Za-z0-9_.:@-]{0,252}[A-Za-z0-9_])?"
-_AGAIN = frozenset({"reason", "emergency"})
 _FORMS: Mapping[Verb, _Form] = {
     Verb.HELP: _Form(example="help history", keys={}),
     Verb.LIST: _Form(example="list disk", keys={"page": _COUNT}),
@@ -570,9 +568,9 @@ _FORMS: Mapping[Verb, _Form] = {
     Verb.WHY: _Form(example="why 42", keys={}),
     Verb.CAN: _Form(example="can @someone restart nginx on web-01"),
     Verb.CANCEL: _Form(example="cancel 42", id=True, reason=True, flags=frozenset({"reason"})),
-    Verb.RETRY: _Form(example="retry 42", id=True, flags=_AGAIN, also="failed"),
-    Verb.ROLLBACK: _Form(example="rollback 42", id=True, flags=_AGAIN),
-    Verb.RESUME: _Form(example="resume 42", id=True, flags=_AGAIN),
+    Verb.RETRY: _Form(example="retry 42", id=True, flags=frozenset({"reason", "emergency"}), also="failed"),
+    Verb.ROLLBACK: _Form(example="rollback 42", id=True),
+    Verb.RESUME: _Form(example="resume 42", id=True),
     Verb.APPROVE: _Form(example="approve 42", id=True),
     Verb.DENY: _Form(example="deny 42 wrong host", id=True, reason=True, flags=frozenset({"reason"})),
     Verb.BREAKER: _Form(
@@ -1291,7 +1289,6 @@ def _switch(scope: Scope, subject: str, words: list[_Word], flags: Mapping[str, 
         engage=engage,
         now="now" in flags,
         reason=reason or flags.get("reason"),
-        emergency="emergency" in flags,
     )
 
 
@@ -1594,6 +1591,105 @@ def _incident_number(action: str, words: Sequence[_Word]) -> int | None:
     if len(words) > 1 or words[0].quoted or not _EXECUTION_ID.fullmatch(words[0].text):
         raise _Puzzle(f"`{action}` takes the number of an incident, or nothing.", f"/incident {action} 7")
     return int(words[0].text.removeprefix("#"))
+
+
+# What there is to say.
+
+
+def vocabulary() -> tuple[str, ...]:
+    """Every form of every command, and every flag and filter of each, as `said_in` names them.
+
+    Read off what the grammar takes, so that nothing can be typed that is not among them: "/runbook breaker reset",
+    "/runbook retry --reason", "/audit who=".
+    """
+    found = ["/runbook", "/runbook NAME", "/runbook plan NAME", *(f"/runbook NAME --{flag}" for flag in _RUN_FLAGS)]
+    for verb, form in _FORMS.items():
+        heads = [f"/runbook {verb} {action}" for action in form.actions] or [f"/runbook {verb}"]
+        found += [*heads, *([f"{heads[0]} {form.also}"] if form.also is not None else [])]
+        found += [f"{heads[0]} --{flag}" for flag in sorted(form.flags)]
+        found += [f"{heads[0]} {key}=" for key in (_SOUGHT if verb is Verb.HISTORY else form.keys or ())]
+    found += [f"/runbook template {action}" for action in _TEMPLATE_ACTIONS]
+    found += ["/runbook schedule CRON", *(f"/runbook schedule CRON {word}" for word in ("as", "tz"))]
+    found += [f"/runbook schedule {action}" for action in _SCHEDULE_ACTIONS]
+    found += [f"/runbook schedule approve {key}=" for key in ("limit", "mark")]
+    found += ["/killswitch status", *(f"/killswitch {scope} {way}" for scope in get_args(Scope) for way in _WAYS)]
+    found += [f"/killswitch --{flag}" for flag in _SWITCH_FLAGS]
+    found += ["/audit", *(f"/audit {key}=" for key in _FILTERS)]
+    found += ["/incident", *(f"/incident {action}" for action in get_args(IncidentAction))]
+    return (*found, *(f"/incident open {part}" for part in ("sev", "service=")))
+
+
+def said_in(command: str, text: str) -> frozenset[str]:
+    """What of the vocabulary the text after this command says; nothing of what is unclear."""
+    if not text.strip() and command != "/killswitch":
+        return frozenset({command})
+    match command:
+        case "/runbook":
+            parsed = parse_runbook(text)
+            return frozenset() if isinstance(parsed, Unclear) else frozenset(_said_of_runbook(parsed, text))
+        case "/killswitch":
+            return frozenset(_said_of_switch(parse_killswitch(text), text))
+        case "/audit":
+            found = parse_audit(text)
+            given = [key for key, one in _FILTERS.items() if getattr(found, one.field, None) is not None]
+            return frozenset() if isinstance(found, Unclear) else frozenset({command, *(f"/audit {k}=" for k in given)})
+        case "/incident":
+            return frozenset(_said_of_incident(parse_incident(text)))
+        case _:
+            return frozenset()
+
+
+_WAYS = ("on", "off")
+
+
+def _said_of_runbook(parsed: RunCommand | Query | TemplateCommand | ScheduleCommand, text: str) -> Iterator[str]:
+    match parsed:
+        case RunCommand():
+            words = _words(text, command="/runbook")
+            yield "/runbook plan NAME" if words[0].is_bare("plan") else "/runbook NAME"
+            yield from (f"/runbook NAME --{flag}" for flag in _split_flags(words, known=_RUN_FLAGS)[0])
+        case Query(verb=verb):
+            form = _FORMS[verb]
+            action = (parsed.words[0] if parsed.words else "list") if form.actions else ""
+            head = f"/runbook {verb} {action}".rstrip()
+            yield head
+            yield from (f"{head} {form.also}" for word in parsed.words[1:] if word == form.also)
+            if form.flags:
+                flags, _ = _split_flags(_words(text, command="/runbook"), known=_RUN_FLAGS)
+                yield from (f"{head} --{flag}" for flag in flags)
+            if form.keys or verb is Verb.HISTORY:
+                yield from (f"{head} {key}=" for key in parsed.named)
+        case TemplateCommand():
+            yield f"/runbook template {parsed.action}"
+        case ScheduleCommand(action="make"):
+            yield "/runbook schedule CRON"
+            yield from ["/runbook schedule CRON as"] if parsed.name else []
+            yield from ["/runbook schedule CRON tz"] if parsed.timezone is not None else []
+        case ScheduleCommand():
+            yield f"/runbook schedule {parsed.action}"
+            yield from ["/runbook schedule approve limit="] if parsed.limit is not None else []
+            yield from ["/runbook schedule approve mark="] if parsed.mark is not None else []
+
+
+def _said_of_switch(parsed: SwitchCommand | SwitchStatus | Unclear, text: str) -> Iterator[str]:
+    match parsed:
+        case SwitchStatus():
+            yield "/killswitch status"
+        case SwitchCommand():
+            yield f"/killswitch {parsed.scope} {_WAYS[0] if parsed.engage else _WAYS[1]}"
+            words = _with_reason_joined(_words(text, command="/killswitch"))
+            yield from (f"/killswitch --{flag}" for flag in _split_flags(words, known=_SWITCH_FLAGS)[0])
+        case Unclear():
+            return
+
+
+def _said_of_incident(parsed: IncidentCommand | Unclear) -> Iterator[str]:
+    if isinstance(parsed, Unclear):
+        return
+    yield f"/incident {parsed.action}"
+    if parsed.action == "open":
+        yield from ["/incident open sev"] if parsed.severity is not None else []
+        yield from ["/incident open service="] if parsed.service is not None else []
 
 
 # Spelling.

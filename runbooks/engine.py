@@ -578,12 +578,15 @@ class Engine:
         actor: Actor,
         *,
         only_failed: bool = False,
+        reason: str | None = None,
+        emergency: bool = False,
         origin: Origin = Origin.BUTTON,
         channel: str | None = None,
         also: Callable[[Connection], object] | None = None,
     ) -> Answer:
         """The same again as a new execution, linked, from fresh facts; `only_failed`: on the hosts without success.
 
+        Without a `reason` of its own it has the former one; an emergency is never taken over.
         `also`: as for `submit`. Raises TooLate while it has not ended, and while somebody else's retry of it has not.
         """
         execution = await self._read(executions.get, execution_id)
@@ -610,8 +613,9 @@ class Engine:
                 targets=targets,
                 channel=channel or execution.channel,
                 text=execution.text,
-                reason=execution.reason,
+                reason=reason or execution.reason,
                 dry_run=execution.dry_run,
+                emergency=emergency,
                 priority=execution.priority,
                 rollout=execution.rollout,
                 retry_of=execution_id,

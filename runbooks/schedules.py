@@ -194,7 +194,7 @@ def approve(
         missing=missing or None,
     )
     still = f" Still needed: {missing}." if missing else ""
-    said = f"has a standing approval, for {_changes(limit)} at most, on {len(wanted.hosts)} hosts.{still}"
+    said = f"has a standing approval, for {_changes(limit)} at most, on {_counted(len(wanted.hosts), 'host')}.{still}"
     hand.reporter.report(connection, ScheduleChanged(schedule=schedule, actor=hand.actor, words=said), hand.now)
     return Answer(message=f"'{schedule.name}' {said}")
 
@@ -230,7 +230,11 @@ def _void(connection: Connection, schedule: Schedule, why: str, hand: Hand) -> b
 
 
 def _changes(limit: int) -> str:
-    return f"{limit} changing {'step' if limit == 1 else 'steps'}"
+    return _counted(limit, "changing step")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 # --- firing -----------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ writes entries into a file that proves itself.
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -20,6 +20,7 @@ from sqlalchemy import (
     Row,
     String,
     and_,
+    false,
     func,
     insert,
     or_,
@@ -369,6 +370,14 @@ def search(
     return [_entry(row) for row in connection.execute(query)]
 
 
+def newest_of(connection: Connection, kind: str) -> AuditEntry | None:
+    """The newest entry of exactly this kind, however long ago that was."""
+    _write_down(connection)
+    query = select(t.audit).where(t.audit.c.kind == kind).order_by(t.audit.c.seq.desc()).limit(1)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else _entry(row)
+
+
 def conditions(connection: Connection, wanted: Wanted) -> list[ColumnElement[bool]]:
     """`wanted` in SQL. Whatever was typed is a value, never a pattern.
 
@@ -389,6 +398,8 @@ def conditions(connection: Connection, wanted: Wanted) -> list[ColumnElement[boo
         found.append(a.at >= since)
     if until := wanted.get("until"):
         found.append(a.at < until)
+    if (since or until) and connection.dialect.name == "sqlite":
+        found.append(_numbers_between(connection, found[-2:] if since and until else found[-1:]))
     if incident := wanted.get("incident"):
         here = select(e.channel).where(e.id == a.execution_id).scalar_subquery() == incident
         found.append(or_(here, _holds("channel", incident)))
@@ -401,6 +412,16 @@ def conditions(connection: Connection, wanted: Wanted) -> list[ColumnElement[boo
         # Any value that is this name: under `host`, among `hosts`, as a switch's subject. Three patterns take seconds.
         found.append(or_(on_it.scalar_subquery() > 0, like(a.data, f"%{_escaped(_json(host))}%")))
     return [*found, *(_says(word, like) for word in wanted.get("words", ()))]
+
+
+def _numbers_between(connection: Connection, window: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
+    """The lowest and the highest number in a window of time, which SQLite, without statistics, takes for a large one
+    whatever it is: it would walk along all numbers there are.
+    """
+    a = t.audit.c
+    # Counted as well, since for the two alone it would do just that.
+    lowest, highest, _ = connection.execute(select(func.min(a.seq), func.max(a.seq), func.count()).where(*window)).one()
+    return a.seq.between(lowest, highest) if lowest is not None else false()
 
 
 Like: TypeAlias = Callable[[ColumnElement[str], str], ColumnElement[bool]]

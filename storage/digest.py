@@ -170,6 +170,17 @@ def _asked(since: datetime, until: datetime, among: Collection[str] | None) -> C
     return within if among is None else and_(within, c.runbook.in_(sorted(among)))
 
 
+def _numbers(connection: Connection, since: datetime, until: datetime) -> tuple[int, int]:
+    """The lowest and the highest number of what was asked for, so that what hangs on it is found by a range.
+
+    Counted as well, since for the two alone PostgreSQL would walk along all numbers until it meets the period.
+    """
+    c = t.executions.c
+    query = select(func.min(c.id), func.max(c.id), func.count()).where(c.created_at >= since, c.created_at < until)
+    lowest, highest, _ = connection.execute(query).one()
+    return lowest or 0, highest or 0
+
+
 def _by_runbook(
     connection: Connection, since: datetime, until: datetime, among: Collection[str] | None
 ) -> dict[str, Outcomes]:
@@ -209,6 +220,7 @@ def _by_host(
         select(h.host, h.state, func.count())
         .select_from(t.executions.join(t.host_runs, h.execution_id == t.executions.c.id))
         .where(
+            h.execution_id.between(*_numbers(connection, since, until)),
             _asked(since, until, among),
             h.state.in_([state.value for state in (HostState.SUCCEEDED, *_HOST_FAILURES)]),
         )
@@ -226,7 +238,11 @@ def _done(connection: Connection, since: datetime, until: datetime, among: Colle
     rows = connection.execute(
         select(t.executions.c.runbook, func.count())
         .select_from(t.executions.join(t.host_runs, h.execution_id == t.executions.c.id))
-        .where(_asked(since, until, among), h.state == HostState.SUCCEEDED.value)
+        .where(
+            h.execution_id.between(*_numbers(connection, since, until)),
+            _asked(since, until, among),
+            h.state == HostState.SUCCEEDED.value,
+        )
         .group_by(t.executions.c.runbook)
     ).all()
     return {row[0]: row[1] for row in rows}
@@ -255,7 +271,11 @@ def _waits(connection: Connection, since: datetime, until: datetime, among: Coll
     rows = connection.execute(
         select(a.execution_id, a.state, a.requested_at, a.decided_at)
         .select_from(t.executions.join(t.approvals, a.execution_id == t.executions.c.id))
-        .where(_asked(since, until, among), a.kind == Consent.APPROVE.value)
+        .where(
+            a.execution_id.between(*_numbers(connection, since, until)),
+            _asked(since, until, among),
+            a.kind == Consent.APPROVE.value,
+        )
         .order_by(a.id.desc())
         .limit(MOST_WAITS)
     ).all()

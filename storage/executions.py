@@ -72,11 +72,7 @@ _FIND = Prepared(select(*_COLUMNS).where(_IT))
 _PLAN = Prepared(select(t.executions.c.plan).where(_IT))
 _STATE = Prepared(select(t.executions.c.state).where(_IT))
 _HOLD = Prepared(select(t.executions.c.id).where(_IT, _HELD))
-_DUPLICATE = Prepared(
-    select(*_COLUMNS).where(
-        t.executions.c.normalised == bindparam("of_text"), t.executions.c.state.in_([s.value for s in UNFINISHED])
-    )
-)
+_DUPLICATE = Prepared(select(*_COLUMNS).where(t.executions.c.normalised == bindparam("of_text"), t.is_open))
 _CREATE = Prepared(insert(t.executions).returning(*_COLUMNS))
 _SET = Prepared(update(t.executions).where(_IT).returning(*_COLUMNS))
 _MOVE = Prepared(_SET.statement.where(t.executions.c.state.in_(bindparam("of_states", expanding=True))))
@@ -147,13 +143,10 @@ def plan_of(connection: Connection, execution_id: int) -> Mapping[str, Any] | No
 
 def in_states(connection: Connection, states: Collection[State], limit: int = 500) -> list[Execution]:
     """Executions in these states, oldest first."""
-    rows = connection.execute(
-        select(*_COLUMNS)
-        .where(t.executions.c.state.in_([state.value for state in states]))
-        .order_by(t.executions.c.id)
-        .limit(limit)
-    )
-    return [_execution(row) for row in rows]
+    query = select(*_COLUMNS).where(t.executions.c.state.in_([state.value for state in states]))
+    if set(states) <= set(UNFINISHED):
+        query = query.where(t.is_open)
+    return [_execution(row) for row in connection.execute(query.order_by(t.executions.c.id).limit(limit))]
 
 
 def newest(
@@ -322,7 +315,10 @@ _RAN = (State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.CANCELLED, State.I
 def last_on(
     connection: Connection, runbook: str, hosts: Collection[str], *, before: int, limit: int = 3
 ) -> list[Execution]:
-    """The newest that really ran this runbook on any of these hosts, before this one, newest first."""
+    """The newest that really ran this runbook on any of these hosts, before this one, newest first.
+
+    Looks at the runbook's newest thousand before it only.
+    """
     here = exists(
         select(literal(1))
         .select_from(t.host_runs)
@@ -333,6 +329,7 @@ def last_on(
         .where(
             t.executions.c.runbook == runbook,
             t.executions.c.id < before,
+            t.executions.c.id >= _lately_from(runbook, before),
             t.executions.c.state.in_([state.value for state in _RAN]),
             t.executions.c.started_at.is_not(None),
             here,
@@ -344,11 +341,15 @@ def last_on(
 
 
 def usual_duration(connection: Connection, runbook: str, *, last: int = 20) -> timedelta | None:
-    """The median of how long the newest that succeeded took, from their first step on; None when none has."""
+    """The median of how long the newest that succeeded took, from their first step on; None when none has.
+
+    Looks at the runbook's newest thousand only.
+    """
     rows = connection.execute(
         select(t.executions.c.started_at, t.executions.c.ended_at)
         .where(
             t.executions.c.runbook == runbook,
+            t.executions.c.id >= _lately_from(runbook),
             t.executions.c.state == State.SUCCEEDED.value,
             t.executions.c.started_at.is_not(None),
         )
@@ -357,6 +358,15 @@ def usual_duration(connection: Connection, runbook: str, *, last: int = 20) -> t
     ).all()
     took = sorted(row.ended_at - row.started_at for row in rows)
     return took[len(took) // 2] if took else None
+
+
+def _lately_from(runbook: str, before: int | None = None) -> ColumnElement[int]:
+    """The number from which on there are a thousand of this runbook, by its index alone; 0 where there are not."""
+    c = t.executions.c
+    query = select(c.id).where(c.runbook == runbook).order_by(c.id.desc()).offset(LOOKS_BACK - 1).limit(1)
+    if before is not None:
+        query = query.where(c.id < before)
+    return func.coalesce(query.scalar_subquery(), 0)
 
 
 def _lately(how_many: Callable[..., ColumnElement[int]]) -> Select[Any]:
@@ -414,7 +424,7 @@ def retried_by(connection: Connection, execution_id: int) -> Execution | None:
     row = connection.execute(
         select(*_COLUMNS)
         .where(
-            t.executions.c.state.in_([state.value for state in UNFINISHED]),
+            t.is_open,
             t.executions.c.retry_of == execution_id,
             t.executions.c.rolls_back.is_(None),
         )
@@ -783,8 +793,7 @@ _BY_RUNBOOK = Prepared(
 )
 _BY_HOST = Prepared(
     select(t.host_runs.c.host, func.count())
-    .select_from(t.executions.join(t.host_runs, t.host_runs.c.execution_id == t.executions.c.id))
-    .where(t.executions.c.owner.is_not(None))
+    .where(t.host_runs.c.execution_id.in_(select(t.executions.c.id).where(t.executions.c.owner.is_not(None))))
     .group_by(t.host_runs.c.host)
 )
 
@@ -984,7 +993,9 @@ def ownerless(
     if owners is not None:
         gone = or_(gone, t.executions.c.owner.not_in(list(owners)))
     rows = connection.execute(
-        select(*_COLUMNS).where(t.executions.c.state == State.RUNNING.value, gone).order_by(t.executions.c.id)
+        select(*_COLUMNS)
+        .where(t.is_open, t.executions.c.state == State.RUNNING.value, gone)
+        .order_by(t.executions.c.id)
     )
     return [_execution(row) for row in rows]
 

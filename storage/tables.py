@@ -118,7 +118,8 @@ requests = Table(
 )
 
 _IS_OPEN_INCIDENT = text("channel IS NOT NULL AND status <> 'resolved'")
-_UNFINISHED = text("normalised IS NOT NULL AND state IN ('pending', 'awaiting_approval', 'running', 'interrupted')")
+_OPEN = "state IN ('pending', 'awaiting_approval', 'running', 'interrupted')"
+_UNFINISHED = text(f"normalised IS NOT NULL AND {_OPEN}")
 executions = Table(
     "executions",
     metadata,
@@ -182,8 +183,8 @@ executions = Table(
     Index(
         "ix_executions_open",
         "state",
-        sqlite_where=text("state IN ('pending', 'awaiting_approval', 'running', 'interrupted')"),
-        postgresql_where=text("state IN ('pending', 'awaiting_approval', 'running', 'interrupted')"),
+        sqlite_where=text(_OPEN),
+        postgresql_where=text(_OPEN),
     ),
     Index(
         "uq_executions_unfinished",
@@ -208,6 +209,10 @@ executions = Table(
     ),
     sqlite_autoincrement=True,  # an id is never given twice, whatever is deleted behind our back
 )
+is_open = text(f"executions.{_OPEN}")
+"""An execution that has not ended. In these very words: by values of its own SQLite recognises no index, and would look
+through all that ever ran.
+"""
 
 host_runs = Table(
     "host_runs",

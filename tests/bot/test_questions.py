@@ -20,6 +20,8 @@ from bot.request import (
     parse_incident,
     parse_killswitch,
     parse_runbook,
+    said_in,
+    vocabulary,
 )
 from safety.review import Policy
 from safety.roles import Can
@@ -177,8 +179,18 @@ def test_every_example_in_the_help_is_read_by_the_grammar() -> None:
         for example in topic.examples:
             parsed = parsers[example.split()[0]](example)
             assert not isinstance(parsed, Unclear), example
-    assert {verb.value for verb in Verb} - {"help"} <= help_on.TOPICS.keys()
-    assert {"template", "schedule", "plan"} <= help_on.TOPICS.keys()
+
+
+def test_whatever_the_grammar_takes_has_its_help_and_examples_say_nothing_else() -> None:
+    there = set(vocabulary())
+    subcommands = {one.split()[1] for one in there if one.startswith("/runbook ")} - {"NAME", "help"}
+    commands = {one.split()[0].removeprefix("/") for one in there} - {"runbook"}
+    assert set(help_on.TOPICS) == {"run"} | subcommands | commands
+    for topic in help_on.TOPICS.values():
+        for example in topic.examples:
+            command, _, text = example.partition(" ")
+            assert said_in(command, text) <= there, example
+            assert said_in(command, text), example
 
 
 # --- the pages of the history -----------------------------------------------------------------------------------------

@@ -375,6 +375,8 @@ def test_subcommands_are_questions_with_words(text: str, expected: Query) -> Non
         ("approve 42 but not db-1", "follows", "/runbook approve 42"),
         ("approve 42 on web-01", "follows", "/runbook approve 42"),
         ("approve 42 --emergency", "--emergency", "/runbook approve 42"),
+        ("rollback 42 --emergency", "--emergency", "/runbook rollback 42"),
+        ("resume 42 --reason 'looked at it'", "--reason", "/runbook resume 42"),
         ("approve ４２", "Which execution", "/runbook approve 42"),
         ("approve -42", "Which execution", "/runbook approve 42"),
         ("approve 42;43", "Which execution", "/runbook approve 42"),
@@ -437,8 +439,7 @@ def test_the_example_of_every_subcommand_can_be_sent_as_it_stands(verb: Verb) ->
         ("tag web on", SwitchCommand(scope="tag", subject="web", engage=True)),
         ("service celery@1.service on", SwitchCommand(scope="service", subject="celery@1.service", engage=True)),
         ("`global on`", SwitchCommand(scope="global", engage=True)),
-        ("global off --emergency --reason 'false alarm'",
-         SwitchCommand(scope="global", engage=False, emergency=True, reason="false alarm")),
+        ("global off --reason 'false alarm'", SwitchCommand(scope="global", engage=False, reason="false alarm")),
     ],
 )  # fmt: skip
 def test_kill_switches_are_read(text: str, expected: SwitchCommand) -> None:

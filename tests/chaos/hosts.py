@@ -1,7 +1,8 @@
 """Twelve hosts for the kills: one real sshd under twelve names, with a `systemctl` that keeps a ledger of what began.
 
 A line of the ledger is `begin VERB UNIT`, `end VERB UNIT`, or `overlap UNIT HOLDER` when a unit began on a host on
-which another one still ran; the kernel's file lock, which dies with the command, knows.
+which another one still ran; the kernel's file lock, which dies with the command, knows. `status` of a unit prints as
+many lines as its name says, and leaves no line itself.
 """
 
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ SYSTEMCTL = """\
 #!/bin/sh
 verb=$1 unit=$2
 [ "$verb" = is-active ] && {{ echo active; exit 0; }}
+[ "$verb" = status ] && {{ seq -f "%g: all is well" "${{unit##*@}}"; exit 0; }}
 rest=${{unit#*.}}
 lock={folder}/${{rest%%.*}}.lock
 exec 9>>"$lock"

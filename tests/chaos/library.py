@@ -162,3 +162,29 @@ class Rare(Job_):
 
     def plan(self, params: Job, facts: Facts) -> Plan:
         return Plan(once(params, facts, "1"))
+
+
+class Said(Job):
+    """How much it prints, too."""
+
+    lines: Annotated[int, Field(ge=1, le=10_000)] = by_place("lines it prints", 10)
+
+
+class Talk(Job_):
+    """Change something, and print."""
+
+    name = "talk"
+    Params = Said
+
+    def plan(self, params: Said, facts: Facts) -> Plan:
+        name = f"{params.tag}.{facts.host}.2@{params.lines}"
+        return Plan(once(params, facts, "1"), Run("Tell how it is", "systemctl", "status", name, idempotent=True))
+
+
+class Broad(Job_):
+    """One step on each of many hosts."""
+
+    name, max_hosts = "broad", 12
+
+    def plan(self, params: Job, facts: Facts) -> Plan:
+        return Plan(again(params, facts, "1"))

@@ -831,6 +831,19 @@ async def test_retry_is_a_new_execution_that_skips_only_the_cooldown_of_the_firs
         assert (ended.state, ended.retry_of) == (State.SUCCEEDED, failed.id)
 
 
+async def test_retry_takes_over_the_reason_and_has_an_emergency_only_of_its_own(database: Database) -> None:
+    async with a_house(database, replies={"touch": Reply()}, catalog=OURS) as house:
+        answer = await house.ask("steady a on web-01", by=ALICE, reason="it burns", emergency=True)
+        first = await house.ends(answer)
+        assert first.emergency_at is not None
+        plain = await house.ends(await house.engine.retry(first.id, ALICE))
+        assert (plain.reason, plain.emergency_at) == ("it burns", None)
+        answer = await house.engine.retry(first.id, ALICE, reason="it burns again", emergency=True)
+        again = await house.ends(answer)
+        assert again.reason == "it burns again"
+        assert again.emergency_at is not None
+
+
 async def test_with_several_hosts_the_first_failure_stops_the_rest(database: Database) -> None:
     replies = {"touch /tmp/first": Reply(status=2), "touch": Reply()}
     async with a_house(database, replies=replies, catalog=OURS) as house:

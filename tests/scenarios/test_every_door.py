@@ -410,17 +410,7 @@ def test_whatever_can_be_pressed_chosen_or_submitted_has_a_handler_and_each_hand
     shown |= set(re.findall(r'asking\(\s*f?"([a-z]+)', source))
     searched = {one.removeprefix("handrail:") for one in SUGGESTED}
     handled = {
-        *actions.verbs,
-        *actions.begins,
-        *actions.questions,
-        *actions.switches,
-        *actions.submissions,
-        *actions.switch_submissions,
-        *actions.choices,
-        *actions.form_submissions,
-        *actions.shortcuts,
-        *actions.incidents,
-        *actions.incident_submissions,
+        *(verb for of in actions.heard().values() for verb in of),
         *searched,
         "planned",  # the last page: its submission is a run, as typed
         "picker",  # it has no submit; what is chosen in it is heard

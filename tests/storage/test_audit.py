@@ -372,7 +372,6 @@ async def test_pages_of_a_filtered_search_follow_each_other(history: Database) -
     [
         ({"execution_id": 7}, "ix_audit_execution"),
         ({"actor": "UBOB"}, "ix_audit_actor"),
-        ({"since": START, "until": START + timedelta(hours=1)}, "ix_audit_at"),
         ({"words": ("a-0123456789abcdef",)}, "autoindex"),
     ],
 )

@@ -217,6 +217,8 @@ class Bot:
     config: Mapping[str, Any]
     port: int = field(default_factory=free_port)
     words: tuple[str, ...] = ("serve",)
+    module: str = "bot"
+    app_token: str | None = None  # reached by Socket Mode then, and not over HTTP
     patience: float = PATIENCE  # seconds it may take to start
     process: "subprocess.Popen[bytes] | None" = None
 
@@ -237,9 +239,13 @@ class Bot:
         if self.serves:
             kept |= {
                 "SLACK_BOT_TOKEN": self.slack.bot_token,
-                "SLACK_SIGNING_SECRET": self.slack.signing_secret,
                 "SLACK_API_URL": self.slack.api_url,
             }
+            kept |= (
+                {"SLACK_SIGNING_SECRET": self.slack.signing_secret}
+                if self.app_token is None
+                else {"SLACK_APP_TOKEN": self.app_token}
+            )
         return kept | {
             "HANDRAIL_CONFIG": str(self.folder / "handrail.yml"),
             "HANDRAIL_DATABASE_URL": self.database_url,
@@ -251,7 +257,7 @@ class Bot:
         (self.folder / "handrail.yml").write_text(yaml.safe_dump(dict(self.config), sort_keys=False))
         with (self.folder / "bot.log").open("ab") as log:
             self.process = subprocess.Popen(  # noqa: ASYNC220 -- it returns at once
-                [sys.executable, "-m", "bot", *self.words], cwd=ROOT, env=self.environment, stdout=log, stderr=log
+                [sys.executable, "-m", self.module, *self.words], cwd=ROOT, env=self.environment, stdout=log, stderr=log
             )
         await until(self._is_ready, "the bot being ready", self.log, timeout=self.patience)
 
