@@ -150,8 +150,12 @@ NOTHING_MORE = Situation()
 
 
 def subject(execution: Execution, most: int = 240) -> str:
-    """ "#42 restart-service nginx on web-01", escaped: a service bare, what else has a value with its name."""
-    given = {key: value for key, value in execution.params.items() if value is not None}
+    """ "#42 restart-service nginx on web-01", escaped: a service bare, what else was given a value with its name.
+
+    What was left as the runbook has it is not named: the plan shows what comes of it.
+    """
+    left = {*execution.unsaid}
+    given = {key: value for key, value in execution.params.items() if value is not None and key not in left}
     bare = [value for value in given.values() if _is_service(value, execution)]
     named = [f"{key}={_short(value)}" for key, value in given.items() if not _is_service(value, execution)]
     words = inline(" ".join([execution.runbook, *map(str, bare), *named]), most)

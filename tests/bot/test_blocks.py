@@ -999,6 +999,13 @@ def test_why_it_ended_goes_on_after_the_word_for_its_state_and_names_people(
     assert again.count(execution.state.words) == 1, "once, in bold"
 
 
+def test_a_headline_names_no_parameter_that_was_left_as_the_runbook_has_it() -> None:
+    params = {"service": "nginx", "reload": False, "settle": 60}
+    assert cards.subject(an_execution(params=params, unsaid=("reload",))) == (
+        "#42 restart-service nginx settle=60 on web-01"
+    )
+
+
 def test_what_takes_back_another_says_so_in_its_headline() -> None:
     assert cards.subject(an_execution(rolls_back=41)).startswith("#42 roll back of #41: restart-service nginx")
 
