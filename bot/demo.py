@@ -146,6 +146,8 @@ def _config(hosts: DemoHosts) -> Mapping[str, object]:
         "roles": {"UALICE": "ADMIN", "UBOB": "NOC", "UCAROL": "MANAGER"},
         "emergency": ["UALICE"],
         "approvals": {"dangerous": "approve", "expire": "15m"},
+        # Ten minutes would be most of a first look.
+        "runbooks": {"restart-service": {"cooldown": "1m"}},
         "ssh": {"known_hosts": hosts.known_hosts.name, "user": hosts.user, "key_file": hosts.key_file.name},
         "hosts": {
             host.name: {

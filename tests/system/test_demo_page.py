@@ -10,6 +10,7 @@ from playwright.async_api import Page, async_playwright, expect
 
 from bot.demo import FIRST_LINE, Demo, demo
 from tests.needs import CHROMIUM, a_part
+from tests.system import first_minutes_pictures
 from tests.system.forms_pictures import story
 
 PATIENCE = 30_000  # milliseconds; a busy machine draws slowly
@@ -126,3 +127,8 @@ async def test_a_form_is_chosen_filled_in_mended_and_its_plan_seen_also_on_a_pho
     await page.get_by_role("dialog", name="The plan").get_by_role("button", name="Run", exact=True).click()
     await expect(page.get_by_role("dialog", name="The plan")).to_be_hidden(timeout=PATIENCE)
     await expect(page.locator("#messages")).to_contain_text("disk-cleanup", timeout=PATIENCE)
+
+
+async def test_the_first_ten_minutes_go_as_they_are_written_down(page: Page) -> None:
+    expect.set_options(timeout=PATIENCE)
+    await first_minutes_pictures.story(page, None)

@@ -192,8 +192,8 @@ function drawMessages(list, messages, { replies = null } = {}) {
   if (!nodes.length) nodes.push(old.get("")?.mark === place ? old.get("") : drawEmpty(Boolean(replies), place));
   reconcile(list, nodes);
   list.dataset.place = place;
-  list.stays = atEnd;
-  if (atEnd) list.scrollTop = list.scrollHeight;
+  list.stays = atEnd && messages.length > 0;
+  if (list.stays) list.scrollTop = list.scrollHeight;
   if (focused && !list.contains(document.activeElement)) restoreFocus(list, focused);
   const plain = news.map((message) => `${author(message).shown}: ${message.text}`).join(". ");
   if (plain) $("live").textContent = plain;
