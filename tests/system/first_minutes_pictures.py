@@ -1,4 +1,4 @@
-"""Pictures of the first ten minutes: `python -m tests.system.first_minutes_pictures` makes those of docs/images anew."""
+"""Pictures of the first ten minutes: `python -m tests.system.first_minutes_pictures` makes them anew."""
 
 import asyncio
 import sys
