@@ -293,6 +293,7 @@ LABELS = {
     "cancel": "Cancel",
     "retry": "Retry",
     "retryfailed": "Retry failed hosts",
+    "runit": "Run it",
     "rollback": "Roll back",
     "resume": "Resume",
     "giveup": "Give up",
@@ -304,7 +305,7 @@ LABELS = {
 }
 _BOUND = {"approve", "confirm", "again", "after"}
 """What is decided about exactly what was shown."""
-_PRIMARY = {"approve", "confirm", "resume"}
+_PRIMARY = {"approve", "confirm", "resume", "runit"}
 _DANGER = {"deny", "giveup"}
 _TWICE = {"cancel": ("Yes, cancel it", "Leave it")}
 """What the two buttons of the question say, where the verb and *Not now* could be taken for each other."""

@@ -203,6 +203,8 @@ def _state_words(execution: Execution, situation: Situation) -> str:
         case State.AWAITING_APPROVAL:
             confirm = situation.approval is not None and situation.approval.kind is Consent.CONFIRM
             return "waiting for your confirmation" if confirm else "waiting for approval"
+        case State.SUCCEEDED if execution.dry_run:
+            return "planned"
         case _:
             return execution.state.words
 
@@ -346,6 +348,8 @@ def _verbs(execution: Execution, situation: Situation) -> list[str]:
             return rest
         case State.INTERRUPTED:
             return [*_ways_on(resumable=situation.resumable), *rest]
+        case State.SUCCEEDED if execution.dry_run:
+            return ["runit", *rest]
         case _:
             return [*_again(situation), *undo, *rest]
 

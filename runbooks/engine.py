@@ -578,6 +578,7 @@ class Engine:
         actor: Actor,
         *,
         only_failed: bool = False,
+        for_real: bool = False,
         reason: str | None = None,
         emergency: bool = False,
         origin: Origin = Origin.BUTTON,
@@ -586,6 +587,7 @@ class Engine:
     ) -> Answer:
         """The same again as a new execution, linked, from fresh facts; `only_failed`: on the hosts without success.
 
+        `for_real`: what was a dry run is none this time; it is planned and judged anew like any request.
         Without a `reason` of its own it has the former one; an emergency is never taken over.
         `also`: as for `submit`. Raises TooLate while it has not ended, and while somebody else's retry of it has not.
         """
@@ -614,7 +616,7 @@ class Engine:
                 channel=channel or execution.channel,
                 text=execution.text,
                 reason=reason or execution.reason,
-                dry_run=execution.dry_run,
+                dry_run=execution.dry_run and not for_real,
                 emergency=emergency,
                 priority=execution.priority,
                 rollout=execution.rollout,
