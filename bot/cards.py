@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 from bot.blocks import (
@@ -812,7 +813,7 @@ def step_message(news: StepNews) -> Message:
     wave = step.step.partition(".")[0][1:] if step.step.startswith("w") else ""
     place = f"health after wave {wave}" if wave else f"step {inline(step.step, 20)}"
     title = f"{inline(step.host, 100)} · {place}: {inline(step.title)}"
-    block, shown = newest([line.text for line in news.tail], LONGEST_SECTION)
+    block, shown = _tail(news.tail)
     total = max(news.lines, step.lines + step.dropped, len(news.tail))
     said = list(_step_words(news, total))
     return message(
@@ -825,6 +826,13 @@ def step_message(news: StepNews) -> Message:
             context(" · ".join(said)),
         ],
     )
+
+
+def _tail(lines: Sequence[OutputLine]) -> tuple[str, int]:
+    """A code block of the newest lines, and how many it tells of: what a check prints each time it asks stands once."""
+    runs = [(text, len(list(same))) for text, same in groupby(line.text for line in lines)]
+    block, shown = newest([text if many == 1 else f"{text}  ({many} times)" for text, many in runs], LONGEST_SECTION)
+    return block, sum(many for _, many in runs[len(runs) - shown :])
 
 
 def _step_words(news: StepNews, total: int) -> Iterator[str]:

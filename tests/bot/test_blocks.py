@@ -1259,6 +1259,21 @@ def test_the_newest_lines_are_the_ones_that_are_shown() -> None:
     assert 0 < shown < 1_000
 
 
+def test_what_a_check_prints_each_time_it_asks_stands_once() -> None:
+    step = StepRun(
+        execution_id=42, host="web-01", step="3", attempt=1, title="It stays up", state=StepState.SUCCEEDED,
+        started_at=NOW, lines=8,
+    )  # fmt: skip
+    tail = [
+        OutputLine(host="web-01", step="3", attempt=1, seq=n, stream="stdout", text=text, at=NOW)
+        for n, text in enumerate(["activating", "active", "active", "active", "active", "active"], 3)
+    ]
+    said = json.dumps(cards.step_message(cards.StepNews(execution=an_execution(), step=step, tail=tail)).payload())
+    assert said.count("active") == 1
+    assert "activating\\nactive  (5 times)\\n" in said
+    assert "2 lines above" in said, "the six that are told of are not counted again"
+
+
 def test_output_cannot_close_its_code_block_or_ping_anybody() -> None:
     block, _ = blocks.newest(["``` <!channel> ```", "````"])
     assert block.count("```") == 2
