@@ -274,7 +274,7 @@ async def filled_in(tour: Doors) -> None:
     await place.wait_for(lambda w: w.views("bob")[-1].errors, timeout=10)
     assert list(place.views("bob")[-1].errors) == ["parameter:folder"]
     await tour.submit("bob", {"parameter:folder": str(tour.folder / "forms")})
-    await tour.modal("bob", "The plan", "It runs at once.")
+    await tour.modal("bob", "The plan", "It runs as soon as you press *Run*.")
     before = set(tour.numbers(here))
     await tour.submit("bob")
     await tour.started(before, "Succeeded", channel=here)
@@ -288,7 +288,7 @@ async def filled_in(tour: Doors) -> None:
     await tour.submit(
         "bob", {"hosts": [await tour.offered("bob", form, "handrail:hosts", "web-03")], "parameter:seconds": "1"}
     )
-    await tour.modal("bob", "The plan", "It runs at once.")
+    await tour.modal("bob", "The plan", "It runs as soon as you press *Run*.")
     await tour.submit("bob")
     await tour.sees("@bob asked for *#", channel=here)
 
@@ -299,7 +299,7 @@ async def filled_in(tour: Doors) -> None:
     hosts = [await tour.offered("bob", form, "handrail:hosts", "web-02")]
     filled = {"hosts": hosts, "parameter:seconds": "1", "Channel it reports in": place.state.channel(here).id}
     await tour.submit("bob", filled)
-    await tour.modal("bob", "The plan", "It runs at once.")
+    await tour.modal("bob", "The plan", "It runs as soon as you press *Run*.")
     before = set(tour.numbers(here))
     await tour.submit("bob")
     await tour.started(before, "Succeeded", "on web-02", channel=here)
@@ -448,7 +448,8 @@ async def switches(tour: Doors) -> None:
     status = await tour.types("alice", "/killswitch status", "looking into it", channel=here)
     await tour.press("alice", status, "Release")
     await tour.modal("alice", "Release a kill switch", "service other")
-    await tour.submit("alice", {"Reason": "all clear"})
+    await tour.submit("alice", {"Reason": "seen to"})
+    await tour.sees("by @alice: seen to", channel=here)
     await tour.types("alice", "/killswitch status", "No kill switch is engaged.", channel=here)
 
     await tour.starts("bob", f"/runbook give-up {TWICE} on web-02", "Failed", channel=here)
