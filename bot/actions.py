@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from bot import blocks, cards, full_log, modals
 from bot.blocks import Message, parse_value
@@ -62,6 +63,12 @@ class Actions:
             "inc_try": commands.incidents.try_runbook,
             "inc_run": commands.incidents.run_runbook,
         }
+        self.schedules: Mapping[str, Callable[[int, str | None, Received, Handled], Awaitable[Message | None]]] = {
+            "sched_pause": partial(commands.change_schedule, "pause"),
+            "sched_resume": partial(commands.change_schedule, "resume"),
+            "sched_delete": partial(commands.change_schedule, "delete"),
+            "sched_run": commands.run_schedule,
+        }
         self.incident_submissions: Mapping[
             str, Callable[[int, str | None, Received, Handled], Awaitable[Message | None]]
         ] = {"inc_resolve": commands.incidents.resolve}
@@ -85,7 +92,7 @@ class Actions:
 
     def heard(self) -> Mapping[str, frozenset[str]]:
         """All that is understood, by how it comes: a click, a choice from a menu, a filled-in view, a shortcut."""
-        clicks = (self.verbs, self.begins, self.questions, self.switches, self.incidents)
+        clicks = (self.verbs, self.begins, self.questions, self.switches, self.incidents, self.schedules)
         views = (self.submissions, self.switch_submissions, self.form_submissions, self.incident_submissions)
         return {
             "click": frozenset(verb for of in clicks for verb in of),
@@ -112,6 +119,8 @@ class Actions:
             return None
         if verb in self.incidents:
             return await self.incidents[verb](*_number_of(received), received, handled)
+        if verb in self.schedules:
+            return await self.schedules[verb](*_schedule_of(received), received, handled)
         if verb in self.switches:
             return await self.switches[verb](*_switch_of(received), received)
         if verb not in self.verbs and verb not in self.begins:
@@ -144,9 +153,10 @@ class Actions:
             raise Invalid("This form does not say which execution it is about. Use the slash command.") from error
         return await self.submissions[verb](execution_id, received.text.strip() or None, received)
 
-    async def _turn(self, received: Received) -> Message:
+    async def _turn(self, received: Received) -> Message | None:
         """The other page, in the place of this one."""
-        return replace(await self.commands.ask(received), replaces=True)
+        page = await self.commands.ask(received)
+        return replace(page, replaces=True) if page is not None else None
 
     async def _ask_to_resolve(
         self, number: int, mark: str | None, received: Received, handled: Handled
@@ -267,6 +277,14 @@ def _number_of(received: Received) -> tuple[int, str | None]:
         return parse_value(str(received.payload.get("value", "")))
     except ValueError as error:
         raise Invalid("This button does not say which incident it is about. Use `/incident`.") from error
+
+
+def _schedule_of(received: Received) -> tuple[int, str | None]:
+    """The schedule that a button is about, and a mark of what was shown of it; raises Invalid."""
+    try:
+        return parse_value(str(received.payload.get("value", "")))
+    except ValueError as error:
+        raise Invalid("This button does not say which schedule it is about. Use `/runbook schedule list`.") from error
 
 
 def _private(answer: Answer) -> Message:

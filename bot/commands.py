@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from functools import partial
-from typing import assert_never
+from typing import Literal, assert_never
 
 from sqlalchemy import Connection
 
@@ -24,6 +24,8 @@ from bot.digest import ByHand
 from bot.filling import Forms
 from bot.incidents import USUAL, Customs, Handled, Incidents
 from bot.request import (
+    SCHEDULED,
+    WHAT_THEN,
     AuditSearch,
     Query,
     RunCommand,
@@ -43,6 +45,7 @@ from bot.request import (
     spelling,
 )
 from bot.situation import situation_of
+from runbooks import schedules as keeping
 from runbooks import templates
 from runbooks.answer import Answer, said
 from runbooks.catalog import Entry, usage
@@ -89,7 +92,7 @@ HELP: tuple[tuple[Permission | None, str], ...] = (
     (
         Permission.SCHEDULES,
         '`/runbook schedule "0 2 * * *" disk-cleanup path=/var/log on web-01 [tz Europe/Berlin] [as "nightly"]` '
-        "runs it again and again · `schedule pause|resume|delete NAME`",
+        "runs it again and again, `/runbook schedule` alone opens a form · `schedule pause|resume|delete NAME`",
     ),
     (Permission.READ, "`/runbook schedule list` · `schedule show NAME` when it runs next, and how it went"),
     (Permission.EXECUTE, "`/runbook schedule run NAME` runs it now, as you"),
@@ -192,9 +195,14 @@ class Commands:
             case _:
                 assert_never(parsed)
 
-    async def ask(self, received: Received) -> Message:
-        """What a button asks, as if it had been typed; nothing that does anything. Raises OperatorError."""
+    async def ask(self, received: Received) -> Message | None:
+        """What a button asks, as if it had been typed; nothing that does anything. None where a form was opened.
+
+        Raises OperatorError.
+        """
         parsed = parse_runbook(str(received.payload.get("value") or ""))
+        if isinstance(parsed, ScheduleCommand) and parsed.action in {"list", "show", "new"}:
+            return await self._schedule(parsed, received, Origin.BUTTON, lambda connection: None)
         if not isinstance(parsed, Query) or not _only_shows(parsed):
             raise Invalid("This button asks nothing that this version knows. Use the slash command instead.")
         answer = await self._query(parsed, received, Origin.BUTTON, lambda connection: None)
@@ -314,10 +322,40 @@ class Commands:
         self, command: ScheduleCommand, received: Received, origin: Origin, handled: Handled
     ) -> Message | None:
         """To run one now is a request of whoever asks: neither its maker's rights nor a consent to it count."""
+        if command.action == "new":
+            return await self._new_schedule(command, received, origin)
+        if command.action == "make" and await self.forms.complete_schedule(command, received):
+            return None
         if command.action != "run":
             return await self.schedules.answer(command, received.actor, received.channel, origin, handled)
         found = await self.schedules.find(command.name, received.actor, origin)
         return await self._run(schedules.command_of(found), received, origin, handled)
+
+    async def change_schedule(
+        self, action: Literal["pause", "resume", "delete"], number: int, shown: str | None, received: Received,
+        handled: Handled,
+    ) -> Message:  # fmt: skip
+        """What a schedule's button does, where it is still what was `shown`. Raises OperatorError."""
+        change = {"pause": keeping.pause, "resume": keeping.resume, "delete": keeping.delete}[action]
+        command = ScheduleCommand(action=action, name=str(number))
+        return await self.schedules.pressed(change, command, shown, received.actor, handled)
+
+    async def run_schedule(
+        self, number: int, shown: str | None, received: Received, handled: Handled
+    ) -> Message | None:
+        """What a schedule stands for, now, as a request of whoever pressed its button."""
+        found = await self.schedules.as_shown(number, shown, received.actor)
+        command = schedules.command_of(found)
+        return await self._run(command, replace(received, text=spelling(command)), Origin.BUTTON, handled)
+
+    async def _new_schedule(self, command: ScheduleCommand, received: Received, origin: Origin) -> Message | None:
+        """The form; where none can be shown, what there is and how it is typed."""
+        if await self.forms.pick_for_schedule(command, received):
+            return None
+        if command.cron:
+            raise Invalid(f"{WHAT_THEN} Try `{SCHEDULED}`.")
+        every = ScheduleCommand(action="list")
+        return await self.schedules.answer(every, received.actor, received.channel, origin, lambda connection: None)
 
     def _is_seen(self, actor: Actor, template: Template) -> bool:
         """Lists show a template to whom they show its runbook."""

@@ -14,13 +14,24 @@ from typing import Any, Protocol
 
 import structlog
 
-from bot import forms
+from bot import forms, timing
 from bot.blocks import units
 from bot.forms import Draft, View
 from bot.modals import OpensViews, Submitted
 from bot.replies import words_of
-from bot.request import RunCommand, TemplateCommand, Unclear, kept_text, parse_runbook, spelling
-from runbooks import templates
+from bot.request import (
+    RunCommand,
+    ScheduleCommand,
+    TemplateCommand,
+    Unclear,
+    kept_text,
+    parse_runbook,
+    schedule_spelling,
+    spelling,
+)
+from bot.schedules import ScheduleDesk
+from bot.timing import Timing, timing_of
+from runbooks import cron, templates
 from runbooks.answer import Prospect, Seen
 from runbooks.catalog import Entry, by_name, missing_values, wrong_values
 from runbooks.engine import Engine
@@ -58,6 +69,7 @@ class Forms:
 
     def __init__(self, engine: Engine, redactor: Redactor, views: ShowsViews) -> None:
         self.engine, self.redactor, self.views = engine, redactor, views
+        self.schedules = ScheduleDesk(engine)
 
     # --- opening ------------------------------------------------------------------------------------------------------
 
@@ -67,10 +79,33 @@ class Forms:
         view = forms.picker(channel=received.channel, thread=_thread_of(received))
         return bool(trigger) and await self.views.open(trigger, view)
 
-    async def complete(self, command: RunCommand, received: Received) -> bool:
+    async def pick_for_schedule(self, command: ScheduleCommand, received: Received) -> bool:
+        """The same for what is to be scheduled, where whoever asks may have schedules."""
+        trigger = str(received.payload.get("trigger_id") or "")
+        times = self._timing(command)
+        view = forms.picker(channel=received.channel, timing=times)
+        return bool(trigger) and self._may(received.actor, times) and await self.views.open(trigger, view)
+
+    async def complete_schedule(self, command: ScheduleCommand, received: Received) -> bool:
+        """Whether a form was shown because something of a typed schedule's request is missing."""
+        return command.request is not None and await self.complete(command.request, received, self._timing(command))
+
+    def _timing(self, command: ScheduleCommand) -> Timing:
+        zone = command.timezone or self.engine.policy.timezone
+        try:
+            zone = cron.zone_of(zone)
+        except Invalid:
+            pass  # it is said to be none when it is filled in
+        return timing_of(command.cron, timezone=zone, name=command.name)
+
+    def _may(self, actor: Actor, times: Timing | None) -> bool:
+        needed = [Permission.EXECUTE, *([Permission.SCHEDULES] if times is not None else [])]
+        return all(self.engine.policy.may(actor.id, one) for one in needed)
+
+    async def complete(self, command: RunCommand, received: Received, times: Timing | None = None) -> bool:
         """Whether a form was shown because something of a typed request is missing, with what was typed filled in."""
         trigger = str(received.payload.get("trigger_id") or "")
-        if not trigger or not self.engine.policy.may(received.actor.id, Permission.EXECUTE):
+        if not trigger or not self._may(received.actor, times):
             return False
         try:
             entry = self.engine.runbook(command.runbook, received.actor)
@@ -80,8 +115,9 @@ class Forms:
             given = by_name(entry, command.values, command.named)
             if len(given) < len(command.values) + len(command.named):
                 return False  # something has no place, or two: that is answered in words
-            draft = self._draft(command, entry, Draft(channel=received.channel))
-            problems = [said for name, said in wrong_values(entry, given).items() if name in given]
+            draft = self._draft(command, entry, Draft(channel=received.channel, timing=times))
+            problems = list(timing.wrong(times).values()) if times is not None else []
+            problems += [said for name, said in wrong_values(entry, given).items() if name in given]
             problems += self._unusable(draft, entry, received.actor)
             return await self.views.open(trigger, self._form(entry, draft, received.actor, problems))
         except OperatorError:
@@ -102,6 +138,8 @@ class Forms:
         """The form of what was chosen takes the place of the picker. Raises OperatorError."""
         await self.engine.require(received.actor, Permission.EXECUTE, "run runbooks", Origin.MODAL)
         chosen, place = str(received.payload.get("value") or ""), _place_of(received)
+        if place.timing is not None:
+            await self.engine.require(received.actor, Permission.SCHEDULES, "make schedules", Origin.MODAL)
         try:
             if chosen.startswith(forms.LAST):
                 draft = await self._again(received.actor, chosen.removeprefix(forms.LAST), place)
@@ -111,7 +149,7 @@ class Forms:
                 draft = replace(place, runbook=self.engine.runbook(chosen, received.actor).name)
             view = self._form(self.engine.runbook(draft.runbook, received.actor), draft, received.actor)
         except OperatorError as error:
-            view = forms.note("Run a runbook", error.message)
+            view = forms.note("Run a runbook" if place.timing is None else "New schedule", error.message)
         await self.views.update(view, view_id=str(received.payload.get("view_id") or ""))
 
     def _form(self, entry: Entry, draft: Draft, actor: Actor, problems: Sequence[str] = ()) -> View:
@@ -130,7 +168,7 @@ class Forms:
         may_see = self.engine.policy.sees(actor.id, Permission.EXECUTIONS_READ, entry.name)
         if not may_see or not self._runs(actor, entry):
             raise missing
-        return forms.last_draft(execution, entry, channel=place.channel, thread=place.thread)
+        return forms.last_draft(execution, entry, place)
 
     async def _from_template(self, actor: Actor, name: str, place: Draft) -> Draft:
         """What a template holds, to be looked at first; raises NotFound, also for one that is not theirs to run."""
@@ -173,6 +211,8 @@ class Forms:
             return {"options": []}
         if action_id == forms.PICK:
             return await self._suggest_runbooks(actor, typed, forms.carried(view))
+        if action_id == forms.ZONES:
+            return {"options": [forms.option(one, one) for one in self._zones(typed)]}
         draft = forms.filled(view)
         try:
             entry = self.engine.runbook(draft.runbook, actor)
@@ -190,6 +230,12 @@ class Forms:
                 return {"options": [forms.option(one, one) for one in found[: forms.MOST_OPTIONS]]}
             case _:
                 return {"options": []}
+
+    def _zones(self, typed: str) -> list[str]:
+        """Time zones with what was typed in their names; the usual ones first."""
+        words_ = typed.replace(" ", "_")
+        found = [one for one in (self.engine.policy.timezone, "UTC", *cron.zones()) if forms.matches(words_, [one])]
+        return list(dict.fromkeys(found))[: forms.MOST_OPTIONS]
 
     async def _suggest_runbooks(self, actor: Actor, typed: str, place: Draft) -> Mapping[str, Any]:
         mine = self.engine.catalog.only(lambda name: self.engine.policy.sees(actor.id, Permission.EXECUTE, name))
@@ -276,12 +322,12 @@ class Forms:
     def _form_submitted(self, actor: Actor, view: View) -> Submitted:
         draft, external_id = forms.filled(view), uuid.uuid4().hex
         errors: dict[str, str] = {}
-        text, title, where = draft.runbook, "The plan", draft.targets
+        text, title, where = draft.runbook, "The plan" if draft.timing is None else "The schedule", draft.targets
         if self.engine.policy.may(actor.id, Permission.EXECUTE):  # who may run nothing learns nothing here either
             try:
                 entry = self.engine.runbook(draft.runbook, actor)
                 errors = self._wrong(entry, draft, actor)
-                text = spelling(forms.command_of(entry, draft))
+                text = _text_of(entry, draft)
             except OperatorError as error:
                 errors = {"hosts": forms.error_text(error.message)}
         return Submitted(
@@ -306,6 +352,7 @@ class Forms:
         wrong = {forms.PARAMETER + name: said for name, said in wrong_values(entry, given).items()}
         entered = {**{forms.PARAMETER + name: value for name, value in given.items()}, "reason": draft.reason or ""}
         entered["template"] = draft.template or ""
+        entered["name"] = draft.timing.name if draft.timing is not None else ""
         for block, value in entered.items():
             typed = f"{block.removeprefix(forms.PARAMETER)}={value}"
             if MASK in value:
@@ -323,13 +370,16 @@ class Forms:
                 self.engine.understand(_request(forms.command_of(entry, draft), actor))
             except OperatorError as error:
                 wrong["hosts"] = error.message
-        if not wrong and self.redactor.redact(spelling(forms.command_of(entry, draft))).altered:
+        if draft.timing is not None:
+            wrong = {**self._wrong_times(draft.timing), **wrong}
+        if not wrong and self.redactor.redact(_text_of(entry, draft)).altered:
             wrong["hosts"] = forms.KEEP_OUT
         if draft.template is not None and (said := self._not_a_template(entry, draft)) is not None:
             wrong["template"] = said
         if not wrong and not self._can_be_kept(entry, draft):
             wrong["hosts"] = "Together this is more than a form can carry. Shorten it, or type it as a command."
-        known = {forms.PARAMETER + name for name in asked} | {"reason", "hosts", "template"}
+        known = {forms.PARAMETER + name for name in asked} | {"reason", "hosts"}
+        known |= {"template"} if draft.timing is None else set(forms.TIMES)
         return {block if block in known else "hosts": forms.error_text(said) for block, said in wrong.items()}
 
     def _not_a_template(self, entry: Entry, draft: Draft) -> str | None:
@@ -342,10 +392,24 @@ class Forms:
 
     def _can_be_kept(self, entry: Entry, draft: Draft) -> bool:
         """Whether the request can be written as it would be typed, and a page can carry that."""
+        text = _text_of(entry, draft)
         try:
-            return forms.fits(kept_text(forms.command_of(entry, draft)), draft)
+            kept_text(forms.command_of(entry, draft))
         except Invalid:
             return False
+        is_same = draft.timing is None or parse_runbook(text) == forms.schedule_of(entry, draft, draft.timing)
+        return is_same and forms.fits(text, draft)
+
+    def _wrong_times(self, times: Timing) -> dict[str, str]:
+        """What is wrong with the times, and with the name as the grammar of schedules says it."""
+        found = timing.wrong(times)
+        try_it = ScheduleCommand(action="make", name=times.name, cron="0 2 * * *", request=RunCommand(runbook="x"))
+        parsed = parse_runbook(schedule_spelling(try_it))
+        if isinstance(parsed, Unclear):
+            found["name"] = parsed.message
+        elif parsed != try_it:
+            found["name"] = "That cannot be the name of a schedule: letters, digits, spaces and dashes, at most 64."
+        return found
 
     # --- the plan, until *Run* ----------------------------------------------------------------------------------------
 
@@ -370,6 +434,8 @@ class Forms:
         if received.payload.get("altered"):
             raise Invalid(forms.KEEP_OUT)
         command = parse_runbook(received.text)
+        if isinstance(command, ScheduleCommand) and command.request is not None:
+            return await self._considered(command, command.request, received, draft, external_id)
         if not isinstance(command, RunCommand):
             raise Invalid("What was filled in cannot be read. Go back, and change it.")
         prospect = await self.engine.look_ahead(_request(command, received.actor))
@@ -385,6 +451,29 @@ class Forms:
         if prospect.plan is not None:
             await self.engine.tools.database.write(inbox.answered, received.id, _to_keep(prospect, whole=page.whole))
         return page.view
+
+    async def _considered(
+        self, command: ScheduleCommand, request: RunCommand, received: Received, draft: Draft, external_id: str
+    ) -> View:
+        """What the schedule would be, and what it would do if it came now; of that, as much as can be known."""
+        considered = await self.schedules.consider(command, received.actor, received.channel, Origin.MODAL)
+        prospect, trouble = None, ""
+        try:
+            prospect = await self.engine.look_ahead(_request(request, received.actor))
+        except StorageUnavailable:
+            raise
+        except OperatorError as error:  # a host that does not answer now may answer then
+            trouble = error.message
+        button = "Create" if considered.former is None else "Replace" if considered.replaces else None
+        return forms.schedule_page(
+            self.schedules.outlook(considered),
+            text=received.text,
+            draft=draft,
+            external_id=external_id,
+            prospect=prospect,
+            trouble=trouble,
+            button=button,
+        )
 
     async def _keep_template(self, received: Received) -> str | None:
         """Keep what was filled in under the name that was given with it: what became of that, None without a name."""
@@ -426,6 +515,13 @@ def _to_keep(prospect: Prospect, *, whole: bool) -> str:
     return canonical({"plan": to_json(prospect.plan), "fingerprint": prospect.fingerprint, "whole": whole})
 
 
+def _text_of(entry: Entry, draft: Draft) -> str:
+    """What was filled in, as it would be typed."""
+    if draft.timing is not None:
+        return schedule_spelling(forms.schedule_of(entry, draft, draft.timing))
+    return spelling(forms.command_of(entry, draft))
+
+
 def _request(command: RunCommand, actor: Actor) -> RunRequest:
     """What was filled in, as the engine is asked."""
     return RunRequest(
@@ -449,8 +545,9 @@ def _thread_of(received: Received) -> str | None:
 
 
 def _place_of(received: Received) -> Draft:
-    """Where the picker was opened."""
-    return Draft(channel=received.channel, thread=_thread_of(received))
+    """Where the picker was opened, and whether it is for a schedule."""
+    times = forms.carried({"private_metadata": received.payload.get("metadata")}).timing
+    return Draft(channel=received.channel, thread=_thread_of(received), timing=times)
 
 
 def _host_option(host: Host) -> dict[str, Any]:

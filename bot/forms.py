@@ -1,7 +1,8 @@
 """Forms: a runbook's parameters as a modal, and what was filled in read back. Pure: values in, views out.
 
 A person goes picker, form, plan: they choose a runbook, fill in what it asks, and see exactly what would run before
-*Run*. Every answer is text, read by the same door as what is typed after `/runbook`, so that both say the same.
+*Run*. A form with a time on it makes a schedule of the same, and its last page says when that fires before *Create*.
+Every answer is text, read by the same door as what is typed after `/runbook`, so that both say the same.
 Whatever a view holds when it comes back came from outside: reading it never raises.
 """
 
@@ -12,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bot import cards
-from bot.blocks import Block, context, counted, escape, inline, listed, ours, section, units
-from bot.request import RunCommand, spelling
+from bot.blocks import Block, context, counted, escape, inline, listed, ours, paragraphs, section, units
+from bot.request import RunCommand, ScheduleCommand, spelling
+from bot.timing import LINE, NIGHT, USUAL, Timing, timing_of
 from runbooks.answer import Prospect
 from runbooks.catalog import Entry
 from runbooks.parameters import Asks, Question, is_positional, questions, written
@@ -30,8 +32,11 @@ PICKER, FORM, PLANNED = "handrail:picker", "handrail:form", "handrail:planned"
 PICK = "handrail:pick"
 """What is chosen in the picker, by action id."""
 HOSTS, SERVICES, CHOICES = "handrail:hosts", "handrail:services", "handrail:choices"
+ZONES = "handrail:zones"
 """What is searched while it is filled in, by action id."""
-SUGGESTED = (PICK, HOSTS, SERVICES, CHOICES)
+SUGGESTED = (PICK, HOSTS, SERVICES, CHOICES, ZONES)
+TIMES = ("often", "at", "line", "timezone", "name")
+"""What a schedule's form asks beside what its runbook does, by block id."""
 VALUE = "value"
 PARAMETER = "parameter:"
 """Before the name of a parameter, in the id of its block."""
@@ -68,13 +73,20 @@ class Draft:
     channel: str | None = None
     thread: str | None = None  # of the message it is about
     template: str | None = None  # the name under which it is to be kept
+    timing: Timing | None = None  # when a schedule makes it; None for what is run once, now
+
+
+NOWHERE = Draft()
 
 
 # --- the picker -------------------------------------------------------------------------------------------------------
 
 
-def picker(*, channel: str | None, thread: str | None = None) -> View:
+def picker(*, channel: str | None, thread: str | None = None, timing: Timing | None = None) -> View:
     """Which runbook? It needs nothing that takes time: what it offers is asked for once it is open."""
+    then = "Next you fill in what it needs, then you see the plan. Nothing runs before that."
+    if timing is not None:
+        then = "Next you say when and fill in what it needs, then you see when it fires. Nothing is kept before that."
     select = {
         "type": "external_select",
         "action_id": PICK,
@@ -85,13 +97,13 @@ def picker(*, channel: str | None, thread: str | None = None) -> View:
     return {
         "type": "modal",
         "callback_id": PICKER,
-        "private_metadata": _metadata(Draft(channel=channel, thread=thread)),
-        "title": plain("Run a runbook"),
+        "private_metadata": _metadata(Draft(channel=channel, thread=thread, timing=timing)),
+        "title": plain("Run a runbook" if timing is None else "New schedule"),
         "close": plain("Cancel"),
         "blocks": [
             section("*Which runbook?* What was run here last comes first."),
             {"type": "actions", "block_id": "pick", "elements": [select]},
-            context("Next you fill in what it needs, then you see the plan. Nothing runs before that."),
+            context(then),
         ],
     }
 
@@ -168,22 +180,21 @@ def groups_of(groups: Sequence[tuple[str, Sequence[Json]]]) -> Json:
     return {"option_groups": kept} if kept else {"options": []}
 
 
-def last_draft(execution: Execution, entry: Entry, *, channel: str | None = None, thread: str | None = None) -> Draft:
-    """The same again, to be looked at first."""
+def last_draft(execution: Execution, entry: Entry, place: Draft = NOWHERE) -> Draft:
+    """The same again, to be looked at first. `place`: where it is asked for, and when."""
     kind = entry.runbook.Params
     values = {
         name: text
         for name, value in execution.params.items()
         if name in kind.model_fields and (text := written(kind.model_fields[name], value)) is not None
     }
-    return Draft(
+    return replace(
+        place,
         runbook=entry.name,
         values=values,
         targets=execution.hosts,
         priority=execution.priority,
         rollout=execution.rollout,
-        channel=channel,
-        thread=thread,
     )
 
 
@@ -203,20 +214,21 @@ def form(entry: Entry, draft: Draft, *, may_override: bool = False, problems: Se
     blocks: list[Block] = [section(_about(entry))]
     if problems:
         blocks.append(section(":warning: " + ours(" ".join(problems), 1_500)))
+    blocks += _times(draft.timing) if draft.timing is not None else []
     blocks += [_question(one, draft.values.get(one.name)) for one in first]
     blocks.append(_hosts(entry, draft.targets))
     blocks += [_question(one, draft.values.get(one.name)) for one in asked if one not in first]
     blocks += [_secrets(entry)] if len(asked) < len(entry.runbook.Params.model_fields) else []
     blocks += [*_options(draft, may_override=may_override), _reason(draft, may_override=may_override)]
     blocks += [_channel()] if draft.channel is None else []
-    blocks.append(_template())
+    blocks += [_template()] if draft.timing is None else []
     blocks += [context(said)] if (said := _carried(draft)) else []
     return {
         "type": "modal",
         "callback_id": FORM,
         "private_metadata": metadata,
         "title": plain(_cut(entry.name, 24)),
-        "submit": plain("See the plan"),
+        "submit": plain("See the plan" if draft.timing is None else "See when it fires"),
         "close": plain("Cancel"),
         "blocks": blocks,
     }
@@ -356,12 +368,70 @@ def _secrets(entry: Entry) -> Block:
     return context(f"It gets stored secrets by itself: {', '.join(names)}. Nobody types one.")
 
 
+def _times(timing: Timing) -> list[Block]:
+    """When, in whose time, and under which name."""
+    offered = [*(option(name, often) for often, (name, _) in USUAL.items()), option("The cron line below", LINE)]
+    chosen = [one for one in offered if one["value"] == timing.often]
+    often = {"type": "static_select", "action_id": VALUE, "options": offered, "placeholder": plain("Choose")}
+    zone = [option(timing.timezone, timing.timezone)] if 0 < len(timing.timezone) <= LONGEST_OPTION else []
+    zones = {
+        "type": "external_select",
+        "action_id": ZONES,
+        "min_query_length": 0,
+        "placeholder": plain("Search time zones"),
+    }
+    return [
+        _input("often", "How often", {**often, **({"initial_option": chosen[0]} if chosen else {})}),
+        _input(
+            "at",
+            "At",
+            {"type": "timepicker", "action_id": VALUE, "initial_time": timing.at or NIGHT},
+            hint="Of every hour only the minutes count; of a cron line nothing does.",
+            optional=True,
+        ),
+        _input(
+            "line",
+            "Cron line",
+            _text_input(timing.line, 100, "*/30 8-18 * * mon-fri"),
+            hint="For any other time: minute, hour, day of month, month, day of week.",
+            optional=True,
+        ),
+        _input("timezone", "Time zone", {**zones, **({"initial_option": zone[0]} if zone else {})}),
+        _input(
+            "name",
+            "Name",
+            _text_input(timing.name, 64, "nightly cleanup"),
+            hint="Without one it is called after its runbook. A name that is taken replaces that schedule.",
+            optional=True,
+        ),
+    ]
+
+
+def _input(block_id: str, label: str, element: Json, *, hint: str = "", optional: bool = False) -> Block:
+    more = {"hint": plain(hint)} if hint else {}
+    shown = {"type": "input", "block_id": block_id, "optional": optional, "label": plain(label), "element": element}
+    return {**shown, **more}
+
+
+def _text_input(value: str, most: int, example: str) -> Json:
+    fits = 0 < units(value) <= most and "\n" not in value
+    return {
+        "type": "plain_text_input",
+        "action_id": VALUE,
+        "max_length": most,
+        **({"initial_value": value} if fits else {}),
+        "placeholder": plain(example),
+    }
+
+
 DRY_RUN, EMERGENCY = "dry_run", "emergency"
 
 
 def _options(draft: Draft, *, may_override: bool) -> list[Block]:
     offered = [option("Dry run: show the plan in the channel, run nothing", DRY_RUN)]
-    if may_override or draft.emergency:  # what was asked for is refused by its gate, and not dropped here
+    if (
+        may_override and draft.timing is None
+    ) or draft.emergency:  # what was asked for is refused by its gate, and not dropped here
         offered.append(option("Emergency: run in spite of kill switches", EMERGENCY))
     chosen = {DRY_RUN: draft.dry_run, EMERGENCY: draft.emergency}
     start = [one for one in offered if chosen[one["value"]]]
@@ -458,12 +528,20 @@ def carried(view: View) -> Draft:
         ),
         channel=texts.get("channel", "")[:40] or None,
         thread=texts.get("thread", "")[:40] or None,
+        timing=_carried_timing(kept.get("timing")),
     )
 
 
+def _carried_timing(kept: object) -> Timing | None:
+    if not isinstance(kept, Mapping):
+        return None
+    cron, zone, name = (str(kept.get(key) or "") for key in ("cron", "timezone", "name"))
+    return timing_of(cron[:100], timezone=zone[:64], name=name[:64])
+
+
 def _metadata(draft: Draft) -> str:
-    rollout = draft.rollout
-    kept = {
+    rollout, timing = draft.rollout, draft.timing
+    kept: dict[str, Any] = {
         "runbook": draft.runbook,
         "priority": draft.priority.value if draft.priority is not Priority.NORMAL else None,
         "waves": rollout.waves,
@@ -472,6 +550,8 @@ def _metadata(draft: Draft) -> str:
         "channel": draft.channel,
         "thread": draft.thread,
     }
+    if timing is not None:
+        kept["timing"] = {"cron": timing.cron[:100], "timezone": timing.timezone[:64], "name": timing.name[:64]}
     return _kept(kept)
 
 
@@ -499,8 +579,14 @@ def filled(view: View) -> Draft:
         emergency=EMERGENCY in options,
         reason=" ".join(reason[0].split()) or None if reason else None,
         channel=draft.channel or (channel[0][:40] if channel else None),
-        template=template[0] if template else None,
+        template=template[0] if template and draft.timing is None else None,
+        timing=None if draft.timing is None else _filled_timing(answers),
     )
+
+
+def _filled_timing(answers: Mapping[str, list[str]]) -> Timing:
+    often, at, line, zone, name = ((answers.get(block) or [""])[0] for block in TIMES)
+    return Timing(often=often, at=at, line=line, timezone=zone, name=" ".join(name.split()))
 
 
 def _answer(inputs: object) -> list[str]:
@@ -512,7 +598,7 @@ def _answer(inputs: object) -> list[str]:
     one = held.get("selected_option")
     options = [*(chosen if isinstance(chosen, list) else []), *([one] if one else [])]
     found = [str(o["value"]) for o in options if isinstance(o, Mapping) and isinstance(o.get("value"), str)]
-    for name in ("value", "selected_conversation"):
+    for name in ("value", "selected_conversation", "selected_time"):
         if isinstance(held.get(name), str) and held[name].strip():
             found.append(held[name].strip())
     return found
@@ -541,6 +627,17 @@ def command_of(entry: Entry, draft: Draft) -> RunCommand:
         reason=draft.reason,
         priority=draft.priority,
         rollout=draft.rollout,
+    )
+
+
+def schedule_of(entry: Entry, draft: Draft, timing: Timing) -> ScheduleCommand:
+    """The schedule as it would be typed."""
+    return ScheduleCommand(
+        action="make",
+        name=timing.name,
+        cron=timing.cron.lower(),
+        timezone=timing.timezone or None,
+        request=command_of(entry, draft),
     )
 
 
@@ -610,6 +707,40 @@ def plan_page(
     return PlanPage(view=page, whole=not left_out)
 
 
+def schedule_page(
+    said: Sequence[str],
+    *,
+    text: str,
+    draft: Draft,
+    external_id: str,
+    prospect: Prospect | None = None,
+    trouble: str = "",
+    button: str | None = "Create",
+) -> View:
+    """The last page of a schedule: what was `said` of it, ready mrkdwn, and what it would do if it came now.
+
+    `prospect`: that, or None, and then `trouble` says why it is not known. `button`: None where it can't be made.
+    """
+    blocks: list[Block] = paragraphs(said)
+    plan = prospect.plan if prospect is not None else None
+    refusal = prospect.decision.refusal if prospect is not None else None
+    if refusal is not None:
+        why = f"If it came now, it would be refused by the {refusal.gate} gate: {ours(refusal.reason, 800)}"
+        blocks.append(section(f":no_entry: {why} Each time is judged anew."))
+    if trouble:
+        blocks.append(section(f":warning: What it would do now is not known: {ours(trouble, 800)}"))
+    if plan is not None and prospect is not None:
+        shown, left_out = _fitting(list(cards.plan_blocks(to_json(plan))), room=MOST_PLAN_BLOCKS - len(blocks))
+        blocks += [section("*If it came now* (it is planned anew each time)"), *shown]
+        blocks += [context(f"_{counted(left_out, 'more part')} of the plan not shown here._")] if left_out else []
+        blocks.append(context(_footer(prospect, plan)))
+    page = dict(_page("The schedule", blocks, external_id=external_id))
+    if button is not None:
+        page["private_metadata"] = _of_page(text, "", draft)
+        page["submit"] = plain(button)
+    return page
+
+
 def _footer(prospect: Prospect, plan: StoredPlan) -> str:
     steps = f"{counted(plan.steps_total, 'step')} on {counted(len(plan.hosts), 'host')}"
     more = " · what follows is planned once these have run" if plan.goes_on else ""
@@ -649,12 +780,12 @@ def _outcome(prospect: Prospect, command: RunCommand, *, whole: bool) -> str:
     return f":white_check_mark: It runs as soon as you press *{_run_label(prospect, command)}*."
 
 
-def _fitting(blocks: Sequence[Block]) -> tuple[list[Block], int]:
-    """The blocks that Slack takes in a view, and how many were left out."""
-    room, kept = MOST_PLAN_BYTES, []
-    for block in blocks[:MOST_PLAN_BLOCKS]:
-        room -= len(json.dumps(block))
-        if room < 0:
+def _fitting(blocks: Sequence[Block], room: int = MOST_PLAN_BLOCKS) -> tuple[list[Block], int]:
+    """The blocks that Slack takes in a view with room for so many, and how many were left out."""
+    left, kept = MOST_PLAN_BYTES, []
+    for block in blocks[:room]:
+        left -= len(json.dumps(block))
+        if left < 0:
             break
         kept.append(block)
     return kept, len(blocks) - len(kept)

@@ -49,7 +49,7 @@ TOPICS: Mapping[str, Topic] = {
         examples=("/runbook status", "/runbook status 42", "/runbook status on web-01"),
     ),
     "logs": Topic(
-        usage="/runbook logs ID [HOST] [step=2] [from=101]",
+        usage="/runbook logs ID [[on] HOST] [step=2] [from=101]",
         said=("What was printed, the newest lines first of all; *Older* goes back. Lines are counted from 1.",),
         examples=("/runbook logs 42", "/runbook logs 42 web-01", "/runbook logs 42 step=2 from=1"),
     ),
@@ -128,14 +128,16 @@ TOPICS: Mapping[str, Topic] = {
         ),
     ),
     "schedule": Topic(
-        usage='/runbook schedule "CRON" REQUEST… [tz ZONE] [as "NAME"] | list | show|pause|resume|delete|run NAME',
+        usage='/runbook schedule | "CRON" REQUEST… [tz ZONE] [as "NAME"] | list | show|pause|resume|delete|run NAME',
         said=(
             "Runs a request again and again, with the rights that whoever made it has each time. Cron lines mean what "
             "Debian's cron makes of them: minute, hour, day of month, month, day of week (0 and 7 are Sunday).",
+            "Alone it opens a form, and so does a request that lacks something.",
             "`approve NAME limit=20` gives it a standing approval for at most so many changes each time.",
         ),
         examples=(
             '/runbook schedule "0 2 * * *" disk-cleanup path=/var/log on web-01 tz Europe/Berlin as "nightly cleanup"',
+            "/runbook schedule",
             "/runbook schedule list",
             '/runbook schedule pause "nightly cleanup"',
         ),

@@ -18,12 +18,14 @@ from bot.blocks import (
     EMOJI,
     Block,
     actions,
+    asking,
     clock_time,
     context,
     counted,
     inline,
     moment,
     paragraphs,
+    question_row,
     release_button,
     section,
     switch_line,
@@ -32,15 +34,16 @@ from bot.blocks import (
     why_alone,
 )
 from bot.cards import given_so_far, subject
+from bot.incident_cards import incident_line
 from bot.pace import Bucket
-from bot.schedules import is_seen
+from bot.schedules import is_seen, may_make
 from bot.slack_trouble import Trouble, understand
 from runbooks import cron
 from runbooks.engine import Engine
 from safety import circuit_breaker
 from safety.clock import Clock
 from safety.roles import Permission
-from storage import audit, controls, executions, schedules
+from storage import audit, controls, executions, incidents, schedules
 from storage.errors import StorageUnavailable
 from storage.records import (
     TRANSPORT,
@@ -52,6 +55,7 @@ from storage.records import (
     Execution,
     HostRun,
     HostState,
+    Incident,
     KillSwitch,
     Schedule,
     State,
@@ -61,6 +65,7 @@ log = structlog.get_logger(__name__)
 
 WAITING_SHOWN = 5
 RUNNING_SHOWN = 10
+INCIDENTS_SHOWN = 5
 SWITCHES_SHOWN = 5
 SCHEDULES_SHOWN = 5
 YOURS_SHOWN = 5
@@ -102,8 +107,10 @@ class Home:
     waiting: tuple[tuple[Execution, Approval], ...] = ()  # for this person's consent
     running: tuple[Execution, ...] = ()
     stoppable: frozenset[int] = frozenset()  # those of them that this person may cancel
+    incidents: tuple[Incident, ...] = ()  # those that are open, the worst first
     switches: tuple[KillSwitch, ...] = ()
     schedules: tuple[Schedule, ...] = ()  # the next to fire first, paused ones last
+    may_schedule: bool = False
     yours: tuple[Execution, ...] = ()
     health: tuple[Health, ...] = ()
 
@@ -133,6 +140,8 @@ def read_home(connection: Connection, engine: Engine, actor: Actor) -> Home:
         running=tuple(sorted(running, key=lambda one: _UNFINISHED.index(one.state))),
         stoppable=frozenset(one.id for one in running if may_cancel or one.actor.id == person),
         schedules=_schedules(connection, engine, actor),
+        may_schedule=may_make(engine, actor),
+        incidents=tuple(incidents.unresolved(connection)) if may_read else (),
         switches=tuple(controls.engaged(connection)) if may_read else (),
         yours=tuple(one for one in executions.newest_by(connection, person, 20) if one.state not in _UNFINISHED),
         health=tuple(_health(connection, [host.name for host in engine.tools.inventory.hosts], among))
@@ -178,6 +187,7 @@ def _shown(home: Home) -> list[Block]:
     """All that stands there but the time: the same for as long as nothing that is seen has changed."""
     shown = [
         *_for_you(home),
+        *_incidents(home),
         *_switches(home),
         *_running(home),
         *_schedule_blocks(home),
@@ -216,6 +226,14 @@ def _for_you(home: Home) -> Iterator[Block]:
         verbs = ["confirm", "cancel"] if confirm else ["approve", "deny"]
         yield from actions(execution.id, [*verbs, "plan"], fingerprint=approval.fingerprint, place="home-waiting")
     yield from _more(len(home.waiting) - WAITING_SHOWN, "`/runbook status` lists them.")
+
+
+def _incidents(home: Home) -> Iterator[Block]:
+    if not home.incidents:
+        return
+    yield _title(f"Open incidents ({len(home.incidents)})")
+    yield from paragraphs([incident_line(incident) for incident in home.incidents[:INCIDENTS_SHOWN]])
+    yield from _more(len(home.incidents) - INCIDENTS_SHOWN, "`/incident list` lists them.")
 
 
 def _switches(home: Home) -> Iterator[Block]:
@@ -263,11 +281,14 @@ def _running_line(execution: Execution) -> str:
 
 
 def _schedule_blocks(home: Home) -> Iterator[Block]:
-    if not home.schedules:
+    if not home.schedules and not home.may_schedule:
         return
-    yield _title(f"Schedules ({len(home.schedules)})")
-    yield from paragraphs([_schedule_line(schedule) for schedule in home.schedules[:SCHEDULES_SHOWN]])
+    yield _title(f"Schedules ({len(home.schedules)})" if home.schedules else "Schedules")
+    lines = [_schedule_line(schedule) for schedule in home.schedules[:SCHEDULES_SHOWN]]
+    yield from paragraphs(lines or ["Nothing is scheduled yet."])
     yield from _more(len(home.schedules) - SCHEDULES_SHOWN, "`/runbook schedule list` lists them.")
+    if home.may_schedule:
+        yield from question_row(asking("ask", "New schedule", "schedule new"), place="home-schedule")
 
 
 def _schedule_line(schedule: Schedule) -> str:

@@ -23,7 +23,7 @@ from bot.blocks import (
     units,
     who,
 )
-from runbooks.incidents import Moment, Offer, durations
+from runbooks.incidents import Moment, Offer, Story, durations
 from safety.clock import words as duration
 from storage.records import (
     Actor,
@@ -137,7 +137,7 @@ def _offers(incident: Incident, offered: Sequence[Offer]) -> list[Block]:
     buttons = []
     for place, offer in enumerate(offered, 1):
         plans = "Plan " if offer.danger.changes_hosts else ""
-        if units(offer.runbook) <= LONGEST_ABOUT:
+        if 0 < units(offer.runbook) <= LONGEST_ABOUT:
             buttons.append(_button(incident, "inc_try", offer.runbook, label=f"{plans}{offer.runbook}", place=place))
     lines = [f"• `{inline(offer.words, 200)}`{_demand(offer.danger)}" for offer in offered]
     row = [_row(incident, "offers", buttons)] if buttons else []
@@ -229,7 +229,7 @@ def incident_line(incident: Incident) -> str:
     where = f" in {channel_link(incident.channel)}" if incident.channel else ", without a channel"
     return (
         f"{emoji} *{incident.id}* sev{incident.severity} {inline(incident.title, 200)}, {incident.status.value}{where} "
-        f"({moment(incident.opened_at)})"
+        f"({'since' if incident.is_open else 'opened'} {moment(incident.opened_at)})"
     )
 
 
@@ -247,14 +247,18 @@ def moment_line(one: Moment) -> str:
     return f"{moment(one.at, seconds=True)} {ours(one.what, 400)}{quoted}{by}"
 
 
-def timeline(incident: Incident, moments: Sequence[Moment]) -> Message:
+def timeline(incident: Incident, story: Story) -> Message:
     """The newest of it, oldest first."""
+    moments = story.moments
     shown = [moment_line(one) for one in moments[-SHOWN_MOMENTS:]]
     while sum(units(line) + 1 for line in shown) > 9_000:
         shown.pop(0)
     hidden = len(moments) - len(shown)
     head = f"*Timeline of incident {incident.id}*: {inline(incident.title, 200)}"
-    more = [f"_{counted(hidden, 'earlier line')}: `/incident postmortem` has them all._"] if hidden else []
+    more = [f"_{counted(hidden, 'earlier line')}: `/incident postmortem` has them._"] if hidden else []
+    if story.earlier:
+        before = counted(story.earlier, "execution")
+        more.append(f"_{before} before those: the draft goes further back, `/runbook history` has them all._")
     lines = [head, *more, *shown]
     return message(f"Timeline of incident {incident.id}: {counted(len(moments), 'line')}", paragraphs(lines))
 

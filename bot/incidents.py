@@ -84,7 +84,7 @@ class Incidents:
         if parsed.action in looks:
             return await looks[parsed.action]()
         if parsed.action == "postmortem":
-            return await self._attach(await self._find(received, parsed.number), received, handled)
+            return await self._attach(await self._find(received, parsed.number), received, handled, origin)
         if parsed.action == "open" or (parsed.action == "bind" and parsed.number is None):
             return await self._open(parsed, received, origin, handled)
         return await self._changed(parsed, received, origin, handled)
@@ -104,13 +104,10 @@ class Incidents:
         """The one that is named, else the channel's; raises NotFound."""
         database = self.engine.tools.database
         if number is not None:
-            found = await database.read(incidents.find, number)
-        else:
-            found = await database.read(incidents.of_channel, received.channel)
+            return await database.read(core.find, number)
+        found = await database.read(incidents.of_channel, received.channel)
         if found is not None:
             return found
-        if number is not None:
-            raise NotFound(f"There is no incident {number}. `/incident list` shows those there are.")
         raise NotFound(
             'This channel is about no incident. `/incident open "checkout is slow" sev2` opens one with a channel of '
             'its own, `/incident bind "checkout is slow" sev2` makes it this one, `/incident list` shows what is open.'
@@ -122,7 +119,7 @@ class Incidents:
 
     async def _timeline(self, received: Received, number: int | None) -> Message:
         incident = await self._find(received, number)
-        return shown.timeline(incident, await self.engine.tools.database.read(core.timeline, incident))
+        return shown.timeline(incident, await self.engine.tools.database.read(core.story, incident))
 
     async def _runbooks(self, received: Received) -> Message:
         incident = await self._find(received, None)
@@ -251,13 +248,13 @@ class Incidents:
     async def postmortem(self, number: int, mark: str | None, received: Received, handled: Handled) -> Message | None:
         """A draft, attached to the incident's channel."""
         await self._require(received.actor, Permission.EXECUTIONS_READ, "see incidents", Origin.BUTTON)
-        return await self._attach(await self._find(received, number), received, handled)
+        return await self._attach(await self._find(received, number), received, handled, Origin.BUTTON)
 
-    async def _attach(self, incident: Incident, received: Received, handled: Handled) -> Message:
+    async def _attach(self, incident: Incident, received: Received, handled: Handled, origin: Origin) -> Message:
         now = self.engine.tools.clock.now()
 
         def within(connection: Connection) -> str:
-            said = attach(connection, incident, received.actor, channel=received.channel, now=now)
+            said = attach(connection, incident, received.actor, origin=origin, channel=received.channel, now=now)
             handled(connection)
             return said
 

@@ -48,7 +48,7 @@ EVENT_TYPE = "handrail_outbox"
 POLL = 0.5  # seconds between looks for what other processes wrote
 CALL_TIMEOUT = 10.0
 TURN_TIMEOUT = 60.0
-LEASE = timedelta(seconds=15)  # after this, others may take it that the speaker died
+LEASE = timedelta(seconds=15)  # after this, others may take it that the process that speaks died
 RENEW = 4.0
 RECOVER_EVERY = 5.0
 ALONE = timedelta(seconds=TURN_TIMEOUT + 30)  # the lease where nobody else speaks, which is never renewed
@@ -84,7 +84,8 @@ class Outbox:
     """One sender. `alerts` is the channel for what can't be posted where it belongs.
 
     `is_alone`: no other process speaks for this database (always so on SQLite), so that whatever was being said when we
-    start was being said by a process that died. `run` until cancelled; `wake` it after writing.
+    start was being said by a process that died. Of several, one at a time speaks: Slack counts what all of them say.
+    `run` until cancelled; `wake` it after writing.
     """
 
     def __init__(
@@ -105,6 +106,8 @@ class Outbox:
         self._clock = clock or SystemClock()
         self._pace = Pace(settings=pace or PaceSettings())
         self._is_alone = is_alone
+        self._process = uuid4().hex
+        self._speaks_until = 0.0
         self._lease = ALONE if is_alone else LEASE
         self._call_timeout = call_timeout
         self._poll = poll
@@ -113,6 +116,7 @@ class Outbox:
         self._busy: dict[Lane, int | None] = {}  # what is being said, and of which execution
         self._saying: set[str] = set()
         self._paused: dict[Lane, float] = {}
+        self._put_off: dict[str, float] = {}  # until when Slack asked us not to call a method that has no pace here
         self._failures: dict[Lane, int] = {}  # in a row, without an answer
         self._silent_until = 0.0
         self._recovered_at: float | None = None
@@ -130,6 +134,12 @@ class Outbox:
 
     async def run(self) -> None:
         """Say what waits, until cancelled. Outlives Slack's, the database's and its own failures."""
+        try:
+            await self._run()
+        finally:
+            await self._fall_silent()
+
+    async def _run(self) -> None:
         async with asyncio.TaskGroup() as turns:
             if not self._is_alone:
                 turns.create_task(self._go_on_living())
@@ -145,33 +155,63 @@ class Outbox:
                 await self._rest(pause)
 
     async def _go_on_living(self) -> None:
-        """What is being said is ours for as long as we live, however slow Slack is."""
+        """As long as we live it is ours to speak, and to say what is being said, however slow Slack is."""
         while True:
-            await self._clock.sleep(RENEW)
             try:
-                await self._database.write_first(outbox.extend, set(self._saying), now=self._clock.now(), lease=LEASE)
+                await self._ask_to_speak()
             except StorageUnavailable as error:
                 log.warning("outbox_unwritable", error=error.message)
             except Exception:  # as in `run`: the next one may go well
                 log.exception("outbox_round_failed")
+            await self._clock.sleep(RENEW)
 
     async def drain(self, timeout: float) -> bool:
-        """Wait until everything that may be said now was said, or for so many seconds; whether it was."""
+        """Wait until everything that this process may say now was said, or for so many seconds; whether it was."""
         deadline = self._clock.monotonic() + timeout
         self.wake()
         while self._clock.monotonic() < deadline:
             try:
-                if not self._busy and not await self._ready(per_channel=1):
+                if not self._busy and (not self._speaks or not await self._ready(per_channel=1)):
                     return True
             except StorageUnavailable:
                 return False
             await self._clock.sleep(min(0.05, timeout))
         return False
 
+    # --- who speaks ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _speaks(self) -> bool:
+        return self._is_alone or self._clock.monotonic() < self._speaks_until
+
+    async def _ask_to_speak(self) -> None:
+        """For one lease more, if nobody else does."""
+        now, did = self._clock.monotonic(), self._speaks
+        speaks = await self._database.write_first(
+            outbox.speak, set(self._saying), process=self._process, now=self._clock.now(), lease=LEASE
+        )
+        self._speaks_until = now + LEASE.total_seconds() if speaks else 0.0
+        if self._speaks != did:
+            log.info("outbox_speaks" if self._speaks else "outbox_listens")
+            self._woken.set()
+
+    async def _fall_silent(self) -> None:
+        """Another process need not wait until this one seems to be dead."""
+        if self._is_alone or not self._speaks:
+            return
+        self._speaks_until = 0.0
+        try:
+            async with asyncio.timeout(2):
+                await self._database.write_first(outbox.fall_silent, process=self._process, now=self._clock.now())
+        except (StorageUnavailable, TimeoutError) as error:
+            log.warning("outbox_unwritable", error=str(error))
+
     # --- choosing -----------------------------------------------------------------------------------------------------
 
     async def _round(self, turns: asyncio.TaskGroup) -> float:
         """Begin what may be said now; returns after how many seconds to look again."""
+        if not self._speaks:
+            return self._poll
         await self._recover()
         await self._announce()
         now, pause = self._clock.monotonic(), self._poll
@@ -213,7 +253,9 @@ class Outbox:
         if self._recovered_at is not None and now - self._recovered_at < RECOVER_EVERY:
             return
         everything = self._is_alone and self._recovered_at is None
-        number = await self._database.write(outbox.recover, self._clock.now(), everything=everything)
+        number = await self._database.write(
+            outbox.recover, self._clock.now(), everything=everything, but=set(self._saying)
+        )
         self._recovered_at = now
         if number:
             log.info("outbox_recovered", messages=number)
@@ -244,6 +286,7 @@ class Outbox:
 
     async def _turn(self, ready: Ready, lane: Lane) -> None:
         self._saying.add(ready.message.id)
+        begun: OutboxMessage | None = None
         try:
             begun = await self._database.write(_begin, ready.message.id, now=self._clock.now(), lease=self._lease)
             if begun is not None:
@@ -251,6 +294,8 @@ class Outbox:
                 await self._say(ready, lane)
         except StorageUnavailable as error:
             log.warning("outbox_unwritable", message=ready.message.id, error=error.message)
+            if begun is not None:  # what it is made of could not be read
+                await self._failed(ready, lane, Failure(trouble=Trouble.NOT_SENT, error=error.message))
         except Exception as error:  # a message that breaks the sender must not break it for the others
             log.exception("outbox_turn_failed", message=ready.message.id)
             fault = Failure(trouble=Trouble.FAULT, error=f"the sender failed ({type(error).__name__})")
@@ -269,8 +314,8 @@ class Outbox:
             return
         try:
             async with asyncio.timeout(TURN_TIMEOUT):
-                ready = await self._as_it_stands(ready)
-                place = await self._by_its_method(ready)
+                stands, is_again = await self._standing(ready)
+                place = _Place(ts=stands) if stands else await self._by_its_method(ready, is_again=is_again)
         except _SlackSaysNo as error:
             await self._failed(ready, lane, error.failure)
         except TimeoutError as error:
@@ -278,25 +323,23 @@ class Outbox:
         else:
             self._paused.pop(lane, None)
             self._failures.pop(lane, None)
-            await self._said(ready, place)
+            await self._said(ready, place, before=stands is not None)
 
-    async def _as_it_stands(self, ready: Ready) -> Ready:
-        """A post whose answer was lost is an edit of what stands there; marked as repeated, where nothing is found."""
+    async def _standing(self, ready: Ready) -> tuple[str | None, bool]:
+        """Where a post stands whose answer was lost, if it does; and whether it has to be marked as said again."""
         message = ready.message
         if message.method != "post" or ready.edits is not None or not message.unsure:
-            return ready
+            return None, False
         found, looked = await self._find(ready)
-        if found is not None:
-            return replace(ready, edits=found)
         # A server error after which the post is nowhere to be seen was a refusal, not a lost answer.
-        refused = looked and (message.error or "").startswith("HTTP 5")
-        return ready if refused else replace(ready, message=replace(message, payload=repeated(message.payload)))
+        return found, not (looked and (message.error or "").startswith("HTTP 5"))
 
-    async def _by_its_method(self, ready: Ready) -> "_Place":
+    async def _by_its_method(self, ready: Ready, *, is_again: bool) -> "_Place":
         message = ready.message
         match message.method:
             case "post" if ready.edits is None:
-                return _Place(ts=await self._post(ready))
+                payload = repeated(message.payload) if is_again else message.payload
+                return _Place(ts=await self._post(ready, payload))
             case "post" | "update":
                 return _Place(ts=await self._update(ready))
             case "ephemeral" | "respond":
@@ -307,10 +350,10 @@ class Outbox:
             case _:
                 raise _SlackSaysNo(Failure(trouble=Trouble.GONE, error=f"no way to say {message.method!r}"))
 
-    async def _post(self, ready: Ready) -> str:
+    async def _post(self, ready: Ready, payload: Mapping[str, Any]) -> str:
         answer = await self._as_is_or_plain(
             "chat.postMessage",
-            ready.message.payload,
+            payload,
             channel=_channel_of(ready),
             thread_ts=_thread_ts(ready),
             metadata=_metadata(ready.message.id),
@@ -322,8 +365,6 @@ class Outbox:
     async def _update(self, ready: Ready) -> str:
         if ready.edits is None:
             raise _SlackSaysNo(Failure(trouble=Trouble.GONE, error="there is no message to edit"))
-        if ready.message.method == "post" and ready.message.coalesce_key is None:
-            return ready.edits  # found again, and nothing newer is ever said in its place
         await self._as_is_or_plain("chat.update", ready.message.payload, channel=_channel_of(ready), ts=ready.edits)
         return ready.edits
 
@@ -344,6 +385,9 @@ class Outbox:
 
     async def _call(self, method: str, **arguments: Any) -> Mapping[str, Any]:
         given = {name: value for name, value in arguments.items() if value is not None}
+        left = self._put_off.get(method, 0.0) - self._clock.monotonic()
+        if left > 0:
+            raise _SlackSaysNo(Failure(trouble=Trouble.BUSY, error="ratelimited", retry_after=left, method=method))
         try:
             async with asyncio.timeout(self._call_timeout):
                 if method in _TAKES_JSON:
@@ -507,8 +551,11 @@ class Outbox:
 
     # --- how it ended -------------------------------------------------------------------------------------------------
 
-    async def _said(self, ready: Ready, place: "_Place") -> None:
-        await self._record(_record_said, ready, place, self._clock.now(), self._learned(ready, place.ts))
+    async def _said(self, ready: Ready, place: "_Place", *, before: bool) -> None:
+        learned = self._learned(ready, place.ts)
+        if not await self._record(_record_said, ready, place, self._clock.now(), learned, before=before):
+            log.warning("outbox_taken_back", message=ready.message.id, kind=ready.message.kind.value)
+            return
         log.info(
             "outbox_said",
             message=ready.message.id,
@@ -544,22 +591,30 @@ class Outbox:
             case Trouble.REFUSED | Trouble.FAULT if message.attempts < REFUSED_TRIES:
                 await self._again(ready, lane, failure)
             case Trouble.GONE if message.method == "post" and ready.edits is not None:
-                await self._record(outbox.anew, message.id, now=self._clock.now())
+                await self._record(outbox.anew, message.id, now=self._clock.now(), attempts=message.attempts)
             case Trouble.GONE if message.kind in _FLEETING or message.method == "update":
                 await self._drop(ready, failure)
             case Trouble.GONE if ready.thread is not None:
                 # The headline was deleted: said in the channel by itself rather than not at all.
                 await self._record(_reroute, ready, ready.thread.channel, OutboxKind.ALERT, self._clock.now())
+            case Trouble.GONE if message.method == "post" and message.payload.get("thread_ts"):
+                await self._record(outbox.out_of_thread, message.id, now=self._clock.now(), attempts=message.attempts)
             case Trouble.CHANNEL if message.kind is not OutboxKind.ANSWER:
                 await self._cannot_post(ready, failure)
             case _:
                 await self._give_up(ready, failure)
 
     async def _held(self, ready: Ready, failure: Failure) -> None:
+        """Only the method that Slack limited waits: having to look for one post must not hold up the others."""
         utterance = _utterance(ready)
-        channel = utterance.channel if utterance.method == "chat.postMessage" else None
-        self._pace.hold(utterance.method, channel, self._clock.monotonic() + failure.retry_after)
-        log.info("slack_asks_to_wait", method=utterance.method, channel=channel, seconds=failure.retry_after)
+        method = failure.method or utterance.method
+        channel = utterance.channel if method == "chat.postMessage" else None
+        until = self._clock.monotonic() + failure.retry_after
+        if method == utterance.method or (utterance.method == "files" and method.startswith("files.")):
+            self._pace.hold(utterance.method, channel, until)
+        elif method != "chat.postMessage":  # of which each channel has a limit of its own: a direct message waits alone
+            self._put_off[method] = max(until, self._put_off.get(method, 0.0))
+        log.info("slack_asks_to_wait", method=method, channel=channel, seconds=failure.retry_after)
         await self._wait_again(ready, failure.retry_after, failure, is_counted=False)
 
     async def _again(self, ready: Ready, lane: Lane, failure: Failure) -> None:
@@ -582,6 +637,7 @@ class Outbox:
             error=failure.error,
             unsure=failure.may_be_done and ready.edits is None,
             is_counted=is_counted,
+            attempts=ready.message.attempts,
         )
 
     async def _cannot_post(self, ready: Ready, failure: Failure) -> None:
@@ -623,7 +679,10 @@ class Outbox:
             untold = await self._record(letters.not_announced, ready.message)
             log.error("dead_letters_not_announced", channel=ready.channel, error=failure.error, letters=untold)
             return
-        await self._record(outbox.bury, ready.message.id, now=self._clock.now(), error=failure.error)
+        message = ready.message
+        await self._record(
+            outbox.bury, message.id, now=self._clock.now(), error=failure.error, attempts=message.attempts
+        )
         self._announce_at = min(self._announce_at, self._clock.monotonic() + SETTLE)
 
     async def _record(self, function: Any, *args: Any, **kwargs: Any) -> Any:
@@ -652,13 +711,22 @@ def _begin(connection: Connection, message_id: str, *, now: datetime, lease: tim
     return begun
 
 
-def _record_said(connection: Connection, ready: Ready, place: "_Place", now: datetime, learned: str | None) -> None:
+def _record_said(
+    connection: Connection, ready: Ready, place: "_Place", now: datetime, learned: str | None, *, before: bool
+) -> bool:
+    """Whether it is ours to say still. `before`: an earlier try had come through."""
     message, ts = ready.message, place.ts
-    outbox.sent(connection, message.id, now=now, ts=ts, channel=place.channel)
+    if before and ts is not None:
+        is_ours = outbox.sent_before(connection, message, id=uuid4().hex, now=now, ts=ts)
+    else:
+        is_ours = outbox.sent(connection, message, now=now, ts=ts, channel=place.channel)
     if learned is not None:
         outbox.set_channel(connection, learned, postable=True, error=None, now=now)
+    if not is_ours:
+        return False
     if message.kind is OutboxKind.HEADLINE and message.execution_id is not None and ts is not None and message.channel:
         _headline_stands(connection, message.execution_id, message.channel, ts, now)
+    return True
 
 
 def _headline_stands(connection: Connection, execution_id: int, channel: str, ts: str, now: datetime) -> None:
@@ -698,7 +766,8 @@ def _say_no_file(connection: Connection, message: OutboxMessage, error: str, now
 
 
 def _reroute(connection: Connection, ready: Ready, channel: str, kind: OutboxKind | None, now: datetime) -> None:
-    outbox.reroute(connection, ready.message.id, channel=channel, kind=kind, now=now)
+    message = ready.message
+    outbox.reroute(connection, message.id, channel=channel, kind=kind, now=now, attempts=message.attempts)
 
 
 # --- small facts ------------------------------------------------------------------------------------------------------
@@ -768,8 +837,8 @@ def _metadata(message_id: str) -> dict[str, Any]:
 def _of_method(method: str, failure: Failure) -> Failure:
     """Without a scope that only looking or direct messages need, all the rest can still be said."""
     if failure.error == "missing_scope" and method not in _TAKES_JSON:
-        return replace(failure, trouble=Trouble.REFUSED)
-    return failure
+        failure = replace(failure, trouble=Trouble.REFUSED)
+    return replace(failure, method=method)
 
 
 def _verb(method: str) -> str:

@@ -5,22 +5,24 @@ what none of them showed alone. Somebody's words are quoted so that they make no
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
 
 from sqlalchemy import Connection
 
+from bot.blocks import counted
 from runbooks import incidents as core
-from runbooks.incidents import Moment, durations
+from runbooks.incidents import Story, durations
 from safety.clock import words as duration
 from safety.redaction import Redactor
-from storage import audit, incidents, outbox
-from storage.errors import NotFound
-from storage.records import Actor, Execution, Incident, IncidentRole, Origin, OutboxKind
+from storage import audit, outbox
+from storage.records import Actor, Incident, IncidentRole, Origin, OutboxKind
 
 MOST_BYTES = 1_000_000
+MOST_RAN = 2_000
+"""Executions that are listed, the newest; the others are counted."""
 _MARKS = re.compile(r"([\\`*_{}\[\]<>#|~!])")
 _MENTION = re.compile(r"<@([UW][A-Z0-9]{1,30})>")
 _TODO = "_To be written._"
@@ -39,8 +41,10 @@ def file_name(incident_id: int, mark: str) -> str:
     return f"postmortem-{incident_id}-{mark[:8]}.md"
 
 
-def attach(connection: Connection, incident: Incident, actor: Actor, *, channel: str | None, now: datetime) -> str:
-    """Put it into the outbox, for the incident's channel; in words what comes of it."""
+def attach(
+    connection: Connection, incident: Incident, actor: Actor, *, origin: Origin, channel: str | None, now: datetime
+) -> str:
+    """Put it into the outbox, for the incident's channel, else for `channel`; in words what comes of it."""
     place = incident.channel or channel
     if place is None:
         return (
@@ -61,19 +65,18 @@ def attach(connection: Connection, incident: Incident, actor: Actor, *, channel:
         at=now,
         kind="incident.postmortem",
         actor=actor,
-        origin=Origin.COMMAND,
+        origin=origin,
         incident=incident.id,
-        channel=incident.channel,
+        channel=place,
     )
-    return f"A draft of the postmortem of incident {incident.id} is being attached to its channel."
+    where = "to its channel" if incident.channel else "here, since it has no channel"
+    return f"A draft of the postmortem of incident {incident.id} is being attached {where}."
 
 
 def draft(connection: Connection, incident_id: int) -> Draft:
     """As it stands now; raises NotFound."""
-    incident = incidents.find(connection, incident_id)
-    if incident is None:
-        raise NotFound(f"There is no incident {incident_id}. `/incident list` shows those there are.")
-    lines = written(incident, core.timeline(connection, incident), incidents.executions_of(connection, incident))
+    incident = core.find(connection, incident_id)
+    lines = written(incident, core.story(connection, incident, most=MOST_RAN))
     text = Redactor().redact("\n".join(lines) + "\n").text
     content = text.encode("utf-8", "replace")
     if len(content) > MOST_BYTES:
@@ -81,7 +84,7 @@ def draft(connection: Connection, incident_id: int) -> Draft:
     return Draft(title=f"Postmortem of incident {incident.id}, draft", content=content)
 
 
-def written(incident: Incident, moments: Sequence[Moment], ran: Sequence[Execution]) -> Iterator[str]:
+def written(incident: Incident, story: Story) -> Iterator[str]:
     """The lines of the draft."""
     yield f"# {_plain(incident.title)}"
     yield ""
@@ -106,13 +109,16 @@ def written(incident: Incident, moments: Sequence[Moment], ran: Sequence[Executi
     ):
         yield from (f"## {heading}", "", text, "")
     yield from ("## What was run", "")
-    for execution in ran:
+    if story.earlier:
+        yield f"{counted(story.earlier, 'earlier execution')} not listed, here and below: `/runbook history` has all."
+        yield ""
+    for execution in story.ran:
         where = ", ".join(execution.hosts)
         kind = "dry run of " if execution.dry_run else ""
         yield f"- #{execution.id} {kind}{_plain(execution.runbook)} on {_plain(where)}: {execution.state.words}"
-    yield from (() if ran else ("Nothing was run in its channel.",))
+    yield from (() if story.ran else ("Nothing was run in its channel.",))
     yield from ("", "## Timeline", "")
-    for one in moments:
+    for one in story.moments:
         by = f" ({_who(one.actor)})" if one.actor is not None else ""
         quoted = f": {_plain(one.quoted)}" if one.quoted else ""
         yield f"- {_stamp(one.at)}{by} {_plain(one.what)}{quoted}"

@@ -12,7 +12,7 @@ all: the answer is `Unclear`, which names the thing and the next move. Nothing h
     /runbook list [words…] [page=2]
     /runbook show NAME
     /runbook status [ID [from=16] | on TARGET…] [after=ID]
-    /runbook logs ID [HOST] [step=2] [from=101]
+    /runbook logs ID [[on] HOST] [step=2] [from=101]
     /runbook history [RUNBOOK] [STATE] [@someone] [2d] [on HOST] [runbook=NAME] [host=NAME] [who=@someone]
                      [state=failed,timed_out] [since=2d] [until=2026-11-20] [dry=no] [before=ID | after=ID]
     /runbook digest [7d]
@@ -26,7 +26,9 @@ all: the answer is `Unclear`, which names the thing and the next move. Nothing h
     /runbook can [@someone] [NAME values… on TARGET]
     /runbook template [list | show NAME | delete NAME | save NAME REQUEST… | run NAME [what differs…]]
     /runbook schedule "CRON" REQUEST… [tz ZONE] [as "NAME"]
-    /runbook schedule [list | show|pause|resume|delete|run|revoke NAME | approve NAME [limit=N] [mark=HEX]]
+    /runbook schedule [new]                                         the form
+    /runbook schedule list [page=2] | show|pause|resume|delete|run|revoke NAME
+    /runbook schedule approve NAME [limit=N] [mark=HEX]
     /killswitch global on|off [--now] [reason]
     /killswitch service|runbook|host|tag NAME on|off [--now] [reason]
     /killswitch status
@@ -131,17 +133,19 @@ class TemplateCommand:
 class ScheduleCommand:
     """Something about a request that is made again and again; `name` may be a number.
 
-    Of `make`: `cron` and `timezone` in one spelling, but not looked up; without a `name` it gets one. Of `approve`:
-    `limit`, the most changing steps that are agreed to, and `mark` of what was shown.
+    Of `make`: `cron` and `timezone` in one spelling, but not looked up; without a `name` it gets one. Of `new`, which
+    asks for the form: what of these is known already. Of `approve`: `limit`, the most changing steps that are agreed
+    to, and `mark` of what was shown.
     """
 
-    action: Literal["list", "show", "pause", "resume", "delete", "run", "approve", "revoke", "make"] = "list"
+    action: Literal["list", "show", "pause", "resume", "delete", "run", "approve", "revoke", "make", "new"] = "list"
     name: str = ""
     cron: str = ""
     timezone: str | None = None
     request: RunCommand | None = None
     limit: int | None = None
     mark: str | None = None
+    page: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,22 +243,20 @@ def length_of(text: str) -> timedelta | None:
     typed = text.strip().lower()
     named = {"day": "1d", "daily": "1d", "today": "1d", "week": "7d", "weekly": "7d", "month": "30d", "monthly": "30d"}
     typed = named.get(typed, typed)
-    if not re.fullmatch(r"(?:[0-9]{1,6}[wdhms])+", typed):
+    if not re.fullmatch(r"(?:[0-9]{1,6}[wdhms]){1,9}", typed):
         return None
     return sum((int(n) * _UNITS[unit] for n, unit in re.findall(r"([0-9]+)([wdhms])", typed)), timedelta())
 
 
 def moment(text: str, now: datetime) -> datetime:
-    """A time as typed: 2026-11-20, 2026-11-20T10:00 (UTC unless it says otherwise), or 24h for so long before now.
+    """A time as typed: 2026-11-20, 2026-11-20T10:00 (UTC unless it says otherwise), or a length of time before now.
 
     Raises Invalid.
     """
-    typed = text.strip()
-    ago = re.fullmatch(r"(?:[0-9]{1,6}[wdhms])+", typed.lower())
+    typed, ago = text.strip(), length_of(text)
     try:
         if ago is not None:
-            parts = re.findall(r"([0-9]+)([wdhms])", ago[0])
-            return now - sum((int(number) * _UNITS[unit] for number, unit in parts), timedelta())
+            return now - ago
         found = datetime.fromisoformat(typed)
     except (ValueError, OverflowError):
         raise Invalid(
@@ -550,6 +552,8 @@ class _Form:
     reason: bool = False  # the words after the id are the reason
     also: str | None = None  # the one word that may follow the id
     keys: Mapping[str, str] | None = None  # the `key=value` it takes, each with the form of its value; None: any
+    words: int | None = None  # so many at most; None: any
+    targets: bool = False  # `on TARGET…`, where there are no words
     actions: Mapping[str, Literal["nothing", "an id", "ids", "a runbook"]] = field(default_factory=dict, hash=False)
 
 
@@ -558,14 +562,16 @@ _HOST = r"[A-Za-z0-9_](?:[A-Za-z0-9_.:@-]{0,252}[A-Za-z0-9_])?"
 _FORMS: Mapping[Verb, _Form] = {
     Verb.HELP: _Form(example="help history", keys={}),
     Verb.LIST: _Form(example="list disk", keys={"page": _COUNT}),
-    Verb.SHOW: _Form(example="show restart-service", keys={}),
-    Verb.STATUS: _Form(example="status 42", keys={"after": _COUNT, "from": _COUNT}),
+    Verb.SHOW: _Form(example="show restart-service", keys={}, words=1),
+    Verb.STATUS: _Form(example="status 42", keys={"after": _COUNT, "from": _COUNT}, words=1, targets=True),
     Verb.LOGS: _Form(
-        example="logs 42 web-01", keys={"host": _HOST, "step": r"w?[0-9]{1,6}(\.[0-9]{1,6})*", "from": _COUNT}
+        example="logs 42 web-01",
+        keys={"host": _HOST, "step": r"w?[0-9]{1,6}(\.[0-9]{1,6})*", "from": _COUNT},
+        words=2,
     ),
     Verb.HISTORY: _Form(example="history state=failed since=2d"),
     Verb.DIGEST: _Form(example="digest 7d", keys={}),
-    Verb.WHY: _Form(example="why 42", keys={}),
+    Verb.WHY: _Form(example="why 42", keys={}, words=1),
     Verb.CAN: _Form(example="can @someone restart nginx on web-01"),
     Verb.CANCEL: _Form(example="cancel 42", id=True, reason=True, flags=frozenset({"reason"})),
     Verb.RETRY: _Form(example="retry 42", id=True, flags=frozenset({"reason", "emergency"}), also="failed"),
@@ -678,8 +684,10 @@ def _template(words: list[_Word]) -> TemplateCommand:
     return TemplateCommand(action="save", name=name, request=request)
 
 
-_SCHEDULE = '/runbook schedule "0 2 * * *" disk-cleanup path=/var/log on web-01 as "nightly cleanup"'
-_SCHEDULE_ACTIONS = ("list", "show", "pause", "resume", "delete", "run", "approve", "revoke")
+SCHEDULED = '/runbook schedule "0 2 * * *" disk-cleanup path=/var/log on web-01 as "nightly cleanup"'
+WHAT_THEN = "What should be run then? The request follows the cron line."
+_SCHEDULE_ACTIONS = ("new", "list", "show", "pause", "resume", "delete", "run", "approve", "revoke")
+_SCHEDULE_KEYS = {"approve": ("limit", "mark"), "list": ("page",)}
 _BEHIND = ("as", "tz", "timezone")
 """What a schedule says behind its request; as a value such a word stands in quotes."""
 _CRON_FIELD = re.compile(r"[0-9A-Za-z*,/#-]{1,60}")
@@ -690,7 +698,7 @@ _SCHEDULE_NAME = re.compile(r"\w[\w .:/-]{0,63}")
 def _schedule(words: list[_Word]) -> ScheduleCommand:
     """A cron line with a request, or an action with the name of a schedule."""
     if not words:
-        return ScheduleCommand()
+        return ScheduleCommand(action="new")
     cron, rest = _cron(words)
     if cron is not None:
         return _made_schedule(cron, rest)
@@ -701,19 +709,20 @@ def _schedule(words: list[_Word]) -> ScheduleCommand:
         raise _Puzzle(
             f"`schedule` begins with a cron line in quotes, or with {', '.join(_SCHEDULE_ACTIONS)}; {_clipped(action)} "
             f"is neither.{hint}",
-            _SCHEDULE,
+            SCHEDULED,
         )
     return _about_schedule(action, words[1:])
 
 
 def _about_schedule(action: str, words: list[_Word]) -> ScheduleCommand:
     known = next(one for one in get_args(ScheduleCommand.__annotations__["action"]) if one == action)
-    example = f"/runbook schedule {action}" + (' "nightly cleanup"' if action != "list" else "")
+    alone = action in {"list", "new"}
+    example = f"/runbook schedule {action}" + ("" if alone else ' "nightly cleanup"')
     if any(_is_flag(word) for word in words):
         raise _Puzzle(f"`schedule {action}` takes no flags. Leave them out.", example)
     named = _named([word for word in words if word.key_length])
     for key in named:
-        if key not in {"limit", "mark"} or action != "approve":
+        if key not in _SCHEDULE_KEYS.get(action, ()):
             raise _Puzzle(f"`schedule {action}` takes no `{_clip(key)}=`. Leave it out.", example)
     limit = named.get("limit")
     if limit is not None and not re.fullmatch(r"[1-9][0-9]{0,4}", limit):
@@ -724,11 +733,14 @@ def _about_schedule(action: str, words: list[_Word]) -> ScheduleCommand:
     mark = named.get("mark")
     if mark is not None and not re.fullmatch(r"[0-9a-f]{8}", mark):
         raise _Puzzle(f"{_clipped(mark)} is no mark. `schedule approve NAME limit=20` shows the one to give.", example)
+    page = named.get("page", "1")
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", page):
+        raise _Puzzle(f"Pages are counted from 1, and {_clipped(page)} is none.", f"{example} page=2")
     name = " ".join(_texts(word for word in words if not word.key_length))
-    if action == "list":
+    if alone:
         if name:
-            raise _Puzzle("`schedule list` takes nothing more.", example)
-        return ScheduleCommand()
+            raise _Puzzle(f"`schedule {action}` takes nothing more.", example)
+        return ScheduleCommand(action=known, page=int(page))
     if not _EXECUTION_ID.fullmatch(name):
         name = _schedule_name(name, action, example)
     return ScheduleCommand(action=known, name=name, limit=None if limit is None else int(limit), mark=mark)
@@ -755,13 +767,13 @@ def _cron(words: list[_Word]) -> tuple[str | None, list[_Word]]:
     spelled = re.sub(f"[{_DASHES}]", "-", head.text).lower()
     if spelled.startswith("@"):
         if not re.fullmatch(r"@[a-z]{1,20}", spelled):
-            raise _Puzzle(f"{_clipped(head.text)} is no cron line. There are @hourly, @daily and others.", _SCHEDULE)
+            raise _Puzzle(f"{_clipped(head.text)} is no cron line. There are @hourly, @daily and others.", SCHEDULED)
         return spelled, words[1:]
     if head.quoted and " " in spelled.strip():
         fields, rest = spelled.split(), words[1:]
     elif not head.quoted and re.match(r"[0-9*]", spelled):
         if any(word.quoted or word.key_length for word in words[:5]):
-            raise _Puzzle("Where does the cron line end? Put it in quotes.", _SCHEDULE)
+            raise _Puzzle("Where does the cron line end? Put it in quotes.", SCHEDULED)
         fields, rest = [re.sub(f"[{_DASHES}]", "-", text).lower() for text in _texts(words[:5])], words[5:]
     else:
         return None, words
@@ -769,24 +781,26 @@ def _cron(words: list[_Word]) -> tuple[str | None, list[_Word]]:
         raise _Puzzle(
             f"{_clipped(' '.join(fields))} is no cron line: it has five fields, minute, hour, day of month, month and "
             "day of week. Put it in quotes.",
-            _SCHEDULE,
+            SCHEDULED,
         )
     return " ".join(fields), rest
 
 
 def _made_schedule(cron: str, words: list[_Word]) -> ScheduleCommand:
-    if not words or words[0].quoted or words[0].key_length or words[0].is_flag or words[0].is_bare("on", *_BEHIND):
-        raise _Puzzle("What should be run then? The request follows the cron line.", _SCHEDULE)
+    if not words:
+        return ScheduleCommand(action="new", cron=cron)
+    if words[0].quoted or words[0].key_length or words[0].is_flag or words[0].is_bare("on", *_BEHIND):
+        raise _Puzzle(WHAT_THEN, SCHEDULED)
     first = _name(words[0].text)
     if first in _SUBCOMMANDS:
-        raise _Puzzle(f"`{first}` is a subcommand, and only what runs a runbook is scheduled.", _SCHEDULE)
+        raise _Puzzle(f"`{first}` is a subcommand, and only what runs a runbook is scheduled.", SCHEDULED)
     found, rest = _split_behind(words[1:])
     request = _run(first, rest)
     if request.emergency:
-        raise _Puzzle("An emergency is not scheduled: `--emergency` is for the moment. Leave it out.", _SCHEDULE)
+        raise _Puzzle("An emergency is not scheduled: `--emergency` is for the moment. Leave it out.", SCHEDULED)
     for target in request.targets:
         if target.lower() in _BEHIND:
-            raise _Puzzle(f"Is {_clipped(target)} a host? In a schedule the word means something else.", _SCHEDULE)
+            raise _Puzzle(f"Is {_clipped(target)} a host? In a schedule the word means something else.", SCHEDULED)
     zone = found.get("tz")
     if zone is not None:
         zone = re.sub(f"[{_DASHES}]", "-", zone).strip().replace(" ", "_")
@@ -794,9 +808,9 @@ def _made_schedule(cron: str, words: list[_Word]) -> ScheduleCommand:
             raise _Puzzle(f"{_clipped(zone)} is no time zone. Write one like Europe/Berlin.", "tz Europe/Berlin")
     name = found.get("as", "")
     if name:
-        name = _schedule_name(name, "as", _SCHEDULE)
+        name = _schedule_name(name, "as", SCHEDULED)
         if name.lower() in {*_SCHEDULE_ACTIONS, "make"}:
-            raise _Puzzle(f"{_clipped(name)} is an action, and a schedule can't be called like one.", _SCHEDULE)
+            raise _Puzzle(f"{_clipped(name)} is an action, and a schedule can't be called like one.", SCHEDULED)
     return ScheduleCommand(action="make", name=name, cron=cron, timezone=zone, request=request)
 
 
@@ -836,8 +850,11 @@ def _query(verb: Verb, words: list[_Word], mentioned: frozenset[str]) -> Query:
     _refuse_flags(verb, form, request.flags, request.values)
     if form.actions:
         return _action(verb, form, request)
+    if verb is Verb.LOGS:
+        request = _host_of_logs(request)
     if form.keys is not None:
         _refuse_keys(verb, form.keys, request)
+        _refuse_rest(verb, form, request)
     if verb is Verb.CAN:
         request = _run_words(request)
     return Query(
@@ -872,6 +889,25 @@ def _refuse_keys(verb: Verb, keys: Mapping[str, str], request: _Request) -> None
         if not re.fullmatch(keys[key], value):
             example = _FORMS[verb].example
             raise _Puzzle(f"{_clipped(value)} makes no sense as `{key}=`.", f"/runbook {example}")
+
+
+def _host_of_logs(request: _Request) -> _Request:
+    """The one host behind `on` as if it stood behind the number."""
+    if len(request.targets) != 1 or len(request.values) > 1 or "host" in request.named:
+        return request
+    return replace(request, named={**request.named, "host": request.targets[0]}, targets=())
+
+
+def _refuse_rest(verb: Verb, form: _Form, request: _Request) -> None:
+    """Words and targets that would change nothing: whoever typed them meant something by them."""
+    kept = request.values if form.words is None else request.values[: form.words]
+    suggestion = "/runbook " + _spelled_query(Query(verb=verb, words=kept, named=request.named))
+    if len(kept) < len(request.values):
+        after = _clipped(request.values[len(kept)])
+        raise _Puzzle(f"`{verb}` takes nothing after {_clipped(kept[-1])}, but {after} follows.", suggestion)
+    if request.targets and (not form.targets or request.values):
+        takes = "a number or targets, and not both" if form.targets else "no targets"
+        raise _Puzzle(f"`{verb}` takes {takes}, but `on {_clip(','.join(request.targets))}` follows.", suggestion)
 
 
 def _history(words: list[_Word], mentioned: frozenset[str]) -> Query:
@@ -1608,10 +1644,10 @@ def vocabulary() -> tuple[str, ...]:
         found += [*heads, *([f"{heads[0]} {form.also}"] if form.also is not None else [])]
         found += [f"{heads[0]} --{flag}" for flag in sorted(form.flags)]
         found += [f"{heads[0]} {key}=" for key in (_SOUGHT if verb is Verb.HISTORY else form.keys or ())]
-    found += [f"/runbook template {action}" for action in _TEMPLATE_ACTIONS]
+    found += ["/runbook can @someone", *(f"/runbook template {action}" for action in _TEMPLATE_ACTIONS)]
     found += ["/runbook schedule CRON", *(f"/runbook schedule CRON {word}" for word in ("as", "tz"))]
     found += [f"/runbook schedule {action}" for action in _SCHEDULE_ACTIONS]
-    found += [f"/runbook schedule approve {key}=" for key in ("limit", "mark")]
+    found += [f"/runbook schedule {action} {key}=" for action, keys in _SCHEDULE_KEYS.items() for key in keys]
     found += ["/killswitch status", *(f"/killswitch {scope} {way}" for scope in get_args(Scope) for way in _WAYS)]
     found += [f"/killswitch --{flag}" for flag in _SWITCH_FLAGS]
     found += ["/audit", *(f"/audit {key}=" for key in _FILTERS)]
@@ -1653,6 +1689,7 @@ def _said_of_runbook(parsed: RunCommand | Query | TemplateCommand | ScheduleComm
             action = (parsed.words[0] if parsed.words else "list") if form.actions else ""
             head = f"/runbook {verb} {action}".rstrip()
             yield head
+            yield from [f"{head} @someone"] if parsed.person is not None else []
             yield from (f"{head} {form.also}" for word in parsed.words[1:] if word == form.also)
             if form.flags:
                 flags, _ = _split_flags(_words(text, command="/runbook"), known=_RUN_FLAGS)
@@ -1669,6 +1706,7 @@ def _said_of_runbook(parsed: RunCommand | Query | TemplateCommand | ScheduleComm
             yield f"/runbook schedule {parsed.action}"
             yield from ["/runbook schedule approve limit="] if parsed.limit is not None else []
             yield from ["/runbook schedule approve mark="] if parsed.mark is not None else []
+            yield from ["/runbook schedule list page="] if parsed.page > 1 else []
 
 
 def _said_of_switch(parsed: SwitchCommand | SwitchStatus | Unclear, text: str) -> Iterator[str]:
@@ -1722,8 +1760,11 @@ def question(query: Query) -> str:
 
 
 def _spelled_schedule(command: ScheduleCommand) -> str:
+    if command.request is None and command.cron:
+        return f"schedule {_quotes(command.cron)}"
     if command.request is None:
         parts = ["schedule", command.action, *([_spelled_value(command.name)] if command.name else [])]
+        parts += [f"page={command.page}"] if command.page > 1 else []
         parts += [f"limit={command.limit}"] if command.limit is not None else []
         return " ".join([*parts, *([f"mark={command.mark}"] if command.mark is not None else [])])
     parts = ["schedule", _quotes(command.cron), _spelled(command.request)]
@@ -1735,6 +1776,11 @@ def _spelled_schedule(command: ScheduleCommand) -> str:
 def spelling(command: RunCommand) -> str:
     """The one spelling of a run, as Slack hands it over; reading it again gives the same."""
     return _escaped(_spelled(command))
+
+
+def schedule_spelling(command: ScheduleCommand) -> str:
+    """The same of something about a schedule."""
+    return _escaped(_spelled_schedule(command))
 
 
 def kept_text(command: RunCommand) -> str:

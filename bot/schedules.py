@@ -4,16 +4,17 @@ A schedule is kept as text in its one spelling, read by the same grammar each ti
 runs: each moment makes a request, and that goes through the same review as any other.
 """
 
+import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import assert_never
+from typing import Any, assert_never
 
 from sqlalchemy import Connection
 
 from bot import blocks
-from bot.blocks import Message
+from bot.blocks import Block, Message
 from bot.request import RunCommand, ScheduleCommand, kept_text, parse_runbook
 from runbooks import cron
 from runbooks import schedules as keeping
@@ -44,8 +45,15 @@ from storage.records import (
 )
 
 Handled = Callable[[Connection], object]
-SHOWN = 40
-"""Schedules that a list shows."""
+SHOWN = 10
+"""Schedules on one page of a list: each has a row of buttons."""
+LABELS = {
+    "sched_pause": "Pause",
+    "sched_resume": "Resume",
+    "sched_run": "Run now",
+    "sched_delete": "Delete",
+}
+"""The verbs of a schedule's buttons; each value is its number, and a mark of what was shown of it."""
 NONE = 'There are no schedules yet. Try `/runbook schedule "0 2 * * *" disk-cleanup path=/var/log on web-01`.'
 
 
@@ -101,8 +109,26 @@ def is_seen(engine: Engine, actor: Actor, schedule: Schedule) -> bool:
     return engine.policy.sees(actor.id, Permission.READ, name)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A schedule as somebody sees it, and the verbs of what they may do with it now."""
+
+    schedule: Schedule
+    verbs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Considered:
+    """A schedule that makes sense and that its maker may have, not kept yet. `former`: the one of its name."""
+
+    schedule: Schedule
+    wanted: Wanted
+    former: Schedule | None = None
+    replaces: bool = False  # whether the maker may put it in the former's place
+
+
 class ScheduleDesk:
-    """Answers `/runbook schedule`, all of it but `run`, which is a request of whoever asks."""
+    """Answers `/runbook schedule`, all of it but `run`, which is a request of whoever asks, and `new`, a form."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -119,11 +145,11 @@ class ScheduleDesk:
         hand = Hand(actor=actor, origin=origin, now=self.engine.tools.clock.now(), reporter=self.engine.tools.reporter)
         match command.action:
             case "list":
-                return await self._list(hand)
+                return await self._list(hand, command.page)
             case "show":
                 return await self._show(command.name, hand)
-            case "run":
-                raise AssertionError("to run one now is a request like any other")
+            case "run" | "new":
+                raise AssertionError("to run one now is a request like any other, and a new one begins with a form")
             case "make":
                 return await self._make(command, channel, hand, handled)
             case "pause":
@@ -147,11 +173,28 @@ class ScheduleDesk:
             raise NotFound(f"There is no schedule '{name}'. {keeping.HINT}")
         return found
 
-    async def _list(self, hand: Hand) -> Message:
+    async def _list(self, hand: Hand, page: int) -> Message:
         await self.engine.require(hand.actor, Permission.READ, "see schedules", hand.origin)
         every = await self.engine.tools.database.read(kept.every)
-        shown = [one for one in every if is_seen(self.engine, hand.actor, one)]
-        return listed(shown, hand.now)
+        shown = [
+            Shown(schedule=one, verbs=self._verbs(hand.actor, one))
+            for one in every
+            if is_seen(self.engine, hand.actor, one)
+        ]
+        return listed(shown, hand.now, page=page, offers_new=may_make(self.engine, hand.actor))
+
+    def _verbs(self, actor: Actor, schedule: Schedule) -> tuple[str, ...]:
+        """What this person may do with it now, as far as that is known before it is tried."""
+        manages, reach = self._manages(actor, schedule), self._reach(schedule)
+        runs = reach is not None and bool(reach.hosts) and self._may_run(actor, reach)
+        pause = "sched_pause" if schedule.paused_at is None else "sched_resume"
+        verbs = {pause: manages, "sched_run": runs, "sched_delete": manages}
+        return tuple(verb for verb, may in verbs.items() if may)
+
+    def _may_run(self, actor: Actor, reach: Reach) -> bool:
+        return self.engine.policy.decide(
+            actor.id, Permission.EXECUTE, runbook=reach.runbook, hosts=reach.hosts, includes=reach.includes
+        ).allowed
 
     async def _show(self, name: str, hand: Hand) -> Message:
         schedule = await self.find(name, hand.actor, hand.origin)
@@ -161,7 +204,9 @@ class ScheduleDesk:
         lines += _next_lines(schedule, hand.now)
         lines += ["*Lately*"] if newest else []
         lines += [_firing_line(schedule, firing, execution) for firing, execution in newest]
-        return blocks.markdown("\n".join(lines))
+        said_ = blocks.markdown("\n".join(lines))
+        row = buttons(Shown(schedule=schedule, verbs=self._verbs(hand.actor, schedule)))
+        return blocks.message(said_.text, [*said_.blocks, *row])
 
     def _wants(self, schedule: Schedule, standing: StandingApproval | None) -> list[str]:
         """What stands in its way, or how it is consented to."""
@@ -199,22 +244,25 @@ class ScheduleDesk:
 
     # --- making -------------------------------------------------------------------------------------------------------
 
-    async def _make(self, command: ScheduleCommand, channel: str | None, hand: Hand, handled: Handled) -> Message:
-        """What makes no sense now, or is not allowed to its maker, is not kept; a kill switch of now is no matter."""
-        wanted_run, actor = command.request, hand.actor
+    async def consider(self, command: ScheduleCommand, actor: Actor, channel: str | None, origin: Origin) -> Considered:
+        """What would be made, had it been asked for now. Raises OperatorError where it would not.
+
+        What makes no sense now, or is not allowed to its maker, is not made; a kill switch of now is no matter.
+        """
+        wanted_run = command.request
         if wanted_run is None:
             raise AssertionError("the grammar gives a request to schedule")
         for needed in (Permission.SCHEDULES, Permission.EXECUTE):
-            await self.engine.require(actor, needed, "make schedules", hand.origin)
+            await self.engine.require(actor, needed, "make schedules", origin)
         line = cron.cron_of(command.cron)
         zone = cron.zone_of(command.timezone or self.engine.policy.timezone)
         text = kept_text(wanted_run)
-        request = request_of(wanted_run, actor, channel, text)
-        ready = self.engine.ready(request)
+        ready = self.engine.ready(request_of(wanted_run, actor, channel, text))
         if ready.wanted is None:
             raise NotPermitted("Your role changed at this moment. Try again.")
-        await self.engine.require(actor, Permission.SCHEDULES, "schedule that", hand.origin, about=ready.wanted)
-        await self.engine.require(actor, Permission.EXECUTE, "schedule that", hand.origin, about=ready.wanted)
+        await self.engine.require(actor, Permission.SCHEDULES, "schedule that", origin, about=ready.wanted)
+        await self.engine.require(actor, Permission.EXECUTE, "schedule that", origin, about=ready.wanted)
+        now = self.engine.tools.clock.now()
         schedule = Schedule(
             id=0,
             name=command.name,
@@ -223,29 +271,56 @@ class ScheduleDesk:
             timezone=zone,
             channel=channel,
             made_by=actor,
-            made_at=hand.now,
-            next_at=cron.next_after(line, zone, hand.now),
+            made_at=now,
+            next_at=cron.next_after(line, zone, now),
         )
+        former = await self.engine.tools.database.read(kept.find, command.name) if command.name else None
+        replaces = former is not None and self._manages(actor, former)
+        return Considered(schedule=schedule, wanted=ready.wanted, former=former, replaces=replaces)
+
+    async def _make(self, command: ScheduleCommand, channel: str | None, hand: Hand, handled: Handled) -> Message:
+        considered = await self.consider(command, hand.actor, channel, hand.origin)
         made = await self.engine.tools.database.write(
             keeping.make,
-            schedule,
-            ready.wanted,
+            considered.schedule,
+            considered.wanted,
             hand,
-            may_change=lambda former: self._manages(actor, former),
+            may_change=lambda former: self._manages(hand.actor, former),
             also=handled,
         )
         if isinstance(made, OperatorError):
             raise made
-        lines = [_line(made, hand.now), *self._wants(made, None), *_next_lines(made, hand.now)]
+        return blocks.markdown("\n".join(self._about_new(made, considered.wanted, hand.now)))
+
+    def outlook(self, considered: Considered) -> list[str]:
+        """What whoever is about to make it should know, ready mrkdwn."""
+        schedule, wanted = considered.schedule, considered.wanted
+        named = schedule.name or f"{wanted.entry.name} (or that with a number)"
+        lines = self._about_new(replace(schedule, name=named), wanted, schedule.made_at)
+        was = considered.former
+        if was is not None and not considered.replaces:
+            lines.append(":no_entry: A schedule of this name is there already, and not yours to change. Name it anew.")
+        elif was is not None:
+            lines.append(
+                f":warning: It replaces *{blocks.inline(was.name, 80)}* (#{was.id}): {_timing(was)}, {_code(was)}, "
+                f"made by {blocks.who(was.made_by)}"
+            )
+        window = words(self.engine.policy.catch_up.total_seconds())
+        lines.append(f"_What is missed because nothing could start it is caught up with for {window}, once._")
+        return lines
+
+    def _about_new(self, schedule: Schedule, wanted: Wanted, now: datetime) -> list[str]:
+        lines = [_line(schedule, now), *self._wants(schedule, None), *_next_lines(schedule, now)]
         lines.append("_It runs with your rights as they are then, and is judged each time._")
-        demands = self._demands(ready.wanted)
+        demands = self._demands(wanted)
         if demands:
             who = "you" if _only_confirms(demands) else "somebody else"
+            name = schedule.id or "NAME"
             lines.append(
                 f"_So that nobody is woken for it, {who} can approve it for good: "
-                f"`/runbook schedule approve {made.id} limit=20`, 20 being the most changes at a time._"
+                f"`/runbook schedule approve {name} limit=20`, 20 being the most changes at a time._"
             )
-        return blocks.markdown("\n".join(lines))
+        return lines
 
     def _demands(self, wanted: Wanted) -> tuple[Demand, ...]:
         """What the settings ask for before it runs."""
@@ -290,6 +365,35 @@ class ScheduleDesk:
     async def _change(self, change: keeping.Change, command: ScheduleCommand, hand: Hand, handled: Handled) -> Message:
         schedule = await self._managed(command, hand)
         return await self._write(lambda connection: change(connection, str(schedule.id), hand), handled)
+
+    async def pressed(
+        self, change: keeping.Change, command: ScheduleCommand, shown: str | None, actor: Actor, handled: Handled
+    ) -> Message:
+        """Change the one whose button was pressed, if it is what was `shown`; what it became has its buttons again.
+
+        Raises OperatorError.
+        """
+        tools = self.engine.tools
+        hand = Hand(actor=actor, origin=Origin.BUTTON, now=tools.clock.now(), reporter=tools.reporter)
+        schedule = await self._managed(command, hand)
+
+        def change_it(connection: Connection) -> Answer | OperatorError:
+            now = kept.get(connection, schedule.id)
+            if now is not None and _face(now) != shown:
+                return _other(now)
+            return change(connection, str(schedule.id), hand)
+
+        said_ = await self._write(change_it, handled)
+        now = await tools.database.read(kept.get, schedule.id)
+        row = buttons(Shown(schedule=now, verbs=self._verbs(actor, now))) if now is not None else []
+        return blocks.message(said_.text, [*said_.blocks, *row])
+
+    async def as_shown(self, number: int, shown: str | None, actor: Actor) -> Schedule:
+        """The one whose button was pressed. Raises NotFound, NotPermitted, and TooLate where it is another by now."""
+        found = await self.find(str(number), actor, Origin.BUTTON)
+        if _face(found) != shown:
+            raise _other(found)
+        return found
 
     async def _write(self, change: Callable[[Connection], Answer | OperatorError], handled: Handled) -> Message:
         """Change it and mark the request handled, both or neither, so that one that is taken up again does nothing."""
@@ -408,6 +512,23 @@ def _mark(schedule: Schedule, wanted: Wanted, limit: int) -> str:
     return sha256(shown)[:8]
 
 
+def may_make(engine: Engine, actor: Actor) -> bool:
+    """Whether this person may have schedules at all."""
+    return all(engine.policy.may(actor.id, one) for one in (Permission.EXECUTE, Permission.SCHEDULES))
+
+
+def _face(schedule: Schedule) -> str:
+    """Short for what a list shows of it but for its next time, and whether it is paused."""
+    return sha256([schedule.id, schedule.text, schedule.cron, schedule.timezone, schedule.made_by.id])[:8]
+
+
+def _other(schedule: Schedule) -> TooLate:
+    return TooLate(
+        f"'{schedule.name}' is not what these buttons were shown for: it was replaced since, so nothing was done. "
+        f"`/runbook schedule show {schedule.id}` shows what it is now."
+    )
+
+
 def _about(
     connection: Connection, schedule: Schedule
 ) -> tuple[StandingApproval | None, list[tuple[Firing, Execution | None]]]:
@@ -464,25 +585,73 @@ def lost(event: FiringLost) -> Message:
     )
 
 
-def listed(shown: Sequence[Schedule], now: datetime) -> Message:
-    """Schedules, each with its next time."""
-    lines = [_line(one, now) for one in shown[:SHOWN]]
-    more = [f"… and {len(shown) - SHOWN} more; `/runbook schedule show NAME`"] if len(shown) > SHOWN else []
-    return blocks.markdown("\n".join([*lines, *more]) or NONE)
+def listed(shown: Sequence[Shown], now: datetime, *, page: int = 1, offers_new: bool = False) -> Message:
+    """One page of schedules, each with its next time and its buttons. `offers_new`: there is one for the form."""
+    pages = max(1, math.ceil(len(shown) / SHOWN))
+    page = min(max(1, page), pages)
+    part = shown[(page - 1) * SHOWN : page * SHOWN]
+    lines = [_line(one.schedule, now, code=160) for one in part] or [NONE]
+    rows: list[Block] = []
+    for one, line in zip(part, lines, strict=False):
+        show = blocks.asking("ask", "Show", f"schedule show {one.schedule.id}")
+        rows += [blocks.section(line), *buttons(one, *([show] if show is not None else []))]
+    said_ = blocks.message("\n".join(lines), rows or blocks.paragraphs(lines))
+    said_ = blocks.with_question(said_, *(("New schedule", "schedule new") if offers_new else ()))
+    if pages == 1:
+        return said_
+    first = (page - 1) * SHOWN + 1
+    return blocks.paged(
+        said_,
+        newer=f"schedule list page={page - 1}" if page > 1 else None,
+        older=f"schedule list page={page + 1}" if page < pages else None,
+        labels=("Previous", "Next"),
+        note=f"{first} to {first + len(part) - 1} of {blocks.counted(len(shown), 'schedule')}",
+    )
 
 
-def _code(schedule: Schedule) -> str:
+_ASKS_TWICE = {
+    "sched_run": "It runs now, as you, and is judged like all that you ask for.",
+    "sched_delete": "It never comes again, and its standing approval is gone with it. What runs goes on.",
+}
+
+
+def buttons(shown: Shown, *first: Block) -> list[Block]:
+    """A row of what somebody may do with a schedule, after what is there anyway; none where there is nothing."""
+    row = [*first, *(_button(verb, shown.schedule) for verb in shown.verbs)]
+    return [{"type": "actions", "block_id": f"handrail:schedule:{shown.schedule.id}", "elements": row}] if row else []
+
+
+def _button(verb: str, schedule: Schedule) -> Block:
+    label, name = LABELS[verb], blocks.clip(schedule.name, 60)
+    button: dict[str, Any] = {
+        "type": "button",
+        "action_id": f"handrail:{verb}",
+        "text": {"type": "plain_text", "text": label},
+        "value": f"{schedule.id}:{_face(schedule)}",
+        "accessibility_label": blocks.clip(f"{label}: schedule {schedule.name}", 75),
+    }
+    if verb in _ASKS_TWICE:
+        button["confirm"] = {
+            "title": {"type": "plain_text", "text": f"{label}?"},
+            "text": {"type": "plain_text", "text": f"{name}. {_ASKS_TWICE[verb]}"},
+            "confirm": {"type": "plain_text", "text": label},
+            "deny": {"type": "plain_text", "text": "Not now"},
+        }
+    return button | ({"style": "danger"} if verb == "sched_delete" else {})
+
+
+def _code(schedule: Schedule, most: int = 300) -> str:
     """Its request, as it is typed."""
     text = schedule.text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-    return f"`/runbook {blocks.inline(text, 300)}`"
+    return f"`/runbook {blocks.inline(text, most)}`"
 
 
 def _timing(schedule: Schedule) -> str:
     return blocks.inline(cron.in_words(schedule.cron, schedule.timezone), 200)
 
 
-def _line(schedule: Schedule, now: datetime) -> str:
-    """One schedule in one line."""
+def _line(schedule: Schedule, now: datetime, *, code: int = 300) -> str:
+    """One schedule in two lines. `code`: at most so much of its request."""
     if schedule.paused_at is not None:
         by = blocks.who(Actor(id=schedule.paused_by or "", name="Handrail" if schedule.paused_by == "handrail" else ""))
         state = f"*paused* since {blocks.moment(schedule.paused_at)} by {by}"
@@ -490,8 +659,9 @@ def _line(schedule: Schedule, now: datetime) -> str:
         state = "never again"
     else:
         state = f"next {blocks.moment(schedule.next_at)}, {_in(schedule.next_at, now)}"
-    head = f"• *{blocks.inline(schedule.name, 80)}* (#{schedule.id}): {_timing(schedule)}, {state}"
-    return f"{head}\n    {_code(schedule)}, made by {blocks.who(schedule.made_by)}"
+    number = f" (#{schedule.id})" if schedule.id else ""
+    head = f"• *{blocks.inline(schedule.name, 80)}*{number}: {_timing(schedule)}, {state}"
+    return f"{head}\n    {_code(schedule, code)}, made by {blocks.who(schedule.made_by)}"
 
 
 def _next_lines(schedule: Schedule, now: datetime) -> list[str]:

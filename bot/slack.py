@@ -116,7 +116,15 @@ class _Click:
                 "value": action.get("value") or chosen.get("value"),
                 "response_url": body.get("response_url"),
                 "trigger_id": body.get("trigger_id"),
-                **({"view_id": view.get("id"), "thread": place.thread} if view else {}),
+                **(
+                    {
+                        "view_id": view.get("id"),
+                        "thread": place.thread,
+                        "metadata": str(view.get("private_metadata") or "")[:3_000],
+                    }
+                    if view
+                    else {}
+                ),
             },
             origin=Origin.BUTTON,
         )

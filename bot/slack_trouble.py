@@ -29,11 +29,15 @@ class Trouble(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """One failed call. `error` is Slack's name for it, or words; it never holds a token or an address."""
+    """One failed call. `error` is Slack's name for it, or words; it never holds a token or an address.
+
+    `method`: Slack's, where the one that failed is known.
+    """
 
     trouble: Trouble
     error: str
     retry_after: float = RETRY_AFTER_UNKNOWN
+    method: str | None = None
 
     @property
     def may_be_done(self) -> bool:

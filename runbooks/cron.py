@@ -68,7 +68,7 @@ def _nickname(typed: str) -> str:
 
 def zone_of(text: str) -> str:
     """The name of a time zone in its one spelling; raises Invalid, with near misses."""
-    names = _zones()
+    names = _names()
     typed = re.sub("[‐‑‒–—―−]", "-", text.strip()).replace(" ", "_")
     found = names.get(typed.casefold())
     if found is not None:
@@ -81,8 +81,13 @@ def zone_of(text: str) -> str:
     raise Invalid(f"'{text[:60]}' is no time zone.{hint}")
 
 
+def zones() -> list[str]:
+    """The names of all time zones that are known here."""
+    return list(_names().values())
+
+
 @cache
-def _zones() -> dict[str, str]:
+def _names() -> dict[str, str]:
     return {name.casefold(): name for name in sorted(available_timezones())}
 
 

@@ -46,6 +46,8 @@ LONGEST_NAME = 60
 """Of the 80 characters that Slack allows a channel: room is left for a number at its end."""
 USUAL_SEVERITY = 3
 OFFERED = 5
+PAGE = 200
+"""Entries of the audit that are read at once."""
 _SMALL_WORDS = frozenset(
     "a an and are as at be by for from has have in is it its of on or our that the this to was were with".split()  # noqa: SIM905 - words
 )
@@ -162,12 +164,8 @@ def _taken(connection: Connection, channel: str | None) -> OperatorError | None:
 def bind_channel(
     connection: Connection, incident_id: int, channel: str | None, *, actor: Actor, origin: Origin, now: datetime
 ) -> Outcome | OperatorError:
-    """An open incident that has no channel gets this one."""
-    incident = incidents.find(connection, incident_id, hold=True)
-    if incident is None:
-        return NotFound(f"There is no incident {incident_id}. `/incident list` shows those there are.")
-    if not incident.is_open:
-        return TooLate(f"{_named(incident)} is resolved.")
+    """An open incident that has no channel gets this one. Raises NotFound, TooLate."""
+    incident = open_one(connection, incident_id)
     if incident.channel is not None:
         return TooLate(f"{_named(incident)} has a channel already.")
     if incident.may_exist:
@@ -234,11 +232,17 @@ def current(connection: Connection, channel: str | None) -> Incident:
     return incident
 
 
-def open_one(connection: Connection, incident_id: int) -> Incident:
-    """An open incident by its number; raises NotFound, TooLate."""
-    incident = incidents.find(connection, incident_id, hold=True)
+def find(connection: Connection, incident_id: int, *, hold: bool = False) -> Incident:
+    """By its number; raises NotFound. `hold`: nobody else changes it until the transaction ends."""
+    incident = incidents.find(connection, incident_id, hold=hold)
     if incident is None:
         raise NotFound(f"There is no incident {incident_id}. `/incident list` shows those there are.")
+    return incident
+
+
+def open_one(connection: Connection, incident_id: int) -> Incident:
+    """An open incident by its number, which nobody else changes meanwhile; raises NotFound, TooLate."""
+    incident = find(connection, incident_id, hold=True)
     if not incident.is_open:
         raise TooLate(f"{_named(incident)} is resolved. `/incident timeline` shows what happened.")
     return incident
@@ -412,20 +416,47 @@ class Moment:
     quoted: str = ""
 
 
-def timeline(connection: Connection, incident: Incident) -> list[Moment]:
-    """Everything with its time, oldest first: its history, what ran in its channel, consents, kill switches."""
-    ran = incidents.executions_of(connection, incident)
-    found = [_of_entry(entry) for entry in incidents.entries(connection, incident.id)]
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """What belongs to an incident. `earlier`: executions that are too many for it, asked for before all of `ran`."""
+
+    moments: tuple[Moment, ...]  # oldest first
+    ran: tuple[Execution, ...]  # oldest first
+    earlier: int = 0
+
+
+def story(connection: Connection, incident: Incident, *, most: int = 200) -> Story:
+    """Everything with its time: its history, the newest `most` that ran in its channel, consents, kill switches."""
+    ran = incidents.executions_of(connection, incident, most)
+    earlier = incidents.count_executions_of(connection, incident) - len(ran) if len(ran) == most else 0
+    found = [_of_entry(entry) for entry in _entries(connection, incident)]
     for execution in ran:
         found += _of_execution(execution)
     for approval in approvals.of_executions(connection, [one.id for one in ran]):
         found += _of_approval(approval)
+    switched = [_of_switch(entry) for entry in _switched(connection, incident) if _concerns(entry, incident)]
+    found += reversed(switched)  # of the same moment, in the order in which they were witnessed
+    moments = sorted(found, key=lambda moment: moment.at)
+    return Story(moments=tuple(moments), ran=tuple(ran), earlier=earlier)
+
+
+def _entries(connection: Connection, incident: Incident) -> Iterable[IncidentEntry]:
+    """Its own history, a page after the other."""
+    after = 0
+    while page := incidents.entries(connection, incident.id, after=after):
+        yield from page
+        after = page[-1].seq
+
+
+def _switched(connection: Connection, incident: Incident) -> Iterable[AuditEntry]:
+    """Whatever became of any kill switch meanwhile, a page after the other."""
     wanted = audit.Wanted(kind="killswitch", since=incident.opened_at)
     if incident.resolved_at is not None:
         wanted["until"] = incident.resolved_at + timedelta(microseconds=1)
-    switched = audit.search(connection, limit=200, **wanted)
-    found += [_of_switch(entry) for entry in switched if _concerns(entry, incident)]
-    return sorted(found, key=lambda moment: moment.at)
+    before = None
+    while page := audit.search(connection, before=before, limit=PAGE, **wanted):
+        yield from page
+        before = page[-1].seq
 
 
 def _of_entry(entry: IncidentEntry) -> Moment:

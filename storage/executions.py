@@ -309,6 +309,26 @@ def asked_in(
     return list(found.values())[:limit]
 
 
+def in_channel(
+    connection: Connection, channel: str, *, since: datetime, until: datetime | None, limit: int
+) -> list[Execution]:
+    """The newest that were asked for in a channel in that time, both ends included, oldest first."""
+    query = select(*_COLUMNS).where(*_in_channel(channel, since, until))
+    newest_first = query.order_by(t.executions.c.created_at.desc(), t.executions.c.id.desc()).limit(limit)
+    return sorted(map(_execution, connection.execute(newest_first)), key=lambda one: one.id)
+
+
+def count_in_channel(connection: Connection, channel: str, *, since: datetime, until: datetime | None) -> int:
+    """How many were asked for in a channel in that time."""
+    query = select(func.count()).select_from(t.executions).where(*_in_channel(channel, since, until))
+    return int(connection.scalar(query) or 0)
+
+
+def _in_channel(channel: str, since: datetime, until: datetime | None) -> list[ColumnElement[bool]]:
+    c = t.executions.c
+    return [c.channel == channel, c.created_at >= since, *([] if until is None else [c.created_at <= until])]
+
+
 _RAN = (State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.CANCELLED, State.INTERRUPTED, State.ROLLED_BACK)
 
 

@@ -184,15 +184,18 @@ def executions_of(connection: Connection, incident: Incident, limit: int = 200) 
     """What was asked for in its channel while it was open, the newest of it, oldest first."""
     if incident.channel is None:
         return []
-    x = t.executions.c
-    until = () if incident.resolved_at is None else (x.created_at <= incident.resolved_at,)
-    found = connection.scalars(
-        select(x.id)
-        .where(x.channel == incident.channel, x.created_at >= incident.opened_at, *until)
-        .order_by(x.created_at.desc(), x.id.desc())
-        .limit(limit)
+    return executions.in_channel(
+        connection, incident.channel, since=incident.opened_at, until=incident.resolved_at, limit=limit
     )
-    return [executions.get(connection, one) for one in sorted(found)]
+
+
+def count_executions_of(connection: Connection, incident: Incident) -> int:
+    """How many those are in all."""
+    if incident.channel is None:
+        return 0
+    return executions.count_in_channel(
+        connection, incident.channel, since=incident.opened_at, until=incident.resolved_at
+    )
 
 
 def of_execution(connection: Connection, execution: Execution) -> Incident | None:

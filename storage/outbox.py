@@ -17,8 +17,11 @@ from typing import Any
 
 from sqlalchemy import (
     BindParameter,
+    ColumnElement,
     Connection,
+    FromClause,
     Integer,
+    ScalarSelect,
     and_,
     bindparam,
     case,
@@ -45,6 +48,9 @@ _IS_DEAD = text("outbox.state = 'dead'")
 # These stand by themselves; whatever else belongs to an execution is said in its thread, once that exists.
 _APART = (OutboxKind.HEADLINE.value, OutboxKind.ALERT.value, OutboxKind.ANSWER.value)
 
+# Somebody waits for these, and the process that speaks may be another.
+_CANNOT_WAIT = {OutboxKind.APPROVAL, OutboxKind.ANSWER, OutboxKind.ALERT, OutboxKind.HEADLINE}
+
 # Built once: these are asked for with every event of every execution.
 _NOW = bindparam("microseconds", type_=t.outbox.c.position.type)
 _LAST = (
@@ -57,7 +63,9 @@ _LAST = (
 # The position orders what waits with the same rank: microseconds, so that it grows even when nothing waits.
 _AFTER_ALL = case((_LAST >= _NOW, _LAST + 1), else_=_NOW)
 _ADD = Prepared(insert(t.outbox).values(position=_AFTER_ALL))
-_STAYS = or_(t.outbox.c.kind == OutboxKind.HEADLINE.value, t.outbox.c.kind_rank <= bindparam("new_rank", type_=Integer))
+_IS_HEADLINE = t.outbox.c.kind == OutboxKind.HEADLINE.value
+_NEW_RANK = bindparam("new_rank", type_=Integer)
+_RANK = case((t.outbox.c.kind_rank <= _NEW_RANK, t.outbox.c.kind_rank), else_=_NEW_RANK)
 _REPLACE = Prepared(
     update(t.outbox)
     .where(
@@ -65,10 +73,15 @@ _REPLACE = Prepared(
         text("outbox.state = 'waiting' AND outbox.coalesce_key IS NOT NULL"),
     )
     .values(
-        kind=case((_STAYS, t.outbox.c.kind), else_=bindparam("new_kind", type_=t.outbox.c.kind.type)),
-        kind_rank=case((_STAYS, t.outbox.c.kind_rank), else_=bindparam("new_rank", type_=Integer)),
+        kind=case(
+            (or_(_IS_HEADLINE, t.outbox.c.kind_rank <= _NEW_RANK), t.outbox.c.kind),
+            else_=bindparam("new_kind", type_=t.outbox.c.kind.type),
+        ),
+        kind_rank=_RANK,
     )
 )
+_LOOKED_UP = 100
+"""Of how many of one kind in one channel it is looked up whether they edit what was posted before."""
 SHOWS = "shows"
 """The key in the payload of what shows rows: which ones, as whoever renders it understands it."""
 
@@ -78,12 +91,12 @@ def _mark(dialect: ModuleType) -> Prepared:
     made = dialect.insert(t.outbox).values(position=_AFTER_ALL)
     new = made.excluded
     has_words = t.outbox.c.payload[SHOWS].as_string().is_(None)
-    rises = and_(t.outbox.c.kind != OutboxKind.HEADLINE.value, t.outbox.c.kind_rank > new.kind_rank)
+    rises = t.outbox.c.kind_rank > new.kind_rank
     marked = made.on_conflict_do_update(
         index_elements=[t.outbox.c.coalesce_key],
         index_where=text("state = 'waiting' AND coalesce_key IS NOT NULL"),
         set_={
-            "kind": case((rises, new.kind), else_=t.outbox.c.kind),
+            "kind": case((and_(rises, ~_IS_HEADLINE), new.kind), else_=t.outbox.c.kind),
             "kind_rank": case((rises, new.kind_rank), else_=t.outbox.c.kind_rank),
             "payload": case((has_words, new.payload), else_=t.outbox.c.payload),
         },
@@ -97,17 +110,6 @@ _SET_DEAD_HEADLINE = Prepared(
     update(t.outbox).where(
         _IS_DEAD, t.outbox.c.coalesce_key == bindparam("of_key"), t.outbox.c.kind == OutboxKind.HEADLINE.value
     )
-)
-_SAID = Prepared(
-    select(t.outbox.c.ts)
-    .where(
-        t.outbox.c.execution_id == bindparam("of_id"),
-        t.outbox.c.coalesce_key == bindparam("of_key"),
-        t.outbox.c.state == OutboxState.SENT.value,
-        t.outbox.c.ts.is_not(None),
-    )
-    .order_by(t.outbox.c.position.desc())
-    .limit(1)
 )
 _SET_WORDS = Prepared(update(t.outbox).where(t.outbox.c.id == bindparam("of_message")))
 _KEYS_BEING_SAID = Prepared(
@@ -150,9 +152,9 @@ def put(
     """Something to say. With a `coalesce_key`, it takes the place of what waits under the same key.
 
     The place stays the older one's, and its kind becomes the more important of both; but a headline stays a headline,
-    since a thread hangs on it.
+    since a thread hangs on it. It is said as early as what waits for that thread.
     """
-    if kind is OutboxKind.ALERT:
+    if kind in _CANNOT_WAIT:
         ring(connection, Bell.OUTBOX)
     values = _new(id, kind, method, payload, now, channel, execution_id, coalesce_key)
     if coalesce_key is None:
@@ -179,6 +181,8 @@ def show(
 
     Otherwise as `put`. `shows` says which rows, for whoever renders it (`begin` returns it in the payload).
     """
+    if kind in _CANNOT_WAIT:
+        ring(connection, Bell.OUTBOX)
     values = _new(id, kind, method, {SHOWS: dict(shows)}, now, channel, execution_id, coalesce_key)
     _unwritten(connection, lambda unwritten: unwritten.show(values))
 
@@ -196,8 +200,11 @@ class _Unwritten:
     def show(self, values: dict[str, Any]) -> None:
         """One message under each key, as the table would have it."""
         known = self.shown.setdefault(values["coalesce_key"], values)
-        if known["kind"] != OutboxKind.HEADLINE.value and known["kind_rank"] > values["kind_rank"]:
-            known.update({name: values[name] for name in ("kind", "kind_rank", "rank")})
+        if known["kind_rank"] > values["kind_rank"]:
+            names = (
+                ("kind_rank", "rank") if known["kind"] == OutboxKind.HEADLINE.value else ("kind", "kind_rank", "rank")
+            )
+            known.update({name: values[name] for name in names})
 
     def __call__(self, connection: Connection) -> None:
         _ADD.run_each(connection, self.added)
@@ -261,14 +268,15 @@ def _replace_waiting(connection: Connection, key: str, kind: OutboxKind, payload
 
 
 def ready(connection: Connection, now: datetime, *, per_channel: int = 10) -> list[Ready]:
-    """What may be said now, the most important first, at most so many per channel and for answers as many again.
+    """What may be said now, the most important first.
 
-    What belongs into a thread waits for its headline, as long as that waits itself; with no headline to come, it is
-    said by itself.
+    At most so many new messages per channel, and as many edits, files and answers again: each has limits of its own,
+    and what waits for one of them must not hide what needn't. What belongs into a thread waits for its headline as long
+    as that waits itself; with no headline to come, it is said by itself.
     """
     write_down(connection)
     asked = {"moment": now, "most": per_channel, "of_keys": _keys_being_said(connection)}
-    return [_ready(connection, row) for row in _ready_rows().all(connection, asked)]
+    return [_ready(row) for row in _ready_rows().all(connection, asked)]
 
 
 @cache
@@ -279,14 +287,14 @@ def _ready_rows() -> Prepared:
     # Asked for once and not for every row: with thousands that wait, PostgreSQL would read all of them for each.
     to_come = select(headline.c.execution_id).where(
         text("headline.state IN ('waiting', 'sending')"),
-        headline.c.kind_rank == OutboxKind.HEADLINE.rank,
+        headline.c.kind_rank <= OutboxKind.HEADLINE.rank,
+        headline.c.kind == OutboxKind.HEADLINE.value,
         headline.c.execution_id.is_not(None),
     )
     where = case((in_thread, t.threads.c.channel), else_=t.outbox.c.channel)
-    is_answer = t.outbox.c.kind == OutboxKind.ANSWER.value
-    order = (t.outbox.c.kind_rank, t.outbox.c.position)
-    place = func.row_number().over(partition_by=(where, is_answer), order_by=order)
     keys: BindParameter[list[str]] = bindparam("of_keys", expanding=True)
+    order = (t.outbox.c.kind_rank, t.outbox.c.position)
+    in_line = func.row_number().over(partition_by=(where, t.outbox.c.kind, t.outbox.c.method), order_by=order)
     waiting = (
         select(
             t.outbox,
@@ -294,7 +302,8 @@ def _ready_rows() -> Prepared:
             t.threads.c.ts.label("thread_ts"),
             t.threads.c.asked_in,
             in_thread.label("in_thread"),
-            place.label("place"),
+            where.label("where"),
+            in_line.label("in_line"),
         )
         .select_from(t.outbox.outerjoin(t.threads, t.threads.c.execution_id == t.outbox.c.execution_id))
         .where(
@@ -306,14 +315,43 @@ def _ready_rows() -> Prepared:
         )
         .subquery()
     )
+    # What was posted before is looked up for the first of each line alone: with thousands that wait, it would cost more
+    # than all the rest.
+    first = select(waiting, _said_as(waiting).label("edits")).where(waiting.c.in_line <= _LOOKED_UP).subquery()
+    sort = case(
+        (first.c.kind == OutboxKind.ANSWER.value, "answer"),
+        (first.c.method == "upload", "file"),
+        (or_(first.c.method == "update", first.c.edits.is_not(None)), "edit"),
+        else_="post",
+    )
+    place = func.row_number().over(partition_by=(first.c.where, sort), order_by=(first.c.kind_rank, first.c.position))
+    placed = select(first, place.label("place")).subquery()
     return Prepared(
-        select(waiting)
-        .where(waiting.c.place <= bindparam("most", type_=Integer))
-        .order_by(waiting.c.kind_rank, waiting.c.position)
+        select(placed)
+        .where(placed.c.place <= bindparam("most", type_=Integer))
+        .order_by(placed.c.kind_rank, placed.c.position)
     )
 
 
-def _ready(connection: Connection, row: Any) -> Ready:
+def _said_as(waiting: FromClause) -> ScalarSelect[Any]:
+    """The message in Slack that was posted under the same key before."""
+    said = t.outbox.alias("said")
+    return (
+        select(said.c.ts)
+        .where(
+            waiting.c.method == "post",
+            said.c.execution_id == waiting.c.execution_id,
+            said.c.coalesce_key == waiting.c.coalesce_key,
+            said.c.state == OutboxState.SENT.value,
+            said.c.ts.is_not(None),
+        )
+        .order_by(said.c.position.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+def _ready(row: Any) -> Ready:
     message = message_of(row)
     thread = None
     if row.in_thread:
@@ -321,16 +359,10 @@ def _ready(connection: Connection, row: Any) -> Ready:
             execution_id=row.execution_id, channel=row.thread_channel, ts=row.thread_ts, asked_in=row.asked_in
         )
     channel = message.channel if thread is None else thread.channel
-    return Ready(message=message, channel=channel, thread=thread, edits=_edited_by(connection, message, thread))
-
-
-def _edited_by(connection: Connection, message: OutboxMessage, thread: Thread | None) -> str | None:
+    edits: str | None = row.edits
     if message.method == "update":
-        return str(message.payload["ts"]) if "ts" in message.payload else (thread.ts if thread else None)
-    if message.method != "post" or message.coalesce_key is None or message.execution_id is None:
-        return None
-    ts: str | None = _SAID.scalar(connection, {"of_id": message.execution_id, "of_key": message.coalesce_key})
-    return ts
+        edits = str(message.payload["ts"]) if "ts" in message.payload else (thread.ts if thread else None)
+    return Ready(message=message, channel=channel, thread=thread, edits=edits)
 
 
 def begin(
@@ -355,6 +387,12 @@ def begin(
     return None if row is None else message_of(row)
 
 
+def _mine(message_id: str, attempts: int | None) -> ColumnElement[bool]:
+    """The message while it is being said; in this try, if one is named: another may have been begun meanwhile."""
+    found = and_(t.outbox.c.id == message_id, t.outbox.c.state == OutboxState.SENDING.value)
+    return found if attempts is None else and_(found, t.outbox.c.attempts == attempts)
+
+
 def extend(connection: Connection, ids: Collection[str], *, now: datetime, lease: timedelta) -> None:
     """Whoever says these lives, and is still saying them."""
     if not ids:
@@ -370,15 +408,47 @@ def _keys_being_said(connection: Connection) -> list[str]:
     return [row.coalesce_key for row in _KEYS_BEING_SAID.all(connection)]
 
 
-def sent(connection: Connection, message_id: str, *, now: datetime, ts: str | None, channel: str | None = None) -> None:
-    """Slack took it. `channel`: where it stands, if that may be another than it was written for."""
+def sent(
+    connection: Connection, said: OutboxMessage, *, now: datetime, ts: str | None, channel: str | None = None
+) -> bool:
+    """Slack took it, as `begin` gave it. `channel`: where it stands, if that may be another than it was written for.
+
+    False, and nothing is changed, if somebody took it back meanwhile because its time to be said had passed, and it is
+    to be said with other words, or being said: what stands is looked for then.
+    """
     write_down(connection)
+    row = connection.execute(select(t.outbox).where(t.outbox.c.id == said.id)).first()
+    if row is None or row.attempts != said.attempts:
+        return False
+    is_waiting_as_it_was = row.state == OutboxState.WAITING.value and row.payload == dict(said.payload)
+    if row.state != OutboxState.SENDING.value and not is_waiting_as_it_was:
+        return False
     where = {"channel": channel} if channel is not None else {}
     connection.execute(
         update(t.outbox)
-        .where(t.outbox.c.id == message_id)
-        .values(state=OutboxState.SENT.value, sent_at=now, ts=ts, error=None, **where)
+        .where(t.outbox.c.id == said.id)
+        .values(state=OutboxState.SENT.value, sent_at=now, ts=ts, error=None, next_attempt_at=None, **where)
     )
+    return True
+
+
+def sent_before(connection: Connection, said: OutboxMessage, *, id: str, now: datetime, ts: str) -> bool:
+    """It stands already: an earlier try had come through, perhaps with older words. Otherwise as `sent`.
+
+    These words follow as an edit, with this id, unless newer ones wait already.
+    """
+    if not sent(connection, said, now=now, ts=ts):
+        return False
+    key = said.coalesce_key
+    waits = select(t.outbox.c.id).where(
+        t.outbox.c.coalesce_key == key, text("outbox.state = 'waiting' AND outbox.coalesce_key IS NOT NULL")
+    )
+    if key is None or connection.execute(waits).first() is not None:
+        return True
+    is_headline = said.kind is OutboxKind.HEADLINE
+    kind, method = (OutboxKind.CARD, "update") if is_headline else (said.kind, said.method)
+    _ADD.run(connection, _new(id, kind, method, said.payload, now, said.channel, said.execution_id, key))
+    return True
 
 
 def again(
@@ -389,15 +459,15 @@ def again(
     error: str,
     unsure: bool,
     is_counted: bool = True,
+    attempts: int | None = None,
 ) -> None:
     """To be tried again at `at`. If something newer waits under its key, its words take the place of these.
 
-    `is_counted`: whether the try counts; one that Slack asked us to postpone doesn't.
+    `is_counted`: whether the try counts; one that Slack asked us to postpone doesn't. `attempts`: of which try that is
+    said, as `begin` counted it; if that isn't the one under way any more, nothing is changed. So for all that follow.
     """
     write_down(connection)
-    row = connection.execute(
-        select(t.outbox).where(t.outbox.c.id == message_id, t.outbox.c.state == OutboxState.SENDING.value)
-    ).first()
+    row = connection.execute(select(t.outbox).where(_mine(message_id, attempts))).first()
     if row is None:
         return
     # The older row stays, because a post that may have been delivered carries its id.
@@ -432,8 +502,9 @@ def take_newer(connection: Connection, message_id: str, kind: OutboxKind, key: s
     ).first()
     if newer is None:
         return {}
-    most = kind if kind is OutboxKind.HEADLINE else min((kind, OutboxKind(newer.kind)), key=lambda one: one.rank)
-    return {"payload": newer.payload, "kind": most.value, "kind_rank": most.rank}
+    most = min((kind, OutboxKind(newer.kind)), key=lambda one: one.rank)
+    stays = kind if kind is OutboxKind.HEADLINE else most
+    return {"payload": newer.payload, "kind": stays.value, "kind_rank": most.rank}
 
 
 def _newer_than(connection: Connection, row: Any) -> dict[str, Any]:
@@ -441,16 +512,20 @@ def _newer_than(connection: Connection, row: Any) -> dict[str, Any]:
 
 
 def reroute(
-    connection: Connection, message_id: str, *, channel: str, now: datetime, kind: OutboxKind | None = None
+    connection: Connection,
+    message_id: str,
+    *,
+    channel: str,
+    now: datetime,
+    kind: OutboxKind | None = None,
+    attempts: int | None = None,
 ) -> None:
     """To be said in another channel, at once. With a `kind`, as that kind, and by itself.
 
     What it was is kept in its payload (`rerouted`: kind, channel, coalesce_key), for when a person has it said again.
     """
     write_down(connection)
-    row = connection.execute(
-        select(t.outbox).where(t.outbox.c.id == message_id, t.outbox.c.state == OutboxState.SENDING.value)
-    ).first()
+    row = connection.execute(select(t.outbox).where(_mine(message_id, attempts))).first()
     if row is None:
         return
     values = _newer_than(connection, row)
@@ -474,12 +549,10 @@ def reroute(
     )
 
 
-def anew(connection: Connection, message_id: str, *, now: datetime) -> None:
+def anew(connection: Connection, message_id: str, *, now: datetime, attempts: int | None = None) -> None:
     """The message it was to edit isn't there any more, or can't be edited: to be said as a new one, at once."""
     write_down(connection)
-    row = connection.execute(
-        select(t.outbox).where(t.outbox.c.id == message_id, t.outbox.c.state == OutboxState.SENDING.value)
-    ).first()
+    row = connection.execute(select(t.outbox).where(_mine(message_id, attempts))).first()
     if row is None:
         return
     connection.execute(
@@ -491,23 +564,38 @@ def anew(connection: Connection, message_id: str, *, now: datetime) -> None:
         )
         .values(ts=None)
     )
-    connection.execute(update(t.outbox).where(t.outbox.c.id == message_id).values(unsure=False))
+    connection.execute(update(t.outbox).where(t.outbox.c.id == row.id).values(unsure=False))
     again(connection, message_id, at=now, error="the message it was to edit is gone", unsure=False, is_counted=False)
 
 
-def drop(connection: Connection, message: OutboxMessage) -> None:
-    """It needn't be said any more. A headline that is a dead letter takes the words of its edits."""
+def out_of_thread(connection: Connection, message_id: str, *, now: datetime, attempts: int | None = None) -> None:
+    """The message under which it was to stand isn't there any more: to be said in the channel by itself, at once."""
     write_down(connection)
-    connection.execute(delete(t.outbox).where(t.outbox.c.id == message.id, t.outbox.c.state.in_(_OPEN)))
+    row = connection.execute(select(t.outbox).where(_mine(message_id, attempts))).first()
+    if row is None:
+        return
+    payload = {name: value for name, value in row.payload.items() if name != "thread_ts"}
+    connection.execute(update(t.outbox).where(t.outbox.c.id == row.id).values(payload=payload))
+    again(connection, row.id, at=now, error="the message it was to stand under is gone", unsure=False, is_counted=False)
+
+
+def drop(connection: Connection, message: OutboxMessage) -> None:
+    """It needn't be said any more, being said as `begin` gave it. A dead headline takes the words of its edits."""
+    write_down(connection)
+    gone = delete(t.outbox).where(_mine(message.id, message.attempts)).returning(t.outbox.c.id)
+    if connection.execute(gone).first() is None:
+        return
     if message.method == "update" and message.coalesce_key is not None:
         edited = {"of_key": message.coalesce_key, "payload": dict(message.payload)}
         _SET_DEAD_HEADLINE.run(connection, edited)
 
 
-def bury(connection: Connection, message_id: str, *, now: datetime, error: str) -> None:
+def bury(connection: Connection, message_id: str, *, now: datetime, error: str, attempts: int | None = None) -> None:
     """A dead letter: a person must see it. Nothing else becomes one: what was said meanwhile stays said."""
     write_down(connection)
-    row = connection.execute(select(t.outbox).where(t.outbox.c.id == message_id, t.outbox.c.state.in_(_OPEN))).first()
+    open_ = and_(t.outbox.c.id == message_id, t.outbox.c.state.in_(_OPEN))
+    its = open_ if attempts is None else _mine(message_id, attempts)
+    row = connection.execute(select(t.outbox).where(its)).first()
     if row is None:
         return
     newer = _newer_than(connection, row) if row.kind == OutboxKind.HEADLINE.value else {}
@@ -525,16 +613,17 @@ def bury(connection: Connection, message_id: str, *, now: datetime, error: str) 
     )
 
 
-def recover(connection: Connection, now: datetime, *, everything: bool = True) -> int:
+def recover(connection: Connection, now: datetime, *, everything: bool = True, but: Collection[str] = ()) -> int:
     """What was being said by a process that died may have been delivered.
 
-    `everything` right after the start of the only process that speaks; else only what is past its lease.
+    `everything` right after the start of the only process that speaks; else only what is past its lease. `but`: what
+    the caller says itself, however long the database was away.
     """
     write_down(connection)
     died = select(t.outbox.c.id).where(_IS_OPEN, t.outbox.c.state == OutboxState.SENDING.value)
     if not everything:
         died = died.where(t.outbox.c.next_attempt_at <= moment(connection, now))
-    ids = list(connection.scalars(died))
+    ids = sorted(set(connection.scalars(died)) - set(but))
     for message_id in ids:
         again(connection, message_id, at=now, error="the process ended while it was being said", unsure=True)
     return len(ids)
@@ -604,6 +693,26 @@ def prune(connection: Connection, *, before: datetime, limit: int = 500) -> int:
         .limit(limit)
     )
     return connection.execute(delete(t.outbox).where(t.outbox.c.id.in_(old))).rowcount
+
+
+# --- who speaks -------------------------------------------------------------------------------------------------------
+
+
+def speak(connection: Connection, saying: Collection[str], *, process: str, now: datetime, lease: timedelta) -> bool:
+    """Whether this process is the one that speaks for all, for so long from now on; asked again, for longer.
+
+    What it is `saying` (ids) stays its own for as long, whoever speaks.
+    """
+    at, c = moment(connection, now), t.speaker.c
+    extend(connection, saying, now=now, lease=lease)
+    mine = update(t.speaker).where(or_(c.process == process, c.until <= at))
+    return connection.execute(mine.values(process=process, until=at + lease)).rowcount == 1
+
+
+def fall_silent(connection: Connection, *, process: str, now: datetime) -> None:
+    """Another may speak at once, if this process did."""
+    at = moment(connection, now)
+    connection.execute(update(t.speaker).where(t.speaker.c.process == process).values(until=at))
 
 
 # --- threads and channels ---------------------------------------------------------------------------------------------

@@ -531,10 +531,14 @@ class Received:
 
 
 class OutboxKind(StrEnum):
-    """What a message is; its rank is the order in which waiting messages are said."""
+    """What a message is; its rank is the order in which waiting messages are said.
 
-    ENDING = "ending"
+    Approvals come first, because somebody has to act on them, and they are few: every execution has an ending, and of
+    Slack's few edits the endings alone may need all for minutes.
+    """
+
     APPROVAL = "approval"
+    ENDING = "ending"
     ANSWER = "answer"  # to one person
     ALERT = "alert"
     HEADLINE = "headline"

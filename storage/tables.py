@@ -529,6 +529,14 @@ outbox = Table(
     Index("ix_outbox_execution", "execution_id"),
 )
 
+speaker = Table(
+    "speaker",  # one row: the process that speaks to Slack for all, and until when it has that from itself
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("process", String(40), nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+)
+
 threads = Table(
     "threads",
     metadata,

@@ -42,7 +42,7 @@ from bot.playground.block_kit import (
 )
 from bot.request import Unclear
 from runbooks.answer import Answer
-from runbooks.incidents import Moment, Offer
+from runbooks.incidents import Moment, Offer, Story
 from runbooks.progress import (
     ApprovalAsked,
     ApprovalReminded,
@@ -376,6 +376,8 @@ homes = st.builds(
     person=st.one_of(st.just("UBOB"), texts),
     may_read=st.booleans(),
     may_run=st.booleans(),
+    may_schedule=st.booleans(),
+    incidents=st.lists(incidents, max_size=12).map(tuple),
     may_release=st.booleans(),
     waiting=st.lists(st.tuples(executions, approvals), max_size=7, unique_by=lambda pair: pair[0].id).map(tuple),
     running=st.one_of(
@@ -464,8 +466,13 @@ BUILDERS: dict[str, st.SearchStrategy[Any]] = {
     "incident_cards.timeline": st.builds(
         incident_cards.timeline,
         incidents,
-        st.lists(
-            st.builds(Moment, at=times, actor=st.one_of(st.none(), actors), what=texts, quoted=texts), max_size=60
+        st.builds(
+            Story,
+            moments=st.lists(
+                st.builds(Moment, at=times, actor=st.one_of(st.none(), actors), what=texts, quoted=texts), max_size=60
+            ).map(tuple),
+            ran=st.just(()),
+            earlier=st.sampled_from([0, 1, 3_000]),
         ),
     ),
     "incident_cards.listing": st.builds(
@@ -628,7 +635,17 @@ BUILDERS: dict[str, st.SearchStrategy[Any]] = {
         ),
         caught_up=st.booleans(),
     ).map(schedules.lost),
-    "schedules.listed": st.builds(schedules.listed, st.lists(schedules_, max_size=60), times),
+    "schedules.listed": st.builds(
+        schedules.listed,
+        st.lists(
+            st.builds(schedules.Shown, schedule=schedules_, verbs=st.just(tuple(schedules.LABELS))),
+            max_size=25,
+            unique_by=lambda one: one.schedule.id,
+        ),
+        times,
+        page=st.integers(0, 4),
+        offers_new=st.booleans(),
+    ),
     "home.home_view": st.builds(home.home_view, homes, times),
     "blocks.with_question": st.builds(blocks.with_question, texts.map(blocks.plain), st.just("All"), texts),
     "cards.host_page": st.builds(cards.host_page, executions, st.lists(host_runs, max_size=60), st.integers(1, 40)),
@@ -647,7 +664,7 @@ BUILDERS: dict[str, st.SearchStrategy[Any]] = {
 }
 """A strategy for every message and view Handrail can make, by the function that makes it."""
 
-ELSEWHERE = {"forms.form", "forms.plan_page"}
+ELSEWHERE = {"forms.form", "forms.plan_page", "forms.schedule_page"}
 """Tried in the same way, in `tests/bot/test_forms.py`."""
 
 PARTS = {
@@ -752,6 +769,19 @@ def test_slack_takes_whatever_a_record_holds(name: str) -> None:
             assert_slack_takes(message)
 
     holds()
+
+
+@given(st.lists(schedules_, max_size=12, unique_by=lambda one: one.id), times)
+@settings(deadline=None, max_examples=EXAMPLES)
+def test_no_schedule_of_a_page_is_left_out_and_each_stands_above_its_buttons(
+    some: list[Schedule], now: datetime
+) -> None:
+    every = [schedules.Shown(schedule=one, verbs=tuple(schedules.LABELS)) for one in some]
+    made = schedules.listed(every, now, offers_new=True)
+    rows = [place for place, block in enumerate(made.blocks) if "schedule:" in str(block.get("block_id"))]
+    assert len(rows) == min(len(some), schedules.SHOWN)
+    assert [made.blocks[place - 1]["type"] for place in rows] == ["section"] * len(rows)
+    assert "was left out" not in str(made.blocks)
 
 
 PINGS = "<@UALICE> <!channel> <!here> <!subteam^S0ONCALL> <#C0OPS> <https://evil.example|click> @here @everyone"

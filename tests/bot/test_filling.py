@@ -534,10 +534,12 @@ class Acknowledged:
         self.answers.append(given)
 
 
-async def submit(desk: Desk, view: Mapping[str, Any], inbox: Any, trigger: str = "1.2.3") -> dict[str, Any]:
+async def submit(
+    desk: Desk, view: Mapping[str, Any], inbox: Any, trigger: str = "1.2.3", *, by: Actor = BOB
+) -> dict[str, Any]:
     """Send it through the listener; what is acknowledged."""
     ack = Acknowledged()
-    body = {"user": {"id": "UBOB"}, "view": view, "trigger_id": trigger}
+    body = {"user": {"id": by.id}, "view": view, "trigger_id": trigger}
     await _Submission(inbox, desk.forms).hear(ack, body)  # type: ignore[arg-type]
     [answer] = ack.answers
     return answer

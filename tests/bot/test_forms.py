@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -11,10 +12,11 @@ from hypothesis import strategies as st
 from pydantic import Field, create_model
 
 from bot import forms
-from bot.blocks import units
-from bot.forms import Draft, command_of, filled, form, picker, plan_page
+from bot.blocks import inline, units
+from bot.forms import TIMES, Draft, command_of, filled, form, picker, plan_page
 from bot.playground.block_kit import VIEW_BYTES, check_view
-from bot.request import RunCommand, parse_runbook, spelling
+from bot.request import RunCommand, ScheduleCommand, parse_runbook, schedule_spelling, spelling
+from bot.timing import LINE, Timing
 from runbooks import (
     AbsolutePath,
     Danger,
@@ -130,6 +132,7 @@ def left_as_is(view: Mapping[str, Any]) -> dict[str, Any]:
     for block_id, element in elements(view):
         held: dict[str, Any] = {"type": element["type"]}
         names = {"initial_value": "value", "initial_option": "selected_option", "initial_options": "selected_options"}
+        names["initial_time"] = "selected_time"
         held |= {name: element[start] for start, name in names.items() if start in element}
         values[block_id] = {element["action_id"]: held}
     return {**view, "id": "V1", "state": {"values": values}}
@@ -255,6 +258,40 @@ def test_whatever_was_typed_the_form_is_one_slack_takes(
     assert "<!channel>" not in str([block for block in view["blocks"] if block["type"] == "section"])
 
 
+NIGHTLY = Timing(often="day", at="04:30", timezone="Europe/Berlin", name="nightly")
+
+
+@pytest.mark.parametrize("name", sorted(CATALOG.entries))
+def test_a_schedule_of_every_runbook_has_a_form_that_reads_back_as_what_would_be_typed(name: str) -> None:
+    entry = CATALOG.get(name)
+    draft = Draft(runbook=name, targets=("web-01",), timing=NIGHTLY)
+    view = form(entry, draft, may_override=True, problems=["x"])
+    assert slack_takes(view)
+    assert "Emergency" not in str(view)
+    back = filled(left_as_is(view))
+    assert back.timing == NIGHTLY
+    text = schedule_spelling(forms.schedule_of(entry, back, NIGHTLY))
+    assert text == f'schedule "30 4 * * *" {name} on web-01 tz Europe/Berlin as nightly'
+    assert parse_runbook(text) == forms.schedule_of(entry, back, NIGHTLY)
+
+
+TIMINGS = st.builds(
+    Timing,
+    often=NASTY | st.sampled_from(["day", LINE]),
+    at=NASTY | st.just("02:00"),
+    line=NASTY,
+    timezone=NASTY,
+    name=NASTY,
+)
+
+
+@settings(deadline=None, max_examples=50)
+@given(timing=TIMINGS)
+def test_whatever_times_were_typed_picker_and_form_are_ones_slack_takes(timing: Timing) -> None:
+    assert slack_takes(picker(channel=None, timing=timing))
+    assert slack_takes(form(ENTRY, Draft(runbook=ENTRY.name, timing=timing), problems=["x"]))
+
+
 ODD = st.recursive(
     st.none() | st.booleans() | st.integers() | NASTY,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NASTY, inner, max_size=3),
@@ -267,10 +304,11 @@ ODD = st.recursive(
     view=st.fixed_dictionaries(
         {},
         optional={
-            "private_metadata": ODD | st.just('{"runbook": 3, "pause": "x", "priority": []}'),
+            "private_metadata": ODD
+            | st.sampled_from(['{"runbook": 3, "pause": "x", "priority": []}', '{"timing": {"cron": [], "name": 3}}']),
             "state": ODD
             | st.fixed_dictionaries(
-                {"values": ODD | st.dictionaries(st.sampled_from(["hosts", "reason", "parameter:x"]), ODD)}
+                {"values": ODD | st.dictionaries(st.sampled_from(["hosts", "reason", "parameter:x", *TIMES]), ODD)}
             ),
         },
     )
@@ -325,6 +363,32 @@ def test_whatever_is_submitted_is_answered_beside_a_field_that_is_there_or_reads
     assert all(0 < len(sentence) <= 2_000 for sentence in heard.errors.values())
     if not heard.errors:
         assert isinstance(parse_runbook(heard.text), RunCommand)
+        assert slack_takes(heard.then["view"])
+
+
+@settings(deadline=None)
+@example(timing=NIGHTLY, note="as")
+@given(timing=TIMINGS | st.builds(lambda name: replace(NIGHTLY, name=name), NASTY), note=NASTY)
+def test_whatever_schedule_is_submitted_is_answered_beside_a_field_or_reads_back_as_the_same(
+    timing: Timing, note: str
+) -> None:
+    view = left_as_is(form(ENTRY, Draft(runbook=ENTRY.name, channel="C0INC", timing=Timing())))
+    state = view["state"]["values"]
+    answers = {**{f"parameter:{name}": value for name, value in GOOD.items()}, "parameter:note": note}
+    answers |= {"line": timing.line, "name": timing.name}
+    state |= {block: {"value": {"type": "x", "value": value}} for block, value in answers.items()}
+    state["hosts"] = {"x": {"selected_options": [{"value": "web-01"}]}}
+    state["often"] = {"value": {"selected_option": {"value": timing.often}}}
+    state["timezone"] = {"value": {"selected_option": {"value": timing.timezone}}}
+    state["at"] = {"value": {"selected_time": timing.at}}
+    heard = FORMS.submitted(BOB, view)
+    assert heard is not None
+    assert set(heard.errors) <= {block["block_id"] for block in view["blocks"] if block["type"] == "input"}
+    assert all(0 < len(sentence) <= 2_000 for sentence in heard.errors.values())
+    if not heard.errors:
+        parsed = parse_runbook(heard.text)
+        assert isinstance(parsed, ScheduleCommand)
+        assert (parsed.name, parsed.action) == (" ".join(timing.name.split()), "make")
         assert slack_takes(heard.then["view"])
 
 
@@ -384,6 +448,26 @@ def test_whatever_the_plan_holds_its_page_is_one_slack_takes(title: str, word: s
     assert slack_takes(page.view)
     assert page.whole == (hosts < 300)
     assert page.view["submit"]["text"] == "Run"
+
+
+@settings(deadline=None, max_examples=30)
+@given(word=STEP, lines=st.lists(NASTY, max_size=12), hosts=st.sampled_from([0, 1, 300]), trouble=NASTY)
+@pytest.mark.parametrize("button", [True, False])
+def test_whatever_a_schedule_is_its_last_page_is_one_slack_takes(
+    word: str, lines: list[str], hosts: int, trouble: str, button: bool
+) -> None:
+    page = forms.schedule_page(
+        [inline(line) for line in lines] or ["x"],
+        text="schedule @daily x",
+        draft=Draft(channel="C0INC"),
+        external_id="e",
+        prospect=a_prospect(Run("Go", "echo", word), hosts=hosts) if hosts else None,
+        trouble=trouble,
+        button="Create" if button else None,
+    )
+    assert slack_takes(page)
+    assert ("submit" in page) == button
+    assert forms.wanted(page).text == ("schedule @daily x" if button else "")
 
 
 def test_a_plan_that_does_not_fit_says_how_much_is_missing() -> None:

@@ -16,11 +16,12 @@ from bot.playground.state import View
 from bot.playground.words import read_blocks
 from bot.playground.workspace import Workspace
 from runbooks import Danger, Facts, Parameters, Plan, Run, Runbook
+from runbooks.incidents import Opening, open_incident, open_one, resolve
 from safety.roles import Can, People, Permission, Role
 from storage import controls, schedules
 from storage import tables as t
 from storage.database import Database
-from storage.records import Actor, Breaker, BreakerState, KillSwitch, Schedule, Scope, State
+from storage.records import Actor, Breaker, BreakerState, KillSwitch, Origin, Schedule, Scope, State
 from tests.builders import ALICE, BOB, CAROL, DAVE, House, a_house, catalog_with
 from tests.fakes import START, FakeClock, Reply
 
@@ -139,6 +140,57 @@ async def test_schedules_stand_in_the_order_in_which_they_fire(house: House) -> 
     assert "Schedules (2)" in said
     assert said.index("sooner") < said.index("later")
     assert "Schedules" not in await seen(house, DAVE)
+
+
+def opening(title: str, severity: int) -> Opening:
+    """An incident in a channel of its own kind."""
+    return Opening(
+        title=title, actor=BOB, origin=Origin.COMMAND, severity=severity, asked_in=f"C0SEV{severity}", here=True
+    )
+
+
+async def test_open_incidents_stand_there_the_worst_first_for_who_sees_them(house: House) -> None:
+    for title, severity in (("mail is <!here> late", 4), ("checkout is down", 1)):
+        await house.database.write(open_incident, opening(title, severity), START)
+    said = await seen(house, CAROL)
+    assert "Open incidents (2)" in said
+    assert said.index("sev1 checkout is down, investigating") < said.index("mail is <!here> late")
+    assert said.count("since") == 2
+    assert "<#C0SEV1>" in str(home_view(await house.database.read(read_home, house.engine, CAROL), START))
+    assert "incident" not in await seen(house, DAVE)
+    await house.database.write(
+        lambda c: resolve(c, open_one(c, 2), "done", actor=BOB, origin=Origin.COMMAND, now=START)
+    )
+    assert "Open incidents (1)" in await seen(house, CAROL)
+
+
+async def test_with_much_of_everything_it_is_still_one_that_slack_takes(house: House) -> None:
+    for number in range(12):
+        await house.database.write(open_incident, replace(opening(f"it is {number}", 1), asked_in=f"C0{number}"), START)
+    await waiting(house)
+    home = await house.database.read(read_home, house.engine, CAROL)
+    full = replace(
+        home,
+        waiting=home.waiting * 9,
+        running=home.running * 30,
+        stoppable=frozenset(one.id for one in home.running),
+        switches=tuple(
+            KillSwitch(scope=Scope.HOST, subject=f"h{n}", engaged_by=BOB, engaged_at=START, now=False, reason=None)
+            for n in range(9)
+        ),
+        may_release=True,
+        may_schedule=True,
+    )
+    view = home_view(full, START)
+    assert "7 more. `/incident list` lists them." in str(view)
+    assert len(view["blocks"]) < 80
+
+
+async def test_who_may_have_schedules_has_the_button_for_a_new_one(house: House) -> None:
+    assert "Nothing is scheduled yet." in await seen(house, CAROL)
+    assert "[New schedule]" in await seen(house, CAROL)
+    assert "[New schedule]" not in await seen(house, BOB)
+    assert "Schedules" not in await seen(house, BOB)
 
 
 async def test_hosts_with_trouble_are_named_and_the_others_counted(house: House) -> None:

@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import Connection
 
 from bot.actions import Actions
-from bot.incident_cards import SCOPES
+from bot.incident_cards import SCOPES, timeline
 from bot.manifest import as_dict
 from bot.postmortem import draft, written
 from runbooks import incidents as core
-from runbooks.incidents import Moment, Opening, Outcome, open_incident
+from runbooks.incidents import Moment, Opening, Outcome, Story, open_incident
 from storage import audit, inbox, incidents, outbox
 from storage.database import Database
 from storage.errors import Invalid, NotFound, NotPermitted, TooLate
@@ -142,8 +142,21 @@ async def test_a_draft_waits_in_the_outbox_for_its_channel_and_is_witnessed(data
         await says(house, "postmortem", by=ALICE)
         [waiting] = [one.message for one in await database.read(outbox.ready, START) if one.message.method == "upload"]
         assert (waiting.channel, waiting.payload["postmortem"]) == ("C0INC", 1)
-        kinds = [one.kind for one in await database.read(audit.search, incident="C0INC", kind="incident.postmortem")]
-        assert len(kinds) == 2
+        actions = Actions(house.engine, commands_of(house.engine), FakeViews(opens=False), forms_of(house.engine))
+        await actions.answer(a_request("handrail:inc_postmortem", kind="click", value="1"))
+        found = await database.read(audit.search, incident="C0INC", kind="incident.postmortem")
+        assert [one.origin for one in found] == ["button", "command", "command"]
+
+
+async def test_a_draft_of_one_without_a_channel_is_attached_where_it_was_asked_for(database: Database) -> None:
+    async with a_house(database) as house:
+        await says(house, "open 'checkout is slow'")
+        assert "is being attached here, since it has no channel" in await says(house, "postmortem 1", channel="C0OPS")
+        [waiting] = [one.message for one in await database.read(outbox.ready, START) if one.message.method == "upload"]
+        assert waiting.channel == "C0OPS"
+        [entry] = await database.read(audit.search, kind="incident.postmortem")
+        assert entry.data["channel"] == "C0OPS"
+        assert "has no channel to attach a draft to" in await says(house, "postmortem 1", channel=None)
 
 
 async def test_a_draft_holds_nobody_elses_markup_and_no_secret(database: Database) -> None:
@@ -171,9 +184,23 @@ def test_a_long_history_is_in_the_draft_as_a_whole() -> None:
         opened_by=BOB, origin=Origin.COMMAND, opened_at=START, asked_in=None,
     )  # fmt: skip
     moments = [Moment(at=START, actor=None, what=f"line {number}") for number in range(2_000)]
-    lines = list(written(incident, moments, []))
+    lines = list(written(incident, Story(moments=tuple(moments), ran=())))
     assert sum("line " in line for line in lines) == 2_000
     assert "Nothing was run in its channel." in lines
+
+
+def test_what_is_too_much_for_the_draft_or_a_message_is_counted_there() -> None:
+    incident = Incident(
+        id=1, name="inc-1", title="t", severity=1, service=None, status=core.IncidentStatus.INVESTIGATING,
+        opened_by=BOB, origin=Origin.COMMAND, opened_at=START, asked_in=None,
+    )  # fmt: skip
+    moments = tuple(Moment(at=START, actor=None, what=f"line {number}") for number in range(50))
+    told = Story(moments=moments, ran=(), earlier=1_200)
+    assert "1,200 earlier executions not listed, here and below: `/runbook history` has all." in written(incident, told)
+    shown = str(timeline(incident, told).blocks)
+    assert "_10 earlier lines: `/incident postmortem` has them._" in shown
+    assert "_1,200 executions before those" in shown
+    assert "before those" not in str(timeline(incident, replace(told, earlier=0)).blocks)
 
 
 def test_the_manifest_has_what_an_incident_takes() -> None:

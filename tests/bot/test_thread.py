@@ -150,8 +150,9 @@ def _keep(connection: Connection, execution: Execution, step: StepRun, lines: Se
 
 def _say_all(connection: Connection) -> None:
     for number, ready in enumerate(outbox.ready(connection, NOW, per_channel=100), 2):
-        outbox.begin(connection, ready.message.id)
-        outbox.sent(connection, ready.message.id, now=NOW, ts=ready.edits or f"{number}.000001")
+        begun = outbox.begin(connection, ready.message.id)
+        assert begun is not None
+        outbox.sent(connection, begun, now=NOW, ts=ready.edits or f"{number}.000001")
 
 
 @pytest.fixture

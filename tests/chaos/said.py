@@ -168,14 +168,16 @@ def the_endings(found: Evidence) -> Iterator[str]:
 
 
 def the_repetitions(found: Evidence) -> Iterator[str]:
-    """Nothing stands there twice but where an answer was lost, and then it is marked."""
+    """Nothing stands there twice but where an answer was lost, and then it was marked when it was posted again."""
     for number, messages in found.posted.items():
-        lost = sum(_is_lost(call) for call in found.post_calls.get(number, ()))
+        tries = found.post_calls.get(number, ())
+        lost = sum(_is_lost(call) for call in tries)
         if len(messages) > 1 + lost:
             yield f"{messages[0].text[:80]!r} stands there {len(messages)} times, and {lost} answers to it were lost"
-        unmarked = sum("(repeated)" not in message.text for message in messages)
+        # As it was posted, for an edit of a card has no mark.
+        unmarked = sum(call.ok and "(repeated)" not in str(call.arguments.get("text")) for call in tries)
         if unmarked > 1:
-            yield f"{messages[0].text[:80]!r} stands there {unmarked} times without a mark"
+            yield f"{messages[0].text[:80]!r} was posted {unmarked} times without a mark"
 
 
 def _is_lost(call: ApiCall) -> bool:
@@ -193,13 +195,23 @@ def repeated(found: Evidence) -> int:
     return sum(len(messages) - 1 for messages in found.posted.values())
 
 
+def left_behind(found: Evidence) -> set[tuple[str, str]]:
+    """By channel and ts: what was posted once more, for nobody knew that it stands there, and is edited no more."""
+    copies = [message for messages in found.posted.values() for message in sorted(messages, key=lambda m: m.ts)[:-1]]
+    return {(message.channel, message.ts) for message in copies}
+
+
 def the_threads(found: Evidence) -> Iterator[str]:
-    """Each card shows how it ended, and nothing in any thread says that it still goes on or offers to decide it."""
+    """Each card shows how it ended, and nothing in any thread says that it still goes on or offers to decide it.
+
+    But for what was posted once more since its answer was lost: where the first stands is not known.
+    """
+    copies = left_behind(found)
     heads = {(row["channel"], row["ts"]): number for number, row in found.threads.items()}
     for number in found.executions.keys() - found.threads.keys():
         yield f"#{number} has no headline"
     for message in found.messages:
-        if message.is_ephemeral or not message.is_from_app:
+        if message.is_ephemeral or not message.is_from_app or (message.channel, message.ts) in copies:
             continue
         number = heads.get((message.channel, message.thread_ts or message.ts))
         if number is None or number not in found.executions:

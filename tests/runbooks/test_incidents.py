@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection
 
 from runbooks import incidents as core
-from runbooks.incidents import Opening, Outcome, channel_name, durations, offers, open_incident
+from runbooks.incidents import PAGE, Opening, Outcome, channel_name, durations, offers, open_incident
 from runbooks.switches import engage
 from storage import approvals, audit, executions, incidents
 from storage.database import Database
@@ -21,6 +21,7 @@ from storage.records import (
     Consent,
     Danger,
     Incident,
+    IncidentChange,
     IncidentRole,
     IncidentStatus,
     KillSwitch,
@@ -211,7 +212,7 @@ async def test_the_timeline_holds_what_belongs_to_it_in_its_order_and_nothing_el
     await database.write(happen)
     found = await database.read(incidents.find, incident.id)
     assert found is not None
-    moments = await database.read(core.timeline, found)
+    moments = (await database.read(core.story, found)).moments
     assert [moment.at for moment in moments] == sorted(moment.at for moment in moments)
     said = [f"{one.what}|{one.quoted}" for one in moments]
     assert said[0].startswith("opened|checkout is slow (sev2, nginx)")
@@ -231,6 +232,36 @@ async def test_the_timeline_holds_what_belongs_to_it_in_its_order_and_nothing_el
     fourth = await database.read(executions.get, 4)
     assert await database.read(incidents.of_execution, third) == found
     assert await database.read(incidents.of_execution, fourth) is None
+
+
+async def test_a_long_story_loses_nothing_without_a_word(database: Database) -> None:
+    """More executions, notes and kill switches than are read at once; what does not concern it comes last."""
+    incident = await opened(database, replace(SLOW, here=True))
+
+    def happen(connection: Connection) -> None:
+        for kind, scope in (("engaged", "global"), ("released", "global"), *[("engaged", "host")] * (2 * PAGE)):
+            audit.append(
+                connection, at=later(1), kind=f"killswitch.{kind}", actor=CAROL, origin=Origin.COMMAND, scope=scope,
+                subject="" if scope == "global" else "web-09", channel="C0OPS",
+            )  # fmt: skip
+        for _ in range(205):
+            ran(connection, channel="C0INC", at=later(2))
+        for number in range(1_005):
+            incidents.add_entry(
+                connection, incident.id, at=later(3), actor=BOB, change=IncidentChange.NOTE, text=f"note {number}"
+            )
+
+    await database.write(happen)
+    some, whole = await database.read(core.story, incident), await database.read(core.story, incident, most=500)
+    assert (len(some.ran), some.earlier) == (200, 5)
+    assert some.ran == whole.ran[5:]
+    assert (len(whole.ran), whole.earlier) == (205, 0)
+    assert sum(one.what == "note" for one in some.moments) == 1_005
+    assert sum(one.what.endswith(": asked for") for one in whole.moments) == 205
+    assert [one.what for one in some.moments if "kill switch" in one.what] == [
+        "kill switch global engaged",
+        "kill switch global released",
+    ]
 
 
 async def test_every_change_is_in_the_audit_and_found_by_its_channel(database: Database) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, select
 from typer.main import get_command
 
 from bot import blocks, digest, forms, incident_cards, manifest, modals, shell, slack
+from bot import schedules as schedule_words
 from bot.__main__ import app as command_line
 from bot.actions import Actions
 from bot.app import Desk
@@ -28,6 +29,7 @@ from bot.manifest import SHORTCUTS, as_dict
 from bot.playground.block_kit import elements_in
 from bot.request import Verb
 from bot.settings import SLACK, Slack
+from bot.timing import Timing
 from runbooks import Danger, Facts, Parameters, Plan, Run, Runbook
 from runbooks.incidents import Opening, open_incident
 from safety.clock import SystemClock
@@ -119,14 +121,21 @@ class Doors:
                 found[f"/runbook {verb} {one.state}"] = sent("command", words, command="/runbook")
         for verb in self.actions.questions:
             found[f"click {verb}"] = sent("click", f"handrail:{verb}", value="history")
+        for value in ("schedule list", "schedule show nightly", "schedule new"):
+            found[f"click ask {value}"] = sent("click", "handrail:ask", value=value, trigger_id="1.2.3")
         for verb in self.actions.choices:
             for value in ("change", f"last:{self.failed.id}", "template:weekly"):
-                found[f"click {verb} {value}"] = sent("click", f"handrail:{verb}", value=value, view_id="V1")
+                for kept in ("", '{"timing": {}}'):
+                    found[f"click {verb} {value} {kept}"] = sent(
+                        "click", f"handrail:{verb}", value=value, view_id="V1", metadata=kept
+                    )
         for verb in self.actions.form_submissions:
-            found[f"view {verb}"] = sent("view", "change on web-01", verb=f"handrail:{verb}", view="external")
+            for text in ("change on web-01", "schedule @daily change on web-01"):
+                found[f"view {verb} {text}"] = sent("view", text, verb=f"handrail:{verb}", view="external")
         for verb in self.actions.shortcuts:
             found[f"shortcut {verb}"] = sent("shortcut", f"handrail:{verb}", trigger_id="1.2.3")
         found["run"] = sent("run", "change on web-01", command="/runbook")
+        found["run what makes a schedule"] = sent("run", "schedule @daily change on web-01", command="/runbook")
         found["run what somebody else saw"] = sent("run", "change on web-01", command="/runbook", planned="kept")
         for verb in self.actions.switches:
             found[f"click {verb}"] = sent("click", f"handrail:{verb}", value="tag web")
@@ -134,6 +143,9 @@ class Doors:
             found[f"view {verb}"] = sent("view", "because", verb=f"handrail:{verb}", value="tag web")
         for verb in self.actions.incidents:
             for about in ("", ":identified", ":restart-service"):
+                found[f"click {verb}{about}"] = sent("click", f"handrail:{verb}", value=f"1{about}")
+        for verb in self.actions.schedules:
+            for about in ("", ":00ff00ff"):
                 found[f"click {verb}{about}"] = sent("click", f"handrail:{verb}", value=f"1{about}")
         for verb in self.actions.incident_submissions:
             found[f"view {verb}"] = sent("view", "it was the cache", verb=f"handrail:{verb}", value="1")
@@ -185,6 +197,9 @@ TEXTS = {
         "template save other change on web-01",
         "template run weekly",
         "template delete weekly",
+        "schedule",
+        "schedule @daily",
+        "schedule @daily change",
         "schedule list",
         "schedule show nightly",
         "schedule @daily change on web-01 as other",
@@ -406,7 +421,7 @@ def test_whatever_can_be_pressed_chosen_or_submitted_has_a_handler_and_each_hand
     """From what is shown to what hears it, and back."""
     actions, source = doors.actions, "".join(Path(module.__file__ or "").read_text() for module in SHOWING)
     # Ids of what is shown are written once, as `handrail:VERB`, or are made of the labels of buttons.
-    shown = {*LABELS, *incident_cards.LABELS, *re.findall(r'"handrail:([a-z_]+)"', source)}
+    shown = {*LABELS, *incident_cards.LABELS, *schedule_words.LABELS, *re.findall(r'"handrail:([a-z_]+)"', source)}
     shown |= set(re.findall(r'asking\(\s*f?"([a-z]+)', source))
     searched = {one.removeprefix("handrail:") for one in SUGGESTED}
     handled = {
@@ -417,7 +432,12 @@ def test_whatever_can_be_pressed_chosen_or_submitted_has_a_handler_and_each_hand
     }
     assert shown == handled
     assert {one.callback_id.removeprefix("handrail:") for one in SHORTCUTS} == set(actions.shortcuts)
-    for view in (picker(channel=None), form(CATALOG.get("restart-service"), Draft(runbook="restart-service"))):
+    entry = CATALOG.get("restart-service")
+    for view in (
+        picker(channel=None),
+        form(entry, Draft(runbook=entry.name)),
+        form(entry, Draft(runbook=entry.name, timing=Timing())),
+    ):
         searches = {e["action_id"] for b in view["blocks"] for e in elements_in(b) if "external" in e["type"]}
         assert searches <= set(SUGGESTED)
 
@@ -443,7 +463,7 @@ async def test_app_home_shows_somebody_without_a_role_nothing_of_what_others_do(
     assert await database.read(everything) == before
 
 
-@pytest.mark.parametrize("verb", ["retry", "rollback", "run", "meant"])
+@pytest.mark.parametrize("verb", ["retry", "rollback", "run", "meant", "sched_run"])
 async def test_a_click_whose_answer_was_lost_begins_nothing_a_second_time(doors: Doors, verb: str) -> None:
     """Whoever worked on it died right after the new execution was kept; the next one finds the click unanswered."""
     house, database = doors.house, doors.house.database
@@ -465,6 +485,11 @@ async def test_a_click_whose_answer_was_lost_begins_nothing_a_second_time(doors:
             assert await doors.actions.forms.seen(click) is not None
         case "meant":
             click = await heard("click", "handrail:meant", value="change on web-01")
+        case "sched_run":
+            nightly = await database.read(schedules.get, 1)
+            assert nightly is not None
+            often = await database.write(schedules.add, replace(nightly, name="often", text="change on web-01"))
+            click = await heard("click", "handrail:sched_run", value=f"{often.id}:{schedule_words._face(often)}")
         case _:
             assert verb in doors.actions.begins
             click = await heard("click", f"handrail:{verb}", value=f"{old}:")
@@ -486,6 +511,33 @@ async def test_a_click_whose_answer_was_lost_begins_nothing_a_second_time(doors:
     await desk.work(click)
     assert await database.read(begun) == first
     assert (await house.get(first[0])).dry_run == (verb == "meant")
+    assert await database.read(inbox.unhandled) == []
+
+
+async def test_a_schedules_form_whose_answer_was_lost_makes_nothing_twice_and_skips_no_decision(doors: Doors) -> None:
+    """The last page was pressed, its schedule was kept, and whoever worked on it died before it was answered."""
+    house, database = doors.house, doors.house.database
+    sender, directory = SimpleNamespace(wake=lambda: None), SimpleNamespace(settled=asyncio.Event().wait)
+    desk = Desk(house.engine, doors.commands, doors.actions, sender, directory)
+    before = len(await database.read(schedules.every))
+    pressed = replace(sent("run", "schedule @daily change on web-01", command="/runbook"), actor=CAROL, id="pressed")
+    await database.write(inbox.receive, pressed)
+
+    def dies(*_: object, **__: object) -> None:
+        raise StorageUnavailable("It died here (test).")
+
+    said, desk._say = desk._say, dies  # type: ignore[method-assign]
+    with pytest.raises(StorageUnavailable):
+        await desk.work(pressed)
+    desk._say = said  # type: ignore[method-assign]
+    await desk.work(pressed)
+    every = await database.read(schedules.every)
+    assert len(every) == before + 1
+    assert len(await database.read(audit.search, kind="schedule.made", limit=5)) == 1
+    assert {permission for person, permission in doors.people.asked if person == "UCAROL"} >= {
+        Permission.SCHEDULES,
+        Permission.EXECUTE,
+    }
     assert await database.read(inbox.unhandled) == []
 
 

@@ -9,7 +9,7 @@ import pytest
 from bot.demo import Demo, demo
 from bot.playground.block_kit import check_view
 from bot.playground.state import View
-from storage import audit, executions
+from storage import audit, executions, schedules
 from storage.records import Execution, Origin, State
 
 PATIENCE = 20.0
@@ -153,6 +153,32 @@ async def test_an_approval_is_asked_for_by_the_button_of_the_page(running: Demo)
     await workspace.command("carol", "incidents", f"/runbook deny {asked.id} wrong host")
     denied = await ended(running, "kill-process report-worker grace=1 on web-02")
     assert (denied.state, denied.ending) == (State.DENIED, "denied by <@UCAROL>: wrong host")
+
+
+async def test_a_schedule_is_chosen_timed_looked_at_and_created(running: Demo) -> None:
+    workspace = running.workspace
+    await workspace.command("carol", "incidents", "/runbook schedule")
+    await choose(running, "carol", await top(running, "carol", "New schedule"), "handrail:pick", "health")
+    form = await top(running, "carol", "health-check")
+    assert form.content["submit"]["text"] == "See when it fires"
+    berlin = option(await offers(running, "carol", form, "handrail:zones", "berlin"))
+    hosts = [option(await offers(running, "carol", form, "handrail:hosts", "web-01"))]
+    answers = {"often": "Every Monday", "at": "04:30", "timezone": berlin, "hosts": hosts}
+    await workspace.submit_view("carol", {"name": "list", **answers})
+    [form] = workspace.views("carol")
+    assert list(form.errors) == ["name"]
+    await workspace.submit_view("carol", {"name": "nightly look"})
+    page = await top(running, "carol", "The schedule", "nightly look")
+    shown = workspace.read(page)
+    assert "At 04:30 on Monday (Europe/Berlin)" in shown
+    assert shown.count("04:30 Europe/Berlin") == 5
+    assert page.content["submit"]["text"] == "Create"
+    await workspace.submit_view("carol")
+    assert workspace.views("carol") == []
+    await workspace.wait_for(lambda here: "Schedule nightly look* was made" in said_in(here), timeout=PATIENCE)
+    made = await running.app.database.read(schedules.find, "nightly look")
+    assert made is not None
+    assert (made.cron, made.timezone, made.text) == ("30 4 * * 1", "Europe/Berlin", "health-check on web-01")
 
 
 def said_in(workspace: Any) -> str:

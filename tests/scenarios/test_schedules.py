@@ -3,8 +3,10 @@
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from bot.demo import Demo
+from bot.playground.state import Message
 from storage import executions, schedules
 from storage.records import Origin, State
 from tests.scenarios.test_people import PATIENCE, seen, told
@@ -39,3 +41,42 @@ async def test_a_schedule_is_made_fires_and_is_missed_in_its_channel(running: De
     shown = await told(running, "bob", "/runbook schedule show nightly nginx")
     assert "missed, nothing could start it" in shown
     assert f"#{made.id} succeeded" in shown
+
+
+async def test_a_schedule_is_paused_resumed_and_deleted_by_its_buttons(running: Demo) -> None:
+    workspace = running.workspace
+    await told(running, "alice", '/runbook schedule "30 1 1 1 *" health-check on web-01 as "yearly look"')
+
+    async def newest_says(text: str) -> Message:
+        def found(here: Any) -> Message | None:
+            last = here.ephemeral("alice", "incidents")[-1]
+            return last if text in here.read(last) else None
+
+        return await workspace.wait_for(found, timeout=PATIENCE)
+
+    await told(running, "alice", "/runbook schedule show yearly look")
+    for label, becomes in (("Pause", "was paused"), ("Resume", "was resumed"), ("Delete", "was deleted")):
+        shown = workspace.ephemeral("alice", "incidents")[-1]
+        ack = await workspace.click("alice", shown, label)
+        assert ack.ok, ack.error
+        await newest_says(f"'yearly look' {becomes}")
+    assert await running.app.database.read(schedules.find, "yearly look") is None
+
+
+async def test_app_home_opens_the_form_of_a_new_schedule_which_asks_for_its_channel(running: Demo) -> None:
+    workspace = running.workspace
+    await workspace.open_home("carol")
+    await workspace.wait_for(lambda here: here.home("carol") is not None, timeout=PATIENCE)
+    home = workspace.home("carol")
+    assert home is not None
+    await workspace.click("carol", home, "New schedule")
+    await workspace.wait_for(lambda here: here.views("carol"), timeout=PATIENCE)
+    picker = workspace.views("carol")[-1]
+    assert picker.title == "New schedule"
+    offered = await workspace.suggest("carol", picker, "handrail:pick", "health")
+    await workspace.choose("carol", picker, "handrail:pick", offered[-1]["options"][0])
+    form = await workspace.wait_for(
+        lambda here: next((v for v in here.views("carol") if v.title == "health-check"), None), timeout=PATIENCE
+    )
+    assert "channel" in form.values
+    await workspace.close_view("carol")

@@ -13,7 +13,7 @@ from storage import controls, migrations, outbox
 from storage import tables as t
 from storage.database import URGENT_COMMIT, Bell, Database, OwnerLock, parse_url, repeat, ring, surely
 from storage.errors import ConfigurationError, StorageUnavailable
-from storage.records import OutboxKind
+from storage.records import OutboxKind, Thread
 from tests.fakes import START
 
 
@@ -277,7 +277,8 @@ async def test_what_the_same_commit_has_put_off_is_there_for_who_looks(database:
             channel="C0INC",
             execution_id=1,
         )
-        attached = outbox.attached(connection, 1, since=START)
+        thread = Thread(execution_id=1, channel="C0INC", ts="1.1")
+        attached = outbox.attached(connection, thread, since=START)
         return attached, outbox.find(connection, "u1") is not None
 
     def finds(connection: Connection) -> bool:

@@ -21,6 +21,13 @@ NOW = datetime(2026, 11, 21, 3, tzinfo=UTC)
 ALICE = Asked(actor=Actor(id="UALICE", name="alice"), origin=Origin.COMMAND, door=SHELL, now=NOW)
 
 
+def said(connection: Connection, number: str) -> None:
+    """It waited, and Slack took it."""
+    begun = outbox.begin(connection, number)
+    assert begun is not None
+    outbox.sent(connection, begun, now=NOW, ts="1.2")
+
+
 def bury(
     connection: Connection,
     number: str,
@@ -106,8 +113,7 @@ async def test_of_two_who_requeue_at_once_one_does_and_the_other_is_told(databas
 async def test_one_that_was_said_meanwhile_is_no_dead_letter_any_more(database: Database) -> None:
     await database.write(bury, "abcdef01")
     await database.write(words.requeue, ["abcdef01"], ALICE)
-    await database.write(outbox.begin, "abcdef01")
-    await database.write(outbox.sent, "abcdef01", now=NOW, ts="1.2")
+    await database.write(said, "abcdef01")
     with pytest.raises(TooLate, match="it was said"):
         await database.write(words.discard, ["abcdef01"], ALICE)
     await database.write(outbox.bury, "abcdef01", now=NOW, error="too late")
@@ -165,8 +171,7 @@ async def test_one_that_is_out_of_date_is_left_and_said_to_be(database: Database
             execution_id=7,
             coalesce_key="step:7",
         )
-        outbox.begin(connection, "newer")
-        outbox.sent(connection, "newer", now=NOW, ts="1.2")
+        said(connection, "newer")
 
     await database.write(newer)
     with pytest.raises(TooLate, match="out of date"):
@@ -202,8 +207,7 @@ async def test_an_announcement_is_claimed_once_by_many_and_loses_none(migrated_u
 def say_all(connection: Connection) -> None:
     """Whatever waits was said."""
     for one in outbox.ready(connection, NOW + timedelta(days=1)):
-        outbox.begin(connection, one.message.id)
-        outbox.sent(connection, one.message.id, now=NOW, ts="1.2")
+        said(connection, one.message.id)
 
 
 def announced(connection: Connection) -> list[int]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from playwright.async_api import Browser, async_playwright
@@ -14,7 +14,9 @@ from bot.playground.workspace import Workspace
 from tests.needs import CHROMIUM
 from tests.system.forms_pictures import ARGUMENTS, IMAGES
 
-WIDTHS = {"": (1100, 760), "-phone": (390, 844)}
+WIDE, PHONE = "", "-phone"
+SIZES = {WIDE: (1100, 760), PHONE: (390, 844)}
+ON_A_PHONE = {PHONE: SIZES[PHONE]}
 CHANNEL, HOME = "C0INC", "app-home"
 
 
@@ -35,10 +37,19 @@ async def card(here: Workspace, number: int, *words: str) -> Message:
 
 
 async def take(
-    browser: Browser, running: Demo, name: str, into: Path, *, person: str, place: str = CHANNEL, thread: bool = False
+    browser: Browser,
+    running: Demo,
+    name: str,
+    into: Path,
+    *,
+    person: str,
+    place: str = CHANNEL,
+    thread: bool = False,
+    sizes: Mapping[str, tuple[int, int]] = SIZES,
+    from_top: bool = False,
 ) -> None:
-    """What that person sees there, or in the newest thread, wide and on a phone."""
-    for suffix, (width, height) in WIDTHS.items():
+    """What that person sees there, or in the newest thread: wide, on a phone, or as the sizes say."""
+    for suffix, (width, height) in sizes.items():
         page = await browser.new_page(
             viewport={"width": width, "height": height},
             locale="en-GB",
@@ -51,6 +62,9 @@ async def take(
         if thread:
             await page.locator("#thread-messages .file").first.evaluate("file => file.scrollIntoView()")
             await page.mouse.move(5, 5)
+        if from_top:
+            await page.locator("#messages").evaluate("shown => shown.scrollTo(0, 0)")
+            await page.wait_for_timeout(300)
         await page.screenshot(path=into / f"{name}{suffix}.png")
         await page.close()
 
@@ -70,12 +84,12 @@ async def waits_and_ends(browser: Browser, running: Demo, into: Path) -> None:
     here = running.workspace
     await say(here, "bob", "/runbook kill report-worker on web-02 grace=1 --reason 'it eats the memory'")
     waiting = await card(here, 1, "[Approve]")
-    await take(browser, running, "card-waiting", into, person="UCAROL")
+    await take(browser, running, "card-waiting", into, person="UCAROL", sizes=ON_A_PHONE)
     await here.click("carol", waiting, "Approve")
     await card(here, 1, "Succeeded", "[Full log]")
     await say(here, "bob", "/runbook restart nginx settle=1 on web-01")
     await card(here, 2, "Succeeded", "Changed")
-    await take(browser, running, "card-ended", into, person="UBOB")
+    await take(browser, running, "card-ended", into, person="UBOB", sizes=ON_A_PHONE)
 
 
 async def prints_much(browser: Browser, running: Demo, into: Path) -> None:
@@ -89,7 +103,7 @@ async def prints_much(browser: Browser, running: Demo, into: Path) -> None:
         ),
         timeout=60,
     )
-    await take(browser, running, "full-log", into, person="UALICE", thread=True)
+    await take(browser, running, "full-log", into, person="UALICE", thread=True, sizes={WIDE: SIZES[WIDE]})
 
 
 async def fails_on_one(browser: Browser, running: Demo, into: Path) -> None:
@@ -98,7 +112,7 @@ async def fails_on_one(browser: Browser, running: Demo, into: Path) -> None:
     running.hosts.host("web-02").system.services["nginx"].broken = Breakage.CRASHES
     await say(here, "alice", "/runbook restart nginx settle=1 on web-01,web-02 --max-failures 2")
     await card(here, 1, "Failed", "[Retry failed hosts]")
-    await take(browser, running, "card-failed", into, person="UBOB")
+    await take(browser, running, "card-failed", into, person="UBOB", sizes=ON_A_PHONE)
     await say(here, "bob", "/runbook kill report-worker on web-02 grace=1 --reason 'it eats the memory'")
     await card(here, 2, "[Approve]")
     await say(here, "bob", "/killswitch service postgresql on migration at work")
@@ -128,7 +142,11 @@ async def incident(browser: Browser, running: Demo, into: Path) -> None:
     await here.wait_for(lambda here: "*Monitoring*" in here.transcript(room), timeout=60)
     await here.command("bob", room, "/incident timeline")
     await here.wait_for(lambda here: here.ephemeral("bob", room), timeout=60)
-    await take(browser, running, "incident", into, person="UBOB", place=headline.channel)
+    whole = {WIDE: (1280, 1240)}
+    await take(browser, running, "incident", into, person="UBOB", place=headline.channel, sizes=whole)
+    await take(
+        browser, running, "incident", into, person="UBOB", place=headline.channel, sizes=ON_A_PHONE, from_top=True
+    )
 
 
 Scene = Callable[[Browser, Demo, Path], Awaitable[None]]

@@ -29,6 +29,7 @@ from bot.manifest import EVENTS
 from bot.playground.state import Message, NotPossible
 from bot.playground.workspace import Workspace
 from bot.request import vocabulary
+from bot.timing import Timing
 from runbooks.parameters import Asks
 from runbooks.parameters import questions as questions_of
 from storage import audit, outbox
@@ -39,15 +40,15 @@ from tests.fakes import FakeViews
 from tests.postgres import Postgres
 from tests.system.openssh import OpenSsh, Wire, wire
 from tests.system.serving import Bot, configuration, sleepers, until
-from tests.system.tour import Tour, to_press_at_home, used
+from tests.system.tour import Tour, to_press_at_home, unheard, used
 from tests.system.tour_runbooks import AskForAll
 
 CHANNELS = ("runs", "consent", "forms", "cuts", "words", "switches", "schedules", "late")
 """One for each part of the story: parts go on side by side, each with people of its own to whom forms are shown."""
 
 
-CANCELLED, TWICE, STOPPED = 29_871, 29_875, 29_876
-CUT = (29_872, 29_873, 29_874)
+# Not the same in two processes: everything that runs on this machine is looked through for them.
+CANCELLED, TWICE, STOPPED, *CUT = (40_000 + os.getpid() % 900 * 6 + number for number in range(6))
 """Seconds that commands of this file sleep, by which they are found on the host."""
 
 
@@ -129,8 +130,9 @@ def register(heard: dict[str, frozenset[str]]) -> Iterator[str]:
     yield from (f"search {one.removeprefix(PREFIX)}" for one in SUGGESTED)
     yield from (f"shortcut {verb}" for verb in heard["shortcut"])
     yield from (f"event {event}" for event in EVENTS)
-    asked = form(catalog_with(AskForAll).get(AskForAll.name), Draft(runbook=AskForAll.name))
-    yield from (f"fill in {block['block_id']}" for block in asked["blocks"] if block["type"] == "input")
+    for timing in (None, Timing()):
+        asked = form(catalog_with(AskForAll).get(AskForAll.name), Draft(runbook=AskForAll.name, timing=timing))
+        yield from (f"fill in {block['block_id']}" for block in asked["blocks"] if block["type"] == "input")
 
 
 def test_the_form_of_the_tour_asks_in_every_way() -> None:
@@ -143,8 +145,10 @@ async def test_everything_there_is_is_used_end_to_end(tour: Doors, heard: dict[s
             group.create_task(scene(tour))
     await questions(tour)
     await at_home(tour)
+    await scheduled(tour)
     done, there = await used(tour), {*register(heard), *to_press_at_home(tour.workspace)}
     assert there - done == set(), "nobody used these: give each a step here"
+    assert unheard(tour.workspace, there) == set(), "nobody hears these"
     async with tour.bot.database() as database:
         assert (await database.read(audit.verify)).ok
     assert "Traceback" not in (tour.bot.folder / "bot.log").read_text()
@@ -200,7 +204,7 @@ async def runs(tour: Doors) -> None:
     newest = await tour.types("bob", f"/runbook logs {said}", "lines 62 to 101 of 101", channel=here)
     older = await tour.presses("bob", newest, "Older", "lines 22 to 61 of 101")
     await tour.presses("bob", older, "Newer", "lines 62 to 101 of 101")
-    await tour.types("bob", f"/runbook logs {said} host=web-01 step=1 from=1", "hello from the host", channel=here)
+    await tour.types("bob", f"/runbook logs {said} on web-01 step=1 from=1", "hello from the host", channel=here)
     await tour.types("bob", f"/runbook why {said}", "permission: allow", "approval: allow", channel=here)
 
 
@@ -433,6 +437,20 @@ async def schedules(tour: Doors) -> None:
     await tour.types("carol", "/runbook schedule delete nightly care", "nightly care", channel=here)
     await tour.types("carol", "/runbook schedule list", "There are no schedules yet", channel=here)
 
+    await tour.types("carol", f"/runbook schedule {text}", "nightly care", channel=here)
+    listed = await tour.types("carol", "/runbook schedule list page=2", "*nightly care*", "[Pause]", channel=here)
+    await tour.presses("carol", listed, "Show", "*Next*")
+    paused = await tour.presses("carol", listed, "Pause", "was paused", "[Resume]")
+    await tour.presses("carol", paused, "Resume", "was resumed", "[Pause]")
+    of_bob = await tour.types("bob", "/runbook schedule list", "[Run now]", channel=here)
+    before = set(tour.numbers(here))
+    await tour.press("bob", of_bob, "Run now")
+    number = await tour.started(before, "Waiting for approval", channel=here)
+    await tour.types("bob", f"/runbook cancel {number} only looking", "#", channel=here)
+    await tour.card(number, "Cancelled", channel=here)
+    await tour.presses("carol", listed, "Delete", "was deleted")
+    await tour.presses("carol", listed, "Show", "There is no schedule")
+
 
 # --- what stops -------------------------------------------------------------------------------------------------------
 
@@ -443,13 +461,12 @@ async def switches(tour: Doors) -> None:
     for subject in ("service other", "runbook reboot-host", "host many-30", "tag other"):
         await tour.types("bob", f"/killswitch {subject} on", "is engaged", channel=here)
         await tour.types("bob", "/killswitch status", subject, "[Release]", channel=here)
-        await tour.types("alice", f'/killswitch {subject} off --reason "all clear"', "is of", channel=here)
+        await tour.types("alice", f'/killswitch {subject} off --reason "all clear"', "is off", channel=here)
     await tour.types("bob", "/killswitch service other on looking into it", "is engaged", channel=here)
     status = await tour.types("alice", "/killswitch status", "looking into it", channel=here)
     await tour.press("alice", status, "Release")
     await tour.modal("alice", "Release a kill switch", "service other")
-    await tour.submit("alice", {"Reason": "seen to"})
-    await tour.sees("by @alice: seen to", channel=here)
+    await tour.submits("alice", {"Reason": "all clear"}, "(service other) is off", channel=here)
     await tour.types("alice", "/killswitch status", "No kill switch is engaged.", channel=here)
 
     await tour.starts("bob", f"/runbook give-up {TWICE} on web-02", "Failed", channel=here)
@@ -562,7 +579,7 @@ async def questions(tour: Doors) -> None:
 
 async def at_home(tour: Doors) -> None:
     """App Home, with a button of each kind, and the switch that stops everything."""
-    here, marks, place = "ops", tour.folder, tour.workspace
+    here, marks = "ops", tour.folder
     (marks / "web-01.stone").touch()
     failed = await tour.starts("alice", f"/runbook mark {marks} on web-01", "Failed", channel=here)
     (marks / "web-01.stone").unlink()
@@ -574,7 +591,7 @@ async def at_home(tour: Doors) -> None:
     yes = await tour.starts("bob", f"/runbook careful {marks} on web-02", "Waiting for approval", channel=here)
     view = await tour.home("alice", "Waiting for you (1)", f"#{yes}", "[Approve] [Deny] [Show plan]")
     await tour.press("alice", view, "Show plan")
-    await place.wait_for(lambda w: any("Plan of" in m.text for m in w.state.all_messages(direct(w, "UALICE"))))
+    await tour.direct("alice", "Plan of", f"#{yes}")
     await tour.press("alice", view, "Approve")
     await tour.card(yes, "Succeeded", "approved by @alice", channel=here)
     no = await tour.starts("bob", f"/runbook careful {marks} on web-02", "Waiting for approval", channel=here)
@@ -599,11 +616,37 @@ async def at_home(tour: Doors) -> None:
     await tour.press("alice", await tour.home("alice", "Kill switches engaged (1)", "[Release]"), "Release")
     await tour.modal("alice", "Release a kill switch", "global")
     await tour.submit("alice", {"Reason": "the fire is out"})
+    await tour.direct("alice", "is off")
     await tour.home("alice", "Nothing runs or waits.")
     await tour.types("bob", "/killswitch global on", "is engaged", channel=here)
-    await tour.types("alice", "/killswitch global off only a drill", "is of", channel=here)
+    await tour.types("alice", "/killswitch global off only a drill", "is off", channel=here)
 
 
-def direct(here: Workspace, person: str) -> str:
-    """Their direct messages with the bot."""
-    return here.state.direct(person).id
+async def scheduled(tour: Doors) -> None:
+    """A schedule by its form, from App Home and from the command."""
+    here, place = "schedules", tour.workspace
+    await place.command("alice", here, "/runbook schedule new")
+    await tour.modal("alice", "New schedule", "Which runbook?")
+    await place.close_view("alice")
+    await tour.press("alice", await tour.home("alice", "[New schedule]"), "New schedule")
+    picker = await tour.modal("alice", "New schedule", "Which runbook?")
+    await place.choose("alice", picker, "handrail:pick", await tour.offered("alice", picker, "handrail:pick", "glance"))
+    form = await tour.modal("alice", "glance", "How often")
+    filled = {
+        "often": "Every Monday",
+        "at": "04:30",
+        "line": "30 4 * * mon-fri",
+        "timezone": await tour.offered("alice", form, "handrail:zones", "berlin"),
+        "name": "a look",
+        "hosts": [await tour.offered("alice", form, "handrail:hosts", "web-02")],
+        "parameter:seconds": "1",
+        "Channel it reports in": place.state.channel(here).id,
+    }
+    await tour.submit("alice", filled)
+    await place.wait_for(lambda w: w.views("alice")[-1].errors, timeout=10)
+    assert list(place.views("alice")[-1].errors) == ["line"]
+    await tour.submit("alice", {"often": "The cron line below"})
+    await tour.modal("alice", "The schedule", "a look", "04:30 Europe/Berlin", "If it came now")
+    await tour.submits("alice", {}, "*a look* (#", channel=here)
+    await tour.sees("*Schedule a look* was made", channel=here)
+    await tour.types("alice", "/runbook schedule show a look", "Monday through Friday", channel=here)

@@ -5,7 +5,7 @@ what a test meant to do.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,9 +101,24 @@ class Tour:
         return view
 
     async def submit(self, person: str, values: Mapping[str, Any] | None = None) -> None:
-        """Fill in the top modal and send it."""
+        """Fill in the top modal and send it; what comes of it is for the caller to see."""
         ack = await self.workspace.submit_view(person, values)
         assert ack.ok, ack.error
+
+    async def submits(self, person: str, values: Mapping[str, Any], *said: str, channel: str) -> Message:
+        """The answer to a modal, once they alone are told all of this."""
+        before = self._private(person, channel)
+        await self.submit(person, values)
+        return await self._told(person, channel, before, said, "the form")
+
+    async def direct(self, person: str, *said: str) -> Message:
+        """What the bot has written to them directly, once it says all of this."""
+
+        def there(here: Workspace) -> Message | None:
+            found = here.state.all_messages(here.state.direct(here.state.person(person).id).id)
+            return next((m for m in found if all(part in here.read(m) for part in said)), None)
+
+        return await self._wait(there, f"{person} being written {said}", "incidents")
 
     async def offered(self, person: str, view: View, action: str, typed: str = "") -> dict[str, Any]:
         """The first option that a searched menu offers."""
@@ -213,6 +228,15 @@ def _told_by_wire(sort: Sort, payload: Mapping[str, Any]) -> Iterator[str]:
         for block, inputs in payload["view"]["state"]["values"].items():
             if any(value for one in inputs.values() for name, value in one.items() if name != "type"):
                 yield f"fill in {block}"
+
+
+def unheard(workspace: Workspace, there: Collection[str]) -> set[str]:
+    """What was shown to be pressed or searched, in messages, forms and App Home, and is not in the register."""
+    said = [call.arguments for call in workspace.calls] + [reply.body for reply in workspace.replies]
+    blocks = [block for one in said for block in [*one.get("blocks", ()), *one.get("view", {}).get("blocks", ())]]
+    shown = [_pressed(e) for block in blocks for e in elements_in(block) if e["action_id"].startswith(PREFIX)]
+    assert len(shown) > 100
+    return {one for one in shown if not {one, one.replace("press ", "search ")} & set(there)}
 
 
 def to_press_at_home(workspace: Workspace) -> set[str]:

@@ -255,10 +255,10 @@ async def test_a_message_that_breaks_the_sender_is_a_dead_letter_and_breaks_noth
     # No payload we know of does that, so the fault is put where one would be.
     as_ever = Outbox._by_its_method
 
-    async def faulty(self: Outbox, ready: outbox.Ready) -> str | None:
+    async def faulty(self: Outbox, ready: outbox.Ready, *, is_again: bool) -> object:
         if ready.message.id == row_id:
             raise KeyError("blocks")
-        return await as_ever(self, ready)
+        return await as_ever(self, ready, is_again=is_again)
 
     row_id = await desk.put("poison")
     monkeypatch.setattr(Outbox, "_by_its_method", faulty)

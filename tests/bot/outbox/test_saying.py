@@ -3,6 +3,8 @@
 import asyncio
 import itertools
 
+from bot import shown
+from bot.outbox import LEASE
 from bot.pace import PaceSettings
 from runbooks.progress import ExecutionEnded, ExecutionStarted
 from storage import outbox
@@ -159,3 +161,101 @@ async def test_every_post_carries_its_outbox_id_and_no_token_reaches_the_databas
     [call] = desk.workspace.calls_of("chat.postMessage")
     assert call.arguments["metadata"] == {"event_type": "handrail_outbox", "event_payload": {"id": row_id}}
     assert desk.workspace.bot_token not in str(await desk.rows())
+
+
+async def test_edits_that_wait_hide_no_posts_of_their_channel(any_desk: Desk) -> None:
+    """Slack takes some forty edits a minute, and sixty posts in each channel."""
+    running = [await any_desk.submitted() for _ in range(30)]
+    any_desk.start()
+    await any_desk.settle()
+    await any_desk.kill()
+    for execution in running:
+        await any_desk.put(
+            "ended", kind=OutboxKind.ENDING, method="update", execution_id=execution.id, key=f"card:{execution.id}"
+        )
+    any_desk.start(pace=PaceSettings())
+    await any_desk.wait(3, step=1)
+    asked = running[-1]
+    await any_desk.put("may it?", kind=OutboxKind.APPROVAL, execution_id=asked.id, key=f"approval:{asked.id}:1")
+    thread = any_desk.workspace.messages("C0INC")[-1].ts
+    await any_desk.until(lambda: "may it?" in any_desk.posts(thread=thread), within=5)
+    assert any_desk.posts().count("ended") < 20
+
+
+async def test_a_decision_is_shown_before_the_cards_of_what_has_ended(desk: Desk) -> None:
+    running = [await desk.submitted() for _ in range(30)]
+    asked = running[-1]
+    await desk.put("may it?", kind=OutboxKind.APPROVAL, execution_id=asked.id, key=f"approval:{asked.id}:1")
+    desk.start()
+    await desk.settle()
+    await desk.kill()
+    for execution in running:
+        await desk.put(
+            "ended", kind=OutboxKind.ENDING, method="update", execution_id=execution.id, key=f"card:{execution.id}"
+        )
+    desk.start(pace=PaceSettings())
+    await desk.wait(3, step=1)
+    await desk.put("it may", kind=OutboxKind.APPROVAL, execution_id=asked.id, key=f"approval:{asked.id}:1")
+    thread = desk.workspace.messages("C0INC")[-1].ts
+    await desk.until(lambda: "it may" in desk.posts(thread=thread), within=5)
+    assert desk.posts().count("ended") < 20
+
+
+async def test_a_headline_is_as_urgent_as_the_question_that_waits_for_it(any_desk: Desk) -> None:
+    asked = [await any_desk.submitted() for _ in range(30)][-1]
+    for kind in (OutboxKind.CARD, OutboxKind.APPROVAL, OutboxKind.CARD):
+        shows = {"method": "update", "shows": shown.CARD, "coalesce_key": f"card:{asked.id}", "channel": "C0INC"}
+        now = any_desk.clock.now()
+        await any_desk.database.write(outbox.show, id=f"a{kind}", kind=kind, execution_id=asked.id, now=now, **shows)
+    await any_desk.put("may it?", kind=OutboxKind.APPROVAL, execution_id=asked.id, key=f"approval:{asked.id}:1")
+    any_desk.start(pace=PaceSettings())
+    await any_desk.until(lambda: len(any_desk.workspace.calls) >= 2)
+    headline = any_desk.workspace.messages("C0INC")[0]
+    assert headline.text.startswith(f"#{asked.id} ")
+    assert any_desk.posts(thread=headline.ts) == ["may it?"]
+
+
+async def test_progress_that_waits_to_be_edited_hides_no_progress_that_is_new(desk: Desk) -> None:
+    execution = await desk.submitted()
+    for number in range(15):
+        await desk.put(f"step {number}", kind=OutboxKind.PROGRESS, execution_id=execution.id, key=f"step:{number}")
+    desk.start()
+    await desk.settle()
+    await desk.kill()
+    for number in range(15):
+        await desk.put(f"step {number} over", kind=OutboxKind.PROGRESS, execution_id=execution.id, key=f"step:{number}")
+    await desk.put("a new step", kind=OutboxKind.PROGRESS, execution_id=execution.id, key="step:new")
+    desk.start(pace=PaceSettings())
+    thread = desk.workspace.messages("C0INC")[-1].ts
+    await desk.until(lambda: "a new step" in desk.posts(thread=thread), within=3)
+
+
+async def test_of_several_senders_one_speaks_and_keeps_slacks_pace_for_all(any_desk: Desk) -> None:
+    for number in range(15):
+        await any_desk.put(f"number {number}", channel=("C0INC", "C0OPS")[number % 2])
+    for _ in range(3):
+        any_desk.start(is_alone=False, pace=PaceSettings())
+    took = await any_desk.until(lambda: len(any_desk.posts()) == 8, within=30)
+    assert 4 <= took <= 10
+    assert all(call.ok for call in any_desk.workspace.calls)
+
+
+async def test_when_the_one_that_speaks_stops_another_speaks_at_once_and_when_it_dies_soon(any_desk: Desk) -> None:
+    any_desk.start(is_alone=False)
+    await any_desk.put("the first")
+    await any_desk.until(lambda: any_desk.posts() == ["the first"])
+    await any_desk.kill()  # which lets it say that it stops
+    any_desk.start(is_alone=False)
+    await any_desk.put("the second")
+    await any_desk.until(lambda: any_desk.posts()[-1] == "the second", within=1)
+    await any_desk.kill()
+    gone = {"process": "one that died", "now": any_desk.clock.now(), "lease": LEASE}
+    assert await any_desk.database.write(outbox.speak, (), **gone)
+    any_desk.start(is_alone=False)
+    await any_desk.put("the third")
+    if any_desk.database.is_sqlite:  # PostgreSQL's own clock tells how old a lease is
+        await any_desk.wait(LEASE.total_seconds() - 2)
+        assert any_desk.posts()[-1] == "the second"
+    else:
+        await any_desk.database.write(outbox.fall_silent, process="one that died", now=any_desk.clock.now())
+    await any_desk.until(lambda: any_desk.posts()[-1] == "the third", within=5)

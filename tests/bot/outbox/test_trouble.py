@@ -7,7 +7,7 @@ from sqlalchemy import Connection, update
 
 from bot.blocks import Message, section
 from bot.playground.faults import EVERY_METHOD
-from runbooks.progress import ExecutionEnded
+from runbooks.progress import ExecutionEnded, ExecutionStarted
 from storage import dead_letters, outbox
 from storage import tables as t
 from storage.dead_letters import Requeued
@@ -239,6 +239,121 @@ def lease_runs_out(connection: Connection, row_id: str) -> None:
     """By whichever clock it is counted."""
     long_ago = datetime(2020, 1, 1, tzinfo=UTC)
     connection.execute(update(t.outbox).where(t.outbox.c.id == row_id).values(next_attempt_at=long_ago))
+
+
+async def test_what_was_taken_back_from_a_sender_is_not_said_with_older_words(any_desk: Desk) -> None:
+    """Its lease was over while the database was away, and newer words took the place of its own."""
+    execution = await any_desk.execution()
+    row_id = await any_desk.put("runs", kind=OutboxKind.PROGRESS, execution_id=execution.id, key="step:1")
+    write, now = any_desk.database.write, any_desk.clock.now()
+    begun = await write(outbox.begin, row_id, now=now, lease=timedelta(seconds=15))
+    assert begun is not None
+    newer = await any_desk.put("succeeded", kind=OutboxKind.PROGRESS, execution_id=execution.id, key="step:1")
+    await write(lease_runs_out, row_id)
+    assert await write(outbox.recover, now, everything=False, but={row_id}) == 0  # the sender itself knows better
+    assert await write(outbox.recover, now, everything=False) == 1
+    assert not await write(outbox.sent, begun, now=now, ts="1.2")
+    await write(outbox.drop, begun)
+    await write(outbox.bury, row_id, now=now, error="is_archived", attempts=begun.attempts)
+    row = await any_desk.row(row_id)
+    assert (row.state, row.unsure, row.payload["text"]) == (OutboxState.WAITING, True, "succeeded")
+    assert newer not in [one.id for one in await any_desk.rows()]
+
+
+async def test_what_was_taken_back_and_has_no_newer_words_is_said_when_its_answer_comes(any_desk: Desk) -> None:
+    row_id = await any_desk.put("only for bob", kind=OutboxKind.ANSWER, method="ephemeral", user="UBOB")
+    write, now = any_desk.database.write, any_desk.clock.now()
+    begun = await write(outbox.begin, row_id, now=now, lease=timedelta(seconds=15))
+    assert begun is not None
+    await write(lease_runs_out, row_id)
+    await write(outbox.recover, now, everything=False)
+    assert await write(outbox.sent, begun, now=now, ts=None)
+    assert (await any_desk.row(row_id)).state is OutboxState.SENT
+
+
+async def test_of_two_senders_the_one_that_was_taken_for_dead_leaves_the_newest_words_standing(desk: Desk) -> None:
+    execution = await desk.submitted()
+    desk.start()
+    await desk.settle()
+    await desk.kill()
+    [headline] = desk.workspace.messages("C0INC")
+    sender = desk.start(is_alone=False)
+    desk.workspace.faults.slow(0.5, "chat.postMessage", times=1)
+    row_id = await desk.put("step 1 runs", kind=OutboxKind.PROGRESS, execution_id=execution.id, key="step:1")
+    sender.wake()
+    await desk.pass_while_busy(lambda: not desk.workspace.faults.all())
+    assert (await desk.row(row_id)).state is OutboxState.SENDING
+    await desk.put("step 1 succeeded", kind=OutboxKind.PROGRESS, execution_id=execution.id, key="step:1")
+    await desk.database.write(lease_runs_out, row_id)
+    await desk.database.write(outbox.recover, desk.clock.now(), everything=False)
+    await desk.until(lambda: desk.posts(thread=headline.ts)[:1] == ["step 1 succeeded"])
+    await desk.settle()
+    assert desk.posts(thread=headline.ts)[0] == "step 1 succeeded"
+
+
+async def test_endings_do_not_wait_behind_edits_that_slack_puts_off(desk: Desk) -> None:
+    some = [await desk.submitted() for _ in range(14)]
+    desk.start()
+    await desk.settle()
+    desk.workspace.faults.rate_limited(300, "chat.update", times=1)
+    running = [changed(one, state=State.RUNNING, started_at=desk.clock.now()) for one in some]
+    for one in running:
+        await desk.report(ExecutionStarted(execution=one, steps_total=1))
+    await desk.wait(5)
+    for one in running:
+        ended = changed(one, state=State.FAILED, ended_at=desk.clock.now(), ending="disk full")
+        await desk.report(ExecutionEnded(execution=ended, hosts=(), steps=()))
+    heads = desk.workspace.messages("C0INC")
+    assert len(heads) == 14
+
+    def all_told() -> bool:
+        return all(any("disk full" in text for text in desk.posts(thread=head.ts)) for head in heads)
+
+    assert await desk.until(all_told, within=30) < 30
+
+
+async def test_a_found_headline_is_a_thread_at_once_although_edits_are_put_off(desk: Desk) -> None:
+    desk.workspace.faults.drop_after_effect("chat.postMessage", times=1)
+    desk.workspace.faults.rate_limited(300, "chat.update", times=1)
+    execution = await desk.submitted()
+    desk.start()
+    await desk.until(lambda: bool(desk.posts()))
+    await desk.put("please approve", kind=OutboxKind.APPROVAL, execution_id=execution.id, key="approval:1:1")
+    [headline] = desk.workspace.messages("C0INC")
+    assert await desk.until(lambda: desk.posts(thread=headline.ts) == ["please approve"], within=30) < 30
+
+
+async def test_having_to_look_for_one_post_holds_up_no_other(desk: Desk) -> None:
+    execution = await desk.submitted()
+    desk.start()
+    await desk.settle()
+    [headline] = desk.workspace.messages("C0INC")
+    desk.workspace.faults.drop_after_effect("chat.postMessage", times=1)
+    desk.workspace.faults.rate_limited(300, "conversations.replies", times=1)
+    await desk.put("a line", kind=OutboxKind.PROGRESS, execution_id=execution.id, key="step:1")
+    await desk.wait(5)
+    await desk.put("another", kind=OutboxKind.PROGRESS, execution_id=execution.id, key="step:2")
+    await desk.put("it ended", kind=OutboxKind.ENDING, execution_id=execution.id)
+    assert await desk.until(lambda: "it ended" in desk.posts(thread=headline.ts), within=30) < 30
+    assert len(desk.workspace.calls_of("conversations.replies")) == 1
+    await desk.settle()
+    assert desk.posts(thread=headline.ts) == ["a line", "it ended", "another"]
+
+
+async def test_a_direct_message_that_slack_puts_off_holds_up_no_other_answer(desk: Desk) -> None:
+    desk.start()
+    desk.workspace.faults.rate_limited(300, "conversations.open", times=1)
+    await desk.put("to bob", kind=OutboxKind.ANSWER, method="ephemeral", channel=None, user="UBOB")
+    await desk.until(lambda: len(desk.workspace.calls_of("conversations.open")) == 1)
+    await desk.put("to alice", kind=OutboxKind.ANSWER, method="ephemeral", user="UALICE")
+    assert await desk.until(lambda: bool(desk.workspace.calls_of("chat.postEphemeral")), within=30) < 30
+
+
+async def test_a_line_under_a_message_that_was_deleted_is_said_in_the_channel(desk: Desk) -> None:
+    desk.start()
+    await desk.put("resolved", kind=OutboxKind.ALERT, thread_ts="1700000000.000001")
+    await desk.settle()
+    assert desk.posts() == ["resolved"]
 
 
 async def test_a_sender_beside_others_goes_on_saying_what_takes_longer_than_its_lease(any_desk: Desk) -> None:
