@@ -562,10 +562,33 @@ def audit_lines(entries: Sequence[AuditEntry], *, older: str | None = None) -> M
 
 def _audit_line(entry: AuditEntry) -> str:
     about = f" #{entry.execution_id}" if entry.execution_id is not None else ""
-    data = ", ".join(f"{key}: {value}" for key, value in entry.data.items() if value not in (None, "", [], {}))
-    detail = f" {inline(data, 200)}" if data else ""
+    told = [f"{key.replace('_', ' ')}: {words}" for key, value in entry.data.items() if (words := _audited(key, value))]
+    detail = f" {inline('; '.join(told), 300)}" if told else ""
     actor = who(Actor(id=entry.actor))
     return f"`{entry.seq}` {moment(entry.at)} {actor} *{inline(entry.kind, 60)}*{about}{detail} `{inline(entry.id)}`"
+
+
+def _audited(key: str, value: Any) -> str:
+    """A value as a reader wants it; empty for what says nothing, and for a request's number: the export has that."""
+    if key == "request" or value in (None, "", [], {}, False):
+        return ""
+    if key == "fingerprint":
+        return str(value)[:16]
+    if key == "verdicts" and isinstance(value, list):
+        return _verdicts([one for one in value if isinstance(one, dict)])
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={one}" for name, one in value.items() if one not in (None, "", [], {}))
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "yes" if value is True else str(value)
+
+
+def _verdicts(verdicts: Sequence[Mapping[str, Any]]) -> str:
+    """What did not simply allow it; all gates by number where all did."""
+    against = [one for one in verdicts if one.get("outcome") != "allow"]
+    if not against:
+        return f"{counted(len(verdicts), 'gate')} allowed it"
+    return ", ".join(f"{one.get('gate')} says {one.get('outcome')} ({one.get('reason')})" for one in against)
 
 
 def logs(lines: Sequence[OutputLine], *, counted_in: str = "") -> Message:

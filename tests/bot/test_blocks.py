@@ -1304,6 +1304,26 @@ def test_what_a_check_prints_each_time_it_asks_stands_once() -> None:
     assert "2 lines above" in said, "the six that are told of are not counted again"
 
 
+def test_an_audit_entry_reads_as_words_and_not_as_what_a_program_keeps() -> None:
+    verdicts = [
+        {"gate": "permission", "outcome": "allow", "reason": "NOC", "rule": "roles:UBOB", "until": None},
+        {"gate": "cooldown", "outcome": "refuse", "reason": "It ran.", "rule": None, "until": None},
+    ]
+
+    def line(**data: Any) -> str:
+        entry = AuditEntry(
+            seq=7, at=NOW, kind="decision.allow", actor="UBOB", origin="command", execution_id=42, data=data,
+            previous="0" * 64, hash="f" * 64,
+        )  # fmt: skip
+        return str(blocks.audit_lines([entry]).payload()["blocks"][0]["text"]["text"])
+
+    said = line(request="9" * 32, dry_run=False, emergency=True, hosts=["web-01", "web-02"], fingerprint="ab" * 32)
+    assert "#42 emergency: yes; hosts: web-01, web-02; fingerprint: abababababababab `a-" in said
+    assert "params: service=nginx, settle=5 `a-" in line(params={"service": "nginx", "settle": 5, "port": None})
+    assert "verdicts: cooldown says refuse (It ran.) `a-" in line(verdicts=verdicts)
+    assert "verdicts: 1 gate allowed it `a-" in line(verdicts=verdicts[:1])
+
+
 def test_output_cannot_close_its_code_block_or_ping_anybody() -> None:
     block, _ = blocks.newest(["``` <!channel> ```", "````"])
     assert block.count("```") == 2
