@@ -45,7 +45,7 @@ imports: $(DEV)
 
 check: lint types imports test demo-check ## Everything CI runs
 
-bench: $(DEV) ## Everything that has a goal, against the bare libraries, into docs/benchmarks.md (about 15 minutes)
+bench: $(DEV) ## Everything that has a goal, against the bare libraries, into docs/benchmarks.md (about 25 minutes)
 	@$(BIN)/python -m tests.bench
 
 bench-safety: $(DEV) ## Recall and false alarms of the guard and the redaction

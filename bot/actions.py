@@ -9,11 +9,12 @@ from bot.blocks import Message, parse_value
 from bot.commands import Commands
 from bot.filling import Forms
 from bot.incidents import Handled
-from bot.modals import OpensViews
+from bot.modals import OpensViews, Shown
 from runbooks.answer import Answer
 from runbooks.engine import Engine
 from safety.roles import Permission
 from storage import controls, executions
+from storage.database import surely
 from storage.errors import Invalid, NotFound, TooLate
 from storage.records import Origin, Received, Scope
 
@@ -36,7 +37,6 @@ class Actions:
         self.verbs: Mapping[str, Callable[[int, str | None, Received], Awaitable[Message | None]]] = {
             "approve": self._approve,
             "confirm": self._approve,
-            "deny": self._deny,
             "cancel": self._cancel,
             "resume": self._resume,
             "again": self._again,
@@ -72,12 +72,14 @@ class Actions:
         self.incident_submissions: Mapping[
             str, Callable[[int, str | None, Received, Handled], Awaitable[Message | None]]
         ] = {"inc_resolve": commands.incidents.resolve}
-        # These begin another execution: no state says that it was done, so that the click is marked handled with it.
-        self.begins: Mapping[str, Callable[[int, Received, Handled], Awaitable[Message | None]]] = {
+        # These must not be done again, and no state says that they were: they begin another execution, or open a form.
+        # The click is marked handled with it.
+        self.once: Mapping[str, Callable[[int, Received, Handled], Awaitable[Message | None]]] = {
             "retry": self._retry,
             "retryfailed": self._retry_failed,
             "runit": self._run_it,
             "rollback": self._roll_back,
+            "deny": self._deny,
         }
         self.submissions: Mapping[str, Callable[[int, str | None, Received], Awaitable[Message | None]]] = {
             "deny": self._denied
@@ -92,7 +94,7 @@ class Actions:
 
     def heard(self) -> Mapping[str, frozenset[str]]:
         """All that is understood, by how it comes: a click, a choice from a menu, a filled-in view, a shortcut."""
-        clicks = (self.verbs, self.begins, self.questions, self.switches, self.incidents, self.schedules)
+        clicks = (self.verbs, self.once, self.questions, self.switches, self.incidents, self.schedules)
         views = (self.submissions, self.switch_submissions, self.form_submissions, self.incident_submissions)
         return {
             "click": frozenset(verb for of in clicks for verb in of),
@@ -123,16 +125,14 @@ class Actions:
             return await self.schedules[verb](*_schedule_of(received), received, handled)
         if verb in self.switches:
             return await self.switches[verb](*_switch_of(received), received)
-        if verb not in self.verbs and verb not in self.begins:
+        if verb not in self.verbs and verb not in self.once:
             raise NotFound("This button is of another version of Handrail. Use the slash command instead.")
         try:
             execution_id, mark = parse_value(str(received.payload.get("value", "")))
         except ValueError as error:
             raise Invalid("This button does not say which execution it is about. Use the slash command.") from error
-        if verb == "deny" and await self._asks_why(execution_id, received):
-            return None
-        if verb in self.begins:
-            return await self.begins[verb](execution_id, received, handled)
+        if verb in self.once:
+            return await self.once[verb](execution_id, received, handled)
         return await self.verbs[verb](execution_id, mark, received)
 
     async def _submitted(self, received: Received, handled: Handled) -> Message | None:
@@ -174,14 +174,6 @@ class Actions:
         shown = await self.forms.pick(received)
         return None if shown else blocks.spoken("The form could not be opened in time. Try it again, or `/runbook`.")
 
-    async def _asks_why(self, execution_id: int, received: Received) -> bool:
-        """Whether a modal asks for a reason now. Where it can't be shown, the click itself decides."""
-        trigger = received.payload.get("trigger_id")
-        execution = await self.engine.tools.database.read(executions.find, execution_id)
-        if not trigger or execution is None or not self.engine.may_deny(execution, received.actor):
-            return False
-        return await self.views.open(str(trigger), modals.deny(execution, received.channel))
-
     async def _ask_to_release(self, scope: Scope, subject: str, received: Received) -> Message | None:
         """A modal asks for the reason, which a release needs; where it can't be shown, the slash command is named."""
         await self.engine.require(received.actor, Permission.RELEASE, "release a kill switch", Origin.BUTTON)
@@ -190,7 +182,7 @@ class Actions:
         if switch is None:
             raise TooLate("That kill switch is not engaged any more. `/killswitch status` lists those that are.")
         trigger = str(received.payload.get("trigger_id") or "")
-        if trigger and await self.views.open(trigger, modals.release(switch, received.channel)):
+        if trigger and await self.views.open(trigger, modals.release(switch, received.channel)) is Shown.YES:
             return None
         return blocks.spoken(f"Why is it safe again? Say `/killswitch {switch.words} off REASON`.")
 
@@ -210,9 +202,32 @@ class Actions:
         await self.engine.approve(execution_id, received.actor, mark=mark, said_at=received.received_at)
         return None
 
-    async def _deny(self, execution_id: int, mark: str | None, received: Received) -> Message | None:
-        await self.engine.deny(execution_id, received.actor)
-        return None
+    async def _deny(self, execution_id: int, received: Received, handled: Handled) -> Message | None:
+        """A modal asks why. Where it surely can't be shown, the click itself decides.
+
+        The click is marked handled before that: taken up again, it would find its trigger used and decide by itself,
+        while somebody looks at the modal or has closed it.
+        """
+        database, trigger = self.engine.tools.database, str(received.payload.get("trigger_id") or "")
+        execution = await database.read(executions.find, execution_id)
+        if not trigger or execution is None or not self.engine.may_deny(execution, received.actor):
+            await self.engine.deny(execution_id, received.actor)
+            return None
+        await database.write(handled)
+        match await self.views.open(trigger, modals.deny(execution, received.channel)):
+            case Shown.YES:
+                return None
+            case Shown.NO:
+                # Nobody takes this click up again: it waits here for a database that is away.
+                await surely(
+                    lambda: self.engine.deny(execution_id, received.actor), sleep=self.engine.tools.clock.sleep
+                )
+                return None
+            case Shown.UNSURE:
+                return blocks.spoken(
+                    f"#{execution_id} is not denied yet: Slack did not say whether you see the form that asks why. "
+                    f"If you don't, `/runbook deny {execution_id} REASON` denies it."
+                )
 
     async def _denied(self, execution_id: int, reason: str | None, received: Received) -> Message | None:
         await self.engine.deny(execution_id, received.actor, reason=reason, origin=Origin.MODAL)

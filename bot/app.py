@@ -386,6 +386,8 @@ async def _opened(works: Works) -> None:
 async def _work(app: App) -> None:
     """Everything that works on the database, each loop supervised."""
     await _opened(app)
+    if app.database.is_sqlite:  # nobody else could take back what an earlier life of this process put off
+        await surely(lambda: app.database.write(outbox.put_off_no_longer, app.clock.now()))
     async with asyncio.TaskGroup() as group:
         for name, loop in (
             ("owner", app.owner.run),

@@ -228,7 +228,7 @@ def _details(execution: Execution, state: str, situation: Situation, now: dateti
         given = given_so_far(situation.approval, ())
         others = "" if situation.approval.kind is Consent.CONFIRM else ". Its thread names those who may approve."
         yield f"{f'{given}. ' if given else ''}Good until {moment(situation.approval.expires_at)}{others}"
-    if execution.cancel_at is not None and not execution.state.is_final:
+    if execution.cancel_at is not None and execution.state in {State.PENDING, State.AWAITING_APPROVAL, State.RUNNING}:
         yield f":octagonal_sign: being cancelled ({inline(execution.cancel_reason or 'asked to stop')})"
     if situation.way_back is not None:
         yield f":leftwards_arrow_with_hook: being taken back by #{situation.way_back.id}"
@@ -352,13 +352,15 @@ def _verbs(execution: Execution, situation: Situation) -> list[str]:
         case State.SUCCEEDED if execution.dry_run:
             return ["runit", *rest]
         case _:
-            return [*_again(situation), *undo, *rest]
+            return [*_again(execution, situation), *undo, *rest]
 
 
-def _again(situation: Situation) -> list[str]:
-    """The whole once more, or only the hosts without success where some have succeeded."""
+def _again(execution: Execution, situation: Situation) -> list[str]:
+    """The whole once more, or only the hosts without success where some have succeeded; a rollback is of those."""
     if not situation.retriable:
         return []
+    if execution.rolls_back is not None:
+        return ["retry"]
     good = sum(1 for host in situation.hosts if host.state is HostState.SUCCEEDED)
     return ["retryfailed", "retry"] if 0 < good < len(situation.hosts) else ["retry"]
 
@@ -927,8 +929,7 @@ def _ending_words(ended: ExecutionEnded) -> str:
         case State.DENIED:
             return f"was denied{why}"
         case State.EXPIRED:
-            never = "and was never run" if execution.stage == 1 else f"before its stage {execution.stage}"
-            return f"expired {never}{why}"
+            return f"expired and was never run{why}"
         case State.ROLLED_BACK:
             return f"was rolled back{f' after {took}' if took else ''}{many}{why}"
         case _:

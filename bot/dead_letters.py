@@ -63,7 +63,7 @@ class Asked:
 
 def kind_of(letter: OutboxMessage) -> OutboxKind:
     """What it was before it was sent to another channel."""
-    was = letter.payload.get("rerouted")
+    was = letter.payload.get(outbox.REROUTED)
     return OutboxKind(was["kind"]) if was else letter.kind
 
 
@@ -72,7 +72,7 @@ def about(letter: OutboxMessage, door: Door) -> str:
     of = f" of #{letter.execution_id}" if letter.execution_id is not None else ""
     if letter.kind is OutboxKind.ANSWER:
         return f"answer to {door.quote(str(letter.payload.get('user') or 'nobody'))}"
-    channel = (letter.payload.get("rerouted") or {}).get("channel") or letter.channel
+    channel = (letter.payload.get(outbox.REROUTED) or {}).get("channel") or letter.channel
     name = "headline edit" if letter.method == "update" else name_of(kind_of(letter))
     return f"{name}{of}" + (f" for {door.channel(channel)}" if channel else "")
 
@@ -92,7 +92,7 @@ def line(letter: OutboxMessage, door: Door, now: datetime, *, length: int) -> st
 def facts(letter: OutboxMessage, door: Door) -> list[str]:
     """What is known about one, a line each, without what it says."""
     also = ""
-    if letter.payload.get("rerouted") and letter.channel:
+    if letter.payload.get(outbox.REROUTED) and letter.channel:
         also = f" It could not be said in {door.channel(letter.channel)} instead either."
     died = f", given up {letter.sent_at:%Y-%m-%d %H:%M:%S} UTC" if letter.sent_at is not None else ""
     return [
@@ -163,7 +163,7 @@ def as_json(letter: OutboxMessage) -> dict[str, Any]:
     return {
         "id": letter.id,
         "kind": kind_of(letter).value,
-        "channel": (letter.payload.get("rerouted") or {}).get("channel") or letter.channel,
+        "channel": (letter.payload.get(outbox.REROUTED) or {}).get("channel") or letter.channel,
         "execution": letter.execution_id,
         "created_at": letter.created_at.isoformat(),
         "buried_at": letter.sent_at.isoformat() if letter.sent_at is not None else None,

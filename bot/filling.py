@@ -6,18 +6,22 @@ at hosts comes after the acknowledgement, and its result takes the place of the 
 """
 
 import asyncio
+import html
 import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
+from sqlalchemy import Connection
 
 from bot import forms, timing
-from bot.blocks import units
+from bot.blocks import spoken, units
 from bot.forms import Draft, View
-from bot.modals import OpensViews, Submitted
+from bot.modals import UPDATE_PAUSES, OpensViews, Shown, Submitted
 from bot.replies import words_of
 from bot.request import (
     RunCommand,
@@ -41,11 +45,12 @@ from runbooks.remote import Host
 from safety.clock import words
 from safety.redaction import MASK, Redactor
 from safety.roles import Permission
-from storage import executions, inbox
+from storage import executions, inbox, outbox
 from storage import templates as stored_templates
 from storage.canonical import canonical
+from storage.database import surely
 from storage.errors import Invalid, NotFound, NotPermitted, OperatorError, StorageUnavailable, TooLate
-from storage.records import Actor, Execution, Origin, Received, RunRequest, Template
+from storage.records import Actor, Execution, Origin, OutboxKind, Received, RunRequest, Template
 
 log = structlog.get_logger(__name__)
 
@@ -54,13 +59,24 @@ PATIENCE = 0.7
 RECENT = 5
 MOST_TAGS = 25
 """Of a hundred places in a menu, so that tags are offered however many hosts there are."""
+LOOK_PAUSES = (1.0, 3.0, 5.0, 10.0, 20.0, 30.0, 30.0, 30.0)
+"""Seconds between the tries to show what came of a look, while Slack is away: some minutes in all."""
+TOLD_AFTER = timedelta(minutes=6)
+"""Later than the last of them: whoever waits for a look is told so then, whatever became of it."""
 
 
 class ShowsViews(OpensViews, Protocol):
     """Shows a view, and another one in its place."""
 
-    async def update(self, view: View, *, view_id: str | None = None, external_id: str | None = None) -> bool:
-        """Whether it is shown now; False when it was closed meanwhile."""
+    async def update(
+        self,
+        view: View,
+        *,
+        view_id: str | None = None,
+        external_id: str | None = None,
+        pauses: Sequence[float] = UPDATE_PAUSES,
+    ) -> Shown:
+        """Whether it is shown now; NO when the other one was closed meanwhile."""
         ...
 
 
@@ -77,14 +93,14 @@ class Forms:
         """Whether the picker was shown to whoever asked, for where they asked."""
         trigger = str(received.payload.get("trigger_id") or "")
         view = forms.picker(channel=received.channel, thread=_thread_of(received))
-        return bool(trigger) and await self.views.open(trigger, view)
+        return bool(trigger) and await self.views.open(trigger, view) is Shown.YES
 
     async def pick_for_schedule(self, command: ScheduleCommand, received: Received) -> bool:
         """The same for what is to be scheduled, where whoever asks may have schedules."""
         trigger = str(received.payload.get("trigger_id") or "")
         times = self._timing(command)
         view = forms.picker(channel=received.channel, timing=times)
-        return bool(trigger) and self._may(received.actor, times) and await self.views.open(trigger, view)
+        return bool(trigger) and self._may(received.actor, times) and await self.views.open(trigger, view) is Shown.YES
 
     async def complete_schedule(self, command: ScheduleCommand, received: Received) -> bool:
         """Whether a form was shown because something of a typed schedule's request is missing."""
@@ -119,7 +135,7 @@ class Forms:
             problems = list(timing.wrong(times).values()) if times is not None else []
             problems += [said for name, said in wrong_values(entry, given).items() if name in given]
             problems += self._unusable(draft, entry, received.actor)
-            return await self.views.open(trigger, self._form(entry, draft, received.actor, problems))
+            return await self.views.open(trigger, self._form(entry, draft, received.actor, problems)) is Shown.YES
         except OperatorError:
             return False
 
@@ -150,7 +166,9 @@ class Forms:
             view = self._form(self.engine.runbook(draft.runbook, received.actor), draft, received.actor)
         except OperatorError as error:
             view = forms.note("Run a runbook" if place.timing is None else "New schedule", error.message)
-        await self.views.update(view, view_id=str(received.payload.get("view_id") or ""))
+        shown = await self.views.update(view, view_id=str(received.payload.get("view_id") or ""))
+        if shown is Shown.UNSURE:
+            raise TooLate("Slack did not take the form of what you chose. Choose it again, or type it.")
 
     def _form(self, entry: Entry, draft: Draft, actor: Actor, problems: Sequence[str] = ()) -> View:
         may_override = self.engine.policy.may(actor.id, Permission.EMERGENCY)
@@ -421,14 +439,47 @@ class Forms:
         except NotPermitted as error:
             await self.views.update(forms.note("No plan", error.message), external_id=external_id)
             raise
+        tools = self.engine.tools
         # Marked before it begins, as it may take longer than others wait to take it up: it can be asked for again.
-        if not await self.engine.tools.database.write(inbox.handled, received.id):
+        if not await tools.database.write(self._begin, received):
             return
+        said = _without_its_page(received, "Slack did not take the page with the plan of your form")
         try:
             view = await self._planned(received, _place_of(received), external_id)
         except Exception as error:  # the door to a person: whatever it is becomes words and a reference in the log
-            view = forms.note("No plan", words_of(error, doing="planning a form"), external_id=external_id)
-        await self.views.update(view, external_id=external_id)
+            said = words_of(error, doing="planning a form")
+            view = forms.note("No plan", said, external_id=external_id)
+        shown = await self.views.update(view, external_id=external_id, pauses=LOOK_PAUSES)
+        end = partial(self._end, received=received, said=said if shown is Shown.UNSURE else None)
+        await surely(lambda: tools.database.write(end), sleep=tools.clock.sleep)
+
+    def _begin(self, connection: Connection, received: Received) -> bool:
+        """Whether it is ours to look. Should this process die, or Slack stay away, the person is told so later."""
+        if not inbox.handled(connection, received.id):
+            return False
+        why = "The plan of your form is not shown yet: Slack did not take its page so far, or Handrail was restarted"
+        self._tell(connection, received, received.id, _without_its_page(received, why), after=TOLD_AFTER)
+        return True
+
+    def _end(self, connection: Connection, *, received: Received, said: str | None) -> None:
+        """Nobody need be told later; with `said`, who looked is told that now, if they were told nothing yet."""
+        if outbox.take_back(connection, received.id) and said is not None:
+            self._tell(connection, received, uuid.uuid4().hex, said)
+
+    def _tell(
+        self, connection: Connection, received: Received, number: str, said: str, after: timedelta = timedelta(0)
+    ) -> None:
+        now = self.engine.tools.clock.now()
+        outbox.put(
+            connection,
+            id=number,
+            kind=OutboxKind.ANSWER,
+            method="respond",
+            channel=received.channel,
+            payload=spoken(said).payload(user=received.actor.id),
+            now=now,
+            not_before=now + after,
+        )
 
     async def _planned(self, received: Received, draft: Draft, external_id: str) -> View:
         if received.payload.get("altered"):
@@ -507,6 +558,16 @@ class Forms:
             raise TooLate(f"The plan you saw is older than {words(expire.total_seconds())}. {again}")
         kept = json.loads(answer)
         return Seen(plan=from_json(kept["plan"]), fingerprint=kept["fingerprint"], whole=kept["whole"])
+
+
+def _without_its_page(received: Received, why: str) -> str:
+    """How to go on, in words. What was filled in is named only if it is kept as it was."""
+    if received.payload.get("altered"):
+        return f"{why}. Nothing was run. Fill it in again."
+    typed = " ".join(html.unescape(received.text).replace("`", "ˋ").split())
+    if "--dry-run" in typed:
+        return f"{why}. `/runbook {typed}` shows it."
+    return f"{why}. Nothing was run. `/runbook {typed} --dry-run` shows the plan, and without `--dry-run` it is run."
 
 
 def _to_keep(prospect: Prospect, *, whole: bool) -> str:

@@ -7,7 +7,7 @@ it, and again when something in it has changed, to those who have had it open wi
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -175,11 +175,16 @@ def _health(connection: Connection, hosts: Sequence[str], among: set[str] | None
 
 def home_view(home: Home, now: datetime) -> Mapping[str, Any]:
     """The view. Whatever is in the records, Slack takes it: every list is short, and what is left out is counted."""
-    return _as_of(now, _shown(home))
+    return _as_of(now, _shown(home), until=now + timedelta(seconds=OPEN_FOR))
 
 
-def _as_of(now: datetime, shown: Sequence[Block]) -> Mapping[str, Any]:
-    below = ({"type": "divider"}, context(f"As of {clock_time(now)}. It changes by itself while you have it open."))
+def _as_of(now: datetime, shown: Sequence[Block], *, until: datetime) -> Mapping[str, Any]:
+    """Who has it open is known to one process alone: after a restart it stays as it is, and the words say so."""
+    said = (
+        f"As of {clock_time(now)}. It changes by itself until {clock_time(until)}, or until Handrail is restarted; "
+        "after that, leave this tab and come back."
+    )
+    below = ({"type": "divider"}, context(said))
     return {"type": "home", "blocks": [dict(block) for block in (*shown, *below)]}
 
 
@@ -443,8 +448,9 @@ class Homes:
         return reader.asked or (now - reader.published_at >= APART and (is_moving or reader.looked_at != mark))
 
     async def _publish(self, reader: _Reader, shown: Sequence[Block]) -> None:
-        view = _as_of(self.clock.now(), shown)
         reader.published_at = self.clock.monotonic()
+        now, left = self.clock.now(), timedelta(seconds=reader.opened_at + OPEN_FOR - reader.published_at)
+        view = _as_of(now, shown, until=now + left)
         try:
             async with asyncio.timeout(CALL_TIMEOUT):
                 await self.client.views_publish(user_id=reader.actor.id, view=dict(view))

@@ -41,7 +41,7 @@ CLOCKS_DIFFER_BY = timedelta(minutes=5)
 PAGES_TO_LOOK_THROUGH = 30
 INVITED_AT_ONCE = 50
 HEADLINE_POLL = timedelta(milliseconds=200)
-DEAD_HEADLINE = ""  # in place of a ts: there is nothing to edit
+DEAD_HEADLINE = ""  # in place of a ts: there is nothing to edit, until a person has it said again
 
 _FINAL = {"missing_scope", "not_allowed_token_type"}
 """What `slack_trouble` has a person repair, and an incident does not wait for."""
@@ -468,8 +468,8 @@ class IncidentChannels:
         incident = incidents.find(connection, incident_id, hold=True)
         if incident is None:
             return
+        said = shown.headline(incident, self._door.offers(incident))
         if incident.headline_ts:
-            said = shown.headline(incident, self._door.offers(incident))
             self._put(
                 connection,
                 # A person made this change: it does not wait behind the progress of executions.
@@ -479,6 +479,8 @@ class IncidentChannels:
                 method="update",
                 key=_key(incident),
             )
+        elif incident.headline_id is not None:
+            outbox.set_dead_words(connection, incident.headline_id, said.payload())
         incidents.set_values(connection, incident_id, shown=incident.version)
 
     def _put(

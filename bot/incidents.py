@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from bot import blocks, cards, modals
 from bot import incident_cards as shown
 from bot.blocks import Message
-from bot.modals import OpensViews
+from bot.modals import OpensViews, Shown
 from bot.postmortem import attach
 from bot.request import IncidentCommand, Unclear, parse_incident
 from runbooks import incidents as core
@@ -272,7 +272,7 @@ class Incidents:
             RESOLVE, value=str(incident.id), channel=received.channel, title="Resolve", label="Resolve",
             said=said, asked="Summary",
         )  # fmt: skip
-        if trigger and await views.open(trigger, view):
+        if trigger and await views.open(trigger, view) is Shown.YES:
             return None
         return blocks.spoken("What was it, and what helped? Say `/incident resolve SUMMARY`.")
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Any, Protocol
 
 import aiohttp
@@ -13,6 +14,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import cards
 from bot.blocks import LABELS, section, switch_line
+from bot.slack_trouble import Trouble, understand
 from storage.records import Execution, KillSwitch
 
 log = structlog.get_logger(__name__)
@@ -20,10 +22,10 @@ log = structlog.get_logger(__name__)
 PATIENCE = 2.5
 """Seconds to open one: after three, Slack takes the click's trigger no more."""
 UPDATED_WITHIN = 10.0
-UPDATE_PAUSES = (1.0, 3.0, 0.0)
-"""Seconds after each try to put one view in the place of another, where Slack names none."""
-PASSING = {"ratelimited", "rate_limited"}
-"""What Slack says to what it may take later."""
+UPDATE_PAUSES = (1.0, 3.0)
+"""Seconds between the tries to put one view in the place of another, where Slack names none."""
+TRIGGER_WAS_USED = "exchanged_trigger_id"
+NOT_THERE = "not_found"
 LONGEST_PAUSE = 30.0
 LONGEST_REASON = 600
 DENY = "handrail:deny"
@@ -46,10 +48,18 @@ class Submitted:
 Sleep = Callable[[float], Awaitable[None]]
 
 
+class Shown(Enum):
+    """Whether somebody sees a view."""
+
+    YES = auto()
+    NO = auto()  # surely not
+    UNSURE = auto()  # Slack did not say
+
+
 class OpensViews(Protocol):
     """Shows a view to whoever caused a trigger."""
 
-    async def open(self, trigger_id: str, view: Mapping[str, Any]) -> bool:
+    async def open(self, trigger_id: str, view: Mapping[str, Any]) -> Shown:
         """Whether it was shown."""
         ...
 
@@ -60,43 +70,46 @@ class Modals:
     def __init__(self, client: AsyncWebClient, sleep: Sleep = asyncio.sleep) -> None:
         self._client, self._sleep = client, sleep
 
-    async def open(self, trigger_id: str, view: Mapping[str, Any]) -> bool:
-        """Whether Slack took it; False when the trigger is too old, or Slack does not answer."""
+    async def open(self, trigger_id: str, view: Mapping[str, Any]) -> Shown:
+        """Surely not, when Slack was not reached or says no: the trigger is too old, it is busy. A lost answer says
+        nothing, and neither does a trigger that was used: a view may stand open by it."""
         try:
             await asyncio.wait_for(self._client.views_open(trigger_id=trigger_id, view=dict(view)), PATIENCE)
-        except SlackApiError as error:
-            log.warning("view_not_opened", error=str(error.response.get("error")))
-            return False
-        except (TimeoutError, OSError, aiohttp.ClientError) as error:
-            log.warning("view_not_opened", error=type(error).__name__)
-            return False
-        return True
+        except (SlackApiError, TimeoutError, OSError, aiohttp.ClientError) as error:
+            failure = understand(error)
+            log.warning("view_not_opened", error=failure.error)
+            return Shown.UNSURE if failure.may_be_done or failure.error == TRIGGER_WAS_USED else Shown.NO
+        return Shown.YES
 
     async def update(
-        self, view: Mapping[str, Any], *, view_id: str | None = None, external_id: str | None = None
-    ) -> bool:
-        """Put a view in the place of another, trying for a while; False when that one was closed, or Slack is away.
+        self,
+        view: Mapping[str, Any],
+        *,
+        view_id: str | None = None,
+        external_id: str | None = None,
+        pauses: Sequence[float] = UPDATE_PAUSES,
+    ) -> Shown:
+        """Put a view in the place of another, with these pauses between the tries. NO: that one was closed.
 
         One named by its `external_id` may not be there yet: Slack shows what an acknowledgement pushed in its own time.
         """
         where = {"view_id": view_id} if view_id else {"external_id": external_id}
-        passing = PASSING if view_id else PASSING | {"not_found"}
-        for pause in UPDATE_PAUSES:
+        waits = 0 if view_id else len(UPDATE_PAUSES)  # so many times it may not be there yet
+        for number, pause in enumerate((*pauses, None)):
             try:
                 await asyncio.wait_for(self._client.views_update(view=dict(view), **where), UPDATED_WITHIN)
-            except SlackApiError as error:
-                name = str(error.response.get("error"))
-                log.info("view_not_updated", error=name)
-                if name not in passing and (error.response.status_code or 0) < 500:
-                    return False
-                asked = str(error.response.headers.get("Retry-After", ""))
-                pause = min(float(asked), LONGEST_PAUSE) if asked.isdigit() else pause
-            except (TimeoutError, OSError, aiohttp.ClientError) as error:
-                log.warning("view_not_updated", error=type(error).__name__)
+            except (SlackApiError, TimeoutError, OSError, aiohttp.ClientError) as error:
+                failure = understand(error)
+                log.warning("view_not_updated", error=failure.error)
+                if failure.error == NOT_THERE and number >= waits:
+                    return Shown.NO
+                if pause is None or not (failure.is_passing or failure.error == NOT_THERE):
+                    return Shown.UNSURE
+                is_busy = failure.trouble is Trouble.BUSY
+                await self._sleep(min(failure.retry_after, LONGEST_PAUSE) if is_busy else pause)
             else:
-                return True
-            await self._sleep(pause)
-        return False
+                return Shown.YES
+        return Shown.UNSURE
 
 
 def deny(execution: Execution, channel: str | None) -> Mapping[str, Any]:

@@ -616,14 +616,16 @@ def load_for_switch(environment: Mapping[str, str] | None = None) -> tuple[Setti
     _database(env, fatal)
     if fatal:
         raise ConfigurationError(fatal)
+    file = _file(env.HANDRAIL_CONFIG, passed_over, needed=False)
+    inventory, _ = _hosts(file, env.HANDRAIL_CONFIG.absolute().parent, [])  # their names; nothing is connected to
     settings = Settings(
         slack=None,
         database_url=env.HANDRAIL_DATABASE_URL,
         host="127.0.0.1",
         port=0,
         config=env.HANDRAIL_CONFIG,
-        file=_file(env.HANDRAIL_CONFIG, passed_over, needed=False),
-        inventory=Inventory(),
+        file=file,
+        inventory=inventory,
         catalog=Catalog(entries={}),
         known_hosts=b"",
         keyring=_keyring(env, passed_over),

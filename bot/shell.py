@@ -36,6 +36,7 @@ from bot.request import (
 from bot.settings import Settings
 from bot.thread import ThreadReporter
 from runbooks import switches
+from runbooks.catalog import Catalog
 from safety import kill_switch
 from safety.clock import Clock, SystemClock
 from safety.clock import words as duration
@@ -279,10 +280,22 @@ async def killswitch(
             case SwitchStatus():
                 return await _status(database, as_json=as_json, out=out)
             case SwitchCommand():
-                desk = _Switch(database, loaded, actor, clock, as_json=as_json, out=out, note=note)
+                known = switches.Known(catalog=_catalog(command, environment, note), inventory=loaded.inventory)
+                desk = _Switch(database, loaded, known, actor, clock, as_json=as_json, out=out, note=note)
                 return await (desk.engage(command) if command.engage else desk.release(command))
             case _:
                 assert_never(command)
+
+
+def _catalog(command: SwitchCommand, environment: Mapping[str, str] | None, note: Say) -> Catalog:
+    """The runbooks, where one is named: by them an alias is understood. None when they can't be loaded."""
+    if _scope(command) is not Scope.RUNBOOK:
+        return Catalog(entries={})
+    try:
+        return settings.load_library(environment)[0]
+    except ConfigurationError as error:
+        note(f"The runbooks cannot be read, so the name is taken as it stands: {error.message}")
+        return Catalog(entries={})
 
 
 def _unclear(found: Unclear) -> str:
@@ -321,6 +334,7 @@ class _Switch:
         self,
         database: Database,
         loaded: Settings,
+        known: switches.Known,
         actor: Actor,
         clock: Clock,
         *,
@@ -328,7 +342,7 @@ class _Switch:
         out: Say,
         note: Say,
     ) -> None:
-        self._database, self._actor, self._clock = database, actor, clock
+        self._database, self._known, self._actor, self._clock = database, known, actor, clock
         self._alerts = loaded.file.channels.alerts
         self._redactor = Redactor(loaded.secrets())
         self._reporter = ThreadReporter(database=database, alerts=self._alerts)
@@ -339,7 +353,7 @@ class _Switch:
         scope = _scope(command)
         switch = KillSwitch(
             scope=scope,
-            subject=kill_switch.subject_of(scope, command.subject),
+            subject=self._known.meant(scope, command.subject),
             engaged_by=self._actor,
             engaged_at=self._clock.now(),
             now=command.now,
@@ -360,7 +374,15 @@ class _Switch:
     def _engage(self, connection: Connection, switch: KillSwitch) -> tuple[str, list[int]]:
         now = self._clock.now()
         running = executions.in_states(connection, (State.RUNNING,))
-        said = switches.engage(connection, switch, origin=Origin.CLI, channel=None, reporter=self._reporter, now=now)
+        said = switches.engage(
+            connection,
+            switch,
+            origin=Origin.CLI,
+            channel=None,
+            reporter=self._reporter,
+            now=now,
+            doubt=self._known.doubt(switch.scope, switch.subject, self._known),
+        )
         return _for_shell(said), [one.id for one in running if kill_switch.holds(switch, one)]
 
     async def release(self, command: SwitchCommand) -> int:
@@ -384,6 +406,7 @@ class _Switch:
             connection,
             scope,
             subject,
+            known=self._known,
             actor=self._actor,
             reason=reason,
             origin=Origin.CLI,

@@ -333,13 +333,11 @@ class Admission:
                     rule=refusal.rule,
                     count=count,
                 )
-        # What has begun is stopped by a kill switch; only what has not is refused.
-        stopped = refusal.gate == "kill switch" and execution.stage > 1
         return end_execution(
             connection,
             self.tools.reporter,
             execution,
-            to=State.CANCELLED if stopped else State.REFUSED,
+            to=State.REFUSED,
             reason=refused(refusal.gate, refusal.reason),
             now=now,
             leaving=(State.PENDING,),

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from runbooks.answer import Answer, mention
-from runbooks.ending import end_execution, witness
+from runbooks.ending import end_execution, has_begun, witness
 from runbooks.plans import stage_json
 from runbooks.progress import ApprovalAsked, ApprovalDecided, ApprovalReminded, ApprovalVoted
 from runbooks.steps import Tools
@@ -225,7 +225,8 @@ class Consents:
             origin=origin,
         )
         self.tools.reporter.report(connection, ApprovalDecided(execution=ended, approval=denied, actor=actor), now)
-        return Answer(message=f"You denied #{execution_id}.", execution=ended)
+        still = " It is interrupted as before." if ended.state is State.INTERRUPTED else ""
+        return Answer(message=f"You denied #{execution_id}.{still}", execution=ended)
 
     def may_consent(self, connection: Connection, execution: Execution, waiting: Approval, actor: Actor) -> bool:
         """Whether a yes of this person would count now; nothing is witnessed."""
@@ -255,7 +256,7 @@ class Consents:
                 self.tools.reporter,
                 execution,
                 to=State.EXPIRED,
-                reason=f"nobody decided within {length}" + ("; nothing was run" if execution.stage == 1 else ""),
+                reason=f"nobody decided within {length}" + ("" if has_begun(execution) else "; nothing was run"),
                 now=now,
                 leaving=(State.AWAITING_APPROVAL,),
             )

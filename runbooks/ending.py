@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from runbooks.answer import unmentioned
 from runbooks.definition import Call, Run
 from runbooks.plans import StoredPlan, from_json, numbered
 from runbooks.progress import (
@@ -59,13 +60,14 @@ def end_execution(
 ) -> Execution:
     """Everything that goes with an ending, in one transaction: state, audit, locks, cooldowns, breakers, words.
 
-    *Interrupted* keeps its locks and its budgets, because what it did is unknown. `reached`: which hosts could be
+    *Interrupted* keeps its locks and its budgets, because what it did is unknown. What had begun, and waited to go on,
+    ends by that as well where a host is undecided, and never says that it did not run. `reached`: which hosts could be
     connected to, and which could not. `rollback`: what begins by itself to take it back. Raises TooLate and LeaseLost.
     """
-    if execution.stage > 1 and State.RUNNING not in leaving and State.INTERRUPTED not in leaving:
-        plan = plan or from_json(executions.plan_of(connection, execution.id) or {})
-        reason = _between_stages(connection, execution, reason, now)
     steps = tuple(executions.steps_of(connection, execution.id))
+    if has_begun(execution) and State.RUNNING not in leaving and State.INTERRUPTED not in leaving:
+        plan = plan or _plan_of(connection, execution)
+        to, reason = _before_it_went_on(connection, execution, to, reason, steps, now)
     ended = executions.move(
         connection,
         execution.id,
@@ -77,8 +79,11 @@ def end_execution(
         epoch=epoch,
         reason=reason,
         steps=steps,
-        **({"ending": reason} if to is State.INTERRUPTED else {}),
+        **({"ending": reason, "note": None} if to is State.INTERRUPTED else {}),
     )
+    waiting = approvals.decide(connection, execution.id, to=ApprovalState.WITHDRAWN, by="handrail", now=now)
+    if waiting is not None:
+        reporter.report(connection, ApprovalDecided(execution=ended, approval=waiting, actor=by), now)
     hosts = tuple(executions.hosts_of(connection, execution.id))
     undoable = plan is not None and bool(undo_steps(plan, steps))
     if to is State.INTERRUPTED:
@@ -94,9 +99,6 @@ def end_execution(
         controls.free_locks(connection, execution.id)
     _return_cooldowns(connection, ended, steps)
     _breakers_of(connection, reporter, ended, hosts, reached or {}, now)
-    waiting = approvals.decide(connection, execution.id, to=ApprovalState.WITHDRAWN, by="handrail", now=now)
-    if waiting is not None:
-        reporter.report(connection, ApprovalDecided(execution=ended, approval=waiting, actor=by), now)
     if to is State.SUCCEEDED and execution.rolls_back is not None:
         _rolled_back(connection, reporter, execution, now)
     retriable = to in {State.FAILED, State.TIMED_OUT, State.CANCELLED} and ended.started_at is not None
@@ -117,14 +119,73 @@ def end_execution(
     return ended
 
 
-def _between_stages(connection: Connection, execution: Execution, reason: str | None, now: datetime) -> str:
-    """What ended before a further stage began: what the earlier ones did is there, and the hosts say so."""
-    said = f"{reason or 'it ended'} (before stage {execution.stage}; what was done until then stays)"
-    for host in executions.hosts_of(connection, execution.id):
-        if host.state in {HostState.WAITING, HostState.RUNNING}:
-            why = f"stage {execution.stage} was not begun"
-            executions.set_host(connection, execution.id, host.host, state=HostState.SKIPPED, reason=why, ended_at=now)
-    return said
+def has_begun(execution: Execution) -> bool:
+    """Whether any step of it was begun, of whatever stage."""
+    return execution.started_at is not None or execution.stage > 1
+
+
+def undecided(connection: Connection, execution: Execution, steps: Sequence[StepRun]) -> dict[str, str]:
+    """The hosts of which nobody knows what was done there, and why: a change was in flight, and no person has said
+    since then to leave it behind.
+    """
+    lost: dict[tuple[str, str], StepRun] = {}
+    for step in steps:
+        if step.state in {StepState.INTERRUPTED, StepState.STARTED}:
+            lost[step.host, step.step] = step
+        elif step.sent:
+            lost.pop((step.host, step.step), None)
+    first = execution.resume or {}
+    rows = executions.hosts_of(connection, execution.id)
+    unknown = {row.host: row.reason or "" for row in rows if row.state is HostState.INTERRUPTED}
+    for step in lost.values():
+        if step.changing and int(step.step.split(".")[0]) >= int(first.get(step.host, 1)):
+            unknown[step.host] = unmentioned(f"{step.title}: {step.reason or 'its outcome is unknown'}")
+    return unknown
+
+
+_NEVER_RAN = {State.REFUSED, State.DENIED, State.EXPIRED}
+"""Endings of what was never begun."""
+
+
+def _before_it_went_on(
+    connection: Connection,
+    execution: Execution,
+    to: State,
+    reason: str | None,
+    steps: Sequence[StepRun],
+    now: datetime,
+) -> tuple[State, str]:
+    """How something ends that had begun and waited to go on: a further stage, or after an interruption.
+
+    What was done is there, and the hosts say so. Where that is unknown, it is interrupted once more.
+    """
+    said = f"refused {reason}" if to is State.REFUSED else reason or "it ended"
+    unknown = undecided(connection, execution, steps)
+    for host, why in unknown.items():
+        executions.set_host(connection, execution.id, host, state=HostState.INTERRUPTED, reason=why, ended_at=now)
+    if unknown:
+        names = ", ".join(list(unknown)[:3]) + (f" and {len(unknown) - 3} more" if len(unknown) > 3 else "")
+        return State.INTERRUPTED, f"{said.rstrip('.')}; what was done on {names} is as unknown as before"
+    rows = executions.hosts_of(connection, execution.id)
+    for row in rows:
+        if row.state is HostState.WAITING:
+            why = f"stage {execution.stage} was not begun" if row.started_at else "not started"
+            executions.set_host(connection, execution.id, row.host, state=HostState.SKIPPED, reason=why, ended_at=now)
+        elif row.state is HostState.RUNNING:
+            why = "it did not go on"
+            executions.set_host(connection, execution.id, row.host, state=HostState.CANCELLED, reason=why, ended_at=now)
+    between_stages = any(row.state is HostState.WAITING and row.started_at for row in rows)
+    before = f"stage {execution.stage}" if between_stages else "it went on"
+    ended = State.CANCELLED if to in _NEVER_RAN else to
+    return ended, f"{said} (before {before}; what was done until then stays)"
+
+
+def _plan_of(connection: Connection, execution: Execution) -> StoredPlan | None:
+    """Its stored plan; None where there is none, or it is of another version."""
+    try:
+        return from_json(executions.plan_of(connection, execution.id) or {})
+    except KeyError:
+        return None
 
 
 def _give_hosts_back(connection: Connection, rollback: Execution) -> None:

@@ -25,7 +25,7 @@ from runbooks.admission import Admission, Waiting
 from runbooks.answer import Answer, Prospect, Seen, mention, said
 from runbooks.catalog import Catalog, Entry, bind
 from runbooks.consent import Consents, half_time
-from runbooks.ending import cancel_words, cancelled, end_execution, witness
+from runbooks.ending import cancel_words, cancelled, end_execution, undecided, witness
 from runbooks.execution import Walk
 from runbooks.interruption import Interruptions, Stopped, where_it_stopped
 from runbooks.inventory import Inventory
@@ -35,7 +35,7 @@ from runbooks.plans import StoredPlan, fingerprint, from_json, numbered, secrets
 from runbooks.progress import BreakerMoved, LookRetried, SwitchStopped
 from runbooks.queue import Length
 from runbooks.remote import Finished, Host, StillRunning, StopCord, Unreached
-from runbooks.rollback import begin_rollback, rollback_plan
+from runbooks.rollback import begin_rollback, rollback_plan, way_back
 from runbooks.steps import Stop, Tools
 from runbooks.waves import checked, in_waves
 from safety import circuit_breaker, kill_switch
@@ -308,6 +308,19 @@ class Engine:
         except TooLate as error:
             log.info("moved_on", execution=execution.id, message=error.message)
 
+    async def break_off(self, execution: Execution, error: Exception) -> None:
+        """Whatever broke while it was carried is our own fault: what had not begun has failed, and of what runs nothing
+        is known, so that a person decides.
+        """
+        why = f"Handrail itself failed here ({type(error).__name__}); its log says more"
+        found = await self._read(executions.get, execution.id)
+        if found.epoch != execution.epoch:
+            return
+        if found.state is State.PENDING:
+            await self._end(found, State.FAILED, why)
+        elif found.state is State.RUNNING:
+            await self._write(self._interruptions.break_off, found, why)
+
     async def _plan(self, execution: Execution) -> None:
         looks = self._looks_at_hosts(execution)
         if looks and not await self._once_there_is_a_token(self._admission.begin_look, execution):
@@ -568,9 +581,9 @@ class Engine:
         asked = executions.get(connection, execution_id)
         if execution.state is State.RUNNING or execution.owner is not None:
             return Answer(message=f"Stopping #{execution_id}; the thread will say how it ended.", execution=asked)
-        return Answer(
-            message=f"You cancelled #{execution_id}.", execution=cancelled(connection, self.tools.reporter, asked, now)
-        )
+        ended = cancelled(connection, self.tools.reporter, asked, now)
+        still = " It is interrupted as before: *Give up* ends it." if ended.state is State.INTERRUPTED else ""
+        return Answer(message=f"You cancelled #{execution_id}.{still}", execution=ended)
 
     async def retry(
         self,
@@ -588,17 +601,31 @@ class Engine:
         """The same again as a new execution, linked, from fresh facts; `only_failed`: on the hosts without success.
 
         `for_real`: what was a dry run is none this time; it is planned and judged anew like any request.
-        Without a `reason` of its own it has the former one; an emergency is never taken over.
-        `also`: as for `submit`. Raises TooLate while it has not ended, and while somebody else's retry of it has not.
+        Without a `reason` of its own it has the former one; an emergency is never taken over. A rollback is retried by
+        rolling back once more what it took back. `also`: as for `submit`. Raises TooLate while it has not ended, while
+        it is being taken back, and while somebody else's retry of it has not ended.
         """
         execution = await self._read(executions.get, execution_id)
         # Who may run nothing is refused by the gate below, and learns nothing else.
         if self.policy.may(actor.id, Permission.EXECUTE) and not execution.state.is_final:
             raise TooLate(f"#{execution_id} is {execution.state.words}: it can be retried once it has ended.")
         known = self.policy.may(actor.id, Permission.EXECUTE)
+        if execution.rolls_back is not None:
+            if reason is not None or emergency:
+                raise Invalid(
+                    f"#{execution_id} rolls back #{execution.rolls_back}: that has no reason or emergency of its own. "
+                    f"Try `/runbook rollback {execution.rolls_back}`."
+                )
+            return await self.roll_back(execution.rolls_back, actor, origin=origin, also=also)
         targets = await self._failed_hosts(execution) if only_failed and known else execution.hosts
 
         def first(connection: Connection) -> None:
+            back = way_back(connection, execution_id)
+            if known and back is not None:
+                raise TooLate(
+                    f"#{execution_id} is being rolled back by #{back.id}, which is {back.state.words}: "
+                    "it can be retried once that has ended."
+                )
             other = executions.retried_by(connection, execution_id)
             if known and other is not None and other.actor.id != actor.id:
                 who = mention(other.actor)
@@ -751,25 +778,46 @@ class Engine:
         `patience`: how many seconds SQL gets to answer.
         """
         await self.require(actor, Permission.ENGAGE, "engage a kill switch", origin)
+        known = self._known()
         switch = KillSwitch(
             scope=scope,
-            subject=kill_switch.subject_of(scope, subject),
+            subject=known.meant(scope, subject),
             engaged_by=actor,
             engaged_at=self.tools.clock.now(),
             now=now,
             reason=reason,
         )
+        doubt = known.doubt(scope, switch.subject, self._known_to(actor))
         try:
             answer = await asyncio.wait_for(
-                self.tools.database.write_first(self.engage_in, switch, origin, channel), timeout=patience
+                self.tools.database.write_first(self.engage_in, switch, origin, channel, doubt), timeout=patience
             )
         except (StorageUnavailable, TimeoutError):
-            return self._engage_without_storage(switch)
+            return self._engage_without_storage(switch, doubt)
         if now:
             await self.watch_controls()
         return answer
 
-    def engage_in(self, connection: Connection, switch: KillSwitch, origin: Origin, channel: str | None) -> Answer:
+    def _known(self) -> kill_switches.Known:
+        return kill_switches.Known(catalog=self.catalog, inventory=self.tools.inventory)
+
+    def _known_to(self, actor: Actor) -> kill_switches.Known:
+        """What near misses may name to this person."""
+        catalog = self.catalog.only(lambda name: self._knows(actor, name))
+        may = partial(self.policy.decide, actor.id, Permission.EXECUTE)
+        inventory = self.tools.inventory.only(
+            lambda host: any(may(runbook=name, hosts=(host.name,)).allowed for name in catalog.entries)
+        )
+        return kill_switches.Known(catalog=catalog, inventory=inventory)
+
+    def engage_in(
+        self,
+        connection: Connection,
+        switch: KillSwitch,
+        origin: Origin,
+        channel: str | None,
+        doubt: str | None = None,
+    ) -> Answer:
         """Engage it within a transaction."""
         said = kill_switches.engage(
             connection,
@@ -778,10 +826,11 @@ class Engine:
             channel=channel,
             reporter=self.tools.reporter,
             now=self.tools.clock.now(),
+            doubt=doubt,
         )
         return Answer(message=said)
 
-    def _engage_without_storage(self, switch: KillSwitch) -> Answer:
+    def _engage_without_storage(self, switch: KillSwitch, doubt: str | None) -> Answer:
         self._unrecorded.append(switch)
         stopped = self._stop_for([switch]) if switch.now else 0
         return Answer(
@@ -789,6 +838,7 @@ class Engine:
                 f"The database does not answer. The kill switch ({switch.words}) is engaged in this process only: "
                 f"{stopped} executions here are being ended, nothing starts here. It could not be recorded and reaches "
                 "no other process yet; it will be recorded as soon as the database answers."
+                + (f" {doubt}" if doubt else "")
             )
         )
 
@@ -840,6 +890,7 @@ class Engine:
             connection,
             scope,
             subject,
+            known=self._known(),
             actor=actor,
             reason=reason,
             origin=origin,
@@ -923,20 +974,19 @@ class Engine:
             if execution.id in self._looks:
                 self._looks[execution.id][1].pull(cancel_words(execution))
             walk = self.walks.get(execution.id)
-            if walk is not None and walk.stopping is None:
+            if walk is not None:
                 by = Actor(id=execution.cancel_by or HANDRAIL.id)
                 walk.stop(Stop(words=cancel_words(execution), by=by))
 
     def _stop_for(self, switches: Iterable[KillSwitch]) -> int:
         stopped = 0
         for switch in switches:
+            why = f"the kill switch ({switch.words}) was engaged"
             for planned, cord in self._looks.values():
                 if kill_switch.holds(switch, planned):
-                    cord.pull(f"the kill switch ({switch.words}) was engaged")
-            walks = [w for w in self.walks.values() if w.stopping is None and kill_switch.holds(switch, w.execution)]
-            for walk in walks:
-                why = f"the kill switch ({switch.words}) was engaged"
-                walk.stop(Stop(words=why, by=switch.engaged_by, grace=GRACE_NOW, kind="kill switch"))
+                    cord.pull(why)
+            stop = Stop(words=why, by=switch.engaged_by, grace=GRACE_NOW)
+            walks = [w for w in self.walks.values() if kill_switch.holds(switch, w.execution) and w.stop(stop)]
             if walks:
                 stopped += len(walks)
                 self._later(self._tell_stopped(switch, walks))
@@ -950,20 +1000,25 @@ class Engine:
     async def _tell_stopped(self, switch: KillSwitch, walks: Sequence[Walk]) -> None:
         """One message with what all processes found, once everything that was stopped was looked at.
 
-        What was found here is known before it is written down, and is said first.
+        What was found here is known before it is written down, and is said first. In an outage nobody knows who else
+        has heard of the switch, or when: each process then says what it found itself.
         """
-        clock = self.tools.clock
+        clock, alone = self.tools.clock, False
         began, asked_at = clock.monotonic(), clock.now()
         while any(walk.is_under_way and walk.execution.id in self.walks for walk in walks):
             await clock.sleep(0.01)
         seconds = clock.monotonic() - began
         here = {walk.execution.id for walk in walks}
-        while clock.monotonic() - began < ELSEWHERE and await self._read(self._is_running, switch, here):
-            await clock.sleep(0.05)
+        try:
+            while clock.monotonic() - began < ELSEWHERE and await self._read(self._is_running, switch, here):
+                await clock.sleep(0.05)
+        except StorageUnavailable:
+            alone = True
         await surely(
-            lambda: self.tools.database.write_first(self._report_stopped, switch, walks, asked_at, seconds),
+            lambda: self.tools.database.write_first(
+                self._report_stopped, switch, walks, asked_at, seconds, alone=alone
+            ),
             sleep=clock.sleep,
-            give_up_after=timedelta(seconds=60),
         )
 
     def _is_running(self, connection: Connection, switch: KillSwitch, here: Collection[int]) -> bool:
@@ -972,15 +1027,23 @@ class Engine:
         return any(kill_switch.holds(switch, execution) for execution in running if execution.id not in here)
 
     def _report_stopped(
-        self, connection: Connection, switch: KillSwitch, walks: Sequence[Walk], asked_at: datetime, seconds: float
+        self,
+        connection: Connection,
+        switch: KillSwitch,
+        walks: Sequence[Walk],
+        asked_at: datetime,
+        seconds: float,
+        *,
+        alone: bool,
     ) -> None:
-        """Unless another process has: whoever is last to look says it for all."""
-        name = sha256(["stopped", switch.scope.value, switch.subject])[:40]
+        """Unless another process has: whoever is last to look says it for all. `alone`: for this process only."""
+        here = {walk.execution.id for walk in walks}
+        name = sha256(["stopped", switch.scope.value, switch.subject, *(sorted(here) if alone else [])])[:40]
         if not chores.claim_anew(connection, name, unless_since=asked_at - TOGETHER, now=self.tools.clock.now()):
             return
         held = [(walk.execution.id, host, death) for walk in walks for host, death in walk.deaths]
-        here = {walk.execution.id for walk in walks}
-        for one, host, death in executions.looked_at_since(connection, asked_at - TOGETHER):
+        elsewhere = [] if alone else executions.looked_at_since(connection, asked_at - TOGETHER)
+        for one, host, death in elsewhere:
             # What somebody cancelled a moment before was not ended by the switch.
             if one.id not in here and one.cancel_at is None and kill_switch.holds(switch, one):
                 held.append((one.id, host, death))
@@ -1106,7 +1169,8 @@ class Engine:
 
     def _take_back(self, connection: Connection, execution: Execution) -> Execution | None:
         """What begins by itself when a further stage can't be planned, where the plan says so."""
-        if execution.stage == 1:
+        steps = executions.steps_of(connection, execution.id)
+        if execution.stage == 1 or undecided(connection, execution, steps):
             return None
         whole = from_json(executions.plan_of(connection, execution.id) or {})
         plan = rollback_plan(connection, execution, whole) if whole.rollback else None

@@ -93,18 +93,18 @@ class Walk:
         return self.steps.deaths
 
     @property
-    def stopping(self) -> Stop | None:
-        """Why it is being stopped; None while it goes on."""
-        return self.steps.stopping
+    def over(self) -> Stop | None:
+        """Why nothing more of it starts; None while it goes on."""
+        return self.steps.over
 
     @property
     def is_under_way(self) -> bool:
         """Whether there is a step whose command was not looked at yet."""
         return self.steps.is_under_way
 
-    def stop(self, stop: Stop) -> None:
-        """End what is running; nothing further starts."""
-        self.steps.stop(stop)
+    def stop(self, stop: Stop) -> bool:
+        """End what is running; nothing further starts. False when it is being ended as quickly already."""
+        return self.steps.stop(stop)
 
     def let_go(self) -> None:
         """End the running commands that may be repeated; they are run again here, if it stays ours."""
@@ -125,7 +125,7 @@ class Walk:
             results = await self._after_breaking(error)
         if not any(result.goes_on for result in results):
             await self._finish(results)
-        elif self.stopping is None and all(result.state is HostState.SUCCEEDED for result in results):
+        elif self.over is None and all(result.state is HostState.SUCCEEDED for result in results):
             await self._hand_over([result.host for result in results if result.goes_on])
         else:
             await self._finish([self._left_off(result) for result in results])
@@ -134,8 +134,8 @@ class Walk:
         """A host whose next stage is not begun, because it was stopped or another host did not succeed."""
         if not result.goes_on:
             return result
-        if self.stopping is not None:
-            return replace(result, state=HostState.CANCELLED, reason=self.stopping.words)
+        if self.over is not None:
+            return replace(result, state=HostState.CANCELLED, reason=self.over.words)
         return replace(result, state=HostState.SKIPPED, reason="its next stage was not begun")
 
     async def _hand_over(self, hosts: Sequence[str]) -> None:
@@ -218,8 +218,8 @@ class Walk:
 
     def _over(self, results: Mapping[str, HostResult]) -> str | None:
         """Why no further host is begun, in words; None while it goes on. What only reads goes on anyway."""
-        if self.stopping is not None:
-            return self.stopping.words
+        if self.over is not None:
+            return self.over.words
         bad = [r for r in results.values() if r.state not in {HostState.SUCCEEDED, HostState.SKIPPED}]
         lost = any(result.state in {HostState.INTERRUPTED, HostState.CANCELLED} for result in bad)
         if not self.execution.danger.changes_hosts or not (lost or len(bad) > self.plan.max_failures):
@@ -429,7 +429,7 @@ class Walk:
                 reason=reason,
                 now=now,
                 leaving=(State.RUNNING,),
-                by=self.stopping.by if self.stopping else None,
+                by=self.over.by if self.over else None,
                 epoch=self.execution.epoch,
                 tail=tail,
                 reached=reached,
@@ -482,8 +482,8 @@ class Walk:
             return State.INTERRUPTED, reason
         if HostState.CANCELLED in states:
             return State.CANCELLED, reason
-        if self.stopping is not None and HostState.SKIPPED in states:
-            return State.CANCELLED, f"{reason}; {self.stopping.words}"
+        if self.over is not None and HostState.SKIPPED in states:
+            return State.CANCELLED, f"{reason}; {self.over.words}"
         if HostState.TIMED_OUT in states and HostState.FAILED not in states:
             return State.TIMED_OUT, reason
         return State.FAILED, reason

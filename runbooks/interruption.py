@@ -22,7 +22,7 @@ from storage import executions
 from storage.canonical import sha256
 from storage.database import moment
 from storage.errors import NotPermitted, OperatorError, TooLate
-from storage.records import Actor, Execution, HostState, Origin, Phase, State, StepState
+from storage.records import Actor, Execution, HostState, Origin, Phase, State, StepRun, StepState
 
 _DECIDED = {HostState.SUCCEEDED, HostState.FAILED, HostState.TIMED_OUT}
 """How a host ended for good, whatever becomes of the others."""
@@ -72,11 +72,7 @@ class Interruptions:
     def interrupt(self, connection: Connection, execution: Execution) -> None:
         """What can't be asked about: it goes on where every step may be repeated, else it waits for a person."""
         now = self.tools.clock.now()
-        steps = executions.interrupt_steps(connection, execution.id, now=now, reason=f"{DIED}; its outcome is unknown")
-        for step in steps:  # its message in the thread must not go on saying that it runs
-            tail = executions.output_of(connection, execution.id, host=step.host, step=step.step, last=TAIL)
-            event = StepFinished(execution=execution, step=step, tail=tail)
-            self.tools.reporter.report(connection, event, now)
+        steps = self._interrupt_steps(connection, execution, f"{DIED}; its outcome is unknown", now)
         raw = executions.plan_of(connection, execution.id)
         plan = from_json(raw) if raw is not None else None
         if plan is not None and execution.cancel_at is None and all(_may_repeat(plan, s.host, s.step) for s in steps):
@@ -99,6 +95,39 @@ class Interruptions:
             now=now,
             leaving=(State.RUNNING,),
         )
+
+    def break_off(self, connection: Connection, execution: Execution, why: str) -> None:
+        """A running one that its owner can't carry any further: nothing goes on by itself, since that broke it."""
+        now = self.tools.clock.now()
+        executions.hold(connection, execution.id, execution.epoch)
+        steps = self._interrupt_steps(connection, execution, f"{why}; its outcome is unknown", now)
+        rows = executions.hosts_of(connection, execution.id)
+        lost = {step.host for step in steps} | {row.host for row in rows if row.state is HostState.RUNNING}
+        for host in lost:
+            executions.set_host(connection, execution.id, host, state=HostState.INTERRUPTED, reason=why, ended_at=now)
+        raw = executions.plan_of(connection, execution.id)
+        end_execution(
+            connection,
+            self.tools.reporter,
+            execution,
+            plan=from_json(raw) if raw is not None else None,
+            to=State.INTERRUPTED,
+            reason=why,
+            now=now,
+            leaving=(State.RUNNING,),
+            epoch=execution.epoch,
+        )
+
+    def _interrupt_steps(
+        self, connection: Connection, execution: Execution, reason: str, now: datetime
+    ) -> list[StepRun]:
+        """What nobody follows any more is unknown, and its messages in the thread don't go on saying that it runs."""
+        steps = executions.interrupt_steps(connection, execution.id, now=now, reason=reason)
+        for step in steps:
+            tail = executions.output_of(connection, execution.id, host=step.host, step=step.step, last=TAIL)
+            event = StepFinished(execution=execution, step=step, tail=tail)
+            self.tools.reporter.report(connection, event, now)
+        return steps
 
     def _continue(self, connection: Connection, execution: Execution, now: datetime, repeated: Sequence[str]) -> None:
         moved = executions.move(

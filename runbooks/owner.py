@@ -214,12 +214,20 @@ class Owner:
         except StorageUnavailable as error:
             # It stays ours until the lease runs out, then it is claimed or reaped again.
             log.warning("carrying_stopped", execution=execution.id, message=error.message)
-        except Exception:  # one execution's fault must not end the owner; the reaper finds what it left
+        except Exception as error:  # one execution's fault must not end the owner
             log.exception("carrying_failed", execution=execution.id)
+            await self._break_off(execution, error)
         finally:
             if self._carried.get(execution.id, (None,))[0] == execution.epoch:
                 del self._carried[execution.id]
             self.engine.wake.set()
+
+    async def _break_off(self, execution: Execution, error: Exception) -> None:
+        """It ends, in words, instead of breaking again whenever it is claimed."""
+        try:
+            await self.engine.break_off(execution, error)
+        except Exception:  # the same door; the reaper finds what is left
+            log.exception("not_broken_off", execution=execution.id)
 
     def _let_go(self, connection: Connection) -> None:
         executions.let_go(connection, owner=self.id, now=self._moment(connection), lease=LEASE)
@@ -290,6 +298,6 @@ class Owner:
         await self.engine.record_switches()
         version = await self.engine.tools.database.read(controls.version)
         if version != self._version:
-            self._version = version
             self.engine.wake.set()
             await self.engine.watch_controls()
+            self._version = version  # not before: what broke in the middle is looked at again

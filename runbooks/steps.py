@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from enum import Enum, auto
 from typing import Any, Concatenate, ParamSpec, TypeVar, assert_never
 
 import aiohttp
@@ -113,8 +114,11 @@ class Stop:
 
     words: str
     by: Actor
-    grace: float | None = None
-    kind: str = "cancel"  # or "kill switch"
+    grace: float | None = None  # the command's own
+
+    def is_quicker_than(self, other: "Stop") -> bool:
+        """Whether it gives commands less time."""
+        return self.grace is not None and (other.grace is None or self.grace < other.grace)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +157,13 @@ class Result:
         return self.state in _DONE
 
 
+class Begun(Enum):
+    """When it became known that a step is marked started."""
+
+    AT_ONCE = auto()
+    LATE = auto()  # tried more than once: its row may be older than what was engaged meanwhile
+
+
 @dataclass(frozen=True, kw_only=True)
 class Owed:
     """What must be written before anything else is about this host, and is, in the transaction of what follows at once.
@@ -170,7 +181,8 @@ class Steps:
     def __init__(self, tools: Tools, execution: Execution, plan: StoredPlan) -> None:
         self.tools, self.execution, self.plan = tools, execution, plan
         self.services = set(execution.services)
-        self.stopping: Stop | None = None
+        self.stopping: Stop | None = None  # what runs is being ended
+        self.held: Stop | None = None  # nothing more starts; what runs goes on to its end
         self.deaths: list[tuple[str, Death]] = []
         self.away: set[str] = set()  # hosts that could not be connected to
         self._under_way: set[tuple[str, str]] = set()  # steps of which it isn't known yet how they ended
@@ -189,11 +201,22 @@ class Steps:
             self._remember(step)
         self.done = sum(1 for step in self._earlier.values() if step.state in _DONE)
 
-    def stop(self, stop: Stop) -> None:
-        """End what is running; nothing further starts."""
-        self.stopping = self.stopping or stop
+    def stop(self, stop: Stop) -> bool:
+        """End what is running; nothing further starts. False when it is being ended as quickly already.
+
+        A later one that is quicker shortens what is left; the first one's words stay.
+        """
+        if self.stopping is not None and not stop.is_quicker_than(self.stopping):
+            return False
+        self.stopping = stop if self.stopping is None else replace(self.stopping, grace=stop.grace)
         for cord in self._cords:
             cord.pull(stop.words, grace=stop.grace)
+        return True
+
+    @property
+    def over(self) -> Stop | None:
+        """Why nothing more starts; None while it goes on."""
+        return self.stopping or self.held
 
     @property
     def is_under_way(self) -> bool:
@@ -286,7 +309,7 @@ class Steps:
             return result
 
     def _was_let_go(self, result: Result) -> bool:
-        return self.stopping is None and result.state is StepState.INTERRUPTED and result.reason == LET_GO
+        return self.over is None and result.state is StepState.INTERRUPTED and result.reason == LET_GO
 
     def _recorded(self, host: str, place: str) -> Result | None:
         """How this step came out before its execution was taken up again; None when it is to be run.
@@ -310,7 +333,7 @@ class Steps:
         if earlier is None or earlier.next_attempt_at is None:
             return
         left = (earlier.next_attempt_at - self.tools.clock.now()).total_seconds()
-        if left <= 0 or self.stopping is not None:
+        if left <= 0 or self.over is not None:
             return
         cord = StopCord()
         self._cords.add(cord)
@@ -332,7 +355,7 @@ class Steps:
 
     def _pause(self, host: str, place: str, step: Single, result: Result) -> float | None:
         """Seconds until another try; None when there is none."""
-        if self.stopping is not None:
+        if self.over is not None:
             return None
         lost = result.unanswered or (result.state is StepState.INTERRUPTED and isinstance(step, Run))
         most = step.retries if lost and isinstance(step, Run | Call) else MOST_RETRIES
@@ -362,10 +385,15 @@ class Steps:
         )
         if blocked is not None:
             return blocked, run
-        if not await self._begin(host, run, step):
+        begun = await self._begin(host, run, step)
+        if begun is None:
             return await self._why_not(host), run
         self._earlier[(host.name, place)] = run
         log_of = StepLog(self, run)
+        forbidden = await self._forbidden(host) if begun is Begun.LATE else self._forbidden_here()
+        if forbidden is not None:
+            unsent = Result(state=StepState.STOPPED, reason=forbidden, sent=False)
+            return await self._end(host, step, run, unsent, log_of)
         with self.stoppable() as cord:
             async with log_of:
                 if isinstance(step, Run) and may_repeat(step):
@@ -395,7 +423,7 @@ class Steps:
             unknown = Result(state=StepState.INTERRUPTED, reason=f"{DIED}; its outcome is unknown")
             result, ended = await self._end(host, step, run, unknown, StepLog(self, run))
             known = False
-        if known or ended.next_attempt_at is not None or self.stopping is not None or not may_repeat(step):
+        if known or ended.next_attempt_at is not None or self.over is not None or not may_repeat(step):
             return result, ended
         return None
 
@@ -471,15 +499,19 @@ class Steps:
             return Result(state=StepState.INTERRUPTED, reason=f"the earlier command is still running (pid {pids})")
         return None
 
-    async def _begin(self, host: Host, run: StepRun, step: Single) -> bool:
-        if self.stopping is not None or self.tools.closed(self.execution) is not None:
+    async def _begin(self, host: Host, run: StepRun, step: Single) -> Begun | None:
+        """Whether it is marked started, and when that became known; None when something forbids it."""
+        if self._forbidden_here() is not None:
             await self.settle(host.name)
-            return False
+            return None
         command = shell_line(step.argv, sudo=step.sudo) if isinstance(step, Run | Check) else None
 
         owed, done, of = self.owing(host.name), self.done, self.plan.steps_total
+        tries = 0
 
         def begin(connection: Connection) -> bool:
+            nonlocal tries
+            tries += 1
             begins = executions.begin_step(
                 connection,
                 run,
@@ -495,27 +527,38 @@ class Steps:
                 self.tools.reporter.report(connection, event, run.started_at)
             return begins
 
-        begun = await self._write(begin)
+        begins = await self._write(begin)
         owed.kept()
-        return begun
+        if not begins:
+            return None
+        return Begun.AT_ONCE if tries == 1 else Begun.LATE
 
     async def _why_not(self, host: Host) -> Result:
         """What forbade the step: somebody's cancel, or a kill switch."""
-        local = self.tools.closed(self.execution)
-        if self.stopping is not None or local is not None:
-            return Result(state=StepState.STOPPED, reason=self.stopping.words if self.stopping else local, sent=False)
+        reason = await self._forbidden(host) or "it was stopped, and let go again, at this very moment"
+        return Result(state=StepState.STOPPED, reason=reason, sent=False)
+
+    def _forbidden_here(self) -> str | None:
+        """Why no step may start, as far as this process knows."""
+        return self.over.words if self.over is not None else self.tools.closed(self.execution)
+
+    async def _forbidden(self, host: Host) -> str | None:
+        """Why no step may start on this host; None when one may.
+
+        What runs elsewhere is not ended by this: a switch may leave it be, and who ends it also says what was found.
+        """
+        reason = self._forbidden_here()
+        if reason is not None:
+            return reason
         found = await self._read(executions.get, self.execution.id)
         if found.cancel_at is not None:
-            by = Actor(id=found.cancel_by or "")
-            self.stopping = Stop(words=cancel_words(found), by=by)
-            return Result(state=StepState.STOPPED, reason=self.stopping.words, sent=False)
+            self.held = Stop(words=cancel_words(found), by=Actor(id=found.cancel_by or ""))
+            return self.held.words
         for switch in await self._read(controls.engaged):
             if self._is_held(switch, host):
-                words_ = f"the kill switch ({switch.words}) was engaged"
-                self.stopping = Stop(words=words_, by=switch.engaged_by, kind="kill switch")
-                return Result(state=StepState.STOPPED, reason=words_, sent=False)
-        reason = "it was stopped, and let go again, at this very moment"
-        return Result(state=StepState.STOPPED, reason=reason, sent=False)
+                self.held = Stop(words=f"the kill switch ({switch.words}) was engaged", by=switch.engaged_by)
+                return self.held.words
+        return None
 
     def _is_held(self, switch: KillSwitch, host: Host) -> bool:
         """What the statement that marks a step started asks, for one switch."""
@@ -688,7 +731,7 @@ class Steps:
 
     def _ended_by_us(self, state: StepState, why: str, finished: Finished) -> Result:
         """Only what was confirmed dead is stopped or timed out; all else is interrupted."""
-        if why == LET_GO and self.stopping is None and finished.death is Death.STOPPED:
+        if why == LET_GO and self.over is None and finished.death is Death.STOPPED:
             return Result(state=StepState.INTERRUPTED, reason=LET_GO, finished=finished)
         pids = f" (pid {', '.join(map(str, finished.survivors))})" if finished.survivors else ""
         reason = f"{why}; the command is {finished.death or Death.UNKNOWN}{pids}"

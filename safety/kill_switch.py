@@ -72,7 +72,7 @@ def covers(
         case Scope.RUNBOOK:
             return switch.subject == runbook or switch.subject in includes
         case Scope.HOST:
-            return switch.subject in hosts
+            return switch.subject in {host.lower() for host in hosts}
         case Scope.SERVICE:
             return switch.subject in services
         case Scope.TAG:

@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 
 from storage import tables as t
-from storage.canonical import canonical
+from storage.canonical import canonical, storable
 from storage.database import at_the_end
 from storage.errors import Invalid
 from storage.prepared import Prepared
@@ -93,14 +93,14 @@ def append(
     unwritten = _unwritten(connection)
     head = unwritten or _THE_HEAD.first(connection)
     at = at.astimezone(UTC)
-    text = canonical(data)
+    text, by = storable(canonical(data)), storable(actor.id)  # what is hashed is what is kept
     seq = head.seq + 1
-    mark = digest(seq, at, kind, actor.id, origin.value, execution_id, text, head.hash)
+    mark = digest(seq, at, kind, by, origin.value, execution_id, text, head.hash)
     values = {
         "seq": seq,
         "at": at,
         "kind": kind,
-        "actor": actor.id,
+        "actor": by,
         "origin": origin.value,
         "execution_id": execution_id,
         "data": text,

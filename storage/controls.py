@@ -5,6 +5,7 @@ buckets is `safety.token_bucket`'s and of the breakers `safety.circuit_breaker`'
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -65,18 +66,32 @@ _NEW_BREAKER = Prepared(insert(t.breakers))
 # --- kill switches ----------------------------------------------------------------------------------------------------
 
 
-def engage(connection: Connection, switch: KillSwitch) -> bool:
-    """Engage it; False when it was engaged already (then only `now` and a missing reason are added)."""
+def engage(connection: Connection, switch: KillSwitch) -> KillSwitch:
+    """Engage it; as it stands now. When it was engaged already, a missing reason is added.
+
+    With `now` it is engaged anew, by whom and when, so that it also holds what began in spite of it.
+    """
     key = (t.kill_switches.c.scope == switch.scope.value, t.kill_switches.c.subject == switch.subject)
     known = connection.execute(select(t.kill_switches).where(*key)).first()
     bump(connection)
     if known is not None:
+        before = _switch(known)
+        after = replace(before, now=before.now or switch.now, reason=before.reason or switch.reason)
+        if switch.now:
+            at = max(before.engaged_at, switch.engaged_at)
+            after = replace(after, engaged_by=switch.engaged_by, engaged_at=at, reason=switch.reason or before.reason)
         connection.execute(
             update(t.kill_switches)
             .where(*key)
-            .values(now=known.now or switch.now, reason=known.reason or switch.reason)
+            .values(
+                engaged_by=after.engaged_by.id,
+                engaged_by_name=after.engaged_by.name,
+                engaged_at=after.engaged_at,
+                now=after.now,
+                reason=after.reason,
+            )
         )
-        return False
+        return after
     connection.execute(
         insert(t.kill_switches).values(
             scope=switch.scope.value,
@@ -88,7 +103,7 @@ def engage(connection: Connection, switch: KillSwitch) -> bool:
             reason=switch.reason,
         )
     )
-    return True
+    return switch
 
 
 def release(connection: Connection, scope: Scope, subject: str) -> KillSwitch | None:
@@ -109,6 +124,11 @@ def mark_reminded(connection: Connection, switch: KillSwitch, now: datetime) -> 
         .where(t.kill_switches.c.scope == switch.scope.value, t.kill_switches.c.subject == switch.subject)
         .values(reminded_at=now)
     )
+
+
+def is_engaged(connection: Connection, scope: Scope, subject: str) -> bool:
+    """Whether this very switch is."""
+    return any((one.scope, one.subject) == (scope, subject) for one in engaged(connection))
 
 
 def engaged(connection: Connection) -> list[KillSwitch]:

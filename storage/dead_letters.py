@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, exists, func, insert, select, text, update
+from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, or_, select, text, update
 
-from storage import executions
+from storage import executions, incidents
 from storage import tables as t
-from storage.outbox import message_of, take_newer, write_down
+from storage.outbox import ELSEWHERE, REROUTED, message_of, take_newer, write_down
 from storage.records import OutboxKind, OutboxMessage, OutboxState
 
 ANNOUNCEMENT = "dead-letters"
@@ -77,7 +77,7 @@ def state_now(connection: Connection, start: str) -> OutboxState | None:
 
 def counts(connection: Connection) -> list[Count]:
     """How many there are, by kind and error; the most frequent first. One that was sent elsewhere is what it was."""
-    was = t.outbox.c.payload["rerouted"]["kind"].as_string()
+    was = t.outbox.c.payload[REROUTED]["kind"].as_string()
     dead = select(func.coalesce(was, t.outbox.c.kind).label("kind"), t.outbox.c.error).where(_IS_DEAD).subquery()
     number = func.count().label("number")
     rows = connection.execute(
@@ -124,18 +124,25 @@ def requeue(connection: Connection, message_id: str, now: datetime) -> Requeued:
             announced_at=None,
         )
     )
+    if first["kind"] == OutboxKind.HEADLINE.value and row.execution_id is None:
+        incidents.headline_waits(connection, row.id, now)
     return Requeued.DONE
 
 
 def _is_overtaken(connection: Connection, row: Row[Any], key: str | None) -> bool:
-    """Whether newer words were said under its key, or died too: saying it would be an edit back to old ones."""
+    """Whether newer words were said under its key, or died too: saying it would be an edit back to old ones.
+
+    What waits under the key gives its words to this one; what waits to be said elsewhere instead does not.
+    """
     if key is None:
         return False
     newer = exists().where(
-        t.outbox.c.coalesce_key == key,
+        or_(
+            and_(t.outbox.c.coalesce_key == key, t.outbox.c.state != OutboxState.WAITING.value),
+            t.outbox.c.coalesce_key.startswith(key + ELSEWHERE, autoescape=True),
+        ),
         t.outbox.c.execution_id == row.execution_id,
         t.outbox.c.position > row.position,
-        t.outbox.c.state != OutboxState.WAITING.value,
     )
     return bool(connection.scalar(select(newer)))
 
@@ -143,7 +150,7 @@ def _is_overtaken(connection: Connection, row: Row[Any], key: str | None) -> boo
 def _as_it_was(connection: Connection, row: Row[Any]) -> dict[str, Any]:
     """Its columns before we tried other ways: what was sent elsewhere goes where it belongs."""
     payload: dict[str, Any] = dict(row.payload)
-    was: Mapping[str, Any] = payload.pop("rerouted", {})
+    was: Mapping[str, Any] = payload.pop(REROUTED, {})
     kind = OutboxKind(was.get("kind", row.kind))
     channel = was.get("channel", row.channel)
     if kind is OutboxKind.HEADLINE and row.execution_id is not None:

@@ -71,11 +71,13 @@ class SecretUnavailable(OperatorError):
 
 
 class HostError(OperatorError):
-    """Something about one host. `host` names it."""
+    """Something about one host. `host` names it. Whatever answered there may be quoted in it: of that only what can be
+    printed stays.
+    """
 
     def __init__(self, host: str, message: str) -> None:
         self.host = host
-        super().__init__(message)
+        super().__init__("".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in message))
 
 
 class HostUnreachable(HostError):

@@ -1153,9 +1153,9 @@ def begin_step(
 ) -> bool:
     """Mark a step started before it starts: the one statement that asks the kill switch, the fence and the cancel.
 
-    `done`: how many steps of the execution are. False when something forbids it (`why_not` says what). Raises
-    LeaseLost. Asked again with the very same step (after
-    an outage in which the answer was lost) it says True once more.
+    `done`: how many steps of the execution are. False when something forbids it. Raises LeaseLost. Asked again with the
+    very same step (after an outage in which the answer was lost) it says True once more, whatever came between: that is
+    the caller's to ask before anything is sent.
     """
     values = {
         "execution_id": step.execution_id,
@@ -1175,7 +1175,7 @@ def begin_step(
         "of_id": execution.id,
         "of_epoch": execution.epoch,
         "of_runbooks": [execution.runbook, *execution.includes],
-        "of_host": step.host,
+        "of_host": step.host.lower(),  # as a switch's subject is kept
         "of_services": sorted(services),
         "of_tags": sorted(tags),
     }

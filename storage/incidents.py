@@ -143,6 +143,15 @@ def release_all(connection: Connection, now: datetime) -> None:
     connection.execute(update(t.incidents).where(_I.due_at.is_not(None)).values(due_at=moment(connection, now)))
 
 
+def headline_waits(connection: Connection, message_id: str, now: datetime) -> None:
+    """The headline that could not be said, this message, is to be said after all: where it stands is seen to again."""
+    anew = {"headline_ts": None, "headline_channel": None, "pinned": False}
+    due_at = moment(connection, now)
+    connection.execute(
+        update(t.incidents).where(_I.headline_id == message_id).values(due_at=due_at, attempts=0, **anew)
+    )
+
+
 # --- its history ------------------------------------------------------------------------------------------------------
 
 

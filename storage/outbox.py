@@ -82,6 +82,10 @@ _REPLACE = Prepared(
 )
 _LOOKED_UP = 100
 """Of how many of one kind in one channel it is looked up whether they edit what was posted before."""
+REROUTED = "rerouted"
+"""The key in the payload of what is said elsewhere: its kind, channel and coalesce_key before that."""
+ELSEWHERE = "@"
+LONGEST_KEY = 120
 SHOWS = "shows"
 """The key in the payload of what shows rows: which ones, as whoever renders it understands it."""
 
@@ -148,15 +152,17 @@ def put(
     channel: str | None = None,
     execution_id: int | None = None,
     coalesce_key: str | None = None,
+    not_before: datetime | None = None,
 ) -> None:
     """Something to say. With a `coalesce_key`, it takes the place of what waits under the same key.
 
-    The place stays the older one's, and its kind becomes the more important of both; but a headline stays a headline,
-    since a thread hangs on it. It is said as early as what waits for that thread.
+    With `not_before` it is said then, unless somebody has taken it back (`take_back`). The place stays the older one's,
+    and its kind becomes the more important of both; but a headline stays a headline, since a thread hangs on it. It is
+    said as early as what waits for that thread.
     """
     if kind in _CANNOT_WAIT:
         ring(connection, Bell.OUTBOX)
-    values = _new(id, kind, method, payload, now, channel, execution_id, coalesce_key)
+    values = _new(id, kind, method, payload, now, channel, execution_id, coalesce_key, not_before)
     if coalesce_key is None:
         _unwritten(connection, lambda unwritten: unwritten.added.append(values))
         return
@@ -243,6 +249,7 @@ def _new(
     channel: str | None,
     execution_id: int | None,
     coalesce_key: str | None,
+    not_before: datetime | None = None,
 ) -> dict[str, Any]:
     return {
         "id": id,
@@ -258,8 +265,24 @@ def _new(
         "microseconds": int(now.timestamp() * 1_000_000),
         "state": OutboxState.WAITING.value,
         "attempts": 0,
+        "next_attempt_at": not_before,
         "unsure": False,
     }
+
+
+def take_back(connection: Connection, message_id: str) -> bool:
+    """It is not said; False when somebody says it, or has said it."""
+    write_down(connection)
+    mine = (t.outbox.c.id == message_id, t.outbox.c.state == OutboxState.WAITING.value)
+    return connection.execute(delete(t.outbox).where(*mine).returning(t.outbox.c.id)).first() is not None
+
+
+def put_off_no_longer(connection: Connection, now: datetime) -> int:
+    """What was to be said later unless somebody took it back is due: they are gone. How many such there are."""
+    write_down(connection)
+    put_off = (t.outbox.c.attempts == 0, t.outbox.c.error.is_(None), t.outbox.c.next_attempt_at > now)
+    waits = (_IS_OPEN, t.outbox.c.state == OutboxState.WAITING.value)
+    return connection.execute(update(t.outbox).where(*waits, *put_off).values(next_attempt_at=now)).rowcount
 
 
 def _replace_waiting(connection: Connection, key: str, kind: OutboxKind, payload: Mapping[str, Any]) -> bool:
@@ -508,7 +531,10 @@ def take_newer(connection: Connection, message_id: str, kind: OutboxKind, key: s
 
 
 def _newer_than(connection: Connection, row: Any) -> dict[str, Any]:
-    return take_newer(connection, row.id, OutboxKind(row.kind), row.coalesce_key)
+    newer = take_newer(connection, row.id, OutboxKind(row.kind), row.coalesce_key)
+    if newer and REROUTED in row.payload:
+        newer["payload"] = {REROUTED: row.payload[REROUTED], **newer["payload"]}
+    return newer
 
 
 def reroute(
@@ -522,18 +548,25 @@ def reroute(
 ) -> None:
     """To be said in another channel, at once. With a `kind`, as that kind, and by itself.
 
-    What it was is kept in its payload (`rerouted`: kind, channel, coalesce_key), for when a person has it said again.
+    What it was is kept in its payload (`REROUTED`), for when a person has it said again; of what belongs to an
+    execution and stays of its kind, the execution knows. Its key gets the channel's name (`elsewhere`), so that what
+    follows it there is an edit of it; where an older one of that key waits still, that one is said with these words.
     """
     write_down(connection)
     row = connection.execute(select(t.outbox).where(_mine(message_id, attempts))).first()
     if row is None:
         return
     values = _newer_than(connection, row)
-    if kind is not None:
-        payload = values.get("payload", row.payload)
+    if kind is not None or row.execution_id is None:
         was = {"kind": row.kind, "channel": row.channel, "coalesce_key": row.coalesce_key}
-        values |= {"kind": kind.value, "kind_rank": kind.rank, "coalesce_key": None, "method": "post"}
-        values["payload"] = {"rerouted": was, **payload}  # the first place counts, if there were several
+        # The first place counts, if there were several.
+        values["payload"] = {REROUTED: was, **values.get("payload", row.payload)}
+    if kind is not None:
+        key = elsewhere(values["payload"][REROUTED]["coalesce_key"], channel)
+        values |= {"kind": kind.value, "kind_rank": kind.rank, "coalesce_key": key, "method": "post"}
+        if key is not None and _replace_waiting(connection, key, kind, values["payload"]):
+            connection.execute(delete(t.outbox).where(t.outbox.c.id == message_id))
+            return
     connection.execute(
         update(t.outbox)
         .where(t.outbox.c.id == message_id)
@@ -547,6 +580,21 @@ def reroute(
             attempts=0,
         )
     )
+
+
+def elsewhere(key: str | None, channel: str) -> str | None:
+    """The key of what was to be said under this one and is said in another channel instead."""
+    longer = f"{key}{ELSEWHERE}{channel}"
+    return longer if key is not None and len(longer) <= LONGEST_KEY else None
+
+
+def set_dead_words(connection: Connection, message_id: str, payload: Mapping[str, Any]) -> None:
+    """A dead letter has these words now, for when a person has it said again; nothing else changes."""
+    row = connection.execute(select(t.outbox.c.payload).where(_IS_DEAD, t.outbox.c.id == message_id)).first()
+    if row is None:
+        return
+    was = {REROUTED: row.payload[REROUTED]} if REROUTED in row.payload else {}
+    connection.execute(update(t.outbox).where(_IS_DEAD, t.outbox.c.id == message_id).values(payload={**was, **payload}))
 
 
 def anew(connection: Connection, message_id: str, *, now: datetime, attempts: int | None = None) -> None:

@@ -32,6 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 
+from storage.canonical import storable
 from storage.records import (
     ApprovalState,
     BreakerState,
@@ -89,6 +90,28 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class Line(TypeDecorator[str]):
+    """A short text; what no database can keep of it is replaced."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """See `storable`."""
+        return None if value is None else storable(value)
+
+
+class Words(TypeDecorator[str]):
+    """A text of any length; what no database can keep of it is replaced."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """See `storable`."""
+        return None if value is None else storable(value)
+
+
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 Id = BigInteger().with_variant(Integer, "sqlite")
 
@@ -101,17 +124,17 @@ def _one_of(column: str, kind: type[StrEnum]) -> CheckConstraint:
 requests = Table(
     "requests",
     metadata,
-    Column("id", String(40), primary_key=True),
-    Column("key", String(255), nullable=False),
-    Column("kind", String(20), nullable=False),
-    Column("actor_id", String(80), nullable=False),
-    Column("actor_name", String(200), nullable=False),
-    Column("channel", String(40)),
-    Column("text", Text, nullable=False),
+    Column("id", Line(40), primary_key=True),
+    Column("key", Line(255), nullable=False),
+    Column("kind", Line(20), nullable=False),
+    Column("actor_id", Line(80), nullable=False),
+    Column("actor_name", Line(200), nullable=False),
+    Column("channel", Line(40)),
+    Column("text", Words, nullable=False),
     Column("payload", Json, nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
-    Column("state", String(10), nullable=False),
-    Column("answer", Text),  # what was said back, for who waits at a command line
+    Column("state", Line(10), nullable=False),
+    Column("answer", Words),  # what was said back, for who waits at a command line
     UniqueConstraint("key"),
     _one_of("state", InboxState),
     Index("ix_requests_new", "received_at", sqlite_where=text("state = 'new'"), postgresql_where=text("state = 'new'")),
@@ -124,39 +147,39 @@ executions = Table(
     "executions",
     metadata,
     Column("id", Id, primary_key=True, autoincrement=True),
-    Column("request_id", String(40)),
-    Column("runbook", String(100), nullable=False),
+    Column("request_id", Line(40)),
+    Column("runbook", Line(100), nullable=False),
     Column("params", Json, nullable=False),
     Column("hosts", Json, nullable=False),
     Column("services", Json, nullable=False),
     Column("tags", Json, nullable=False, server_default="[]"),
-    Column("danger", String(10), nullable=False),
-    Column("actor_id", String(80), nullable=False),
-    Column("actor_name", String(200), nullable=False),
-    Column("origin", String(10), nullable=False),
-    Column("channel", String(40)),
-    Column("text", Text, nullable=False),
-    Column("normalised", String(80)),  # hash of person, channel and text: the same while unfinished is a duplicate
-    Column("reason", Text),
+    Column("danger", Line(10), nullable=False),
+    Column("actor_id", Line(80), nullable=False),
+    Column("actor_name", Line(200), nullable=False),
+    Column("origin", Line(10), nullable=False),
+    Column("channel", Line(40)),
+    Column("text", Words, nullable=False),
+    Column("normalised", Line(80)),  # hash of person, channel and text: the same while unfinished is a duplicate
+    Column("reason", Words),
     Column("dry_run", Boolean, nullable=False),
-    Column("priority", String(10), nullable=False),
+    Column("priority", Line(10), nullable=False),
     Column("priority_rank", Integer, nullable=False),
-    Column("state", String(20), nullable=False),
-    Column("phase", String(10), nullable=False),
+    Column("state", Line(20), nullable=False),
+    Column("phase", Line(10), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("queued_at", UtcDateTime, nullable=False),
     Column("timeout", Float, nullable=False),
     Column("emergency_at", UtcDateTime),
-    Column("fingerprint", String(64)),
+    Column("fingerprint", Line(64)),
     Column("plan", Json),
     Column("started_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
-    Column("ending", Text),
-    Column("note", Text),
-    Column("cancel_by", String(80)),
+    Column("ending", Words),
+    Column("note", Words),
+    Column("cancel_by", Line(80)),
     Column("cancel_at", UtcDateTime),
-    Column("cancel_reason", Text),
-    Column("owner", String(80)),
+    Column("cancel_reason", Words),
+    Column("owner", Line(80)),
     Column("epoch", Integer, nullable=False, server_default="0"),
     Column("lease_until", UtcDateTime),
     Column("retry_of", Id),
@@ -164,7 +187,7 @@ executions = Table(
     Column("resume", Json),
     Column("steps_total", Integer, nullable=False, server_default="0"),
     Column("steps_done", Integer, nullable=False, server_default="0"),
-    Column("current", Text),
+    Column("current", Words),
     Column("stage", Integer, nullable=False, server_default="1"),
     Column("includes", Json, nullable=False, server_default="[]"),
     Column("rollout", Json),
@@ -219,13 +242,13 @@ host_runs = Table(
     "host_runs",
     metadata,
     Column("execution_id", Id, ForeignKey("executions.id"), nullable=False),
-    Column("host", String(255), nullable=False),
+    Column("host", Line(255), nullable=False),
     Column("position", Integer, nullable=False),
-    Column("state", String(20), nullable=False),
+    Column("state", Line(20), nullable=False),
     Column("started_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
-    Column("reason", Text),
-    Column("outcome", Text),
+    Column("reason", Words),
+    Column("outcome", Words),
     Column("before", Json),
     Column("after", Json),
     Column("wave", Integer),
@@ -237,24 +260,24 @@ step_runs = Table(
     "step_runs",
     metadata,
     Column("execution_id", Id, ForeignKey("executions.id"), nullable=False),
-    Column("host", String(255), nullable=False),
-    Column("step", String(20), nullable=False),
+    Column("host", Line(255), nullable=False),
+    Column("step", Line(20), nullable=False),
     Column("attempt", Integer, nullable=False),
-    Column("title", Text, nullable=False),
+    Column("title", Words, nullable=False),
     Column("changing", Boolean, nullable=False),
     Column("sent", Boolean, nullable=False),
-    Column("state", String(20), nullable=False),
+    Column("state", Line(20), nullable=False),
     Column("started_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
     Column("exit_status", Integer),
-    Column("signal", String(20)),
+    Column("signal", Line(20)),
     Column("pgid", Integer),
-    Column("death", String(20)),
-    Column("reason", Text),
+    Column("death", Line(20)),
+    Column("reason", Words),
     Column("lines", Integer, nullable=False, server_default="0"),
     Column("dropped", Integer, nullable=False, server_default="0"),
     Column("next_attempt_at", UtcDateTime),
-    Column("token", String(40)),  # under which the host keeps a record of the command
+    Column("token", Line(40)),  # under which the host keeps a record of the command
     Column("altered", Boolean, nullable=False, server_default=false()),  # its result was masked, cut or lost in part
     Column("result_from", Integer, nullable=False, server_default="1"),  # the first line of its result
     PrimaryKeyConstraint("execution_id", "host", "step", "attempt"),
@@ -272,12 +295,12 @@ output = Table(
     "output",
     metadata,
     Column("execution_id", Id, ForeignKey("executions.id"), nullable=False),
-    Column("host", String(255), nullable=False),
-    Column("step", String(20), nullable=False),
+    Column("host", Line(255), nullable=False),
+    Column("step", Line(20), nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("seq", Integer, nullable=False),
-    Column("stream", String(10), nullable=False),
-    Column("text", Text, nullable=False),
+    Column("stream", Line(10), nullable=False),
+    Column("text", Words, nullable=False),
     Column("at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("execution_id", "host", "step", "attempt", "seq"),
     Index("ix_output_at", "at"),
@@ -288,18 +311,18 @@ approvals = Table(
     metadata,
     Column("id", Id, primary_key=True, autoincrement=True),
     Column("execution_id", Id, ForeignKey("executions.id"), nullable=False),
-    Column("fingerprint", String(64), nullable=False),
-    Column("kind", String(10), nullable=False),
-    Column("state", String(10), nullable=False),
+    Column("fingerprint", Line(64), nullable=False),
+    Column("kind", Line(10), nullable=False),
+    Column("state", Line(10), nullable=False),
     Column("requested_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
     Column("quorum", Integer, nullable=False, server_default="1"),
-    Column("group", String(40)),
+    Column("group", Line(40)),
     Column("reminded_at", UtcDateTime),
-    Column("decided_by", String(80)),
+    Column("decided_by", Line(80)),
     Column("decided_at", UtcDateTime),
     Column("good_until", UtcDateTime),
-    Column("reason", Text),
+    Column("reason", Words),
     _one_of("kind", Consent),
     _one_of("state", ApprovalState),
     Index(
@@ -315,10 +338,10 @@ approvals = Table(
 templates = Table(
     "templates",  # requests kept under a name
     metadata,
-    Column("name", String(64), primary_key=True),
-    Column("text", Text, nullable=False),  # as it is typed after `/runbook`, redacted
-    Column("saved_by", String(80), nullable=False),
-    Column("saved_by_name", String(200), nullable=False),
+    Column("name", Line(64), primary_key=True),
+    Column("text", Words, nullable=False),  # as it is typed after `/runbook`, redacted
+    Column("saved_by", Line(80), nullable=False),
+    Column("saved_by_name", Line(200), nullable=False),
     Column("saved_at", UtcDateTime, nullable=False),
 )
 
@@ -326,18 +349,18 @@ schedules = Table(
     "schedules",  # requests that are made again and again
     metadata,
     Column("id", Id, primary_key=True, autoincrement=True),
-    Column("name", String(64), nullable=False),
-    Column("key", String(80), nullable=False),  # the name as it is compared
-    Column("text", Text, nullable=False),  # as it is typed after `/runbook`, redacted
-    Column("cron", String(200), nullable=False),
-    Column("timezone", String(64), nullable=False),
-    Column("channel", String(40)),
-    Column("made_by", String(80), nullable=False),
-    Column("made_by_name", String(200), nullable=False),
+    Column("name", Line(64), nullable=False),
+    Column("key", Line(80), nullable=False),  # the name as it is compared
+    Column("text", Words, nullable=False),  # as it is typed after `/runbook`, redacted
+    Column("cron", Line(200), nullable=False),
+    Column("timezone", Line(64), nullable=False),
+    Column("channel", Line(40)),
+    Column("made_by", Line(80), nullable=False),
+    Column("made_by_name", Line(200), nullable=False),
     Column("made_at", UtcDateTime, nullable=False),
     Column("revision", Integer, nullable=False, server_default="1"),
     Column("next_at", UtcDateTime),
-    Column("paused_by", String(80)),
+    Column("paused_by", Line(80)),
     Column("paused_at", UtcDateTime),
     UniqueConstraint("key"),
     Index("ix_schedules_next_at", "next_at"),
@@ -349,12 +372,12 @@ firings = Table(
     metadata,
     Column("schedule_id", Id, nullable=False),
     Column("due_at", UtcDateTime, nullable=False),
-    Column("name", String(64), nullable=False),
-    Column("outcome", String(10), nullable=False),
+    Column("name", Line(64), nullable=False),
+    Column("outcome", Line(10), nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Column("count", Integer, nullable=False, server_default="1"),
     Column("last_due", UtcDateTime),
-    Column("reason", Text),
+    Column("reason", Words),
     Column("execution_id", Id),
     Column("wait_until", UtcDateTime),
     PrimaryKeyConstraint("schedule_id", "due_at"),
@@ -367,7 +390,7 @@ standing_approvals = Table(
     "standing_approvals",  # consent to every firing of a schedule, until something of what it is bound to changes
     metadata,
     Column("schedule_id", Id, ForeignKey("schedules.id"), primary_key=True, autoincrement=False),
-    Column("mark", String(64), nullable=False),
+    Column("mark", Line(64), nullable=False),
     Column("changes", Integer, nullable=False),
     Column("votes", Json, nullable=False),
     Column("given_at", UtcDateTime, nullable=False),
@@ -377,7 +400,7 @@ approval_votes = Table(
     "approval_votes",  # one yes of one person; an approval is given when as many as its quorum are there
     metadata,
     Column("approval_id", Id, ForeignKey("approvals.id"), nullable=False),
-    Column("person", String(80), nullable=False),
+    Column("person", Line(80), nullable=False),
     Column("at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("approval_id", "person"),
 )
@@ -385,13 +408,13 @@ approval_votes = Table(
 kill_switches = Table(
     "kill_switches",
     metadata,
-    Column("scope", String(10), nullable=False),
-    Column("subject", String(255), nullable=False),
-    Column("engaged_by", String(80), nullable=False),
-    Column("engaged_by_name", String(200), nullable=False),
+    Column("scope", Line(10), nullable=False),
+    Column("subject", Line(255), nullable=False),
+    Column("engaged_by", Line(80), nullable=False),
+    Column("engaged_by_name", Line(200), nullable=False),
     Column("engaged_at", UtcDateTime, nullable=False),
     Column("now", Boolean, nullable=False),
-    Column("reason", Text),
+    Column("reason", Words),
     Column("reminded_at", UtcDateTime),
     PrimaryKeyConstraint("scope", "subject"),
     _one_of("scope", Scope),
@@ -400,7 +423,7 @@ kill_switches = Table(
 token_buckets = Table(
     "token_buckets",
     metadata,
-    Column("key", String(300), primary_key=True),
+    Column("key", Line(300), primary_key=True),
     Column("tat", Float, nullable=False),  # GCRA's theoretical arrival time, seconds since 1970
 )
 
@@ -408,7 +431,7 @@ refusals = Table(
     "refusals",  # what limits refused within the last hour, to notice one that refuses too often
     metadata,
     Column("id", Id, primary_key=True, autoincrement=True),
-    Column("rule", String(300), nullable=False),
+    Column("rule", Line(300), nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Column("alerted", Boolean, nullable=False),
     Index("ix_refusals_rule", "rule", "at"),
@@ -417,8 +440,8 @@ refusals = Table(
 cooldowns = Table(
     "cooldowns",
     metadata,
-    Column("runbook", String(100), nullable=False),
-    Column("host", String(255), nullable=False),
+    Column("runbook", Line(100), nullable=False),
+    Column("host", Line(255), nullable=False),
     Column("execution_id", Id, nullable=False),
     Column("until", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("runbook", "host"),
@@ -434,9 +457,9 @@ admissions = Table(
 breakers = Table(
     "breakers",
     metadata,
-    Column("runbook", String(100), nullable=False),
-    Column("host", String(255), nullable=False),
-    Column("state", String(10), nullable=False),
+    Column("runbook", Line(100), nullable=False),
+    Column("host", Line(255), nullable=False),
+    Column("state", Line(10), nullable=False),
     Column("failures", Integer, nullable=False),
     Column("successes", Integer, nullable=False),
     Column("opened_at", UtcDateTime),
@@ -449,7 +472,7 @@ breakers = Table(
 host_locks = Table(
     "host_locks",
     metadata,
-    Column("host", String(255), primary_key=True),
+    Column("host", Line(255), primary_key=True),
     Column("execution_id", Id, ForeignKey("executions.id"), nullable=False),
     Column("since", UtcDateTime, nullable=False),
 )
@@ -459,13 +482,13 @@ audit = Table(
     metadata,
     Column("seq", Id, primary_key=True, autoincrement=False),
     Column("at", UtcDateTime, nullable=False),
-    Column("kind", String(60), nullable=False),
-    Column("actor", String(80), nullable=False),
-    Column("origin", String(10), nullable=False),
+    Column("kind", Line(60), nullable=False),
+    Column("actor", Line(80), nullable=False),
+    Column("origin", Line(10), nullable=False),
     Column("execution_id", Id),
-    Column("data", Text, nullable=False),  # canonical JSON, byte for byte what was hashed
-    Column("previous", String(64), nullable=False),
-    Column("hash", String(64), nullable=False),
+    Column("data", Words, nullable=False),  # canonical JSON, byte for byte what was hashed
+    Column("previous", Line(64), nullable=False),
+    Column("hash", Line(64), nullable=False),
     UniqueConstraint("hash"),
     Index("ix_audit_execution", "execution_id", "seq"),
     Index("ix_audit_actor", "actor", "seq"),
@@ -479,30 +502,30 @@ audit_head = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("seq", Id, nullable=False),
-    Column("hash", String(64), nullable=False),
+    Column("hash", Line(64), nullable=False),
     CheckConstraint("id = 1", name="single"),
 )
 
 outbox = Table(
     "outbox",
     metadata,
-    Column("id", String(40), primary_key=True),
-    Column("kind", String(10), nullable=False),
+    Column("id", Line(40), primary_key=True),
+    Column("kind", Line(10), nullable=False),
     Column("kind_rank", Integer, nullable=False),
-    Column("method", String(20), nullable=False),
-    Column("channel", String(40)),
+    Column("method", Line(20), nullable=False),
+    Column("channel", Line(40)),
     Column("execution_id", Id),
-    Column("coalesce_key", String(120)),
+    Column("coalesce_key", Line(120)),
     Column("payload", Json, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("position", Id, nullable=False),  # order among messages of one rank
-    Column("state", String(10), nullable=False),
+    Column("state", Line(10), nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("next_attempt_at", UtcDateTime),
     Column("unsure", Boolean, nullable=False),
     Column("sent_at", UtcDateTime),
-    Column("ts", String(40)),
-    Column("error", Text),
+    Column("ts", Line(40)),
+    Column("error", Words),
     Column("announced_at", UtcDateTime),  # of a dead letter: when the alerts channel was told of it
     _one_of("kind", OutboxKind),
     _one_of("state", OutboxState),
@@ -533,7 +556,7 @@ speaker = Table(
     "speaker",  # one row: the process that speaks to Slack for all, and until when it has that from itself
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("process", String(40), nullable=False),
+    Column("process", Line(40), nullable=False),
     Column("until", UtcDateTime, nullable=False),
 )
 
@@ -541,24 +564,24 @@ threads = Table(
     "threads",
     metadata,
     Column("execution_id", Id, primary_key=True, autoincrement=False),
-    Column("channel", String(40), nullable=False),
-    Column("ts", String(40), nullable=False),
-    Column("asked_in", String(40)),
+    Column("channel", Line(40), nullable=False),
+    Column("ts", Line(40), nullable=False),
+    Column("asked_in", Line(40)),
 )
 
 channels = Table(
     "channels",  # what we learned about posting there
     metadata,
-    Column("id", String(40), primary_key=True),
+    Column("id", Line(40), primary_key=True),
     Column("postable", Boolean, nullable=False),
-    Column("error", String(80)),
+    Column("error", Line(80)),
     Column("checked_at", UtcDateTime, nullable=False),
 )
 
 owners = Table(
     "owners",  # processes that execute; their rows tell which switches and cancels they have seen
     metadata,
-    Column("id", String(80), primary_key=True),
+    Column("id", Line(80), primary_key=True),
     Column("started_at", UtcDateTime, nullable=False),
     Column("seen_at", UtcDateTime, nullable=False),
 )
@@ -566,7 +589,7 @@ owners = Table(
 user_groups = Table(
     "user_groups",  # Slack's user groups as they were last looked up
     metadata,
-    Column("id", String(40), primary_key=True),
+    Column("id", Line(40), primary_key=True),
     Column("members", Json, nullable=False),
     Column("seen_at", UtcDateTime, nullable=False),
 )
@@ -574,10 +597,10 @@ user_groups = Table(
 credentials = Table(
     "credentials",  # secrets at rest, each sealed and bound to its name
     metadata,
-    Column("name", String(200), primary_key=True),
-    Column("sealed", Text, nullable=False),
-    Column("key_id", String(16), nullable=False),
-    Column("created_by", String(80), nullable=False),
+    Column("name", Line(200), primary_key=True),
+    Column("sealed", Words, nullable=False),
+    Column("key_id", Line(16), nullable=False),
+    Column("created_by", Line(80), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("sealed_at", UtcDateTime, nullable=False),
 )
@@ -585,7 +608,7 @@ credentials = Table(
 chores = Table(
     "chores",  # what is done once a while by whichever process comes first, and when it was done last
     metadata,
-    Column("name", String(60), primary_key=True),
+    Column("name", Line(60), primary_key=True),
     Column("done_at", UtcDateTime, nullable=False),
 )
 
@@ -593,31 +616,31 @@ incidents = Table(
     "incidents",
     metadata,
     Column("id", Id, primary_key=True, autoincrement=True),
-    Column("name", String(80), nullable=False),
-    Column("title", Text, nullable=False),
+    Column("name", Line(80), nullable=False),
+    Column("title", Words, nullable=False),
     Column("severity", Integer, nullable=False),
-    Column("service", String(255)),
-    Column("status", String(20), nullable=False),
-    Column("opened_by", String(80), nullable=False),
-    Column("opened_by_name", String(200), nullable=False),
-    Column("origin", String(10), nullable=False),
+    Column("service", Line(255)),
+    Column("status", Line(20), nullable=False),
+    Column("opened_by", Line(80), nullable=False),
+    Column("opened_by_name", Line(200), nullable=False),
+    Column("origin", Line(10), nullable=False),
     Column("opened_at", UtcDateTime, nullable=False),
-    Column("asked_in", String(40)),
-    Column("channel", String(40)),
+    Column("asked_in", Line(40)),
+    Column("channel", Line(40)),
     Column("is_ours", Boolean, nullable=False, server_default=false()),
     Column("roles", Json, nullable=False, server_default="{}"),
     Column("acknowledged_at", UtcDateTime),
     Column("mitigated_at", UtcDateTime),
     Column("resolved_at", UtcDateTime),
-    Column("resolved_by", String(80)),
-    Column("summary", Text),
+    Column("resolved_by", Line(80)),
+    Column("summary", Words),
     Column("wants_channel", Boolean, nullable=False, server_default=false()),
     Column("may_exist", Boolean, nullable=False, server_default=false()),
     Column("to_invite", Json, nullable=False, server_default="[]"),
-    Column("topic", Text),
-    Column("headline_id", String(40)),
-    Column("headline_channel", String(40)),
-    Column("headline_ts", String(40)),
+    Column("topic", Words),
+    Column("headline_id", Line(40)),
+    Column("headline_channel", Line(40)),
+    Column("headline_ts", Line(40)),
     Column("pinned", Boolean, nullable=False, server_default=false()),
     Column("version", Integer, nullable=False, server_default="0"),
     Column("shown", Integer, nullable=False, server_default="0"),
@@ -649,10 +672,10 @@ incident_entries = Table(
     Column("incident_id", Id, ForeignKey("incidents.id"), nullable=False),
     Column("seq", Integer, nullable=False),
     Column("at", UtcDateTime, nullable=False),
-    Column("actor", String(80), nullable=False),
-    Column("actor_name", String(200), nullable=False),
-    Column("change", String(20), nullable=False),
-    Column("text", Text, nullable=False),
+    Column("actor", Line(80), nullable=False),
+    Column("actor_name", Line(200), nullable=False),
+    Column("change", Line(20), nullable=False),
+    Column("text", Words, nullable=False),
     PrimaryKeyConstraint("incident_id", "seq"),
     _one_of("change", IncidentChange),
 )

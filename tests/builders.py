@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from bot.commands import Commands
 from bot.filling import Forms
+from bot.modals import Shown
 from runbooks import catalog as catalogs
 from runbooks.answer import Answer
 from runbooks.catalog import Catalog, Entry
@@ -232,7 +233,7 @@ async def a_house(
 
 def forms_of(engine: Engine, views: FakeViews | None = None) -> Forms:
     """Its forms, shown to nobody."""
-    return Forms(engine, Redactor(()), views or FakeViews(opens=False))
+    return Forms(engine, Redactor(()), views or FakeViews(shows=Shown.NO))
 
 
 def commands_of(engine: Engine) -> Commands:

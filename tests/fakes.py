@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from bot.modals import Shown
 from runbooks.progress import Event
 from runbooks.remote import (
     Ended,
@@ -116,6 +117,7 @@ class Reply:
     status: int = 0
     hangs: bool = False
     ignores_term: bool = False
+    needs_hurry: bool = False  # one that hangs is not ended before a grace shorter than its own is asked for
     times_out: bool = False
     lost: bool = False
     left: Sequence["Left"] = ()  # what is said of one lost or ended when it is asked about: in turn, the last for ever
@@ -207,7 +209,11 @@ class FakeRemote:
         for wait in waits:
             wait.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
-        return cord is not None and cord.pulled
+        if cord is None or not cord.pulled:
+            return False
+        while reply.needs_hurry and cord.grace is None:
+            await asyncio.sleep(0.01)
+        return True
 
     def _reply(self, line: str) -> Reply:
         known = [prefix for prefix in self.replies if line.startswith(prefix)]
@@ -295,21 +301,26 @@ class FakeReporter:
 
 @dataclass
 class FakeViews:
-    """Shows views to nobody, and keeps them. `opens`: whether Slack takes them."""
+    """Shows views to nobody, and keeps them. `shows`: what Slack answers."""
 
-    opens: bool = True
+    shows: Shown = Shown.YES
     shown: list[Mapping[str, Any]] = field(default_factory=list)
     updated: list[str | None] = field(default_factory=list)  # by which id another view's place was taken
 
-    async def open(self, trigger_id: str, view: Mapping[str, Any]) -> bool:
+    async def open(self, trigger_id: str, view: Mapping[str, Any]) -> Shown:
         """Kept, if it opens."""
-        self.shown += [view] if self.opens else []
-        return self.opens
+        self.shown += [view] if self.shows is Shown.YES else []
+        return self.shows
 
     async def update(
-        self, view: Mapping[str, Any], *, view_id: str | None = None, external_id: str | None = None
-    ) -> bool:
+        self,
+        view: Mapping[str, Any],
+        *,
+        view_id: str | None = None,
+        external_id: str | None = None,
+        pauses: Sequence[float] = (),
+    ) -> Shown:
         """The same."""
         self.updated.append(view_id or external_id)
-        self.shown += [view] if self.opens else []
-        return self.opens
+        self.shown += [view] if self.shows is Shown.YES else []
+        return self.shows

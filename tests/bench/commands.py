@@ -15,7 +15,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.place import Place, Report, bare_connections, databases, installed, run, ten_hosts
+from tests.bench import ansible
+from tests.bench.ansible import Played
+from tests.bench.place import Place, Report, bare_connections, databases, installed, run, say, ten_hosts
 from tests.system.openssh import OpenSsh
 
 COMMAND = "uname -srm"
@@ -77,6 +79,30 @@ async def product_round(place: Place, runbook: str, executions: int) -> Round:
     return Round(seconds=seconds, cpu=used, memory=peak - idle)
 
 
+async def by_ansible(report: Report, hosts: Mapping[str, OpenSsh], executions: int, folder: Path) -> Played | None:
+    """The same by `ansible-playbook`, a run for each execution; None, and a note, where it can't be had."""
+    found = await ansible.installed(folder, hosts)
+    if isinstance(found, str):
+        report.notes.append(f"Not measured against `ansible-playbook`: ansible-core could not be installed: {found}")
+        say(f"  NOT MEASURED against ansible-playbook: {found}")
+        return None
+    alone = await found.one_by_one(COMMAND, executions)
+    where = f"ansible-core {found.version}"
+    for what, played in (
+        ("a run for each execution", alone),
+        ("one run for all, `command`", await found.in_bulk("command", COMMAND)),
+        ("one run for all, `raw`", await found.in_bulk("raw", COMMAND)),
+    ):
+        report.add(f"ansible-playbook, {what}", where, f"{played.cpu * 1e3:.1f} ms of CPU a command")
+    report.notes.append(
+        "`ansible-playbook` has pipelining, ControlPersist with connections that stand already, the product's ciphers, "
+        "no facts, and the strategy `free`. A run for each execution has four tasks of the module `command` on a host, "
+        f"on ten hosts side by side; one run for all has {ansible.IN_BULK} tasks and ten forks. Its CPU is that of all "
+        "its processes on this side, `ssh` and its masters among them."
+    )
+    return alone
+
+
 async def measure(args: argparse.Namespace) -> Report:
     """`four` takes its host for itself, so that ten run at once; of `four-looks` twenty share a host."""
     executions = args.executions
@@ -84,6 +110,8 @@ async def measure(args: argparse.Namespace) -> Report:
     commands = executions * 4
     with ExitStack() as stack:
         hosts = stack.enter_context(ten_hosts(Path(stack.enter_context(tempfile.TemporaryDirectory()))))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        played = await by_ansible(report, hosts, args.playbooks, folder)
         for kind, url in databases(stack, args.kind):
             async with installed(kind, hosts, url) as place:
                 for runbook, at_once in (("four", 1), ("four-looks", 20)):
@@ -100,6 +128,10 @@ async def measure(args: argparse.Namespace) -> Report:
                     report.add(
                         f"{runbook}: client CPU a command to bare asyncssh's", kind, said, "2 x", mine.cpu <= 2 * cpu
                     )
+                    if played is not None:
+                        share = played.cpu / (mine.cpu / commands)
+                        what = f"{runbook}: client CPU a command to ansible-playbook's, a run for each execution"
+                        report.add(what, kind, f"1/{share:.0f}", "1/150", share >= 150)
                     report.add(
                         f"{runbook}: memory above the idle bot's",
                         kind,
@@ -117,7 +149,7 @@ async def measure(args: argparse.Namespace) -> Report:
 
 def main() -> int:
     """By itself."""
-    return run(measure, executions=1000)
+    return run(measure, executions=1000, playbooks=40)
 
 
 if __name__ == "__main__":

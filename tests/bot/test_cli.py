@@ -502,6 +502,28 @@ async def test_a_switch_is_released_with_a_reason_only(database: Database) -> No
         await throw(database, "global off all clear")
 
 
+async def test_a_switch_understands_an_alias_and_doubts_a_name_nobody_knows(sqlite: Database, tmp_path: Path) -> None:
+    (tmp_path / "handrail.yml").write_text("hosts: {Web-01: {address: 127.0.0.1}}")
+    config = {"HANDRAIL_CONFIG": str(tmp_path / "handrail.yml")}
+    said = await throw(sqlite, "runbook restart on", environment=config)
+    assert (
+        "The kill switch (runbook restart-service) is engaged. Nothing new starts for runbook restart-service."
+        in said.out
+    )
+    said = await throw(sqlite, "host web01 on", environment=config)
+    assert "No host 'web01' is known; did you mean web-01? Nothing that is known is held." in said.out
+    assert "Nothing new starts for host web-01." in (await throw(sqlite, "host Web-01 on", environment=config)).out
+    assert (await throw(sqlite, "runbook restart off all clear", environment=config)).status == 0
+    assert {switch.subject for switch in await sqlite.read(controls.engaged)} == {"web01", "web-01"}
+
+
+async def test_a_switch_is_engaged_though_the_runbooks_cannot_be_read(sqlite: Database, tmp_path: Path) -> None:
+    (tmp_path / "handrail.yml").write_text("library: [./nowhere]")
+    said = await throw(sqlite, "runbook restart on", environment={"HANDRAIL_CONFIG": str(tmp_path / "handrail.yml")})
+    assert "The kill switch (runbook restart) is engaged." in said.out
+    assert "the name is taken as it stands" in said.notes
+
+
 async def test_words_that_make_no_sense_throw_nothing(sqlite: Database) -> None:
     for words in ("globl on", "service on", "global onn", "global on --nwo", "nginx on"):
         said = await throw(sqlite, words)

@@ -1,21 +1,23 @@
 """Forms being filled in: what opens, what is offered, what is wrong, and what *Run* runs."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from bot import forms
 from bot.blocks import Message
 from bot.commands import Commands
-from bot.filling import Forms
+from bot.filling import TOLD_AFTER, Forms
 from bot.forms import Draft
 from bot.inbox import NOT_STORED, Inbox, keep
+from bot.modals import Shown
 from bot.request import RunCommand, parse_runbook
 from bot.slack import _Submission
 from runbooks import Danger, Facts, Parameters, Plan, Probe, Run, Runbook, ServiceName, positional
@@ -25,7 +27,7 @@ from runbooks.remote import Host
 from safety.redaction import MASK, Redactor
 from safety.review import Policy
 from safety.roles import PERMISSIONS, Can, Permission, Role
-from storage import approvals, audit, executions, inbox
+from storage import approvals, audit, executions, inbox, outbox
 from storage import tables as t
 from storage.database import Database
 from storage.errors import Invalid, NotFound, NotPermitted, OperatorError, TooLate
@@ -228,7 +230,7 @@ async def test_where_no_form_can_help_the_answer_is_in_words(desk: Desk, text: s
 
 
 async def test_where_slack_takes_no_view_any_more_the_answer_is_in_words(desk: Desk) -> None:
-    desk.views.opens = False
+    desk.views.shows = Shown.NO
     with pytest.raises(Invalid, match="On which host"):
         await desk.say("stamp nginx")
 
@@ -334,6 +336,12 @@ async def test_what_ran_here_last_fills_in_the_form(desk: Desk) -> None:
     draft = json.dumps(desk.views.shown[-1]["blocks"])
     assert '"value": "nginx"' in draft
     assert '"value": "web-01"' in draft
+
+
+async def test_a_choice_whose_form_slack_does_not_take_is_answered_in_words(desk: Desk) -> None:
+    desk.views.shows = Shown.UNSURE
+    with pytest.raises(TooLate, match="did not take the form"):
+        await desk.forms.picked(desk.received("handrail:pick", kind="click", value="stamp", view_id="V1"))
 
 
 @pytest.mark.parametrize("value", ["last:7", "last:x", "nothing", ""])
@@ -565,6 +573,44 @@ async def test_what_could_not_be_stored_says_so_and_its_plan_comes_to_stand_ther
     kept = await submit(desk, page, away)
     assert kept["response_action"] == "update"
     assert "the database does not answer" in str(kept["view"])
+
+
+def waiting(connection: Connection, moment: datetime) -> list[str]:
+    """What may be said at that moment."""
+    return [one.message.payload["text"] for one in outbox.ready(connection, moment)]
+
+
+async def test_who_looks_is_told_how_to_go_on_when_slack_does_not_take_the_page(any_desk: Desk) -> None:
+    desk, database = any_desk, any_desk.house.database
+    await desk.look("stamp", service="nginx", hosts=("web-01",))
+    soon, later = desk.house.engine.tools.clock.now(), desk.house.engine.tools.clock.now() + timedelta(hours=1)
+    assert await database.read(waiting, later) == []
+    desk.views.shows = Shown.UNSURE
+    await desk.look("stamp", service="nginx", hosts=("web-01",))
+    [said] = await database.read(waiting, soon + timedelta(seconds=30))
+    assert "Slack did not take the page" in said
+    assert "`/runbook stamp nginx on web-01 --dry-run` shows the plan" in said
+    desk.views.shows = Shown.NO  # they closed it, and want nothing more
+    await desk.look("stamp", service="nginx", hosts=("web-02",))
+    assert await database.read(waiting, later) == [said]
+
+
+async def test_whose_look_was_cut_off_is_told_once_it_is_restarted_or_after_some_minutes(any_desk: Desk) -> None:
+    desk, database, clock = any_desk, any_desk.house.database, any_desk.house.engine.tools.clock
+
+    class Gone(FakeViews):
+        async def update(self, view: Mapping[str, Any], **where: Any) -> Shown:
+            raise asyncio.CancelledError  # as when the process ends meanwhile
+
+    desk.forms.views = Gone()
+    with pytest.raises(asyncio.CancelledError):
+        await desk.look("stamp", service="nginx", hosts=("web-01",))
+    assert await database.read(waiting, clock.now()) == []
+    [said] = await database.read(waiting, clock.now() + TOLD_AFTER)
+    assert "Handrail was restarted" in said
+    assert "`/runbook stamp nginx on web-01 --dry-run` shows the plan" in said
+    assert await database.write(outbox.put_off_no_longer, clock.now()) == 1
+    assert await database.read(waiting, clock.now()) == [said]
 
 
 async def test_pressing_run_twice_is_one_request(any_desk: Desk) -> None:

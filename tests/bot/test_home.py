@@ -10,6 +10,7 @@ import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import Connection, update
 
+from bot.blocks import clock_time
 from bot.home import APART, OPEN_FOR, Homes, home_view, read_home
 from bot.playground.block_kit import check_view
 from bot.playground.state import View
@@ -315,6 +316,18 @@ async def test_slack_asking_to_wait_is_waited_for(tabs: Tabs) -> None:
     took = await tabs.until(lambda: tabs.of("carol") is not None)
     assert took >= 19
     assert tabs.published == 2
+
+
+async def test_it_says_until_when_it_changes_by_itself(tabs: Tabs) -> None:
+    """An hour after it was opened, however often it is published in that hour."""
+    tabs.homes.opened(CAROL)
+    await tabs.until(lambda: tabs.published == 1)
+    until = clock_time(START + timedelta(seconds=OPEN_FOR))
+    assert f"by itself until {until}, or until Handrail is restarted" in str(tabs.of("carol"))
+    await tabs.clock.advance(60)
+    await waiting(tabs.house)
+    await tabs.until(lambda: tabs.published == 2)
+    assert f"by itself until {until}" in str(tabs.of("carol"))
 
 
 async def test_after_an_hour_it_is_left_as_it_is(tabs: Tabs) -> None:

@@ -10,7 +10,7 @@ import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import Connection, func, select
 
-from bot.incident_channels import IncidentChannels, Step, next_step
+from bot.incident_channels import DEAD_HEADLINE, IncidentChannels, Step, next_step
 from bot.incidents import Customs, Incidents
 from bot.outbox import Outbox
 from bot.pace import PaceSettings
@@ -19,9 +19,10 @@ from bot.playground.workspace import Workspace
 from runbooks import incidents as core
 from runbooks.incidents import Opening, Outcome, open_incident
 from safety.clock import SystemClock
-from storage import audit, incidents
+from storage import audit, dead_letters, incidents
 from storage import tables as t
 from storage.database import Database
+from storage.dead_letters import Requeued
 from storage.records import Actor, Incident, IncidentStatus, Origin, OutboxState
 from tests.builders import BOB, House, a_house
 
@@ -408,6 +409,27 @@ async def test_a_change_is_told_and_the_headline_shows_it(one_room: Room) -> Non
     [note] = one_room.said(incident.channel, ":memo:")
     assert "&lt;!channel&gt; look" in note.text
     assert one_room.workspace.state.channels[incident.channel].topic.startswith("sev2 · monitoring")
+
+
+async def test_a_headline_that_is_said_after_all_says_what_is_so_now_and_is_edited(room: Room) -> None:
+    """Its own channel and the alerts channel took nothing, and then a person has it said again."""
+    room.workspace.faults.refused("is_archived", "chat.postMessage")
+    incident = await room.settled(await room.open())
+    assert incident.headline_ts == DEAD_HEADLINE
+    room.workspace.faults.clear()
+    await room.database.write(core.set_status, incident, IncidentStatus.MONITORING, **how())
+    await room.settled(incident)
+    requeued = await room.database.write(dead_letters.requeue, str(incident.headline_id), SystemClock().now())
+    assert requeued is Requeued.DONE
+    room.sender.wake()
+    incident = await room.settled(incident)
+    [headline] = room.said(str(incident.channel), incident.title)
+    assert (headline.ts, headline.pinned) == (incident.headline_ts, True)
+    assert "*Monitoring*" in room.workspace.read(headline)
+    await room.database.write(core.set_status, incident, IncidentStatus.IDENTIFIED, **how())
+    await room.settled(incident)
+    [headline] = room.said(str(incident.channel), incident.title)
+    assert "*Identified*" in room.workspace.read(headline)
 
 
 async def test_a_private_channel_is_made_where_the_settings_say_so(one_room: Room) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from bot.actions import Actions
 from bot.incident_cards import SCOPES, timeline
 from bot.manifest import as_dict
+from bot.modals import Shown
 from bot.postmortem import draft, written
 from runbooks import incidents as core
 from runbooks.incidents import Moment, Opening, Outcome, Story, open_incident
@@ -114,7 +115,7 @@ async def test_a_summary_that_holds_a_secret_is_not_kept(database: Database) -> 
     async with a_house(database) as house:
         commands = commands_of(house.engine)
         await says(house, "bind 'checkout is slow'")
-        actions = Actions(house.engine, commands, FakeViews(opens=False), forms_of(house.engine))
+        actions = Actions(house.engine, commands, FakeViews(shows=Shown.NO), forms_of(house.engine))
         sent = a_request(
             "the password was [redacted]", kind="view", verb="handrail:inc_resolve", value="1", altered=True
         )
@@ -127,7 +128,7 @@ async def test_a_summary_that_holds_a_secret_is_not_kept(database: Database) -> 
 async def test_command_is_not_taken_from_whoever_has_it(database: Database) -> None:
     async with a_house(database) as house:
         await says(house, "bind 'checkout is slow'")
-        actions = Actions(house.engine, commands_of(house.engine), FakeViews(opens=False), forms_of(house.engine))
+        actions = Actions(house.engine, commands_of(house.engine), FakeViews(shows=Shown.NO), forms_of(house.engine))
         await actions.answer(a_request("handrail:inc_take", kind="click", value="1"))
         with pytest.raises(TooLate, match="<@UBOB> is in command already"):
             await actions.answer(a_request("handrail:inc_take", kind="click", value="1", by=CAROL))

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, update
 from bot import help_on
 from bot.actions import Actions
 from bot.blocks import Message
+from bot.modals import Shown
 from bot.request import (
     Query,
     Unclear,
@@ -107,7 +108,7 @@ def buttons(shown: Message) -> Mapping[str, tuple[str, str]]:
 def actions_of(house: House) -> Actions:
     """What is clicked; no form opens."""
     commands = commands_of(house.engine)
-    return Actions(house.engine, commands, FakeViews(opens=False), commands.forms)
+    return Actions(house.engine, commands, FakeViews(shows=Shown.NO), commands.forms)
 
 
 async def clicks(house: House, shown: Message, label: str, *, by: Actor = BOB) -> Message | None:

@@ -75,7 +75,7 @@ class Memory:
 
 def look(connection: Connection, memory: Memory) -> Found:
     """Everything, in one transaction; the steps of an ending are compared with its entry once."""
-    snapshot = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+    snapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ"
     connection.execute(text(snapshot if connection.dialect.name == "postgresql" else "BEGIN"))
     found = {row["id"]: row for row in _rows(connection, t.executions, but=("plan",))}
     kinds, proofs = _state_entries(connection)

@@ -108,7 +108,7 @@ class Evidence:
 
 def look(connection: Connection, messages: Sequence[Message], calls: Sequence[ApiCall]) -> Evidence:
     """All of it, in one transaction."""
-    snapshot = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+    snapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ"
     connection.execute(text(snapshot if connection.dialect.name == "postgresql" else "BEGIN"))
     return Evidence(
         executions={row["id"]: row for row in _rows(connection, t.executions, but="plan")},

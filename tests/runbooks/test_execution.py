@@ -886,7 +886,7 @@ async def test_what_was_done_is_not_done_again_after_a_crash(bench: Bench) -> No
 
 async def test_what_a_switch_had_stopped_does_not_go_on_after_a_crash(bench: Bench) -> None:
     walk = await bench.walk(TOUCH)
-    walk.stop(Stop(words="the kill switch (global) was engaged", by=CAROL, kind="kill switch"))
+    walk.stop(Stop(words="the kill switch (global) was engaged", by=CAROL))
     bench.replies(**{"touch": Reply(hangs=True)})
     await walk.run()
     assert (await bench.found(walk)).state is State.CANCELLED
@@ -903,7 +903,7 @@ async def stopped(bench: Bench, *steps: Step) -> Execution:
     walk = await bench.walk(*steps)
     running = asyncio.create_task(walk.run())
     await bench.remote.until("restart-it")
-    walk.stop(Stop(words="the kill switch (global) was engaged", by=CAROL, kind="kill switch"))
+    walk.stop(Stop(words="the kill switch (global) was engaged", by=CAROL))
     await asyncio.wait_for(running, 5)
     return await bench.found(walk)
 

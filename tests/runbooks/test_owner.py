@@ -3,16 +3,17 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, update
+from structlog.testing import capture_logs
 
 from runbooks import Danger, Facts, Parameters, Plan, Run, Runbook
 from runbooks.owner import LEASE, OVERDUE, RENEW, SILENCE, SURE, Owner
 from runbooks.plans import HostPlan, StoredPlan
-from runbooks.progress import ExecutionContinued, ExecutionInterrupted
+from runbooks.progress import Event, ExecutionContinued, ExecutionEnded, ExecutionInterrupted, PlanMade
 from runbooks.remote import Ended, Finished
 from storage import controls, executions
 from storage import tables as t
@@ -502,6 +503,44 @@ async def test_one_bad_round_does_not_end_the_owner(sqlite: Database) -> None:
         answer = await house.ask("touching on web-01")
         await until(lambda: house.remote.count("touch"), clock)
         assert answer.execution is not None
+
+
+def reporting_breaks(house: House, monkeypatch: pytest.MonkeyPatch, kind: type) -> None:
+    """In the transaction that tells something of this kind."""
+    report = house.reporter.report
+
+    def breaks(connection: Connection, event: Event, now: datetime) -> None:
+        if isinstance(event, kind):
+            raise TypeError("a bug")
+        report(connection, event, now)
+
+    monkeypatch.setattr(house.reporter, "report", breaks)
+
+
+async def test_what_breaks_before_it_runs_ends_in_words_and_is_not_claimed_again(
+    sqlite: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with a_house(sqlite, replies=TOUCH, catalog=CATALOG) as house:
+        reporting_breaks(house, monkeypatch, PlanMade)
+        with capture_logs():  # putting the traceback into words takes seconds
+            ended = await house.ends(await house.ask("touching on web-01"))
+        assert ended.state is State.FAILED
+        assert ended.ending == "Handrail itself failed here (TypeError); its log says more"
+        assert (ended.epoch, house.remote.ran) == (1, [])
+
+
+async def test_what_breaks_while_it_runs_is_left_to_a_person(sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with a_house(sqlite, replies=TOUCH, catalog=CATALOG) as house:
+        reporting_breaks(house, monkeypatch, ExecutionEnded)
+        with capture_logs():  # putting the traceback into words takes seconds
+            found = await house.ends(await house.ask("touching on web-01"))
+        assert found.state is State.INTERRUPTED
+        assert found.ending == "Handrail itself failed here (TypeError); its log says more"
+        assert (found.owner, found.epoch) == (None, 1)
+        (row,) = await sqlite.read(executions.hosts_of, found.id)
+        assert row.state is HostState.INTERRUPTED
+        assert [lock.execution_id for lock in await sqlite.read(controls.locks)] == [found.id]
+        assert house.reporter.of(ExecutionInterrupted)
 
 
 # --- several machines -------------------------------------------------------------------------------------------------

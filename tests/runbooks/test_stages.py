@@ -321,7 +321,7 @@ async def test_a_stage_that_is_denied_frees_the_hosts_and_says_what_stays(databa
         await house.engine.deny(number, CAROL, reason="not today")
         ended = await house.reaches(number)
 
-        assert ended.state is State.DENIED
+        assert ended.state is State.CANCELLED
         assert ended.ending == "denied by <@UCAROL>: not today (before stage 2; what was done until then stays)"
         assert not await locked(database)
 

@@ -26,6 +26,7 @@ from bot.forms import HOSTS, SUGGESTED, Draft, form, picker
 from bot.home import home_view, read_home
 from bot.inbox import Inbox
 from bot.manifest import SHORTCUTS, as_dict
+from bot.modals import Shown
 from bot.playground.block_kit import elements_in
 from bot.request import Verb
 from bot.settings import SLACK, Slack
@@ -112,7 +113,7 @@ class Doors:
         found: dict[str, Received] = {}
         for one in (self.waiting, self.failed, self.interrupted):
             value = f"{one.id}:{(one.fingerprint or '')[:16]}"
-            for verb in [*self.actions.verbs, *self.actions.begins]:
+            for verb in [*self.actions.verbs, *self.actions.once]:
                 found[f"click {verb} {one.state}"] = sent("click", f"handrail:{verb}", value=value)
             for verb in self.actions.submissions:
                 found[f"view {verb} {one.state}"] = sent("view", "because", verb=f"handrail:{verb}", value=value)
@@ -287,7 +288,7 @@ async def doors(database: Database) -> AsyncIterator[Doors]:
             made_at=START,
         )
         await database.write(schedules.add, nightly)
-        views = FakeViews(opens=False)  # so that a click decides by itself
+        views = FakeViews(shows=Shown.NO)  # so that a click decides by itself
         forms = forms_of(house.engine, views)
         commands = Commands(house.engine, forms)
         yield Doors(
@@ -491,7 +492,7 @@ async def test_a_click_whose_answer_was_lost_begins_nothing_a_second_time(doors:
             often = await database.write(schedules.add, replace(nightly, name="often", text="change on web-01"))
             click = await heard("click", "handrail:sched_run", value=f"{often.id}:{schedule_words._face(often)}")
         case _:
-            assert verb in doors.actions.begins
+            assert verb in doors.actions.once
             click = await heard("click", f"handrail:{verb}", value=f"{old}:")
     former = max(await database.read(begun_by_then))
 

@@ -6,16 +6,20 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, select
 
 from bot.actions import Actions
+from bot.app import Desk
 from bot.demo import Demo
+from bot.modals import Shown
 from bot.playground.state import Message
 from safety.approval import Demand
 from safety.roles import Can, Role
-from storage import audit, executions
+from storage import audit, executions, inbox
+from storage import tables as t
 from storage.errors import NotPermitted
 from storage.records import Actor, Consent, Received, State
-from tests.fakes import START
+from tests.fakes import START, FakeViews
 
 PATIENCE = 20.0
 BOB_S = (Can(rule="roles:UBOB can", runbooks=("restart-service",), hosts=("web-01",), max_hosts=1),)
@@ -104,18 +108,10 @@ async def test_who_may_not_deny_gets_no_modal_but_the_reason(running: Demo) -> N
     assert workspace.views("dave") == []
 
 
-class ShutViews:
-    """Slack takes no view."""
-
-    async def open(self, trigger_id: str, view: Mapping[str, Any]) -> bool:
-        """No."""
-        return False
-
-
 @pytest.mark.parametrize("trigger", ["an.old.trigger", None])
 async def test_where_no_modal_can_be_shown_the_click_itself_denies(running: Demo, trigger: str | None) -> None:
     await asking(running)
-    actions = Actions(running.app.engine, running.app.commands, ShutViews(), running.app.commands.forms)
+    actions = Actions(running.app.engine, running.app.commands, FakeViews(shows=Shown.NO), running.app.commands.forms)
     click = Received(
         id="c",
         key="click:c",
@@ -129,6 +125,43 @@ async def test_where_no_modal_can_be_shown_the_click_itself_denies(running: Demo
     assert await actions.answer(click) is None
     [execution] = await running.app.database.read(executions.newest, 5)
     assert (execution.state, execution.ending) == (State.DENIED, "denied by <@UCAROL>")
+
+
+async def test_a_form_whose_opening_was_not_answered_denies_nothing_and_the_person_is_told(running: Demo) -> None:
+    workspace = running.workspace
+    request = await asking(running)
+    workspace.faults.drop_after_effect("views.open", times=1)
+    await workspace.click("carol", request, "Deny")
+    await workspace.wait_for(lambda here: here.ephemeral("carol", "incidents"), timeout=PATIENCE)
+    assert "`/runbook deny 1 REASON` denies it" in workspace.read(workspace.ephemeral("carol", "incidents")[-1])
+    [execution] = await running.app.database.read(executions.newest, 5)
+    assert execution.state is State.AWAITING_APPROVAL
+    await workspace.submit_view("carol", {"Reason": "wrong host"})
+    await seen(running, "denied by @carol: wrong host")
+
+
+async def test_a_click_that_opened_its_form_is_not_worked_on_again(running: Demo) -> None:
+    """As by another replica, or after a crash: its trigger is used up, which must not make the click decide."""
+    workspace, database = running.workspace, running.app.database
+    request = await asking(running)
+    await workspace.click("carol", request, "Deny")
+    await workspace.wait_for(lambda here: here.views("carol"), timeout=PATIENCE)
+    assert await database.read(inbox.unhandled) == []
+    [click] = await database.read(clicks)
+    await workspace.close_view("carol")
+    desk = Desk(
+        running.app.engine, running.app.commands, running.app.actions, running.app.outbox, running.app.directory
+    )
+    await desk.work(click)
+    [execution] = await database.read(executions.newest, 5)
+    assert execution.state is State.AWAITING_APPROVAL
+    assert workspace.ephemeral("carol", "incidents") == []
+
+
+def clicks(connection: Connection) -> list[Received]:
+    """What was clicked."""
+    ids = connection.scalars(select(t.requests.c.id).where(t.requests.c.kind == "click"))
+    return [found[0] for one in ids.all() if (found := inbox.find(connection, one)) is not None]
 
 
 async def test_two_of_two_are_shown_as_they_come(running: Demo) -> None:

@@ -1,19 +1,25 @@
 """One writer, many readers, on both engines."""
 
 import asyncio
+import json
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import Connection, insert, select, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, InternalError, OperationalError
 
-from storage import controls, migrations, outbox
+from storage import audit, controls, executions, migrations, outbox
 from storage import tables as t
-from storage.database import URGENT_COMMIT, Bell, Database, OwnerLock, parse_url, repeat, ring, surely
+from storage.canonical import json_text, storable
+from storage.database import URGENT_COMMIT, Bell, Database, OwnerLock, at_the_end, parse_url, repeat, ring, surely
 from storage.errors import ConfigurationError, StorageUnavailable
-from storage.records import OutboxKind, Thread
+from storage.records import Actor, Danger, Origin, OutboxKind, Priority, State, Thread
 from tests.fakes import START
 
 
@@ -112,6 +118,40 @@ async def test_one_callers_error_takes_only_its_own_work_back(database: Database
     assert await database.read(lambda c: controls.buckets(c, ["a", "b", "lost"])) == {"a": 1.0, "b": 1.0}
 
 
+async def test_what_was_put_off_and_fails_takes_only_its_own_work_back(database: Database) -> None:
+    def say(connection: Connection, id: str) -> None:
+        add_one(connection, id)
+        outbox.put(connection, id=id, kind=OutboxKind.ALERT, method="post", payload={}, now=START, channel="C0OPS")
+
+    await database.write(say, "known")
+    said = await asyncio.gather(*(database.write(say, id) for id in ("a", "known", "b")), return_exceptions=True)
+    assert [type(one) for one in said] == [type(None), IntegrityError, type(None)]
+    assert await database.read(lambda c: [outbox.find(c, id) is not None for id in ("a", "b")]) == [True, True]
+    assert await database.read(lambda c: controls.buckets(c, ["a", "known", "b"])) == {"a": 1, "known": 1, "b": 1}
+
+
+async def test_what_breaks_with_its_commit_is_not_run_again(database: Database) -> None:
+    runs = 0
+
+    def breaks(connection: Connection) -> None:
+        if connection.dialect.name == "sqlite":
+            raise OperationalError("", None, OSError("the disk is full"))
+        driver: Any = connection.connection.driver_connection
+        driver.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    def write(connection: Connection) -> None:
+        nonlocal runs
+        runs += 1
+        later = at_the_end(connection)
+        assert later is not None
+        later["break"] = breaks
+
+    with pytest.raises(StorageUnavailable):
+        await database.write(write)
+    assert runs == 1
+    assert await database.write(add_one) == 1
+
+
 async def test_a_unique_violation_is_the_callers_alone(database: Database) -> None:
     def twice(connection: Connection) -> None:
         for _ in range(2):
@@ -122,9 +162,9 @@ async def test_a_unique_violation_is_the_callers_alone(database: Database) -> No
     assert await database.write(add_one) == 1
 
 
-async def test_a_reader_cannot_write_on_sqlite(sqlite: Database) -> None:
-    with pytest.raises(StorageUnavailable, match="readonly"):
-        await sqlite.read(lambda c: c.execute(insert(t.token_buckets).values(key="x", tat=1.0)))
+async def test_a_reader_cannot_write(database: Database) -> None:
+    with pytest.raises((StorageUnavailable, InternalError), match=r"read.?only"):
+        await database.read(add_one)
 
 
 async def test_a_locked_file_is_said_in_words_and_works_afterwards(sqlite: Database) -> None:
@@ -287,3 +327,54 @@ async def test_what_the_same_commit_has_put_off_is_there_for_who_looks(database:
 
     assert await database.write(puts_and_looks) == (True, True)
     assert await database.write(finds)
+
+
+async def test_what_no_database_can_keep_is_kept_with_a_mark_in_its_place(database: Database) -> None:
+    odd, kept = "a\x00b\ud800c\U0001f600", "a\ufffdb\ufffdc\U0001f600"
+
+    def write(connection: Connection) -> int:
+        made = executions.create(
+            connection,
+            runbook="touch",
+            params={odd: [odd, 1, None, {"deep": odd}]},
+            hosts=("web-01",),
+            services=(),
+            danger=Danger.LOW,
+            actor=Actor(id="UBOB", name=odd),
+            origin=Origin.COMMAND,
+            channel=None,
+            text=odd,
+            normalised=None,
+            reason=None,
+            dry_run=False,
+            priority=Priority.NORMAL,
+            state=State.PENDING,
+            timeout=timedelta(minutes=1),
+            now=START,
+        )
+        executions.set_host(connection, made.id, "web-01", reason=odd, before={"said": odd})
+        audit.append(connection, at=START, kind="test", actor=Actor(id=odd), origin=Origin.API, reason=odd)
+        return made.id
+
+    number = await database.write(write)
+    found = await database.read(executions.get, number)
+    assert (found.text, found.actor.name) == (kept, kept)
+    assert found.params == {kept: [kept, 1, None, {"deep": kept}]}
+    (row,) = await database.read(executions.hosts_of, number)
+    assert (row.reason, row.before) == (kept, {"said": kept})
+    (entry,) = await database.read(audit.search, words=("test",))
+    assert entry.actor == kept
+    assert (await database.read(audit.verify)).ok
+
+
+@given(st.text(st.characters(exclude_categories=[])))
+def test_what_can_be_kept_is_kept_as_it_is(text: str) -> None:
+    stored = storable(text)
+    stored.encode()
+    assert "\x00" not in stored
+    assert len(stored) == len(text)
+    assert all(
+        a == b or (b == "\ufffd" and (a == "\x00" or "\ud800" <= a <= "\udfff"))
+        for a, b in zip(text, stored, strict=True)
+    )
+    assert json.loads(json_text({"it": [text]})) == {"it": [stored]}

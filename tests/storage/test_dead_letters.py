@@ -238,6 +238,30 @@ async def test_they_are_never_pruned(database: Database) -> None:
     assert await database.write(outbox.prune, before=NOW + timedelta(days=3_650)) == 0
 
 
+async def test_of_two_that_wait_to_be_said_elsewhere_the_newer_words_are(database: Database) -> None:
+    def sent_elsewhere(connection: Connection, number: str) -> None:
+        outbox.put(
+            connection,
+            id=number,
+            kind=OutboxKind.APPROVAL,
+            method="post",
+            payload={"text": f"letter {number}"},
+            now=NOW,
+            channel="C1",
+            execution_id=7,
+            coalesce_key="approval:7:1",
+        )
+        outbox.begin(connection, number)
+        outbox.reroute(connection, number, channel="C9", now=NOW, kind=OutboxKind.ALERT)
+
+    for number in ("first", "second"):
+        await database.write(sent_elsewhere, number)
+    [waiting] = [one.message for one in await database.read(outbox.ready, NOW)]
+    assert (waiting.id, waiting.channel, waiting.coalesce_key) == ("first", "C9", "approval:7:1@C9")
+    assert waiting.payload["text"] == "letter second"
+    assert waiting.payload["rerouted"] == {"kind": "approval", "channel": "C1", "coalesce_key": "approval:7:1"}
+
+
 @pytest.mark.parametrize(
     ("error", "move"),
     [

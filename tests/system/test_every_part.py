@@ -26,6 +26,7 @@ from bot.actions import PREFIX, Actions
 from bot.demo import SHORTCUTS
 from bot.forms import SUGGESTED, Draft, form
 from bot.manifest import EVENTS
+from bot.modals import Shown
 from bot.playground.state import Message, NotPossible
 from bot.playground.workspace import Workspace
 from bot.request import vocabulary
@@ -63,7 +64,7 @@ class Doors(Tour):
 async def heard(sqlite: Database) -> dict[str, frozenset[str]]:
     """What the handlers understand."""
     async with a_house(sqlite) as house:
-        views = FakeViews(opens=False)
+        views = FakeViews(shows=Shown.NO)
         found = Actions(house.engine, commands_of(house.engine), views, forms_of(house.engine, views)).heard()
     return dict(found)
 

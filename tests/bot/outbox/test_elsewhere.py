@@ -65,6 +65,38 @@ async def test_an_ending_in_a_channel_archived_meanwhile_is_said_in_the_alerts_c
     assert await desk.database.read(outbox.channel_is_postable, "C0INC") is False
 
 
+async def test_what_was_asked_in_the_alerts_channel_is_edited_there_when_it_is_decided(any_desk: Desk) -> None:
+    desk = any_desk
+    execution = await desk.submitted()
+    desk.start()
+    await desk.settle()
+    desk.workspace.archive("C0INC")
+    first = await desk.put("please approve", kind=OutboxKind.APPROVAL, execution_id=execution.id, key="approval:1:1")
+    await desk.settle()
+    assert desk.posts("C0OPS") == ["please approve"]
+    await desk.put("expired", kind=OutboxKind.APPROVAL, execution_id=execution.id, key="approval:1:1")
+    await desk.settle()
+    assert desk.posts("C0OPS") == ["expired"]
+    assert (await desk.row(first)).payload["rerouted"]["coalesce_key"] == "approval:1:1"
+
+
+async def test_a_request_that_died_in_both_channels_is_not_said_again_after_it_was_decided(desk: Desk) -> None:
+    execution = await desk.submitted()
+    desk.start()
+    await desk.settle()
+    for channel in ("C0INC", "C0OPS"):
+        desk.workspace.archive(channel)
+    asked = await desk.put("please approve", kind=OutboxKind.APPROVAL, execution_id=execution.id, key="approval:1:1")
+    await desk.settle()
+    decided = await desk.put("denied by bob", kind=OutboxKind.APPROVAL, execution_id=execution.id, key="approval:1:1")
+    await desk.settle()
+    assert [(await desk.row(one)).state for one in (asked, decided)] == [OutboxState.DEAD] * 2
+    assert await desk.database.write(dead_letters.requeue, asked, desk.clock.now()) is Requeued.OVERTAKEN
+    assert await desk.database.write(dead_letters.requeue, decided, desk.clock.now()) is Requeued.DONE
+    again = await desk.row(decided)
+    assert (again.kind, again.channel, again.coalesce_key) == (OutboxKind.APPROVAL, "C0INC", "approval:1:1")
+
+
 async def test_a_reminder_that_comes_after_the_channel_was_archived_is_not_lost(desk: Desk) -> None:
     execution = await desk.submitted()
     desk.start()

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -157,6 +158,29 @@ async def test_those_who_wait_for_a_connection_share_its_failure(connect: Connec
     errors = await asyncio.gather(*(remote.run(door, TRUE) for _ in range(20)), return_exceptions=True)
     assert {type(error) for error in errors} == {HostUnreachable}
     assert accepted == 1
+    listener.close()
+    await listener.wait_closed()
+
+
+async def test_of_what_answers_instead_of_an_ssh_server_only_what_can_be_printed_is_quoted(
+    connect: Connect, host: Host
+) -> None:
+    async def leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """An SSH_MSG_DISCONNECT before any key."""
+        why = b"bye \x00\x1b[31m\xed\xa0\x80"
+        payload = struct.pack(">BII", 1, 2, len(why)) + why + struct.pack(">I", 0)
+        padding = 16 - (len(payload) + 5) % 8
+        writer.write(b"SSH-2.0-x\r\n" + struct.pack(">IB", len(payload) + padding + 1, padding) + payload)
+        writer.write(bytes(padding))
+        await writer.drain()
+        await reader.read(100)
+        writer.close()
+
+    listener = await asyncio.start_server(leave, "127.0.0.1", 0)
+    door = replace(host, port=listener.sockets[0].getsockname()[1])
+    with pytest.raises(HostError) as refused:
+        await connect(patience=Patience(retries=0)).run(door, TRUE)
+    assert refused.value.message.isprintable()
     listener.close()
     await listener.wait_closed()
 
