@@ -17,7 +17,7 @@ from safety.decision import Decision, Outcome, Verdict
 from safety.gates import Bucket, Facts, Proposal, breaker_refusal, judge
 from safety.roles import Directory, NoGroups, People, Permission, Place, Right
 from safety.token_bucket import Limits, Rate, Rates, take, wait
-from storage import approvals, audit, controls, schedules
+from storage import approvals, audit, controls, executions, schedules
 from storage.records import TRANSPORT, Actor, Consent, Danger, Origin
 
 TRIAL = timedelta(minutes=2)
@@ -143,7 +143,7 @@ def gather(
     if proposal.standing is not None and proposal.execution_id is not None:
         standing = schedules.standing_of(connection, proposal.execution_id)
     continued = planned is not None and controls.was_admitted(connection, planned)
-    own = {proposal.execution_id, proposal.continues}
+    own = {proposal.execution_id, proposal.continues, *executions.continued(connection, proposal.continues)}
     cooldowns = {
         (runbook, host): row.until
         for runbook in (proposal.runbooks if only is None or "cooldown" in only else ())

@@ -36,13 +36,15 @@ _END_COOLDOWN = Prepared(
     )
 )
 _RETURN_COOLDOWNS = Prepared(
-    delete(t.cooldowns).where(t.cooldowns.c.execution_id == bindparam("of_id"), t.cooldowns.c.host.in_(_THESE))
+    delete(t.cooldowns)
+    .where(t.cooldowns.c.execution_id == bindparam("of_id"), t.cooldowns.c.host.in_(_THESE))
+    .returning(t.cooldowns.c.runbook, t.cooldowns.c.host, t.cooldowns.c.until)
 )
 _BUCKETS = Prepared(select(t.token_buckets).where(t.token_buckets.c.key.in_(bindparam("of_keys", expanding=True))))
 _SET_BUCKET = Prepared(
     update(t.token_buckets).where(t.token_buckets.c.key == bindparam("of_key")).returning(t.token_buckets.c.key)
 )
-_ADMITTED = Prepared(select(t.admissions.c.execution_id).where(t.admissions.c.execution_id == bindparam("of_id")))
+_ADMITTED = Prepared(select(t.admissions.c.at).where(t.admissions.c.execution_id == bindparam("of_id")))
 _BREAKERS = Prepared(
     select(t.breakers)
     .where(t.breakers.c.runbook.in_(bindparam("of_runbooks", expanding=True)), t.breakers.c.host.in_(_THESE))
@@ -212,10 +214,22 @@ def take_cooldowns(
         _BEGIN_COOLDOWN.run(connection, values)
 
 
-def return_cooldowns(connection: Connection, execution_id: int, hosts: Collection[str]) -> None:
-    """Give back what no changing step has used."""
-    if hosts:
-        _RETURN_COOLDOWNS.run(connection, {"of_id": execution_id, "of_hosts": sorted(hosts)})
+def return_cooldowns(
+    connection: Connection, execution_id: int, hosts: Collection[str], *, used: Mapping[str, int]
+) -> None:
+    """Give back what no changing step has used.
+
+    `used`: by host, the execution it continues that has. Its cooldown, whose place this one had taken, runs on: as long
+    after its own admission as this one would have after this one's.
+    """
+    if not hosts:
+        return
+    for row in _RETURN_COOLDOWNS.all(connection, {"of_id": execution_id, "of_hosts": sorted(hosts)}):
+        former = used.get(row.host)
+        began, ends = _admitted_at(connection, former), _admitted_at(connection, execution_id)
+        if former is not None and began is not None and ends is not None:
+            values = {"runbook": row.runbook, "host": row.host, "execution_id": former}
+            _BEGIN_COOLDOWN.run(connection, values | {"until": row.until - (ends - began)})
 
 
 def buckets(connection: Connection, keys: Collection[str]) -> dict[str, float]:
@@ -234,7 +248,12 @@ def set_buckets(connection: Connection, times: Mapping[str, float]) -> None:
 
 def was_admitted(connection: Connection, execution_id: int) -> bool:
     """Whether this execution took its budgets already."""
-    return _ADMITTED.first(connection, {"of_id": execution_id}) is not None
+    return _admitted_at(connection, execution_id) is not None
+
+
+def _admitted_at(connection: Connection, execution_id: int | None) -> datetime | None:
+    at: datetime | None = _ADMITTED.scalar(connection, {"of_id": execution_id}) if execution_id is not None else None
+    return at
 
 
 def admit(connection: Connection, execution_id: int, now: datetime) -> bool:

@@ -135,6 +135,16 @@ def get(connection: Connection, execution_id: int) -> Execution:
     return execution
 
 
+def continued(connection: Connection, execution_id: int | None) -> list[int]:
+    """What it continues, and what that one continued, and so on: the newest first."""
+    found: list[int] = []
+    while execution_id is not None:
+        before = find(connection, execution_id)
+        execution_id = before.retry_of if before is not None else None
+        found += [execution_id] if execution_id is not None else []
+    return found
+
+
 def plan_of(connection: Connection, execution_id: int) -> Mapping[str, Any] | None:
     """The stored plan as JSON."""
     plan: Mapping[str, Any] | None = _PLAN.scalar(connection, {"of_id": execution_id})
