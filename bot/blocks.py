@@ -568,12 +568,15 @@ def _audit_line(entry: AuditEntry) -> str:
     return f"`{entry.seq}` {moment(entry.at)} {actor} *{inline(entry.kind, 60)}*{about}{detail} `{inline(entry.id)}`"
 
 
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
 def _audited(key: str, value: Any) -> str:
     """A value as a reader wants it; empty for what says nothing, and for a request's number: the export has that."""
     if key == "request" or value in (None, "", [], {}, False):
         return ""
-    if key == "fingerprint":
-        return str(value)[:16]
+    if isinstance(value, str) and _HASH.fullmatch(value):
+        return value[:16]
     if key == "verdicts" and isinstance(value, list):
         return _verdicts([one for one in value if isinstance(one, dict)])
     if isinstance(value, dict):

@@ -233,6 +233,7 @@ class Workspace(Gestures):
     @events_url.setter
     def events_url(self, url: str | None) -> None:
         self._deliveries.events_url = url
+        self.state.changed()  # the page says how the app is reached
 
     async def verify_events_url(self) -> bool:
         """Whether the app answers Slack's challenge there."""
