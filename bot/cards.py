@@ -176,7 +176,7 @@ def card(execution: Execution, now: datetime, situation: Situation = NOTHING_MOR
         [
             section(f"{EMOJI[execution.state]} *{subject(execution)}*"),
             section("\n".join(_details(execution, state, situation, now))),
-            *_host_rows(situation.hosts),
+            *_host_rows(_begun(execution, situation.hosts)),
             *_changes(execution, situation.hosts),
             *actions(execution.id, _verbs(execution, situation), fingerprint=execution.fingerprint),
             *_holder_buttons(situation),
@@ -214,7 +214,7 @@ def _details(execution: Execution, state: str, situation: Situation, now: dateti
     yield f"*{state[:1].upper()}{state[1:]}*{_progress(execution)}{_times(execution, now, situation)}"
     if execution.started_at is not None and (shown := _bar(execution, situation.hosts)):
         yield shown
-    counts = hosts_words(situation.hosts) if len(situation.hosts) > 1 else ""
+    counts = hosts_words(situation.hosts) if len(_begun(execution, situation.hosts)) > 1 else ""
     if counts:
         yield ", ".join(filter(None, (counts, _wave_words(situation.hosts))))
     if counts and execution.state is State.FAILED and (execution.ending or "").startswith(counts):
@@ -310,6 +310,12 @@ def _wave_words(hosts: Sequence[HostRun]) -> str:
     return f"wave {max(begun)} of {len(waves)}" if begun and 1 < len(waves) < len(hosts) else ""
 
 
+def _begun(execution: Execution, hosts: Sequence[HostRun]) -> Sequence[HostRun]:
+    """The hosts, once there is something to say of one: before an execution starts, all of them only wait."""
+    waits = execution.started_at is None and all(host.state is HostState.WAITING for host in hosts)
+    return () if waits else hosts
+
+
 def _host_rows(hosts: Sequence[HostRun]) -> list[Block]:
     if len(hosts) < 2:
         return []
@@ -326,8 +332,10 @@ def host_page(execution: Execution, hosts: Sequence[HostRun], first: int) -> Mes
     """The hosts of one execution from the `first` on (counted from 1), the most urgent first."""
     ordered = sorted(hosts, key=lambda host: (_URGENCY.index(host.state), host.position))
     shown = ordered[first - 1 : first - 1 + HOSTS_ON_A_PAGE]
-    head = f"{subject(execution)}: {execution.state.words}, {hosts_words(hosts)}"
-    return message(head, [section(f"{EMOJI[execution.state]} *{head}*"), *paragraphs([_host_line(h) for h in shown])])
+    head, lines = f"{subject(execution)}: {execution.state.words}", [f"• {inline(host.host, 100)}" for host in shown]
+    if _begun(execution, hosts):
+        head, lines = f"{head}, {hosts_words(hosts)}", [_host_line(host) for host in shown]
+    return message(head, [section(f"{EMOJI[execution.state]} *{head}*"), *paragraphs(lines)])
 
 
 def _host_line(host: HostRun) -> str:
@@ -843,13 +851,14 @@ def _step_words(news: StepNews, total: int) -> Iterator[str]:
     yield f"{'running' if step.state is StepState.STARTED else step.state.value.replace('_', ' ')}{took}"
     if step.attempt > 1:
         yield f"try {step.attempt}"
+    reason = step.reason or ""
     if step.exit_status is not None:
         yield f"exit status {step.exit_status}"
     if step.signal:
         yield f"signal {inline(step.signal, 20)}"
-    if step.death is not None:
+    if step.death is not None and _COMMAND not in reason:
         yield f"the command: {step.death.value}"
-    if step.reason:
+    if reason and reason != f"ended with exit status {step.exit_status}":
         yield _step_reason(step, 600)
     if news.note:
         yield inline(news.note)
@@ -906,7 +915,7 @@ def ending(ended: ExecutionEnded) -> Message:
         f"{subject(execution)} {words}",
         [
             section(f"{EMOJI[execution.state]} {who(execution.actor)} *{subject(execution)}* {words}"),
-            *_host_rows(ended.hosts),
+            *_host_rows(_begun(execution, ended.hosts)),
             *paragraphs(_deaths(ended.steps)),
             *([section(f"Last lines:\n{tail}")] if ended.tail else []),
         ],
@@ -917,7 +926,7 @@ def _ending_words(ended: ExecutionEnded) -> str:
     execution = ended.execution
     why = said_why(execution, 800)
     took = took_words(execution)
-    counts = hosts_words(ended.hosts) if len(ended.hosts) > 1 else ""
+    counts = hosts_words(ended.hosts) if len(_begun(execution, ended.hosts)) > 1 else ""
     many = f" ({counts})" if counts and not (execution.ending or "").startswith(counts) else ""
     if ended.rollback is not None:
         why += f"; what was applied is being taken back by #{ended.rollback.id}"
@@ -941,12 +950,23 @@ def _step_reason(step: StepRun, most: int) -> str:
     return (ours if step.state is StepState.STOPPED else told)(step.reason or "", most)
 
 
+_COMMAND = "; the command is "
+"""Stands in a reason that says what became of the command by itself."""
+
+
+def _death(step: StepRun) -> str:
+    """What was found of its command, and why it was stopped; each once."""
+    reason = step.reason or ""
+    if _COMMAND in reason:
+        return _step_reason(step, 300)
+    return f"command {step.death}" + (f"; {_step_reason(step, 300)}" if reason else "")
+
+
 def _deaths(steps: Sequence[StepRun]) -> list[str]:
     """What was found of the commands that were stopped, at most ten lines."""
     found = [step for step in steps if step.death is not None]
     lines = [
-        f"{inline(step.host, 100)}, step {inline(step.step, 20)} ({inline(step.title, 100)}): command {step.death}"
-        + (f"; {_step_reason(step, 300)}" if step.reason else "")
+        f"{inline(step.host, 100)}, step {inline(step.step, 20)} ({inline(step.title, 100)}): {_death(step)}"
         for step in found[:10]
     ]
     return lines + ([f"… and {counted(len(found) - 10, 'more command')}"] if len(found) > 10 else [])

@@ -212,7 +212,7 @@ class Interruptions:
             cancel_by=None,
             cancel_reason=None,
         )
-        event = ExecutionContinued(execution=moved, actor=actor, words=words_)
+        event = ExecutionContinued(execution=moved, actor=actor, words=how)
         self.tools.reporter.report(connection, event, now)
         return Answer(message=f"#{execution_id} goes on.", execution=moved)
 

@@ -119,15 +119,20 @@ def engage(
     event = SwitchEngaged(switch=stands, actor=switch.engaged_by, running=running, waiting=waiting, channel=channel)
     reporter.report(connection, event, now)
     starts = "Nothing new starts." if switch.scope is Scope.GLOBAL else f"Nothing new starts for {switch.words}."
-    how = "be ended now" if stands.now else "stop after the current step"
-    count = f"{len(running)} running {'execution' if len(running) == 1 else 'executions'}"
     said = f"The kill switch ({switch.words}) is {'engaged' if fresh else 'engaged already'}. "
-    said += f"{count} will {how}. " if running else ""
+    said += f"{_stopping(len(running), now=stands.now)}. " if running else ""
     said += doubt or starts
     said += _spared(connection, stands)
     if stands.reason is None:
         said += f" Why? `/killswitch {switch.words} on REASON` adds it."
     return said
+
+
+def _stopping(number: int, *, now: bool) -> str:
+    """What becomes of so many executions that run."""
+    if number == 1:
+        return f"1 running execution {'is being ended now' if now else 'stops after its current step'}"
+    return f"{number} running executions {'are being ended now' if now else 'stop after their current step'}"
 
 
 def _spared(connection: Connection, switch: KillSwitch) -> str:

@@ -135,8 +135,12 @@ def gather(
     now: datetime,
     *,
     only: Collection[str] | None = None,
+    hold: bool = True,
 ) -> Facts:
-    """What the gates, or `only` some of them, need to know, read in this one transaction."""
+    """What the gates, or `only` some of them, need to know, read in this one transaction.
+
+    `hold`: what the answer will change is nobody else's until then; False where nothing follows from it but words.
+    """
     planned = proposal.execution_id if proposal.fingerprint is not None else None
     given = approvals.latest(connection, planned) if planned is not None else None  # nothing was before there is a plan
     standing = None
@@ -178,7 +182,7 @@ def gather(
         ),
         buckets=_buckets(connection, proposal, policy) if only is None or "rate limits" in only else (),
         cooldowns=cooldowns,
-        breakers=tuple(controls.breakers(connection, (TRANSPORT, *proposal.runbooks), proposal.hosts)),
+        breakers=tuple(controls.breakers(connection, (TRANSPORT, *proposal.runbooks), proposal.hosts, hold=hold)),
         approval=given,
         demands=demands,
         electorate=policy.electorate(

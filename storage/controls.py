@@ -45,11 +45,10 @@ _SET_BUCKET = Prepared(
     update(t.token_buckets).where(t.token_buckets.c.key == bindparam("of_key")).returning(t.token_buckets.c.key)
 )
 _ADMITTED = Prepared(select(t.admissions.c.at).where(t.admissions.c.execution_id == bindparam("of_id")))
-_BREAKERS = Prepared(
-    select(t.breakers)
-    .where(t.breakers.c.runbook.in_(bindparam("of_runbooks", expanding=True)), t.breakers.c.host.in_(_THESE))
-    .with_for_update()
+_BREAKERS_OF = select(t.breakers).where(
+    t.breakers.c.runbook.in_(bindparam("of_runbooks", expanding=True)), t.breakers.c.host.in_(_THESE)
 )
+_BREAKERS, _HELD_BREAKERS = Prepared(_BREAKERS_OF), Prepared(_BREAKERS_OF.with_for_update())
 _END_BREAKER = Prepared(
     delete(t.breakers).where(t.breakers.c.runbook == bindparam("of_runbook"), t.breakers.c.host == bindparam("of_host"))
 )
@@ -287,9 +286,15 @@ def mark_alerted(connection: Connection, rule: str) -> None:
 # --- circuit breakers -------------------------------------------------------------------------------------------------
 
 
-def breakers(connection: Connection, runbooks: Sequence[str], hosts: Collection[str]) -> list[Breaker]:
-    """The breakers of each of these runbooks on these hosts, one runbook after the other; never used is closed."""
-    rows = _BREAKERS.all(connection, {"of_runbooks": list(runbooks), "of_hosts": sorted(hosts)})
+def breakers(
+    connection: Connection, runbooks: Sequence[str], hosts: Collection[str], *, hold: bool = True
+) -> list[Breaker]:
+    """The breakers of each of these runbooks on these hosts, one runbook after the other; never used is closed.
+
+    `hold`: nobody else changes them until the transaction ends, which one that only reads can't ask for.
+    """
+    asked = _HELD_BREAKERS if hold else _BREAKERS
+    rows = asked.all(connection, {"of_runbooks": list(runbooks), "of_hosts": sorted(hosts)})
     known = {(row.runbook, row.host): _breaker(row) for row in rows}
     return [known.get((runbook, host)) or Breaker(runbook=runbook, host=host) for runbook in runbooks for host in hosts]
 

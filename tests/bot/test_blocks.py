@@ -848,6 +848,51 @@ def test_what_must_be_escaped_is_also_within_plain_text(character: str) -> None:
     assert character not in blocks.escape(f"a{character}b").replace("&amp;", "").replace("&lt;", "").replace("&gt;", "")
 
 
+def test_nothing_is_said_twice_of_how_it_came_out_and_people_are_mentioned_by_name() -> None:
+    denied = an_execution(state=State.DENIED, ending="denied by <@UCAROL>: not\ntoday")
+    assert "denied: denied by <@UCAROL>: not today (<@UBOB>" in blocks.execution_line(denied, NOW)
+    assert cards.ending(ExecutionEnded(execution=denied, hosts=(), steps=())).text.endswith(
+        "was denied by <@UCAROL>: not\ntoday"
+    )
+    failed = StepRun(
+        execution_id=42,
+        host="web-01",
+        step="1",
+        attempt=1,
+        title="Look",
+        state=StepState.FAILED,
+        started_at=NOW,
+        ended_at=NOW,
+        exit_status=1,
+        reason="ended with exit status 1",
+    )
+    said = cards.step_message(cards.StepNews(execution=denied, step=failed, tail=())).text
+    assert said.endswith("failed after 0 s exit status 1")
+    reason = "cancelled by <@UBOB>; the command is stopped"
+    stopped = replace(failed, state=StepState.STOPPED, exit_status=143, death=Death.STOPPED, reason=reason)
+    said = cards.step_message(cards.StepNews(execution=denied, step=stopped, tail=())).text
+    assert said.count("stopped") == 2, "the step, and its command"
+    told = cards.ending(ExecutionEnded(execution=denied, hosts=(), steps=(stopped,))).blocks[-1]
+    assert told["text"]["text"] == "web-01, step 1 (Look): cancelled by <@UBOB>; the command is stopped"
+
+
+@pytest.mark.parametrize("state", [State.AWAITING_APPROVAL, State.REFUSED, State.DENIED, State.EXPIRED])
+def test_what_never_began_says_nothing_of_each_host(state: State) -> None:
+    """Of twenty hosts that never run none waits; and where somebody is asked, the buttons come first on a phone."""
+    execution = an_execution(state=state, hosts=tuple(f"web-{n:02}" for n in range(20)), ending="not today")
+    hosts = tuple(
+        HostRun(execution_id=42, host=name, position=n, state=HostState.WAITING)
+        for n, name in enumerate(execution.hosts)
+    )
+    said = [cards.card(execution, NOW, cards.Situation(hosts=hosts)), cards.host_page(execution, hosts, 1)]
+    if state.is_final:
+        said.append(cards.ending(ExecutionEnded(execution=execution, hosts=hosts, steps=())))
+    for one in said:
+        assert "succeeded" not in str(one)
+        assert "web-03 waiting" not in str(one)
+    assert "• web-19" in str(said[1])
+
+
 def an_execution(**changes: Any) -> Execution:
     values: dict[str, Any] = {
         "id": 42,

@@ -1,16 +1,24 @@
 """Forms, from the first click to what ran: over HTTP and over Socket Mode, as people use them."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
-from bot.demo import Demo, demo
+from bot import app as bot_app
+from bot.demo import Demo, _environment, demo
 from bot.playground.block_kit import check_view
+from bot.playground.hosts import start_demo_hosts
 from bot.playground.state import View
-from storage import audit, executions, schedules
-from storage.records import Execution, Origin, State
+from bot.playground.workspace import Workspace
+from bot.settings import load
+from storage import audit, executions, outbox, schedules
+from storage.records import Execution, Origin, OutboxKind, State
 
 PATIENCE = 20.0
 
@@ -200,3 +208,31 @@ async def ended(running: Demo, text: str) -> Execution:
             return found
         assert asyncio.get_running_loop().time() < deadline, f"{found and (found.text, found.state)}"
         await asyncio.sleep(0.05)
+
+
+async def test_what_was_put_off_in_case_a_process_dies_is_said_when_it_starts_again(tmp_path: Path) -> None:
+    async with Workspace(rate_limits=False) as workspace, contextlib.AsyncExitStack() as stack:
+        hosts = await start_demo_hosts(tmp_path)
+        stack.push_async_callback(hosts.close)
+        settings = load(environment=_environment(tmp_path, workspace, hosts, 0, over_sockets=False))
+        assert settings.slack is not None
+
+        def put_off(connection: Connection) -> None:
+            now = datetime.now(UTC)
+            outbox.put(
+                connection,
+                id="look",
+                kind=OutboxKind.ANSWER,
+                method="respond",
+                payload={"text": "the plan is not shown yet", "user": "UBOB"},
+                now=now,
+                channel="C0INC",
+                not_before=now + timedelta(minutes=6),
+            )
+
+        async with bot_app.running(settings, settings.slack) as first:
+            await first.started.wait()
+            await first.database.write(put_off)
+        assert workspace.ephemeral("bob", "incidents") == []
+        async with bot_app.running(settings, settings.slack):
+            await workspace.wait_for(lambda here: here.ephemeral("bob", "incidents"), timeout=20)
