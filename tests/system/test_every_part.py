@@ -72,7 +72,7 @@ async def heard(sqlite: Database) -> dict[str, frozenset[str]]:
 @pytest.fixture(params=["Socket Mode", "HTTP"])
 async def tour(request: pytest.FixtureRequest, web_01: OpenSsh, tmp_path: Path) -> AsyncIterator[Doors]:
     """The real process: on SQLite reached by Socket Mode, on PostgreSQL over HTTP."""
-    workspace = Workspace(rate_limits=False, shortcut_specs=SHORTCUTS)
+    workspace = Workspace(rate_limits=False, shortcut_specs=SHORTCUTS, subscriptions=frozenset(EVENTS), ack_seconds=10)
     workspace.add_person(id="UERIN", name="erin", display_name="Erin Ek")
     for number, name in enumerate(CHANNELS):
         workspace.add_channel(id=f"C0{number}TOUR", name=name)
