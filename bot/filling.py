@@ -563,8 +563,10 @@ class Forms:
 def _without_its_page(received: Received, why: str) -> str:
     """How to go on, in words. What was filled in is named only if it is kept as it was."""
     if received.payload.get("altered"):
-        return f"{why}. Nothing was run. Fill it in again."
+        return f"{why}. Nothing came of it. Fill it in again."
     typed = " ".join(html.unescape(received.text).replace("`", "ˋ").split())
+    if isinstance(parse_runbook(received.text), ScheduleCommand):
+        return f"{why}. Nothing was scheduled. `/runbook {typed}` makes the schedule."
     if "--dry-run" in typed:
         return f"{why}. `/runbook {typed}` shows it."
     return f"{why}. Nothing was run. `/runbook {typed} --dry-run` shows the plan, and without `--dry-run` it is run."

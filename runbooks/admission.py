@@ -222,7 +222,7 @@ class Admission:
     def judge_stranger(self, connection: Connection, request: RunRequest, now: datetime) -> Decision:
         """What the permission gate says to somebody who may run nothing; nothing is written."""
         proposal = _of_a_stranger(request)
-        return judge(proposal, gather(connection, proposal, self.policy, now), only=("permission",))
+        return judge(proposal, gather(connection, proposal, self.policy, now, hold=False), only=("permission",))
 
     def preview(
         self,
@@ -237,7 +237,7 @@ class Admission:
         # An empty fingerprint lets the approval gate say what it would ask for: no approval is bound to it.
         danger = self.tools.planner.danger(entry, params, hosts)
         proposal = replace(_requested(request, entry, params, hosts, danger, now), fingerprint="")
-        facts = gather(connection, proposal, self.policy, now)
+        facts = gather(connection, proposal, self.policy, now, hold=False)
         return Decision(verdicts=tuple(v for name, _ in GATES for v in judge(proposal, facts, only=(name,)).verdicts))
 
     def may_look(
@@ -280,7 +280,7 @@ class Admission:
         asked = _requested(request, entry, params, hosts, danger, now)
         services = kill_switch.all_service_names([*asked.services, *plan.services])
         proposal = replace(asked, fingerprint=mark, commands=judgements, services=services)
-        facts = gather(connection, proposal, self.policy, now)
+        facts = gather(connection, proposal, self.policy, now, hold=False)
         verdicts = tuple(v for name, _ in GATES for v in judge(proposal, facts, only=(name,)).verdicts)
         return Prospect(
             runbook=entry.name,

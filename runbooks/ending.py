@@ -95,6 +95,7 @@ def end_execution(
         return ended
     if execution.rolls_back is not None and to is not State.SUCCEEDED:
         _give_hosts_back(connection, execution)
+        _taken_back_in_part(connection, execution, hosts)
     if ended.danger.changes_hosts:
         controls.free_locks(connection, execution.id)
     _return_cooldowns(connection, ended, steps)
@@ -125,9 +126,10 @@ def has_begun(execution: Execution) -> bool:
 
 
 def undecided(connection: Connection, execution: Execution, steps: Sequence[StepRun]) -> dict[str, str]:
-    """The hosts of which nobody knows what was done there, and why: a change was in flight, and no person has said
-    since then to leave it behind.
+    """The hosts of which nobody knows what was done there, and why: a change was in flight, no person has said since
+    then to leave it behind, and it was not taken back.
     """
+    back = executions.taken_back(connection, execution.id)
     lost: dict[tuple[str, str], StepRun] = {}
     for step in steps:
         if step.state in {StepState.INTERRUPTED, StepState.STARTED}:
@@ -138,6 +140,8 @@ def undecided(connection: Connection, execution: Execution, steps: Sequence[Step
     rows = executions.hosts_of(connection, execution.id)
     unknown = {row.host: row.reason or "" for row in rows if row.state is HostState.INTERRUPTED}
     for step in lost.values():
+        if step.host in back and step.started_at <= back[step.host]:
+            continue
         if step.changing and int(step.step.split(".")[0]) >= int(first.get(step.host, 1)):
             unknown[step.host] = unmentioned(f"{step.title}: {step.reason or 'its outcome is unknown'}")
     return unknown
@@ -167,17 +171,23 @@ def _before_it_went_on(
         names = ", ".join(list(unknown)[:3]) + (f" and {len(unknown) - 3} more" if len(unknown) > 3 else "")
         return State.INTERRUPTED, f"{said.rstrip('.')}; what was done on {names} is as unknown as before"
     rows = executions.hosts_of(connection, execution.id)
-    for row in rows:
-        if row.state is HostState.WAITING:
-            why = f"stage {execution.stage} was not begun" if row.started_at else "not started"
-            executions.set_host(connection, execution.id, row.host, state=HostState.SKIPPED, reason=why, ended_at=now)
-        elif row.state is HostState.RUNNING:
-            why = "it did not go on"
-            executions.set_host(connection, execution.id, row.host, state=HostState.CANCELLED, reason=why, ended_at=now)
+    settle_hosts(connection, execution, rows, "it did not go on", now)
     between_stages = any(row.state is HostState.WAITING and row.started_at for row in rows)
     before = f"stage {execution.stage}" if between_stages else "it went on"
     ended = State.CANCELLED if to in _NEVER_RAN else to
     return ended, f"{said} (before {before}; what was done until then stays)"
+
+
+def settle_hosts(
+    connection: Connection, execution: Execution, rows: Sequence[HostRun], why: str, now: datetime
+) -> None:
+    """No host says any more that it waits or runs; `why` those that ran do not."""
+    for row in rows:
+        if row.state is HostState.WAITING:
+            said = f"stage {execution.stage} was not begun" if row.started_at else "not started"
+            executions.set_host(connection, execution.id, row.host, state=HostState.SKIPPED, reason=said, ended_at=now)
+        elif row.state is HostState.RUNNING:
+            executions.set_host(connection, execution.id, row.host, state=HostState.CANCELLED, reason=why, ended_at=now)
 
 
 def _plan_of(connection: Connection, execution: Execution) -> StoredPlan | None:
@@ -193,6 +203,20 @@ def _give_hosts_back(connection: Connection, rollback: Execution) -> None:
     original = executions.get(connection, rollback.rolls_back or 0)
     if original.state is State.INTERRUPTED:
         controls.hand_over_locks(connection, rollback.id, to=original.id)
+
+
+def _taken_back_in_part(connection: Connection, rollback: Execution, hosts: Sequence[HostRun]) -> None:
+    """Where it did succeed, what it was to take back is not there any more, and nothing is left to be decided."""
+    for row in hosts:
+        if row.state is HostState.SUCCEEDED:
+            executions.set_host(
+                connection,
+                rollback.rolls_back or 0,
+                row.host,
+                state=HostState.CANCELLED,
+                reason=f"rolled back by #{rollback.id}",
+                ended_at=row.ended_at,
+            )
 
 
 def _rolled_back(connection: Connection, reporter: Reporter, rollback: Execution, now: datetime) -> None:
@@ -229,10 +253,19 @@ def undo_steps(plan: StoredPlan, steps: Sequence[StepRun]) -> dict[str, list[Run
 
 
 def _return_cooldowns(connection: Connection, execution: Execution, steps: Sequence[StepRun]) -> None:
-    """A host where no changing step started has not used its cooldown."""
-    changed = {step.host for step in steps if step.changing and step.sent and step.state is not StepState.SKIPPED}
-    if execution.danger.changes_hosts:
-        controls.return_cooldowns(connection, execution.id, [h for h in execution.hosts if h not in changed])
+    """A host where no changing step started has not used its cooldown; who was continued may have."""
+    if not execution.danger.changes_hosts:
+        return
+    unused = set(execution.hosts) - _changed(steps)
+    used: dict[str, int] = {}
+    for former in executions.continued(connection, execution.id) if unused else ():
+        for host in _changed(executions.steps_of(connection, former)) - set(used):
+            used[host] = former
+    controls.return_cooldowns(connection, execution.id, unused, used=used)
+
+
+def _changed(steps: Sequence[StepRun]) -> set[str]:
+    return {step.host for step in steps if step.changing and step.sent and step.state is not StepState.SKIPPED}
 
 
 def _breakers_of(

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from runbooks.answer import Answer, mention
 from runbooks.catalog import Catalog
-from runbooks.ending import end_execution, witness
+from runbooks.ending import cancel_words, end_execution, settle_hosts, undecided, witness
 from runbooks.plans import HostPlan, StoredPlan, from_json, numbered
 from runbooks.progress import ExecutionContinued, StepFinished
 from runbooks.rollback import begin_rollback, rollback_plan, way_back
@@ -22,7 +22,7 @@ from storage import executions
 from storage.canonical import sha256
 from storage.database import moment
 from storage.errors import NotPermitted, OperatorError, TooLate
-from storage.records import Actor, Execution, HostState, Origin, Phase, State, StepRun, StepState
+from storage.records import HANDRAIL, Actor, Execution, HostState, Origin, Phase, State, StepRun, StepState
 
 _DECIDED = {HostState.SUCCEEDED, HostState.FAILED, HostState.TIMED_OUT}
 """How a host ended for good, whatever becomes of the others."""
@@ -78,6 +78,11 @@ class Interruptions:
         if plan is not None and execution.cancel_at is None and all(_may_repeat(plan, s.host, s.step) for s in steps):
             self._continue(connection, execution, now, [s.step for s in steps])
             return
+        if plan is not None and execution.cancel_at is not None:
+            every = executions.steps_of(connection, execution.id)
+            if not undecided(connection, execution, every):
+                self._cancel(connection, execution, plan, now)
+                return
         lost = [s for s in steps if plan is None or not _may_repeat(plan, s.host, s.step)]
         for step in lost:
             why = f"{step.title}: {step.reason}"
@@ -94,6 +99,22 @@ class Interruptions:
             reason=f"Handrail stopped in the middle of {names}; whether it happened is unknown",
             now=now,
             leaving=(State.RUNNING,),
+        )
+
+    def _cancel(self, connection: Connection, execution: Execution, plan: StoredPlan, now: datetime) -> None:
+        """What somebody asked to stop was only looking when its owner died: nothing is unknown, and it has stopped."""
+        why = cancel_words(execution)
+        settle_hosts(connection, execution, executions.hosts_of(connection, execution.id), why, now)
+        end_execution(
+            connection,
+            self.tools.reporter,
+            execution,
+            plan=plan,
+            to=State.CANCELLED,
+            reason=why,
+            now=now,
+            leaving=(State.RUNNING,),
+            by=Actor(id=execution.cancel_by or HANDRAIL.id),
         )
 
     def break_off(self, connection: Connection, execution: Execution, why: str) -> None:
@@ -206,6 +227,12 @@ class Interruptions:
             return wrong
         if execution.state is not State.INTERRUPTED:
             return TooLate(f"#{execution_id} is {execution.state.words}, not interrupted.")
+        back = way_back(connection, execution_id)
+        if back is not None:
+            return TooLate(
+                f"#{execution_id} is being rolled back by #{back.id}, which is {back.state.words} and has its hosts. "
+                f"`/runbook cancel {back.id}` ends that."
+            )
         reason = f"given up by {mention(actor)}; what it did is unknown ({execution.ending})"
         ended = end_execution(
             connection,
@@ -300,11 +327,14 @@ def where_it_stopped(connection: Connection, execution: Execution) -> Stopped:
         raise TooLate(f"#{execution.id} has no plan to resume. Give it up and ask again.")
     # One that was interrupted is asked about first; rows of an owner that died say of none that it was.
     rows = {row.host: row.state for row in executions.hosts_of(connection, execution.id)}
-    parts = [part for part in from_json(raw).hosts if rows[part.host] not in _DECIDED]
+    steps = executions.steps_of(connection, execution.id)
+    newest = {step.host: step.started_at for step in steps}
+    back = executions.taken_back(connection, execution.id)
+    undone = {host for host, at in back.items() if host not in newest or newest[host] <= at}
+    parts = [part for part in from_json(raw).hosts if rows[part.host] not in _DECIDED and part.host not in undone]
     for part in sorted(parts, key=lambda part: rows[part.host] is not HostState.INTERRUPTED):
         place = _next_place(connection, execution.id, part)
         if int(place) <= len(part.steps):
-            tries = len(executions.steps_of(connection, execution.id))
-            mark = sha256([execution.id, part.host, place, tries])[:16]
+            mark = sha256([execution.id, part.host, place, len(steps)])[:16]
             return Stopped(host=part.host, place=place, mark=mark)
     raise TooLate(f"#{execution.id} has no step left to run. *Give up* ends it.")

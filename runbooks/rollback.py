@@ -18,14 +18,9 @@ def rollback_plan(connection: Connection, execution: Execution, plan: StoredPlan
     There is no pause, and a host on which it fails doesn't keep the others from it. Where an earlier rollback has
     succeeded on a host, nothing is taken back twice.
     """
-    steps = executions.steps_of(connection, execution.id)
     back = executions.taken_back(connection, execution.id)
-    newest = {step.host: step.started_at for step in steps}
-    undo = {
-        host: undos
-        for host, undos in undo_steps(plan, steps).items()
-        if host not in back or newest[host] > back[host]  # it was resumed since then
-    }
+    steps = executions.steps_of(connection, execution.id)
+    undo = undo_steps(plan, [step for step in steps if step.host not in back or step.started_at > back[step.host]])
     if not undo:
         return None
     waves = [tuple(host for host in wave if host in undo) for wave in plan.in_waves[::-1]]

@@ -1204,4 +1204,5 @@ def _about_no_connection(where: str, host: Host, error: Exception) -> str:
         return f"{where} does not answer. Is it up, and does a firewall let us through?"
     if isinstance(error, OSError):
         return f"{where} can't be reached: {error.strerror or error}. Is it up, and is there a route to it?"
-    return f"{where} ended the connection before we were logged in: {error}. Is that an SSH server, and is it healthy?"
+    said = str(error)[:300]  # whatever answers there may say as much as fits a packet
+    return f"{where} ended the connection before we were logged in: {said}. Is that an SSH server, and is it healthy?"

@@ -50,7 +50,7 @@ class Proposal:
     emergency_reason: str | None = None
     fingerprint: str | None = None
     commands: tuple[Judgement, ...] | None = None
-    continues: int | None = None  # the execution whose cooldown does not count
+    continues: int | None = None  # its cooldown does not count, nor that of what it had continued itself
     stage: int = 1  # of the plan: each is judged on its own
     includes: Mapping[str, timedelta] = field(default_factory=dict)  # runbooks that are a part of it -> their cooldown
     standing: str | None = None  # of a schedule's: what a standing approval would have to be bound to

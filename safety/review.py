@@ -17,7 +17,7 @@ from safety.decision import Decision, Outcome, Verdict
 from safety.gates import Bucket, Facts, Proposal, breaker_refusal, judge
 from safety.roles import Directory, NoGroups, People, Permission, Place, Right
 from safety.token_bucket import Limits, Rate, Rates, take, wait
-from storage import approvals, audit, controls, schedules
+from storage import approvals, audit, controls, executions, schedules
 from storage.records import TRANSPORT, Actor, Consent, Danger, Origin
 
 TRIAL = timedelta(minutes=2)
@@ -135,15 +135,19 @@ def gather(
     now: datetime,
     *,
     only: Collection[str] | None = None,
+    hold: bool = True,
 ) -> Facts:
-    """What the gates, or `only` some of them, need to know, read in this one transaction."""
+    """What the gates, or `only` some of them, need to know, read in this one transaction.
+
+    `hold`: what the answer will change is nobody else's until then; False where nothing follows from it but words.
+    """
     planned = proposal.execution_id if proposal.fingerprint is not None else None
     given = approvals.latest(connection, planned) if planned is not None else None  # nothing was before there is a plan
     standing = None
     if proposal.standing is not None and proposal.execution_id is not None:
         standing = schedules.standing_of(connection, proposal.execution_id)
     continued = planned is not None and controls.was_admitted(connection, planned)
-    own = {proposal.execution_id, proposal.continues}
+    own = {proposal.execution_id, proposal.continues, *executions.continued(connection, proposal.continues)}
     cooldowns = {
         (runbook, host): row.until
         for runbook in (proposal.runbooks if only is None or "cooldown" in only else ())
@@ -178,7 +182,7 @@ def gather(
         ),
         buckets=_buckets(connection, proposal, policy) if only is None or "rate limits" in only else (),
         cooldowns=cooldowns,
-        breakers=tuple(controls.breakers(connection, (TRANSPORT, *proposal.runbooks), proposal.hosts)),
+        breakers=tuple(controls.breakers(connection, (TRANSPORT, *proposal.runbooks), proposal.hosts, hold=hold)),
         approval=given,
         demands=demands,
         electorate=policy.electorate(

@@ -36,18 +36,19 @@ _END_COOLDOWN = Prepared(
     )
 )
 _RETURN_COOLDOWNS = Prepared(
-    delete(t.cooldowns).where(t.cooldowns.c.execution_id == bindparam("of_id"), t.cooldowns.c.host.in_(_THESE))
+    delete(t.cooldowns)
+    .where(t.cooldowns.c.execution_id == bindparam("of_id"), t.cooldowns.c.host.in_(_THESE))
+    .returning(t.cooldowns.c.runbook, t.cooldowns.c.host, t.cooldowns.c.until)
 )
 _BUCKETS = Prepared(select(t.token_buckets).where(t.token_buckets.c.key.in_(bindparam("of_keys", expanding=True))))
 _SET_BUCKET = Prepared(
     update(t.token_buckets).where(t.token_buckets.c.key == bindparam("of_key")).returning(t.token_buckets.c.key)
 )
-_ADMITTED = Prepared(select(t.admissions.c.execution_id).where(t.admissions.c.execution_id == bindparam("of_id")))
-_BREAKERS = Prepared(
-    select(t.breakers)
-    .where(t.breakers.c.runbook.in_(bindparam("of_runbooks", expanding=True)), t.breakers.c.host.in_(_THESE))
-    .with_for_update()
+_ADMITTED = Prepared(select(t.admissions.c.at).where(t.admissions.c.execution_id == bindparam("of_id")))
+_BREAKERS_OF = select(t.breakers).where(
+    t.breakers.c.runbook.in_(bindparam("of_runbooks", expanding=True)), t.breakers.c.host.in_(_THESE)
 )
+_BREAKERS, _HELD_BREAKERS = Prepared(_BREAKERS_OF), Prepared(_BREAKERS_OF.with_for_update())
 _END_BREAKER = Prepared(
     delete(t.breakers).where(t.breakers.c.runbook == bindparam("of_runbook"), t.breakers.c.host == bindparam("of_host"))
 )
@@ -212,10 +213,22 @@ def take_cooldowns(
         _BEGIN_COOLDOWN.run(connection, values)
 
 
-def return_cooldowns(connection: Connection, execution_id: int, hosts: Collection[str]) -> None:
-    """Give back what no changing step has used."""
-    if hosts:
-        _RETURN_COOLDOWNS.run(connection, {"of_id": execution_id, "of_hosts": sorted(hosts)})
+def return_cooldowns(
+    connection: Connection, execution_id: int, hosts: Collection[str], *, used: Mapping[str, int]
+) -> None:
+    """Give back what no changing step has used.
+
+    `used`: by host, the execution it continues that has. Its cooldown, whose place this one had taken, runs on: as long
+    after its own admission as this one would have after this one's.
+    """
+    if not hosts:
+        return
+    for row in _RETURN_COOLDOWNS.all(connection, {"of_id": execution_id, "of_hosts": sorted(hosts)}):
+        former = used.get(row.host)
+        began, ends = _admitted_at(connection, former), _admitted_at(connection, execution_id)
+        if former is not None and began is not None and ends is not None:
+            values = {"runbook": row.runbook, "host": row.host, "execution_id": former}
+            _BEGIN_COOLDOWN.run(connection, values | {"until": row.until - (ends - began)})
 
 
 def buckets(connection: Connection, keys: Collection[str]) -> dict[str, float]:
@@ -234,7 +247,12 @@ def set_buckets(connection: Connection, times: Mapping[str, float]) -> None:
 
 def was_admitted(connection: Connection, execution_id: int) -> bool:
     """Whether this execution took its budgets already."""
-    return _ADMITTED.first(connection, {"of_id": execution_id}) is not None
+    return _admitted_at(connection, execution_id) is not None
+
+
+def _admitted_at(connection: Connection, execution_id: int | None) -> datetime | None:
+    at: datetime | None = _ADMITTED.scalar(connection, {"of_id": execution_id}) if execution_id is not None else None
+    return at
 
 
 def admit(connection: Connection, execution_id: int, now: datetime) -> bool:
@@ -268,9 +286,15 @@ def mark_alerted(connection: Connection, rule: str) -> None:
 # --- circuit breakers -------------------------------------------------------------------------------------------------
 
 
-def breakers(connection: Connection, runbooks: Sequence[str], hosts: Collection[str]) -> list[Breaker]:
-    """The breakers of each of these runbooks on these hosts, one runbook after the other; never used is closed."""
-    rows = _BREAKERS.all(connection, {"of_runbooks": list(runbooks), "of_hosts": sorted(hosts)})
+def breakers(
+    connection: Connection, runbooks: Sequence[str], hosts: Collection[str], *, hold: bool = True
+) -> list[Breaker]:
+    """The breakers of each of these runbooks on these hosts, one runbook after the other; never used is closed.
+
+    `hold`: nobody else changes them until the transaction ends, which one that only reads can't ask for.
+    """
+    asked = _HELD_BREAKERS if hold else _BREAKERS
+    rows = asked.all(connection, {"of_runbooks": list(runbooks), "of_hosts": sorted(hosts)})
     known = {(row.runbook, row.host): _breaker(row) for row in rows}
     return [known.get((runbook, host)) or Breaker(runbook=runbook, host=host) for runbook in runbooks for host in hosts]
 

@@ -490,9 +490,11 @@ _PG: dict[str, Any] = {
     "keepalives_count": 3,
     "options": "-c statement_timeout=15000 -c idle_in_transaction_session_timeout=2000 -c timezone=UTC -c jit=off",
 }
-# Whoever only reads holds up nobody, and may be kept from the processor for longer than that.
+# Whoever only reads holds up nobody, and may be kept from the processor for longer than that. Each question is planned
+# for its own values: a plan for any values walks along the whole audit for a narrow window of it.
 _PG_READER = _PG | {
-    "options": _PG["options"].replace("timeout=2000", "timeout=60000") + " -c default_transaction_read_only=on"
+    "options": _PG["options"].replace("timeout=2000", "timeout=60000")
+    + " -c default_transaction_read_only=on -c plan_cache_mode=force_custom_plan"
 }
 
 

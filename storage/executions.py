@@ -135,6 +135,16 @@ def get(connection: Connection, execution_id: int) -> Execution:
     return execution
 
 
+def continued(connection: Connection, execution_id: int | None) -> list[int]:
+    """What it continues, and what that one continued, and so on: the newest first."""
+    found: list[int] = []
+    while execution_id is not None:
+        before = find(connection, execution_id)
+        execution_id = before.retry_of if before is not None else None
+        found += [execution_id] if execution_id is not None else []
+    return found
+
+
 def plan_of(connection: Connection, execution_id: int) -> Mapping[str, Any] | None:
     """The stored plan as JSON."""
     plan: Mapping[str, Any] | None = _PLAN.scalar(connection, {"of_id": execution_id})
@@ -347,9 +357,7 @@ def last_on(
     rows = connection.execute(
         select(*_COLUMNS)
         .where(
-            t.executions.c.runbook == runbook,
-            t.executions.c.id < before,
-            t.executions.c.id >= _lately_from(runbook, before),
+            _newest_of(runbook, LOOKS_BACK, before=before),
             t.executions.c.state.in_([state.value for state in _RAN]),
             t.executions.c.started_at.is_not(None),
             here,
@@ -363,13 +371,12 @@ def last_on(
 def usual_duration(connection: Connection, runbook: str, *, last: int = 20) -> timedelta | None:
     """The median of how long the newest that succeeded took, from their first step on; None when none has.
 
-    Looks at the runbook's newest thousand only.
+    Looks at ten times as many of its newest only.
     """
     rows = connection.execute(
         select(t.executions.c.started_at, t.executions.c.ended_at)
         .where(
-            t.executions.c.runbook == runbook,
-            t.executions.c.id >= _lately_from(runbook),
+            _newest_of(runbook, 10 * last),
             t.executions.c.state == State.SUCCEEDED.value,
             t.executions.c.started_at.is_not(None),
         )
@@ -380,13 +387,13 @@ def usual_duration(connection: Connection, runbook: str, *, last: int = 20) -> t
     return took[len(took) // 2] if took else None
 
 
-def _lately_from(runbook: str, before: int | None = None) -> ColumnElement[int]:
-    """The number from which on there are a thousand of this runbook, by its index alone; 0 where there are not."""
+def _newest_of(runbook: str, number: int, *, before: int | None = None) -> ColumnElement[bool]:
+    """So many of a runbook, by its index alone. As a list and not as a range, which has all others' between in it."""
     c = t.executions.c
-    query = select(c.id).where(c.runbook == runbook).order_by(c.id.desc()).offset(LOOKS_BACK - 1).limit(1)
+    query = select(c.id).where(c.runbook == runbook).order_by(c.id.desc()).limit(number)
     if before is not None:
         query = query.where(c.id < before)
-    return func.coalesce(query.scalar_subquery(), 0)
+    return c.id.in_(select(query.subquery().c.id))
 
 
 def _lately(how_many: Callable[..., ColumnElement[int]]) -> Select[Any]:

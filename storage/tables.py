@@ -98,7 +98,7 @@ class Line(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """See `storable`."""
-        return None if value is None else storable(value)
+        return storable(value) if isinstance(value, str) else value
 
 
 class Words(TypeDecorator[str]):
@@ -109,7 +109,7 @@ class Words(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """See `storable`."""
-        return None if value is None else storable(value)
+        return storable(value) if isinstance(value, str) else value
 
 
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")

@@ -143,7 +143,7 @@ async def test_a_draft_waits_in_the_outbox_for_its_channel_and_is_witnessed(data
         await says(house, "postmortem", by=ALICE)
         [waiting] = [one.message for one in await database.read(outbox.ready, START) if one.message.method == "upload"]
         assert (waiting.channel, waiting.payload["postmortem"]) == ("C0INC", 1)
-        actions = Actions(house.engine, commands_of(house.engine), FakeViews(opens=False), forms_of(house.engine))
+        actions = Actions(house.engine, commands_of(house.engine), FakeViews(shows=Shown.NO), forms_of(house.engine))
         await actions.answer(a_request("handrail:inc_postmortem", kind="click", value="1"))
         found = await database.read(audit.search, incident="C0INC", kind="incident.postmortem")
         assert [one.origin for one in found] == ["button", "command", "command"]

@@ -9,6 +9,7 @@ import pytest
 
 from bot.actions import Actions
 from bot.blocks import Message
+from bot.modals import Shown
 from bot.schedules import SHOWN
 from safety.review import Policy
 from safety.roles import Can
@@ -26,7 +27,7 @@ NIGHTLY = 'schedule "0 2 * * *" tidy logs on web-01 as "nightly tidy"'
 
 def actions_of(night: Night) -> Actions:
     """What hears clicks."""
-    engine, views = night.house.engine, FakeViews(opens=False)
+    engine, views = night.house.engine, FakeViews(shows=Shown.NO)
     return Actions(engine, commands_of(engine), views, forms_of(engine, views))
 
 

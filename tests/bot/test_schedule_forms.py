@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,12 +10,13 @@ import pytest
 from bot import forms
 from bot.forms import Draft
 from bot.inbox import Inbox, keep
+from bot.modals import Shown
 from bot.timing import LINE, Timing
 from safety.redaction import Redactor
 from storage import audit, executions, inbox, schedules
 from storage.errors import NotPermitted, OperatorError
 from storage.records import Actor, Origin, Received, Scope
-from tests.bot.test_filling import Away, Desk, any_desk, desk, submit, values_of
+from tests.bot.test_filling import Away, Desk, any_desk, desk, submit, values_of, waiting
 from tests.builders import ALICE, BOB, CAROL, DAVE
 from tests.fakes import Reply
 
@@ -278,3 +280,14 @@ async def test_what_could_not_be_stored_says_so_and_what_was_filled_in_stays(des
     await desk.forms.look(received)
     assert "*nightly stamp*" in read(desk.views.shown[-1])
     assert desk.views.updated == [answer["view"]["external_id"]]
+
+
+async def test_who_looks_is_told_how_to_make_the_schedule_when_slack_does_not_take_the_page(desk: Desk) -> None:
+    await look(desk, a_form(desk, service="nginx"))
+    desk.views.shows = Shown.UNSURE
+    await look(desk, a_form(desk, service="nginx"))
+    later = desk.house.engine.tools.clock.now() + timedelta(seconds=1)
+    [said] = await desk.house.database.read(waiting, later)
+    assert "Nothing was scheduled. `/runbook schedule" in said
+    assert "on web-02" in said
+    assert "--dry-run" not in said

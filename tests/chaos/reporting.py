@@ -160,7 +160,8 @@ class Crowd:
     def go_wrong(self, what: str) -> None:
         """Once, with the next call that it can meet."""
         faults = self.workspace.faults
-        if len(faults.all()) > 2:  # what was to go wrong has met no call yet
+        waits = [fault.retry_after for fault in faults.all()]
+        if len(waits) > 2 or (what == "asked to wait" and any(waits)):  # what was to go wrong has met no call yet
             return
         self.troubled[what] += 1
         match what:

@@ -226,20 +226,18 @@ def the_threads(found: Evidence) -> Iterator[str]:
 
 
 def the_limits(calls: Sequence[ApiCall]) -> Iterator[str]:
-    """Whoever was asked to wait has waited: no method (and channel, for posts) is called before its time."""
-    until: dict[tuple[str, str], float] = {}
-    last: dict[str, ApiCall] = {}
+    """What was told to wait has waited, and was not told so twice in a row: a method, and for posts the channel."""
+    last: dict[tuple[str, str], ApiCall] = {}
     for call in calls:
         where = str(call.arguments.get("channel", "")) if call.method == "chat.postMessage" else ""
-        wait = until.get((call.method, where), 0.0) - call.at
-        if wait > 0:
-            yield f"{call.method} {where} was called {wait:.2f} s before its time"
-        before = last.get(call.method)
-        if call.status == 429 and before is not None and before.status == 429:
-            yield f"{call.method} was told twice in a row to wait, {call.at - before.at:.1f} s apart"
-        if call.status == 429:
-            until[call.method, where] = call.at + (call.retry_after or 0)
-        last[call.method] = call
+        before = last.get((call.method, where))
+        if before is not None and before.status == 429:
+            wait = before.at + (before.retry_after or 0) - call.at
+            if wait > 0:
+                yield f"{call.method} {where} was called {wait:.2f} s before its time"
+            if call.status == 429:
+                yield f"{call.method} {where} was told twice in a row to wait, {call.at - before.at:.1f} s apart"
+        last[call.method, where] = call
 
 
 def the_order(found: Evidence) -> Iterator[str]:

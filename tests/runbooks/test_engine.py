@@ -28,7 +28,7 @@ from safety.token_bucket import Limits, Rate
 from storage import approvals, audit, controls, executions, inbox
 from storage import tables as t
 from storage.database import Database
-from storage.errors import HostUnreachable, Invalid, NotFound, NotPermitted, TooLate
+from storage.errors import HostUnreachable, Invalid, LoginRefused, NotFound, NotPermitted, TooLate
 from storage.records import (
     TRANSPORT,
     Actor,
@@ -829,6 +829,36 @@ async def test_retry_is_a_new_execution_that_skips_only_the_cooldown_of_the_firs
         retried = await house.engine.retry(failed.id, BOB)
         ended = await house.ends(retried)
         assert (ended.state, ended.retry_of) == (State.SUCCEEDED, failed.id)
+
+
+async def test_a_retry_that_changed_nothing_leaves_the_cooldown_of_the_first(database: Database) -> None:
+    clock, catalog = StartClock(), catalog_with(Steady, cooldown=timedelta(minutes=10))
+    away = Reply(raises=LoginRefused("web-01", "it lets nobody in"))
+
+    async def the_cooldown() -> tuple[int, datetime]:
+        found = await database.read(controls.cooldowns, "steady", ["web-01"], clock.now())
+        return found["web-01"].execution_id, found["web-01"].until
+
+    replies = {"touch": Reply(), "touch /tmp/second": Reply(status=1)}
+    async with a_house(database, replies=replies, catalog=catalog, clock=clock) as house:
+        first = await house.ends(await house.ask("steady a on web-01"))
+        began = await the_cooldown()
+        assert began == (first.id, START + timedelta(minutes=10))
+
+        clock.later(60)
+        house.remote.replies = {"touch": away}
+        retried = await house.ends(await house.engine.retry(first.id, BOB))
+        assert (retried.state, await the_cooldown()) == (State.FAILED, began)
+        again = await house.ends(await house.engine.retry(retried.id, BOB))
+        assert (again.state, await the_cooldown()) == (State.FAILED, began)
+
+        house.remote.replies = {"touch": Reply()}
+        fresh = await house.ends(await house.ask("steady b on web-01"))
+        assert fresh.state is State.REFUSED
+        assert "again in 9 min" in fresh.ending
+        last = await house.ends(await house.engine.retry(again.id, BOB))
+        assert last.state is State.SUCCEEDED
+        assert await the_cooldown() == (last.id, START + timedelta(minutes=11))
 
 
 async def test_retry_takes_over_the_reason_and_has_an_emergency_only_of_its_own(database: Database) -> None:

@@ -214,3 +214,83 @@ async def test_what_is_being_taken_back_is_not_retried_meanwhile(database: Datab
         await house.engine.cancel(back.id, BOB)
         assert await buttons(house, failed) == ["retry", "rollback", "plan"]
         assert (await house.engine.retry(failed.id, BOB)).execution.retry_of == failed.id
+
+
+HALF = {"rm /tmp/web-02": Reply(status=1)}
+"""Taking back fails on web-02."""
+
+
+async def test_a_host_that_was_taken_back_is_neither_resumed_nor_taken_back_twice(database: Database) -> None:
+    async with a_house(database, replies=replies(**HALF), catalog=CATALOG) as house:
+        found = await interrupted(house, "pair on web-01,web-02", hosts=2)
+        back = await house.ends(await house.engine.roll_back(found.id, BOB))
+        assert back.state is State.FAILED
+        assert await hosts_of(house, found) == {"web-01": HostState.CANCELLED, "web-02": HostState.INTERRUPTED}
+        (row, _) = await database.read(executions.hosts_of, found.id)
+        assert row.reason == f"rolled back by #{back.id}"
+        house.remote.replies["rm /tmp/web-02"] = Reply()
+        house.remote.ran.clear()
+        _, words, stopped = await house.engine.look_before_resuming(found.id, BOB)
+        assert (stopped.host, stopped.place, "Interrupted as well" in words) == ("web-02", "2", False)
+        await house.engine.resume(found.id, BOB, again=True, mark=stopped.mark)
+        ended = await house.reaches(found.id)
+        assert (ended.state, ended.ending) == (
+            State.CANCELLED,
+            f"1 of 2 hosts succeeded. web-01: rolled back by #{back.id}",
+        )
+        again = await house.ends(await house.engine.roll_back(found.id, BOB))
+        assert again.state is State.SUCCEEDED
+        assert house.remote.ran == [
+            ("web-02", line) for line in ("mkdir /tmp/web-02", "rmdir /tmp/web-02", "rm /tmp/web-02")
+        ]
+        assert (await house.get(found.id)).state is State.ROLLED_BACK
+
+
+async def test_a_host_that_was_taken_back_is_among_those_that_are_retried(sqlite: Database) -> None:
+    broken = replies(**HALF, **{"mkdir": Reply(), "mkdir /tmp/web-02": Reply(status=1)})
+    async with a_house(sqlite, replies=broken, catalog=CATALOG) as house:
+        failed = await house.ends(await house.ask("pair on web-01,web-02"))
+        assert await hosts_of(house, failed) == {"web-01": HostState.SUCCEEDED, "web-02": HostState.FAILED}
+        assert (await house.ends(await house.engine.roll_back(failed.id, BOB))).state is State.FAILED
+        answer = await house.engine.retry(failed.id, BOB, only_failed=True)
+        assert answer.execution.hosts == ("web-01", "web-02")
+
+
+async def test_what_is_being_rolled_back_is_not_given_up(database: Database) -> None:
+    async with a_house(database, replies=replies(rmdir=Reply(hangs=True)), catalog=CATALOG) as house:
+        found = await interrupted(house)
+        back = (await house.engine.roll_back(found.id, BOB)).execution
+        await house.remote.until("rmdir")
+        with pytest.raises(TooLate, match=rf"being rolled back by #{back.id}, which is running.*cancel {back.id}"):
+            await house.engine.give_up(found.id, BOB)
+        assert await held(house) == [("web-01", back.id)]
+        await house.engine.cancel(back.id, BOB)
+        await house.reaches(back.id)
+        await house.engine.give_up(found.id, BOB)
+        assert await held(house) == []
+
+
+@pytest.mark.parametrize(("step", "to"), [("uptime", State.CANCELLED), ("mkdir", State.INTERRUPTED)])
+async def test_what_is_cancelled_while_its_owner_is_dead_is_unknown_only_in_the_middle_of_a_change(
+    sqlite: Database, step: str, to: State
+) -> None:
+    remote = FakeRemote(replies=replies(**{step: Reply(hangs=True)}))
+    async with a_house(sqlite, catalog=CATALOG, remote=remote) as house:
+        answer = await house.ask("watched on web-01")
+        await remote.until(step)
+        async with asyncio.timeout(5):
+            while (await house.get(answer.execution.id)).steps_done < {"uptime": 1, "mkdir": 2}[step]:
+                await asyncio.sleep(0.01)
+        await house.die()
+        await house.engine.cancel(answer.execution.id, BOB)
+    async with a_house(sqlite, replies=replies(), catalog=CATALOG) as house:
+        ended = await house.ends(answer, seconds=20)
+        assert ended.state is to
+        assert house.remote.ran == []
+        if to is State.CANCELLED:
+            assert ended.ending == "cancelled by <@UBOB>"
+            assert await hosts_of(house, ended) == {"web-01": HostState.CANCELLED}
+            assert await held(house) == []
+            assert await buttons(house, ended) == ["retry", "rollback", "plan"]
+        else:
+            assert await held(house) == [("web-01", ended.id)]

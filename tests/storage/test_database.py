@@ -167,6 +167,17 @@ async def test_a_reader_cannot_write(database: Database) -> None:
         await database.read(add_one)
 
 
+@pytest.mark.parametrize("migrated_url", ["postgresql"], indirect=True)
+async def test_a_question_is_planned_for_its_own_values_however_often_it_is_asked(database: Database) -> None:
+    window = audit.Wanted(since=START, until=START + timedelta(hours=1))
+
+    def asks(connection: Connection) -> int:
+        audit.search(connection, **window)
+        return int(connection.scalar(text("SELECT sum(generic_plans) FROM pg_prepared_statements")) or 0)
+
+    assert [await database.read(asks) for _ in range(15)] == [0] * 15
+
+
 async def test_a_locked_file_is_said_in_words_and_works_afterwards(sqlite: Database) -> None:
     other = Database(str(sqlite.url))
     await other.start()

@@ -167,7 +167,7 @@ async def test_of_what_answers_instead_of_an_ssh_server_only_what_can_be_printed
 ) -> None:
     async def leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """An SSH_MSG_DISCONNECT before any key."""
-        why = b"bye \x00\x1b[31m\xed\xa0\x80"
+        why = b"bye \x00\x1b[31m" + b"!" * 30_000
         payload = struct.pack(">BII", 1, 2, len(why)) + why + struct.pack(">I", 0)
         padding = 16 - (len(payload) + 5) % 8
         writer.write(b"SSH-2.0-x\r\n" + struct.pack(">IB", len(payload) + padding + 1, padding) + payload)
@@ -181,6 +181,7 @@ async def test_of_what_answers_instead_of_an_ssh_server_only_what_can_be_printed
     with pytest.raises(HostError) as refused:
         await connect(patience=Patience(retries=0)).run(door, TRUE)
     assert refused.value.message.isprintable()
+    assert len(refused.value.message) < 500
     listener.close()
     await listener.wait_closed()
 
