@@ -245,7 +245,7 @@ async def test_a_switch_holds_a_host_whatever_the_case_of_its_name(database: Dat
         running = await house.ask("pair on Web-01")
         await house.remote.until("touch")
         answer = await house.engine.engage(scope=Scope.HOST, subject="Web-01", actor=BOB, reason="look")
-        assert "1 running executions stop after their current step" in answer.message
+        assert "1 running execution stops after its current step" in answer.message
         first.release.set()
         assert (await house.ends(running)).state is State.CANCELLED
         assert house.remote.count("mkdir") == 0
@@ -303,7 +303,7 @@ async def test_now_also_ends_the_emergency_that_runs_in_spite_of_the_switch(data
         assert (await house.get(running.execution.id)).state is State.RUNNING
 
         answer = await _engage(house, now=True)
-        assert "engaged already. 1 running executions are being ended now" in answer.message
+        assert "engaged already. 1 running execution is being ended now" in answer.message
         ended = await house.ends(running)
         assert ended.state is State.CANCELLED
         assert not first.release.is_set()
