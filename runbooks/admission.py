@@ -547,7 +547,8 @@ class Admission:
         self, connection: Connection, execution: Execution, plan: StoredPlan, decision: Decision, now: datetime
     ) -> None:
         ask = decision.ask
-        needs = f" To run it, {ask.consent.value} is needed: {ask.reason}" if ask is not None else ""
+        consent = "your confirmation" if ask is not None and ask.consent is Consent.CONFIRM else "an approval"
+        needs = f" To run it, {consent} is needed: {ask.reason}" if ask is not None else ""
         more = " What follows them is planned once they have run." if plan.goes_on else ""
         steps = "1 step" if plan.steps_total == 1 else f"{plan.steps_total} steps"
         reason = f"dry run: {steps} planned, nothing was executed.{more}{needs}"

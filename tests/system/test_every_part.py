@@ -72,7 +72,7 @@ async def heard(sqlite: Database) -> dict[str, frozenset[str]]:
 @pytest.fixture(params=["Socket Mode", "HTTP"])
 async def tour(request: pytest.FixtureRequest, web_01: OpenSsh, tmp_path: Path) -> AsyncIterator[Doors]:
     """The real process: on SQLite reached by Socket Mode, on PostgreSQL over HTTP."""
-    workspace = Workspace(rate_limits=False, shortcut_specs=SHORTCUTS)
+    workspace = Workspace(rate_limits=False, shortcut_specs=SHORTCUTS, subscriptions=frozenset(EVENTS), ack_seconds=10)
     workspace.add_person(id="UERIN", name="erin", display_name="Erin Ek")
     for number, name in enumerate(CHANNELS):
         workspace.add_channel(id=f"C0{number}TOUR", name=name)
@@ -518,7 +518,7 @@ async def questions(tour: Doors) -> None:
     second = await tour.presses("bob", first, "Next", "26 to", "[Previous]")
     await tour.presses("bob", second, "Previous", "1 to 25 of")
     await tour.types("bob", "/runbook list page=2", "26 to", channel=here)
-    await tour.types("bob", "/runbook list hundred lines", "`recite`", channel=here)
+    await tour.types("bob", "/runbook list hundred lines", "*diagnostics*", "`recite`: Print a hundred", channel=here)
     await tour.types("bob", "/runbook show recite", "Print a hundred lines.", "timeout 5 min", channel=here)
     await tour.types("bob", "/runbook can", "You have NOC", "Runs:", channel=here)
     await tour.types("alice", "/runbook can @carol", "has MANAGER", channel=here)
