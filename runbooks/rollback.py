@@ -67,6 +67,7 @@ def begin_rollback(
         now=now,
         retry_of=execution.id,
         includes=execution.includes,
+        unsaid=execution.unsaid,
     )
     stored = executions.set_values(
         connection,

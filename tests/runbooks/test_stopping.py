@@ -245,7 +245,7 @@ async def test_a_switch_holds_a_host_whatever_the_case_of_its_name(database: Dat
         running = await house.ask("pair on Web-01")
         await house.remote.until("touch")
         answer = await house.engine.engage(scope=Scope.HOST, subject="Web-01", actor=BOB, reason="look")
-        assert "1 running executions stop after their current step" in answer.message
+        assert "1 running execution stops after its current step" in answer.message
         first.release.set()
         assert (await house.ends(running)).state is State.CANCELLED
         assert house.remote.count("mkdir") == 0
@@ -256,7 +256,10 @@ async def test_a_switch_holds_a_host_whatever_the_case_of_its_name(database: Dat
 async def test_a_switch_for_an_alias_holds_the_runbook(database: Database) -> None:
     async with a_house(database) as house:
         answer = await house.engine.engage(scope=Scope.RUNBOOK, subject="Restart", actor=BOB, reason="look")
-        assert answer.message == "The kill switch (runbook restart-service) is engaged. Nothing new starts."
+        assert (
+            answer.message
+            == "The kill switch (runbook restart-service) is engaged. Nothing new starts for runbook restart-service."
+        )
         refused = await house.ask("restart nginx on web-01")
         assert refused.decision.refusal.gate == "kill switch"
         await house.engine.release(scope=Scope.RUNBOOK, subject="restart", actor=ALICE, reason="all clear")
@@ -303,7 +306,7 @@ async def test_now_also_ends_the_emergency_that_runs_in_spite_of_the_switch(data
         assert (await house.get(running.execution.id)).state is State.RUNNING
 
         answer = await _engage(house, now=True)
-        assert "engaged already. 1 running executions are being ended now" in answer.message
+        assert "engaged already. 1 running execution is being ended now" in answer.message
         ended = await house.ends(running)
         assert ended.state is State.CANCELLED
         assert not first.release.is_set()
