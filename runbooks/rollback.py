@@ -70,6 +70,7 @@ def begin_rollback(
         now=now,
         retry_of=executions.newest_rollback(connection, execution.id) or execution.id,
         includes=execution.includes,
+        unsaid=execution.unsaid,
     )
     stored = executions.set_values(
         connection,

@@ -635,6 +635,7 @@ def create(
     request_id: str | None = None,
     rollout: Rollout = UNSAID,
     includes: Sequence[str] = (),
+    unsaid: Sequence[str] = (),
 ) -> Execution:
     """A new execution, pending to be planned or refused at the door, with a row for each host."""
     row = _CREATE.first(
@@ -668,6 +669,7 @@ def create(
             "retry_of": retry_of,
             "rollout": asdict(rollout) if rollout != UNSAID else None,
             "includes": list(includes),
+            "unsaid": list(unsaid),
         },
     )
     execution = _execution(row)
@@ -1353,6 +1355,7 @@ def _execution(row: Any) -> Execution:
             "services": tuple(values["services"]),
             "tags": tuple(values["tags"]),
             "includes": tuple(values["includes"]),
+            "unsaid": tuple(values["unsaid"]),
             "danger": Danger(values["danger"]),
             "origin": Origin(values["origin"]),
             "priority": Priority(values["priority"]),

@@ -605,7 +605,7 @@ async def test_an_engaged_switch_is_reminded_of_every_hour_once(database: Databa
     async with a_house(database, clock=clock) as house:
         await house.engine.engage(scope=Scope.TAG, subject="web", actor=BOB)
         refused = await house.ends(await house.ask("restart nginx on web-01"))
-        assert "The kill switch (tag web) is engaged since" in str(refused.ending)
+        assert "The kill switch (tag web) is engaged, by " in str(refused.ending)
         for minutes, told in ((59, 0), (61, 1), (119, 1), (122, 2)):
             clock.at(60 * minutes)
             await asyncio.gather(*(house.engine.remind_of_switches() for _ in range(3)))

@@ -256,7 +256,10 @@ async def test_a_switch_holds_a_host_whatever_the_case_of_its_name(database: Dat
 async def test_a_switch_for_an_alias_holds_the_runbook(database: Database) -> None:
     async with a_house(database) as house:
         answer = await house.engine.engage(scope=Scope.RUNBOOK, subject="Restart", actor=BOB, reason="look")
-        assert answer.message == "The kill switch (runbook restart-service) is engaged. Nothing new starts."
+        assert (
+            answer.message
+            == "The kill switch (runbook restart-service) is engaged. Nothing new starts for runbook restart-service."
+        )
         refused = await house.ask("restart nginx on web-01")
         assert refused.decision.refusal.gate == "kill switch"
         await house.engine.release(scope=Scope.RUNBOOK, subject="restart", actor=ALICE, reason="all clear")
