@@ -478,6 +478,14 @@ def taken_back(connection: Connection, execution_id: int) -> dict[str, datetime]
     return {row.host: row.ended_at for row in rows if row.ended_at is not None}
 
 
+def newest_rollback(connection: Connection, execution_id: int) -> int | None:
+    """What took it back last, or tried to."""
+    newest: int | None = connection.scalar(
+        select(func.max(t.executions.c.id)).where(t.executions.c.rolls_back == execution_id)
+    )
+    return newest
+
+
 def steps_of(connection: Connection, execution_id: int) -> list[StepRun]:
     """Its step runs, in the order they started."""
     _SET_STEP.catch_up(connection)
