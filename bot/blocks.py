@@ -479,11 +479,13 @@ def execution_line(execution: Execution, now: datetime) -> str:
     """One execution in one line, ready mrkdwn."""
     ended = execution.ended_at
     when = f"{duration((now - (ended or execution.created_at)).total_seconds())} ago"
-    why = f": {' '.join(why_words(execution, 200).split())}" if execution.ending else ""
-    if not execution.ending and execution.note and execution.state is State.PENDING:
-        why = f": {inline(execution.note, 200)}"
+    how = execution.state.words
+    if execution.ending:
+        how = state_and_why(execution, 200)
+    elif execution.note and execution.state is State.PENDING:
+        how += f": {inline(execution.note, 200)}"
     subject = f"*#{execution.id}* `{inline(execution.runbook, 100)}` on {listed(execution.hosts)}"
-    return f"{EMOJI[execution.state]} {subject}, {execution.state.words}{why} ({who(execution.actor)}, {when})"
+    return f"{EMOJI[execution.state]} {subject}, {how} ({who(execution.actor)}, {when})"
 
 
 _TOLD_BY_HOSTS = {State.SUCCEEDED, State.FAILED, State.TIMED_OUT}
@@ -493,6 +495,12 @@ def why_words(execution: Execution, most: int = LONGEST_SECTION) -> str:
     """The reason of its ending. Where it ran to the end, what a host printed may be in it: then nobody is mentioned."""
     text = execution.ending or ""
     return told(text, most) if execution.state in _TOLD_BY_HOSTS else ours(text, most)
+
+
+def state_and_why(execution: Execution, most: int) -> str:
+    """In one line; a reason that begins with the state's own words ("denied by @carol") stands alone."""
+    why, state = " ".join(why_words(execution, most).split()), execution.state.words
+    return why if why.startswith(f"{state} by ") else f"{state}: {why}"
 
 
 def switch_list(switches: Sequence[KillSwitch]) -> Message:

@@ -36,6 +36,7 @@ from bot.blocks import (
     paragraphs,
     release_button,
     section,
+    state_and_why,
     told,
     units,
     who,
@@ -914,15 +915,13 @@ def _ending_words(ended: ExecutionEnded) -> str:
         case State.REFUSED:
             return f"was refused {ours(execution.ending or '', 800)}".rstrip()
         case State.DENIED:
-            return (
-                f"was {why_words(execution, 800)}"
-                if (execution.ending or "").startswith("denied")
-                else f"was denied{why}"
-            )
+            return f"was {state_and_why(execution, 800)}" if execution.ending else "was denied"
         case State.EXPIRED:
             return f"expired and was never run{why}"
         case State.ROLLED_BACK:
             return f"was rolled back{f' after {took}' if took else ''}{many}{why}"
+        case State.CANCELLED if execution.ending and not took:
+            return state_and_why(execution, 800)
         case _:
             return f"{execution.state.words}{f' after {took}' if took else ''}{many}{why}"
 

@@ -850,9 +850,9 @@ def test_what_must_be_escaped_is_also_within_plain_text(character: str) -> None:
 
 def test_nothing_is_said_twice_of_how_it_came_out_and_people_are_mentioned_by_name() -> None:
     denied = an_execution(state=State.DENIED, ending="denied by <@UCAROL>: not\ntoday")
-    assert "denied: denied by <@UCAROL>: not today (<@UBOB>" in blocks.execution_line(denied, NOW)
+    assert ", denied by <@UCAROL>: not today (<@UBOB>" in blocks.execution_line(denied, NOW)
     assert cards.ending(ExecutionEnded(execution=denied, hosts=(), steps=())).text.endswith(
-        "was denied by <@UCAROL>: not\ntoday"
+        "was denied by <@UCAROL>: not today"
     )
     failed = StepRun(
         execution_id=42,
