@@ -15,7 +15,7 @@ from runbooks.answer import Answer, Prospect, Seen, refused
 from runbooks.catalog import Entry, binding
 from runbooks.consent import request_for
 from runbooks.ending import cancelled, end_execution, replay_breakers, witness
-from runbooks.parameters import Parameters, services_named
+from runbooks.parameters import Parameters, services_named, unsaid
 from runbooks.plans import StoredPlan, fingerprint, to_json
 from runbooks.progress import (
     EmergencyUsed,
@@ -139,6 +139,7 @@ class Admission:
             retry_of=request.retry_of,
             request_id=request.request_id,
             includes=tuple(proposal.includes),
+            unsaid=unsaid(params),
             rollout=request.rollout,
         )
         decision = review(

@@ -1,16 +1,24 @@
 """Forms, from the first click to what ran: over HTTP and over Socket Mode, as people use them."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
-from bot.demo import Demo, demo
+from bot import app as bot_app
+from bot.demo import Demo, _environment, demo
 from bot.playground.block_kit import check_view
+from bot.playground.hosts import start_demo_hosts
 from bot.playground.state import View
-from storage import audit, executions, schedules
-from storage.records import Execution, Origin, State
+from bot.playground.workspace import Workspace
+from bot.settings import load
+from storage import audit, executions, outbox, schedules
+from storage.records import Execution, Origin, OutboxKind, State
 
 PATIENCE = 20.0
 
@@ -68,7 +76,7 @@ async def test_a_runbook_is_chosen_filled_in_looked_at_and_run(running: Demo) ->
     await choose(running, "bob", form, "handrail:services", "nginx")
     await workspace.submit_view("bob", {"parameter:settle": "0"})
     plan = await top(running, "bob", "The plan", "systemctl restart nginx")
-    assert "It runs at once." in workspace.read(plan)
+    assert "It runs as soon as you press *Run*." in workspace.read(plan)
     await workspace.submit_view("bob")
     assert workspace.views("bob") == []
     execution = await ended(running, "restart-service nginx settle=0 on web-01")
@@ -83,7 +91,7 @@ async def test_a_shortcut_on_a_message_runs_something_for_it_and_says_so_below_i
     form = await top(running, "alice", "health-check")
     workspace.type_into("alice", {"hosts": [option(await offers(running, "alice", form, "handrail:hosts", "web-02"))]})
     await workspace.submit_view("alice")
-    await top(running, "alice", "The plan", "It runs at once.")
+    await top(running, "alice", "The plan", "It runs as soon as you press *Run*.")
     await workspace.submit_view("alice")
     execution = await ended(running, "health-check on web-02")
     assert (execution.channel, execution.state) == ("C0OPS", State.SUCCEEDED)
@@ -101,7 +109,7 @@ async def test_the_global_shortcut_asks_for_the_channel_and_offers_what_ran_ther
     assert form.values["channel"]["value"]["selected_conversation"] == "C0OPS"
     hosts = [option(await offers(running, "bob", form, "handrail:hosts", "web-01"))]
     await workspace.submit_view("bob", {"hosts": hosts, "Channel it reports in": "C0INC"})
-    await top(running, "bob", "The plan", "It runs at once.")
+    await top(running, "bob", "The plan", "It runs as soon as you press *Run*.")
     await workspace.submit_view("bob")
     assert (await ended(running, "top on web-01")).channel == "C0INC"
     await workspace.shortcut("dave", "handrail:run")
@@ -200,3 +208,31 @@ async def ended(running: Demo, text: str) -> Execution:
             return found
         assert asyncio.get_running_loop().time() < deadline, f"{found and (found.text, found.state)}"
         await asyncio.sleep(0.05)
+
+
+async def test_what_was_put_off_in_case_a_process_dies_is_said_when_it_starts_again(tmp_path: Path) -> None:
+    async with Workspace(rate_limits=False) as workspace, contextlib.AsyncExitStack() as stack:
+        hosts = await start_demo_hosts(tmp_path)
+        stack.push_async_callback(hosts.close)
+        settings = load(environment=_environment(tmp_path, workspace, hosts, 0, over_sockets=False))
+        assert settings.slack is not None
+
+        def put_off(connection: Connection) -> None:
+            now = datetime.now(UTC)
+            outbox.put(
+                connection,
+                id="look",
+                kind=OutboxKind.ANSWER,
+                method="respond",
+                payload={"text": "the plan is not shown yet", "user": "UBOB"},
+                now=now,
+                channel="C0INC",
+                not_before=now + timedelta(minutes=6),
+            )
+
+        async with bot_app.running(settings, settings.slack) as first:
+            await first.started.wait()
+            await first.database.write(put_off)
+        assert workspace.ephemeral("bob", "incidents") == []
+        async with bot_app.running(settings, settings.slack):
+            await workspace.wait_for(lambda here: here.ephemeral("bob", "incidents"), timeout=20)

@@ -279,7 +279,7 @@ async def filled_in(tour: Doors) -> None:
     await place.wait_for(lambda w: w.views("bob")[-1].errors, timeout=10)
     assert list(place.views("bob")[-1].errors) == ["parameter:folder"]
     await tour.submit("bob", {"parameter:folder": str(tour.folder / "forms")})
-    await tour.modal("bob", "The plan", "It runs at once.")
+    await tour.modal("bob", "The plan", "It runs as soon as you press *Run*.")
     before = set(tour.numbers(here))
     await tour.submit("bob")
     await tour.started(before, "Succeeded", channel=here)
@@ -293,7 +293,7 @@ async def filled_in(tour: Doors) -> None:
     await tour.submit(
         "bob", {"hosts": [await tour.offered("bob", form, "handrail:hosts", "web-03")], "parameter:seconds": "1"}
     )
-    await tour.modal("bob", "The plan", "It runs at once.")
+    await tour.modal("bob", "The plan", "It runs as soon as you press *Run*.")
     await tour.submit("bob")
     await tour.sees("@bob asked for *#", channel=here)
 
@@ -304,7 +304,7 @@ async def filled_in(tour: Doors) -> None:
     hosts = [await tour.offered("bob", form, "handrail:hosts", "web-02")]
     filled = {"hosts": hosts, "parameter:seconds": "1", "Channel it reports in": place.state.channel(here).id}
     await tour.submit("bob", filled)
-    await tour.modal("bob", "The plan", "It runs at once.")
+    await tour.modal("bob", "The plan", "It runs as soon as you press *Run*.")
     before = set(tour.numbers(here))
     await tour.submit("bob")
     await tour.started(before, "Succeeded", "on web-02", channel=here)
@@ -528,7 +528,10 @@ async def questions(tour: Doors) -> None:
     status = await tour.types("bob", f"/runbook status {many}", "[All 30 hosts]", channel=here)
     await tour.presses("bob", status, "All 30 hosts", "1 to 25 of 30 hosts")
     await tour.types("bob", f"/runbook status {many} from=26", "26 to 30 of 30 hosts", channel=here)
-    await tour.starts("bob", "/runbook nudge queue on web-01 --dry-run", "dry run of nudge", channel=here)
+    dry = await tour.starts("bob", "/runbook nudge queue on web-01 --dry-run", "dry run of nudge", channel=here)
+    before = set(tour.numbers(here))
+    await tour.press("bob", await tour.card(dry, "Planned", "[Run it]", channel=here), "Run it")
+    await tour.started(before, f"continues #{dry}", channel=here)
     waits = await tour.starts("bob", f"/runbook careful {tour.folder} on web-03", "Waiting", channel=here)
     await tour.types("bob", "/runbook status on web-03", f"#{waits}", channel=here)
     await tour.types("bob", f"/runbook status after={waits - 1}", f"#{waits}", channel=here)
