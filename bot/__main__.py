@@ -203,7 +203,7 @@ def worker(verbose: Annotated[bool, typer.Option(help="Log debug messages too.")
 
 @app.command(short_help="Try it: a local workspace, demo hosts, and the bot between.")
 def demo(
-    port: Annotated[int, typer.Option(help="Port of the page; 0 takes a free one.")] = 0,
+    port: Annotated[int | None, typer.Option(help="Port of the page; 0 takes a free one. (4242 if it is free)")] = None,
     check: Annotated[bool, typer.Option("--check", help="Play the story without a browser, and verify it.")] = False,
 ) -> None:
     """A local workspace, demo hosts and the bot between them, with a page to try it. Everything is simulated."""
@@ -214,21 +214,30 @@ def demo(
         raise typer.Exit(asyncio.run(_demo_check() if check else _demo(port)))
 
 
-async def _demo(port: int) -> int:
+async def _demo(port: int | None) -> int:
     import signal
 
-    from bot.demo import FIRST_LINE
+    from bot.demo import FIRST_LINE, PORT, usual_port
     from bot.demo import demo as start
+
+    wanted = usual_port() if port is None else port
+    note("Starting a local workspace, two demo hosts and the bot between them …")
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with start(port=port) as running:
-        out(f"The local workspace (simulated) is at {colour(running.url, 'cyan')}")
-        out(f"Type there, in #incidents:  {colour(FIRST_LINE, 'green')}")
-        out("Alice is an admin, Bob is on call, Carol approves, Dave has no role. Ctrl-C ends it.")
+    async with start(port=wanted) as running:
+        if port is None and not wanted:
+            out(f"Port {PORT} is taken, perhaps by another demo, so the page is elsewhere this time.")
+        out("The demo runs. Open this in a browser:\n")
+        out(f"    {colour(running.url, 'cyan')}\n")
+        out("and type, in #incidents:\n")
+        out(f"    {colour(FIRST_LINE, 'green')}\n")
+        out("You are Alice, an admin. The menu on top of the page makes you Bob (on call), Carol (approves) or Dave")
+        out("(no role). All but the bot is simulated, and nothing is kept: the next start begins anew. Ctrl-C ends it.")
         sys.stdout.flush()
         await stop.wait()
+    out("\nThe demo has ended, and nothing of it is left.")
     return 0
 
 

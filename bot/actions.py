@@ -77,6 +77,7 @@ class Actions:
         self.once: Mapping[str, Callable[[int, Received, Handled], Awaitable[Message | None]]] = {
             "retry": self._retry,
             "retryfailed": self._retry_failed,
+            "runit": self._run_it,
             "rollback": self._roll_back,
             "deny": self._deny,
         }
@@ -240,6 +241,9 @@ class Actions:
 
     async def _retry_failed(self, execution_id: int, received: Received, handled: Handled) -> Message | None:
         return _private(await self.engine.retry(execution_id, received.actor, only_failed=True, also=handled))
+
+    async def _run_it(self, execution_id: int, received: Received, handled: Handled) -> Message | None:
+        return _private(await self.engine.retry(execution_id, received.actor, for_real=True, also=handled))
 
     async def _roll_back(self, execution_id: int, received: Received, handled: Handled) -> Message | None:
         return _private(await self.engine.roll_back(execution_id, received.actor, also=handled))

@@ -293,6 +293,7 @@ LABELS = {
     "cancel": "Cancel",
     "retry": "Retry",
     "retryfailed": "Retry failed hosts",
+    "runit": "Run it",
     "rollback": "Roll back",
     "resume": "Resume",
     "giveup": "Give up",
@@ -304,8 +305,10 @@ LABELS = {
 }
 _BOUND = {"approve", "confirm", "again", "after"}
 """What is decided about exactly what was shown."""
-_PRIMARY = {"approve", "confirm", "resume"}
+_PRIMARY = {"approve", "confirm", "resume", "runit"}
 _DANGER = {"deny", "giveup"}
+_TWICE = {"cancel": ("Yes, cancel it", "Leave it")}
+"""What the two buttons of the question say, where the verb and *Not now* could be taken for each other."""
 _ASKS_TWICE = {
     "cancel": "Stop this execution? Steps that already ran stay as they are.",
     "giveup": "Nothing will be run again, and the hosts are freed as they are.",
@@ -349,11 +352,12 @@ def _button(verb: str, execution_id: int, fingerprint: str | None) -> dict[str, 
     if verb in _DANGER:
         button["style"] = "danger"
     if verb in _ASKS_TWICE:
+        yes, no = _TWICE.get(verb, (LABELS[verb], "Not now"))
         button["confirm"] = {
             "title": {"type": "plain_text", "text": f"{LABELS[verb]} #{execution_id}?"},
             "text": {"type": "plain_text", "text": _ASKS_TWICE[verb]},
-            "confirm": {"type": "plain_text", "text": LABELS[verb]},
-            "deny": {"type": "plain_text", "text": "Not now"},
+            "confirm": {"type": "plain_text", "text": yes},
+            "deny": {"type": "plain_text", "text": no},
         }
     return button
 
@@ -453,11 +457,11 @@ def catalog_list(entries: Sequence[tuple[str, str, str, Danger]]) -> Message:
     blocks: list[Block] = []
     for category in dict.fromkeys(entry[1] for entry in entries):
         of_it = [
-            f"• `{inline(name, 100)}`: {inline(summary)}{_consent(danger)}"
+            f"• `{inline(name, 100)}`{_consent(danger)}: {told(summary, 300)}"
             for name, where, summary, danger in entries
             if where == category
         ]
-        blocks += paragraphs([f"*{inline(category, 100)}*", *of_it])
+        blocks += paragraphs([f"*{inline(category, 100).capitalize()}*", *of_it])
     if not entries:
         return plain("There is no runbook here.")
     return message(f"{counted(len(entries), 'runbook')}: {listed([entry[0] for entry in entries], 20)}", blocks)
@@ -479,9 +483,8 @@ def execution_line(execution: Execution, now: datetime) -> str:
     """One execution in one line, ready mrkdwn."""
     ended = execution.ended_at
     when = f"{duration((now - (ended or execution.created_at)).total_seconds())} ago"
-    why = f": {' '.join(why_words(execution, 200).split())}" if execution.ending else ""
-    if not execution.ending and execution.note and execution.state is State.PENDING:
-        why = f": {inline(execution.note, 200)}"
+    note = f": {told(execution.note, 200)}" if execution.note and execution.state is State.PENDING else ""
+    why = " ".join((said_why(execution, 200) if execution.ending else note).splitlines())
     subject = f"*#{execution.id}* `{inline(execution.runbook, 100)}` on {listed(execution.hosts)}"
     return f"{EMOJI[execution.state]} {subject}, {execution.state.words}{why} ({who(execution.actor)}, {when})"
 
@@ -493,6 +496,19 @@ def why_words(execution: Execution, most: int = LONGEST_SECTION) -> str:
     """The reason of its ending. Where it ran to the end, what a host printed may be in it: then nobody is mentioned."""
     text = execution.ending or ""
     return told(text, most) if execution.state in _TOLD_BY_HOSTS else ours(text, most)
+
+
+def said_why(execution: Execution, most: int = LONGEST_SECTION) -> str:
+    """The same as it goes on after the word for its state: " by @carol" after "denied", else with a colon before it."""
+    why = why_words(execution, most)
+    if why.startswith(f"{execution.state.words} by "):
+        return why.removeprefix(execution.state.words)
+    return f" {why}" if why.startswith("by ") else f": {why}" if why else ""
+
+
+def why_alone(execution: Execution, most: int = LONGEST_SECTION) -> str:
+    """The same on a line of its own below that word."""
+    return said_why(execution, most).removeprefix(":").lstrip()
 
 
 def switch_list(switches: Sequence[KillSwitch]) -> Message:
@@ -546,10 +562,36 @@ def audit_lines(entries: Sequence[AuditEntry], *, older: str | None = None) -> M
 
 def _audit_line(entry: AuditEntry) -> str:
     about = f" #{entry.execution_id}" if entry.execution_id is not None else ""
-    data = ", ".join(f"{key}: {value}" for key, value in entry.data.items() if value not in (None, "", [], {}))
-    detail = f" {inline(data, 200)}" if data else ""
+    told = [f"{key.replace('_', ' ')}: {words}" for key, value in entry.data.items() if (words := _audited(key, value))]
+    detail = f" {inline('; '.join(told), 300)}" if told else ""
     actor = who(Actor(id=entry.actor))
     return f"`{entry.seq}` {moment(entry.at)} {actor} *{inline(entry.kind, 60)}*{about}{detail} `{inline(entry.id)}`"
+
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+def _audited(key: str, value: Any) -> str:
+    """A value as a reader wants it; empty for what says nothing, and for a request's number: the export has that."""
+    if key == "request" or value in (None, "", [], {}, False):
+        return ""
+    if isinstance(value, str) and _HASH.fullmatch(value):
+        return value[:16]
+    if key == "verdicts" and isinstance(value, list):
+        return _verdicts([one for one in value if isinstance(one, dict)])
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={one}" for name, one in value.items() if one not in (None, "", [], {}))
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "yes" if value is True else str(value)
+
+
+def _verdicts(verdicts: Sequence[Mapping[str, Any]]) -> str:
+    """What did not simply allow it; all gates by number where all did."""
+    against = [one for one in verdicts if one.get("outcome") != "allow"]
+    if not against:
+        return f"{counted(len(verdicts), 'gate')} allowed it"
+    return ", ".join(f"{one.get('gate')} says {one.get('outcome')} ({one.get('reason')})" for one in against)
 
 
 def logs(lines: Sequence[OutputLine], *, counted_in: str = "") -> Message:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 from bot.blocks import (
@@ -35,11 +36,12 @@ from bot.blocks import (
     ours,
     paragraphs,
     release_button,
+    said_why,
     section,
     told,
     units,
     who,
-    why_words,
+    why_alone,
 )
 from runbooks.progress import (
     ApprovalAsked,
@@ -149,19 +151,25 @@ NOTHING_MORE = Situation()
 
 
 def subject(execution: Execution, most: int = 240) -> str:
-    """ "#42 restart-service nginx on web-01", escaped: a service bare, what else has a value with its name."""
-    given = {key: value for key, value in execution.params.items() if value is not None}
+    """ "#42 restart-service nginx on web-01", escaped: a service bare, what else was given a value with its name.
+
+    What was left as the runbook has it is not named: the plan shows what comes of it.
+    """
+    left = {*execution.unsaid}
+    given = {key: value for key, value in execution.params.items() if value is not None and key not in left}
     bare = [value for value in given.values() if _is_service(value, execution)]
     named = [f"{key}={_short(value)}" for key, value in given.items() if not _is_service(value, execution)]
     words = inline(" ".join([execution.runbook, *map(str, bare), *named]), most)
     where = f" on {listed(execution.hosts)}" if execution.hosts else ""
-    return f"#{execution.id} {'dry run of ' if execution.dry_run else ''}{words}{where}"
+    kind = "dry run of " if execution.dry_run else ""
+    back = f"roll back of #{execution.rolls_back}: " if execution.rolls_back is not None else ""
+    return f"#{execution.id} {back}{kind}{words}{where}"
 
 
 def card(execution: Execution, now: datetime, situation: Situation = NOTHING_MORE) -> Message:
     """The headline, as it stands now: who, what, where, state, progress, times, and what can be done."""
     state = _state_words(execution, situation)
-    why = f" ({why_words(execution)})" if execution.ending else ""
+    why = said_why(execution)
     text = f"{subject(execution)}: {state}{_progress(execution)}{_times(execution, now, situation)}{why}"
     return message(
         text,
@@ -196,6 +204,8 @@ def _state_words(execution: Execution, situation: Situation) -> str:
         case State.AWAITING_APPROVAL:
             confirm = situation.approval is not None and situation.approval.kind is Consent.CONFIRM
             return "waiting for your confirmation" if confirm else "waiting for approval"
+        case State.SUCCEEDED if execution.dry_run:
+            return "planned"
         case _:
             return execution.state.words
 
@@ -210,13 +220,14 @@ def _details(execution: Execution, state: str, situation: Situation, now: dateti
     if counts and execution.state is State.FAILED and (execution.ending or "").startswith(counts):
         pass  # what else the ending says, the rows of the hosts say below
     elif execution.ending:
-        yield why_words(execution, 600)
+        yield why_alone(execution, 600)
     elif execution.note:
-        yield inline(execution.note, 400)
+        yield told(execution.note, 400)
     yield from lock_lines(situation.locks, situation.holders)
     if situation.approval is not None and execution.state is State.AWAITING_APPROVAL:
         given = given_so_far(situation.approval, ())
-        yield f"{f'{given}. ' if given else ''}Good until {moment(situation.approval.expires_at)}"
+        others = "" if situation.approval.kind is Consent.CONFIRM else ". Its thread names those who may approve."
+        yield f"{f'{given}. ' if given else ''}Good until {moment(situation.approval.expires_at)}{others}"
     if execution.cancel_at is not None and execution.state in {State.PENDING, State.AWAITING_APPROVAL, State.RUNNING}:
         yield f":octagonal_sign: being cancelled ({inline(execution.cancel_reason or 'asked to stop')})"
     if situation.way_back is not None:
@@ -346,6 +357,8 @@ def _verbs(execution: Execution, situation: Situation) -> list[str]:
             return rest
         case State.INTERRUPTED:
             return [*_ways_on(resumable=situation.resumable), *rest]
+        case State.SUCCEEDED if execution.dry_run:
+            return ["runit", *rest]
         case _:
             return [*_again(execution, situation), *undo, *rest]
 
@@ -381,7 +394,7 @@ HOSTS_WITH_CHANGES = 5
 
 def _changes(execution: Execution, hosts: Sequence[HostRun]) -> list[Block]:
     """What is different from before, fact by fact; for at most five hosts."""
-    if not execution.state.is_final:
+    if not execution.state.is_final or not execution.danger.changes_hosts:
         return []
     changed = [(host.host, _differences(host)) for host in hosts]
     told = [(name, words) for name, words in changed if words][:HOSTS_WITH_CHANGES]
@@ -397,6 +410,8 @@ def _differences(host: HostRun) -> str:
     names = [name for name in after if name in before and before[name] != after[name]]
     # That a time is a later one now says nothing that the change itself does not.
     names = [name for name in names if not (_is_time(before[name]) and _is_time(after[name]))]
+    # Of lists and tables only the sizes are told: two of a size look the same.
+    names = [name for name in names if _fact(before[name]) != _fact(after[name])]
     shown = [f"{inline(name, 40)} {_fact(before[name])} → {_fact(after[name])}" for name in names[:CHANGES_SHOWN]]
     more = [f"{len(names) - CHANGES_SHOWN} more"] if len(names) > CHANGES_SHOWN else []
     return ", ".join([*shown, *more])
@@ -808,7 +823,7 @@ def step_message(news: StepNews) -> Message:
     wave = step.step.partition(".")[0][1:] if step.step.startswith("w") else ""
     place = f"health after wave {wave}" if wave else f"step {inline(step.step, 20)}"
     title = f"{inline(step.host, 100)} · {place}: {inline(step.title)}"
-    block, shown = newest([line.text for line in news.tail], LONGEST_SECTION)
+    block, shown = _tail(news.tail)
     total = max(news.lines, step.lines + step.dropped, len(news.tail))
     said = list(_step_words(news, total))
     return message(
@@ -821,6 +836,13 @@ def step_message(news: StepNews) -> Message:
             context(" · ".join(said)),
         ],
     )
+
+
+def _tail(lines: Sequence[OutputLine]) -> tuple[str, int]:
+    """A code block of the newest lines, and how many it tells of: what a check prints each time it asks stands once."""
+    runs = [(text, len(list(same))) for text, same in groupby(line.text for line in lines)]
+    block, shown = newest([text if many == 1 else f"{text}  ({many} times)" for text, many in runs], LONGEST_SECTION)
+    return block, sum(many for _, many in runs[len(runs) - shown :])
 
 
 def _step_words(news: StepNews, total: int) -> Iterator[str]:
@@ -902,7 +924,7 @@ def ending(ended: ExecutionEnded) -> Message:
 
 def _ending_words(ended: ExecutionEnded) -> str:
     execution = ended.execution
-    why = f": {why_words(execution, 800)}" if execution.ending else ""
+    why = said_why(execution, 800)
     took = took_words(execution)
     counts = hosts_words(ended.hosts) if len(_begun(execution, ended.hosts)) > 1 else ""
     many = f" ({counts})" if counts and not (execution.ending or "").startswith(counts) else ""
@@ -912,13 +934,9 @@ def _ending_words(ended: ExecutionEnded) -> str:
         case State.SUCCEEDED:
             return f"succeeded{f' in {took}' if took else ''}{many}{why}"
         case State.REFUSED:
-            return f"was refused {ours(execution.ending or '', 800)}".rstrip()
+            return f"was refused{why}"
         case State.DENIED:
-            return (
-                f"was {why_words(execution, 800)}"
-                if (execution.ending or "").startswith("denied")
-                else f"was denied{why}"
-            )
+            return f"was denied{why}"
         case State.EXPIRED:
             return f"expired and was never run{why}"
         case State.ROLLED_BACK:

@@ -475,7 +475,7 @@ class Commands:
         pages = max(1, math.ceil(len(entries) / RUNBOOKS_ON_A_PAGE))
         page = min(max(1, int(query.named.get("page", "1").lstrip("#"))), pages)
         part = entries[(page - 1) * RUNBOOKS_ON_A_PAGE : page * RUNBOOKS_ON_A_PAGE]
-        said = blocks.catalog_list([(e.name, e.runbook.summary(), str(e.runbook.category), e.danger) for e in part])
+        said = blocks.catalog_list([(e.name, str(e.runbook.category), e.runbook.summary(), e.danger) for e in part])
         if pages == 1:
             return said
         first, last = (page - 1) * RUNBOOKS_ON_A_PAGE + 1, (page - 1) * RUNBOOKS_ON_A_PAGE + len(part)

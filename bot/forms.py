@@ -7,12 +7,13 @@ Whatever a view holds when it comes back came from outside: reading it never rai
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bot import cards
-from bot.blocks import Block, context, counted, escape, inline, listed, ours, paragraphs, section, units
+from bot.blocks import Block, context, counted, escape, inline, listed, ours, section, units
 from bot.request import RunCommand, ScheduleCommand, spelling
 from bot.timing import LINE, NIGHT, USUAL, Timing, timing_of
 from runbooks.answer import Prospect
@@ -117,6 +118,7 @@ def runbook_options(
     kept = [one for one in templates if matches(typed, [one.name, one.text])]
     groups.append(("Templates", [option(one.name, f"{TEMPLATE}{one.name}", about=readable(one.text)) for one in kept]))
     found = [entry for entry in entries if matches(typed, _words_of(entry))]
+    found.sort(key=lambda entry: not matches(typed, [entry.name, *entry.runbook.aliases]))  # called so before about it
     for category in dict.fromkeys(str(entry.runbook.category) for entry in found):
         of_it = [_runbook_option(entry) for entry in found if str(entry.runbook.category) == category]
         groups.append((category.capitalize(), of_it))
@@ -128,7 +130,14 @@ def _words_of(entry: Entry) -> list[str]:
 
 
 def _runbook_option(entry: Entry) -> Json:
-    return option(entry.name, entry.name, about=entry.runbook.summary())
+    return option(entry.name, entry.name, about=_in_short(entry.runbook.summary()))
+
+
+def _in_short(summary: str) -> str:
+    """A summary in an option's one line: what is too long ends with its last whole sentence or clause that fits."""
+    line = summary.replace("`", "")
+    ends = [found.start() for found in re.finditer(r"[.:;,] ", line) if found.start() < LONGEST_OPTION - 1]
+    return line if units(line) <= LONGEST_OPTION or not ends else line[: ends[-1]]
 
 
 def _typed(execution: Execution, entry: Entry) -> str:
@@ -252,14 +261,17 @@ def _question(asked: Question, typed: str | None) -> Block:
 
 
 def _hint(asked: Question) -> str:
-    about = asked.about[:1].upper() + asked.about[1:] if asked.asks is not Asks.SWITCH else ""
-    return _cut(about, 1_900)
+    return _cut(_capital(asked.about), 1_900) if asked.asks is not Asks.SWITCH else ""
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _element(asked: Question, value: str | None) -> Json:
     match asked.asks:
         case Asks.SWITCH:
-            ticked = option(_cut(asked.about or "Yes", 70), "yes")
+            ticked = option(_cut(_capital(asked.about) or "Yes", 70), "yes")
             on = value is not None and value.lower() in {"yes", "true", "on"}
             return {
                 "type": "checkboxes",
@@ -705,11 +717,12 @@ def schedule_page(
     trouble: str = "",
     button: str | None = "Create",
 ) -> View:
-    """The last page of a schedule: what was `said` of it, ready mrkdwn, and what it would do if it came now.
+    """The last page of a schedule: what is `said` of it, and what it would do if it came now.
 
-    `prospect`: that, or None, and then `trouble` says why it is not known. `button`: None where it can't be made.
+    `said`: paragraphs of ready mrkdwn, the last of them small print. `prospect`: what it would do, or None, and then
+    `trouble` says why that is not known. `button`: None where it can't be made.
     """
-    blocks: list[Block] = paragraphs(said)
+    blocks: list[Block] = [*map(section, said[:-1]), context(said[-1])]
     plan = prospect.plan if prospect is not None else None
     refusal = prospect.decision.refusal if prospect is not None else None
     if refusal is not None:
@@ -765,7 +778,7 @@ def _outcome(prospect: Prospect, command: RunCommand, *, whole: bool) -> str:
         return ":warning: It can do harm. As this page can't show all of it, its thread asks you to confirm it."
     if ask is not None:
         return ":warning: It can do harm. *Run* confirms that this is what you want."
-    return ":white_check_mark: It runs at once."
+    return f":white_check_mark: It runs as soon as you press *{_run_label(prospect, command)}*."
 
 
 def _fitting(blocks: Sequence[Block], room: int = MOST_PLAN_BLOCKS) -> tuple[list[Block], int]:

@@ -31,7 +31,7 @@ from bot.blocks import (
     switch_line,
     told,
     who,
-    why_words,
+    why_alone,
 )
 from bot.cards import given_so_far, subject
 from bot.incident_cards import incident_line
@@ -312,7 +312,7 @@ def _yours(home: Home) -> Iterator[Block]:
     for execution in home.yours[:YOURS_SHOWN]:
         again = home.may_run and execution.state in _AGAIN and execution.started_at is not None
         when = f", {moment(execution.ended_at)}" if execution.ended_at is not None else ""
-        why = f"\n{why_words(execution, 200)}" if execution.ending else ""
+        why = f"\n{why_alone(execution, 200)}" if execution.ending else ""
         line = f"{EMOJI[execution.state]} {_subject(execution)}\n*{execution.state.words.capitalize()}*{when}{why}"
         yield _with(section(line), actions(execution.id, ["retry"]) if again else [])
 

@@ -186,9 +186,9 @@ def announcement(incident: Incident) -> Message:
     """For those who are elsewhere: what is wrong and where it is dealt with."""
     where = f" in {channel_link(incident.channel)}" if incident.channel else ""
     if incident.is_open:
-        emoji, how = EMOJI[incident.severity], f" is dealt with{where}" if where else " has no channel yet"
+        emoji, how = EMOJI[incident.severity], f", being worked on{where}" if where else ", without a channel yet"
     else:
-        emoji, how = ":white_check_mark:", f" is resolved; it was dealt with{where}" if where else " is resolved"
+        emoji, how = ":white_check_mark:", f" is resolved; it was worked on{where}" if where else " is resolved"
     text = (
         f"{emoji} *sev{incident.severity}*: {inline(incident.title, 300)}{how} "
         f"(incident {incident.id}, opened by {who(incident.opened_by)})"

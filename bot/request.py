@@ -1110,7 +1110,10 @@ def _flag_name(word: _Word, known: Sequence[str]) -> str:
             f"There is no flag {_clipped(typed)}. Did you mean `--{near}`?", _TAKES_VALUE.get(near, f"--{near}")
         )
     listed = ", ".join(f"`--{name}`" for name in known)
-    raise _Puzzle(f"There is no flag {_clipped(typed)}; there are {listed}. Parameters are written `name=value`.")
+    raise _Puzzle(
+        f"There is no flag {_clipped(typed)}; there are {listed}. Parameters are written `name=value`. "
+        'A command line stands in quotes: `/runbook run "df -h" on web-01`.'
+    )
 
 
 def _flag_spelling(typed: str) -> str:

@@ -54,6 +54,7 @@ LABELS = {
     "sched_delete": "Delete",
 }
 """The verbs of a schedule's buttons; each value is its number, and a mark of what was shown of it."""
+_RIGHTS = "It runs with your rights as they are then, and is judged each time."
 NONE = 'There are no schedules yet. Try `/runbook schedule "0 2 * * *" disk-cleanup path=/var/log on web-01`.'
 
 
@@ -290,37 +291,32 @@ class ScheduleDesk:
         )
         if isinstance(made, OperatorError):
             raise made
-        return blocks.markdown("\n".join(self._about_new(made, considered.wanted, hand.now)))
+        wanted = considered.wanted
+        lines = [_line(made, hand.now), *self._wants(made, None), *_next_lines(made, hand.now), f"_{_RIGHTS}_"]
+        demands = self._demands(wanted)
+        if demands:
+            who = "you" if _only_confirms(demands) else "somebody else"
+            lines.append(
+                f"_So that nobody is woken for it, {who} can approve it for good: "
+                f"`/runbook schedule approve {made.id} limit=20`, 20 being the most changes at a time._"
+            )
+        return blocks.markdown("\n".join(lines))
 
     def outlook(self, considered: Considered) -> list[str]:
-        """What whoever is about to make it should know, ready mrkdwn."""
-        schedule, wanted = considered.schedule, considered.wanted
-        named = schedule.name or f"{wanted.entry.name} (or that with a number)"
-        lines = self._about_new(replace(schedule, name=named), wanted, schedule.made_at)
-        was = considered.former
+        """What whoever is about to make it should know: paragraphs of ready mrkdwn, the last of them small print."""
+        schedule, was = considered.schedule, considered.former
+        named = replace(schedule, name=schedule.name or f"{considered.wanted.entry.name} (or that with a number)")
+        head = [_line(named, schedule.made_at), *self._wants(schedule, None)]
         if was is not None and not considered.replaces:
-            lines.append(":no_entry: A schedule of this name is there already, and not yours to change. Name it anew.")
+            head.append(":no_entry: A schedule of this name is there already, and not yours to change. Name it anew.")
         elif was is not None:
-            lines.append(
+            head.append(
                 f":warning: It replaces *{blocks.inline(was.name, 80)}* (#{was.id}): {_timing(was)}, {_code(was)}, "
                 f"made by {blocks.who(was.made_by)}"
             )
         window = words(self.engine.policy.catch_up.total_seconds())
-        lines.append(f"_What is missed because nothing could start it is caught up with for {window}, once._")
-        return lines
-
-    def _about_new(self, schedule: Schedule, wanted: Wanted, now: datetime) -> list[str]:
-        lines = [_line(schedule, now), *self._wants(schedule, None), *_next_lines(schedule, now)]
-        lines.append("_It runs with your rights as they are then, and is judged each time._")
-        demands = self._demands(wanted)
-        if demands:
-            who = "you" if _only_confirms(demands) else "somebody else"
-            name = schedule.id or "NAME"
-            lines.append(
-                f"_So that nobody is woken for it, {who} can approve it for good: "
-                f"`/runbook schedule approve {name} limit=20`, 20 being the most changes at a time._"
-            )
-        return lines
+        small = f"{_RIGHTS} What is missed because nothing could start it is caught up with for {window}, once."
+        return ["\n".join(head), "\n".join(_next_lines(schedule, schedule.made_at)), small]
 
     def _demands(self, wanted: Wanted) -> tuple[Demand, ...]:
         """What the settings ask for before it runs."""

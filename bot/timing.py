@@ -51,7 +51,7 @@ def timing_of(line: str, *, timezone: str = "", name: str = "") -> Timing:
     if not line:
         return Timing(timezone=timezone, name=name)
     try:
-        spelled = cron.cron_of(line)
+        spelled = _by_numbers(cron.cron_of(line))
     except Invalid:
         spelled = line
     for often, (_, form) in USUAL.items():
@@ -62,6 +62,14 @@ def timing_of(line: str, *, timezone: str = "", name: str = "") -> Timing:
             at = f"{int(parts.get('hour') or 0):02}:{int(parts['minute']):02}"
             return Timing(often=often, at=at, timezone=timezone, name=name)
     return Timing(often=LINE, line=line, timezone=timezone, name=name)
+
+
+def _by_numbers(line: str) -> str:
+    """The same with days of the week as numbers, Sunday as 0."""
+    fields, _, days = line.rpartition(" ")
+    for number, name in enumerate(("sun", "mon", "tue", "wed", "thu", "fri", "sat")):
+        days = days.replace(name, str(number))
+    return f"{fields} {'0' if days == '7' else days}"
 
 
 def wrong(timing: Timing) -> dict[str, str]:

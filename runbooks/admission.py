@@ -15,7 +15,7 @@ from runbooks.answer import Answer, Prospect, Seen, refused
 from runbooks.catalog import Entry, binding
 from runbooks.consent import request_for
 from runbooks.ending import cancelled, end_execution, replay_breakers, witness
-from runbooks.parameters import Parameters, services_named
+from runbooks.parameters import Parameters, services_named, unsaid
 from runbooks.plans import StoredPlan, fingerprint, to_json
 from runbooks.progress import (
     EmergencyUsed,
@@ -139,6 +139,7 @@ class Admission:
             retry_of=request.retry_of,
             request_id=request.request_id,
             includes=tuple(proposal.includes),
+            unsaid=unsaid(params),
             rollout=request.rollout,
         )
         decision = review(
@@ -546,7 +547,8 @@ class Admission:
         self, connection: Connection, execution: Execution, plan: StoredPlan, decision: Decision, now: datetime
     ) -> None:
         ask = decision.ask
-        needs = f" To run it, {ask.consent.value} is needed: {ask.reason}" if ask is not None else ""
+        consent = "your confirmation" if ask is not None and ask.consent is Consent.CONFIRM else "an approval"
+        needs = f" To run it, {consent} is needed: {ask.reason}" if ask is not None else ""
         more = " What follows them is planned once they have run." if plan.goes_on else ""
         steps = "1 step" if plan.steps_total == 1 else f"{plan.steps_total} steps"
         reason = f"dry run: {steps} planned, nothing was executed.{more}{needs}"

@@ -90,7 +90,7 @@ class Consents:
         right = self.policy.decide(actor.id, Permission.APPROVE)
         if right.allowed or actor.id == execution.actor.id:
             what = _decided(connection, execution.id)
-            return TooLate(f"#{execution.id} waits for nobody: it is {execution.state.words}.{what}")
+            return TooLate(f"#{execution.id} waits for nobody's approval ({execution.state.words}).{what}")
         wrong = NotPermitted(f"You may not decide about #{execution.id}: {right.reason} ({right.rule})")
         witness(connection, "approval.refused", execution, actor, origin, now, wrong.message)
         return wrong
@@ -170,7 +170,9 @@ class Consents:
                 return NotPermitted(f"Only <@{execution.actor.id}>, who asked for it, can confirm #{execution.id}.")
             return None
         if actor.id == execution.actor.id:
-            return NotPermitted(f"You asked for #{execution.id} yourself: somebody else must approve it.")
+            able = self._may_approve(execution, waiting)
+            who = f" Those who may: {_people(able)}." if able else ""
+            return NotPermitted(f"You asked for #{execution.id} yourself: somebody else must approve it.{who}")
         right = self._right(execution, actor)
         if not right.allowed:
             return NotPermitted(f"You may not approve #{execution.id}: {right.reason} ({right.rule})")
@@ -266,21 +268,31 @@ class Consents:
             approvals.mark_reminded(connection, [waiting.id], now)
             execution = executions.get(connection, execution_id)
             missing = self._missing(execution, waiting)
-            able = self.policy.approvers(
-                execution.runbook,
-                execution.hosts,
-                besides=execution.actor.id,
-                demands=self._demands(waiting, execution),
-                includes=execution.includes,
-            )
             event = ApprovalReminded(
                 execution=execution,
                 approval=replace(waiting, reminded_at=now),
                 notify=self.policy.notify,
-                approvers=tuple(name for name in able if name not in waiting.votes),
+                approvers=self._may_approve(execution, waiting),
                 missing=tuple(demand.words for demand in missing),
             )
             self.tools.reporter.report(connection, event, now)
+
+    def _may_approve(self, execution: Execution, waiting: Approval) -> tuple[str, ...]:
+        """Those whose yes is still asked for, as Slack can mention them."""
+        able = self.policy.approvers(
+            execution.runbook,
+            execution.hosts,
+            besides=execution.actor.id,
+            demands=self._demands(waiting, execution),
+            includes=execution.includes,
+        )
+        return tuple(name for name in able if name not in waiting.votes)
+
+
+def _people(ids: Sequence[str]) -> str:
+    """People in a sentence, at most five; a group by its id, since only people are mentioned in an answer."""
+    shown = [f"<@{one}>" if one[:1] in {"U", "W"} else one for one in ids[:5]]
+    return ", ".join(shown) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
 
 
 def request_for(

@@ -574,7 +574,7 @@ class Engine:
                 f"#{execution_id} is interrupted, nothing of it is being run by Handrail. *Give up* ends it."
             )
         if execution.state.is_final:
-            return TooLate(f"#{execution_id} is {execution.state.words} already.")
+            return TooLate(f"#{execution_id} has ended already ({execution.state.words}): there is nothing to cancel.")
         executions.ask_to_cancel(connection, execution_id, by=actor, at=now, reason=reason)
         controls.bump(connection)
         witness(connection, "cancel.asked", execution, actor, origin, now, reason)
@@ -591,6 +591,7 @@ class Engine:
         actor: Actor,
         *,
         only_failed: bool = False,
+        for_real: bool = False,
         reason: str | None = None,
         emergency: bool = False,
         origin: Origin = Origin.BUTTON,
@@ -599,6 +600,7 @@ class Engine:
     ) -> Answer:
         """The same again as a new execution, linked, from fresh facts; `only_failed`: on the hosts without success.
 
+        `for_real`: what was a dry run is none this time; it is planned and judged anew like any request.
         Without a `reason` of its own it has the former one; an emergency is never taken over. A rollback is retried by
         rolling back once more what it took back. `also`: as for `submit`. Raises TooLate while it has not ended, while
         it is being taken back, and while somebody else's retry of it has not ended.
@@ -641,7 +643,7 @@ class Engine:
                 channel=channel or execution.channel,
                 text=execution.text,
                 reason=reason or execution.reason,
-                dry_run=execution.dry_run,
+                dry_run=execution.dry_run and not for_real,
                 emergency=emergency,
                 priority=execution.priority,
                 rollout=execution.rollout,

@@ -369,13 +369,15 @@ class Walk:
             StepState.INTERRUPTED: HostState.INTERRUPTED,
         }
         state = states.get(result.state, HostState.FAILED)
-        said = "; ".join(filter(None, (result.reason, result.look)))
-        if result.state is not StepState.STOPPED:  # who stopped it is mentioned
-            said = unmentioned(said)
-        return HostResult(host=host, state=state, reason=f"{title}: {said}" if said else title, tail=result.tail)
+        if result.state is StepState.STOPPED and result.reason:  # who stopped it comes first, and is mentioned
+            reason = "; ".join(filter(None, (f"{result.reason} (during: {title})", result.look)))
+        else:
+            said = unmentioned("; ".join(filter(None, (result.reason, result.look))))
+            reason = f"{title}: {said}" if said else title
+        return HostResult(host=host, state=state, reason=reason, tail=result.tail)
 
     async def _look_again(self, host: Host) -> Facts | None:
-        if type(self.entry.runbook).outcome is Runbook.outcome:
+        if type(self.entry.runbook).outcome is Runbook.outcome or self._takes_back:
             return None
         await self.steps.settle(host.name)
         try:
@@ -383,7 +385,14 @@ class Walk:
         except OperatorError:
             return None  # what it would have shown is gone, or cannot be seen: the change itself has succeeded
 
+    @property
+    def _takes_back(self) -> bool:
+        """Whether it is the undo of another execution: nothing was looked at before, so nothing can be compared."""
+        return self.execution.rolls_back is not None
+
     def _outcome(self, part: HostPlan, after: Facts | None) -> str | None:
+        if self._takes_back:
+            return f"what #{self.execution.rolls_back} changed is taken back"
         try:
             outcome = self.entry.runbook.outcome(self.params, Facts(**part.facts), after)
             return None if outcome is None else unmentioned(outcome)

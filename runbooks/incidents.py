@@ -121,7 +121,7 @@ def open_incident(connection: Connection, opening: Opening, now: datetime) -> Ou
         asked_in=opening.asked_in,
     )
     where = "this channel is about it" if opening.here else "its channel is on its way"
-    return Outcome(incident=incident, message=f"{_named(incident)} is open; {where}.")
+    return Outcome(incident=incident, message=f"I{_named(incident)[1:]} is open; {where}.")
 
 
 def channel_name(title: str, now: datetime) -> str:

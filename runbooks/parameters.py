@@ -380,6 +380,15 @@ def is_called(name: str, field: FieldInfo) -> tuple[str, ...]:
     return (name, *map(str, extra.get("also", ()) if isinstance(extra, Mapping) else ()))  # type: ignore[arg-type]
 
 
+def unsaid(params: Parameters) -> tuple[str, ...]:
+    """The parameters whose values are what the runbook has for them anyway."""
+    return tuple(
+        name
+        for name, info in type(params).model_fields.items()
+        if not info.is_required() and getattr(params, name) == info.get_default(call_default_factory=True)
+    )
+
+
 def is_positional(field: FieldInfo) -> bool:
     """Whether a parameter was declared by `positional`."""
     extra = field.json_schema_extra

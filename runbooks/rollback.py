@@ -44,7 +44,10 @@ def begin_rollback(
     now: datetime,
     keeps_hosts: bool,
 ) -> Execution:
-    """A pending execution of this plan. `keeps_hosts`: it takes over the locks, so that nobody comes between."""
+    """A pending execution of this plan. `keeps_hosts`: it takes over the locks, so that nobody comes between.
+
+    It continues the rollback before it, if there was one, whose cooldown does not count then.
+    """
     said = f"roll back #{execution.id}"
     new = executions.create(
         connection,
@@ -65,8 +68,9 @@ def begin_rollback(
         state=State.PENDING,
         timeout=timeout,
         now=now,
-        retry_of=execution.id,
+        retry_of=executions.newest_rollback(connection, execution.id) or execution.id,
         includes=execution.includes,
+        unsaid=execution.unsaid,
     )
     stored = executions.set_values(
         connection,

@@ -118,9 +118,10 @@ def engage(
     waiting = tuple(e for e in held if e.state is not State.RUNNING)
     event = SwitchEngaged(switch=stands, actor=switch.engaged_by, running=running, waiting=waiting, channel=channel)
     reporter.report(connection, event, now)
+    starts = "Nothing new starts." if switch.scope is Scope.GLOBAL else f"Nothing new starts for {switch.words}."
     said = f"The kill switch ({switch.words}) is {'engaged' if fresh else 'engaged already'}. "
     said += f"{_stopping(len(running), now=stands.now)}. " if running else ""
-    said += doubt or "Nothing new starts."
+    said += doubt or starts
     said += _spared(connection, stands)
     if stands.reason is None:
         said += f" Why? `/killswitch {switch.words} on REASON` adds it."

@@ -113,8 +113,8 @@ def permission(proposal: Proposal, facts: Facts) -> Verdict:
     if right.lacks is Lack.PERMISSION:
         return _refuse(
             "permission",
-            f"You have {_roles(facts)}, which does not allow running runbooks. {right.reason} "
-            "Ask an admin for a role in handrail.yml.",
+            f"You may not run runbooks: you have {_roles(facts)}. {right.reason} "
+            "Whoever keeps handrail.yml can give you one.",
             rule=right.rule,
         )
     if not right.allowed and right.lacks is not Lack.SIZE:
@@ -140,7 +140,7 @@ def kill_switch(proposal: Proposal, facts: Facts) -> Verdict:
             why = f": {switch.reason}" if switch.reason else ", no reason given yet"
             return _refuse(
                 "kill switch",
-                f"The kill switch ({switch.words}) is engaged since {since} by {who}{why}. "
+                f"The kill switch ({switch.words}) is engaged, by {who} {since} ago{why}. "
                 f"It works again once somebody releases it: `/killswitch {switch.words} off REASON`.",
                 rule=f"killswitch:{switch.words}",
             )

@@ -478,6 +478,14 @@ def taken_back(connection: Connection, execution_id: int) -> dict[str, datetime]
     return {row.host: row.ended_at for row in rows if row.ended_at is not None}
 
 
+def newest_rollback(connection: Connection, execution_id: int) -> int | None:
+    """What took it back last, or tried to."""
+    newest: int | None = connection.scalar(
+        select(func.max(t.executions.c.id)).where(t.executions.c.rolls_back == execution_id)
+    )
+    return newest
+
+
 def steps_of(connection: Connection, execution_id: int) -> list[StepRun]:
     """Its step runs, in the order they started."""
     _SET_STEP.catch_up(connection)
@@ -627,6 +635,7 @@ def create(
     request_id: str | None = None,
     rollout: Rollout = UNSAID,
     includes: Sequence[str] = (),
+    unsaid: Sequence[str] = (),
 ) -> Execution:
     """A new execution, pending to be planned or refused at the door, with a row for each host."""
     row = _CREATE.first(
@@ -660,6 +669,7 @@ def create(
             "retry_of": retry_of,
             "rollout": asdict(rollout) if rollout != UNSAID else None,
             "includes": list(includes),
+            "unsaid": list(unsaid),
         },
     )
     execution = _execution(row)
@@ -1345,6 +1355,7 @@ def _execution(row: Any) -> Execution:
             "services": tuple(values["services"]),
             "tags": tuple(values["tags"]),
             "includes": tuple(values["includes"]),
+            "unsaid": tuple(values["unsaid"]),
             "danger": Danger(values["danger"]),
             "origin": Origin(values["origin"]),
             "priority": Priority(values["priority"]),

@@ -279,6 +279,7 @@ class Execution:
     current: str | None = None  # the step being run, in words
     stage: int = 1  # of its plan: a further one is planned when the one before is over
     includes: tuple[str, ...] = ()  # the runbooks whose plans may be parts of its plan
+    unsaid: tuple[str, ...] = ()  # of its parameters, those that were left as the runbook has them
     rollout: Rollout = UNSAID  # as asked; the plan says what comes of it
 
 

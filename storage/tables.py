@@ -191,6 +191,7 @@ executions = Table(
     Column("stage", Integer, nullable=False, server_default="1"),
     Column("includes", Json, nullable=False, server_default="[]"),
     Column("rollout", Json),
+    Column("unsaid", Json, nullable=False, server_default="[]"),  # parameters left as the runbook has them
     _one_of("danger", Danger),
     _one_of("priority", Priority),
     _one_of("state", State),

@@ -189,8 +189,14 @@ class Browser:
                 "user": state.identity.bot_user,
                 "name": state.identity.app_name,
                 "reached": self._reached(),
+                "takes_messages": workspace.takes_messages,
             },
-            "people": [{"id": p.id, "name": p.name, "shown": p.shown, "bot": p.is_bot} for p in state.people.values()],
+            "began": workspace.began,
+            "first_lines": [{"text": line.text, "about": line.about} for line in workspace.first_lines],
+            "people": [
+                {"id": p.id, "name": p.name, "shown": p.shown, "title": p.title, "bot": p.is_bot}
+                for p in state.people.values()
+            ],
             "groups": [{"id": g.id, "handle": g.handle} for g in state.groups.values()],
             "channels": [
                 {

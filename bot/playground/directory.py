@@ -77,7 +77,7 @@ def usergroups_users_list(state: State, arguments: Arguments) -> Json:
 
 def person_wire(state: State, person: Person) -> Json:
     """The person as the Web API shows them; the email only with its own scope."""
-    profile: Json = {"display_name": person.shown, "real_name": person.shown}
+    profile: Json = {"display_name": person.shown, "real_name": person.shown, "title": person.title}
     if person.email and "users:read.email" in state.scopes:
         profile["email"] = person.email
     return {

@@ -79,6 +79,7 @@ class Person:
     name: str  # the handle, without @
     display_name: str = ""
     email: str = ""
+    title: str = ""  # what they do, as their profile says
     tz: str = "Europe/Berlin"
     is_bot: bool = False
     deleted: bool = False

@@ -18,7 +18,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -72,6 +72,16 @@ COMMANDS = (
     CommandSpec(command="/incident", description="Open or follow an incident", should_escape=True),
     CommandSpec(command="/audit", description="See what happened", should_escape=True),
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstLine:
+    """Something to type for a start, and what comes of it: the page offers it where nothing was said yet."""
+
+    text: str
+    about: str
+
+
 # What a ChatOps bot asks to hear. Reading whole channels (`message.channels`, `message.groups`) has to be asked for.
 SUBSCRIPTIONS = frozenset({"app_mention", "app_home_opened", "member_joined_channel", "message.im", "reaction_added"})
 _SCOPE_OF_EVENT = {
@@ -117,6 +127,8 @@ class Workspace(Gestures):
         scopes: frozenset[str] = ALL_SCOPES,
         subscriptions: frozenset[str] = SUBSCRIPTIONS,
         identity: Identity | None = None,
+        takes_messages: bool = True,
+        first_lines: Sequence[FirstLine] = (),
     ) -> None:
         identity = identity or Identity()
         state = State(identity=identity, now=now, scopes=scopes)
@@ -124,6 +136,9 @@ class Workspace(Gestures):
         self.app_token = app_token
         self.signing_secret = signing_secret
         self.subscriptions = subscriptions
+        self.takes_messages = takes_messages  # whether people may write to the app, as its manifest says
+        self.first_lines = tuple(first_lines)
+        self.began = wall()
         self.faults = Faults()
         self.limits = RateLimits(now=now, enabled=rate_limits, scale=rate_scale)
         self.sockets = Sockets(app_id=identity.app_id, now=now, changed=state.changed, ping_seconds=ping_seconds)
@@ -218,6 +233,7 @@ class Workspace(Gestures):
     @events_url.setter
     def events_url(self, url: str | None) -> None:
         self._deliveries.events_url = url
+        self.state.changed()  # the page says how the app is reached
 
     async def verify_events_url(self) -> bool:
         """Whether the app answers Slack's challenge there."""

@@ -1,6 +1,7 @@
 """Systemd units as runbooks about services see them: what a host says of one, how its configuration is tested."""
 
 import re
+from difflib import get_close_matches
 from typing import Any
 
 from runbooks import Expect, Facts, Probe, Require, Run, minutes
@@ -42,7 +43,9 @@ async def look_at(host: Probe, service: str) -> Facts:
     found = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
     load, state = found.get("LoadState", "loaded"), found.get("ActiveState", "unknown")
     if load == "not-found" and state not in UP:
-        raise ValueError(f"{host.name} has no unit {service}. `systemctl list-units` there shows the names.")
+        near = await _like(host, service)
+        more = f"Did you mean {' or '.join(near)}?" if near else "`systemctl list-units` there shows the names."
+        raise ValueError(f"{host.name} has no unit {service}. {more}")
     if load in {"error", "bad-setting"}:
         said = found.get("LoadError", "").strip()
         raise ValueError(
@@ -65,6 +68,14 @@ async def look_at(host: Probe, service: str) -> Facts:
         triggers=found.get("TriggeredBy", "").split(),
         root=host.login == "root",
     )
+
+
+async def _like(host: Probe, service: str) -> list[str]:
+    """Services there whose names look like this one, the nearest first; at most two."""
+    argv = ("systemctl", "list-units", "--type=service", "--all", "--plain", "--no-legend", "--no-pager")
+    listed = await host.read(*argv, allow_exit=range(256))
+    names = [line.split()[0].removesuffix(".service") for line in listed.splitlines() if line.strip()]
+    return get_close_matches(service.removesuffix(".service"), names, n=2, cutoff=0.7)
 
 
 def a_unit(state: str = "active", **more: Any) -> Facts:

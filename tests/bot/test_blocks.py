@@ -850,7 +850,7 @@ def test_what_must_be_escaped_is_also_within_plain_text(character: str) -> None:
 
 def test_nothing_is_said_twice_of_how_it_came_out_and_people_are_mentioned_by_name() -> None:
     denied = an_execution(state=State.DENIED, ending="denied by <@UCAROL>: not\ntoday")
-    assert "denied: denied by <@UCAROL>: not today (<@UBOB>" in blocks.execution_line(denied, NOW)
+    assert "web-01, denied by <@UCAROL>: not today (<@UBOB>" in blocks.execution_line(denied, NOW)
     assert cards.ending(ExecutionEnded(execution=denied, hosts=(), steps=())).text.endswith(
         "was denied by <@UCAROL>: not\ntoday"
     )
@@ -1053,6 +1053,65 @@ def test_after_the_end_the_headline_says_what_changed_who_approved_and_gives_the
     assert "Changed: state failed → active, main_pid 812 → 1043, triggers 1 entry → 0 entries'" in said
     assert "asked by <@UBOB> · approved by <@UCAROL> and <@UALICE>" in said
     assert labels(message) == ["Show plan", "Full log"]
+
+
+@pytest.mark.parametrize(
+    ("state", "ending", "line"),
+    [
+        (State.DENIED, "denied by <@UCAROL>: not now", "denied by <@UCAROL>: not now"),
+        (State.CANCELLED, "cancelled by <@UCAROL> (during: Touch)", "cancelled by <@UCAROL> (during: Touch)"),
+        (State.REFUSED, "by the cooldown gate: it ran. `x` helps.", "refused by the cooldown gate: it ran. `x` helps."),
+        (State.FAILED, "no `unit` there", "failed: no `unit` there"),
+        (State.SUCCEEDED, "all is well\nok: disk", "succeeded: all is well ok: disk"),
+    ],
+)
+def test_why_it_ended_goes_on_after_the_word_for_its_state_and_names_people(
+    state: State, ending: str, line: str
+) -> None:
+    execution = an_execution(state=state, ending=ending)
+    assert f", {line} (" in blocks.execution_line(execution, NOW)
+    again = cards.card(execution, NOW).payload()["blocks"][1]["text"]["text"].lower()
+    assert again.count(execution.state.words) == 1, "once, in bold"
+
+
+def test_a_headline_names_no_parameter_that_was_left_as_the_runbook_has_it() -> None:
+    params = {"service": "nginx", "reload": False, "settle": 60}
+    assert cards.subject(an_execution(params=params, unsaid=("reload",))) == (
+        "#42 restart-service nginx settle=60 on web-01"
+    )
+
+
+def test_what_takes_back_another_says_so_in_its_headline() -> None:
+    assert cards.subject(an_execution(rolls_back=41)).startswith("#42 roll back of #41: restart-service nginx")
+
+
+def test_what_only_reads_has_changed_nothing() -> None:
+    host = HostRun(
+        execution_id=42,
+        host="web-01",
+        position=0,
+        state=HostState.SUCCEEDED,
+        before={"load": "1", "disks": [1]},
+        after={"load": "2", "disks": [2]},
+    )
+    changed = cards.card(an_execution(state=State.SUCCEEDED), NOW, cards.Situation(hosts=(host,)))
+    assert "Changed: load 1 → 2" in str(changed.payload())
+    assert "disks" not in str(changed.payload()), "one entry before, one after: nothing can be told of it"
+    read = cards.card(an_execution(state=State.SUCCEEDED, danger=Danger.READ), NOW, cards.Situation(hosts=(host,)))
+    assert "Changed" not in str(read.payload())
+
+
+def test_the_list_of_runbooks_has_a_title_for_each_category_and_the_names_in_front() -> None:
+    shown = blocks.catalog_list(
+        [("top", "diagnostics", "Who uses what.", Danger.READ), ("stop", "recovery", "Stop `it`.", Danger.DANGEROUS)]
+    )
+    said = "\n".join(block["text"]["text"] for block in shown.payload()["blocks"])
+    assert said.splitlines() == [
+        "*Diagnostics*",
+        "• `top` _(only reads)_: Who uses what.",
+        "*Recovery*",
+        "• `stop` _(dangerous)_: Stop `it`.",
+    ]
 
 
 def test_what_is_being_taken_back_cannot_be_taken_back_again() -> None:
@@ -1273,6 +1332,41 @@ def test_the_newest_lines_are_the_ones_that_are_shown() -> None:
     assert block.rstrip("`\n").endswith("line 999")
     assert "line 0\n" not in block
     assert 0 < shown < 1_000
+
+
+def test_what_a_check_prints_each_time_it_asks_stands_once() -> None:
+    step = StepRun(
+        execution_id=42, host="web-01", step="3", attempt=1, title="It stays up", state=StepState.SUCCEEDED,
+        started_at=NOW, lines=8,
+    )  # fmt: skip
+    tail = [
+        OutputLine(host="web-01", step="3", attempt=1, seq=n, stream="stdout", text=text, at=NOW)
+        for n, text in enumerate(["activating", "active", "active", "active", "active", "active"], 3)
+    ]
+    said = json.dumps(cards.step_message(cards.StepNews(execution=an_execution(), step=step, tail=tail)).payload())
+    assert said.count("active") == 1
+    assert "activating\\nactive  (5 times)\\n" in said
+    assert "2 lines above" in said, "the six that are told of are not counted again"
+
+
+def test_an_audit_entry_reads_as_words_and_not_as_what_a_program_keeps() -> None:
+    verdicts = [
+        {"gate": "permission", "outcome": "allow", "reason": "NOC", "rule": "roles:UBOB", "until": None},
+        {"gate": "cooldown", "outcome": "refuse", "reason": "It ran.", "rule": None, "until": None},
+    ]
+
+    def line(**data: Any) -> str:
+        entry = AuditEntry(
+            seq=7, at=NOW, kind="decision.allow", actor="UBOB", origin="command", execution_id=42, data=data,
+            previous="0" * 64, hash="f" * 64,
+        )  # fmt: skip
+        return str(blocks.audit_lines([entry]).payload()["blocks"][0]["text"]["text"])
+
+    said = line(request="9" * 32, dry_run=False, emergency=True, hosts=["web-01", "web-02"], fingerprint="ab" * 32)
+    assert "#42 emergency: yes; hosts: web-01, web-02; fingerprint: abababababababab `a-" in said
+    assert "params: service=nginx, settle=5 `a-" in line(params={"service": "nginx", "settle": 5, "port": None})
+    assert "verdicts: cooldown says refuse (It ran.) `a-" in line(verdicts=verdicts)
+    assert "verdicts: 1 gate allowed it `a-" in line(verdicts=verdicts[:1])
 
 
 def test_output_cannot_close_its_code_block_or_ping_anybody() -> None:

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 import sys
 import uuid
@@ -23,6 +24,7 @@ import yaml
 from sqlalchemy import Connection, text, update
 
 from bot import shell
+from bot.demo import PORT
 from bot.manifest import SCOPES
 from bot.playground.hosts import start_demo_hosts
 from bot.playground.workspace import Workspace
@@ -504,10 +506,13 @@ async def test_a_switch_understands_an_alias_and_doubts_a_name_nobody_knows(sqli
     (tmp_path / "handrail.yml").write_text("hosts: {Web-01: {address: 127.0.0.1}}")
     config = {"HANDRAIL_CONFIG": str(tmp_path / "handrail.yml")}
     said = await throw(sqlite, "runbook restart on", environment=config)
-    assert "The kill switch (runbook restart-service) is engaged. Nothing new starts." in said.out
+    assert (
+        "The kill switch (runbook restart-service) is engaged. Nothing new starts for runbook restart-service."
+        in said.out
+    )
     said = await throw(sqlite, "host web01 on", environment=config)
     assert "No host 'web01' is known; did you mean web-01? Nothing that is known is held." in said.out
-    assert "Nothing new starts." in (await throw(sqlite, "host Web-01 on", environment=config)).out
+    assert "Nothing new starts for host web-01." in (await throw(sqlite, "host Web-01 on", environment=config)).out
     assert (await throw(sqlite, "runbook restart off all clear", environment=config)).status == 0
     assert {switch.subject for switch in await sqlite.read(controls.engaged)} == {"web01", "web-01"}
 
@@ -998,3 +1003,42 @@ async def test_doctor_finds_nothing_wrong_with_it(serving: Serving) -> None:
     assert any(check["message"] == "A Handrail is running on it." for check in checks)
     assert serving.workspace.bot_token not in said.out + said.notes
     assert serving.workspace.app_token not in said.out + said.notes
+
+
+# --- the demo ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_demo_says_what_to_do_next_where_it_is_and_that_nothing_is_kept(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):  # whoever else listens there takes it just as well
+            taken.bind(("127.0.0.1", PORT))
+            taken.listen()
+        command = [sys.executable, "-m", "bot", "demo"]
+        running = subprocess.Popen(
+            command, cwd=tmp_path, env=BASE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert running.stdout is not None
+        said = ""
+        while "Ctrl-C ends it." not in said:
+            line = running.stdout.readline()
+            assert line, "it ended by itself"
+            said += line
+        running.send_signal(signal.SIGINT)
+        rest, errors = running.communicate(timeout=30)
+    assert running.returncode == 0
+    assert said.startswith(f"Port {PORT} is taken, perhaps by another demo, so the page is elsewhere this time.")
+    assert re.search(r"^    http://127\.0\.0\.1:\d+$", said, re.MULTILINE)
+    assert "nothing is kept: the next start begins anew" in said
+    assert rest.strip() == "The demo has ended, and nothing of it is left."
+    assert errors == "Starting a local workspace, two demo hosts and the bot between them …\n"
+
+
+def test_a_port_that_is_taken_is_named_with_the_next_move(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = handrail("demo", "--port", str(port), cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"cannot listen on port {port}: address already in use. Name another, or 0 for a free one." in done.stderr

@@ -511,4 +511,21 @@ def test_choices_are_matched_by_every_word_that_was_typed() -> None:
     names = [one["value"] for group in found["option_groups"] for one in group["options"]]
     assert names == ["disk-cleanup"]
     assert forms.runbook_options(list(CATALOG.entries.values()), [], "no such thing") == {"options": []}
+
+
+def test_what_is_called_as_typed_stands_before_what_is_about_it() -> None:
+    found = forms.runbook_options(list(CATALOG.entries.values()), [], "disk")
+    names = [one["value"] for group in found["option_groups"] for one in group["options"]]
+    assert names[0] == "disk-cleanup"
+    assert "top" in names, "its summary names disks, and it comes from a category that is listed earlier"
+
+
+def test_what_an_option_says_of_a_runbook_ends_with_a_whole_sentence_or_clause() -> None:
+    found = forms.runbook_options(list(CATALOG.entries.values()), [], "")
+    about = {one["value"]: one["description"]["text"] for group in found["option_groups"] for one in group["options"]}
+    assert about["health-check"] == "Say how a host is: a table of findings, the bad ones first"
+    assert not [text for text in about.values() if "…" in text or "`" in text]
+
+
+def test_every_kind_of_question_is_among_those_tried_here() -> None:
     assert {one.asks for one in questions(Everything.Params)} == set(Asks)

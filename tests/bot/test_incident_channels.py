@@ -364,7 +364,7 @@ async def test_a_channel_whose_making_was_not_answered_is_seen_to_also_when_it_i
     settled = await one_room.settled(incident)
     assert [one.id for one in one_room.made()] == [settled.channel]
     for place in ("C0INC", "C0OPS"):
-        assert len(one_room.said(place, "is resolved; it was dealt with in")) == 1, place
+        assert len(one_room.said(place, "is resolved; it was worked on in")) == 1, place
 
 
 async def test_a_change_is_told_while_slack_puts_the_topic_off_and_the_topic_is_not_asked_for_before_its_time(

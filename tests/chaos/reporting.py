@@ -145,9 +145,13 @@ class Crowd:
         if message is None:
             raise Broken(f"The question {ts} does not stand in {channel}.")
         label = "Deny" if self.chance.random() < 0.1 else "Approve"
-        ack = await self.workspace.click(self.chance.choice(APPROVERS), message, label)
+        who = self.chance.choice(APPROVERS)
+        ack = await self.workspace.click(who, message, label)
         self.late += not ack.ok
         await asyncio.sleep(SEEN)
+        if self.workspace.views(who):  # in which to say why
+            await self.workspace.submit_view(who)
+            await asyncio.sleep(SEEN)
 
     # --- trouble ------------------------------------------------------------------------------------------------------
 

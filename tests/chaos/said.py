@@ -196,15 +196,16 @@ def repeated(found: Evidence) -> int:
 
 
 def left_behind(found: Evidence) -> set[tuple[str, str]]:
-    """By channel and ts: what was posted once more, for nobody knew that it stands there, and is edited no more."""
-    copies = [message for messages in found.posted.values() for message in sorted(messages, key=lambda m: m.ts)[:-1]]
-    return {(message.channel, message.ts) for message in copies}
+    """By channel and ts: copies of what was posted more than once, but for the one that is known to stand there."""
+    known = {row["id"]: row["ts"] for row in found.outbox}
+    copies = [message for messages in found.posted.values() if len(messages) > 1 for message in messages]
+    return {(m.channel, m.ts) for m in copies if m.ts != known.get(str(_id_of(m.metadata)))}
 
 
 def the_threads(found: Evidence) -> Iterator[str]:
     """Each card shows how it ended, and nothing in any thread says that it still goes on or offers to decide it.
 
-    But for what was posted once more since its answer was lost: where the first stands is not known.
+    But for copies of what was posted once more since its answer was lost: where they stand is not known.
     """
     copies = left_behind(found)
     heads = {(row["channel"], row["ts"]): number for number, row in found.threads.items()}

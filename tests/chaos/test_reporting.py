@@ -136,9 +136,14 @@ def test_a_second_post_needs_a_lost_answer_and_a_mark() -> None:
     again = replace(WELL.messages[2], ts="end.1", text="*(repeated)* #1 quick failed")
     twice = (*WELL.messages, again)
     marked = call("end", 12, arguments={**call("end", 12).arguments, "text": "*(repeated)* #1 quick failed"})
+    marked_step = call("step", 8, arguments={**call("step", 8).arguments, "text": "*(repeated)* h01"})
     lost = (*WELL.calls[:2], call("end", 10, status=None), marked, edit("head", 12))
     assert seen(messages=twice, calls=lost) == []
     assert seen(messages=twice) == ["'#1 quick failed' stands there 2 times, and 0 answers to it were lost"]
+    runs = replace(WELL.messages[1], ts="step.1", text="h01 · step 1: Restart: running")
+    twice_step = (call("head", 1), call("step", 5, status=None), marked_step, *WELL.calls[2:])
+    assert seen(messages=(*WELL.messages, runs), calls=twice_step) == []
+    assert said.left_behind(replace(WELL, messages=(*WELL.messages, runs))) == {("C1", "step.1")}
     unmarked = (*WELL.calls[:2], call("end", 10, status=None), call("end", 12), edit("head", 12))
     assert seen(messages=twice, calls=unmarked) == ["'#1 quick failed' was posted 2 times without a mark"]
 

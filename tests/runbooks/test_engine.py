@@ -605,7 +605,7 @@ async def test_an_engaged_switch_is_reminded_of_every_hour_once(database: Databa
     async with a_house(database, clock=clock) as house:
         await house.engine.engage(scope=Scope.TAG, subject="web", actor=BOB)
         refused = await house.ends(await house.ask("restart nginx on web-01"))
-        assert "The kill switch (tag web) is engaged since" in str(refused.ending)
+        assert "The kill switch (tag web) is engaged, by " in str(refused.ending)
         for minutes, told in ((59, 0), (61, 1), (119, 1), (122, 2)):
             clock.at(60 * minutes)
             await asyncio.gather(*(house.engine.remind_of_switches() for _ in range(3)))
@@ -859,6 +859,23 @@ async def test_a_retry_that_changed_nothing_leaves_the_cooldown_of_the_first(dat
         last = await house.ends(await house.engine.retry(again.id, BOB))
         assert last.state is State.SUCCEEDED
         assert await the_cooldown() == (last.id, START + timedelta(minutes=11))
+
+
+@pytest.mark.parametrize("how", ["retry", "roll back"])
+async def test_a_failed_rollback_is_tried_again_in_spite_of_its_own_cooldown(database: Database, how: str) -> None:
+    catalog = catalog_with(Steady, cooldown=timedelta(minutes=10))
+    replies = {"touch": Reply(), "touch /tmp/second": Reply(status=1), "rm": Reply(status=1)}
+    async with a_house(database, replies=replies, catalog=catalog) as house:
+        first = await house.ends(await house.ask("steady a on web-01"))
+        back = await house.ends(await house.engine.roll_back(first.id, BOB))
+        assert back.state is State.FAILED
+        house.remote.replies["rm"] = Reply()
+        retries = how == "retry"
+        asked = house.engine.retry(back.id, BOB) if retries else house.engine.roll_back(first.id, BOB)
+        again = await house.ends(await asked)
+        assert (again.state, again.rolls_back, again.retry_of) == (State.SUCCEEDED, first.id, back.id)
+        fresh = await house.ends(await house.ask("steady b on web-01"))
+        assert (fresh.state, "cooldown" in fresh.ending) == (State.REFUSED, True)
 
 
 async def test_retry_takes_over_the_reason_and_has_an_emergency_only_of_its_own(database: Database) -> None:

@@ -387,7 +387,7 @@ async def test_a_wait_ends_at_once_when_it_is_stopped(bench: Bench) -> None:
     walk.stop(Stop(words="cancelled by <@UCAROL>", by=CAROL))
     await asyncio.wait_for(running, 5)
     ended = await bench.found(walk)
-    assert (ended.state, ended.ending) == (State.CANCELLED, "A moment: cancelled by <@UCAROL>")
+    assert (ended.state, ended.ending) == (State.CANCELLED, "cancelled by <@UCAROL> (during: A moment)")
     assert bench.clock.monotonic() == 0
     assert bench.remote.ran == []
 
@@ -579,7 +579,8 @@ async def test_a_call_ends_at_once_when_it_is_stopped(
     await asyncio.wait_for(running, 5)
     ended = await calling.found(walk)
     assert ended.state is state
-    assert str(ended.ending).startswith("Tell: enough")
+    said = "enough (during: Tell)" if state is State.CANCELLED else "Tell: enough"
+    assert str(ended.ending).startswith(said)
     assert calling.remote.ran == []
 
 
@@ -912,7 +913,7 @@ async def test_after_a_stop_the_daemon_that_does_the_work_is_asked(bench: Bench)
     ended = await stopped(bench, HELD, TOUCH)
     assert ended.state is State.CANCELLED
     assert ended.ending == (
-        "Restart: the kill switch (global) was engaged; the command is stopped; "
+        "the kill switch (global) was engaged; the command is stopped (during: Restart); "
         "`systemctl is-active nginx` says: activating"
     )
     told: Any = bench.reporter.of(StepFinished)[0]
@@ -948,7 +949,7 @@ async def test_a_cancel_that_only_the_database_knows_lets_no_further_step_start(
     held.release.set()
     await running
     ended = await bench.found(walk)
-    assert (ended.state, ended.ending) == (State.CANCELLED, "Touch: cancelled by <@UCAROL>: wrong host")
+    assert (ended.state, ended.ending) == (State.CANCELLED, "cancelled by <@UCAROL>: wrong host (during: Touch)")
     assert await bench.states() == [("1", "succeeded")]
 
 

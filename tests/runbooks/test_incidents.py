@@ -174,13 +174,13 @@ async def test_what_is_resolved_changes_no_more(database: Database) -> None:
     assert isinstance(await database.write(core.resolve, incident, "  ", **HOW, now=later(1)), Invalid)
     await database.write(core.resolve, incident, "done", **HOW, now=later(1))
     with pytest.raises(TooLate, match="is resolved"):
-        await database.read(core.current, "C0INC")
+        await database.write(core.current, "C0INC")
     with pytest.raises(TooLate, match="is resolved"):
-        await database.read(core.open_one, incident.id)
+        await database.write(core.open_one, incident.id)
     with pytest.raises(NotFound, match="is about no incident"):
-        await database.read(core.current, "C0NEW")
+        await database.write(core.current, "C0NEW")
     with pytest.raises(NotFound, match="no incident 99"):
-        await database.read(core.open_one, 99)
+        await database.write(core.open_one, 99)
 
 
 async def test_the_timeline_holds_what_belongs_to_it_in_its_order_and_nothing_else(database: Database) -> None:

@@ -210,8 +210,10 @@ async def test_a_stopped_service_is_started_by_a_restart(demo: Demo) -> None:
 
 
 async def test_a_unit_that_is_not_there_is_named(demo: Demo) -> None:
-    with pytest.raises(PlanningFailed, match=r"^web-01 has no unit nginy\. `systemctl list-units` there shows"):
-        await demo.plan("restart", "nginy")
+    with pytest.raises(PlanningFailed, match=r"^web-01 has no unit ngnix\. Did you mean nginx\?"):
+        await demo.plan("restart", "ngnix")
+    with pytest.raises(PlanningFailed, match=r"^web-01 has no unit zebra\. `systemctl list-units` there shows"):
+        await demo.plan("restart", "zebra")
 
 
 async def test_a_masked_unit_stays_untouched() -> None:

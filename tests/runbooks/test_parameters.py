@@ -51,7 +51,7 @@ from runbooks import (
 from runbooks.catalog import bind
 from runbooks.commands import fault_of, shell_line
 from runbooks.definition import Step
-from runbooks.parameters import TEN_YEARS, Accepts, is_hidden, shown, what_is_wrong
+from runbooks.parameters import TEN_YEARS, Accepts, is_hidden, shown, unsaid, what_is_wrong
 from runbooks.planning import Planner
 from safety.command_guard import CommandGuard
 from safety.command_guard.shell import Env, Invocation, ShellReader, _tilde
@@ -1031,3 +1031,13 @@ def test_hidden_characters_are_those_that_unicode_says_nobody_sees() -> None:
     assert all(
         is_hidden(chr(code)) for code in range(0x110000) if unicodedata.category(chr(code)) in {"Cc", "Cf", "Cs"}
     )
+
+
+def test_what_was_left_as_the_runbook_has_it_is_known_and_what_was_said_is_not_among_it() -> None:
+    class Asked(Parameters):
+        service: ServiceName = positional("unit")
+        settle: Seconds = Field(5, description="how long")
+        name: str = Field(default_factory=lambda: "*.log", description="which")
+
+    assert unsaid(Asked(service="nginx")) == ("settle", "name")
+    assert unsaid(Asked(service="nginx", settle=60, name="*.log")) == ("name",)

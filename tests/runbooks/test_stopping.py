@@ -39,7 +39,7 @@ OURS = catalog_with(Pair)
 
 
 async def _engage(house: House, *, now: bool = False) -> Answer:
-    return await house.engine.engage(scope=Scope.GLOBAL, subject="", actor=BOB, now=now, reason="look")
+    return await house.engine.engage(scope=Scope.GLOBAL, subject="", actor=BOB, now=now, reason="look", patience=30)
 
 
 async def _states(house: House, execution_id: int) -> dict[tuple[str, str], StepState]:
@@ -244,8 +244,8 @@ async def test_a_switch_holds_a_host_whatever_the_case_of_its_name(database: Dat
     async with a_house(database, replies=replies, catalog=OURS, inventory=hosts("Web-01")) as house:
         running = await house.ask("pair on Web-01")
         await house.remote.until("touch")
-        answer = await house.engine.engage(scope=Scope.HOST, subject="Web-01", actor=BOB, reason="look")
-        assert "1 running executions stop after their current step" in answer.message
+        answer = await house.engine.engage(scope=Scope.HOST, subject="Web-01", actor=BOB, reason="look", patience=30)
+        assert "1 running execution stops after its current step" in answer.message
         first.release.set()
         assert (await house.ends(running)).state is State.CANCELLED
         assert house.remote.count("mkdir") == 0
@@ -255,8 +255,13 @@ async def test_a_switch_holds_a_host_whatever_the_case_of_its_name(database: Dat
 
 async def test_a_switch_for_an_alias_holds_the_runbook(database: Database) -> None:
     async with a_house(database) as house:
-        answer = await house.engine.engage(scope=Scope.RUNBOOK, subject="Restart", actor=BOB, reason="look")
-        assert answer.message == "The kill switch (runbook restart-service) is engaged. Nothing new starts."
+        answer = await house.engine.engage(
+            scope=Scope.RUNBOOK, subject="Restart", actor=BOB, reason="look", patience=30
+        )
+        assert (
+            answer.message
+            == "The kill switch (runbook restart-service) is engaged. Nothing new starts for runbook restart-service."
+        )
         refused = await house.ask("restart nginx on web-01")
         assert refused.decision.refusal.gate == "kill switch"
         await house.engine.release(scope=Scope.RUNBOOK, subject="restart", actor=ALICE, reason="all clear")
@@ -276,7 +281,7 @@ async def test_a_switch_for_a_name_that_is_not_known_is_engaged_and_says_so(
     sqlite: Database, scope: Scope, subject: str, said: str
 ) -> None:
     async with a_house(sqlite) as house:
-        answer = await house.engine.engage(scope=scope, subject=subject, actor=BOB, reason="look")
+        answer = await house.engine.engage(scope=scope, subject=subject, actor=BOB, reason="look", patience=30)
         assert said in answer.message
         assert "Nothing new starts" not in answer.message
         assert [switch.subject for switch in await sqlite.read(controls.engaged)] == [subject]
@@ -285,7 +290,7 @@ async def test_a_switch_for_a_name_that_is_not_known_is_engaged_and_says_so(
 async def test_near_misses_of_a_switch_name_only_hosts_where_one_may_run_something(sqlite: Database) -> None:
     can = {"UBOB": (Can(rule="can of UBOB", hosts=("web-02",)),)}
     async with a_house(sqlite, change=lambda policy: replace(policy, people=replace(policy.people, can=can))) as house:
-        answer = await house.engine.engage(scope=Scope.HOST, subject="web01", actor=BOB, reason="look")
+        answer = await house.engine.engage(scope=Scope.HOST, subject="web01", actor=BOB, reason="look", patience=30)
         assert "did you mean web-02?" in answer.message
         assert "web-01" not in answer.message
 
@@ -293,7 +298,7 @@ async def test_near_misses_of_a_switch_name_only_hosts_where_one_may_run_somethi
 async def test_now_also_ends_the_emergency_that_runs_in_spite_of_the_switch(database: Database) -> None:
     first = Reply(hangs=True)
     async with a_house(database, replies={"touch": first, "mkdir": Reply()}, catalog=OURS) as house:
-        await house.engine.engage(scope=Scope.GLOBAL, subject="", actor=CAROL, reason="deploy")
+        await house.engine.engage(scope=Scope.GLOBAL, subject="", actor=CAROL, reason="deploy", patience=30)
         running = await house.ask("pair on web-01", by=ALICE, emergency=True, reason="the site is down")
         await house.remote.until("touch")
 
@@ -303,7 +308,7 @@ async def test_now_also_ends_the_emergency_that_runs_in_spite_of_the_switch(data
         assert (await house.get(running.execution.id)).state is State.RUNNING
 
         answer = await _engage(house, now=True)
-        assert "engaged already. 1 running executions are being ended now" in answer.message
+        assert "engaged already. 1 running execution is being ended now" in answer.message
         ended = await house.ends(running)
         assert ended.state is State.CANCELLED
         assert not first.release.is_set()

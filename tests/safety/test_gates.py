@@ -112,7 +112,7 @@ ASKED_COMMAND = Judgement(command="make it", verdict=Severity.APPROVE, rule="unk
         ("permission", {}, {"right": MAY_NOT, "roles": ()}, "no role"),
         ("permission", {"emergency_at": START, "emergency_reason": "x"}, {}, "emergency:"),
         ("permission", {"emergency_at": START}, {"override": MAY}, "needs its reason"),
-        ("kill switch", {}, {"switches": (SWITCH,)}, "<@UANA>: deploy"),
+        ("kill switch", {}, {"switches": (SWITCH,)}, "<@UANA> 0 s ago: deploy"),
         ("command guard", {"commands": (REFUSED_COMMAND,)}, {}, "It deletes all."),
         ("blast radius", {"hosts": ("a", "b", "c", "d")}, {}, "may touch 3"),
         (

@@ -78,4 +78,15 @@ async def test_the_button_of_a_near_miss_shows_the_plan_and_runs_nothing(running
     await workspace.wait_for(over, timeout=PATIENCE)
     [made] = await running.app.database.read(executions.newest, 5)
     assert made.dry_run
+    planned = await workspace.wait_for(
+        lambda here: next((m for m in here.messages("incidents") if "[Run it]" in here.read(m)), None), timeout=PATIENCE
+    )
+    assert "Planned" in workspace.read(planned)
     assert running.hosts.hosts[0].system.services["nginx"].main_pid == before
+    await workspace.click("carol", planned, "Run it")
+    ran = await workspace.wait_for(
+        lambda here: next((m for m in here.messages("incidents") if f"continues #{made.id}" in here.read(m)), None),
+        timeout=PATIENCE,
+    )
+    assert "dry run" not in workspace.read(ran)
+    assert "asked by @carol" in workspace.read(ran), "it is hers, and judged as if she had typed it"

@@ -76,7 +76,7 @@ async def test_a_runbook_is_chosen_filled_in_looked_at_and_run(running: Demo) ->
     await choose(running, "bob", form, "handrail:services", "nginx")
     await workspace.submit_view("bob", {"parameter:settle": "0"})
     plan = await top(running, "bob", "The plan", "systemctl restart nginx")
-    assert "It runs at once." in workspace.read(plan)
+    assert "It runs as soon as you press *Run*." in workspace.read(plan)
     await workspace.submit_view("bob")
     assert workspace.views("bob") == []
     execution = await ended(running, "restart-service nginx settle=0 on web-01")
@@ -91,7 +91,7 @@ async def test_a_shortcut_on_a_message_runs_something_for_it_and_says_so_below_i
     form = await top(running, "alice", "health-check")
     workspace.type_into("alice", {"hosts": [option(await offers(running, "alice", form, "handrail:hosts", "web-02"))]})
     await workspace.submit_view("alice")
-    await top(running, "alice", "The plan", "It runs at once.")
+    await top(running, "alice", "The plan", "It runs as soon as you press *Run*.")
     await workspace.submit_view("alice")
     execution = await ended(running, "health-check on web-02")
     assert (execution.channel, execution.state) == ("C0OPS", State.SUCCEEDED)
@@ -109,7 +109,7 @@ async def test_the_global_shortcut_asks_for_the_channel_and_offers_what_ran_ther
     assert form.values["channel"]["value"]["selected_conversation"] == "C0OPS"
     hosts = [option(await offers(running, "bob", form, "handrail:hosts", "web-01"))]
     await workspace.submit_view("bob", {"hosts": hosts, "Channel it reports in": "C0INC"})
-    await top(running, "bob", "The plan", "It runs at once.")
+    await top(running, "bob", "The plan", "It runs as soon as you press *Run*.")
     await workspace.submit_view("bob")
     assert (await ended(running, "top on web-01")).channel == "C0INC"
     await workspace.shortcut("dave", "handrail:run")

@@ -69,7 +69,7 @@ async def test_a_card_goes_from_consent_to_its_whole_log_and_answers_wrong_click
     await asyncio.gather(here.click("carol", home, "Approve"), here.click("alice", waiting, "Approve"))
     await until(here, 1, "Succeeded", "approved by @", "[Full log]")
     late = await here.wait_for(lambda here: [*direct(here, "UCAROL"), *here.ephemeral("alice", "incidents")])
-    assert [message.text for message in late if "waits for nobody: it is" in message.text]
+    assert [message.text for message in late if "waits for nobody's approval (" in message.text]
     assert len(late) == 1
 
     await here.click("alice", await until(here, 1, "Succeeded"), "Full log")
@@ -101,3 +101,23 @@ async def test_a_failed_host_of_two_is_seen_at_once_and_the_second_of_two_clicks
     await asyncio.gather(*(here.click("bob", failed, "Retry failed hosts") for _ in range(2)))
     await answered(here, "bob", "You asked for exactly this already")
     await until(here, 2, "Succeeded")
+
+
+async def test_what_takes_a_restart_back_says_so_and_breaks_nothing(
+    either: Demo, caplog: pytest.LogCaptureFixture
+) -> None:
+    here = either.workspace
+    await here.command("alice", "incidents", "/runbook restart nginx settle=0 on web-01")
+    await here.click("alice", await until(here, 1, "Succeeded", "[Roll back]"), "Roll back")
+    back = await until(here, 2, "Succeeded", "what #1 changed is taken back")
+    assert "#2 roll back of #1: restart-service nginx" in back.text
+    assert "outcome_broke" not in caplog.text
+
+
+async def test_the_list_of_runbooks_is_told_by_category(either: Demo) -> None:
+    here = either.workspace
+    await here.command("bob", "incidents", "/runbook list")
+    found = await here.wait_for(lambda here: here.ephemeral("bob", "incidents"), timeout=PATIENCE)
+    lines = here.read(found[-1]).splitlines()
+    assert lines.index("*Diagnostics*") < lines.index("*Maintenance*") < lines.index("*Recovery*")
+    assert any(line.startswith("• `restart-service`: Restart a systemd service") for line in lines)

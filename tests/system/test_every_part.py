@@ -72,7 +72,7 @@ async def heard(sqlite: Database) -> dict[str, frozenset[str]]:
 @pytest.fixture(params=["Socket Mode", "HTTP"])
 async def tour(request: pytest.FixtureRequest, web_01: OpenSsh, tmp_path: Path) -> AsyncIterator[Doors]:
     """The real process: on SQLite reached by Socket Mode, on PostgreSQL over HTTP."""
-    workspace = Workspace(rate_limits=False, shortcut_specs=SHORTCUTS)
+    workspace = Workspace(rate_limits=False, shortcut_specs=SHORTCUTS, subscriptions=frozenset(EVENTS), ack_seconds=10)
     workspace.add_person(id="UERIN", name="erin", display_name="Erin Ek")
     for number, name in enumerate(CHANNELS):
         workspace.add_channel(id=f"C0{number}TOUR", name=name)
@@ -279,7 +279,7 @@ async def filled_in(tour: Doors) -> None:
     await place.wait_for(lambda w: w.views("bob")[-1].errors, timeout=10)
     assert list(place.views("bob")[-1].errors) == ["parameter:folder"]
     await tour.submit("bob", {"parameter:folder": str(tour.folder / "forms")})
-    await tour.modal("bob", "The plan", "It runs at once.")
+    await tour.modal("bob", "The plan", "It runs as soon as you press *Run*.")
     before = set(tour.numbers(here))
     await tour.submit("bob")
     await tour.started(before, "Succeeded", channel=here)
@@ -293,7 +293,7 @@ async def filled_in(tour: Doors) -> None:
     await tour.submit(
         "bob", {"hosts": [await tour.offered("bob", form, "handrail:hosts", "web-03")], "parameter:seconds": "1"}
     )
-    await tour.modal("bob", "The plan", "It runs at once.")
+    await tour.modal("bob", "The plan", "It runs as soon as you press *Run*.")
     await tour.submit("bob")
     await tour.sees("@bob asked for *#", channel=here)
 
@@ -304,7 +304,7 @@ async def filled_in(tour: Doors) -> None:
     hosts = [await tour.offered("bob", form, "handrail:hosts", "web-02")]
     filled = {"hosts": hosts, "parameter:seconds": "1", "Channel it reports in": place.state.channel(here).id}
     await tour.submit("bob", filled)
-    await tour.modal("bob", "The plan", "It runs at once.")
+    await tour.modal("bob", "The plan", "It runs as soon as you press *Run*.")
     before = set(tour.numbers(here))
     await tour.submit("bob")
     await tour.started(before, "Succeeded", "on web-02", channel=here)
@@ -518,7 +518,7 @@ async def questions(tour: Doors) -> None:
     second = await tour.presses("bob", first, "Next", "26 to", "[Previous]")
     await tour.presses("bob", second, "Previous", "1 to 25 of")
     await tour.types("bob", "/runbook list page=2", "26 to", channel=here)
-    await tour.types("bob", "/runbook list hundred lines", "`recite`", channel=here)
+    await tour.types("bob", "/runbook list hundred lines", "*diagnostics*", "`recite`: Print a hundred", channel=here)
     await tour.types("bob", "/runbook show recite", "Print a hundred lines.", "timeout 5 min", channel=here)
     await tour.types("bob", "/runbook can", "You have NOC", "Runs:", channel=here)
     await tour.types("alice", "/runbook can @carol", "has MANAGER", channel=here)
@@ -528,7 +528,10 @@ async def questions(tour: Doors) -> None:
     status = await tour.types("bob", f"/runbook status {many}", "[All 30 hosts]", channel=here)
     await tour.presses("bob", status, "All 30 hosts", "1 to 25 of 30 hosts")
     await tour.types("bob", f"/runbook status {many} from=26", "26 to 30 of 30 hosts", channel=here)
-    await tour.starts("bob", "/runbook nudge queue on web-01 --dry-run", "dry run of nudge", channel=here)
+    dry = await tour.starts("bob", "/runbook nudge queue on web-01 --dry-run", "dry run of nudge", channel=here)
+    before = set(tour.numbers(here))
+    await tour.press("bob", await tour.card(dry, "Planned", "[Run it]", channel=here), "Run it")
+    await tour.started(before, f"continues #{dry}", channel=here)
     waits = await tour.starts("bob", f"/runbook careful {tour.folder} on web-03", "Waiting", channel=here)
     await tour.types("bob", "/runbook status on web-03", f"#{waits}", channel=here)
     await tour.types("bob", f"/runbook status after={waits - 1}", f"#{waits}", channel=here)

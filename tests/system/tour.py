@@ -96,7 +96,11 @@ class Tour:
             top = views[-1] if views and views[-1].title == title else None
             return top if top is not None and all(part in here.read(top) for part in said) else None
 
-        view = await self._wait(found, f"{person} seeing the modal {title!r} that says {said}", "incidents")
+        try:
+            view = await self.workspace.wait_for(found, timeout=PATIENCE)
+        except TimeoutError:
+            shown = [f"{view.title}: {self.workspace.read(view)}" for view in self.workspace.views(person)]
+            raise AssertionError(f"{person} does not see {title!r} saying {said}, but {shown}") from None
         assert check_view(view.content) == []
         return view
 

@@ -167,6 +167,7 @@ function externalSelect(part, block, context) {
     field.value = many ? "" : option.text.text;
     drawChips();
     close();
+    node.dispatchEvent(new Event("change"));
     tell();
   };
   drawChips();
@@ -179,8 +180,9 @@ function externalSelect(part, block, context) {
     const found = await context.act.suggest(block.block_id, part.action_id, typed);
     if (mine !== asked) return undefined;
     list.replaceChildren(...found.flatMap((item) => (item.options ? [el("li", { class: "group", role: "presentation", text: item.label.text }), ...item.options.map(entry)] : [entry(item)])));
-    list.hidden = found.length === 0;
-    field.setAttribute("aria-expanded", String(found.length > 0));
+    if (!found.length) list.replaceChildren(el("li", { class: "group", role: "presentation", text: "No results" }));
+    list.hidden = false;
+    field.setAttribute("aria-expanded", "true");
     return undefined;
   };
   let timer;
@@ -251,11 +253,16 @@ function inputBlock(block, context) {
   const error = context.errors?.[block.block_id];
   const target = control.matches?.("input,select,textarea") ? control : control.querySelector?.("input");
   const id = `e-${block.block_id}`;
+  const wrong = error ? el("div", { class: "error", id, role: "alert", text: error }) : null;
   if (error && target) { target.setAttribute("aria-invalid", "true"); target.setAttribute("aria-describedby", id); }
-  return el("div", { class: error ? "input-block wrong" : "input-block" },
+  const whole = el("div", { class: error ? "input-block wrong" : "input-block" },
     el("span", { class: "label" }, textObject(block.label, context.names), block.optional ? el("span", { class: "quiet", text: " (optional)" }) : null),
     control, block.hint ? el("div", { class: "quiet" }, textObject(block.hint, context.names)) : null,
-    error ? el("div", { class: "error", id, role: "alert", text: error }) : null);
+    wrong);
+  // What is being mended is no longer complained about; whether it is right is said when it is sent.
+  const mended = () => { whole.classList.remove("wrong"); wrong.remove(); target?.removeAttribute("aria-invalid"); target?.removeAttribute("aria-describedby"); };
+  if (error) for (const kind of ["input", "change"]) control.addEventListener(kind, mended, { once: true });
+  return whole;
 }
 
 // What a person put into the inputs below `root`, by block id.

@@ -53,6 +53,7 @@ async function refresh() {
       const asked = [me, channel].join();
       const answer = await ask(`/ui/state?${new URLSearchParams({ person: me, channel })}`);
       if (asked !== [me, channel].join()) { again = true; continue; }
+      if (seen && seen.began !== answer.began) toast("The workspace was started anew: nothing of before is left.");
       seen = answer;
       me = seen.me;
       draw();
@@ -110,6 +111,7 @@ function drawPeople() {
     select.dataset.drawn = wanted;
   }
   select.value = me;
+  $("role").textContent = person(me)?.title ? `You are ${person(me).shown} (${person(me).title}).` : "";
   $("reached").textContent = `${seen.app.name} is ${seen.app.reached}`;
   document.title = `${here()?.name ?? seen.app.name} · Local workspace (simulated)`;
 }
@@ -151,7 +153,9 @@ function drawPlace() {
   $("place-topic").textContent = home ? "What the app published for you" : one?.topic ?? "";
   $("messages").hidden = home;
   $("home").hidden = !home;
-  $("composer").hidden = home || Boolean(one?.archived);
+  const mute = one?.kind === "im" && !seen.app.takes_messages;
+  $("composer").hidden = home || mute || Boolean(one?.archived);
+  $("no-composer").hidden = !mute;
   $("composer-text").placeholder = one ? `Message ${one.kind === "im" ? one.name : "#" + one.name}, or / for a command` : "";
   if (home) drawHome();
   else if (one && !one.messages) { $("messages").replaceChildren(); $("messages").dataset.place = ""; } // they are being asked for
@@ -185,14 +189,30 @@ function drawMessages(list, messages, { replies = null } = {}) {
     if (!fresh && !before && message.user !== me) news.push(message);
     return drawMessage(message, answers, mark, Boolean(replies));
   });
-  if (!nodes.length) nodes.push(el("li", { class: "empty", "data-ts": "", text: replies ? "Nothing here yet. Type / to see the commands." : "No replies yet." }));
+  if (!nodes.length) nodes.push(old.get("")?.mark === place ? old.get("") : drawEmpty(Boolean(replies), place));
   reconcile(list, nodes);
   list.dataset.place = place;
-  list.stays = atEnd;
-  if (atEnd) list.scrollTop = list.scrollHeight;
+  list.stays = atEnd && messages.length > 0;
+  if (list.stays) list.scrollTop = list.scrollHeight;
   if (focused && !list.contains(document.activeElement)) restoreFocus(list, focused);
   const plain = news.map((message) => `${author(message).shown}: ${message.text}`).join(". ");
   if (plain) $("live").textContent = plain;
+}
+
+// What to begin with, where nothing was said yet: a line that is chosen stands in the message box, to be sent from there.
+function drawEmpty(inChannel, mark) {
+  const node = el("li", { class: "empty", "data-ts": "" });
+  node.mark = mark;
+  if (!inChannel) { node.append("No replies yet."); return node; }
+  const lines = here()?.kind === "im" ? [] : seen.first_lines;
+  const write = (text) => { const box = $("composer-text"); box.value = text; grow(box); box.focus(); complete(); };
+  const others = seen.people.filter((one) => one.title && one.id !== me).map((one) => `${one.shown} (${one.title})`).join(", ");
+  const parts = [
+    el("p", { text: lines.length ? "Nothing here yet. To begin, take one of these, and send it:" : here()?.kind === "im" && !seen.app.takes_messages ? "Nothing here yet." : "Nothing here yet. Type / to see the commands." }),
+    lines.length ? el("ul", { class: "first" }, lines.map((line) => el("li", {}, el("button", { type: "button", onclick: () => write(line.text) }, el("code", { text: line.text })), el("div", { class: "quiet", text: line.about })))) : null,
+    lines.length && person(me)?.title ? el("p", { class: "quiet", text: `You are ${person(me).shown} (${person(me).title}). In the menu on top you become ${others}.` }) : null];
+  node.append(...parts.filter(Boolean));
+  return node;
 }
 
 function reconcile(list, nodes) {
@@ -321,7 +341,7 @@ function drawModal() {
     el("header", {}, el("h2", { id: "modal-title", text: view.title.text }), el("button", { type: "button", class: "plain", "aria-label": "Close all", onclick: () => act("close", { whole_stack: true }), text: "✕" })),
     errors[""] ? el("p", { class: "error", role: "alert", text: errors[""] }) : null,
     body,
-    el("footer", {}, el("span", { class: "quiet grow", text: seen.views.length > 1 ? `Step ${seen.views.length} of a stack` : "" }),
+    el("footer", {}, el("span", { class: "grow" }),
       el("button", { type: "button", onclick: () => act("close"), text: view.close?.text ?? "Cancel" }),
       view.submit ? el("button", { type: "submit", class: "primary", text: view.submit.text }) : null));
   dialog.replaceChildren(form);
@@ -399,6 +419,9 @@ async function send(area, extra = {}) {
   drafts.delete(`${me}/${channel}`);
   grow(area);
   complete();
+  const list = area.closest("#thread") ? $("thread-messages") : $("messages");
+  list.stays = true; // what comes of it is to be seen
+  list.scrollTop = list.scrollHeight;
   const answer = await act("send", { channel, text, ...extra });
   if (!answer.ok && !area.value) { area.value = text; grow(area); }
 }
@@ -525,7 +548,11 @@ $("person").addEventListener("change", async () => {
   if (channel === APP_HOME) act("home");
 });
 
+// Who was at the end stays there when a keyboard or a panel takes room from the list.
+const rooms = new ResizeObserver((entries) => { for (const { target } of entries) if (target.stays) target.scrollTop = target.scrollHeight; });
+
 for (const list of [$("messages"), $("thread-messages")]) {
+  rooms.observe(list);
   list.addEventListener("scroll", () => { list.stays = list.scrollHeight - list.scrollTop - list.clientHeight < 60; });
   list.addEventListener("keydown", (event) => {
     const item = event.target.closest(".message");

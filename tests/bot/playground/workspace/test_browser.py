@@ -162,3 +162,11 @@ async def test_a_change_is_told_at_once(workspace: Workspace) -> None:
         await response.content.readline()
         await workspace.say("alice", "incidents", "hello")
         assert await response.content.readline() == b"data: changed\n"
+
+
+async def test_the_page_is_told_when_the_app_can_be_reached(workspace: Workspace) -> None:
+    told: list[bool] = []
+    workspace.state.on_change.append(lambda: told.append(True))
+    workspace.events_url = "http://127.0.0.1:9/slack/events"
+    assert told == [True]
+    assert json.loads((await fetch(f"{workspace.url}/ui/state"))[1])["app"]["reached"] == "reached over HTTP"
