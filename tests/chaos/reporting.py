@@ -148,10 +148,10 @@ class Crowd:
         who = self.chance.choice(APPROVERS)
         ack = await self.workspace.click(who, message, label)
         self.late += not ack.ok
-        await asyncio.sleep(SEEN)
+        await asyncio.sleep(2)
         if self.workspace.views(who):  # in which to say why
             await self.workspace.submit_view(who)
-            await asyncio.sleep(SEEN)
+        await asyncio.sleep(SEEN)
 
     # --- trouble ------------------------------------------------------------------------------------------------------
 

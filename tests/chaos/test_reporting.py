@@ -32,7 +32,9 @@ async def test_a_few_executions_are_told_to_their_end_although_an_answer_is_lost
         finally:
             approving.cancel()
         found = await here.prove()
-    assert [row["state"] for row in found.executions.values()] == ["succeeded"] * 3
+    states = [row["state"] for _, row in sorted(found.executions.items())]
+    assert states[:2] == ["succeeded", "succeeded"]
+    assert states[2] in {"succeeded", "denied"}  # as whoever decides is minded
     assert said.lost(found.calls)["chat.postMessage"] == said.repeated(found) == 1
     assert "p50" in here.figures["from a decision until its message shows it"]
 
