@@ -247,14 +247,14 @@ def context(text: str) -> Block:
 def message(text: str, blocks: Iterable[Block]) -> Message:
     """A message Slack takes: what doesn't fit is left out and that is said; buttons always stay."""
     found = list(blocks)
-    if len(found) <= MOST_BLOCKS and sum(_weight(block) for block in found) <= MOST_TEXT:
+    if len(found) <= MOST_BLOCKS and sum(weight(block) for block in found) <= MOST_TEXT:
         return Message(text=_bounded(text, LONGEST_TEXT), blocks=tuple(found))
     buttons = [block for block in found if block["type"] == "actions"]
     left_out = context("_More than fits into one message was left out here._")
-    room = MOST_TEXT - sum(_weight(block) for block in buttons) - _weight(left_out)
+    room = MOST_TEXT - sum(weight(block) for block in buttons) - weight(left_out)
     kept: list[Block] = []
     for block in (block for block in found if block["type"] != "actions"):
-        room -= _weight(block)
+        room -= weight(block)
         if room < 0 or len(kept) + len(buttons) + 1 >= MOST_BLOCKS:
             break
         kept.append(block)
@@ -277,11 +277,12 @@ def _bounded(text: str, most: int = LONGEST_SECTION) -> str:
     return "\n".join([*kept, "…"])
 
 
-def _weight(value: Any) -> int:
+def weight(value: Any) -> int:
+    """The text in it, in UTF-16 units, as Slack adds it up over all blocks."""
     if isinstance(value, dict):
         own = units(value["text"]) if isinstance(value.get("text"), str) else 0
-        return own + sum([_weight(item) for item in value.values() if not isinstance(item, str)])
-    return sum([_weight(item) for item in value]) if isinstance(value, list | tuple) else 0
+        return own + sum([weight(item) for item in value.values() if not isinstance(item, str)])
+    return sum([weight(item) for item in value]) if isinstance(value, list | tuple) else 0
 
 
 # --- buttons ----------------------------------------------------------------------------------------------------------

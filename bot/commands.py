@@ -574,7 +574,7 @@ class Commands:
         if not page.found and newer is None and older is None:
             said = f"Nothing in the history is like that ({what})." if what else "Nothing has run yet."
             return blocks.spoken(f"{said} `/runbook help history` shows what can be asked.")
-        title = f"*History* {f'({blocks.inline(what)})' if what else ''}".strip()
+        title = f"*History* {f'({blocks.ours(what, 600)})' if what else ''}".strip()
         if not page.found:
             note = f"Nothing like that from #{page.looked_from} on; *Older* looks further."
             return blocks.paged(blocks.markdown(title), newer=newer, older=older, note=note)
@@ -907,7 +907,12 @@ def _every_host(execution: Execution, query: Query) -> tuple[str, str] | tuple[(
 def _in_words(query: Query) -> str:
     """What was looked for: "state=failed since=2d"."""
     pages = ("before", "after")
-    return " ".join(f"{name}={value}" for name, value in sorted(query.named.items()) if name not in pages)
+    return " ".join(f"{name}={_person_or(value)}" for name, value in sorted(query.named.items()) if name not in pages)
+
+
+def _person_or(value: str) -> str:
+    """A person's id as a mention, which only who asked sees; anything else as it is."""
+    return f"<@{value}>" if re.fullmatch(r"[UW][A-Z0-9]{1,30}", value) else value
 
 
 def _is_about(entry: Entry, words: Sequence[str]) -> bool:

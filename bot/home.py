@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from bot.blocks import (
     EMOJI,
+    MOST_TEXT,
     Block,
     actions,
     asking,
@@ -30,6 +31,7 @@ from bot.blocks import (
     section,
     switch_line,
     told,
+    weight,
     who,
     why_alone,
 )
@@ -199,7 +201,17 @@ def _shown(home: Home) -> list[Block]:
         *_yours(home),
         *_health_blocks(home),
     ]
-    return shown or [section("Nothing waits for you. `/runbook can` says what your role is for.")]
+    return _fitting(shown) or [section("Nothing waits for you. `/runbook can` says what your role is for.")]
+
+
+def _fitting(shown: list[Block]) -> list[Block]:
+    """As much from the top as Slack takes: what waits for the reader comes first."""
+    room = MOST_TEXT
+    for place, block in enumerate(shown):
+        room -= weight(block)
+        if room < 0:
+            return [*shown[:place], context("_More than fits here: `/runbook status` and `/runbook history` have it._")]
+    return shown
 
 
 def _title(text: str) -> Block:

@@ -848,6 +848,26 @@ def test_what_must_be_escaped_is_also_within_plain_text(character: str) -> None:
     assert character not in blocks.escape(f"a{character}b").replace("&amp;", "").replace("&lt;", "").replace("&gt;", "")
 
 
+def test_a_home_with_too_much_in_it_is_cut_from_below() -> None:
+    long = "&" * 4_000
+    many = tuple(
+        an_execution(id=n, state=State.AWAITING_APPROVAL, params={"note": long}, note=long, reason=long, ending=long)
+        for n in range(1, 11)
+    )
+    later = tuple(replace(execution, id=execution.id + 100) for execution in many)
+    votes = tuple(long[:n] for n in range(80, 100))
+    asked = tuple((execution, an_approval(votes=votes)) for execution in many)
+    switch = KillSwitch(scope=Scope.SERVICE, subject=long[:280], engaged_by=BOB, engaged_at=NOW, now=False, reason=long)
+    mine = home.Home(
+        person="UBOB", has_role=True, may_read=True, may_run=True, may_release=True, waiting=asked, running=later,
+        switches=(switch,) * 5, yours=many,
+    )  # fmt: skip
+    view = home.home_view(mine, NOW)
+    assert "Waiting for you (10)" in str(view)
+    assert "More than fits here" in str(view)
+    assert sum(blocks.weight(block) for block in view["blocks"]) < 12_500
+
+
 def test_nothing_is_said_twice_of_how_it_came_out_and_people_are_mentioned_by_name() -> None:
     denied = an_execution(state=State.DENIED, ending="denied by <@UCAROL>: not\ntoday")
     assert "web-01, denied by <@UCAROL>: not today (<@UBOB>" in blocks.execution_line(denied, NOW)

@@ -355,7 +355,7 @@ async def test_the_list_is_narrowed_down_by_words(database: Database) -> None:
 async def test_the_list_has_a_heading_for_each_category_and_a_line_for_each_runbook(database: Database) -> None:
     async with a_house(database) as house:
         shown = str((await asks(house, "list restart")).blocks)
-        assert "*maintenance*\\n• `restart-service`: Restart a systemd service" in shown
+        assert "*Maintenance*\\n• `restart-service`: Restart a systemd service" in shown
 
 
 async def test_help_on_a_topic_shows_examples_and_near_topics_are_buttons(database: Database) -> None:

@@ -518,7 +518,7 @@ async def questions(tour: Doors) -> None:
     second = await tour.presses("bob", first, "Next", "26 to", "[Previous]")
     await tour.presses("bob", second, "Previous", "1 to 25 of")
     await tour.types("bob", "/runbook list page=2", "26 to", channel=here)
-    await tour.types("bob", "/runbook list hundred lines", "*diagnostics*", "`recite`: Print a hundred", channel=here)
+    await tour.types("bob", "/runbook list hundred lines", "*Diagnostics*", "`recite`: Print a hundred", channel=here)
     await tour.types("bob", "/runbook show recite", "Print a hundred lines.", "timeout 5 min", channel=here)
     await tour.types("bob", "/runbook can", "You have NOC", "Runs:", channel=here)
     await tour.types("alice", "/runbook can @carol", "has MANAGER", channel=here)
