@@ -334,6 +334,8 @@ def _decided(connection: Connection, execution_id: int) -> str:
     found = approvals.latest(connection, execution_id)
     if found is None or found.decided_by is None or found.state is ApprovalState.WAITING:
         return ""
+    if found.state is ApprovalState.EXPIRED:
+        return " Nobody decided in time."
     names = found.votes if found.state is ApprovalState.GIVEN and found.votes else (found.decided_by,)
     by = " and ".join(f"<@{name}>" if name.startswith(("U", "W")) else name for name in names)
     return f" It was {found.state.value} by {by}."

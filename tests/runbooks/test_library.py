@@ -257,7 +257,7 @@ async def test_a_stopped_restart_says_that_systemd_goes_on(demo: Demo) -> None:
     walk.stop(Stop(words="enough", by=CAROL, grace=0.2))
     await asyncio.wait_for(running, 10)
     ended = await demo.database.read(executions.get, walk.execution.id)
-    said = "Restart the service: enough; the command is stopped; `systemctl is-active nginx` says: activating"
+    said = "enough; the command is stopped (during: Restart the service); `systemctl is-active nginx` says: activating"
     assert (ended.state, ended.ending) == (State.CANCELLED, said)
     told: Any = demo.reporter.of(StepFinished)[-1]
     assert told.look == "`systemctl is-active nginx` says: activating"

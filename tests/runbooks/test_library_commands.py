@@ -305,7 +305,7 @@ async def test_a_cancel_while_the_host_is_away_says_how_it_was_seen_last(sqlite:
     ended = await sqlite.read(executions.get, walk.execution.id)
     assert (ended.state, ended.ending) == (
         State.CANCELLED,
-        "It is back, with a new boot id: enough; when it was asked last: 'web-01' does not answer.",
+        "enough; when it was asked last: 'web-01' does not answer. (during: It is back, with a new boot id)",
     )
 
 

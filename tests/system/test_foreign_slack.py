@@ -179,11 +179,12 @@ async def test_a_click_delivered_twice_acts_once(bot: Bot, slack: ForeignSlack, 
 
 async def test_an_approval_not_given_in_time_expires(bot: Bot, slack: ForeignSlack, counting: Path) -> None:
     button = await _asked(slack, counting, by="UBOB")
-    before = slack.said().count("nobody decided within 8 s")
-    await until(lambda: slack.said().count("nobody decided within 8 s") > before, "the expiry", slack.said)
+    expired = f"careful folder={counting} on web-01: expired: nobody decided within 8 s"
+    await until(lambda: expired in slack.said(), "the expiry", slack.said)
     told = len(slack.private("UCAROL"))
     await slack.click("UCAROL", button)
-    await until(lambda: "it is expired" in slack.private("UCAROL")[told:], "Carol being told", slack.said)
+    late = "(expired). Nobody decided in time."
+    await until(lambda: late in slack.private("UCAROL")[told:], "Carol being told", slack.said)
     assert counted(counting) == []
 
 
