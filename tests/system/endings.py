@@ -231,7 +231,8 @@ async def endings(folder: Path, times: int, seed: int, cases: list[str] | None =
             known_hosts=between.known_hosts(server),
             redactor=Redactor(),
             random=lambda: 0.5,
-            patience=Patience(retries=0, answer=20.0),
+            # A connection that turns out to be dead before anything was sent is not what is tried here.
+            patience=Patience(retries=1, first_retry=0.1, answer=20.0),
         )
         stack.push_async_callback(remote.close)
         bed = Bed(
