@@ -292,7 +292,7 @@ class Siege:
         """Look, and raise with everything that does not hold."""
         ledger, done = self.hosts.ledger(), list(self.people.done)
         found = await self.database.read(proof.look, self.memory)
-        wished = self.people.wished(found.tag_of)
+        wished = self.people.wished(found.tag_of, found.back)
         seen = proof.problems(found, ledger, done, self.memory, wished)
         seen += proof.overlaps(found, ledger, self.people.let_go())
         seen += self._faults()
@@ -371,7 +371,7 @@ class Siege:
         count("hosts held by two at once, after a person let go", len([o for o in ledger.overlaps if o[0] != o[1]]))
         count("commands and clicks", len(self.people.done))
         count("commands and clicks acknowledged as stored", sum(one.is_stored for one in self.people.done))
-        count("runs again that a person asked for", self.people.wished(found.tag_of).total())
+        count("runs again that a person asked for", self.people.wished(found.tag_of, found.back).total())
         count("posts marked (repeated)", proof.repeated(messages(self.workspace)))
         count("dead letters", sum(row["state"] == OutboxState.DEAD.value for row in found.outbox))
         return summed

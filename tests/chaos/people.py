@@ -7,7 +7,7 @@ import contextlib
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -278,13 +278,18 @@ class People:
 
     # --- the evidence -------------------------------------------------------------------------------------------------
 
-    def wished(self, tag_of: dict[int, str]) -> Counter[tuple[str, str]]:
-        """(tag, what) -> how often a person asked for one more run: of "all", the "failed" hosts, a step, or "back"."""
+    def wished(self, tag_of: dict[int, str], back: Collection[int]) -> Counter[tuple[str, str]]:
+        """(tag, what) -> how often a person asked for one more run: of "all", the "failed" hosts, a step, or "back".
+
+        `back`: executions that roll others back; who retries one of them asks for the way back once more.
+        """
         found: Counter[tuple[str, str]] = Counter()
         for one in self.done:
             if one.execution is None or one.execution not in tag_of:
                 continue
-            if one.what == "Retry":
+            if one.what.startswith("Retry") and one.execution in back:
+                found[tag_of[one.execution], "back"] += 1
+            elif one.what == "Retry":
                 found[tag_of[one.execution], "all"] += 1
             elif one.what == "Retry failed hosts":
                 found[tag_of[one.execution], "failed"] += 1

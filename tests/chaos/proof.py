@@ -57,6 +57,11 @@ class Found:
         """What people called each request."""
         return {number: str(row["params"].get("tag", "")) for number, row in self.executions.items()}
 
+    @property
+    def back(self) -> set[int]:
+        """Executions that roll others back."""
+        return {number for number, row in self.executions.items() if row["rolls_back"] is not None}
+
     def in_state(self, *states: State) -> list[Row]:
         """Executions in these states."""
         wanted = {state.value for state in states}
