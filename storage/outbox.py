@@ -469,8 +469,12 @@ def sent_before(connection: Connection, said: OutboxMessage, *, id: str, now: da
     if key is None or connection.execute(waits).first() is not None:
         return True
     is_headline = said.kind is OutboxKind.HEADLINE
-    kind, method = (OutboxKind.CARD, "update") if is_headline else (said.kind, said.method)
-    _ADD.run(connection, _new(id, kind, method, said.payload, now, said.channel, said.execution_id, key))
+    kind, method, payload = OutboxKind.CARD if is_headline else said.kind, said.method, said.payload
+    if is_headline or said.execution_id is None:
+        method = "update"
+    if said.execution_id is None:  # only the messages of executions are known by their keys
+        key, payload = None, {**said.payload, "ts": ts}
+    _ADD.run(connection, _new(id, kind, method, payload, now, said.channel, said.execution_id, key))
     return True
 
 

@@ -162,6 +162,16 @@ async def test_a_lost_post_that_is_found_gets_the_words_that_took_its_place(desk
     assert desk.posts(thread=headline.ts) == ["step 1 succeeded"]
 
 
+async def test_a_lost_post_of_no_execution_is_edited_too_and_not_posted_once_more(desk: Desk) -> None:
+    desk.start()
+    desk.workspace.faults.drop_after_effect("chat.postMessage", times=1)
+    await desk.put("2 dead letters", key="dead-letters")
+    await desk.until(lambda: desk.posts() == ["2 dead letters"])
+    await desk.put("3 dead letters", key="dead-letters")
+    await desk.settle()
+    assert desk.posts() == ["3 dead letters"]
+
+
 async def test_a_lost_post_that_can_no_more_be_edited_is_said_anew_once(desk: Desk) -> None:
     execution = await desk.submitted()
     desk.start()
