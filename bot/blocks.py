@@ -487,7 +487,7 @@ def execution_line(execution: Execution, now: datetime) -> str:
     note = f": {told(execution.note, 200)}" if execution.note and execution.state is State.PENDING else ""
     why = " ".join((said_why(execution, 200) if execution.ending else note).splitlines())
     subject = f"*#{execution.id}* `{inline(execution.runbook, 100)}` on {listed(execution.hosts)}"
-    return f"{EMOJI[execution.state]} {subject}, {execution.state.words}{why} ({who(execution.actor)}, {when})"
+    return f"{EMOJI[execution.state]} {subject}, {execution.state_words}{why} ({who(execution.actor)}, {when})"
 
 
 _TOLD_BY_HOSTS = {State.SUCCEEDED, State.FAILED, State.TIMED_OUT}
@@ -574,7 +574,7 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 
 def _audited(key: str, value: Any) -> str:
     """A value as a reader wants it; empty for what says nothing, and for a request's number: the export has that."""
-    if key == "request" or value in (None, "", [], {}, False):
+    if key == "request" or value is None or value is False or value in ("", [], {}):
         return ""
     if isinstance(value, str) and _HASH.fullmatch(value):
         return value[:16]

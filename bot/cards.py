@@ -204,10 +204,8 @@ def _state_words(execution: Execution, situation: Situation) -> str:
         case State.AWAITING_APPROVAL:
             confirm = situation.approval is not None and situation.approval.kind is Consent.CONFIRM
             return "waiting for your confirmation" if confirm else "waiting for approval"
-        case State.SUCCEEDED if execution.dry_run:
-            return "planned"
         case _:
-            return execution.state.words
+            return execution.state_words
 
 
 def _details(execution: Execution, state: str, situation: Situation, now: datetime) -> Iterator[str]:
@@ -332,7 +330,7 @@ def host_page(execution: Execution, hosts: Sequence[HostRun], first: int) -> Mes
     """The hosts of one execution from the `first` on (counted from 1), the most urgent first."""
     ordered = sorted(hosts, key=lambda host: (_URGENCY.index(host.state), host.position))
     shown = ordered[first - 1 : first - 1 + HOSTS_ON_A_PAGE]
-    head, lines = f"{subject(execution)}: {execution.state.words}", [f"• {inline(host.host, 100)}" for host in shown]
+    head, lines = f"{subject(execution)}: {execution.state_words}", [f"• {inline(host.host, 100)}" for host in shown]
     if _begun(execution, hosts):
         head, lines = f"{head}, {hosts_words(hosts)}", [_host_line(host) for host in shown]
     return message(head, [section(f"{EMOJI[execution.state]} *{head}*"), *paragraphs(lines)])
@@ -717,7 +715,7 @@ def _last(asked: ApprovalAsked) -> list[str]:
 def _result(execution: Execution) -> str:
     when = f", {moment(execution.ended_at)}" if execution.ended_at is not None else ""
     why = f" ({inline(execution.ending, 150)})" if execution.ending else ""
-    how = f"#{execution.id} on {listed(execution.hosts)} {execution.state.words}{why}{when}"
+    how = f"#{execution.id} on {listed(execution.hosts)} {execution.state_words}{why}{when}"
     return f"{EMOJI[execution.state]} {how}, by {who(execution.actor)}"
 
 
@@ -932,7 +930,7 @@ def _ending_words(ended: ExecutionEnded) -> str:
         why += f"; what was applied is being taken back by #{ended.rollback.id}"
     match execution.state:
         case State.SUCCEEDED:
-            return f"succeeded{f' in {took}' if took else ''}{many}{why}"
+            return f"{execution.state_words}{f' in {took}' if took else ''}{many}{why}"
         case State.REFUSED:
             return f"was refused{why}"
         case State.DENIED:

@@ -985,7 +985,7 @@ def _id(named: Sequence[str], verb: Verb) -> int:
 
 
 def _headline(execution: Execution) -> str:
-    return f"*{cards.subject(execution)}*: {execution.state.words}"
+    return f"*{cards.subject(execution)}*: {execution.state_words}"
 
 
 def _verdict_line(verdict: Mapping[str, object]) -> str:

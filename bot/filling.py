@@ -33,7 +33,7 @@ from bot.request import (
     schedule_spelling,
     spelling,
 )
-from bot.schedules import ScheduleDesk
+from bot.schedules import ScheduleDesk, may_make
 from bot.timing import Timing, timing_of
 from runbooks import cron, templates
 from runbooks.answer import Prospect, Seen
@@ -115,8 +115,9 @@ class Forms:
         return timing_of(command.cron, timezone=zone, name=command.name)
 
     def _may(self, actor: Actor, times: Timing | None) -> bool:
-        needed = [Permission.EXECUTE, *([Permission.SCHEDULES] if times is not None else [])]
-        return all(self.engine.policy.may(actor.id, one) for one in needed)
+        return (
+            may_make(self.engine, actor) if times is not None else self.engine.policy.may(actor.id, Permission.EXECUTE)
+        )
 
     async def complete(self, command: RunCommand, received: Received, times: Timing | None = None) -> bool:
         """Whether a form was shown because something of a typed request is missing, with what was typed filled in."""
@@ -565,9 +566,10 @@ def _without_its_page(received: Received, why: str) -> str:
     if received.payload.get("altered"):
         return f"{why}. Nothing came of it. Fill it in again."
     typed = " ".join(html.unescape(received.text).replace("`", "ˋ").split())
-    if isinstance(parse_runbook(received.text), ScheduleCommand):
+    parsed = parse_runbook(received.text)
+    if isinstance(parsed, ScheduleCommand):
         return f"{why}. Nothing was scheduled. `/runbook {typed}` makes the schedule."
-    if "--dry-run" in typed:
+    if isinstance(parsed, RunCommand) and parsed.dry_run:
         return f"{why}. `/runbook {typed}` shows it."
     return f"{why}. Nothing was run. `/runbook {typed} --dry-run` shows the plan, and without `--dry-run` it is run."
 

@@ -154,7 +154,7 @@ def readable(text: str) -> str:
 
 
 def _last_option(execution: Execution, text: str) -> Json:
-    return option(text, f"{LAST}{execution.id}", about=f"#{execution.id}, {execution.state.words}")
+    return option(text, f"{LAST}{execution.id}", about=f"#{execution.id}, {execution.state_words}")
 
 
 def matches(typed: str, texts: Iterable[str]) -> bool:
@@ -635,7 +635,7 @@ def schedule_of(entry: Entry, draft: Draft, timing: Timing) -> ScheduleCommand:
     return ScheduleCommand(
         action="make",
         name=timing.name,
-        cron=timing.cron.lower(),
+        cron=timing.cron,
         timezone=timing.timezone or None,
         request=command_of(entry, draft),
     )

@@ -77,7 +77,7 @@ def attach(connection: Connection, execution_id: int, person: str, now: datetime
 
 def _head(execution: Execution, steps: Sequence[StepRun], left_out: int) -> Iterator[str]:
     where = f" on {', '.join(execution.hosts[:20])}" + (" …" if len(execution.hosts) > 20 else "")
-    yield f"#{execution.id} {execution.runbook}{where}: {execution.state.words}"
+    yield f"#{execution.id} {execution.runbook}{where}: {execution.state_words}"
     yield f"asked by {execution.actor.name or execution.actor.id}, {_stamp(execution.created_at)}"
     if execution.ending:
         yield _single(execution.ending)

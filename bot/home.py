@@ -325,7 +325,7 @@ def _yours(home: Home) -> Iterator[Block]:
         again = home.may_run and execution.state in _AGAIN and execution.started_at is not None
         when = f", {moment(execution.ended_at)}" if execution.ended_at is not None else ""
         why = f"\n{why_alone(execution, 200)}" if execution.ending else ""
-        line = f"{EMOJI[execution.state]} {_subject(execution)}\n*{execution.state.words.capitalize()}*{when}{why}"
+        line = f"{EMOJI[execution.state]} {_subject(execution)}\n*{execution.state_words.capitalize()}*{when}{why}"
         yield _with(section(line), actions(execution.id, ["retry"]) if again else [])
 
 

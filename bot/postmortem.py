@@ -115,7 +115,7 @@ def written(incident: Incident, story: Story) -> Iterator[str]:
     for execution in story.ran:
         where = ", ".join(execution.hosts)
         kind = "dry run of " if execution.dry_run else ""
-        yield f"- #{execution.id} {kind}{_plain(execution.runbook)} on {_plain(where)}: {execution.state.words}"
+        yield f"- #{execution.id} {kind}{_plain(execution.runbook)} on {_plain(where)}: {execution.state_words}"
     yield from (() if story.ran else ("Nothing was run in its channel.",))
     yield from ("", "## Timeline", "")
     for one in story.moments:

@@ -690,7 +690,7 @@ _SCHEDULE_ACTIONS = ("new", "list", "show", "pause", "resume", "delete", "run", 
 _SCHEDULE_KEYS = {"approve": ("limit", "mark"), "list": ("page",)}
 _BEHIND = ("as", "tz", "timezone")
 """What a schedule says behind its request; as a value such a word stands in quotes."""
-_CRON_FIELD = re.compile(r"[0-9A-Za-z*,/#-]{1,60}")
+_CRON_FIELD = re.compile(r"[0-9A-Za-z*,/#-]{1,100}")
 _ZONE = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
 _SCHEDULE_NAME = re.compile(r"\w[\w .:/-]{0,63}")
 

@@ -688,6 +688,6 @@ def _why(schedule: Schedule, firing: Firing, most: int) -> str:
 def _firing_line(schedule: Schedule, firing: Firing, execution: Execution | None) -> str:
     when = blocks.moment(firing.due_at)
     if execution is not None:
-        return f"• {when}: {blocks.EMOJI[execution.state]} #{execution.id} {execution.state.words}"
+        return f"• {when}: {blocks.EMOJI[execution.state]} #{execution.id} {execution.state_words}"
     many = f" ({firing.count} moments)" if firing.count > 1 else ""
     return f"• {when}: {firing.outcome}{many}, {_why(schedule, firing, 200)}"

@@ -249,7 +249,7 @@ class Stopped:
         found = self.execution
         how = f": {found.ending or found.note}" if found.ending or found.note else ""
         looks = "".join(f"; the command on {host}: {death.value}" for host, death in self.deaths)
-        return f"#{found.id} {found.runbook} on {', '.join(found.hosts)} is {found.state.words}{how}{looks}"
+        return f"#{found.id} {found.runbook} on {', '.join(found.hosts)} is {found.state_words}{how}{looks}"
 
 
 async def killswitch(
@@ -288,7 +288,7 @@ async def killswitch(
 
 
 def _catalog(command: SwitchCommand, environment: Mapping[str, str] | None, note: Say) -> Catalog:
-    """The runbooks, where one is named: by them an alias is understood. None when they can't be loaded."""
+    """The runbooks, where one is named: by them an alias is understood. None of them when they can't be loaded."""
     if _scope(command) is not Scope.RUNBOOK:
         return Catalog(entries={})
     try:
@@ -381,7 +381,7 @@ class _Switch:
             channel=None,
             reporter=self._reporter,
             now=now,
-            doubt=self._known.doubt(switch.scope, switch.subject, self._known),
+            doubt=self._known.doubt(switch.scope, switch.subject, lambda: self._known),
         )
         return _for_shell(said), [one.id for one in running if kill_switch.holds(switch, one)]
 
@@ -664,7 +664,7 @@ class _Talk:
         found = seen.execution
         if found is not None:
             why = found.ending or found.note
-            self._once((found.state, why), f"#{found.id} {found.runbook} is {found.state.words}" + _after(why))
+            self._once((found.state, why), f"#{found.id} {found.runbook} is {found.state_words}" + _after(why))
 
     def _once(self, key: object, line: str) -> None:
         if key not in self._told:

@@ -3,7 +3,7 @@
 from sqlalchemy import Connection
 
 from bot.cards import Situation
-from runbooks.plans import from_json
+from runbooks.ending import plan_of
 from runbooks.rollback import rollback_plan, way_back
 from storage import approvals, controls, executions
 from storage.records import Execution, HostLock, Phase, State
@@ -54,11 +54,5 @@ def _is_retriable(connection: Connection, execution: Execution) -> bool:
 def _is_undoable(connection: Connection, execution: Execution) -> bool:
     if execution.state not in _UNDOABLE:
         return False
-    plan = executions.plan_of(connection, execution.id)
-    if plan is None:
-        return False
-    try:
-        stored = from_json(plan)
-    except KeyError:  # of another version, which this one can't take back either
-        return False
-    return rollback_plan(connection, execution, stored) is not None
+    plan = plan_of(connection, execution)
+    return plan is not None and rollback_plan(connection, execution, plan) is not None

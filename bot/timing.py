@@ -41,7 +41,7 @@ class Timing:
     def cron(self) -> str:
         """The line that is meant; empty while none is."""
         if self.often not in USUAL:
-            return " ".join(self.line.split()) if self.often == LINE else ""
+            return _spelled(self.line) if self.often == LINE else ""
         hour, _, minute = (self.at if _TIME.fullmatch(self.at) else NIGHT).partition(":")
         return USUAL[self.often][1].format(minute=int(minute), hour=int(hour))
 
@@ -50,10 +50,7 @@ def timing_of(line: str, *, timezone: str = "", name: str = "") -> Timing:
     """What was typed, as a usual time where it is one. Without a line nothing is chosen yet."""
     if not line:
         return Timing(timezone=timezone, name=name)
-    try:
-        spelled = _by_numbers(cron.cron_of(line))
-    except Invalid:
-        spelled = line
+    spelled = _by_numbers(_spelled(line))
     for often, (_, form) in USUAL.items():
         pattern = re.escape(form).replace(r"\{minute\}", "(?P<minute>[0-5]?[0-9])")
         found = re.fullmatch(pattern.replace(r"\{hour\}", "(?P<hour>[01]?[0-9]|2[0-3])"), spelled)
@@ -62,6 +59,14 @@ def timing_of(line: str, *, timezone: str = "", name: str = "") -> Timing:
             at = f"{int(parts.get('hour') or 0):02}:{int(parts['minute']):02}"
             return Timing(often=often, at=at, timezone=timezone, name=name)
     return Timing(often=LINE, line=line, timezone=timezone, name=name)
+
+
+def _spelled(line: str) -> str:
+    """The line in its one spelling; one that is none as it stands."""
+    try:
+        return cron.cron_of(line)
+    except Invalid:
+        return " ".join(line.split())
 
 
 def _by_numbers(line: str) -> str:

@@ -124,9 +124,7 @@ def next_few(line: str, zone: str, after: datetime, *, most: int = 5) -> list[da
 def newest_firing(line: str, zone: str, now: datetime) -> datetime | None:
     """The newest moment up to `now` at which it fired; None where that is more than a year ago. Raises Invalid."""
     for days in (1, 8, 32, 367):
-        found = None
-        for found in _up_to(line, zone, now - timedelta(days=days), now):  # noqa: B007
-            pass
+        found = max(_up_to(line, zone, now - timedelta(days=days), now), default=None)
         if found is not None:
             return found
     return None

@@ -66,7 +66,7 @@ def end_execution(
     """
     steps = tuple(executions.steps_of(connection, execution.id))
     if has_begun(execution) and State.RUNNING not in leaving and State.INTERRUPTED not in leaving:
-        plan = plan or _plan_of(connection, execution)
+        plan = plan or plan_of(connection, execution)
         to, reason = _before_it_went_on(connection, execution, to, reason, steps, now)
     ended = executions.move(
         connection,
@@ -147,6 +147,16 @@ def undecided(connection: Connection, execution: Execution, steps: Sequence[Step
     return unknown
 
 
+def keep_undecided(
+    connection: Connection, execution: Execution, steps: Sequence[StepRun], now: datetime
+) -> dict[str, str]:
+    """The undecided hosts say so themselves; see `undecided`."""
+    unknown = undecided(connection, execution, steps)
+    for host, why in unknown.items():
+        executions.set_host(connection, execution.id, host, state=HostState.INTERRUPTED, reason=why, ended_at=now)
+    return unknown
+
+
 _NEVER_RAN = {State.REFUSED, State.DENIED, State.EXPIRED}
 """Endings of what was never begun."""
 
@@ -164,9 +174,7 @@ def _before_it_went_on(
     What was done is there, and the hosts say so. Where that is unknown, it is interrupted once more.
     """
     said = f"refused {reason}" if to is State.REFUSED else reason or "it ended"
-    unknown = undecided(connection, execution, steps)
-    for host, why in unknown.items():
-        executions.set_host(connection, execution.id, host, state=HostState.INTERRUPTED, reason=why, ended_at=now)
+    unknown = keep_undecided(connection, execution, steps, now)
     if unknown:
         names = ", ".join(list(unknown)[:3]) + (f" and {len(unknown) - 3} more" if len(unknown) > 3 else "")
         return State.INTERRUPTED, f"{said.rstrip('.')}; what was done on {names} is as unknown as before"
@@ -190,7 +198,7 @@ def settle_hosts(
             executions.set_host(connection, execution.id, row.host, state=HostState.CANCELLED, reason=why, ended_at=now)
 
 
-def _plan_of(connection: Connection, execution: Execution) -> StoredPlan | None:
+def plan_of(connection: Connection, execution: Execution) -> StoredPlan | None:
     """Its stored plan; None where there is none, or it is of another version."""
     try:
         return from_json(executions.plan_of(connection, execution.id) or {})

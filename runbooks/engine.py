@@ -611,7 +611,7 @@ class Engine:
             raise TooLate(f"#{execution_id} is {execution.state.words}: it can be retried once it has ended.")
         known = self.policy.may(actor.id, Permission.EXECUTE)
         if execution.rolls_back is not None:
-            if reason is not None or emergency:
+            if known and (reason is not None or emergency):
                 raise Invalid(
                     f"#{execution_id} rolls back #{execution.rolls_back}: that has no reason or emergency of its own. "
                     f"Try `/runbook rollback {execution.rolls_back}`."
@@ -641,7 +641,7 @@ class Engine:
                 named=dict(execution.params),
                 targets=targets,
                 channel=channel or execution.channel,
-                text=execution.text,
+                text=f"Run it on #{execution_id}" if for_real else execution.text,
                 reason=reason or execution.reason,
                 dry_run=execution.dry_run and not for_real,
                 emergency=emergency,
@@ -787,7 +787,7 @@ class Engine:
             now=now,
             reason=reason,
         )
-        doubt = known.doubt(scope, switch.subject, self._known_to(actor))
+        doubt = known.doubt(scope, switch.subject, partial(self._known_to, actor))
         try:
             answer = await asyncio.wait_for(
                 self.tools.database.write_first(self.engage_in, switch, origin, channel, doubt), timeout=patience
@@ -1083,13 +1083,18 @@ class Engine:
             for execution in left
         )
         taken: list[Execution] = []
+        broken: list[BaseException] = []
         for outcome in await asyncio.gather(*tries, return_exceptions=True):
             if isinstance(outcome, Execution):
                 taken.append(outcome)
             elif isinstance(outcome, BaseException) and not isinstance(outcome, TooLate | LeaseLost):
-                raise outcome  # those two: another process was faster, or its owner lives
+                broken.append(outcome)  # those two: another process was faster, or its owner lives
         if left:
             self.wake.set()
+        for error in broken:
+            if not taken:
+                raise error  # what was taken over is carried first: this one is met again in the next round
+            log.error("not_reaped", exc_info=error)
         return taken
 
     async def require(

@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 
 from runbooks.answer import Answer, mention
 from runbooks.catalog import Catalog
-from runbooks.ending import cancel_words, end_execution, settle_hosts, undecided, witness
-from runbooks.plans import HostPlan, StoredPlan, from_json, numbered
+from runbooks.ending import cancel_words, end_execution, keep_undecided, plan_of, settle_hosts, witness
+from runbooks.plans import HostPlan, StoredPlan, numbered
 from runbooks.progress import ExecutionContinued, StepFinished
 from runbooks.rollback import begin_rollback, rollback_plan, way_back
 from runbooks.steps import DIED, TAIL, Tools, may_repeat
@@ -73,16 +73,13 @@ class Interruptions:
         """What can't be asked about: it goes on where every step may be repeated, else it waits for a person."""
         now = self.tools.clock.now()
         steps = self._interrupt_steps(connection, execution, f"{DIED}; its outcome is unknown", now)
-        raw = executions.plan_of(connection, execution.id)
-        plan = from_json(raw) if raw is not None else None
+        plan = plan_of(connection, execution)
         if plan is not None and execution.cancel_at is None and all(_may_repeat(plan, s.host, s.step) for s in steps):
             self._continue(connection, execution, now, [s.step for s in steps])
             return
-        if plan is not None and execution.cancel_at is not None:
-            every = executions.steps_of(connection, execution.id)
-            if not undecided(connection, execution, every):
-                self._cancel(connection, execution, plan, now)
-                return
+        if plan is not None and execution.cancel_at is not None and not self._keep_undecided(connection, execution):
+            self._cancel(connection, execution, plan, now)
+            return
         lost = [s for s in steps if plan is None or not _may_repeat(plan, s.host, s.step)]
         for step in lost:
             why = f"{step.title}: {step.reason}"
@@ -100,6 +97,11 @@ class Interruptions:
             now=now,
             leaving=(State.RUNNING,),
         )
+
+    def _keep_undecided(self, connection: Connection, execution: Execution) -> bool:
+        """Whether there are hosts of which nobody knows what was done there; each says so itself then."""
+        steps = executions.steps_of(connection, execution.id)
+        return bool(keep_undecided(connection, execution, steps, self.tools.clock.now()))
 
     def _cancel(self, connection: Connection, execution: Execution, plan: StoredPlan, now: datetime) -> None:
         """What somebody asked to stop was only looking when its owner died: nothing is unknown, and it has stopped."""
@@ -126,12 +128,11 @@ class Interruptions:
         lost = {step.host for step in steps} | {row.host for row in rows if row.state is HostState.RUNNING}
         for host in lost:
             executions.set_host(connection, execution.id, host, state=HostState.INTERRUPTED, reason=why, ended_at=now)
-        raw = executions.plan_of(connection, execution.id)
         end_execution(
             connection,
             self.tools.reporter,
             execution,
-            plan=from_json(raw) if raw is not None else None,
+            plan=plan_of(connection, execution),
             to=State.INTERRUPTED,
             reason=why,
             now=now,
@@ -229,10 +230,13 @@ class Interruptions:
             return TooLate(f"#{execution_id} is {execution.state.words}, not interrupted.")
         back = way_back(connection, execution_id)
         if back is not None:
+            ends = "*Give up* there" if back.state is State.INTERRUPTED else f"`/runbook cancel {back.id}`"
             return TooLate(
                 f"#{execution_id} is being rolled back by #{back.id}, which is {back.state.words} and has its hosts. "
-                f"`/runbook cancel {back.id}` ends that."
+                f"{ends} ends that."
             )
+        self._keep_undecided(connection, execution)
+        settle_hosts(connection, execution, executions.hosts_of(connection, execution_id), "given up", now)
         reason = f"given up by {mention(actor)}; what it did is unknown ({execution.ending})"
         ended = end_execution(
             connection,
@@ -252,14 +256,14 @@ class Interruptions:
     ) -> Answer | OperatorError:
         now = self.tools.clock.now()
         execution = executions.get(connection, execution_id)
-        raw = executions.plan_of(connection, execution_id)
-        if raw is None or not (execution.state.is_final or execution.state is State.INTERRUPTED):
+        taken = plan_of(connection, execution)
+        if taken is None or not (execution.state.is_final or execution.state is State.INTERRUPTED):
             return TooLate(f"#{execution_id} is {execution.state.words}: there is nothing to roll back.")
         back = way_back(connection, execution_id)
         if back is not None or execution.state is State.ROLLED_BACK:
             by = f"#{back.id} does that, it is {back.state.words}" if back else "it was rolled back already"
             return TooLate(f"#{execution_id} is not rolled back twice: {by}.")
-        plan = rollback_plan(connection, execution, from_json(raw))
+        plan = rollback_plan(connection, execution, taken)
         if plan is None:
             return TooLate(f"Nothing to roll back: no applied step of #{execution_id} can be undone.")
         stored = begin_rollback(
@@ -302,7 +306,9 @@ def _next_place(connection: Connection, execution_id: int, part: HostPlan) -> st
 
 def _with_nothing_left(connection: Connection, execution: Execution) -> list[str]:
     """Interrupted hosts whose steps have all ended well: nothing is to be decided about them."""
-    plan = from_json(executions.plan_of(connection, execution.id) or {})
+    plan = plan_of(connection, execution)
+    if plan is None:
+        return []
     rows = [row for row in executions.hosts_of(connection, execution.id) if row.state is HostState.INTERRUPTED]
     parts = [plan.of(row.host) for row in rows]
     return [part.host for part in parts if int(_next_place(connection, execution.id, part)) > len(part.steps)]
@@ -322,8 +328,8 @@ def where_it_stopped(connection: Connection, execution: Execution) -> Stopped:
     """Raises TooLate when it is not interrupted, or nothing is left of it to run."""
     if execution.state is not State.INTERRUPTED:
         raise TooLate(f"#{execution.id} is {execution.state.words}, not interrupted.")
-    raw = executions.plan_of(connection, execution.id)
-    if raw is None:
+    plan = plan_of(connection, execution)
+    if plan is None:
         raise TooLate(f"#{execution.id} has no plan to resume. Give it up and ask again.")
     # One that was interrupted is asked about first; rows of an owner that died say of none that it was.
     rows = {row.host: row.state for row in executions.hosts_of(connection, execution.id)}
@@ -331,7 +337,7 @@ def where_it_stopped(connection: Connection, execution: Execution) -> Stopped:
     newest = {step.host: step.started_at for step in steps}
     back = executions.taken_back(connection, execution.id)
     undone = {host for host, at in back.items() if host not in newest or newest[host] <= at}
-    parts = [part for part in from_json(raw).hosts if rows[part.host] not in _DECIDED and part.host not in undone]
+    parts = [part for part in plan.hosts if rows[part.host] not in _DECIDED and part.host not in undone]
     for part in sorted(parts, key=lambda part: rows[part.host] is not HostState.INTERRUPTED):
         place = _next_place(connection, execution.id, part)
         if int(place) <= len(part.steps):

@@ -4,6 +4,7 @@ The engine does it in its writer, the command line in a short transaction beside
 audit entry and the same announcement.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from difflib import get_close_matches
@@ -33,7 +34,7 @@ class Known:
         subject = kill_switch.subject_of(scope, typed)
         return self.catalog.aliases.get(subject, subject) if scope is Scope.RUNBOOK else subject
 
-    def doubt(self, scope: Scope, subject: str, suggested: "Known") -> str | None:
+    def doubt(self, scope: Scope, subject: str, suggested: Callable[[], "Known"]) -> str | None:
         """What to say of a name that is not known; None of one that is, and where nothing is known at all.
 
         Such a switch is engaged all the same: what carries the name later is held. `suggested`: what may be named.
@@ -41,7 +42,7 @@ class Known:
         known = self._names(scope)
         if not known or subject in known:
             return None
-        near = suggested.near(scope, subject)
+        near = suggested().near(scope, subject)
         meant = f"; did you mean {' or '.join(near)}?" if near else "."
         match scope:
             case Scope.GLOBAL:

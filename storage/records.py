@@ -282,6 +282,11 @@ class Execution:
     unsaid: tuple[str, ...] = ()  # of its parameters, those that were left as the runbook has them
     rollout: Rollout = UNSAID  # as asked; the plan says what comes of it
 
+    @property
+    def state_words(self) -> str:
+        """Its state as a person says it; a dry run that went well was planned, and nothing else."""
+        return "planned" if self.dry_run and self.state is State.SUCCEEDED else self.state.words
+
 
 class HostState(StrEnum):
     """How far one host of an execution is."""

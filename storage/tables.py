@@ -101,15 +101,11 @@ class Line(TypeDecorator[str]):
         return storable(value) if isinstance(value, str) else value
 
 
-class Words(TypeDecorator[str]):
-    """A text of any length; what no database can keep of it is replaced."""
+class Words(Line):
+    """The same of any length."""
 
     impl = Text
     cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """See `storable`."""
-        return storable(value) if isinstance(value, str) else value
 
 
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")

@@ -86,7 +86,7 @@ _READS = {
     "curl": names(
         """
     -K --config -T --upload-file -d --data* --json -F --form -n --netrc* --variable --expand-* --url-query
-    --negotiate --proxy-negotiate --delegation
+    --negotiate --proxy-negotiate --delegation --etag-compare
     """
     ),
     "wget": names("-i --input-file -e --execute --config --post-file --body-file --load-cookies --use-askpass"),
@@ -118,7 +118,7 @@ _KEPT = frozenset(
 """Options whose file is not said to anybody."""
 
 _PRECIOUS = re.compile(
-    r"169\.254\.|\bmetadata\b|/dev/(sd|hd|vd|xvd|nvme|mapper|mem|kmem|dm-)|/dev/\w?[*?\[]|/proc/\d+/environ|/shadow"
+    r"169\.254\.|\b(metadata|meta-data|instance-data)\b|/dev/(sd|hd|vd|xvd|nvme|mapper|mem|kmem|dm-)|/dev/\w?[*?\[]|/proc/\d+/environ|/shadow"
 )
 
 _CREDENTIALS = tuple(

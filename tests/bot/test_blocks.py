@@ -1385,6 +1385,7 @@ def test_an_audit_entry_reads_as_words_and_not_as_what_a_program_keeps() -> None
     said = line(request="9" * 32, dry_run=False, emergency=True, hosts=["web-01", "web-02"], fingerprint="ab" * 32)
     assert "#42 emergency: yes; hosts: web-01, web-02; fingerprint: abababababababab `a-" in said
     assert "params: service=nginx, settle=5 `a-" in line(params={"service": "nginx", "settle": 5, "port": None})
+    assert "entries: 0 `a-" in line(entries=0), "none is a number, too"
     assert "verdicts: cooldown says refuse (It ran.) `a-" in line(verdicts=verdicts)
     assert "verdicts: 1 gate allowed it `a-" in line(verdicts=verdicts[:1])
 

@@ -927,7 +927,7 @@ async def test_say_takes_its_words_with_their_flags_and_gives_scripts_one_object
     found = json.loads(said.out)
     assert (found["execution"]["state"], found["execution"]["hosts"]) == ("succeeded", ["web-02"])
     assert "dry run" in found["execution"]["ending"]
-    assert "is succeeded" in said.notes
+    assert "is planned" in said.notes
 
 
 async def test_say_answers_questions(serving: Serving) -> None:

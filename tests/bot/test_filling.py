@@ -34,6 +34,7 @@ from storage.errors import Invalid, NotFound, NotPermitted, OperatorError, TooLa
 from storage.records import Actor, ApprovalState, Origin, Platform, Received, Scope, State
 from tests.builders import ALICE, BOB, CAROL, DAVE, House, a_house, catalog_with
 from tests.fakes import FakeViews, Reply
+from tests.safety.test_roles import Groups
 
 
 class Stamp(Runbook):
@@ -308,7 +309,7 @@ async def test_what_ran_here_is_offered_to_who_sees_executions_of_it_in_lists(de
         permissions={**PERMISSIONS, Role.MANAGER: frozenset({Permission.EXECUTE})},
         can={"SONE": (Can(rule="roles:SONE can", runbooks=("restart-service",)),)},
     )
-    engine.govern(replace(engine.policy, people=people, directory=InOneGroup()))
+    engine.govern(replace(engine.policy, people=people, directory=Groups({"SONE": frozenset({"UBOB", "UCAROL"})})))
     await desk.house.ask("stamp nginx on web-01")
     picker = forms.picker(channel="C0INC")
     assert "last:1" in values_of(await desk.forms.suggest(BOB, forms.PICK, "pick", "", picker))
@@ -316,18 +317,6 @@ async def test_what_ran_here_is_offered_to_who_sees_executions_of_it_in_lists(de
     carols = values_of(await desk.forms.suggest(CAROL, forms.PICK, "pick", "", picker))
     assert "stamp" in carols
     assert "last:1" not in carols
-
-
-class InOneGroup:
-    """A directory in which everybody is in the same group."""
-
-    def groups_of(self, person: str) -> frozenset[str]:
-        """That one."""
-        return frozenset({"SONE"})
-
-    def members_of(self, group: str) -> frozenset[str] | None:
-        """Not asked for."""
-        return frozenset()
 
 
 async def test_what_ran_here_last_fills_in_the_form(desk: Desk) -> None:

@@ -160,6 +160,11 @@ async def test_a_complaint_stands_beside_its_field(desk: Desk, answers: dict[str
     assert words in found[field]
 
 
+@pytest.mark.parametrize("line", ["0 2 * * 1–5", f"{','.join(map(str, range(30)))} 2 * * *", "0 2 * * MON"])
+async def test_a_cron_line_is_taken_as_it_would_be_typed(desk: Desk, line: str) -> None:
+    assert errors(desk, a_form(desk, service="nginx", often=LINE, line=line)) == {}
+
+
 async def test_several_complaints_come_at_once(desk: Desk) -> None:
     found = errors(desk, a_form(desk, often="", name="list", hosts=("web-9",)))
     assert set(found) == {"often", "name", "hosts", "parameter:service"}

@@ -4,16 +4,18 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import Connection, update
 
 from bot import cards
 from bot.situation import situation_of
 from runbooks import Danger, Expect, Facts, Parameters, Plan, Run, Runbook
+from runbooks.owner import LEASE
 from runbooks.progress import ApprovalDecided, ExecutionInterrupted
-from storage import audit, controls, executions
+from storage import audit, controls, executions, tables
 from storage.database import Database
-from storage.errors import Invalid, TooLate
+from storage.errors import Invalid, NotPermitted, TooLate
 from storage.records import ApprovalState, Execution, HostState, Scope, State
-from tests.builders import ALICE, BOB, CAROL, House, a_house, catalog_with
+from tests.builders import ALICE, BOB, CAROL, DAVE, House, a_house, catalog_with
 from tests.fakes import FakeRemote, Reply
 from tests.runbooks.test_engine import StartClock
 
@@ -57,7 +59,17 @@ class Watched(Runbook):
         )
 
 
-CATALOG = catalog_with(Pair, GravePair, BravePair, Watched)
+class Again(Runbook):
+    """A change that may be repeated."""
+
+    name, danger, cooldown, waves = "again", Danger.LOW, timedelta(0), "2"
+
+    def plan(self, params: Parameters, facts: Facts) -> Plan:
+        """One step."""
+        return Plan(Run("First", "touch", f"/tmp/{facts.host}", idempotent=True))
+
+
+CATALOG = catalog_with(Pair, GravePair, BravePair, Watched, Again)
 STUCK = Reply(hangs=True, ignores_term=True)
 
 
@@ -294,3 +306,66 @@ async def test_what_is_cancelled_while_its_owner_is_dead_is_unknown_only_in_the_
             assert await buttons(house, ended) == ["retry", "rollback", "plan"]
         else:
             assert await held(house) == [("web-01", ended.id)]
+
+
+async def test_no_host_of_what_was_given_up_runs_or_waits(database: Database) -> None:
+    remote = FakeRemote(replies=replies(touch=Reply(hangs=True)))
+    async with a_house(database, catalog=CATALOG, remote=remote) as house:
+        answer = await house.ask("again on web-01,web-02")
+        await remote.until("touch", 2)
+        await house.die()
+        await house.engine.cancel(answer.execution.id, BOB)
+        await house.engine.reap(owner=None, lease=LEASE, owners=["another"])
+        found = await house.get(answer.execution.id)
+        assert found.state is State.INTERRUPTED
+        assert await hosts_of(house, found) == dict.fromkeys(("web-01", "web-02"), HostState.INTERRUPTED)
+        waits = executions.set_host
+        await database.write(lambda c: waits(c, found.id, "web-02", state=HostState.WAITING) and None)
+        await house.engine.give_up(found.id, BOB)
+        ended = await hosts_of(house, found)
+        assert ended == {"web-01": HostState.INTERRUPTED, "web-02": HostState.INTERRUPTED}
+        assert await held(house) == []
+
+
+async def test_a_plan_of_another_version_is_left_to_a_person_and_keeps_nothing_else_up(database: Database) -> None:
+    remote = FakeRemote(replies=replies(touch=Reply(hangs=True)))
+    async with a_house(database, catalog=CATALOG, remote=remote) as house:
+        bad = (await house.ask("again on web-01")).execution.id
+        good = await house.ask("again on web-02")
+        await remote.until("touch", 2)
+        await house.die()
+        await database.write(another_version, bad)
+    async with a_house(database, replies=replies(), catalog=CATALOG) as house:
+        assert (await house.ends(good, seconds=20)).state is State.SUCCEEDED
+        found = await house.reaches(bad, State.INTERRUPTED)
+        with pytest.raises(TooLate, match=r"has no plan to resume\. Give it up"):
+            await house.engine.resume(bad, BOB, again=True)
+        await house.engine.give_up(bad, BOB)
+        assert await hosts_of(house, found) == {"web-01": HostState.INTERRUPTED}
+        assert await held(house) == []
+
+
+def another_version(connection: Connection, execution_id: int) -> None:
+    """The stored plan lacks what this version needs."""
+    plan = dict(executions.plan_of(connection, execution_id) or {})
+    del plan["notes"]
+    connection.execute(update(tables.executions).where(tables.executions.c.id == execution_id).values(plan=plan))
+
+
+async def test_who_gives_up_what_a_stuck_rollback_holds_is_sent_to_that(sqlite: Database) -> None:
+    async with a_house(sqlite, replies=replies(rmdir=STUCK), catalog=CATALOG) as house:
+        found = await interrupted(house)
+        back = (await house.engine.roll_back(found.id, BOB)).execution
+        await house.remote.until("rmdir")
+        await house.engine.cancel(back.id, BOB)
+        await house.reaches(back.id, State.INTERRUPTED)
+        with pytest.raises(TooLate, match=rf"by #{back.id}, which is interrupted .*\*Give up\* there ends that"):
+            await house.engine.give_up(found.id, BOB)
+
+
+async def test_a_stranger_learns_nothing_of_a_rollback_by_retrying_it_with_a_reason(sqlite: Database) -> None:
+    async with a_house(sqlite, replies=replies(mkdir=Reply(status=1), rm=Reply(status=1)), catalog=CATALOG) as house:
+        failed = await house.ends(await house.ask("pair on web-01"))
+        back = await house.ends(await house.engine.roll_back(failed.id, BOB))
+        with pytest.raises(NotPermitted):
+            await house.engine.retry(back.id, DAVE, reason="why not")

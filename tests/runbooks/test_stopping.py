@@ -212,6 +212,7 @@ async def test_a_lost_answer_alone_stops_nothing(database: Database) -> None:
         first.release.set()
         assert (await house.ends(asked)).state is State.SUCCEEDED
         assert house.remote.count("mkdir") == 1
+        assert database.write == write, "an answer was lost"
 
 
 async def test_now_in_an_outage_tells_what_it_found_once_the_database_is_back(database: Database) -> None:

@@ -73,7 +73,7 @@ async def test_the_button_of_a_near_miss_shows_the_plan_and_runs_nothing(running
     )
 
     def over(here: object) -> bool:
-        return "succeeded" in workspace.transcript("incidents").lower()
+        return "dry run: " in workspace.transcript("incidents").lower()
 
     await workspace.wait_for(over, timeout=PATIENCE)
     [made] = await running.app.database.read(executions.newest, 5)
@@ -82,6 +82,7 @@ async def test_the_button_of_a_near_miss_shows_the_plan_and_runs_nothing(running
         lambda here: next((m for m in here.messages("incidents") if "[Run it]" in here.read(m)), None), timeout=PATIENCE
     )
     assert "Planned" in workspace.read(planned)
+    assert "succeeded" not in workspace.transcript("incidents").lower(), "nothing was done that could have"
     assert running.hosts.hosts[0].system.services["nginx"].main_pid == before
     await workspace.click("carol", planned, "Run it")
     ran = await workspace.wait_for(
@@ -90,3 +91,5 @@ async def test_the_button_of_a_near_miss_shows_the_plan_and_runs_nothing(running
     )
     assert "dry run" not in workspace.read(ran)
     assert "asked by @carol" in workspace.read(ran), "it is hers, and judged as if she had typed it"
+    real = next(one for one in await running.app.database.read(executions.newest, 5) if one.retry_of == made.id)
+    assert real.text == f"Run it on #{made.id}", "the words of the dry run are not those of what ran"

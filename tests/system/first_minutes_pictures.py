@@ -83,6 +83,20 @@ async def story(page: Page, into: Path | None) -> None:
     await say(page, "/killswitch global off all is well")
     await expect(messages).to_contain_text("Kill switch released: global")
 
+    for line, said in (
+        ("/runbook history", "History"),
+        ("/runbook why 2", "cooldown: refuse"),
+        ("/runbook digest", "Digest: the last 7 d"),
+        ("/audit", "text: digest; what: command"),
+        ('/incident open "checkout is slow" sev2 service=nginx', "Incident 1 (checkout is slow) is open"),
+    ):
+        await say(page, line)
+        await expect(messages).to_contain_text(said)
+    await expect(page.get_by_role("button", name="-checkout-slow")).to_be_visible()
+    await be(page, "Dave Diaz")
+    await say(page, "/runbook restart cron on web-01")
+    await expect(messages).to_contain_text("You may not run runbooks: you have no role")
+
 
 def _card(messages: Locator, words: str) -> Locator:
     """The headline of what was asked for with these words."""

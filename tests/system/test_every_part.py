@@ -428,10 +428,10 @@ async def schedules(tour: Doors) -> None:
         "erin", f"/runbook schedule approve nightly care limit=20 {mark[0]}", "has a standing approval", channel=here
     )
     await tour.types("bob", "/runbook schedule show nightly care", "Standing approval by @erin", channel=here)
-    await tour.types("erin", "/runbook schedule revoke nightly care", "nightly care", channel=here)
+    await tour.types("erin", "/runbook schedule revoke nightly care", "is revoked", channel=here)
     await tour.types("carol", "/runbook schedule pause nightly care", "pause", channel=here)
     await tour.types("bob", "/runbook schedule list", "*paused*", channel=here)
-    await tour.types("carol", "/runbook schedule resume nightly care", "nightly care", channel=here)
+    await tour.types("carol", "/runbook schedule resume nightly care", "was resumed", channel=here)
     number = await tour.starts("bob", "/runbook schedule run nightly care", "Waiting for approval", channel=here)
     await tour.types("bob", f"/runbook cancel {number} only looking", "#", channel=here)
     await tour.card(number, "Cancelled", channel=here)

