@@ -243,6 +243,15 @@ def test_what_was_not_said_is_said() -> None:
     assert "'/runbook quick r9' became nothing" in proof.what_was_said(WELL, [other], [])
 
 
+def test_a_dry_run_ends_as_planned() -> None:
+    row = {"kind": "ending", "method": "post", "state": "sent", "execution_id": 1, "coalesce_key": None, "ts": "7.1"}
+    planned = changed(executions={1: execution(dry_run=True)}, outbox=[row])
+    says = Message(channel="C1", ts="7.1", user="UBOT", text="#1 quick r1 on h01 planned in 2 s")
+    claims = Message(channel="C1", ts="7.1", user="UBOT", text="#1 quick r1 on h01 succeeded in 2 s")
+    assert proof.what_was_said(planned, [ASKED], [says]) == []
+    assert "#1 ended as planned, and its thread does not say so" in proof.what_was_said(planned, [ASKED], [claims])
+
+
 def test_a_step_that_stands_as_running_after_the_end_is_said() -> None:
     row = {"kind": "progress", "state": "sent", "execution_id": 1, "coalesce_key": "step:1", "ts": "7.1"}
     stands = Message(channel="C1", ts="7.1", user="UBOT", text="h01 · step 1: Work: running")
