@@ -474,7 +474,10 @@ class Walk:
         if succeeded == len(results):
             if len(results) == 1:
                 return State.SUCCEEDED, results[0].outcome
-            said = [f"{r.host}: {r.outcome.splitlines()[0]}" for r in results if r.outcome]
+            outcomes = [r.outcome and r.outcome.splitlines()[0] for r in results]
+            if len(set(outcomes)) == 1:
+                return State.SUCCEEDED, outcomes[0]
+            said = [f"{r.host}: {words}" for r, words in zip(results, outcomes, strict=True) if words]
             return State.SUCCEEDED, "; ".join(said) or None
         if len(results) > 1:
             reason = f"{succeeded} of {len(results)} hosts succeeded" + (f". {reason}" if reason else "")

@@ -44,8 +44,8 @@ T = TypeVar("T")
 WRITER_LOCK = 0x48414E44  # the advisory lock all writers share on PostgreSQL
 MIGRATION_LOCK = 0x4D494752
 MOST_IN_ONE_COMMIT = 200
-LONGEST_COMMIT = 0.02  # seconds that one transaction goes on taking functions, so that nobody waits long for its commit
-URGENT_COMMIT = 0.01  # the same, as soon as something urgent is among them
+LONGEST_COMMIT = 0.008  # seconds that one transaction takes functions, so that nobody waits long for its commit
+URGENT_COMMIT = 0.005  # the same, as soon as something urgent is among them
 SQLITE_BUSY_MS = 5_000
 READERS = 8
 

@@ -99,6 +99,7 @@ class RedactingStream:
         return [Redacted(text=text, altered=altered) for text, _, altered in self._pieces.close()]
 
 
+_TOGETHER = 16  # lines that are not parted any more to find out which of them are plain
 # A line, or a part of a very long one, as it may be passed on; its line end, empty where none stood; and whether it
 # was altered.
 _Piece = tuple[str, str, bool]
@@ -118,19 +119,26 @@ class _Pieces:
             self._rest += text
             return list(self._long()) if len(self._rest) > LONGEST_LINE else []
         *lines, rest = (self._rest + text).split("\n")
-        done: list[_Piece] = []
+        done = self._all(lines)
+        self._rest = rest
+        if len(self._rest) > LONGEST_LINE:
+            done.extend(self._long())
+        return done
+
+    def _all(self, lines: Sequence[str]) -> list[_Piece]:
+        """Whole lines. Of many, those in whose midst there is something to look at are looked at one by one."""
         if self._cut is None and self._lines.leave_alone(lines):
-            done = [(line[:-1], "\r\n", False) if line.endswith("\r") else (line, "\n", False) for line in lines]
-            lines = []
+            return [(line[:-1], "\r\n", False) if line.endswith("\r") else (line, "\n", False) for line in lines]
+        if len(lines) > _TOGETHER:
+            half = len(lines) // 2
+            return [*self._all(lines[:half]), *self._all(lines[half:])]
+        done: list[_Piece] = []
         for line in lines:
             if self._cut is None and len(line) <= LONGEST_LINE:
                 done.append(self._line(line, "\n"))
             else:
                 self._rest = line
                 done.extend(self._last_of_long("\n"))
-        self._rest = rest
-        if len(self._rest) > LONGEST_LINE:
-            done.extend(self._long())
         return done
 
     def close(self) -> list[_Piece]:
@@ -235,7 +243,7 @@ class _Lines:
         text, pattern = "\n".join(lines), self._known.pattern
         if len(text) > LONGEST_LINE or "\x1b" in text or "\b" in text or "\x9b" in text:
             return False
-        if any(line.count(":") > 3 for line in lines) or has_long_run(text) or _has_words(text.lower()):
+        if has_long_run(text) or _has_words(_lower(text)) or any(_is_account(line) for line in lines):
             return False
         return pattern is None or pattern.search(text) is None
 
@@ -278,7 +286,7 @@ class _Lines:
         return found
 
     def _spans(self, line: str) -> list[Span]:
-        lower = line.lower()
+        lower = _lower(line)
         if (self._blocks is not None and self._blocks.waiting) or _has_words(lower):
             self._blocks = self._blocks or Blocks()
             found = [*_of_forms(line, lower), *self._blocks.spans(line)]
@@ -291,7 +299,7 @@ class _Lines:
         return found
 
     def _lone_spans(self, line: str) -> list[Span]:
-        lower = line.lower()
+        lower = _lower(line)
         return [*(_of_forms(line, lower) if _has_words(lower) else ()), *_of_shapes(line), *self._held(line)]
 
     def _held(self, line: str) -> list[Span]:
@@ -331,6 +339,15 @@ def _of_shapes(line: str) -> list[Span]:
     if has_long_run(line):
         found.extend(tokens(line))
     return _beside_masks(line, found) if found and MASK in line else found
+
+
+def _lower(text: str) -> str:
+    """In lower case, with a line feed before each line: so that a word may ask to stand at the beginning of one."""
+    return f"\n{text.lower()}"
+
+
+def _is_account(line: str) -> bool:
+    return line.count(":") > 3 and next(account_files(line), None) is not None
 
 
 def _has_words(lower: str) -> bool:

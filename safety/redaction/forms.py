@@ -19,7 +19,7 @@ from safety.redaction.shapes import Span
 class Form:
     """One way to write a secret."""
 
-    needles: tuple[str, ...]  # at least one of them stands in the lower-case line
+    needles: tuple[str, ...]  # at least one of them stands in the lower-case line, which begins with a line feed
     find: Callable[[str], Iterator[Span]]
     wakes: tuple[str, ...] | None = None  # rarer words, one of which a line must have to be looked at at all
 
@@ -140,7 +140,7 @@ FORMS: tuple[Form, ...] = (
     Form(
         needles=(
             "community",
-            "]:",
+            *(f"]:{first}" for first in "0123456789s"),  # of a port; a log's `app[4711]: ` is on every second line
             "smtp",
             ":587",
             ":465",
@@ -167,7 +167,7 @@ FORMS: tuple[Form, ...] = (
         find=config_lines,
     ),
     Form(needles=("pass", "pw", "token", "secret", "key", "cred", "kennwort", "login: "), find=sentences),
-    Form(needles=('"auth"', "new value:", '" "', "->__construct(", "env"), find=shown_logins),
+    Form(needles=('"auth"', "new value:", '\n"', "->__construct(", "env"), find=shown_logins),
     Form(needles=("authorization", "bearer", "basic ", "token ", "authenticate"), find=authorization),
     Form(needles=("cookie", " -b "), find=cookies),
     Form(needles=("@", "%40"), find=userinfo),

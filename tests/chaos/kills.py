@@ -187,7 +187,7 @@ class Siege:
         found = await self.prove("right after the kill")
         self._count_in_flight(found)
         await self.start(index)
-        return moment, await self._nothing_is_ownerless(found)
+        return moment, await self._nothing_is_ownerless(found, self.ready[index])
 
     async def _freeze(self, index: int) -> None:
         """It stands still for a while, and then goes on as if nothing had been."""
@@ -271,10 +271,11 @@ class Siege:
         started = [step for step in found.steps if step["state"] == StepState.STARTED.value]
         self.tally("steps in the middle at the kills", len(started))
 
-    async def _nothing_is_ownerless(self, found: proof.Found) -> proof.Found:
+    async def _nothing_is_ownerless(self, found: proof.Found, since: float | None = None) -> proof.Found:
+        """`since`: when a process was ready again, from which it counts where there is no other."""
         left = set(proof.ownerless(found, self.pids()))
-        limit, since = NOTICED[self.totals.database], min(self.ready.values())
-        began = max(since, time.monotonic() - 30) if len(self.bots) == 1 else time.monotonic()
+        limit = NOTICED[self.totals.database]
+        began = since if since is not None and len(self.bots) == 1 else time.monotonic()
         while left:
             now = await self.database.read(proof.look, self.memory)
             left &= set(proof.ownerless(now, self.pids()))

@@ -333,6 +333,7 @@ async def test_a_failed_rollout_is_taken_back_by_itself_where_the_runbook_says_s
         assert (back.state, back.rolls_back, back.actor, back.origin) == (State.SUCCEEDED, first.id, BOB, Origin.ENGINE)
         assert ended.undoable, "whoever may, can still ask for it, should that one be refused"
         assert sorted(touched(house, "take")) == ["01", "02", "03", "04"]
+        assert back.ending == f"what #{first.id} changed is taken back", "said once, not for each host"
         assert back.fingerprint not in {None, first.fingerprint}
         assert await house.database.read(controls.locks, NAMES) == []
 
