@@ -140,9 +140,21 @@ async def test_a_host_that_cannot_be_read_is_no_healthy_host() -> None:
 
 
 async def test_of_many_hosts_the_ending_says_the_first_line_each(sqlite: Database) -> None:
+    def load(line: str) -> Reply:
+        return Reply(out="20.0 20.0 20.0 1/100 4711") if house.remote.ran[-1][0] == "web-02" else WELL[line]
+
+    async with a_house(sqlite, replies={**WELL, "uptime": Reply(out="up"), "cat /proc/loadavg": load}) as house:
+        ended = await house.ends(await house.ask("health on web-01,web-02"))
+        assert (ended.state, ended.ending) == (
+            State.SUCCEEDED,
+            "web-01: all is well; web-02: 1 of 8 findings is bad",
+        )
+
+
+async def test_of_many_hosts_that_are_alike_the_ending_says_it_once(sqlite: Database) -> None:
     async with a_house(sqlite, replies={**WELL, "uptime": Reply(out="up")}) as house:
         ended = await house.ends(await house.ask("health on web-01,web-02"))
-        assert (ended.state, ended.ending) == (State.SUCCEEDED, "web-01: all is well; web-02: all is well")
+        assert (ended.state, ended.ending) == (State.SUCCEEDED, "all is well")
 
 
 # --- top --------------------------------------------------------------------------------------------------------------
