@@ -476,7 +476,7 @@ class Walk:
                 return State.SUCCEEDED, results[0].outcome
             outcomes = [r.outcome and r.outcome.splitlines()[0] for r in results]
             if len(set(outcomes)) == 1:
-                return State.SUCCEEDED, outcomes[0]
+                return State.SUCCEEDED, outcomes[0] or None
             said = [f"{r.host}: {words}" for r, words in zip(results, outcomes, strict=True) if words]
             return State.SUCCEEDED, "; ".join(said) or None
         if len(results) > 1:

@@ -191,6 +191,7 @@ def _fewest(words: Iterable[str]) -> tuple[str, ...]:
 # Without one of these, only an open block, a long run or a password file's colons can make a line secret. Words that
 # hold one of the marks are looked for only in lines that have the mark at all.
 _MARKS = (
+    "]:",
     " -",
     "=",
     "{",

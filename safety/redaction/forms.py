@@ -6,6 +6,7 @@ the secret itself, never of its name. Every pattern here is linear: repeats are 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from string import ascii_lowercase, digits
 
 from safety.redaction.assignments import assignments, calls, encoded_assignments, login_calls, secret_ids
 from safety.redaction.commands import commands, idioms
@@ -140,7 +141,7 @@ FORMS: tuple[Form, ...] = (
     Form(
         needles=(
             "community",
-            *(f"]:{first}" for first in "0123456789s"),  # of a port; a log's `app[4711]: ` is on every second line
+            *(f"]:{first}" for first in digits + ascii_lowercase),  # a port's; `app[4711]: ` begins every line of a log
             "smtp",
             ":587",
             ":465",

@@ -160,7 +160,7 @@ _CONSTANT = re.compile(r"[A-Z]+(?:_[A-Z]+)+\.?")
 
 # A mail server's own logins at others: `[smtp.example.com]:587  ana:x`.
 _RELAY = re.compile(
-    r"[ \t]{0,8}(?:\[[\w.:-]{3,120}\](?::[\ds]\w{1,11})?|[\w.-]{3,120}:(?:25|465|587|2525|smtps?|submissions?))"
+    r"[ \t]{0,8}(?:\[[\w.:-]{3,120}\](?::\w{2,12})?|[\w.-]{3,120}:(?:25|465|587|2525|smtps?|submissions?))"
     r"[ \t]{1,20}[^\s:]{1,120}:(?P<value>[^\s:]{4,120})[ \t\r]*"
 )
 

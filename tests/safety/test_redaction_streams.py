@@ -81,6 +81,13 @@ def test_what_logs_are_full_of_is_left_alone_together(line: str) -> None:
     assert _Lines(Known(["swordfish"])).leave_alone([line] * 50)
 
 
+@pytest.mark.parametrize("port", ["587", "1587", "smtps", "mail", "9x"])
+def test_a_relays_login_is_found_among_what_logs_are_full_of(port: str) -> None:
+    lines = [*LOGS * 3, f"[mx.example.com]:{port} ana:Tr0ub4dor7", *LOGS * 3]
+    masked = filtered(Redactor(), "\n".join([*lines, ""]), []).splitlines()
+    assert masked == [line.replace("Tr0ub4dor7", MASK) for line in lines]
+
+
 SOME = st.sampled_from(
     [*(template.filled(2)[0] for template in corpora.secrets() if "\n" in template.text), *corpora.harmless()]
 )
