@@ -113,6 +113,7 @@ class Outbox:
         self._poll = poll
         self._woken = asyncio.Event()
         self._is_resting = False
+        self._is_asking = False
         self._busy: dict[Lane, int | None] = {}  # what is being said, and of which execution
         self._saying: set[str] = set()
         self._paused: dict[Lane, float] = {}
@@ -129,8 +130,8 @@ class Outbox:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is being said or chosen: all that remains is to wait for time, or for something new."""
-        return self._is_resting and not self._busy and not self._woken.is_set()
+        """Whether nothing is being said, chosen or asked: all that remains is to wait for time, or for something new."""
+        return self._is_resting and not self._is_asking and not self._busy and not self._woken.is_set()
 
     async def run(self) -> None:
         """Say what waits, until cancelled. Outlives Slack's, the database's and its own failures."""
@@ -187,9 +188,13 @@ class Outbox:
     async def _ask_to_speak(self) -> None:
         """For one lease more, if nobody else does."""
         now, did = self._clock.monotonic(), self._speaks
-        speaks = await self._database.write_first(
-            outbox.speak, set(self._saying), process=self._process, now=self._clock.now(), lease=LEASE
-        )
+        self._is_asking = True
+        try:
+            speaks = await self._database.write_first(
+                outbox.speak, set(self._saying), process=self._process, now=self._clock.now(), lease=LEASE
+            )
+        finally:
+            self._is_asking = False
         self._speaks_until = now + LEASE.total_seconds() if speaks else 0.0
         if self._speaks != did:
             log.info("outbox_speaks" if self._speaks else "outbox_listens")
