@@ -130,7 +130,7 @@ class Outbox:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is being said, chosen or asked: all that remains is to wait for time, or for something new."""
+        """Whether nothing is being said, chosen or asked: what remains is to wait for time, or for something new."""
         return self._is_resting and not self._is_asking and not self._busy and not self._woken.is_set()
 
     async def run(self) -> None:

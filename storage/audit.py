@@ -7,7 +7,7 @@ writes entries into a file that proves itself.
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -25,6 +25,7 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    true,
     type_coerce,
     update,
 )
@@ -71,6 +72,8 @@ FIRST = "0" * 64
 """What the first entry calls its predecessor."""
 PAGE = 5_000
 """Rows read at once by what walks over all of them."""
+SMALL_WINDOW = 10_000
+"""Entries whose numbers are looked through in some milliseconds."""
 
 
 def _write_down(connection: Connection) -> None:
@@ -363,10 +366,10 @@ def search(
     connection: Connection, *, before: int | None = None, limit: int = 20, **wanted: Unpack[Wanted]
 ) -> list[AuditEntry]:
     """The newest entries that are wanted, newest first; page on with `before`, the number of the last one seen."""
+    _write_down(connection)
     query = select(t.audit).where(*conditions(connection, wanted)).order_by(t.audit.c.seq.desc()).limit(limit)
     if before is not None:
         query = query.where(t.audit.c.seq < before)
-    _write_down(connection)
     return [_entry(row) for row in connection.execute(query)]
 
 
@@ -394,12 +397,8 @@ def conditions(connection: Connection, wanted: Wanted) -> list[ColumnElement[boo
         found.append(a.actor == actor)
     if kind := wanted.get("kind"):
         found.append(or_(a.kind == kind, a.kind.like(f"{_escaped(kind)}.%", escape="!")))
-    if since := wanted.get("since"):
-        found.append(a.at >= since)
-    if until := wanted.get("until"):
-        found.append(a.at < until)
-    if (since or until) and connection.dialect.name == "sqlite":
-        found.append(_numbers_between(connection, found[-2:] if since and until else found[-1:]))
+    if wanted.get("since") or wanted.get("until"):
+        found += _in_window(connection, wanted, has_index=execution_id is not None or bool(actor))
     if incident := wanted.get("incident"):
         here = select(e.channel).where(e.id == a.execution_id).scalar_subquery() == incident
         found.append(or_(here, _holds("channel", incident)))
@@ -414,14 +413,31 @@ def conditions(connection: Connection, wanted: Wanted) -> list[ColumnElement[boo
     return [*found, *(_says(word, like) for word in wanted.get("words", ()))]
 
 
-def _numbers_between(connection: Connection, window: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
-    """The lowest and the highest number in a window of time, which SQLite, without statistics, takes for a large one
-    whatever it is: it would walk along all numbers there are.
+def _in_window(connection: Connection, wanted: Wanted, *, has_index: bool) -> list[ColumnElement[bool]]:
+    """A window of time, with the lowest and the highest number in it, so that a page is found by walking down numbers.
+
+    SQLite, without statistics, takes any window for a large one and would walk along all numbers there are. PostgreSQL
+    judges all entries of a small one to sort them by number, unless it is told the numbers and can't use the times,
+    whose index it prefers even so; a large one (and what `has_index` of its own) it finds well by itself.
     """
     a = t.audit.c
-    # Counted as well, since for the two alone it would do just that.
-    lowest, highest, _ = connection.execute(select(func.min(a.seq), func.max(a.seq), func.count()).where(*window)).one()
-    return a.seq.between(lowest, highest) if lowest is not None else false()
+    window = [a.at >= since] if (since := wanted.get("since")) else []
+    window += [a.at < until] if (until := wanted.get("until")) else []
+    inside, is_sqlite = select(a.seq).where(*window), connection.dialect.name == "sqlite"
+    if not is_sqlite:
+        if has_index:
+            return window
+        inside = inside.limit(SMALL_WINDOW + 1)
+    seq = inside.subquery().c.seq
+    # Counted as well, since for the two alone SQLite would walk along all numbers here too.
+    lowest, highest, count = connection.execute(select(func.min(seq), func.max(seq), func.count(seq))).one()
+    if not count:
+        return [false()]
+    if is_sqlite:
+        return [*window, a.seq.between(lowest, highest)]
+    if count > SMALL_WINDOW:
+        return window
+    return [*(condition.is_(true()) for condition in window), a.seq.between(lowest, highest)]
 
 
 Like: TypeAlias = Callable[[ColumnElement[str], str], ColumnElement[bool]]

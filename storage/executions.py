@@ -30,6 +30,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    true,
     tuple_,
     union_all,
     update,
@@ -210,8 +211,9 @@ def history(connection: Connection, sought: Sought, *, limit: int = 15, look: in
         *([c.runbook == sought.runbook] if sought.runbook is not None else []),
         *([c.actor_id == sought.person] if sought.person is not None else []),
         *([c.state.in_([state.value for state in sought.states])] if sought.states else []),
-        *([c.created_at >= sought.since] if sought.since is not None else []),
-        *([c.created_at < sought.until] if sought.until is not None else []),
+        # The numbers bound it: by the index of the times PostgreSQL would sort all of the window by number.
+        *([(c.created_at >= sought.since).is_(true())] if sought.since is not None else []),
+        *([(c.created_at < sought.until).is_(true())] if sought.until is not None else []),
         *([c.dry_run.is_(sought.dry_runs)] if sought.dry_runs is not None else []),
         *([_on_host(sought.host)] if sought.host is not None else []),
     ]
@@ -349,22 +351,13 @@ def last_on(
 
     Looks at the runbook's newest thousand before it only.
     """
-    here = exists(
-        select(literal(1))
-        .select_from(t.host_runs)
-        .where(t.host_runs.c.execution_id == t.executions.c.id, t.host_runs.c.host.in_(list(hosts)))
-    )
-    rows = connection.execute(
-        select(*_COLUMNS)
-        .where(
-            _newest_of(runbook, LOOKS_BACK, before=before),
-            t.executions.c.state.in_([state.value for state in _RAN]),
-            t.executions.c.started_at.is_not(None),
-            here,
-        )
-        .order_by(t.executions.c.id.desc())
-        .limit(limit)
-    )
+    c, h = t.executions.c, t.host_runs.c
+    # A table of its own, which PostgreSQL walks from its newest row on until it has enough of them.
+    newest = select(c.id).where(c.runbook == runbook, c.id < before).order_by(c.id.desc()).limit(LOOKS_BACK).subquery()
+    here = exists(select(literal(1)).where(h.execution_id == newest.c.id, h.host.in_(list(hosts))))
+    really = c.state.in_([state.value for state in _RAN]) & c.started_at.is_not(None)
+    query = select(*_COLUMNS).where(c.id == newest.c.id, really, here).order_by(newest.c.id.desc()).limit(limit)
+    rows = connection.execute(query)
     return [_execution(row) for row in rows]
 
 
@@ -387,13 +380,11 @@ def usual_duration(connection: Connection, runbook: str, *, last: int = 20) -> t
     return took[len(took) // 2] if took else None
 
 
-def _newest_of(runbook: str, number: int, *, before: int | None = None) -> ColumnElement[bool]:
+def _newest_of(runbook: str, number: int) -> ColumnElement[bool]:
     """So many of a runbook, by its index alone. As a list and not as a range, which has all others' between in it."""
     c = t.executions.c
-    query = select(c.id).where(c.runbook == runbook).order_by(c.id.desc()).limit(number)
-    if before is not None:
-        query = query.where(c.id < before)
-    return c.id.in_(select(query.subquery().c.id))
+    newest = select(c.id).where(c.runbook == runbook).order_by(c.id.desc()).limit(number)
+    return c.id.in_(select(newest.subquery().c.id))
 
 
 def _lately(how_many: Callable[..., ColumnElement[int]]) -> Select[Any]:

@@ -246,7 +246,7 @@ def questions(last: int) -> dict[str, Callable[[Connection], object]]:
         "audit of a runbook in a window": lambda c: audit.search(c, runbook="disk-cleanup", **window),
         "audit of a host in a window": lambda c: audit.search(c, host="web-01", **window),
         "audit that says a word in a window": lambda c: audit.search(c, words=("restart",), **window),
-        "audit that says what nobody said, in a window": lambda c: audit.search(c, words=("never",), since=since),
+        "audit that says what nobody said, in a window": lambda c: audit.search(c, words=("unheard",), since=since),
         "audit of an execution": lambda c: audit.search(c, execution_id=last - 100),
         "digest of a window": lambda c: digest.gather(c, since, END),
         "export of a window": lambda c: export.write(c, Nowhere(), window),

@@ -367,6 +367,25 @@ async def test_pages_of_a_filtered_search_follow_each_other(history: Database) -
     assert pages == [[8, 5], [3]]
 
 
+async def test_a_window_of_time_is_true_whatever_its_length_and_whoevers_clock_was_wrong(database: Database) -> None:
+    times = [START + timedelta(seconds=n - 3600 * (n % 7 == 0)) for n in range(audit.SMALL_WINDOW + 200)]
+
+    def live(connection: Connection) -> None:
+        for number, at in enumerate(times):
+            said = {"runbook": "disk-cleanup"} if number % 3 else {}
+            audit.append(connection, at=at, kind="view", actor=ALICE, origin=Origin.COMMAND, **said)
+
+    await database.write(live)
+    for since, until in ((50, 90), (50, len(times)), (-3600, 7000), (9000, 9001), (-9000, -8000)):
+        window = {"since": START + timedelta(seconds=since), "until": START + timedelta(seconds=until)}
+        inside = [n + 1 for n, at in enumerate(times) if n % 3 and window["since"] <= at < window["until"]]
+        found = await database.read(audit.search, limit=len(times), runbook="disk-cleanup", **window)
+        assert [entry.seq for entry in found] == inside[::-1]
+        assert [one.seq for one in await database.read(audit.search, before=95, words=("cleanup",), **window)] == [
+            number for number in inside[::-1] if number < 95
+        ][:20]
+
+
 @pytest.mark.parametrize(
     ("wanted", "index"),
     [
