@@ -15,6 +15,8 @@ from safety.command_guard.places import (
     HARMLESS_DEVICES,
     LOGINS,
     PROTECTED,
+    RUN_FOLDERS,
+    RUN_NAMES,
     SCRATCH,
     SECRETS,
     THROWAWAY_FOLDERS,
@@ -168,6 +170,20 @@ def is_throwaway(path: str) -> bool:
 def holds_data(path: str) -> bool:
     """Whether the last names speak of what cannot be made again."""
     return any(fnmatchcase(name, pattern) for name in folders(path)[-2:] for pattern in DATA_FOLDERS)
+
+
+def is_run(path: str) -> bool:
+    """Whether something will run it, by its name or its folder's."""
+    *above, name = folders(path) or [""]
+    return any(fnmatchcase(name, pattern) for pattern in RUN_NAMES) or any(
+        fnmatchcase(folder, pattern) for folder in above for pattern in RUN_FOLDERS
+    )
+
+
+def is_gits_own(path: str) -> bool:
+    """Whether git reads there what it will run: its settings and hooks."""
+    parts = folders(path)
+    return any(part == ".git" and parts[at + 1 : at + 2] in (["hooks"], ["config"]) for at, part in enumerate(parts))
 
 
 @lru_cache(maxsize=4096)

@@ -148,8 +148,17 @@ _LOGIN_FILES = names(
     """
     .ssh .ssh/** .bashrc .bash_profile .bash_login .bash_logout .profile .zshrc .zshenv .bash_history .zsh_history
     .*_history .aws/** .kube/** .config/** .gnupg/** .my.cnf .pgpass .netrc .docker/** .git-credentials .forward
-    .rhosts .bash_aliases
+    .rhosts .bash_aliases .gitconfig
     """
 )
 LOGINS = tuple(f"{home}/{name}" for home in ("/root", "/home/*") for name in _LOGIN_FILES)
 """What lets a person in, or runs when they come."""
+
+RUN_NAMES = names(
+    """
+    *.sh *.bash *.zsh *.py *.pl *.pm *.rb *.js *.mjs *.php *.jar *.war *.so *.service *.timer *.socket *.path
+    Makefile Jenkinsfile crontab Procfile
+    """
+)
+RUN_FOLDERS = names("bin sbin libexec hooks scripts cron*")
+"""Files, and folders of files, that something will run: what is written there is a command."""

@@ -19,6 +19,8 @@ from safety.command_guard.paths import (
     folders,
     holds_data,
     is_backup,
+    is_gits_own,
+    is_run,
     is_secret,
     is_throwaway,
     normalised,
@@ -63,6 +65,10 @@ _BACKUP = re.compile(
 )
 
 
+_SOCKETS = names("mysql* maria* postgres* redis* mongo* docker* snapd* libvirt* lvm*")
+"""Whose sockets nobody removes: their programs make no new one."""
+
+
 # What is done to a path
 
 
@@ -96,9 +102,10 @@ def removing(case: Case, path: str, *, recursive: bool, old: bool = False) -> Fi
 
 def _removing_protected(how: str, path: str, case: Case, *, recursive: bool) -> Finding:
     where = normalised(path, case.cwd)
-    if not recursive and re.fullmatch(r"/(var/)?(run|lock)/\S+\.(pid|lock|lck)", where) and not has_glob(path):
-        precious = where.rsplit("/", 1)[-1].partition(".")[0]
-        if not any(fnmatchcase(precious, pattern) for pattern in PRECIOUS_PROCESSES):
+    left = r"/(var/)?(run|lock)/\S+\.(pid|lock|lck)|/(var/)?run/[^/]+/[^/]+\.sock"
+    if not recursive and re.fullmatch(left, where) and not has_glob(path):
+        owners = {name.partition(".")[0] for name in folders(where)[1:]}
+        if not any(fnmatchcase(owner, pattern) for owner in owners for pattern in (*PRECIOUS_PROCESSES, *_SOCKETS)):
             return allow("paths.pid-file")
     if re.match(r"/var/(lib|spool|opt)/[^/]+/", where) and is_throwaway(path.rpartition("/")[0]):
         return ask("paths.throwaway", f"{how} deletes a cache.") if recursive else allow("paths.throwaway")
@@ -216,10 +223,14 @@ def writing(case: Case, path: str, *, append: bool = False, what: str = "overwri
             if not append and normalised(path, case.cwd).rsplit("/", 1)[-1] in BROAD_LOGS:
                 return ask("logs.broad", f"{how}, a log many programs write to.")
             return allow("logs.one")
-        case Zone.RELATIVE:
-            if has_glob(path):
-                return ask("paths.relative", f"{how} in a folder the text does not name. Give the full path.")
-            return allow("paths.relative")
+    if is_gits_own(path):
+        return refuse("paths.runs", f"{how}: git runs what stands there.")
+    if is_run(path) and not _BACKUP.search(path):
+        return ask("paths.runs", f"{how}, which something may run.")
+    if where is Zone.RELATIVE:
+        if has_glob(path):
+            return ask("paths.relative", f"{how} in a folder the text does not name. Give the full path.")
+        return allow("paths.relative")
     if (
         append
         or _BACKUP.search(path)
@@ -366,6 +377,8 @@ def _mv(case: Case) -> Iterator[Finding]:
 def arriving(case: Case, sources: list[str], target: str) -> Finding:
     """What is copied or moved lands in `target`, a file or a folder."""
     where = zone(target, case.cwd)
+    if is_gits_own(target):
+        return refuse("paths.runs", f"`{case.program}` puts something where git runs what stands there.")
     if where is Zone.UNKNOWN and sources and target.startswith(sources[0]) and zone(sources[0]) is not Zone.UNKNOWN:
         return ask("paths.backup", "A copy whose name is not known.")
     if (
@@ -839,7 +852,7 @@ def _tar(case: Case) -> Iterator[Finding]:
             yield arriving(case, ["archive"], archive)
         yield from reading(case, a.operands)
         if archive in (None, "-") and any(zone(o, case.cwd) is Zone.TOP and o[:1] == "/" for o in a.operands):
-            yield ask("exfiltration.archive", "`tar` packs a whole top folder onto a pipe.")
+            yield ask("exfiltration.archive", "`tar` packs a folder of the system onto a pipe.")
     yield allow("paths.tar")
 
 
@@ -1106,13 +1119,16 @@ def _curl(case: Case) -> Iterator[Finding]:
         if typed.startswith("file:") and any(is_secret(typed[typed.find("/", 7) :]) for _ in (1,)):
             yield ask("secrets.read", "It reads passwords or keys.")
         for origin in origins(url) if len(url) > 1 else []:
-            if any(
-                p and p[0].rsplit("/", 1)[-1] in ("cat", "base64", "tar", "env", "gzip", "xxd")
-                for p in case.sources(chr(0xE100 + origin))
-            ):
+            printed = [p for p in case.sources(chr(0xE100 + origin)) if p]
+            is_host = re.fullmatch(rf"(https?://)?{chr(0xE100 + origin)}(:\d+)?(/[^{TOKEN}]*)?", url)
+            if is_host and all(p[0].endswith("cat") and all(map(_LISTS_HOSTS.search, p[1:])) for p in printed):
+                continue  # each of which is asked
+            if any(p[0].rsplit("/", 1)[-1] in ("cat", "base64", "tar", "env", "gzip", "xxd") for p in printed):
                 yield refuse("exfiltration.url", "It puts the contents of files into an address.")
 
 
+_LISTS_HOSTS = re.compile(r"(host|server|node|inventory|target|endpoint|machine|backend|peer)[^/]*\Z", re.IGNORECASE)
+"""Files by whose name one may take their lines for hosts."""
 _PROBES = re.compile(
     r"\s*(ruok|stat|mntr|srvr|conf|cons|envi|isro|dump|wchs|stats?( \w+)?|version|quit|ping|"
     r"info( \w+)?|role|hello|helo \S+|ehlo \S+|noop|get /\S*( http/1\.[01])?|"

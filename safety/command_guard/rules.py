@@ -342,7 +342,6 @@ BOOT_AND_POWER = (
         semodule !-l|--list*|--list-modules
         apparmor_parser !-N|--names|-p|--preprocess|-Q
         restorecon !-n
-        auditctl -e|-D|-d|-W
         ntpdate|rdate
         hwclock -w|-s|--set|--systohc|--hctosys|-u
         timedatectl set-time|set-timezone|set-local-rtc|set-ntp
@@ -953,6 +952,26 @@ DATABASES = (
 
 GIT = (
     _refuse(
+        "git.runs",
+        "can be made to run any other program by this",
+        """
+        git -c=*!*|-c=core.pager*|-c=core.sshCommand*
+        git -c=alias.*|-c=core.fsmonitor*|-c=core.editor*
+        git -c=diff.external*|--exec-path=*|-c=protocol.*
+        git -c=credential.*|-c=core.hooksPath*|-c=core.askpass*|-c=sequence.editor*
+        git clone|fetch|pull|ls-remote|remote @ext::*
+        git config @alias.*|core.pager|core.sshcommand|core.sshCommand|core.fsmonitor|core.hooksPath|core.editor
+        git config @diff.external|credential.*|filter.*|core.askpass|sequence.editor|include.path|core.gitproxy
+        scp|sftp -S|-D
+        sort --compress-program
+        apropos -P|--pager|-H|--html
+        git bisect run
+        git rebase -x|--exec|-i
+        git submodule foreach
+        git daemon|http-backend|shell|credential|upload-pack -u
+        """,
+    ),
+    _refuse(
         "git.destroy",
         "throws away commits, branches or files that were not committed",
         """
@@ -982,20 +1001,6 @@ GIT = (
         git switch -f|--force|-C|--discard-changes
         git lfs prune
         git notes remove|prune
-        git -c=*!*|-c=core.pager*|-c=core.sshCommand*
-        git -c=alias.*|-c=core.fsmonitor*|-c=core.editor*
-        git -c=diff.external*|--exec-path=*|-c=protocol.*
-        git -c=credential.*|-c=core.hooksPath*|-c=core.askpass*|-c=sequence.editor*
-        git clone|fetch|pull|ls-remote|remote @ext::*
-        git config @alias.*|core.pager|core.sshcommand|core.sshCommand|core.fsmonitor|core.hooksPath|core.editor
-        git config @diff.external|credential.*|filter.*|core.askpass|sequence.editor|include.path|core.gitproxy
-        scp|sftp -S|-D
-        sort --compress-program
-        apropos -P|--pager|-H|--html
-        git bisect run
-        git rebase -x|--exec|-i
-        git submodule foreach
-        git daemon|http-backend|shell|credential|upload-pack -u
         git svn|p4|cvsimport @*
         bfg|git-filter-repo|git-filter-branch|repo|gclient @*
         hg strip|update|purge|rollback -C|--clean|--force
@@ -1024,14 +1029,14 @@ WITNESSES = (
         journalctl --relinquish-var|--setup-keys
         dmesg -C|-c|--clear|--read-clear|-D|-E|-n
         utmpdump -r|--reverse
-        logsave|auditctl -D|-e|-d
+        logsave|auditctl -D|-e|-d|-W
         aureport|ausearch --delete
         wevtutil|Clear-EventLog|klogctl @cl|clear-log
         lastlog -C|--clear
         fc -p|-P
         unset @HISTFILE|HISTSIZE|HISTFILESIZE|HISTCONTROL
         set +o @history
-        shopt -u|-s @histappend|extdebug|expand_aliases
+        shopt -u|-s @histappend
         savelog|newsyslog @*
         accton @off
         faillog|pam_tally2|faillock -r|--reset
