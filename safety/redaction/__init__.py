@@ -12,6 +12,9 @@ are all lines of a chunk, where that can be said of them together.
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from traceback import extract_tb
+
+import structlog
 
 from safety.redaction.blocks import Blocks
 from safety.redaction.documents import account_files
@@ -25,6 +28,8 @@ __all__ = ["MASK", "Redacted", "RedactingFilter", "RedactingStream", "Redactor"]
 
 LONGEST_LINE = 32_768  # characters looked at together; longer lines are cut
 OVERLAP = 2_048  # characters looked at again on each side of a cut
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -256,7 +261,7 @@ class _Lines:
         # A mask parts what was together, and so may show a form that was hidden: redacting twice changes nothing.
         line = _masked(line, spans)
         for _ in range(_ROUNDS):
-            spans = _merged([span for span in self._lone(line) if span[0] < span[1]])
+            spans = self._found(line, self._lone_spans)  # what the line tells by itself, whatever came before it
             if not spans:
                 break
             line = _masked(line, spans)
@@ -264,17 +269,17 @@ class _Lines:
 
     def spans(self, line: str) -> list[Span]:
         """Where the secrets stand, in order, none touching another."""
-        if "\x1b" in line or "\b" in line or "\x9b" in line:
-            found = self._through_escapes(line, self._spans)
-        else:
-            found = self._spans(line)
-        return _merged([span for span in found if span[0] < span[1]]) if found else found
+        return self._found(line, self._spans)
 
-    def _lone(self, line: str) -> list[Span]:
-        """What the line tells by itself, whatever came before it."""
-        if "\x1b" in line or "\b" in line or "\x9b" in line:
-            return self._through_escapes(line, self._lone_spans)
-        return self._lone_spans(line)
+    def _found(self, line: str, spans_of: Callable[[str], list[Span]]) -> list[Span]:
+        try:
+            escaped = "\x1b" in line or "\b" in line or "\x9b" in line
+            found = self._through_escapes(line, spans_of) if escaped else spans_of(line)
+        except Exception as error:  # no fault of ours may let a secret through, or stop the text that follows
+            last = extract_tb(error.__traceback__)[-1]
+            log.error("redaction_failed", error=type(error).__name__, at=f"{last.name}:{last.lineno}")
+            return [(0, len(line))]
+        return _merged([span for span in found if span[0] < span[1]]) if found else found
 
     def _through_escapes(self, line: str, spans_of: Callable[[str], list[Span]]) -> list[Span]:
         """Places found in the text as a terminal shows it, as places of the text that was sent."""

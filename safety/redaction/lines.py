@@ -170,34 +170,7 @@ def config_lines(line: str) -> Iterator[Span]:
     match = _TWO_WORDS.match(line)
     if match and names_secret(match["name"]):
         span = unquoted(line, without_comma(line, match.span("value")))
-        value = line[span[0] : span[1]]
-        plain = len(match["name"]) == len(parts(match["name"])[-1]) and match["name"].lower() in {
-            "password",
-            "passwd",
-            "secret",
-            "token",
-            "pass",
-            "credentials",
-            "pw",
-            "pwd",
-        }
-        aligned = len(match["gap"]) > 1 or "\t" in match["gap"]
-        word = is_word(value)
-        of_passwords = match["name"].lower().startswith("pass")
-        sure = (
-            (not plain and value[0] not in "=:|" and not (word and (value[-1] == "." or match["name"].endswith("key"))))
-            or (aligned and of_passwords and (not word or value.islower()))
-            or (has_password_look(value) and not _CONSTANT.fullmatch(value))
-        )
-        if (
-            sure
-            and not is_harmless(value)
-            and not value.startswith(("=", ":", "|", "pam_", "REG_", "-", "*", "("))
-            and not _COMMAND_OF_A_PROGRAM.match(match["name"])
-            and (match["name"] not in PROGRAMS or match["name"] == "passwd")
-            and not value.endswith(":")
-            and not (match["name"].lower() == "pass" and "/" in value)
-        ):
+        if span[0] < span[1] and _is_set(match, line[span[0] : span[1]]):
             yield span
     # Of digits alone it is a port: two columns of addresses look the same.
     if (relay := _RELAY.fullmatch(line)) and has_password_look(relay["value"]) and not relay["value"].isdigit():
@@ -219,6 +192,31 @@ def config_lines(line: str) -> Iterator[Span]:
             yield unquoted(line, spoken.span("value"))
     if "password" in line.lower() or "secret" in line.lower():
         yield from _accounts(line)
+
+
+_BARE_NAMES = {"password", "passwd", "secret", "token", "pass", "credentials", "pw", "pwd"}
+
+
+def _is_set(match: re.Match[str], value: str) -> bool:
+    """Whether a name and a value with nothing but room between them are a setting, and not two words."""
+    name, gap = match["name"], match["gap"]
+    plain = len(name) == len(parts(name)[-1]) and name.lower() in _BARE_NAMES
+    aligned = len(gap) > 1 or "\t" in gap
+    word = is_word(value)
+    sure = (
+        (not plain and value[0] not in "=:|" and not (word and (value[-1] == "." or name.endswith("key"))))
+        or (aligned and name.lower().startswith("pass") and (not word or value.islower()))
+        or (has_password_look(value) and not _CONSTANT.fullmatch(value))
+    )
+    return (
+        sure
+        and not is_harmless(value)
+        and not value.startswith(("=", ":", "|", "pam_", "REG_", "-", "*", "("))
+        and not _COMMAND_OF_A_PROGRAM.match(name)
+        and (name not in PROGRAMS or name == "passwd")
+        and not value.endswith(":")
+        and not (name.lower() == "pass" and "/" in value)
+    )
 
 
 def _accounts(line: str) -> Iterator[Span]:

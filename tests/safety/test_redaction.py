@@ -10,6 +10,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from safety.redaction import MASK, Redactor
 from tests import redaction_corpora as corpora
@@ -28,6 +29,50 @@ def test_the_secrets_of_a_form_are_masked_and_the_rest_stays(form: str) -> None:
     became = [(text, redactor.redact(text), expected) for text, expected, _ in made]
     assert [(text, redacted.text) for text, redacted, expected in became if redacted.text != expected] == []
     assert all(redacted.altered for _, redacted, _ in became)
+
+
+@pytest.mark.parametrize(
+    "value", ['""', "''", '"', "'", "", '"";', "'',", '"" # none', "``", '""""', "[]", "{}", "()", "<>"]
+)
+def test_a_name_without_a_value_is_left_alone(value: str) -> None:
+    names = ("requirepass", "masterauth", "DB_PASSWORD", "bindpw", "api_key", "secret-key", "password", "token", "psk")
+    texts = [
+        f"{before}{name}{sign}{value}"
+        for name in names
+        for sign in (" ", "  ", "\t", "=", ": ", ":", " = ", " => ", ":=", '": ', "' => ")
+        for before in ("", "# ", "  ", "--", "export ", '{"', "- ", "set ", "config set ", "<", "?a=b&", "\x1b[1m")
+    ]
+    with capture_logs() as logged:
+        for text in texts:
+            Redactor().redact(f"{text}\n{text}\nand on")
+    assert logged == []
+    for name in ("requirepass", "masterauth", "DB_PASSWORD"):
+        assert Redactor().redact(f"hello\n{name} {value}\nbye").text.startswith("hello\n")
+        assert Redactor().redact(f"hello\n{name} {value}\nbye").text.endswith("\nbye")
+
+
+class Broken:
+    """A pattern with a fault of ours in it."""
+
+    def finditer(self, text: str) -> list[object]:
+        """What an off-by-one gives."""
+        return [[][len(text)]] if "fault" in text else []
+
+    def search(self, text: str) -> bool:
+        """Whether it would be found."""
+        return True
+
+
+def test_a_line_that_cannot_be_looked_at_is_masked_and_what_follows_is_not_lost() -> None:
+    redactor = Redactor()
+    redactor._known.pattern = Broken()  # type: ignore[assignment]
+    with capture_logs() as logged:
+        assert redactor.redact("one\na fault in it\ntwo\n").text == f"one\n{MASK}\ntwo\n"
+        stream = redactor.stream()
+        lines = [*stream.feed("one\na fault"), *stream.feed(" in it\ntwo"), *stream.close()]
+        assert [(line.text, line.altered) for line in lines] == [("one", False), (MASK, True), ("two", False)]
+        assert "fault" not in redactor.redact("a fault, and on " * 10_000).text
+    assert {(entry["event"], entry["error"]) for entry in logged} == {("redaction_failed", "IndexError")}
 
 
 def test_what_only_looks_like_a_secret_stays() -> None:
