@@ -1,7 +1,7 @@
 """f. History, audit and digest among ten thousand, a million and (with `--most`) ten million rows of each.
 
     python -m tests.bench.history --most 1000000
-    python -m tests.bench.history --most 10000000      (needs 25 GB on the disk and half an hour)
+    python -m tests.bench.history --most 10000000      (needs 25 GB on the disk and 20 minutes)
 
 Every size is a database of its own: so many executions with a host each, an approval for every fifth, and as many audit
 entries, chained as the product chains them. A window of the same 2,000 newest rows, and a page of the same length
