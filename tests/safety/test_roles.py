@@ -247,6 +247,7 @@ cans = st.lists(
     min_size=1,
     max_size=3,
 ).map(tuple)
+LIMITED = [Permission.EXECUTE, Permission.APPROVE, Permission.SCHEDULES]
 names = st.sampled_from([*PEOPLE, *GROUPS])
 worlds = st.builds(
     People,
@@ -281,7 +282,7 @@ def model(
         if permission in world.permissions.get(world.roles[name], ())
         for can in world.can.get(name, world.role_can.get(world.roles[name], (Can(rule="any"),)))
     ]
-    if permission not in {Permission.EXECUTE, Permission.APPROVE}:
+    if permission not in LIMITED:
         return bool(grants)
 
     def named(place: Place) -> set[str]:
@@ -313,7 +314,7 @@ def model(
     world=worlds,
     groups=directories,
     person=st.sampled_from([*PEOPLE, "UDAVE"]),
-    permission=st.one_of(st.sampled_from([Permission.EXECUTE, Permission.APPROVE]), st.sampled_from(Permission)),
+    permission=st.one_of(st.sampled_from(LIMITED), st.sampled_from(Permission)),
     runbook=st.sampled_from(RUNBOOKS),
     hosts=places,
 )
@@ -325,7 +326,7 @@ def test_rights_are_what_the_model_says(
     assert right.rule
     assert right.allowed == (right.lacks is None)
     everybody, _ = world.everybody(permission, groups, runbook=runbook, hosts=hosts)
-    if permission in {Permission.EXECUTE, Permission.APPROVE}:
+    if permission in LIMITED:
         assert everybody == {p for p in PEOPLE if model(world, groups, p, permission, runbook, hosts)}
 
 

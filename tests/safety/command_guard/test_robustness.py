@@ -3,6 +3,8 @@
 import json
 import os
 import shlex
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -270,3 +272,20 @@ def test_the_second_reader_finds_what_bash_would_run(text: str, starts: list[int
 def test_the_second_reader_disputes_open_quotes() -> None:
     assert expansion_starts("echo 'x") is None
     assert expansion_starts('echo $"x"') is None
+
+
+ALL_PLANES = """
+from safety.command_guard import CommandGuard
+guard = CommandGuard()
+for number in range(0x80, 0x110000, 0x401):
+    if not 0xD800 <= number < 0xE000:
+        for text in ("echo {%s", "echo {1..%s}", "echo ${%s", "x[%s]=1", "cat <<%s", "[[ a =~ %s ]]", "%s=1"):
+            guard.judge(text % chr(number))
+print("alive")
+"""
+
+
+def test_no_character_of_any_plane_ends_the_process() -> None:
+    """The parser's own scanner reads past a table for them; in a process of its own, since it would end this one."""
+    ran = subprocess.run([sys.executable, "-c", ALL_PLANES], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "alive\n", "")
