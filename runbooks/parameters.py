@@ -409,7 +409,11 @@ def names_service(info: FieldInfo) -> bool:
 
 def accepted(info: FieldInfo) -> Accepts:
     """What a parameter's type takes."""
-    return next((one for one in reversed(_metadata(info)) if isinstance(one, Accepts)), _ANYTHING)
+    return _with_examples(next((one for one in reversed(_metadata(info)) if isinstance(one, Accepts)), _ANYTHING), info)
+
+
+def _with_examples(accepts: Accepts, info: FieldInfo) -> Accepts:
+    return replace(accepts, like=tuple(map(str, info.examples))) if info.examples else accepts
 
 
 def sample(info: FieldInfo) -> str:
@@ -574,7 +578,7 @@ def _door(where: str, info: FieldInfo) -> _Door:
     return _Door(
         sort=sort,
         optional=_is_optional(info.annotation),
-        accepts=replace(accepts, like=tuple(map(str, info.examples))) if info.examples else accepts,
+        accepts=_with_examples(accepts, info),
         negative=any(_below_zero(one) for one in metadata),
         choices=choices,
         pattern=_whole_pattern(metadata, where),
