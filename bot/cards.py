@@ -153,13 +153,20 @@ NOTHING_MORE = Situation()
 def subject(execution: Execution, most: int = 240) -> str:
     """ "#42 restart-service nginx on web-01", escaped: a service bare, what else was given a value with its name.
 
-    What was left as the runbook has it is not named: the plan shows what comes of it.
+    What was left as the runbook has it is not named: the plan shows what comes of it. A value of several words stands
+    as code, so that "on web-02" within it is not taken for the host.
     """
     left = {*execution.unsaid}
     given = {key: value for key, value in execution.params.items() if value is not None and key not in left}
     bare = [value for value in given.values() if _is_service(value, execution)]
-    named = [f"{key}={_short(value)}" for key, value in given.items() if not _is_service(value, execution)]
-    words = inline(" ".join([execution.runbook, *map(str, bare), *named]), most)
+    named = {key: _short(value) for key, value in given.items() if not _is_service(value, execution)}
+    words = inline(" ".join([execution.runbook, *map(str, bare)]), most)
+    for number, (key, text) in enumerate(named.items()):
+        name, room = inline(key, 60), most - units(words) - units(key) - 4
+        if room < LEAST_OF_A_VALUE:
+            words += f" … ({len(named) - number} more)"
+            break
+        words += f" {name}={_value(text, room)}"
     where = f" on {listed(execution.hosts)}" if execution.hosts else ""
     kind = "dry run of " if execution.dry_run else ""
     back = f"roll back of #{execution.rolls_back}: " if execution.rolls_back is not None else ""
@@ -193,6 +200,14 @@ def _is_service(value: Any, execution: Execution) -> bool:
 
 def _short(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+LEAST_OF_A_VALUE = 45
+_ONE_WORD = re.compile(r"[\w./:@,+%=?&-]*[^\W_]")
+
+
+def _value(text: str, room: int) -> str:
+    return inline(text, room) if _ONE_WORD.fullmatch(text) else f"`{inline(text, room)}`"
 
 
 def _state_words(execution: Execution, situation: Situation) -> str:

@@ -94,6 +94,8 @@ def _parameter(name: str, info: FieldInfo) -> str:
     place = " (by place)" if is_positional(info) else ""
     choices = one_of(info)
     takes = ", ".join(f"`{choice}`" for choice in choices) if choices else accepted(info).what
+    if info.examples:
+        takes = f"such as `{info.examples[0]}`"
     if is_secret(info):
         takes = "nothing typed: it names a secret"
     bounds = [f"{word} {bound}" for word, bound in _bounds(info)]

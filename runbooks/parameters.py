@@ -14,7 +14,7 @@ import re
 import types
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
@@ -99,6 +99,7 @@ class _Door:
     negative: bool = False
     choices: Mapping[str, Any] = field(default_factory=dict)
     pattern: SchemaValidator | None = None
+    form: str = ""  # what has the form of the pattern, in words
 
     def read(self, value: Any) -> Any:
         """What its type is given; raises ValueError in words."""
@@ -126,7 +127,8 @@ class _Door:
         if not isinstance(value, str):
             raise self.accepts.wrong(value, f"it is {_kind_of(value)}, not text")
         if self.pattern is not None and not _fits(self.pattern, value):
-            raise self.accepts.wrong(value, "it does not have the form that is asked for")
+            wanted = f"wanted is the {self.form}" if self.form else "it does not have the form that is asked for"
+            raise self.accepts.wrong(value, wanted)
         return value
 
     def _own(self, value: Any) -> Any:
@@ -407,7 +409,11 @@ def names_service(info: FieldInfo) -> bool:
 
 def accepted(info: FieldInfo) -> Accepts:
     """What a parameter's type takes."""
-    return next((one for one in reversed(_metadata(info)) if isinstance(one, Accepts)), _ANYTHING)
+    return _with_examples(next((one for one in reversed(_metadata(info)) if isinstance(one, Accepts)), _ANYTHING), info)
+
+
+def _with_examples(accepts: Accepts, info: FieldInfo) -> Accepts:
+    return replace(accepts, like=tuple(map(str, info.examples))) if info.examples else accepts
 
 
 def sample(info: FieldInfo) -> str:
@@ -572,10 +578,11 @@ def _door(where: str, info: FieldInfo) -> _Door:
     return _Door(
         sort=sort,
         optional=_is_optional(info.annotation),
-        accepts=accepts,
+        accepts=_with_examples(accepts, info),
         negative=any(_below_zero(one) for one in metadata),
         choices=choices,
         pattern=_whole_pattern(metadata, where),
+        form=info.description or "",
     )
 
 
@@ -853,7 +860,7 @@ def _size(value: Any) -> Any:
     if isinstance(value, str):
         match = re.fullmatch(r"(0|[1-9][0-9]{0,17})(?:\.([0-9]{1,3}))?([KMGT]?)(I?)(B?)", value.upper())
         if match is None or (match[4] and not match[3]):
-            raise _SIZE.wrong(value, "it is a number and K, M, G or T (1024 each; KB, MB and so on are 1000 each)")
+            raise _SIZE.wrong(value, "one is a number and K, M, G or T (1024 each; KB, MB and so on are 1000 each)")
         base = 1000 if match[3] and match[5] and not match[4] else 1024
         thousandths = int(match[1]) * 1000 + int((match[2] or "0").ljust(3, "0"))
         whole, rest = divmod(thousandths * base ** " KMGT".index(match[3] or " "), 1000)
@@ -868,11 +875,11 @@ def _size(value: Any) -> Any:
 def _seconds(value: Any) -> Any:
     length = value
     if isinstance(value, str) and not re.fullmatch(r"[0-9]+", value):
-        match = re.fullmatch("".join(f"(?:([0-9]{{1,9}}){unit})?" for unit in _UNITS_OF_TIME), value.lower())
+        match = re.fullmatch("".join(f"(?:([0-9]{{1,18}}){unit})?" for unit in _UNITS_OF_TIME), value.lower())
         if match is None:
-            if re.fullmatch(r"[0-9]+(\.[0-9]+)?[a-z]+", value):
-                raise _SECONDS.wrong(value, "it is not a whole number of seconds with w, d, h, m or s, largest first")
-            raise _SECONDS.wrong(value, "it is digits, alone or with w, d, h, m or s, largest first")
+            raise _SECONDS.wrong(
+                value, "one is a number of seconds, or whole numbers with w, d, h, m or s, largest first"
+            )
         counts = (int(count or 0) for count in match.groups())
         length = sum(count * unit for count, unit in zip(counts, _UNITS_OF_TIME.values(), strict=True))
     seconds = _whole(length, _SECONDS, negative=False)

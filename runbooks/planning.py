@@ -91,7 +91,7 @@ class HostProbe:
         judgement = self._judge(line)
         if judgement.verdict is not Severity.ALLOW:
             raise PlanningFailed(
-                f"The probe of {self.name} wanted `{line}`, which only looks harmless: {judgement.reason}"
+                f"The probe of {self.name} would run `{line}`, and a probe may only look: {judgement.reason}"
             )
         lines: list[Line] = []
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else float(timeout)

@@ -2,7 +2,7 @@
 
 import re
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from runbooks import (
     Category,
@@ -25,6 +25,8 @@ MOST = 10
 """More processes of one name than this are not one problem but many."""
 
 
+LAST_PID = 4_194_304
+"""Linux's PID_MAX_LIMIT."""
 RIGHT = "/usr/bin/kill ^-(TERM|KILL) [0-9]+$"
 """What sudoers must allow: another pid each time, so a regular expression (sudo 1.9.10 and later)."""
 
@@ -48,9 +50,19 @@ class KillProcess(Runbook):
         """Which process, and how long it may take to end by itself."""
 
         process: str = positional(
-            "process id, or the exact name of the program", pattern=r"^[A-Za-z0-9_.][A-Za-z0-9_.:@+-]{0,63}$"
+            "process id, or the exact name of the program",
+            pattern=r"^[A-Za-z0-9_.][A-Za-z0-9_.:@+-]{0,63}$",
+            examples=["4711", "nginx"],
         )
         grace: Seconds = Field(10, ge=1, le=120, description="seconds between TERM and KILL")
+
+        @field_validator("process")
+        @classmethod
+        def _is_one(cls, process: str) -> str:
+            is_number = process.isascii() and process.isdigit()
+            if is_number and (process[0] == "0" or not 2 <= int(process) <= LAST_PID):
+                raise ValueError(f"{process} is no pid: they go from 2 to {LAST_PID}, and 1 is the system itself.")
+            return process
 
     async def probe(self, host: Probe, params: Params) -> Facts:
         """Who would die: pid, parent, owner, start time, unit and command line of each."""
@@ -64,8 +76,6 @@ class KillProcess(Runbook):
 
     async def _pids(self, host: Probe, params: Params) -> list[int]:
         if params.process.isascii() and params.process.isdigit():
-            if not 1 < int(params.process) <= 4_194_304:
-                raise ValueError(f"pid {params.process} is never ended: 1 is the system itself.")
             return [int(params.process)]
         # pgrep reads a regular expression: "python3.11" would also find "python3x11", and "g++" nothing at all.
         exactly = re.sub(r"[.+]", r"[\g<0>]", params.process)

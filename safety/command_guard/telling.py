@@ -152,7 +152,7 @@ class Telling:
             or not all(_is_literal(case, word) for word in case.words)
             or case.arguments.has(*_READS.get(case.program, ()))
             or (case.program in _CLIENTS and _names_file(case.arguments))
-            or any(_gives_credentials(word) for word in words)
+            or any(gives_credentials(word) for word in words)
         ):
             self.carries = True
 
@@ -211,7 +211,7 @@ def _names_file(given: Arguments) -> bool:
     return False
 
 
-def _gives_credentials(word: str) -> bool:
+def gives_credentials(word: str) -> bool:
     """Whether an address in it is one at which a cloud hands out credentials, however it is spelt."""
     return any(address in network for address in _addresses(unquote(word)) for network in _CREDENTIALS)
 

@@ -1102,6 +1102,14 @@ def test_a_headline_names_no_parameter_that_was_left_as_the_runbook_has_it() -> 
 
 
 def test_what_takes_back_another_says_so_in_its_headline() -> None:
+    typed = an_execution(runbook="run-command", params={"command": "echo *a* ~b~ on web-02"}, services=())
+    assert cards.subject(typed) == "#42 run-command command=`echo *a* ~b~ on web-02` on web-01"
+    closing = an_execution(runbook="run-command", params={"command": "x` on web-02 `", "as": "_y_"}, services=())
+    assert cards.subject(closing) == "#42 run-command command=`xˋ on web-02 ˋ` as=`_y_` on web-01"
+    long = cards.subject(an_execution(params={"command": "y " * 4_000, "folder": "/var/log/x"}, services=()))
+    assert long.count("`") == 2
+    assert len(long) < 300
+    assert long.endswith(" more characters)` … (1 more) on web-01")
     assert cards.subject(an_execution(rolls_back=41)).startswith("#42 roll back of #41: restart-service nginx")
 
 

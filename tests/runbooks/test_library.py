@@ -123,10 +123,6 @@ async def test_a_name_with_a_space_and_a_bracket_is_the_same_process_all_the_way
 @pytest.mark.parametrize(
     ("process", "said"),
     [
-        ("1", "pid 1 is never ended"),
-        ("0001", "pid 0001 is never ended"),
-        ("0", "pid 0 is never ended"),
-        ("4194305", "is never ended"),
         ("systemd", "pid 1 is never ended"),
         ("2", "2 (kthreadd) on web-01 is a kernel thread"),
         ("5", "5 (kworker/0:1) on web-01 is a kernel thread"),
@@ -145,6 +141,12 @@ async def test_what_must_not_or_cannot_be_ended_is_refused_before_any_plan(demo:
         await demo.plan("kill", process)
     assert said in refused.value.message
     assert before <= set(demo.system.processes)
+
+
+@pytest.mark.parametrize("process", ["0", "1", "007", "0001", "4194305", "9" * 40])
+def test_a_number_that_is_no_pid_is_refused_at_the_door(process: str) -> None:
+    with pytest.raises(Invalid, match="is no pid: they go from 2 to 4194304, and 1 is the system itself"):
+        bind(CATALOG.get("kill"), [process], {})
 
 
 async def test_ten_processes_are_a_problem_and_eleven_are_many(demo: Demo) -> None:

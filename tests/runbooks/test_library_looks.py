@@ -125,7 +125,16 @@ async def test_thresholds_are_the_persons() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://u:p@host/", "file:///etc/passwd", "http://h/;id", "http://h/ x", "gopher://h/"]
+    "url",
+    [
+        "http://u:p@host/",
+        "file:///etc/passwd",
+        "http://h/;id",
+        "http://h/ x",
+        "gopher://h/",
+        "http://169.254.169.254/",
+        "http://[fd00:ec2::254]/x",
+    ],
 )
 def test_an_address_is_http_without_anything_odd(url: str) -> None:
     with pytest.raises(Invalid):
