@@ -17,6 +17,7 @@ from safety.redaction.names import (
     parts,
 )
 from safety.redaction.shapes import Span
+from safety.redaction.tables import with_bars
 from safety.redaction.values import value_at, without_stop, words_after
 
 # Assignments: `DB_PASSWORD=x`, `"secret": "x"`, `password => 'x'`, `Password=x;`, `?token=x&`.
@@ -35,7 +36,13 @@ _SPACED = re.compile(
     r"initial|shared|pre-?shared|session|bearer|new|temporary|current|admin|app|application|deploy|webhook"
     r"|subscription|"
     r"storage|consumer|integration|bot|device|product|security|wi-?fi)[ -](?:key|token|secret|password|passphrase|"
-    r"credentials?)|key content|mot de passe)(?:[ ]#?\d{1,2})?[ \t]{0,20}(?P<sep>[:=|])[ \t]{0,40}"
+    r"credentials?)|key content|mot de passe|(?P<words>pass phrase))(?:[ ]#?\d{1,2})?"
+    r"[ \t]{0,20}(?P<sep>[:=|])[ \t]{0,40}"
+)
+# A password in languages other than ours. What follows as prose is of letters, or not of ASCII alone.
+_FOREIGN = re.compile(
+    r"(?i)(?:\b(?:contraseña|senha|пароль)|密码|密碼|パスワード)[\"'`]?"
+    r"[ \t]{0,20}(?:=>|[:=：])[ \t]{0,40}"
 )
 _LONG = 200  # characters of a value, beyond which it is read once
 
@@ -44,6 +51,7 @@ def assignments(line: str) -> Iterator[Span]:
     """Values behind names of secrets."""
     # The end of the last long value: what stands in it is not read again, or a line of `a=a=a=` takes for ever.
     seen = 0
+    line = with_bars(line)
     for match in _ASSIGNMENT.finditer(line):
         name = match["name"]
         if match.start() < seen or _is_one_of_many_parts(line, match):
@@ -101,8 +109,10 @@ def _after_the_arrow(line: str, span: Span, match: re.Match[str]) -> Iterator[Sp
 
 
 def _is_one_of_many_parts(line: str, match: re.Match[str]) -> bool:
-    """As in `arn:…:secret:name`."""
+    """As in `arn:…:secret:name`; not `:password: x`, a symbol of Ruby in YAML."""
     before = line[max(0, match.start() - 2) : match.start()]
+    if before.endswith(":") and line[match.end() - 1] == " " and not line[: match.start() - 1].strip(" \t-"):
+        return False
     of_a_module = before == "::" and line[match.end() - 1] == " "  # `profile::db::password: x`
     return match["sep"] == ":" and not match["gap"] and before.endswith((":", "//")) and not of_a_module
 
@@ -330,7 +340,32 @@ def _spaced_assignments(line: str) -> Iterator[Span]:
     for match in _SPACED.finditer(line):
         span, quoted = value_at(line, match.end())
         value = line[span[0] : min(span[1], span[0] + 4 * _LONG)]
-        if not is_harmless(value, quoted=quoted) and (quoted or (has_password_look(value) and value[0] != "(")):
+        if _is_of_words(line, span, match):
+            yield span[0], len(line.rstrip())
+        elif not is_harmless(value, quoted=quoted) and (quoted or (has_password_look(value) and value[0] != "(")):
+            yield without_stop(line, span)
+
+
+def _is_of_words(line: str, span: Span, match: re.Match[str]) -> bool:
+    """`pass phrase: four words or more`, where the line says nothing else."""
+    if match["words"] is None or not _begins_the_line(line, match):
+        return False
+    words = line[span[0] : span[0] + _LONG].split()
+    return len(words) >= 4 and all(is_word(word) and not is_word_of_prose(word) for word in words)
+
+
+def foreign_assignments(line: str) -> Iterator[Span]:
+    """`contraseña: x`, `пароль=x`."""
+    seen = 0  # as above: what stands in a value is not read again
+    for match in _FOREIGN.finditer(line):
+        if match.start() < seen:
+            continue
+        span, quoted = value_at(line, match.end())
+        seen = span[1]
+        value = line[span[0] : min(span[1], span[0] + _LONG)]
+        mixed = len(value) >= 8 and not value[1:].islower() and not value.isupper()
+        looks_so = value.isascii() and " " not in value and (mixed or has_password_look(value))
+        if looks_so and not is_harmless(value, quoted=quoted):
             yield without_stop(line, span)
 
 
@@ -413,6 +448,8 @@ _CALLS = (
     # `{:db_password, "x"}`, `{password, <<"x">>}`, `(setq smtp-password "x")`
     re.compile(r"\{:?(?P<name>[a-z][\w-]{1,80}+),[ \t]{0,4}(?:<<)?(?=\")"),
     re.compile(r"\((?:set[qf!]|def[a-z]{0,10})[ \t]{1,4}\*?(?P<name>[a-z][\w/-]{1,80}+)\*?[ \t]{1,4}(?=\")"),
+    # PHP's `s:8:"password";s:1:"x";`
+    re.compile(r"\bs:\d{1,4}:(?P<quote>\\{0,3}\")(?P<name>[\w.-]{2,80}+)(?P=quote);s:\d{1,6}:(?=\\{0,3}\")"),
 )
 _GETTERS = re.compile(
     r"get|read|fetch|load|is|has|check|find|create|delete|prompt|ask|input|describe|verify|validate|mask"
@@ -428,6 +465,8 @@ def calls(line: str) -> Iterator[Span]:
             if sure or (pattern is _CALLS[0] and may_name_secret(name)):
                 span, _ = value_at(line, match.end())
                 value = line[span[0] : span[1]]
+                if pattern is _CALLS[-1] and (" " in value or value.lower() == name.lower()):
+                    continue  # what a form says
                 if not is_harmless(value, quoted=True) and (sure or (len(value) >= 16 and has_password_look(value))):
                     yield span
 

@@ -12,7 +12,7 @@ from binascii import Error as Base64Error
 from collections.abc import Iterator
 
 from safety.redaction.keys import Keys, begins_a_key, inner
-from safety.redaction.names import is_harmless, looks_random, names_secret
+from safety.redaction.names import has_password_look, is_harmless, looks_random, names_secret
 from safety.redaction.shapes import Span
 from safety.redaction.tables import Table
 
@@ -46,12 +46,17 @@ _NAME_AT_END = re.compile(
     r"[ \t]{0,4}(?P<sign>=>|:=|[=:,\\])?[ \t]{0,4}\\?[ \t\r]*\Z"
 )
 _QUOTED_ALONE = re.compile(
-    r"[ \t]*(?:string\(\d{1,6}\)[ \t])?(?P<quote>[\"'])(?P<value>(?:(?!(?P=quote))[^\r\n\\]|\\.){1,2000})(?P=quote)"
+    r"[ \t]*(?:string\(\d{1,6}\)[ \t]|(?P<number>\d{1,4}\)[ \t]))?(?P<quote>[\"'])"
+    r"(?P<value>(?:(?!(?P=quote))[^\r\n\\]|\\.){1,2000})(?P=quote)"
     r"[ \t,;)\\]*\r?\Z"
 )
 _STATEMENT = re.compile(r"(?i)\b(?:alter|create|set|identified)\b")
 _ELEMENT_ALONE = re.compile(r"[ \t]*<(?P<kind>string|value|data)>(?P<value>[^<>\r\n]{1,2000})</(?P=kind)>[ \t\r]*\Z")
 _ITEM_ALONE = re.compile(r"[ \t]*-[ \t]+[\"']?(?P<value>[^\s\"']{1,500})[\"']?[ \t\r]*\Z")
+# `1) "requirepass"`, as Redis answers what one of its settings is; other names may be keys of what it stores.
+_SETTING = re.compile(r"[ \t]*\d{1,4}\)[ \t]\"(?:requirepass|masterauth|tls-(?:client-)?key-file-pass)\"")
+# An argument on a line of its own, below its option: as `kubectl describe` shows what a container is started with.
+_ARGUMENT_ALONE = re.compile(r"[ \t]*(?P<value>[^\s\"'-][^\s\"']{3,500})[ \t\r]*\Z")
 _WORD_ALONE = re.compile(r"[ \t]+(?P<value>[^\s:=({\"'][^\s:=({]{0,500})[ \t]*\\?[ \t\r]*\Z")
 _SCOPE = re.compile(
     r"(?:[^\n]{0,200}[^\w.-])?(?P<name>[A-Za-z_][\w.-]{1,80}+)[\"']?[ \t]{0,4}[:=]?[ \t]{0,4}\{[ \t\r]*\Z"
@@ -61,6 +66,16 @@ _SCOPED_VALUE = re.compile(
     r"(?P<value>[^\r\n]{0,2000}?)(?P=quote)[ \t,;]*\r?\Z"
 )
 _SCOPE_LINES = 12
+# What names a secret's value further down: its id in Azure's Key Vault, and Terraform's resource that makes one up.
+_ORIGIN = re.compile(
+    r"[^\n]{0,40}\"(?:id\"[ \t]?:[ \t]?\"[^\"\s]{1,80}\.vault\.azure\.net/secrets/|(?P<made>random_password\"))"
+)
+_OF_ORIGIN = re.compile(
+    r"[ \t]*\"?(?P<name>value|result|bcrypt_hash)\"?[ \t]{0,20}[:=][ \t]{0,4}"
+    r"\"(?P<value>(?:[^\"\\\r\n]|\\.){1,2000})\"[ \t,]*\r?\Z"
+)
+_ORIGIN_LINES = 24
+_LENGTH = re.compile(r"V \d{1,4}[ \t\r]*")
 _HERE_DOCUMENT = re.compile(
     r"[^\n]{0,400}(?:(?P<pairs>chpasswd)|-stdin"
     r"|[ \t]-[A-Za-z]{0,4}S)\b[^\n]{0,200}<<-?[ \t]{0,4}[\"']?(?P<mark>\w{1,40})[\"']?"
@@ -104,6 +119,9 @@ class Blocks:
         self._netrc = False
         self._name_before: re.Match[str] | None = None  # a secret's name that ended the line before
         self._scope = 0  # lines in which an object named for a secret may still give its value
+        self._origin: re.Match[str] | None = None  # tells that a value, or what was made up, is a secret
+        self._origin_lines = 0  # in which it may still come
+        self._counted = 0  # 1 below `password` in a file of Subversion, 2 below the length of the value
         self._here = ""  # the word that ends a here-document of passwords
         self._here_pairs = False
         self._announced = 0  # lines in which a secret that was announced may stand alone
@@ -119,6 +137,8 @@ class Blocks:
             self._login_file,
             self._next_line,
             self._scoped,
+            self._of_origin,
+            self._counted_value,
             self._here_document,
             self._chap_secrets,
             self._cloud_list,
@@ -148,6 +168,8 @@ class Blocks:
             or self._netrc
             or self._name_before is not None
             or self._scope > 0
+            or self._origin_lines > 0
+            or self._counted > 0
             or self._here != ""
             or self._chap
             or self._list_indent >= 0
@@ -247,6 +269,28 @@ class Blocks:
             if match and names_secret(match["name"]):
                 self._scope = _SCOPE_LINES
 
+    def _of_origin(self, line: str) -> Iterator[Span]:
+        """`"id": "https://ops.vault.azure.net/secrets/db/1a2b",` and, some lines later, `"value": "x"`."""
+        if self._origin is not None and self._origin_lines > 0:
+            closes = line.lstrip().startswith("}") and _indent(line) < max(1, _indent(self._origin[0]))
+            self._origin_lines = 0 if closes else self._origin_lines - 1
+            match = _OF_ORIGIN.match(line)
+            owed = match is not None and (match["name"] == "value") == (self._origin["made"] is None)
+            if match and owed and not is_harmless(match["value"], quoted=True):
+                yield match.span("value")
+        if ("random_password" in line or "azure.net" in line) and (origin := _ORIGIN.match(line)):
+            self._origin, self._origin_lines = origin, _ORIGIN_LINES
+
+    def _counted_value(self, line: str) -> Iterator[Span]:
+        """`password`, then `V 9`, then the value."""
+        before, self._counted = self._counted, 0
+        if before == 2:
+            yield inner(line)
+        elif before == 1 and _LENGTH.fullmatch(line):
+            self._counted = 2
+        elif line.rstrip() in {"password", "passphrase"}:
+            self._counted = 1
+
     def _alone(self, line: str) -> Iterator[Span]:
         """`Please use the following password:` and, perhaps behind an empty line, `f3a9…`."""
         if self._announced > 0:
@@ -324,8 +368,11 @@ def _value_after(before: re.Match[str], line: str) -> re.Match[str] | None:
     if before["item"] and option:
         return _ITEM_ALONE.match(line)
     quoted = _QUOTED_ALONE.match(line)
-    if quoted and (before["sign"] or _STATEMENT.search(before[0])):
+    if quoted and (_SETTING.match(before[0]) if quoted["number"] else before["sign"] or _STATEMENT.search(before[0])):
         return quoted
+    if option and before[0].strip() == before["name"] and _indent(line) == _indent(before[0]):
+        match = _ARGUMENT_ALONE.match(line)
+        return match if match and has_password_look(match["value"].replace("_", "")) else None
     bare = before["sign"] == "\\" and option
     yaml = before["sign"] == ":" and _indent(line) > _indent(before[0])
     match = _WORD_ALONE.match(line) if bare or yaml else None

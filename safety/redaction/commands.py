@@ -182,7 +182,7 @@ _PAIR_OF_OPTIONS = re.compile(
 )
 _NOT_A_PASSWORD = re.compile(r"[\d:.,-]+|\d+\.\.\w+|[a-z]+\.\.[a-z]+|[./~].*|\w+[./]\w+/.*|\{.*")
 _PAIR_IN_OPTION = re.compile(
-    r"[ \t\x00\"']--?(?:[\w.-]{1,40}[-_])?(?:auth|credentials?|creds|userpass|user-pass|userpwd"
+    r"(?:\A|[ \t\x00\"'])--?(?:[\w.-]{1,40}[-_])?(?:auth|credentials?|creds|userpass|user-pass|userpwd"
     r"|userinfo)[ \t=\x00]{1,4}[\"']?"
     r"[\w.@\\-]{1,64}:(?P<value>[^\s\"'\x00]{1,200})"
 )

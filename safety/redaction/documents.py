@@ -76,6 +76,16 @@ _KEY_AND_VALUE = re.compile(
     r"\s{0,8}<(?P<kind>(?:\w{1,20}-)?value|string|data)>"
     r"(?P<value>[^<>\r\n]{1,2000})</(?P=kind)>"
 )
+# What Azure's Key Vault answers, and what Terraform keeps of a password that it has made up.
+_TEXT = r"\"(?P<value>(?:[^\"\\\r\n]|\\.){1,2000})\""
+_OF_ORIGIN = tuple(
+    re.compile(pattern.replace("TEXT", _TEXT))
+    for pattern in (
+        r"\.vault\.azure\.net/secrets/[^\"\s]{1,200}\"[^\r\n]{0,400}?\"value\": ?TEXT",
+        r"\"value\": ?TEXT,[^{}\r\n]{0,200}?\"id\": ?\"[^\"\s]{1,80}\.vault\.azure\.net/secrets/",
+        r"\"random_password\"[^\r\n]{0,800}?\"result\": ?TEXT",
+    )
+)
 _JWK = re.compile(r"\"(?:d|p|q|dp|dq|qi|k)\"[ \t]{0,4}:[ \t]{0,4}\"(?P<value>[A-Za-z0-9_-]{16,})\"")
 
 
@@ -150,6 +160,10 @@ def markup(line: str) -> Iterator[Span]:
     for match in _VALUE_FIRST.finditer(line):
         if names_secret(match["name"]) and not is_harmless(match["value"], quoted=True):
             yield match.span("value")
+    for pattern in _OF_ORIGIN if "azure.net/secrets/" in line or "random_password" in line else ():
+        for match in pattern.finditer(line):
+            if not is_harmless(match["value"], quoted=True):
+                yield match.span("value")
     for match in _JWK.finditer(line):
         if '"kty"' in line or (len(match["value"]) >= 40 and looks_random(match["value"])):
             yield match.span("value")
@@ -176,11 +190,19 @@ _CRYPT = re.compile(
 _SHADOW = re.compile(
     r"[a-z_][\w.-]{0,64}\$?:!{0,2}(?P<value>[^:\s]{13,400}):\d{0,6}:\d{0,6}:\d{0,6}:\d{0,6}:\d{0,6}:\d{0,6}:"
 )
-_PWDUMP = re.compile(r"[^\s:]{1,100}:\d{1,10}:(?P<value>(?:[0-9A-Fa-f]{32}|NO PASSWORD\*+):[0-9A-Fa-f]{32}):::")
+_PWDUMP = re.compile(
+    r"[^\s:]{1,100}:\d{1,10}:(?P<value>(?:[0-9A-Fa-f]{32}|X{32}|NO PASSWORD\*+):[0-9A-Fa-f]{32}):(?:::|\[)"
+)
 _PGPASS = re.compile(
     r"(?:[A-Za-z0-9*][A-Za-z0-9*._-]{0,253}|\[[0-9a-f:]+\]"
     r"|/[\w/.-]{1,100}):(?:\*|\d{4,5}):[^\s:/]{1,64}:[^\s:/]{1,64}:"
     r"(?P<value>(?:\\.|[^\s:\\]){1,256})\r?\Z"
+)
+# `wg show all dump`: an interface with its own key, or a peer with the key it shares.
+_KEY_OF_WIREGUARD = r"[A-Za-z0-9+/]{43}="
+_WIREGUARD = re.compile(
+    rf"(?:[\w.=+-]{{1,15}}\t)?(?:(?P<private>{_KEY_OF_WIREGUARD})\t{_KEY_OF_WIREGUARD}\t\d{{1,5}}\t(?:off|0x[0-9a-f]{{1,8}})"
+    rf"|{_KEY_OF_WIREGUARD}\t(?P<shared>{_KEY_OF_WIREGUARD})\t\S{{1,64}}\t\S{{1,400}}(?:\t\d{{1,20}}){{3}}\t(?:off|\d{{1,5}}))\s*"
 )
 _CLEAR_SCHEME = re.compile(r"\{(?:PLAIN|CLEARTEXT|CLEAR|plain|cleartext)\}(?P<value>[^\s:\"']{1,200})")
 
@@ -189,6 +211,12 @@ def hashes(line: str) -> Iterator[Span]:
     """Passwords as password files keep them, hashed with a scheme's mark."""
     yield from (match.span("value") for match in _CLEAR_SCHEME.finditer(line))
     yield from (match.span() for match in _CRYPT.finditer(line))
+
+
+def wireguard(line: str) -> Iterator[Span]:
+    """The keys among the columns of `wg show … dump`."""
+    if match := _WIREGUARD.fullmatch(line):
+        yield match.span(match.lastgroup or 0)
 
 
 def account_files(line: str) -> Iterator[Span]:

@@ -8,9 +8,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from string import ascii_lowercase, digits
 
-from safety.redaction.assignments import assignments, calls, encoded_assignments, login_calls, secret_ids
+from safety.redaction.assignments import (
+    assignments,
+    calls,
+    encoded_assignments,
+    foreign_assignments,
+    login_calls,
+    secret_ids,
+)
 from safety.redaction.commands import commands, idioms
-from safety.redaction.documents import hashes, markup, sql
+from safety.redaction.documents import hashes, markup, sql, wireguard
 from safety.redaction.headers import authorization, cookies, queries, userinfo
 from safety.redaction.lines import config_lines, ipsec_secrets, options, sentences, shown_logins
 from safety.redaction.shapes import Span
@@ -104,8 +111,15 @@ _COMMAND_WORDS = (
     "-set-value",
 )
 
+
+def _nothing(_line: str) -> Iterator[Span]:
+    """For words that matter to the lines after theirs alone."""
+    return iter(())
+
+
 FORMS: tuple[Form, ...] = (
     Form(needles=_NAMES, find=assignments),
+    Form(needles=("contraseña", "senha", "пароль", "密", "パスワード"), find=foreign_assignments),
     Form(needles=("secretid", "secret_id", "secret id", "secret-id"), find=secret_ids),
     Form(
         needles=(": psk", ": eap", ": xauth", ": ntlm", ": rsa", ": ecdsa", ": bliss", ": p12", ": pkcs8", ": pin"),
@@ -135,6 +149,7 @@ FORMS: tuple[Form, ...] = (
             "rootpw",
             "bindpw",
             "-auth ",
+            "-setcookie",
         ),
         find=options,
     ),
@@ -167,8 +182,11 @@ FORMS: tuple[Form, ...] = (
         ),
         find=config_lines,
     ),
-    Form(needles=("pass", "pw", "token", "secret", "key", "cred", "kennwort", "login: "), find=sentences),
-    Form(needles=('"auth"', "new value:", '\n"', "->__construct(", "env"), find=shown_logins),
+    Form(needles=("pass", "pw", "token", "secret", "key", "cred", "kennwort", "login: ", "login="), find=sentences),
+    Form(
+        needles=('"auth"', '"requirepass"', '"masterauth"', "new value:", '\n"', "->__construct(", "env"),
+        find=shown_logins,
+    ),
     Form(needles=("authorization", "bearer", "basic ", "token ", "authenticate"), find=authorization),
     Form(needles=("cookie", " -b "), find=cookies),
     Form(needles=("@", "%40"), find=userinfo),
@@ -266,14 +284,14 @@ FORMS: tuple[Form, ...] = (
         find=sql,
         wakes=("identified", "sp_add"),
     ),
-    Form(needles=("('", '("', "( '", '( "', "set", ', "', ",<<", ", <<", ',"', "(def"), find=calls, wakes=()),
+    Form(needles=("('", '("', "( '", '( "', "set", ', "', ",<<", ", <<", ',"', "(def", '";s:'), find=calls, wakes=()),
     Form(
         needles=("auth(", "auth=(", "login(", "credential", "password", "_connect(", "pdo(", "getconnection(", "cate("),
         find=login_calls,
         wakes=("login(", "_connect(", "pdo(", "getconnection(", "authenticate("),
     ),
     Form(
-        needles=("</", "value", "kty", '"d"', '"k"', '"p"', '"q"', '"dp"', '"dq"', '"qi"'),
+        needles=("</", "value", "random_password", "kty", '"d"', '"k"', '"p"', '"q"', '"dp"', '"dq"', '"qi"'),
         find=markup,
         wakes=("kty", '"d"', '"dp"'),
     ),
@@ -293,4 +311,6 @@ FORMS: tuple[Form, ...] = (
         ),
         find=hashes,
     ),
+    Form(needles=("=\t",), find=wireguard),
+    Form(needles=("[ record ",), find=_nothing),  # it explains the lines below it (`tables`)
 )

@@ -34,9 +34,14 @@ _OPTION = re.compile(
     r"|[\"'],(?=[\"']))(?!-[-A-Za-z])"
 )
 _SET = re.compile(
-    r"\b(?i:config(?:ure)?[ \t]{1,4}set|config:set|proxy_set_header|add_header|(?:request)?header[ \t]{1,4}set|setx?"
+    r"\b(?i:config(?:ure)?[ \t]{1,4}set|config:set|add_header|(?:request)?header[ \t]{1,4}set|setx?"
     r"|setenv|consul[ \t]{1,4}kv[ \t]{1,4}put|config|env|arg|credential)[ \t]{1,4}(?:--?[\w-]{1,30}[ \t]{1,4}){0,3}"
     r"(?P<name>[\w./:@-]{2,120}+)[ \t]{1,4}(?=\S)"
+)
+# A line of nginx ends in a semicolon, and what begins with a dollar in it is a variable.
+_PARAM = re.compile(
+    r"\b(?:(?:fastcgi|uwsgi|scgi)_param|(?:grpc|proxy)_set_header)[ \t]{1,40}(?P<q>[\"']?)(?P<name>[\w-]{2,120}+)(?P=q)"
+    r"[ \t]{1,40}(?=[^\s$])"
 )
 
 
@@ -64,6 +69,8 @@ def options(line: str) -> Iterator[Span]:
                 continue  # openssl's own way, one of the idioms
             if (match["name"] == "pass" and value in {"1", "2", "3"}) or value.startswith("id="):
                 continue  # which pass of an encoder; the id of a secret that a build mounts
+            if match["name"] == "setcookie" and value == "Cookie":
+                continue  # as the manual calls it
             if match["name"] == "secret" and not quoted and NAME_OF_A_SECRET.fullmatch(value):
                 continue  # `gcloud … --secret=db-password`
             if not is_harmless(value, name=match["name"], quoted=quoted) and not _describes(line, match, span, quoted):
@@ -89,6 +96,15 @@ def options(line: str) -> Iterator[Span]:
             value = line[span[0] : span[1]]
             goes_on = is_word(value) and len(words_after(line, span[1])) >= 1
             if not is_harmless(value.rstrip(";"), quoted=quoted) and (quoted or not goes_on):
+                yield span
+
+    for match in _PARAM.finditer(line) if "_param" in line or "_set_header" in line else ():
+        if names_secret(match["name"]):
+            span, quoted = value_at(line, match.end(), bare=ARGUMENT)
+            span = span if quoted else without_comma(line, span)
+            value = line[span[0] : span[1]]
+            sure = quoted or has_password_look(value) or line.startswith(";", span[1])
+            if sure and not value.startswith("$") and not is_harmless(value, quoted=quoted):
                 yield span
 
     yield from (match.span("value") for match in _PIN.finditer(line))
@@ -138,10 +154,12 @@ _DEVICE = re.compile(
     r"|(?:tacacs|radius)(?:-server)?(?: host \S{1,64})? key|wpa-psk ascii|insecure-password|encrypted-password"
     r"|plaintext-password|set_password (?:vnc|spice)"
     r"|pre-shared-key (?:ascii-text|hexadecimal|address \S{1,64} key|local|remote)|acl setuser [^>\n]{0,80}?>"
-    r"|user \w{1,64} on (?:[^>\s]\S{0,40} ){0,4}>|set_network \d{1,3} psk|sentinel auth[-_]pass \S{1,100}"
+    r"|acl setuser [^#\n]{0,80}?#(?=[0-9a-f]{64}(?!\w))"
+    r"|user \w{1,64} on (?:[^>\s]\S{0,40} ){0,4}(?:>|#(?=[0-9a-f]{64}(?!\w)))"
+    r"|set_network \d{1,3} psk|sentinel auth[-_]pass \S{1,100}"
     r"|\bauth (?:md5|sha[-\d]*)(?= \S+ priv)"
     r"|\bpriv (?:des|3des|aes)(?: \d{1,3})?)"
-    r"[ \t]{0,4}[\"']{0,2}(?<=[ \t:>\"'])(?P<value>[^\s:=/\"'][^\s\"']{0,200})"
+    r"[ \t]{0,4}[\"']{0,2}(?<=[ \t:>#\"'])(?P<value>[^\s:=/\"'][^\s\"']{0,200})"
 )
 _SNMP_USER = re.compile(
     r"(?i)\bcreateUser[ \t]+(?:-e \S{1,100}[ \t]+)?\S{1,64}[ \t]+(?:MD5"
@@ -258,6 +276,7 @@ def ipsec_secrets(line: str) -> Iterator[Span]:
 # the file of users of PgBouncer, a stack trace of PHP.
 _SHOWN = re.compile(
     r"(?i)\"AUTH\"(?:[ \t]\"[^\"\r\n]{1,64}\")?[ \t]\"(?P<monitored>[^\"\r\n]{1,200})\"[ \t]*\Z"
+    r"|\"(?:requirepass|masterauth)\"[ \t]\"(?P<configured>[^\"\r\n]{1,200})\"[ \t]*\Z"
     r"|\ANew value:[ \t]+(?P<fresh>[\w!#$%&*+./?@^~-]{8,200})[ \t]*\Z"
     r"|\A\"[\w.@-]{1,64}\"[ \t]+\"(?=[^\"]*\d)(?=[^\"]*[A-Za-z])(?P<userlist>[^\"\s./:]{8,200})\"[ \t]*\Z"
     r"|(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key)\w{0,20}[\"']?[ \t]*[:=][ \t]*"
@@ -278,7 +297,7 @@ def shown_logins(line: str) -> Iterator[Span]:
 # Sentences: `A temporary password is generated for root@localhost: x`.
 
 _SENTENCE = re.compile(
-    r"(?i)\b(?:password|passphrase|passwort|kennwort|passcode|passwd|pw|pwd|token|secret|api key|access key"
+    r"(?i)\b(?:password|pass ?phrase|passwort|kennwort|passcode|passwd|pw|pwd|token|secret|api key|access key"
     r"|secret key)\b"
     r"[^:=\n]{0,60}?(?:\bis\b[ \t]?:?|\b(?:lautet|ist)\b:?|\bset to\b:?|\breset to\b:?|\bchanged to\b:?"
     r"|\bgenerated for \S{1,64}:|\bfor \S{1,64}:|\b(?:of|to) \S{1,64}:"
@@ -300,7 +319,8 @@ _CREDENTIALS = re.compile(
     r"|user(?:name)?/pass(?:word)?)[ \t]{0,4}[:=][ \t]{0,4}[\w.@-]{1,64}(?:[ \t]/[ \t]|[/:])"
     r"(?P<value>[^\s\"',;()]{4,200})"
 )
-# `PASSWORD elastic = x`, and the registry's `DefaultPassword  REG_SZ  x` and `/v Password /t REG_SZ /d x`.
+# `PASSWORD elastic = x`, the registry's `DefaultPassword  REG_SZ  x` and `/v Password /t REG_SZ /d x`, squid's login at
+# its parent.
 _OWNED_PASSWORD = re.compile(
     r"(?i)\b(?:password|passwort)[ \t]+(?:for[ \t]+)?[\w.@-]{1,64}[ \t]+=[ \t]+"
     r"(?P<value>[\w!#$%&*+./?@^~-]{4,200})[ \t]*\Z"
@@ -310,6 +330,7 @@ _OWNED_PASSWORD = re.compile(
     r"|\bSensitive(?:\.new)?\([\"'](?P<puppet>[^\"'\r\n]{1,200})[\"']\)"
     r"|\bpass(?:word|wd)[ \t]+ENC[ \t]+(?P<encrypted>[\w+/=]{8,400})"
     r"|\"username\":[ \t]?\"[^\"\r\n]{1,64}\",[ \t]?\"key\":[ \t]?\"(?P<key>[0-9a-f]{32})\""
+    r"|\bcache_peer[ \t][^\r\n]{0,200}?[ \t]login=(?!NEGOTIATE:)[^\s:]{1,64}:(?P<peer>[^\s%]\S{0,200})"
     r"|/v[ \t]+\"?\w{0,40}pass(?:word|wd)?\"?[ \t][^\r\n]{0,80}/d[ \t]+(?P<data>\"[^\"]+\"|\S+)"
 )
 _A_HOST = re.compile(r"[a-z]+(?:-[a-z]+)*-?\d{1,3}")

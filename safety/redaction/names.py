@@ -202,7 +202,7 @@ def option_names_secret(name: str) -> bool:
     """Whether what stands behind an option of this name is a secret."""
     if name.replace("-", "").lower() == "askpass":
         return False  # it asks
-    if names_secret(name):
+    if names_secret(name) or name == "setcookie":  # Erlang's, by which its nodes trust each other
         return True
     words = parts(name)
     if not words or words[0] in _NEGATIONS or words[-1] in _NO_SECRETS or words[-1] in _NO_OPTIONS:

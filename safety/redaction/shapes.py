@@ -58,6 +58,7 @@ _PREFIXED = (
     r"hv[sbr]\.[A-Za-z0-9_-]{20,}",  # Vault
     r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_-]{40,}",  # Terraform Cloud
     r"AGE-SECRET-KEY-(?:PQ-)?1[A-Z0-9]{40,}",  # age
+    r"RWR(?:TY0Iy|CSwAA)[A-Za-z0-9+/]{100,}={0,2}",  # minisign, signify
     r"dckr_(?:pat|oat)_[A-Za-z0-9_-]{20,}|SWMTKN-1-[a-z0-9-]{40,}|SWMKEY-1-[A-Za-z0-9+/-]{20,}",  # Docker
     r"ATATT3[A-Za-z0-9_=-]{20,}|ATCTT3[A-Za-z0-9_=-]{20,}"
     r"|ATBB[A-Za-z0-9]{20,}|ATSTT3[A-Za-z0-9_=-]{20,}",  # Atlassian

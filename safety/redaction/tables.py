@@ -1,7 +1,7 @@
 """Columns of secrets in tables: the head names them, the rows below hold them.
 
-Known are the tables of database shells and of Markdown, whose head is followed by a rule, and comma-separated values
-whose head also names a person or a host.
+Known are the tables of database shells and of Markdown, whose head is followed by a rule, and values parted by commas
+or tabs whose head also names a person or a host. A shell that shows a row on lines of its own names each value.
 """
 
 import re
@@ -16,9 +16,24 @@ _HEAD_OF_VALUES = re.compile(r"[\"']?[\w.-]{1,60}[\"']?(?:,[\"']?[\w .-]{1,60}[\
 _ALIGNED = re.compile(
     r"[A-Z][\w()/-]*(?: [\w()/-]+){0,3}(?:(?:[ ]{2,}|[ ]?\t+[ ]?)[A-Z][\w()/-]*(?: [\w()/-]+){0,3}){1,20}[ \t\r]*\Z"
 )
+# What a database's shell prints for another program: names as they are, and a tab between them.
+_HEAD_OF_TABS = re.compile(r"[A-Za-z_][\w.-]{0,60}(?:\t[A-Za-z_][\w.-]{0,60}){1,40}[ \t]*\r?\Z")
+# `-[ RECORD 1 ]----`, and below it `password | x`.
+_RECORD = re.compile(r"[ \t|+*-]{0,8}\[ RECORD \d{1,9} \][-+|* \t]*\r?\Z")
+_FIELD = re.compile(r"[ \t|]{0,4}(?P<name>[\w.-]{0,64})[ \t]*\|(?P<value>[^\r\n]*)\r?\Z")
 _BETWEEN = re.compile(r"[ ]{2,}|[ ]?\t+[ ]?")
 _JOIN_TOKEN = re.compile(r"[a-z0-9]{6}\.[a-z0-9]{16}")
 _PERSONS = frozenset({"user", "username", "login", "email", "name", "host", "hostname", "id", "account", "site", "url"})
+
+_BARS = str.maketrans("│┃║─━═┌┬┐├┼┤└┴┘┏┳┓┣╋┫┗┻┛╔╦╗╠╬╣╚╩╝┡╇┩╞╪╡╭╮╰╯", "|||---" + 37 * "+")
+
+_LONGEST_FLAG = 3  # `t`, `Y` or `NP`: what a shell prints where it is told whether there is a password
+_COUNTS = frozenset({"fail", "fails", "failed", "failures", "skip", "skipped"})
+
+
+def with_bars(line: str) -> str:
+    """The line with the bars of ASCII in the place of those that boxes are drawn with, as long as it was."""
+    return line if line.isascii() else line.translate(_BARS)
 
 
 class Table:
@@ -37,8 +52,12 @@ class Table:
 
     def spans(self, line: str) -> Iterator[Span]:
         """The secrets of a row; a head or a rule has none."""
+        line = with_bars(line)
         if self._mark == " ":
             yield from self._aligned_row(line)
+            return
+        if self._mark == "[":
+            yield from self._field(line)
             return
         if self._mark == "|" and not self._ruled and not _RULE.match(line):
             self._mark = ""
@@ -52,7 +71,12 @@ class Table:
             self._head(line)
 
     def _head(self, line: str) -> None:
+        if _RECORD.match(line):
+            self._mark = "["
+            return
         mark = "|" if "|" in line else "," if "," in line else ""
+        if not mark and _HEAD_OF_TABS.match(line) and _PERSONS.intersection(line.lower().split()):
+            mark = "\t"
         if not mark and ("  " in line or "\t" in line) and _ALIGNED.match(line):
             names = _BETWEEN.split(line.rstrip())
             columns = {index: False for index, name in enumerate(names) if names_secret(name)}
@@ -62,7 +86,12 @@ class Table:
         if not mark or (mark == "," and not _HEAD_OF_VALUES.match(line)):
             return
         names = [cell.strip(" \t\r\"'") for cell in line.split(mark)]
-        columns = {index: _is_password(name) for index, name in enumerate(names) if names_secret(name)}
+        counts = _COUNTS.intersection(name.lower() for name in names)  # and so does `pass` beside them
+        columns = {
+            index: _is_password(name)
+            for index, name in enumerate(names)
+            if names_secret(name) and not (counts and name.lower() == "pass")
+        }
         if not columns or len(names) < 2 or (mark == "," and not _PERSONS & {name.lower() for name in names}):
             return
         if all(not name or name.replace(" ", "").replace("_", "").isalnum() for name in names):
@@ -85,13 +114,29 @@ class Table:
     def _row(self, line: str) -> Iterator[Span]:
         position = 0
         for index, cell in enumerate(line.split(self._mark)):
-            value = cell.strip(" \t\r\"'")
-            if index in self._columns and value and not is_harmless(value, quoted=True):
-                sure = self._columns[index] and (" " not in value or has_password_look(value))
-                if sure or looks_random(value, length=12):
-                    begin = position + cell.index(value)
-                    yield begin, begin + len(value)
+            if index in self._columns:
+                sure = self._columns[index] and (self._mark != "\t" or len(cell) > _LONGEST_FLAG)
+                yield from _cell(cell, position, of_passwords=sure)
             position += len(cell) + 1
+
+    def _field(self, line: str) -> Iterator[Span]:
+        """A line of a record: one cell and its name."""
+        match = _FIELD.match(line)
+        if not match and not _RECORD.match(line):
+            self._mark = ""
+        elif match and names_secret(match["name"]):
+            cell = match["value"].rstrip(" \t|") if line.startswith("|") else match["value"]
+            sure = _is_password(match["name"]) and len(cell.strip()) > _LONGEST_FLAG
+            yield from _cell(cell, match.start("value"), of_passwords=sure)
+
+
+def _cell(cell: str, position: int, *, of_passwords: bool) -> Iterator[Span]:
+    value = cell.strip(" \t\r\"'")
+    if value and not is_harmless(value, quoted=True):
+        sure = of_passwords and (" " not in value or has_password_look(value))
+        if sure or looks_random(value, length=12):
+            begin = position + cell.index(value)
+            yield begin, begin + len(value)
 
 
 def _is_password(name: str) -> bool:

@@ -9,13 +9,13 @@ _OPENING = re.compile(
     r"(?:(?:new )?(?:Some|Just|Ok|Right|Secret|SecretStr|SecretString|SecureString|Redacted|Sensitive|Zeroizing"
     r"|String|str|quote|unquote|sensitive|nonsensitive|Password|Token)\(|Just )?"
     r"[bruBRUfFN@$]{0,2}(?P<quote>\"{3}(?=[^\"\r\n]{1,500}\"{3})|'{3}(?=[^'\r\n]{1,500}'{3})"
-    r"|'{2}(?=[^'\s,;)\]}][^'\s]{0,200}'{2}(?!'))"
+    r"|'{2}(?=[^'\s,;)\]}][^'\s]{0,200}'{2}(?!''))"
     r"|\\{0,3}[\"'`]|&quot;|&#3[49];|\\{1,2}u002[27]|%22)"
 )
 # A template's reference is one piece, whatever stands in it; a comma or bracket belongs to a value unless it ends it.
 _BARE = re.compile(
     r"(?:\\.|\$\{\{[^{}\r\n]{0,200}\}\}|\$\{[^{}\s\"']{0,200}\}|\$\([^()\r\n]{0,200}\)|#?\{[\w.]{1,100}\}#?"
-    r"|[^\s\"'`,;&)\]}>|\\<]"
+    r"|[^\s\"'`,;&)\]}>|\\<\x00]"
     r"|[,](?![,;&)\]}>|]{0,4}(?:[\s\"'`\\]|\Z)|[\"'A-Za-z_][\w.\"'-]{0,40}[ ]?[=:])"
     r"|[;&](?![,;&)\]}>|]{0,4}(?:[\s\"'`\\<]|\Z)|(?:amp;)?[A-Za-z_][\w .%-]{0,40}=)"
     r"|[)\]}>|](?![,;&)\]}>|.:]{0,4}(?:[\s\"'`\\]|\Z))"

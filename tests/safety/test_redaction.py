@@ -306,6 +306,12 @@ def test_a_netrc_entry_over_several_lines_is_masked() -> None:
     assert masked(text.format("swordfish", "dragon")) == text.format(MASK, MASK)
 
 
+def test_a_variable_of_a_process_ends_at_the_nul_behind_it() -> None:
+    text = "HOME=/root\0DB_PASSWORD={}\0LANG=C\0"
+    assert masked(text.format("hunter2")) == text.format(MASK)
+    assert masked("DB_PASSWORD=\0LANG=C\0") == "DB_PASSWORD=\0LANG=C\0"
+
+
 # Colours and other things a terminal does not show.
 
 
