@@ -49,12 +49,12 @@ from safety.clock import Clock, SystemClock
 from safety.command_guard import CommandGuard
 from safety.redaction import Redactor
 from safety.vault import Vault
-from storage import executions, outbox
+from storage import audit, executions, outbox
 from storage import inbox as requests
 from storage import schedules as kept_schedules
 from storage.database import Bell, Database, OwnerLock, repeat, surely
 from storage.errors import ConfigurationError, OperatorError, StorageUnavailable
-from storage.records import Origin, OutboxKind, Received
+from storage.records import HANDRAIL, Origin, OutboxKind, Received
 
 log = structlog.get_logger(__name__)
 
@@ -127,7 +127,7 @@ def build(
         is_alone=database.is_sqlite,
     )
     desk = Desk(engine, commands, actions, sender, works.directory)
-    inbox = Inbox(database, clock, works.redactor, desk.work, desk.at_once)
+    inbox = Inbox(database, clock, works.redactor, desk.work, desk.at_once, desk.put_aside)
     homes = Homes(engine=engine, client=client, clock=clock)
     bolt = bolt_app(slack, inbox, forms, homes.opened)
     app = App(
@@ -224,6 +224,28 @@ class Desk:
         said = await self._answer(received, marked)
         await self._engine.tools.database.write(self._say, received, said, marked=bool(marked))
         self._sender.wake()
+
+    async def put_aside(self, received: Received) -> None:
+        """Answer what Handrail was ended by each time it worked on it."""
+        what = f"`{blocks.inline(received.text, 200)}`" if received.text else "that"
+        said = (
+            f"Handrail ended {requests.MOST_STARTS} times before it could answer {what}, so it is not tried again. "
+            "Nothing was run by it beyond what a thread shows. Ask for it in other words; the log says how it ended."
+        )
+        await self._engine.tools.database.write(self._give_up, received, blocks.spoken(said))
+        self._sender.wake()
+
+    def _give_up(self, connection: Connection, received: Received, said: blocks.Message) -> None:
+        audit.append(
+            connection,
+            at=self._engine.tools.clock.now(),
+            kind="request.put-aside",
+            actor=HANDRAIL,
+            origin=Origin.ENGINE,
+            request=received.id,
+            text=received.text,
+        )
+        self._say(connection, received, said, marked=False)
 
     async def at_once(self, received: Received) -> str | None:
         """What must not wait for the database: engaging a kill switch. What to acknowledge, or None."""

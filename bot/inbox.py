@@ -1,7 +1,8 @@
 """What Slack sends us: committed, then acknowledged, then worked on.
 
 `receive` is what every listener calls: it commits the request if SQL answers within a second and says what to
-acknowledge. `run` works on what was committed, once each, also what was left by a process that died.
+acknowledge. `run` works on what was committed, once each, also what was left by a process that died; but not for ever,
+where that may be why it died.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -46,9 +47,12 @@ _Arrival = tuple[Received, Origin, "asyncio.Future[bool]"]  # the future: whethe
 class Inbox:
     """The door of one process."""
 
-    def __init__(self, database: Database, clock: Clock, redactor: Redactor, work: Work, urgent: Urgent) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, redactor: Redactor, work: Work, urgent: Urgent, put_aside: Work
+    ) -> None:
         self._database, self._clock, self._redactor = database, clock, redactor
-        self._work, self._urgent = work, urgent
+        self._work, self._urgent, self._put_aside = work, urgent, put_aside
+        self._has_begun = False
         self._wake = asyncio.Event()
         self._arrived: list[_Arrival] = []  # not handed to the database yet
         self._storing: asyncio.Task[None] | None = None
@@ -184,6 +188,8 @@ class Inbox:
             try:
                 # A request younger than this is being worked on by the process that received it.
                 settled = self._clock.now() - timedelta(seconds=2)
+                if not self._has_begun:
+                    await self._begin(settled)
                 for received in await self._database.read(inbox.unhandled):
                     if received.kind == "say" or received.received_at < settled:
                         self._start(received)
@@ -196,6 +202,14 @@ class Inbox:
             except TimeoutError:
                 continue
             self._wake.clear()
+
+    async def _begin(self, settled: datetime) -> None:
+        """Put aside what several processes that began have found and not lived to answer."""
+        now = self._clock.now()
+        for received in await self._database.write(inbox.found_at_start, before=settled, now=now):
+            log.error("request_put_aside", request=received.id, text=received.text[:80])
+            await self._put_aside(received)
+        self._has_begun = True
 
     async def close(self) -> None:
         """Let what is being worked on come to its answer."""

@@ -1,15 +1,19 @@
 """What Slack sent and we acknowledged: one row each, handled once, also across a restart."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from storage import tables as t
 from storage.prepared import Prepared
 from storage.records import Actor, InboxState, Received
+
+MOST_STARTS = 5
+"""Starts of a process that find a request not handled, after which it is taken for what ends them."""
+BETWEEN_STARTS = timedelta(seconds=10)
 
 _KEEP = Prepared(insert(t.requests))
 _KEEP_ONE = {
@@ -89,6 +93,19 @@ def unhandled(connection: Connection, limit: int = 100) -> list[Received]:
     return [_received(row) for row in rows]
 
 
+def found_at_start(connection: Connection, *, before: datetime, now: datetime) -> list[Received]:
+    """Count the start of a process that finds these not handled; those that MOST_STARTS have found.
+
+    Several processes that start together count once.
+    """
+    c = t.requests.c
+    new = (c.state == InboxState.NEW.value, c.received_at < before)
+    alone = or_(c.started_at.is_(None), c.started_at < now - BETWEEN_STARTS)
+    connection.execute(update(t.requests).where(*new, alone).values(starts=c.starts + 1, started_at=now))
+    rows = connection.execute(select(t.requests).where(*new, c.starts >= MOST_STARTS).order_by(c.received_at))
+    return [_received(row) for row in rows]
+
+
 def waits_since(connection: Connection, moment: datetime) -> bool:
     """Whether anything received until then is not handled yet."""
     new = (t.requests.c.state == InboxState.NEW.value, t.requests.c.received_at <= moment)
@@ -106,6 +123,6 @@ def prune(connection: Connection, *, before: datetime, limit: int = 500) -> int:
 
 
 def _received(row: Row[Any]) -> Received:
-    values = {k: v for k, v in row._asdict().items() if k != "answer"}
+    values = {k: v for k, v in row._asdict().items() if k not in {"answer", "starts", "started_at"}}
     actor = Actor(id=values.pop("actor_id"), name=values.pop("actor_name"))
     return Received(actor=actor, **{**values, "state": InboxState(values["state"])})

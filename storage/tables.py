@@ -131,6 +131,8 @@ requests = Table(
     Column("received_at", UtcDateTime, nullable=False),
     Column("state", Line(10), nullable=False),
     Column("answer", Words),  # what was said back, for who waits at a command line
+    Column("starts", Integer, nullable=False, server_default="0"),  # of a process that found it not handled
+    Column("started_at", UtcDateTime),  # the last of them
     UniqueConstraint("key"),
     _one_of("state", InboxState),
     Index("ix_requests_new", "received_at", sqlite_where=text("state = 'new'"), postgresql_where=text("state = 'new'")),

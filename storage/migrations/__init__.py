@@ -15,7 +15,7 @@ from storage.database import MIGRATION_LOCK, writer_engine
 if TYPE_CHECKING:
     from alembic.config import Config
 
-NEWEST = "0011"
+NEWEST = "0012"
 """The last of `versions`: what the schema is at, once it is up to date."""
 
 _ONE_AT_A_TIME = threading.Lock()

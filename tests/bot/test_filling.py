@@ -617,7 +617,7 @@ async def test_pressing_run_twice_is_one_request(any_desk: Desk) -> None:
     async def nothing(received: Received) -> str | None:
         return None
 
-    here = Inbox(database, desk.house.engine.tools.clock, Redactor(()), work, nothing)
+    here = Inbox(database, desk.house.engine.tools.clock, Redactor(()), work, nothing, work)
     for trigger in ("1.2.first", "1.2.second"):
         assert await submit(desk, page, here, trigger) == {"response_action": "clear"}
         await here.close()

@@ -1,6 +1,7 @@
 """The door: many at once are kept together, and go before the work on those that are through it."""
 
 import asyncio
+import uuid
 from collections.abc import Callable
 
 import pytest
@@ -8,11 +9,12 @@ from sqlalchemy import Connection
 
 from bot import inbox as door
 from bot.inbox import AT_ONCE, AT_ONCE_IN_A_CROWD, Inbox
-from safety.clock import SystemClock
+from safety.clock import Clock, SystemClock
 from safety.redaction import Redactor
 from storage import audit, inbox
 from storage.database import Database
 from storage.records import Actor, Origin, Received
+from tests.fakes import FakeClock
 
 
 class Desk:
@@ -22,6 +24,12 @@ class Desk:
         self.database = database
         self.begun: list[str] = []
         self.free = asyncio.Event()
+
+        self.aside: list[str] = []
+
+    async def put_aside(self, received: Received) -> None:
+        self.aside.append(received.text)
+        await self.database.write(inbox.handled, received.id)
 
     async def work(self, received: Received) -> None:
         self.begun.append(received.text)
@@ -33,9 +41,9 @@ async def nothing(received: Received) -> str | None:
     return None
 
 
-def at_the_door(database: Database) -> tuple[Inbox, Desk]:
+def at_the_door(database: Database, clock: Clock | None = None) -> tuple[Inbox, Desk]:
     desk = Desk(database)
-    return Inbox(database, SystemClock(), Redactor(), desk.work, nothing), desk
+    return Inbox(database, clock or SystemClock(), Redactor(), desk.work, nothing, desk.put_aside), desk
 
 
 async def ask(
@@ -109,3 +117,48 @@ async def test_those_at_the_door_go_first_and_what_stops_something_before_all(
     desk.free.set()
     await until(lambda: len(desk.begun) == AT_ONCE + 4)
     await here.close()
+
+
+def received(text: str, clock: Clock) -> Received:
+    """One that a process committed and did not live to answer."""
+    alice, words = Actor(id="UALICE", name="alice"), {"command": "/runbook"}
+    return Received(
+        id=uuid.uuid4().hex,
+        key=text,
+        kind="command",
+        actor=alice,
+        channel="C0INC",
+        text=text,
+        payload=words,
+        received_at=clock.now(),
+    )
+
+
+async def begin(database: Database, clock: FakeClock, *, together: int = 1) -> list[Desk]:
+    """So many processes begin, work on what they find, and die."""
+    doors = [at_the_door(database, clock) for _ in range(together)]
+    running = [asyncio.create_task(here.run()) for here, _ in doors]
+    await until(lambda: all(desk.begun or desk.aside for _, desk in doors) or any(desk.aside for _, desk in doors))
+    dying = [*running, *(task for here, _ in doors for task in here._tasks)]
+    for task in dying:
+        task.cancel()
+    await asyncio.gather(*dying, return_exceptions=True)
+    return [desk for _, desk in doors]
+
+
+async def test_what_every_process_dies_of_is_put_aside_after_five_of_them(database: Database) -> None:
+    clock = FakeClock()
+    for text in ("dies", "waits"):
+        await database.write(door.keep, received(text, clock), Origin.COMMAND)
+    for _ in range(inbox.MOST_STARTS - 1):
+        await clock.advance(11)
+        for desk in await begin(database, clock, together=3):  # which counts once
+            assert (set(desk.begun), desk.aside) == ({"dies", "waits"}, [])
+    (waiting,) = [one for one in await database.read(inbox.unhandled) if one.text == "waits"]
+    await database.write(inbox.handled, waiting.id)
+    await database.write(door.keep, received("new", clock), Origin.COMMAND)
+    await clock.advance(11)
+    (desk,) = await begin(database, clock)
+    assert desk.aside == ["dies"]
+    assert "dies" not in desk.begun
+    assert [one.text for one in await database.read(inbox.unhandled)] == ["new"]

@@ -216,7 +216,7 @@ async def test_pressing_create_twice_makes_one(any_desk: Desk) -> None:
     async def nothing(received: Received) -> str | None:
         return None
 
-    here = Inbox(database, desk.house.engine.tools.clock, Redactor(()), work, nothing)
+    here = Inbox(database, desk.house.engine.tools.clock, Redactor(()), work, nothing, work)
     for trigger in ("1.2.first", "1.2.second"):
         assert await submit(desk, page, here, trigger, by=CAROL) == {"response_action": "clear"}
         await here.close()

@@ -396,7 +396,7 @@ def test_slack_has_no_listener_but_those_that_only_commit_or_look(doors: Doors) 
         raise AssertionError
 
     tokens = Slack(bot_token=SecretStr("xoxb-1"), signing_secret=SecretStr("s" * 32), app_token=None, api_url=SLACK)
-    inbox = Inbox(Database("sqlite:///unused.db"), SystemClock(), Redactor(), never, nothing)
+    inbox = Inbox(Database("sqlite:///unused.db"), SystemClock(), Redactor(), never, nothing, never)
     heard = slack.bolt_app(tokens, inbox, doors.actions.forms)._async_listeners
     kept = {"_Command.hear", "_Click.hear", "_Submission.hear", "_Shortcut.hear"}
     looking = {"_Search.hear", "_HomeOpened.hear"}

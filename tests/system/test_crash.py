@@ -6,12 +6,16 @@ At random instants, with many executions in flight: `tests/chaos`.
 import asyncio
 import os
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from bot.playground.workspace import Workspace
-from storage import audit, executions
+from storage import audit, executions, inbox
+from storage import tables as t
+from storage.records import Actor, Received
 from tests.system.serving import Bot, button, counted, executing, sees, sleepers, told, until
 
 RECORDS = [f"{folder}/handrail-{os.geteuid()}" for folder in ("/run/lock", "/tmp", "/dev/shm")]
@@ -62,6 +66,41 @@ async def test_a_step_in_flight_is_found_again_after_a_crash_with_its_true_end(
     assert "interrupted" not in shown
     async with bot.database() as database:
         assert (await database.read(audit.verify)).ok
+
+
+async def test_a_request_that_every_process_died_of_is_answered_and_not_tried_again(
+    installation: Bot, workspace: Workspace
+) -> None:
+    await installation.start()
+    installation.kill()
+    back_then = datetime.now(UTC) - timedelta(minutes=1)
+    url = f"{workspace.url}/respond/{workspace.state.new_response_url(user='UBOB', channel='C0INC')}"
+    deadly = Received(
+        id="1" * 32,
+        key="command:1",
+        kind="command",
+        actor=Actor(id="UBOB", name="bob"),
+        channel="C0INC",
+        text="take /tmp/never on web-01",
+        payload={"command": "/runbook", "response_url": url},
+        received_at=back_then,
+    )
+    async with installation.database() as database:
+        assert await database.write(inbox.receive, deadly)
+        found = {"starts": inbox.MOST_STARTS - 1, "started_at": back_then}
+        await database.write(lambda c: c.execute(update(t.requests).values(**found)))
+    await installation.start()
+    await until(lambda: workspace.ephemeral("bob", "C0INC"), "an answer", installation.log)
+    (answer,) = workspace.ephemeral("bob", "C0INC")
+    assert answer.text.startswith(
+        "Handrail ended 5 times before it could answer `take /tmp/never on web-01`, so it is not"
+    )
+    async with installation.database() as database:
+        assert await database.read(inbox.unhandled) == []
+        assert await database.read(executions.newest, 5) == []
+        assert (await database.read(audit.newest_of, "request.put-aside")).data["text"] == "take /tmp/never on web-01"
+        assert (await database.read(audit.verify)).ok
+    installation.kill()
 
 
 async def test_a_step_that_failed_while_nobody_lived_has_failed(bot: Bot, workspace: Workspace) -> None:
