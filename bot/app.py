@@ -142,7 +142,7 @@ def build(
         actions=actions,
     )
     if slack.signing_secret is not None:
-        app.web.router.add_post("/slack/events", events_handler(bolt))
+        app.web.router.add_post("/slack/events", events_handler(bolt, slack.signing_secret.get_secret_value()))
     return app
 
 
@@ -352,7 +352,7 @@ async def running(
 
 async def _listening(application: web.Application, settings: Settings) -> tuple[web.AppRunner, int]:
     """The web server, and the port it took. Raises ConfigurationError when it can't have it."""
-    runner = web.AppRunner(application, access_log=None)
+    runner = web.AppRunner(application, access_log=None, keepalive_timeout=75)
     await runner.setup()
     try:
         await web.TCPSite(runner, settings.host, settings.port).start()

@@ -155,6 +155,8 @@ class Forms:
         """The form of what was chosen takes the place of the picker. Raises OperatorError."""
         await self.engine.require(received.actor, Permission.EXECUTE, "run runbooks", Origin.MODAL)
         chosen, place = str(received.payload.get("value") or ""), _place_of(received)
+        if not (view_id := str(received.payload.get("view_id") or "")):
+            raise Invalid("There is no form to fill in here. `/runbook` opens the list to choose from.")
         if place.timing is not None:
             await self.engine.require(received.actor, Permission.SCHEDULES, "make schedules", Origin.MODAL)
         try:
@@ -167,7 +169,7 @@ class Forms:
             view = self._form(self.engine.runbook(draft.runbook, received.actor), draft, received.actor)
         except OperatorError as error:
             view = forms.note("Run a runbook" if place.timing is None else "New schedule", error.message)
-        shown = await self.views.update(view, view_id=str(received.payload.get("view_id") or ""))
+        shown = await self.views.update(view, view_id=view_id)
         if shown is Shown.UNSURE:
             raise TooLate("Slack did not take the form of what you chose. Choose it again, or type it.")
 
@@ -552,7 +554,8 @@ class Forms:
         looked, answer = found or (None, None)
         if looked is None or answer is None:
             raise TooLate(f"The plan you saw is not kept any more. {again}")
-        if looked.actor.id != received.actor.id or looked.text != received.text:
+        is_look = looked.kind == "view" and looked.payload.get("verb") == forms.FORM
+        if not is_look or looked.actor.id != received.actor.id or looked.text != received.text:
             raise Invalid(f"That is not the plan of this request. {again}")
         expire = self.engine.policy.expire
         if received.received_at - looked.received_at > expire:

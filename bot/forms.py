@@ -512,7 +512,7 @@ def carried(view: View) -> Draft:
     """What a view carries with it beside what is filled in."""
     try:
         kept = json.loads(str(view.get("private_metadata") or "{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         kept = {}
     kept = kept if isinstance(kept, dict) else {}
     texts = {name: value for name, value in kept.items() if isinstance(value, str) and value}
@@ -806,7 +806,7 @@ def wanted(view: View) -> Wanted:
     """What is to run, and where its plan is kept."""
     try:
         kept = json.loads(str(view.get("private_metadata") or "{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         kept = {}
     kept = kept if isinstance(kept, dict) else {}
     texts = {name: value for name, value in kept.items() if isinstance(value, str)}

@@ -38,8 +38,8 @@ def actor_of(payload: Mapping[str, Any]) -> Actor:
     """Who sent a slash command or clicked."""
     user = payload.get("user")
     if isinstance(user, Mapping):
-        return Actor(id=str(user.get("id", ""))[:80], name=str(user.get("username") or user.get("name") or "")[:200])
-    return Actor(id=str(payload.get("user_id", ""))[:80], name=str(payload.get("user_name") or "")[:200])
+        return Actor(id=str(user.get("id") or "")[:80], name=str(user.get("username") or user.get("name") or "")[:200])
+    return Actor(id=str(payload.get("user_id") or "")[:80], name=str(payload.get("user_name") or "")[:200])
 
 
 class SlackDirectory:

@@ -185,7 +185,7 @@ def submitted(view: Mapping[str, Any]) -> Submitted | None:
         return None
     try:
         kept = json.loads(str(view.get("private_metadata") or "{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         kept = {}
     kept = kept if isinstance(kept, dict) else {}
     values: Any = view.get("state") or {}

@@ -9,17 +9,20 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import aiohttp
 import structlog
 from aiohttp import web
-from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
+from annotated_types import Len
+from pydantic import BaseModel, ConfigDict
+from slack_bolt.adapter.aiohttp import to_aiohttp_response
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.request.async_request import AsyncBoltRequest
+from slack_sdk.signature import SignatureVerifier
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
@@ -75,10 +78,14 @@ class _Command:
 
     async def hear(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         """Commit a slash command, then acknowledge it."""
+        actor = actor_of(body)
+        if not actor.is_slack:
+            await ack()  # of nobody: there is nobody to answer
+            return
         said = await self.inbox.receive(
             key=_key(body, "command", "text", "user_id", "channel_id"),
             kind="command",
-            actor=actor_of(body),
+            actor=actor,
             channel=str(body.get("channel_id") or "")[:40] or None,
             text=str(body.get("text") or ""),
             payload={
@@ -97,9 +104,9 @@ class _Click:
 
     async def hear(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         """Commit the click of a button, or a choice from a menu, then acknowledge it."""
-        action = (body.get("actions") or [{}])[0]
+        action, actor = (body.get("actions") or [{}])[0], actor_of(body)
         verb = str(action.get("action_id") or "")
-        if not verb.startswith(PREFIX):
+        if not verb.startswith(PREFIX) or not actor.is_slack:
             await ack()
             return
         channel = body.get("channel") or body.get("container") or {}
@@ -109,7 +116,7 @@ class _Click:
         said = await self.inbox.receive(
             key=_key(body, "actions", "user", "container"),
             kind="click",
-            actor=actor_of(body),
+            actor=actor,
             channel=str(channel.get("id") or channel.get("channel_id") or "")[:40] or place.channel,
             text=verb,
             payload={
@@ -153,7 +160,7 @@ class _Submission:
     async def hear(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         """Commit what was filled into a modal, then acknowledge it; what can't be used is said beside its field."""
         view, actor = body.get("view") or {}, actor_of(body)
-        heard = self.forms.submitted(actor, view) or modals.submitted(view)
+        heard = (self.forms.submitted(actor, view) or modals.submitted(view)) if actor.is_slack else None
         if heard is None:
             await ack()
             return
@@ -186,12 +193,16 @@ class _Shortcut:
 
     async def hear(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         """Commit a shortcut, with the message it was used on, then acknowledge it."""
+        actor = actor_of(body)
+        if not actor.is_slack:
+            await ack()
+            return
         message = body.get("message") or {}
         thread = message.get("thread_ts") or body.get("message_ts")
         said = await self.inbox.receive(
             key=_key(body, "callback_id", "user", "action_ts"),
             kind="shortcut",
-            actor=actor_of(body),
+            actor=actor,
             channel=str((body.get("channel") or {}).get("id") or "")[:40] or None,
             text=str(body.get("callback_id") or "")[:200],
             payload={
@@ -238,30 +249,131 @@ def _key(body: Mapping[str, Any], *parts: str) -> str:
     return "body:" + hashlib.sha256(said.encode("utf-8", "backslashreplace")).hexdigest()
 
 
-def events_handler(app: AsyncApp) -> Any:
-    """The aiohttp handler of `POST /slack/events`."""
+BODY_WITHIN = 5.0
+"""Seconds in which a request's body has to be there: Slack waits three for the whole answer."""
+
+
+def events_handler(app: AsyncApp, signing_secret: str) -> Any:
+    """The aiohttp handler of `POST /slack/events`. Of what Slack did not sign nothing is read but its bytes.
+
+    https://docs.slack.dev/authentication/verifying-requests-from-slack/
+    """
+    verifier = SignatureVerifier(signing_secret)
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        # The SDK reads the timestamp with int() and would answer 500; a header that is no number is no signature.
-        timestamp = request.headers.get("X-Slack-Request-Timestamp", "0")
-        if not re.fullmatch(r"[0-9]{1,12}", timestamp):
-            return web.json_response({"error": "invalid request"}, status=401)
-        parsed = await _parsed(request)
+        try:
+            async with asyncio.timeout(BODY_WITHIN):
+                text = (await request.read()).decode()  # too large a body is aiohttp's to refuse
+        except (TimeoutError, UnicodeDecodeError):
+            return _refused(request, 400)
+        if not _is_signed(verifier, request, text):
+            is_check = text.startswith("ssl_check=1") or "&ssl_check=1" in text  # of our certificate, never signed
+            return web.Response() if is_check else _refused(request, 401)
+        parsed = _parsed(request, text)
         if parsed is None:
-            return web.json_response({"error": "invalid request"}, status=400)
+            return _refused(request, 400)
         return await to_aiohttp_response(await app.async_dispatch(parsed))
 
     return handle
 
 
-async def _parsed(request: web.Request) -> AsyncBoltRequest | None:
-    """The request as Bolt reads it; None for a body that no Slack sends. Too large a one is aiohttp's to refuse."""
+def _refused(request: web.Request, status: int) -> web.Response:
+    response = web.json_response({"error": "invalid request"}, status=status)
+    if not request.content.is_eof():
+        response.force_close()
+    return response
+
+
+def _is_signed(verifier: SignatureVerifier, request: web.Request, text: str) -> bool:
+    timestamps = request.headers.getall("X-Slack-Request-Timestamp", ())
+    signatures = request.headers.getall("X-Slack-Signature", ())
+    return (
+        # The SDK reads the one with int(), and compares the other if it is ASCII.
+        len(timestamps) == len(signatures) == 1
+        and re.fullmatch(r"[0-9]{1,12}", timestamps[0]) is not None
+        and re.fullmatch(r"v0=[0-9a-f]{64}", signatures[0]) is not None
+        and verifier.is_valid(text, timestamps[0], signatures[0])
+    )
+
+
+def _parsed(request: web.Request, text: str) -> AsyncBoltRequest | None:
+    """The request as Bolt reads it; None for a body that no Slack sends."""
     try:
-        parsed = await to_bolt_request(request)
-    except (ValueError, AttributeError, TypeError) as error:  # Bolt reads the body before it looks at the signature
+        parsed = AsyncBoltRequest(body=text, query=request.query_string, headers=request.headers)  # type: ignore[arg-type]
+        _Body.model_validate(parsed.body)
+    except (ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
         log.warning("body_not_understood", error=type(error).__name__)
         return None
-    return parsed if isinstance(parsed.body, dict) else None
+    return parsed
+
+
+class _Shape(BaseModel):
+    """What a field must be that Bolt or we look into; what else there is does not matter."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+
+class _Id(_Shape):
+    id: str | None = None
+
+
+class _Choice(_Shape):
+    value: str | None = None
+
+
+class _Action(_Shape):
+    action_id: str = ""
+    block_id: str | None = None
+    value: str | None = None
+    selected_option: _Choice | None = None
+
+
+class _View(_Id):
+    type: str
+    callback_id: str = ""
+    external_id: str | None = None
+    private_metadata: str | None = None
+    state: dict[str, Any] | None = None
+
+
+class _Function(_Id):
+    callback_id: str = ""
+
+
+class _Event(_Shape):
+    type: str
+    function: _Function = _Function()
+    inputs: dict[str, Any] = {}
+
+
+class _Body(_Shape):
+    """What Slack sends, as far as anybody looks into it.
+
+    https://docs.slack.dev/interactivity/handling-user-interaction/#payloads
+    """
+
+    type: str | None = None
+    command: str | None = None
+    text: str | None = None
+    user_id: str | None = None
+    channel_id: str | None = None
+    trigger_id: str | None = None
+    response_url: str | None = None
+    callback_id: str = ""
+    action_id: str = ""
+    block_id: str | None = None
+    value: str | None = None
+    user: _Id | None = None
+    channel: _Id | None = None
+    team: _Id | None = None
+    enterprise: _Id | None = None
+    container: dict[str, Any] | None = None
+    message: dict[str, Any] | None = None
+    view: _View = _View(type="")
+    actions: Annotated[list[_Action], Len(min_length=1)] = []
+    event: _Event = _Event(type="")
+    authorizations: list[dict[str, Any]] = []
+    response_urls: list[dict[str, Any]] = []
 
 
 class Socket:

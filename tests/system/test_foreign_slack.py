@@ -6,14 +6,17 @@ One bot for the whole file; every test counts in a folder of its own.
 import asyncio
 import hashlib
 import hmac
+import json
 import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 import pytest
+from multidict import CIMultiDict
 
 from storage import audit
 from tests.system.foreign_slack import ForeignSlack
@@ -229,6 +232,87 @@ async def test_a_signed_body_that_makes_no_sense_neither_runs_nor_breaks_anythin
 ) -> None:
     answer = await slack.deliver(body)
     assert answer.status in {200, 400, 401, 404}, answer
+    assert (await slack.command("UALICE", "status")).status == 200
+
+
+FORM = "application/x-www-form-urlencoded"
+NOW = "X-Slack-Request-Timestamp"
+SIGNED = "X-Slack-Signature"
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        # Decoding half a megabyte of it takes half a minute.
+        ([("Content-Type", "text/plain; charset=punycode")], b"a" * 500_000 + b"-" + b"b" * 500_000),
+        ([("Content-Type", "text/plain; charset=nonsense")], b"x"),
+        ([("Content-Type", "text/plain; charset=hex")], b"x"),
+        ([("Content-Type", "text/plain; charset=utf-7")], b"+2AA-"),
+        ([("Content-Type", "application/json")], b'{"authorizations":{"a":1}}'),
+        ([("Content-Type", "application/json")], b"[" * 3_000),
+        ([("Content-Type", FORM)], b"payload=" + b"[" * 3_000),
+        ([("Content-Type", FORM), (NOW, "{now}"), (SIGNED, "v0=é")], b"x=1"),
+        ([("Content-Type", FORM), (NOW, "{now}"), (NOW, "abc"), (SIGNED, "v0=" + "0" * 64)], b"x=1"),
+        ([("Content-Type", FORM), (NOW, "{now}"), (SIGNED, "v0=" + "0" * 64), (SIGNED, "v0=" + "1" * 64)], b"x=1"),
+    ],
+)
+async def test_of_what_is_not_signed_nothing_is_read(
+    bot: Bot, slack: ForeignSlack, headers: list[tuple[str, str]], body: bytes
+) -> None:
+    sent = CIMultiDict((name, value.replace("{now}", str(int(time.time())))) for name, value in headers)
+    for _ in range(3):
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session,
+            session.post(slack.events_url, data=body, headers=sent) as answer,
+        ):
+            assert answer.status == 401
+    assert "Traceback" not in bot.log()
+
+
+async def test_a_body_that_never_ends_is_not_waited_for(bot: Bot, slack: ForeignSlack) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(slack.events_url).port)
+    writer.write(b"POST /slack/events HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\npayload=")
+    await writer.drain()
+    async with asyncio.timeout(30):
+        assert (await reader.read()).startswith(b"HTTP/1.1 400")
+    writer.close()
+
+
+async def test_signed_fields_of_another_kind_are_refused_without_a_fault(bot: Bot, slack: ForeignSlack) -> None:
+    click = {
+        "type": "block_actions",
+        "user": {"id": "UBOB", "name": "bob"},
+        "channel": {"id": "C0INC"},
+        "trigger_id": "1.2.3",
+        "actions": [{"action_id": "handrail:pick", "value": "restart"}],
+    }
+    view = {
+        "type": "view_submission",
+        "user": {"id": "UBOB"},
+        "view": {"id": "V1", "type": "modal", "callback_id": "handrail:planned"},
+    }
+    odd: list[Any] = [None, 1, "x", [], {}, [1], ["x"], {"a": 1}, "[" * 3_000, "\x00", "x" * 100_000]
+    bodies = [
+        {**click, name: value} for name in (*click, "message", "container", "view", "response_url") for value in odd
+    ]
+    bodies += [
+        {**click, "actions": [{**click["actions"][0], name: value}]} for name in ("action_id", "value") for value in odd
+    ]
+    bodies += [{**click, "actions": [{"action_id": "handrail:pick", "selected_option": value}]} for value in odd]
+    for name in ("id", "callback_id", "private_metadata", "state", "external_id"):
+        bodies += [{**view, "view": {**view["view"], name: value}} for value in odd]
+    bodies += [{**view, name: value} for name in ("user", "view", "team", "response_urls") for value in odd]
+    for body in bodies:
+        form = urlencode({"payload": json.dumps(body)}).encode()
+        answer = await slack.deliver(form)
+        assert answer.status in {200, 400, 404}, (answer, {n: str(v)[:60] for n, v in body.items()}, bot.log()[-900:])
+    events = [{"type": "event_callback", "event": value, "authorizations": value} for value in odd]
+    for body in [*events, *({"type": "event_callback", "event": {"type": value}} for value in odd)]:
+        answer = await slack.deliver(urlencode({"payload": json.dumps(body)}).encode())
+        assert answer.status in {200, 400, 404}, (answer, body)
+    await asyncio.sleep(SETTLED)
+    assert "Traceback" not in bot.log()
+    assert "reference" not in str(slack.calls)
     assert (await slack.command("UALICE", "status")).status == 200
 
 
