@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from runbooks import Danger, Facts, Parameters, Plan, Require, Run, Runbook, Sample, positional
+from runbooks import Call, Danger, Facts, Parameters, Plan, Require, Run, Runbook, Sample, positional
 from runbooks.catalog import build
 from runbooks.checking import check
 from runbooks.pages import contents, page
@@ -177,6 +177,21 @@ def test_a_page_has_the_parameters_the_plans_and_what_cannot_be_undone() -> None
     assert "## What can't be undone\n\nNever said." in text
     assert "- 1. Do: `touch /tmp/a`; undo: `rm /tmp/a`" in text
     assert "| example | `/runbook ours x on web-01` |" in text
+
+
+def test_a_page_says_what_a_call_sends_which_secrets_are_used_and_how_it_is_undone() -> None:
+    url, headers = "https://lb.example.com/web-01", {"Authorization": "Bearer {secret}"}
+    back = Call("Put back", url, method="DELETE", headers=headers, secret="lb/token")
+    plan = Plan(
+        Call("Drain", url, method="PUT", body='{"on": 0}', undo=back),
+        Run("Log in", "docker", "login", "--password-stdin", secret="images/ops"),
+    )
+    text = page(catalog_with(a_runbook(plan=lambda self, params, facts: plan)).get("ours"))
+    assert (
+        f'- 1. Drain: `PUT {url}`, body `{{"on": 0}}`; undo: `DELETE {url}`, '
+        "header `Authorization: Bearer {secret}`, which sends the secret `lb/token`"
+    ) in text
+    assert "`docker login --password-stdin`, which gets the secret `images/ops` on its input" in text
 
 
 def test_the_list_of_pages_leads_to_each() -> None:
