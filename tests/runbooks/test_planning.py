@@ -82,7 +82,7 @@ async def test_another_exit_status_must_be_allowed_and_is_told() -> None:
 @pytest.mark.parametrize("argv", [("systemctl", "restart", "nginx"), ("rm", "-rf", "/"), ("reboot",)])
 async def test_a_probe_that_would_change_something_never_reaches_the_host(argv: tuple[str, ...]) -> None:
     probe, remote = probe_of(systemctl=Reply(), rm=Reply(), reboot=Reply())
-    with pytest.raises(PlanningFailed, match="The probe of web-01 wanted"):
+    with pytest.raises(PlanningFailed, match="The probe of web-01 would run"):
         await probe.read(*argv)
     assert remote.ran == []
 
