@@ -321,6 +321,9 @@ def test_guard_check_knows_the_teams_rules_and_names_the_exception_used(tmp_path
     assert (reboot["verdict"], reboot["rule"], reboot["exception"]) == ("allow", "team.exception", "canary reboots")
     assert status == {"cmd": "acme-status", "verdict": "allow", "rule": "team.ours", "reason": "It only reads."}
     assert there.returncode == 0
+    assert there.stderr == ""
+    misspelt = handrail("guard", "check", "--tag", "cannary", cwd=tmp_path, stdin=lines)
+    assert misspelt.stderr == "No host has the tag 'cannary', and no rule of the team's names it: it changes nothing.\n"
     elsewhere = handrail("guard", "check", cwd=tmp_path, stdin=lines)
     assert json.loads(elsewhere.stdout.splitlines()[0])["verdict"] == "refuse"
 
@@ -935,6 +938,20 @@ async def test_say_answers_questions(serving: Serving) -> None:
     said = await serving.handrail("say", "/runbook can")
     assert said.status == 0
     assert "You have ADMIN" in said.out
+
+
+async def test_say_shows_a_terminal_words_where_slack_has_markup(serving: Serving) -> None:
+    await serving.handrail("say", "restart nginx on web-01 --dry-run")
+    said = await serving.handrail("say", "/runbook history")
+    assert "✓ *#" in said.out, said
+    assert ":white_check_mark:" not in said.out
+    await serving.handrail("say", "/killswitch host web-02 on later")
+    try:
+        said = await serving.handrail("say", "/killswitch status")
+        assert "UTC" in said.out, said
+        assert "<!date" not in said.out
+    finally:
+        await serving.handrail("say", "/killswitch host web-02 off again")
 
 
 async def test_say_of_what_is_refused_is_a_bad_finding(serving: Serving) -> None:
