@@ -569,7 +569,10 @@ def guard_check(
 
     with in_words(2):
         guard, refused = CommandGuard(settings.load_guard()), False
+        known = settings.known_tags()
     tags = frozenset(tag or ())
+    for unknown in sorted(tags - known) if known is not None else ():
+        note(f"No host has the tag '{unknown}', and no rule of the team's names it: it changes nothing.")
     for line in sys.stdin:
         text = line.rstrip("\r\n")
         if not text.strip():

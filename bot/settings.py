@@ -660,6 +660,16 @@ def load_guard(environment: Mapping[str, str] | None = None) -> GuardPolicy:
     return policy
 
 
+def known_tags(environment: Mapping[str, str] | None = None) -> frozenset[str] | None:
+    """The tags of the hosts, and those that the guard's rules and exceptions name; None without a `handrail.yml`."""
+    file, _ = _library_file(environment)
+    if file == File():
+        return None
+    named = [one.tags for one in file.hosts.values()]
+    named += [one.tags for one in file.guard.rules] + [one.tags for one in file.guard.exceptions]
+    return frozenset().union(*named)
+
+
 def load_library(environment: Mapping[str, str] | None = None) -> tuple[Catalog, GuardPolicy]:
     """All runbooks and the guard's rules, where a `handrail.yml` is found; nothing else of it need be right."""
     complaints: list[str] = []
