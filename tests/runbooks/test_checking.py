@@ -1,5 +1,6 @@
 """What `runbooks check` finds without any host, and what a runbook's page says."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +197,26 @@ def test_a_page_says_what_a_call_sends_which_secrets_are_used_and_how_it_is_undo
 
 def test_the_list_of_pages_leads_to_each() -> None:
     assert "| [ours](ours.md) | Ours. | low |" in contents([catalog_with(a_runbook()).get("ours")])
+
+
+# --- in the words for authors -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("page_of", "name", "missing"),
+    [
+        ("README.md", "reload-service", []),
+        ("docs/stages.md", "release", []),
+        ("docs/stages.md", "deploy", ["It has no samples."]),  # the facts of what it includes would fill a page
+    ],
+)
+def test_a_runbook_in_the_words_for_authors_is_in_order(
+    tmp_path: Path, page_of: str, name: str, missing: list[str]
+) -> None:
+    text = (PAGES.parents[1] / page_of).read_text(encoding="utf-8")
+    (code,) = [code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if f'"{name}"' in code]
+    (tmp_path / "ours.py").write_text(f"from runbooks import *\n{code}", encoding="utf-8")
+    assert [said[: said.index(".") + 1] for said in problems(tmp_path, name)] == missing
 
 
 # --- beginning one ----------------------------------------------------------------------------------------------------
