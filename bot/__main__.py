@@ -204,6 +204,7 @@ def worker(verbose: Annotated[bool, typer.Option(help="Log debug messages too.")
 @app.command(short_help="Try it: a local workspace, demo hosts, and the bot between.")
 def demo(
     port: Annotated[int | None, typer.Option(help="Port of the page; 0 takes a free one. (4242 if it is free)")] = None,
+    library: Annotated[Path | None, typer.Option(help="A folder of your own runbooks, to try them there.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Play the story without a browser, and verify it.")] = False,
 ) -> None:
     """A local workspace, demo hosts and the bot between them, with a page to try it. Everything is simulated."""
@@ -211,10 +212,10 @@ def demo(
         from bot import logs
 
         logs.configure(secrets=(), quiet=True)
-        raise typer.Exit(asyncio.run(_demo_check() if check else _demo(port)))
+        raise typer.Exit(asyncio.run(_demo_check(library) if check else _demo(port, library)))
 
 
-async def _demo(port: int | None) -> int:
+async def _demo(port: int | None, library: Path | None) -> int:
     import signal
 
     from bot.demo import FIRST_LINE, PORT, usual_port
@@ -226,7 +227,9 @@ async def _demo(port: int | None) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with start(port=wanted) as running:
+    async with start(port=wanted, library=library) as running:
+        for said in running.app.settings.catalog.left_out:
+            note(f"Left out: {said}")
         if port is None and not wanted:
             out(f"Port {PORT} is taken, perhaps by another demo, so the page is elsewhere this time.")
         out("The demo runs. Open this in a browser:\n")
@@ -241,12 +244,12 @@ async def _demo(port: int | None) -> int:
     return 0
 
 
-async def _demo_check() -> int:
+async def _demo_check(library: Path | None) -> int:
     from bot.demo import demo as start
     from bot.playground.story import CHANNEL, StoryError, play
     from storage import audit
 
-    async with start(rate_limits=False) as running:
+    async with start(rate_limits=False, library=library) as running:
         wrong: str | None = None
         try:
             await play(running.workspace, lambda title: note(f"… {title}"))
@@ -566,7 +569,10 @@ def guard_check(
 
     with in_words(2):
         guard, refused = CommandGuard(settings.load_guard()), False
+        known = settings.known_tags()
     tags = frozenset(tag or ())
+    for unknown in sorted(tags - known) if known is not None else ():
+        note(f"No host has the tag '{unknown}', and no rule of the team's names it: it changes nothing.")
     for line in sys.stdin:
         text = line.rstrip("\r\n")
         if not text.strip():

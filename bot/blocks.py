@@ -453,8 +453,8 @@ def markdown(text: str) -> Message:
     return message(text, paragraphs(text.split("\n")))
 
 
-def catalog_list(entries: Sequence[tuple[str, str, str, Danger]]) -> Message:
-    """The runbooks by category. Entries are (name, category, summary, danger)."""
+def catalog_list(entries: Sequence[tuple[str, str, str, Danger]], counted_in: str | None = None) -> Message:
+    """The runbooks by category. Entries are (name, category, summary, danger); `counted_in`: which of how many."""
     blocks: list[Block] = []
     for category in dict.fromkeys(entry[1] for entry in entries):
         of_it = [
@@ -465,7 +465,8 @@ def catalog_list(entries: Sequence[tuple[str, str, str, Danger]]) -> Message:
         blocks += paragraphs([f"*{inline(category, 100).capitalize()}*", *of_it])
     if not entries:
         return plain("There is no runbook here.")
-    return message(f"{counted(len(entries), 'runbook')}: {listed([entry[0] for entry in entries], 20)}", blocks)
+    said = counted_in or counted(len(entries), "runbook")
+    return message(f"{said}: {listed([entry[0] for entry in entries], 20)}", blocks)
 
 
 def _consent(danger: Danger) -> str:

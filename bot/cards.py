@@ -542,9 +542,11 @@ def _final_lines(plan: Mapping[str, Any]) -> list[str]:
 
 def _is_final(step: Mapping[str, Any]) -> bool:
     """Whether it changes something for good. A request that reads changes nothing."""
-    if step["kind"] == "call":
-        return str(step["method"]) not in {"GET", "HEAD"}
-    return step["kind"] == "run" and not step.get("undo")
+    return _is_changing(step) and not step.get("undo")
+
+
+def _is_changing(step: Mapping[str, Any]) -> bool:
+    return step["kind"] == "run" or (step["kind"] == "call" and step["method"] not in {"GET", "HEAD"})
 
 
 def _later_stages(plan: Mapping[str, Any], host: str) -> dict[str, int]:
@@ -580,7 +582,8 @@ def _step_blocks(number: str, step: Mapping[str, Any]) -> list[Block]:
     blocks += [section(block) for block in (code_blocks(command) if command else [])]
     undo = step.get("undo")
     if undo:
-        blocks += [section("Undo:"), *(section(block) for block in code_blocks(step_command(undo)))]
+        gets = f" It {_secret_note(undo)}." if undo.get("secret") else ""
+        blocks += [section(f"Undo:{gets}"), *(section(block) for block in code_blocks(step_command(undo)))]
     return blocks
 
 
@@ -599,22 +602,26 @@ def _step_notes(step: Mapping[str, Any]) -> str:
             notes = ["can be undone" if step.get("undo") else "*cannot be undone*"]
             notes += ["may be run twice"] if step.get("idempotent") else []
             notes += [f"not if: {inline(step['unless']['title'], 100)}"] if step.get("unless") else []
-            notes += [f"gets the secret `{inline(step['secret'], 200)}` on its input"] if step.get("secret") else []
+            notes += [_secret_note(step)] if step.get("secret") else []
         case "require":
             notes = ["required: must hold right before the change", *_expected(step)]
         case "expect":
             notes = ["checked", *_expected(step)]
             notes += [f"for {duration(float(step['settle']))}"] if step.get("settle") else []
         case "call":
-            changes = step["method"] not in {"GET", "HEAD"}
             notes = ["HTTP request"]
-            notes += ["can be undone" if step.get("undo") else "*cannot be undone*"] if changes else []
-            notes += [f"sends the secret `{inline(step['secret'], 200)}`"] if step.get("secret") else []
+            notes += ["can be undone" if step.get("undo") else "*cannot be undone*"] if _is_changing(step) else []
+            notes += [_secret_note(step)] if step.get("secret") else []
         case "wait":
             notes = [f"waits {duration(float(step['seconds']))}"]
         case _:
             notes = []
     return f"\n{', '.join(notes)}" if notes else ""
+
+
+def _secret_note(step: Mapping[str, Any]) -> str:
+    name = inline(step["secret"], 200)
+    return f"sends the secret `{name}`" if step["kind"] == "call" else f"gets the secret `{name}` on its input"
 
 
 def _expected(step: Mapping[str, Any]) -> list[str]:
@@ -713,8 +720,8 @@ def _needs(needs: Sequence[str]) -> str:
 def _blast(execution: Execution, plan: Mapping[str, Any]) -> str:
     """How much it touches: hosts, services, changing steps and those that can't be taken back."""
     steps = [step for part in plan["hosts"] for _, step in numbered_json(part["steps"])]
-    changing = [step for step in steps if step["kind"] in {"run", "call"}]
-    final = sum(1 for step in changing if not step.get("undo"))
+    changing = [step for step in steps if _is_changing(step)]
+    final = sum(1 for step in changing if _is_final(step))
     services = f", services {listed(execution.services)}" if execution.services else ""
     where = f"{counted(len(execution.hosts), 'host')} ({listed(execution.hosts)}){services}"
     return f"Blast radius: {where}; {counted(len(changing), 'changing step')}, {final} of them cannot be undone."

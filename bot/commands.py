@@ -475,16 +475,17 @@ class Commands:
         pages = max(1, math.ceil(len(entries) / RUNBOOKS_ON_A_PAGE))
         page = min(max(1, int(query.named.get("page", "1").lstrip("#"))), pages)
         part = entries[(page - 1) * RUNBOOKS_ON_A_PAGE : page * RUNBOOKS_ON_A_PAGE]
-        said = blocks.catalog_list([(e.name, str(e.runbook.category), e.runbook.summary(), e.danger) for e in part])
+        lines = [(e.name, str(e.runbook.category), e.runbook.summary(), e.danger) for e in part]
         if pages == 1:
-            return said
+            return blocks.catalog_list(lines)
         first, last = (page - 1) * RUNBOOKS_ON_A_PAGE + 1, (page - 1) * RUNBOOKS_ON_A_PAGE + len(part)
+        place = f"{first} to {last} of {blocks.counted(len(entries), 'runbook')}"
         return blocks.paged(
-            said,
+            blocks.catalog_list(lines, place),
             newer=_page(query, page=page - 1) if page > 1 else None,
             older=_page(query, page=page + 1) if page < pages else None,
             labels=("Previous", "Next"),
-            note=f"{first} to {last} of {blocks.counted(len(entries), 'runbook')}",
+            note=place,
         )
 
     async def _show(self, actor: Actor, named: Sequence[str]) -> Message:

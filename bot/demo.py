@@ -32,6 +32,8 @@ COMMANDS = tuple(
 )
 """The app's own, as its manifest has them."""
 
+CONFIG = "handrail.yml"
+
 PORT = 4242
 """The page's, where it is free: a page that is still open finds the next demo again."""
 TITLES = {"UALICE": "admin", "UBOB": "on call", "UCAROL": "approves", "UDAVE": "no role"}
@@ -64,11 +66,17 @@ class Demo:
 
 @contextlib.asynccontextmanager
 async def demo(
-    *, port: int = 0, bot_port: int = 0, rate_limits: bool = True, over_sockets: bool = False
+    *,
+    port: int = 0,
+    bot_port: int = 0,
+    rate_limits: bool = True,
+    over_sockets: bool = False,
+    library: Path | None = None,
 ) -> AsyncIterator[Demo]:
     """Start everything; ports are chosen freely unless given. Raises ConfigurationError when one is taken.
 
-    `over_sockets`: the bot is reached by Socket Mode instead of over HTTP.
+    `over_sockets`: the bot is reached by Socket Mode instead of over HTTP. `library`: a folder of runbooks beside the
+    built-in ones; one that is not there raises ConfigurationError.
     """
     with tempfile.TemporaryDirectory(prefix="handrail-demo-") as name:
         folder = Path(name)
@@ -91,7 +99,8 @@ async def demo(
                 why = f"The demo cannot listen on port {port}: {_reason(error)}. Name another, or 0 for a free one."
                 raise ConfigurationError([why]) from error
             stack.push_async_callback(workspace.close)
-            settings = bot_settings.load(environment=_environment(folder, workspace, hosts, bot_port, over_sockets))
+            _write_config(folder, hosts, library)
+            settings = bot_settings.load(environment=_environment(folder, workspace, bot_port, over_sockets))
             if settings.slack is None:
                 raise ConfigurationError(["The demo has no tokens."])
             ports: list[int] = []
@@ -120,11 +129,13 @@ def _reason(error: OSError) -> str:
     return os.strerror(error.errno).lower() if error.errno else str(error)
 
 
-def _environment(
-    folder: Path, workspace: Workspace, hosts: DemoHosts, bot_port: int, over_sockets: bool
-) -> Mapping[str, str]:
-    config = folder / "handrail.yml"
-    config.write_text(yaml.safe_dump(_config(hosts), sort_keys=False), encoding="utf-8")
+def _write_config(folder: Path, hosts: DemoHosts, library: Path | None) -> None:
+    own = {"library": [str(library.absolute())]} if library is not None else {}
+    text = yaml.safe_dump({**_config(hosts), **own}, sort_keys=False)
+    (folder / CONFIG).write_text(text, encoding="utf-8")
+
+
+def _environment(folder: Path, workspace: Workspace, bot_port: int, over_sockets: bool) -> Mapping[str, str]:
     return {
         "SLACK_BOT_TOKEN": workspace.bot_token,
         **(
@@ -133,7 +144,7 @@ def _environment(
             else {"SLACK_SIGNING_SECRET": workspace.signing_secret}
         ),
         "SLACK_API_URL": workspace.api_url,
-        "HANDRAIL_CONFIG": str(config),
+        "HANDRAIL_CONFIG": str(folder / CONFIG),
         "HANDRAIL_DATABASE_URL": f"sqlite+aiosqlite:///{folder}/handrail.db",
         "HANDRAIL_LISTEN": f"127.0.0.1:{bot_port}",
     }

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from urllib.parse import unquote, urlsplit
 
 import durationpy
@@ -34,6 +35,7 @@ from runbooks.inventory import Inventory
 from runbooks.remote import Host
 from runbooks.waves import budget_of, waves_of
 from safety.approval import Demand, Demands, parse_demand
+from safety.clock import words
 from safety.command_guard import ExtraRule, GuardException, GuardPolicy, Severity
 from safety.review import Policy
 from safety.roles import PERMISSIONS, Can, Directory, NoGroups, People, Permission, Place, Role
@@ -109,6 +111,15 @@ def _positive(value: timedelta) -> timedelta:
     if value <= timedelta(0):
         raise ValueError("it must be longer than nothing")
     return value
+
+
+def _within(least: timedelta, most: timedelta) -> Callable[[timedelta], timedelta]:
+    def checked(value: timedelta) -> timedelta:
+        if not least <= value <= most:
+            raise ValueError(f"it must be from {words(least.total_seconds())} to {words(most.total_seconds())}")
+        return value
+
+    return checked
 
 
 def _said(read: Callable[[str], str]) -> Callable[[str], str]:
@@ -329,7 +340,7 @@ class RunbookPart(_Part):
     at_once: int | None = Field(default=None, ge=1, le=100_000)
     limit: RateTexts | None = None
     waves: Annotated[str, BeforeValidator(_listed), AfterValidator(_said(waves_of))] | None = None
-    pause: Duration | None = Field(default=None, le=timedelta(hours=1))
+    pause: Annotated[Duration, AfterValidator(_within(timedelta(0), timedelta(hours=1)))] | None = None
     max_failures: Annotated[str, BeforeValidator(_listed), AfterValidator(_said(budget_of))] | None = None
     rollback: Annotated[Literal["auto", "by hand"], BeforeValidator(_lower)] | None = None
     by_hand: Duration | None = None  # what one host would take by hand, for the digest's estimate
@@ -404,7 +415,7 @@ class GuardPart(_Part):
 class SchedulesPart(_Part):
     """How late a schedule may still run, and the time zone of one that names none."""
 
-    catch_up: Annotated[Length, Field(ge=timedelta(minutes=1), le=timedelta(days=7))] = timedelta(hours=1)
+    catch_up: Annotated[Duration, AfterValidator(_within(timedelta(minutes=1), timedelta(days=7)))] = timedelta(hours=1)
     timezone: Annotated[str, AfterValidator(_said(zone_of))] = "UTC"
 
 
@@ -649,6 +660,16 @@ def load_guard(environment: Mapping[str, str] | None = None) -> GuardPolicy:
     return policy
 
 
+def known_tags(environment: Mapping[str, str] | None = None) -> frozenset[str] | None:
+    """The tags of the hosts, and those that the guard's rules and exceptions name; None without a `handrail.yml`."""
+    file, _ = _library_file(environment)
+    if file == File():
+        return None
+    named = [one.tags for one in file.hosts.values()]
+    named += [one.tags for one in file.guard.rules] + [one.tags for one in file.guard.exceptions]
+    return frozenset().union(*named)
+
+
 def load_library(environment: Mapping[str, str] | None = None) -> tuple[Catalog, GuardPolicy]:
     """All runbooks and the guard's rules, where a `handrail.yml` is found; nothing else of it need be right."""
     complaints: list[str] = []
@@ -837,17 +858,65 @@ class _Loader(yaml.SafeLoader):
 
 
 def _complaint(path: Path, item: Any) -> str:
-    where = ".".join(str(part) for part in item["loc"] if part != "[key]")
-    kind, message = item["type"], str(item["msg"]).removeprefix("Value error, ")
+    loc = [part for part in item["loc"] if part != "[key]"]
+    where, kind = ".".join(map(str, loc)), item["type"]
     if kind == "extra_forbidden":
-        return f"{path}: {where} is not a setting."
+        return f"{path}: {where} is not a setting.{_meant(str(loc[-1]), _names_in(loc[:-1]))}"
     if kind == "missing":
         return f"{path}: {where} is missing."
-    if kind == "model_type" and item["loc"][-1] in {"password", "key", "passphrase"}:
+    if kind == "model_type" and loc[-1] in {"password", "key", "passphrase"}:
         return f"{path}: {where}: name a stored secret, like {{secret: host/web-01}}; its value never stands here."
     if kind == "string_pattern_mismatch":
         return f"{path}: {where}: {item['input']!r} is not allowed here ({_meaning(item)})."
-    return f"{path}: {where}: {message[:1].lower()}{message[1:]}."
+    said = _asked_for(item)
+    return f"{path}: {where}: {said}" + ("" if said.endswith((".", "?", "!")) else ".")
+
+
+def _asked_for(item: Any) -> str:
+    """What to write there instead, in the file's own terms."""
+    match item["type"]:
+        case "tuple_type" | "list_type":
+            given = str(item["input"])
+            return f"write a list, like [{given if isinstance(item['input'], str) and len(given) <= 60 else 'web'}]"
+        case "dict_type" | "mapping_type" | "model_type":
+            return "write settings by name, like `name: value`"
+        case "string_type":
+            return "write text; in quotes, where it looks like a number, a date or yes and no"
+        case "int_type" | "int_parsing" | "int_from_float":
+            return "write a whole number"
+        case "bool_type" | "bool_parsing":
+            return "write true or false"
+        case "path_type":
+            return "write the path of a file or folder"
+        case "greater_than_equal":
+            return f"it must be at least {item['ctx']['ge']}"
+        case "less_than_equal":
+            return f"it must be at most {item['ctx']['le']}"
+        case _:
+            message = str(item["msg"]).removeprefix("Value error, ").replace("Input should be", "write")
+            return f"{message[:1].lower()}{message[1:]}"
+
+
+def _names_in(loc: Sequence[int | str]) -> list[str]:
+    """The settings that there are at this place of the file."""
+    kind: Any = File
+    for part in loc:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            fields = {info.alias or name: info.annotation for name, info in kind.model_fields.items()}
+            kind = _bare(fields.get(str(part)))
+        else:
+            inner = get_args(kind) or (None,)
+            kind = _bare(inner[-1] if get_origin(kind) is dict else inner[0])
+    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        return []
+    return [info.alias or name for name, info in kind.model_fields.items()]
+
+
+def _bare(kind: Any) -> Any:
+    """A type without its validators, and without None."""
+    while get_origin(kind) in {Annotated, Union, UnionType}:
+        kind = next((one for one in get_args(kind) if one is not NoneType), None)
+    return kind
 
 
 def _meaning(item: Any) -> str:

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, assert_never
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import DatabaseError
 
-from bot import dead_letters, settings
+from bot import dead_letters, settings, terminal
 from bot.inbox import keep
 from bot.request import (
     RunCommand,
@@ -594,6 +594,7 @@ class _Talk:
         self.database, self.clock = database, clock
         self._as_json, self._out, self._note = as_json, out, note
         self._told: set[object] = set()
+        self._names: dict[str, str] = {}
 
     def left(self, request: Received) -> int:
         """Say that it waits, for somebody who does not want to follow it."""
@@ -614,6 +615,7 @@ class _Talk:
         settled = self.clock.monotonic() + 2.0  # an answer follows its mark within a moment
         while True:
             seen = await self.database.read(_look, request.id)
+            await self._learn_names(seen)
             self._show(seen)
             status = self._verdict(seen, is_settled=self.clock.monotonic() >= settled, runs=runs)
             if status is None and self.clock.monotonic() >= deadline:
@@ -656,15 +658,24 @@ class _Talk:
             return 1 if runs else 0
         return (1 if runs else 0) if is_settled else None
 
+    async def _learn_names(self, seen: _Seen) -> None:
+        found = seen.execution
+        said = [seen.answer, *(step.reason for step in seen.steps), *((found.ending, found.note) if found else ())]
+        for person in terminal.people_in(" ".join(filter(None, said))) - self._names.keys():
+            name = await self.database.read(inbox.name_of, person)
+            self._names[person] = name or ""
+
     def _show(self, seen: _Seen) -> None:
         if seen.answer is not None:
-            self._once(("answer", seen.answer), seen.answer)
+            self._once(("answer", seen.answer), terminal.read(seen.answer, self._names))
         for step in seen.steps:
-            self._once((step.host, step.step, step.attempt, step.state), _step_words(step))
+            words = terminal.sentence(_step_words(step), self._names)
+            self._once((step.host, step.step, step.attempt, step.state), words)
         found = seen.execution
         if found is not None:
             why = found.ending or found.note
-            self._once((found.state, why), f"#{found.id} {found.runbook} is {found.state_words}" + _after(why))
+            words = f"#{found.id} {found.runbook} is {found.state_words}" + _after(why)
+            self._once((found.state, why), terminal.sentence(words, self._names))
 
     def _once(self, key: object, line: str) -> None:
         if key not in self._told:

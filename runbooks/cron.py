@@ -50,11 +50,24 @@ def cron_of(text: str) -> str:
         found = CronSim(typed, datetime(2026, 1, 1, tzinfo=UTC))
         next(found)
     except StopIteration:
-        raise Invalid(f"'{shown}' never comes: no day is like that. {_EXAMPLE}") from None
+        raise Invalid(f"'{shown}' never comes: no day is like that.") from None
     except (CronSimError, AssertionError, ValueError) as error:
+        if _is_right_by_field(fields):
+            raise Invalid(f"'{shown}' never comes: none of its months has such a day.") from None
         what = f" ({str(error).lower()})" if isinstance(error, CronSimError) else ""
         raise Invalid(f"'{shown}' is no cron line{what}. {_EXAMPLE}") from error
     return typed
+
+
+def _is_right_by_field(fields: list[str]) -> bool:
+    """Whether each field means something by itself: what is wrong is that they never meet."""
+    minute, hour, day, month, weekday = fields
+    try:
+        for line in (f"{minute} {hour} {day} * {weekday}", f"0 0 * {month} *"):
+            CronSim(line, datetime(2026, 1, 1, tzinfo=UTC))
+    except (CronSimError, AssertionError, ValueError):
+        return False
+    return True
 
 
 def _nickname(typed: str) -> str:

@@ -5,6 +5,7 @@ that a plan can be stored, fingerprinted, shown and audited word for word. `plan
 Authors import these names from `runbooks`.
 """
 
+import math
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -186,7 +187,11 @@ def _secret_name(title: str, name: str) -> str:
 
 
 def _seconds_of(value: Duration) -> float:
-    return value.total_seconds() if isinstance(value, timedelta) else float(value)
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise DefinitionError(f"{value!r} is no duration of a step: give seconds as a number, or minutes(10).")
+    return float(value)
 
 
 READABLE = 40

@@ -31,7 +31,7 @@ from runbooks.interruption import Interruptions, Stopped, where_it_stopped
 from runbooks.inventory import Inventory
 from runbooks.parameters import Parameters
 from runbooks.planning import RESULT_LINES, results
-from runbooks.plans import StoredPlan, fingerprint, from_json, numbered, secrets_of
+from runbooks.plans import StoredPlan, called_by, fingerprint, from_json, numbered, secrets_of
 from runbooks.progress import BreakerMoved, LookRetried, SwitchStopped
 from runbooks.queue import Length
 from runbooks.remote import Finished, Host, StillRunning, StopCord, Unreached
@@ -229,7 +229,7 @@ class Engine:
         if refusal is not None:
             return Prospect(runbook=entry.name, hosts=tuple(host.name for host in hosts), decision=refusal)
         plan = await self.tools.planner.make_plan(entry, params, hosts)
-        await self._require_secrets(plan)
+        await self._require_means(plan)
         if self.tools.planner.danger(entry, params, hosts).changes_hosts:
             plan = replace(in_waves(plan, request.rollout, entry.rollout), rollback=entry.rollback)
         judgements = self._judgements(plan, entry, params, hosts)
@@ -331,7 +331,7 @@ class Engine:
             hosts = [self.tools.inventory.host(name) for name in execution.hosts]
             planned = self._planned(execution, entry, params, hosts)
             plan = await (self._look(execution, planned) if looks else planned)
-            await self._require_secrets(plan)
+            await self._require_means(plan)
         except (OperatorError, ValueError, KeyError) as error:
             if isinstance(error, StorageUnavailable):
                 raise
@@ -377,9 +377,18 @@ class Engine:
         printed = await self._read(executions.results_of, execution.id, most=RESULT_LINES)
         return await planner.next_stage(entry, params, hosts, former, results(printed), tell)
 
-    async def _require_secrets(self, plan: StoredPlan | None) -> None:
-        """Raises PlanningFailed rather than let a run end half way, at the first step whose secret isn't there."""
-        wanted = secrets_of(plan) if plan is not None else set[str]()
+    async def _require_means(self, plan: StoredPlan | None) -> None:
+        """Raises PlanningFailed rather than let a run end half way, at the first step that lacks what it takes.
+
+        That is a stored secret, or a host that may be called.
+        """
+        if plan is None:
+            return
+        strange = called_by(plan) - self.tools.call_hosts
+        if strange:
+            names = ", ".join(f"'{name}'" for name in sorted(strange))
+            raise PlanningFailed(f"The plan calls what is not under `calls:` in handrail.yml: {names}. Add it there.")
+        wanted = secrets_of(plan)
         gone = await self._read(credentials.missing, wanted) if wanted else []
         if gone:
             names = ", ".join(f"'{name}'" for name in gone)

@@ -149,15 +149,22 @@ def _steps(plan: StoredPlan) -> Iterator[str]:
 def _step(step: Single) -> str:
     match step:
         case Run():
-            undo = f"; undo: {_step(step.undo)}" if step.undo is not None else ""
+            secret = f", which gets the secret `{step.secret}` on its input" if step.secret is not None else ""
             unless = f", unless `{shell_line(step.unless.argv)}` is as wanted" if step.unless is not None else ""
-            return f"`{shell_line(step.argv, sudo=step.sudo)}`{unless}{undo}"
+            return f"`{shell_line(step.argv, sudo=step.sudo)}`{secret}{unless}{_undo(step)}"
         case Expect() | Require():
             return f"{'expects' if isinstance(step, Expect) else 'requires'} {_wanted(step)}"
         case Call():
-            return f"`{step.method} {step.url}`"
+            headers = "".join(f", header `{name}: {value}`" for name, value in step.headers)
+            body = f", body `{' '.join(step.body.split())}`" if step.body is not None else ""
+            secret = f", which sends the secret `{step.secret}`" if step.secret is not None else ""
+            return f"`{step.method} {step.url}`{headers}{body}{secret}{_undo(step)}"
         case Wait():
             return f"waits {words(step.seconds)}"
+
+
+def _undo(step: Run | Call) -> str:
+    return f"; undo: {_step(step.undo)}" if step.undo is not None else ""
 
 
 def _wanted(step: Check) -> str:

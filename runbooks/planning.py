@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from pydantic import ValidationError
+
 from runbooks.catalog import Entry, as_typed
 from runbooks.commands import shell_line
 from runbooks.definition import (
@@ -357,6 +359,10 @@ class Planner:
                     facts = await entry.runbook.probe(self._eyes(host, params, on_retry, results), params)
             except TimeoutError as error:
                 raise PlanningFailed(f"Looking at {host.name} took longer than {words(PROBE_LIMIT)}.") from error
+            except ValidationError as error:
+                raise PlanningFailed(
+                    f"The probe of {entry.name} failed on {host.name}: {_found_by_pydantic(error)}"
+                ) from error
             except ValueError as error:
                 raise PlanningFailed(str(error)) from error
             except (OperatorError, HostError):
@@ -392,6 +398,8 @@ class Planner:
             else:
                 made = getattr(entry.runbook, stage)(params, facts, results)
                 plan = Plan() if made is None else made
+        except ValidationError as error:  # a ValueError, too, but not the author's sentence
+            raise PlanningFailed(f"The plan of {entry.name} failed: {_found_by_pydantic(error)}") from error
         except ValueError as error:
             raise PlanningFailed(str(error)) from error
         except DefinitionError:
@@ -491,3 +499,14 @@ class Planner:
 
     def _read_only(self, line: str, tags: frozenset[str]) -> Judgement:
         return self.guard.judge_read_only(line, tags=tags)
+
+
+def _found_by_pydantic(error: ValidationError) -> str:
+    """What pydantic found, without its address and the values, which may be long."""
+    return "; ".join(
+        f"it sets '{where}', but parameters are fixed"
+        if item["type"] == "frozen_instance"
+        else f"{where or error.title}: {item['msg']}"
+        for item in error.errors(include_url=False)
+        for where in [".".join(map(str, item["loc"]))]
+    )

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
+from yarl import URL
+
 from runbooks.commands import shell_line
 from runbooks.definition import Call, Check, Expect, Parallel, Require, Run, Single, Step, Wait
 from storage.canonical import sha256
@@ -124,11 +126,27 @@ def numbered(steps: Sequence[Step]) -> Iterator[tuple[str, Single]]:
 
 def secrets_of(plan: StoredPlan) -> set[str]:
     """The names of all stored secrets that its commands get, undo included."""
-    wanted = [step for part in plan.hosts for _, step in numbered(part.steps) if isinstance(step, Run | Call)]
-    for step in wanted:  # grows on the way, as an undo may have one, too
+    return {step.secret for step in _acting(plan) if step.secret is not None}
+
+
+def called_by(plan: StoredPlan) -> set[str]:
+    """The hosts that its HTTP calls go to, undo included."""
+    return {_called(step) for step in _acting(plan) if isinstance(step, Call)}
+
+
+def _called(step: Call) -> str:
+    try:
+        return URL(step.url).host or step.url
+    except ValueError:  # such as a port that is none; no setting allows that
+        return step.url
+
+
+def _acting(plan: StoredPlan) -> list[Run | Call]:
+    found = [step for part in plan.hosts for _, step in numbered(part.steps) if isinstance(step, Run | Call)]
+    for step in found:  # grows on the way, as an undo may have one, too
         if step.undo is not None:
-            wanted.append(step.undo)
-    return {step.secret for step in wanted if step.secret is not None}
+            found.append(step.undo)
+    return found
 
 
 def fingerprint(*, runbook: str, params: Mapping[str, Any], plan: StoredPlan, stage: int = 1) -> str:

@@ -76,6 +76,13 @@ def answer_to(connection: Connection, request_id: str) -> tuple[bool, str | None
     return (False, None) if row is None else (row.state == InboxState.HANDLED.value, row.answer)
 
 
+def name_of(connection: Connection, person: str) -> str | None:
+    """What somebody was called when they last asked for something; None when they never did, as far as it is kept."""
+    r = t.requests.c
+    named = select(r.actor_name).where(r.actor_id == person, r.actor_name != "")
+    return connection.scalar(named.order_by(r.received_at.desc()).limit(1))
+
+
 def find(connection: Connection, request_id: str) -> tuple[Received, str | None] | None:
     """A request, and what was said back or kept with it; None when it is not there (any more)."""
     row = connection.execute(select(t.requests).where(t.requests.c.id == request_id)).first()

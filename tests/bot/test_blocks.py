@@ -1235,6 +1235,23 @@ def test_a_plan_shows_every_command_and_says_what_cannot_be_undone() -> None:
     assert text.count("systemctl restart nginx") == 1
 
 
+def a_call(title: str, method: str = "PUT", **more: Any) -> dict[str, Any]:
+    return {"kind": "call", "title": title, "method": method, "url": "https://lb.example.com/web-01", **more}
+
+
+def test_a_call_that_only_reads_or_can_be_undone_is_not_final() -> None:
+    back = a_call("Take it back", "DELETE", secret="lb/token")
+    steps = [a_call("Ask", "GET"), a_call("Drain", undo=back), a_call("Tell", "POST")]
+    plan: dict[str, Any] = {"hosts": [{"host": "web-01", "facts": {}, "steps": steps}], "notes": []}
+    text = json.dumps(cards.plan_messages(an_execution(), plan)[0].payload())
+    assert "Cannot be undone: Tell." in text
+    assert "Undo: It sends the secret `lb/token`." in text
+    asked = ApprovalAsked(
+        execution=an_execution(), approval=an_approval(), plan=plan, why="", notify=None, approvers=()
+    )
+    assert "2 changing steps, 1 of them cannot be undone" in json.dumps(cards.approval_message(asked).payload())
+
+
 def a_plan_in_waves(**more: Any) -> dict[str, Any]:
     """Two kinds of steps on six hosts."""
     steps = [{"kind": "run", "title": "Reload", "command": "systemctl reload nginx", "undo": None}]

@@ -28,6 +28,7 @@ from bot.demo import PORT
 from bot.manifest import SCOPES
 from bot.playground.hosts import start_demo_hosts
 from bot.playground.workspace import Workspace
+from runbooks.skeleton import skeleton
 from storage import audit, controls, dead_letters, inbox, outbox
 from storage import tables as t
 from storage.database import Database, OwnerLock
@@ -320,6 +321,9 @@ def test_guard_check_knows_the_teams_rules_and_names_the_exception_used(tmp_path
     assert (reboot["verdict"], reboot["rule"], reboot["exception"]) == ("allow", "team.exception", "canary reboots")
     assert status == {"cmd": "acme-status", "verdict": "allow", "rule": "team.ours", "reason": "It only reads."}
     assert there.returncode == 0
+    assert there.stderr == ""
+    misspelt = handrail("guard", "check", "--tag", "cannary", cwd=tmp_path, stdin=lines)
+    assert misspelt.stderr == "No host has the tag 'cannary', and no rule of the team's names it: it changes nothing.\n"
     elsewhere = handrail("guard", "check", cwd=tmp_path, stdin=lines)
     assert json.loads(elsewhere.stdout.splitlines()[0])["verdict"] == "refuse"
 
@@ -936,6 +940,20 @@ async def test_say_answers_questions(serving: Serving) -> None:
     assert "You have ADMIN" in said.out
 
 
+async def test_say_shows_a_terminal_words_where_slack_has_markup(serving: Serving) -> None:
+    await serving.handrail("say", "restart nginx on web-01 --dry-run")
+    said = await serving.handrail("say", "/runbook history")
+    assert "✓ *#" in said.out, said
+    assert ":white_check_mark:" not in said.out
+    await serving.handrail("say", "/killswitch host web-02 on later")
+    try:
+        said = await serving.handrail("say", "/killswitch status")
+        assert "UTC" in said.out, said
+        assert "<!date" not in said.out
+    finally:
+        await serving.handrail("say", "/killswitch host web-02 off again")
+
+
 async def test_say_of_what_is_refused_is_a_bad_finding(serving: Serving) -> None:
     said = await serving.handrail("say", "restart nginx on web-99")
     assert said.status == 1
@@ -1032,6 +1050,27 @@ def test_the_demo_says_what_to_do_next_where_it_is_and_that_nothing_is_kept(tmp_
     assert "nothing is kept: the next start begins anew" in said
     assert rest.strip() == "The demo has ended, and nothing of it is left."
     assert errors == "Starting a local workspace, two demo hosts and the bot between them …\n"
+
+
+def test_the_demo_takes_a_folder_of_runbooks_and_says_which_it_left_out(tmp_path: Path) -> None:
+    done = handrail("demo", "--library", "ours", "--port", "0", cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"library: the folder {tmp_path}/ours" in done.stderr
+    (tmp_path / "ours").mkdir()
+    for file, written in skeleton("clear-cache").items():
+        (tmp_path / "ours" / file).write_text(written)
+    (tmp_path / "ours" / "broken.py").write_text("oops(")
+    command = [sys.executable, "-m", "bot", "demo", "--port", "0", "--library", "ours"]
+    running = subprocess.Popen(
+        command, cwd=tmp_path, env=BASE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert running.stdout is not None
+    while "Ctrl-C ends it." not in running.stdout.readline():
+        assert running.poll() is None
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=30)
+    assert re.search(r"^Left out: .*broken\.py", errors, re.MULTILINE)
+    assert "clear_cache" not in errors
 
 
 def test_a_port_that_is_taken_is_named_with_the_next_move(tmp_path: Path) -> None:

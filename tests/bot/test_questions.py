@@ -352,6 +352,14 @@ async def test_the_list_is_narrowed_down_by_words(database: Database) -> None:
         assert "disk-cleanup" not in (await asks(house, "list Restart")).text
 
 
+async def test_a_page_of_the_list_says_of_how_many_runbooks_it_is(database: Database) -> None:
+    async with a_house(database) as house:
+        kept = house.engine.catalog.entries
+        entries = {**kept, **{f"ours-{number}": replace(next(iter(kept.values()))) for number in range(40)}}
+        house.engine.catalog = replace(house.engine.catalog, entries=entries)
+        assert (await asks(house, "list")).text.startswith(f"1 to 25 of {len(entries)} runbooks: ")
+
+
 async def test_the_list_has_a_heading_for_each_category_and_a_line_for_each_runbook(database: Database) -> None:
     async with a_house(database) as house:
         shown = str((await asks(house, "list restart")).blocks)

@@ -714,7 +714,7 @@ async def test_only_who_may_both_schedule_and_run_it_makes_one(sqlite: Database)
     [
         ('schedule "0 2 * *" tidy logs on web-01', ""),
         ('schedule "61 2 * * *" tidy logs on web-01', "bad minute"),
-        ('schedule "0 0 31 2 *" tidy logs on web-01', "bad day-of-month"),
+        ('schedule "0 0 31 2 *" tidy logs on web-01', "never comes"),
         ('schedule "0 0 */31 * mon#5" tidy logs on web-01', "never comes"),
         ("schedule @reboot tidy logs on web-01", "@reboot is no time"),
         ("schedule @fortnightly tidy logs on web-01", "is none of"),

@@ -51,7 +51,7 @@ def test_what_was_typed_is_shown_as_a_usual_time_where_it_is_one(line: str, ofte
         (Timing(often="day", at="25:00", timezone="UTC"), "at", "which time"),
         (Timing(often="day", line="0 3 * * *", timezone="UTC"), "line", "choose the cron line there"),
         (Timing(often=LINE, timezone="UTC"), "line", "no cron line"),
-        (Timing(often=LINE, line="0 0 31 2 *", timezone="UTC"), "line", "bad day-of-month"),
+        (Timing(often=LINE, line="0 0 31 2 *", timezone="UTC"), "line", "never comes"),
         (Timing(often=LINE, line="61 * * * *", timezone="UTC"), "line", "no cron line"),
         (Timing(often="day", timezone="Berlin"), "timezone", "Europe/Berlin"),
         (Timing(often="day"), "timezone", "no time zone"),

@@ -1,11 +1,12 @@
 """What `runbooks check` finds without any host, and what a runbook's page says."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runbooks import Danger, Facts, Parameters, Plan, Require, Run, Runbook, Sample, positional
+from runbooks import Call, Danger, Facts, Parameters, Plan, Require, Run, Runbook, Sample, positional
 from runbooks.catalog import build
 from runbooks.checking import check
 from runbooks.pages import contents, page
@@ -179,8 +180,43 @@ def test_a_page_has_the_parameters_the_plans_and_what_cannot_be_undone() -> None
     assert "| example | `/runbook ours x on web-01` |" in text
 
 
+def test_a_page_says_what_a_call_sends_which_secrets_are_used_and_how_it_is_undone() -> None:
+    url, headers = "https://lb.example.com/web-01", {"Authorization": "Bearer {secret}"}
+    back = Call("Put back", url, method="DELETE", headers=headers, secret="lb/token")
+    plan = Plan(
+        Call("Drain", url, method="PUT", body='{"on": 0}', undo=back),
+        Run("Log in", "docker", "login", "--password-stdin", secret="images/ops"),
+    )
+    text = page(catalog_with(a_runbook(plan=lambda self, params, facts: plan)).get("ours"))
+    assert (
+        f'- 1. Drain: `PUT {url}`, body `{{"on": 0}}`; undo: `DELETE {url}`, '
+        "header `Authorization: Bearer {secret}`, which sends the secret `lb/token`"
+    ) in text
+    assert "`docker login --password-stdin`, which gets the secret `images/ops` on its input" in text
+
+
 def test_the_list_of_pages_leads_to_each() -> None:
     assert "| [ours](ours.md) | Ours. | low |" in contents([catalog_with(a_runbook()).get("ours")])
+
+
+# --- in the words for authors -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("page_of", "name", "missing"),
+    [
+        ("README.md", "reload-service", []),
+        ("docs/stages.md", "release", []),
+        ("docs/stages.md", "deploy", ["It has no samples."]),  # the facts of what it includes would fill a page
+    ],
+)
+def test_a_runbook_in_the_words_for_authors_is_in_order(
+    tmp_path: Path, page_of: str, name: str, missing: list[str]
+) -> None:
+    text = (PAGES.parents[1] / page_of).read_text(encoding="utf-8")
+    (code,) = [code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if f'"{name}"' in code]
+    (tmp_path / "ours.py").write_text(f"from runbooks import *\n{code}", encoding="utf-8")
+    assert [said[: said.index(".") + 1] for said in problems(tmp_path, name)] == missing
 
 
 # --- beginning one ----------------------------------------------------------------------------------------------------

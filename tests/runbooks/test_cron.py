@@ -1,5 +1,6 @@
 """Cron lines: what they mean, when they fire, and what is no line. The moments are read off a calendar."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -84,6 +85,14 @@ def test_clocks_that_are_set(line: str, zone: str, after: str, moments: list[str
 def test_what_is_no_line_is_refused_in_words(line: str) -> None:
     with pytest.raises(Invalid, match=r".{20}"):
         cron.cron_of(line)
+
+
+@pytest.mark.parametrize("line", ["0 0 31 2 *", "0 0 30 feb *", "0 0 31 4,6 *"])
+def test_a_line_that_never_comes_is_not_said_to_be_none(line: str) -> None:
+    with pytest.raises(Invalid, match=f"^'{re.escape(line)}' never comes: none of its months has such a day.$"):
+        cron.cron_of(line)
+    with pytest.raises(Invalid, match="is no cron line"):
+        cron.cron_of("0 0 31 13 *")
 
 
 @pytest.mark.parametrize(("typed", "zone"), [("europe/berlin", "Europe/Berlin"), ("Etc/GMT–3", "Etc/GMT-3")])

@@ -73,6 +73,12 @@ def test_only_what_may_be_repeated_may_be_retried_and_at_most_three_times() -> N
     assert Run("Sync", "sync", idempotent=True, retries=3).retries == 3
 
 
+@pytest.mark.parametrize("wrong", ["10s", None, True, float("nan"), float("inf")])
+def test_what_is_no_duration_is_refused_where_it_is_written(wrong: Any) -> None:
+    with pytest.raises(DefinitionError, match=f"^{wrong!r} is no duration of a step: give seconds"):
+        Expect("It runs", "uptime", within=wrong)
+
+
 def test_a_pattern_that_is_no_regular_expression_is_refused_when_it_is_written() -> None:
     with pytest.raises(DefinitionError, match=r"no regular expression"):
         Expect("It runs", "uptime", pattern="(")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from runbooks import Category, Danger, Expect, Facts, Parameters, Plan, Probe, Require, Run, Runbook, positional
+from runbooks import Call, Category, Danger, Expect, Facts, Parameters, Plan, Probe, Require, Run, Runbook, positional
 from runbooks.progress import (
     ApprovalAsked,
     BreakerMoved,
@@ -244,6 +244,32 @@ async def test_a_dry_run_shows_the_plan_and_changes_nothing(database: Database) 
         assert "nothing was executed" in ended.ending
         assert house.remote.count("sudo -n systemctl") == 0
         assert (await house.ends(await house.ask("restart nginx settle=0 on web-01"))).state is State.SUCCEEDED
+
+
+class CallsOut(Runbook):
+    """Drain a node by a call, and fill it by another."""
+
+    name, danger = "calls-out", Danger.DANGEROUS
+
+    def plan(self, params: Parameters, facts: Facts) -> Plan:
+        """One call, to be undone at another place."""
+        fill = Call("Fill", "https://Fill.example.com/", method="POST")
+        return Plan(Call("Drain", "https://lb.example.com/", method="POST", undo=fill))
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_a_plan_that_calls_what_it_may_not_fails_before_anybody_approves(
+    database: Database, *, dry_run: bool
+) -> None:
+    async with a_house(database, catalog=catalog_with(CallsOut)) as house:
+        house.engine.tools = replace(house.engine.tools, call_hosts=frozenset({"lb.example.com"}))
+        ended = await house.ends(await house.ask("calls-out on web-01", dry_run=dry_run))
+        assert ended.state is State.FAILED
+        said = "The plan calls what is not under `calls:` in handrail.yml: 'fill.example.com'. Add it there."
+        assert said in str(ended.ending)
+        house.engine.tools = replace(house.engine.tools, call_hosts=frozenset({"lb.example.com", "fill.example.com"}))
+        answer = await house.ask("calls-out on web-01", dry_run=dry_run)
+        await house.reaches(answer.execution.id, State.SUCCEEDED if dry_run else State.AWAITING_APPROVAL)
 
 
 async def test_a_dangerous_run_waits_for_somebody_else(database: Database) -> None:

@@ -199,6 +199,28 @@ async def test_a_plan_that_is_none_says_why(steps: Callable[[Facts], Any], said:
         await planner().make_plan(entry_of(plan=steps), NOTHING, HOSTS[:1])
 
 
+async def test_what_pydantic_says_is_no_sentence_of_the_author() -> None:
+    class Params(Parameters):
+        """One."""
+
+        word: str = "x"
+
+    params = Params()
+
+    def mutate(facts: Facts | None) -> Plan:
+        params.word = "y"  # type: ignore[misc]
+        return Plan()
+
+    async def look(host: Probe) -> Facts:
+        Params(word=1)  # type: ignore[arg-type]
+        return Facts()
+
+    with pytest.raises(PlanningFailed, match=r"^The plan of ours failed: it sets 'word', but parameters are fixed$"):
+        await planner().make_plan(entry_of(plan=mutate), NOTHING, HOSTS[:1])
+    with pytest.raises(PlanningFailed, match=r"^The probe of ours failed on web-01: word: [^\n]+$"):
+        await planner().make_plan(entry_of(look), NOTHING, HOSTS[:1])
+
+
 async def test_a_step_that_cannot_be_is_the_authors_to_mend() -> None:
     with pytest.raises(DefinitionError, match="not a program"):
         await planner().make_plan(entry_of(plan=lambda facts: Plan(Run("Do", "-x"))), NOTHING, HOSTS[:1])
