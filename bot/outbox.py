@@ -4,7 +4,8 @@ Read `run` first, then `_round` (what may be said now), `_turn` (saying one thin
 `_failed`. One message per channel is under way at a time, so that a slow channel holds up nobody else, and what follows
 overtakes what comes before only if that has failed often. Slack has no idempotency key: a post whose answer was lost is
 looked for by the outbox id in its metadata before it is repeated, gets the words that took its place meanwhile, and is
-marked *(repeated)* if it can't be found.
+marked *(repeated)* if it can't be found. People take turns in being answered, and to each of them one thing is said at
+a time, so that who asks a lot holds up nobody else.
 
 Nothing is given up while Slack is merely down, slow or asks us to wait. What it refuses for good is said where it can
 be (as plain text, as a new message, in the channel instead of the thread, in the alerts channel), and what can be said
@@ -26,12 +27,13 @@ import aiohttp
 import structlog
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
+from slack_sdk.webhook.webhook_response import WebhookResponse
 from sqlalchemy import Connection
 
 from bot import dead_letters, files
 from bot.blocks import spoken
 from bot.cards import moved_elsewhere, repeated, without_blocks
-from bot.pace import Pace, PaceSettings, Utterance
+from bot.pace import Pace, PaceSettings, Turns, Utterance
 from bot.shown import shown
 from bot.slack_trouble import Failure, Trouble, by_status, understand
 from safety.clock import Clock, SystemClock
@@ -68,6 +70,13 @@ _MATTERS = {OutboxKind.ENDING, OutboxKind.APPROVAL}
 _TOO_LATE = Failure(trouble=Trouble.GONE, error="it could not be said within 30 minutes")
 _NO_THREAD = Failure(trouble=Trouble.GONE, error="there is no thread for it")
 _FLEETING = {OutboxKind.CARD, OutboxKind.PROGRESS}
+_UNREADABLE_ANSWERS = (
+    aiohttp.InvalidUrlRedirectClientError,
+    aiohttp.NonHttpUrlRedirectClientError,
+    UnicodeDecodeError,
+)
+_EPHEMERAL = Utterance(method="chat.postEphemeral", channel=None)
+_BY_URL = Utterance(method="response_url", channel=None)
 
 Lane: TypeAlias = tuple[str, str | None]
 
@@ -105,6 +114,7 @@ class Outbox:
         self._alerts = alerts
         self._clock = clock or SystemClock()
         self._pace = Pace(settings=pace or PaceSettings())
+        self._turns = Turns()
         self._is_alone = is_alone
         self._process = uuid4().hex
         self._speaks_until = 0.0
@@ -223,7 +233,7 @@ class Outbox:
         if now < self._silent_until:
             return min(self._silent_until - now, self._poll)
         found = await self._ready()
-        for ready in found:
+        for ready in self._in_turns(found):
             lane, utterance = _lane(ready), _utterance(ready)
             if lane in self._busy or len(self._busy) >= MOST_AT_ONCE:
                 continue
@@ -234,9 +244,17 @@ class Outbox:
                 pause = min(pause, wait)
                 continue
             self._pace.take(utterance, now)
+            if ready.message.kind is OutboxKind.ANSWER:
+                self._turns.take(_person(ready))
             self._busy[lane] = ready.message.execution_id
             turns.create_task(self._turn(ready, lane))
         return pause
+
+    def _in_turns(self, found: Sequence[Ready]) -> list[Ready]:
+        """Who was answered least lately is answered first; all else stays where it is."""
+        answers = (one for one in found if one.message.kind is OutboxKind.ANSWER)
+        by_turns = iter(sorted(answers, key=lambda one: self._turns.last(_person(one))))
+        return [next(by_turns) if one.message.kind is OutboxKind.ANSWER else one for one in found]
 
     def _is_early(self, file: Ready, found: Sequence[Ready]) -> bool:
         """Whether a file has to wait: it comes after all words of its execution, and few go at once."""
@@ -495,26 +513,31 @@ class Outbox:
         message = ready.message
         payload = await self._with_link(message.payload)
         payload = repeated(payload) if message.unsure else payload
-        if message.method == "respond" and payload.get("response_url") and await self._respond(payload):
-            return
+        if _has_url(message):
+            if await self._respond(message, payload):
+                return
+            await self._take_ephemeral(message)
         await self._ephemeral_or_direct(ready, payload)
 
-    async def _respond(self, payload: Mapping[str, Any]) -> bool:
-        """Whether Slack took it; False when the URL is used up, expired or refuses it."""
+    async def _respond(self, message: OutboxMessage, payload: Mapping[str, Any]) -> bool:
+        """Whether Slack took it; False when it certainly didn't: the URL is none, used up, expired or out of reach."""
         keep = ("text", "blocks", "response_type", "replace_original", "delete_original", "thread_ts")
         body = {name: payload[name] for name in keep if payload.get(name) is not None}
-        webhook = AsyncWebhookClient(
-            str(payload["response_url"]),
-            timeout=math.ceil(self._call_timeout),
-            ssl=self._client.ssl,
-            proxy=self._client.proxy,
-            retry_handlers=[],
-        )
         try:
             async with asyncio.timeout(self._call_timeout):
-                response = await webhook.send_dict({"response_type": "ephemeral", **body})
-        except Exception as error:  # as in `_call`
+                response = await self._send_to(payload["response_url"], {"response_type": "ephemeral", **body})
+        except _UNREADABLE_ANSWERS as error:  # not of the URL: it may have been said
             raise _SlackSaysNo(understand(error)) from error
+        except (aiohttp.InvalidURL, UnicodeError):
+            log.warning("response_url_unreadable", message=message.id)
+            return False
+        except Exception as error:  # as in `_call`
+            failure = understand(error)
+            # The API may be within reach where response URLs, which are another host's, are not.
+            if failure.trouble is Trouble.NOT_SENT and message.attempts >= REFUSED_TRIES:
+                log.warning("response_url_out_of_reach", message=message.id, error=failure.error)
+                return False
+            raise _SlackSaysNo(failure) from error
         if response.status_code == 200 and not response.body.lstrip().startswith("<"):
             return True
         failure = by_status(response.status_code, response.headers.get("Retry-After"), response.body)
@@ -522,6 +545,28 @@ class Outbox:
             raise _SlackSaysNo(failure)
         log.info("response_url_refused", error=failure.error)
         return False
+
+    async def _send_to(self, response_url: str, body: Mapping[str, Any]) -> WebhookResponse:
+        # Without a limit of its own, a connection that never comes about would look like an answer that was lost.
+        limits = aiohttp.ClientTimeout(total=self._call_timeout, connect=self._call_timeout / 2)
+        async with aiohttp.ClientSession(timeout=limits) as session:
+            webhook = AsyncWebhookClient(
+                response_url, session=session, ssl=self._client.ssl, proxy=self._client.proxy, retry_handlers=[]
+            )
+            return await webhook.send_dict(dict(body))
+
+    async def _take_ephemeral(self, message: OutboxMessage) -> None:
+        """What could not be said by its URL needs its share of the method that is left, now or later."""
+        now = self._clock.monotonic()
+        wait = self._pace.wait(_EPHEMERAL, now)
+        if wait <= 0:
+            self._pace.take(_EPHEMERAL, now)
+            return
+        # Without its URL it waits for the method alone, instead of trying the URL again before each look at the pace.
+        payload = {name: value for name, value in message.payload.items() if name != "response_url"}
+        await self._record(outbox.set_words, replace(message, payload=payload))
+        error = "its response URL cannot be used"
+        raise _SlackSaysNo(Failure(trouble=Trouble.BUSY, error=error, retry_after=wait, method=_EPHEMERAL.method))
 
     async def _ephemeral_or_direct(self, ready: Ready, payload: Mapping[str, Any]) -> None:
         user = payload.get("user")
@@ -610,14 +655,20 @@ class Outbox:
                 await self._give_up(ready, failure)
 
     async def _held(self, ready: Ready, failure: Failure) -> None:
-        """Only the method that Slack limited waits: having to look for one post must not hold up the others."""
+        """Only the method that Slack limited waits: having to look for one post must not hold up the others.
+
+        Each channel's posts have a limit of their own, and so has each response URL: a direct message, and an answer by
+        such a URL, wait alone.
+        """
         utterance = _utterance(ready)
         method = failure.method or utterance.method
         channel = utterance.channel if method == "chat.postMessage" else None
         until = self._clock.monotonic() + failure.retry_after
-        if method == utterance.method or (utterance.method == "files" and method.startswith("files.")):
+        if method in {utterance.method, _EPHEMERAL.method} - {_BY_URL.method}:
+            self._pace.hold(method, channel, until)
+        elif utterance.method == "files" and method.startswith("files."):
             self._pace.hold(utterance.method, channel, until)
-        elif method != "chat.postMessage":  # of which each channel has a limit of its own: a direct message waits alone
+        elif method not in {"chat.postMessage", _BY_URL.method}:
             self._put_off[method] = max(until, self._put_off.get(method, 0.0))
         log.info("slack_asks_to_wait", method=method, channel=channel, seconds=failure.retry_after)
         await self._wait_again(ready, failure.retry_after, failure, is_counted=False)
@@ -779,12 +830,17 @@ def _reroute(connection: Connection, ready: Ready, channel: str, kind: OutboxKin
 
 
 def _lane(ready: Ready) -> Lane:
-    """What is said one after the other: a channel's posts, its files; every answer is a lane of its own."""
+    """What is said one after the other: a channel's posts, its files, the answers to one person."""
     if ready.message.method == "upload":
         return ("file", ready.channel)
     if ready.message.kind is OutboxKind.ANSWER:
-        return ("answer", ready.message.id)
+        return ("answer", _person(ready))
     return ("channel", ready.channel)
+
+
+def _person(answer: Ready) -> str:
+    """Whom it is for; where nobody is named, it stands for itself."""
+    return str(answer.message.payload.get("user") or answer.message.id)
 
 
 def _utterance(ready: Ready) -> Utterance:
@@ -793,10 +849,16 @@ def _utterance(ready: Ready) -> Utterance:
     if message.method == "upload":
         return Utterance(method="files", channel=ready.channel)
     if message.method in {"ephemeral", "respond"}:
-        return Utterance(method="chat.postEphemeral", channel=None, matters=matters)
+        return _BY_URL if _has_url(message) else _EPHEMERAL
     if message.method == "update" or ready.edits is not None:
         return Utterance(method="chat.update", channel=ready.channel, matters=matters, key=message.coalesce_key)
     return Utterance(method="chat.postMessage", channel=ready.channel, matters=matters)
+
+
+def _has_url(message: OutboxMessage) -> bool:
+    """Whether it can be said by a response URL; whether that can be read, the client knows."""
+    url = message.payload.get("response_url")
+    return message.method == "respond" and isinstance(url, str) and url.lower().startswith(("https://", "http://"))
 
 
 def _is_too_late(ready: Ready, now: datetime) -> bool:

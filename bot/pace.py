@@ -2,7 +2,8 @@
 
 Posts: one a second per channel after a small burst, and some hundreds a minute over all channels. Edits: about 45 a
 minute for the whole workspace, of which progress gets at most half. Slack's own `Retry-After` holds a method, or a
-method in one channel. Pure but for its memory; times are seconds of any clock that only grows.
+method in one channel. What is said by a response URL takes nothing from anybody: each has a limit of its own, five uses
+within half an hour. Pure but for its memory; times are seconds of any clock that only grows.
 """
 
 from dataclasses import dataclass, field
@@ -48,7 +49,8 @@ class Bucket:
 class Utterance:
     """What is about to be said, as far as its pace matters."""
 
-    method: str  # Slack's: chat.postMessage, chat.update, chat.postEphemeral; `files` for all that a file takes
+    # Slack's: chat.postMessage, chat.update, chat.postEphemeral; `files` for all that a file takes; `response_url`
+    method: str
     channel: str | None
     matters: bool = False  # an ending or an approval
     key: str | None = None  # the message it is an edit of
@@ -99,7 +101,7 @@ class Pace:
             return [self._posts, self._channel(what.channel)]
         if what.method == "files":  # a file is a post, too
             return [self._files, self._posts, self._channel(what.channel)]
-        return [self._answers]
+        return [] if what.method == "response_url" else [self._answers]
 
     def _channel(self, channel: str | None) -> Bucket:
         if channel not in self._channels:
@@ -115,3 +117,24 @@ class Pace:
         self._held = {key: until for key, until in self._held.items() if until > now}
         edge = now - self.settings.seconds_between_edits_of_one
         self._edited = {key: at for key, at in self._edited.items() if at > edge}
+
+
+@dataclass(kw_only=True)
+class Turns:
+    """Who was answered lately, the newest last; what is forgotten is long ago."""
+
+    most: int = 1_000
+    _taken: int = 0
+    _last: dict[str, int] = field(default_factory=dict)
+
+    def last(self, person: str) -> int:
+        """Grows with each answer to anybody; 0 for who wasn't answered lately."""
+        return self._last.get(person, 0)
+
+    def take(self, person: str) -> None:
+        """They are being answered."""
+        self._taken += 1
+        self._last.pop(person, None)
+        self._last[person] = self._taken
+        if len(self._last) > self.most:
+            del self._last[next(iter(self._last))]

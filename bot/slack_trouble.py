@@ -121,7 +121,8 @@ def understand(error: Exception) -> Failure:
 
     if isinstance(error, SlackApiError):
         return _answered(error)
-    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+    # A proxy's refusal to connect is one, too: what was to be said comes after that.
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.ClientHttpProxyError):
         return Failure(trouble=Trouble.NOT_SENT, error="Slack cannot be reached")
     if isinstance(error, TimeoutError):
         return Failure(trouble=Trouble.UNKNOWN, error="Slack did not answer in time")

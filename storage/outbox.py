@@ -82,6 +82,8 @@ _REPLACE = Prepared(
 )
 _LOOKED_UP = 100
 """Of how many of one kind in one channel it is looked up whether they edit what was posted before."""
+_PEOPLE = 100
+"""Of how many people in one channel the next answer is seen, however much waits for each of them."""
 REROUTED = "rerouted"
 """The key in the payload of what is said elsewhere: its kind, channel and coalesce_key before that."""
 ELSEWHERE = "@"
@@ -294,8 +296,9 @@ def ready(connection: Connection, now: datetime, *, per_channel: int = 10) -> li
     """What may be said now, the most important first.
 
     At most so many new messages per channel, and as many edits, files and answers again: each has limits of its own,
-    and what waits for one of them must not hide what needn't. What belongs into a thread waits for its headline as long
-    as that waits itself; with no headline to come, it is said by itself.
+    and what waits for one of them must not hide what needn't. The first answer to each person is among them, however
+    much waits for somebody else. What belongs into a thread waits for its headline as long as that waits itself; with
+    no headline to come, it is said by itself.
     """
     write_down(connection)
     asked = {"moment": now, "most": per_channel, "of_keys": _keys_being_said(connection)}
@@ -317,7 +320,10 @@ def _ready_rows() -> Prepared:
     where = case((in_thread, t.threads.c.channel), else_=t.outbox.c.channel)
     keys: BindParameter[list[str]] = bindparam("of_keys", expanding=True)
     order = (t.outbox.c.kind_rank, t.outbox.c.position)
-    in_line = func.row_number().over(partition_by=(where, t.outbox.c.kind, t.outbox.c.method), order_by=order)
+    # Only answers have one: to look for it in all that waits would cost more than all the rest.
+    person = case((t.outbox.c.kind == OutboxKind.ANSWER.value, t.outbox.c.payload["user"].as_string()))
+    alike = (where, t.outbox.c.kind, t.outbox.c.method, person)
+    in_line = func.row_number().over(partition_by=alike, order_by=order)
     waiting = (
         select(
             t.outbox,
@@ -338,20 +344,30 @@ def _ready_rows() -> Prepared:
         )
         .subquery()
     )
+    most = bindparam("most", type_=Integer)
+    is_answer = waiting.c.kind == OutboxKind.ANSWER.value
+    turn = case((is_answer, waiting.c.in_line), else_=0)
     # What was posted before is looked up for the first of each line alone: with thousands that wait, it would cost more
     # than all the rest.
-    first = select(waiting, _said_as(waiting).label("edits")).where(waiting.c.in_line <= _LOOKED_UP).subquery()
+    first = (
+        select(waiting, _said_as(waiting).label("edits"), turn.label("turn"))
+        .where(waiting.c.in_line <= case((is_answer, most), else_=_LOOKED_UP))
+        .subquery()
+    )
     sort = case(
-        (first.c.kind == OutboxKind.ANSWER.value, "answer"),
+        (and_(first.c.turn > 0, first.c.method == "respond"), "respond"),
+        (first.c.turn > 0, "answer"),
         (first.c.method == "upload", "file"),
         (or_(first.c.method == "update", first.c.edits.is_not(None)), "edit"),
         else_="post",
     )
-    place = func.row_number().over(partition_by=(first.c.where, sort), order_by=(first.c.kind_rank, first.c.position))
+    place = func.row_number().over(
+        partition_by=(first.c.where, sort), order_by=(first.c.kind_rank, first.c.turn, first.c.position)
+    )
     placed = select(first, place.label("place")).subquery()
     return Prepared(
         select(placed)
-        .where(placed.c.place <= bindparam("most", type_=Integer))
+        .where(or_(placed.c.place <= most, and_(placed.c.turn == 1, placed.c.place <= _PEOPLE)))
         .order_by(placed.c.kind_rank, placed.c.position)
     )
 
