@@ -33,6 +33,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticUndefined, SchemaError, SchemaValidator, core_schema
 
+from safety.command_guard.telling import gives_credentials
 from storage.errors import DefinitionError
 
 LONGEST = 1_000
@@ -824,6 +825,23 @@ Pattern = Annotated[str, *_text(_pattern, _PATTERN), Names.PATTERN]
 _SECRET = Accepts(what="the name of a secret", like=("deploy-token",), limit=128)
 Secret = Annotated[str, AfterValidator(_word), _SECRET, Names.SECRET]
 """The name of a secret, given as the default by the runbook. Nobody types a secret, or another name."""
+
+_HTTP = Accepts(what="an http address", like=("http://127.0.0.1/health", "https://[::1]:8443/"), limit=2_000)
+_HTTP_FORM = re.compile(
+    r"https?://([A-Za-z0-9.\-]+|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?(/[A-Za-z0-9._~/%?=&+\-]*)?", re.ASCII
+)
+
+
+def _http_address(value: str) -> str:
+    if not _HTTP_FORM.fullmatch(value):
+        raise _HTTP.wrong(value, "it is http:// or https://, a host, a port and a path, without a login")
+    if gives_credentials(value):
+        raise _HTTP.wrong(value, "a cloud hands out a host's credentials there")
+    return value
+
+
+HttpAddress = Annotated[str, *_text(_http_address, _HTTP)]
+"""An address to ask over HTTP: without a login in it, and not where a cloud hands out credentials."""
 
 _PID = Accepts(what="a process id", like=("4711",), limit=20, number=True, least=2, most=4_194_304)
 _PORT = Accepts(what="a port", like=("443",), limit=20, number=True, least=1, most=65_535)

@@ -33,6 +33,7 @@ STABLE = {
     "Glob",
     "HostAddress",
     "HostName",
+    "HttpAddress",
     "Pattern",
     "Percent",
     "Port",

@@ -28,6 +28,7 @@ from runbooks import (
     Glob,
     HostAddress,
     HostName,
+    HttpAddress,
     Parallel,
     Parameters,
     Pattern,
@@ -81,6 +82,7 @@ class Show(Runbook):
 
         service: ServiceName | None = None
         path: AbsolutePath | None = None
+        url: HttpAddress | None = None
         host: HostName | None = None
         address: HostAddress | None = None
         user: UserName | None = None
@@ -116,7 +118,7 @@ def words_of(params: Parameters) -> list[str]:
 ENTRY = catalog_with(Show).get("show-all")
 KINDS = [*Show.Params.model_fields]
 NUMBERS = ["pid", "port", "percent", "size", "length", "number", "negative", "share"]
-LOOSE = ["text", "command", "pattern", "glob", "plain"]
+LOOSE = ["text", "command", "pattern", "glob", "plain", "url"]
 """These take shell text as text: what matters is that it stays one word."""
 
 
@@ -256,6 +258,7 @@ def accepted_by_type() -> dict[str, Accepts]:
     """What each of our own types says about itself, by the name of its parameter here."""
     metadata = {
         "service": ServiceName, "path": AbsolutePath, "host": HostName, "address": HostAddress, "user": UserName,
+        "url": HttpAddress,
         "word": Word, "text": Text, "command": CommandLine, "glob": Glob, "pattern": Pattern, "pid": Pid, "port": Port,
         "percent": Percent, "size": Size, "length": Seconds,
     }  # fmt: skip
@@ -279,6 +282,10 @@ def test_every_example_in_a_complaint_is_accepted(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "typed", "said"),
     [
+        ("url", "ftp://h/", "without a login"),
+        ("url", "http://u:p@h/", "without a login"),
+        ("url", "http://169.254.169.254/latest", "hands out a host's credentials"),
+        ("url", "http://[fd00:ec2::254]/", "hands out a host's credentials"),
         ("service", "-H", "starts with a dash could be taken for an option"),
         ("service", "-.mount", "starts with a dash"),
         ("service", "nginx redis", "it holds ' '"),
@@ -499,7 +506,7 @@ NUMERALS = [
 GOOD = {
     "service": "nginx", "path": "/var/log", "host": "web-01", "address": "web-01", "user": "deploy", "word": "release",
     "text": "a text", "command": "df -h", "glob": "*.log", "pattern": "ERROR", "pid": "4711", "port": "443",
-    "percent": "85",
+    "percent": "85", "url": "http://web-01/health",
     "size": "100M", "length": "90s", "plain": "nginx", "number": "5", "negative": "5", "share": "0.5", "really": "yes",
     "colour": "red", "either": "this",
 }  # fmt: skip
@@ -724,6 +731,7 @@ LIKELY = {
     "path": st.from_regex(r"\A/[a-zA-Z0-9 ._@:+,=~/-]{0,16}\Z"),
     "host": st.from_regex(r"\A[a-zA-Z0-9.-]{1,12}\Z"),
     "address": st.ip_addresses().map(str) | st.from_regex(r"\A[a-z0-9.:-]{1,12}\Z"),
+    "url": st.from_regex(r"\Ahttps?://[a-z0-9.-]{1,12}(:[0-9]{1,4})?(/[A-Za-z0-9._~/%?=&+-]{0,12})?\Z"),
     "user": st.from_regex(r"\A[a-z_][a-z0-9_.-]{0,8}\Z"),
     "word": st.from_regex(r"\A[A-Za-z0-9_][A-Za-z0-9_.:@+-]{0,12}\Z"),
     "text": st.text(ANY, min_size=1, max_size=40),
