@@ -14,6 +14,7 @@ command starts inherits it and may then write its files in another encoding; a p
 `env LC_ALL=C` itself.
 """
 
+import math
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +24,7 @@ from runbooks.record import Record, recorded
 from storage.records import Death
 
 MARK = "handrail-group "  # before the group id, on the first line that we print
+_MARKED = re.compile(re.escape(MARK).encode() + rb"([0-9]{1,7})[ \t\r]*\n")  # Linux's PID_MAX_LIMIT has seven digits
 NO_GROUP = 0  # what stands after it when the host has no means to make one; nothing was run then
 AFTER_KILL = 0.5  # seconds until a killed group must be gone; a process in uninterruptible sleep may take longer
 
@@ -45,6 +47,7 @@ unset g s; set -- "${21}"
 # What is left in $1 is when this process started, where /proc says so; a recorded command begins with that.
 _FORGET = "set --\n"
 _NO_INPUT = "exec </dev/null\n"
+_NUMBER = re.compile(r"[0-9]{1,10}")
 _PROGRAM = re.compile(r"[\w./+-]+", re.ASCII)
 # These are the shell's own; `exec` would look for a program, which for some of them doesn't exist.
 _BUILTINS = """
@@ -76,7 +79,6 @@ elif table=$(ps -A -o pgid= -o pid= -o stat= 2>/dev/null); then lines $rest
 else stats; fi
 echo handrail-end
 }
-nap() { sleep "$1" 2>/dev/null || sleep 1; }
 """
 # Where nobody reaps orphans (containers), killed processes stay in the group as zombies; waiting for those would take
 # the whole grace. `ps` costs a few ms, so it is asked ever more rarely.
@@ -101,16 +103,18 @@ for n; do
 left $rest
 case $i in 3|6|12|24|48|96) [ -z "$rest" ] || zombies;; esac
 [ -z "$rest" ] && return
-i=$((i + 1)); nap $n
+i=$((i + 1)); sleep $n 2>/dev/null && continue
+for n in $whole; do left $rest; [ -z "$rest" ] && return; sleep 1; done
+break
 done
 left $rest
 }
 for g in $groups; do kill -TERM -$g; done 2>/dev/null
-rest=$groups
+rest=$groups; whole=$slowly
 wait_for $term
 if [ -n "$rest" ]; then
 for g in $rest; do kill -KILL -$g; done 2>/dev/null
-wait_for $kill
+whole=1; wait_for $kill
 fi
 report $groups
 """
@@ -138,15 +142,19 @@ def own_group(line: str, *, stdin: bool, record: Record | None = None) -> str:
     return f"exec sh -c {shlex.quote(script)} handrail {shlex.quote(command)}"
 
 
-def group_of(line: str) -> int | None:
-    """The group id in a line that starts with `MARK`, `NO_GROUP` among them; None for any other line."""
-    found = re.fullmatch(re.escape(MARK) + r"(\d{1,10})\s*", line)
-    return int(found[1]) if found else None
+def marked(head: bytes | bytearray) -> tuple[int, int] | None:
+    """The group id that our first line tells, `NO_GROUP` among them, and where that line ends; None while it is not
+    there. What a login prints before may look like its beginning.
+    """
+    found = _MARKED.search(head)
+    return (int(found[1]), found.end()) if found else None
 
 
 def end(groups: Sequence[int], *, grace: float) -> str:
     """TERM to all of them, KILL after `grace` seconds to those left, and a look. Over as soon as all are gone."""
-    words = f"groups={shlex.quote(_words(groups))} term='{naps(grace)}' kill='{naps(AFTER_KILL)}'\n"
+    slowly = " ".join(["1"] * math.ceil(grace))  # where `sleep` knows no parts of a second
+    naps_ = f"term='{naps(grace)}' kill='{naps(AFTER_KILL)}' slowly='{slowly}'"
+    words = f"groups={shlex.quote(_words(groups))} {naps_}\n"
     return f"exec sh -c {shlex.quote(_FUNCTIONS + words + _END)} handrail-end"
 
 
@@ -161,7 +169,10 @@ def read_report(groups: Iterable[int], text: str) -> Mapping[int, Found]:
     start = next((n for n, line in enumerate(lines) if line.startswith("handrail-left")), None)
     if start is None or lines[-1] != "handrail-end":
         return dict.fromkeys(groups, UNKNOWN)
-    left = {int(word) for word in lines[start].split()[1:]}
+    words = lines[start].split()[1:]
+    if not all(map(_NUMBER.fullmatch, words)):
+        return dict.fromkeys(groups, UNKNOWN)
+    left = {int(word) for word in words}
     members = _members(lines[start + 1 : -1])
     return {group: _found(members.get(group)) if group in left else Found(death=Death.STOPPED) for group in groups}
 
@@ -202,7 +213,7 @@ def _members(lines: Sequence[str]) -> Mapping[int, list[tuple[int, str]]]:
     raw = bool(lines) and "handrail-stat" in lines
     for line in lines:
         words = _from_stat(line) if raw else line.split()
-        if len(words) >= 3 and words[0].isdigit() and words[1].isdigit():
+        if len(words) >= 3 and _NUMBER.fullmatch(words[0]) and _NUMBER.fullmatch(words[1]):
             members.setdefault(int(words[0]), []).append((int(words[1]), words[2]))
     return members
 

@@ -111,7 +111,7 @@ class HostProbe:
             raise PlanningFailed(
                 f"`{line}` on {self.name} ended with {_status(finished.exit_status)}: {said or 'no output'}"
             )
-        if finished.dropped or any(one.altered for one in printed):
+        if finished.dropped or finished.cut or any(one.altered for one in printed):
             raise PlanningFailed(
                 f"What `{line}` printed on {self.name} was masked or cut, so it is no fact to plan with."
             )

@@ -32,11 +32,16 @@ from runbooks.remote import Ended, Finished, NotKnown, StillRunning
 
 FOLDERS = '/run/lock /tmp /dev/shm "$XDG_RUNTIME_DIR" "/run/user/$u"'
 _TOKEN = re.compile(r"[0-9a-f]{32}")
+_GROUP, _STATUS = re.compile(r"[1-9][0-9]{0,6}"), re.compile(r"[0-9]{1,3}")
 _FOLDER = re.compile(r"/[\w./-]{1,200}", re.ASCII)
+
+QUOTED = r"a\\b\'c\"d $HOME !e"
+"""What `prepare` has to say back as it is."""
 
 # Run once for a connection. The folder counts only if it is ours, closed to others, in memory, and below one in which
 # others can't replace it. What is older than a day is forgotten.
 PREPARE = f"""\
+printf 'handrail-quotes %s\\n' "$1"
 LC_ALL=C; export LC_ALL
 u=$(id -u)
 exec 4<<O
@@ -148,7 +153,14 @@ def recorded(command: str, record: Record) -> str:
 
 def prepare() -> str:
     """An exec request that makes the folder, where there can be one."""
-    return f"exec sh -c {shlex.quote(PREPARE)} handrail-prepare"
+    return f"exec sh -c {shlex.quote(PREPARE)} handrail-prepare {shlex.quote(QUOTED)}"
+
+
+def reads_quotes(text: str) -> bool:
+    """Whether the login shell gave our words to `sh` as they are. That of fish reads backslashes between single quotes,
+    that of csh and tcsh ends them at a line's end: they would run something else than what was judged.
+    """
+    return f"handrail-quotes {QUOTED}" in text.splitlines()
 
 
 def folder_in(text: str) -> str | None:
@@ -179,12 +191,12 @@ def read(host: str, text: str) -> Finished | StillRunning | NotKnown:
     boot, leader, run, over = (words.get(key, []) for key in ("handrail-boot", "handrail-leader", "run", "exit"))
     if not boot:
         return NotKnown(reason=f"no record of it is left on '{host}'", early=True)
-    if len(run) != 6 or run[-1] != "." or not run[1].isdigit():
+    if len(run) != 6 or run[-1] != "." or not _GROUP.fullmatch(run[1]):
         return NotKnown(reason=f"its record on '{host}' is not whole", early=True)
     if run[0] != boot[0]:
         return NotKnown(reason=f"'{host}' was restarted since it began")
     group = int(run[1])
-    if len(over) == 2 and over[1] == "." and over[0].isdigit():
+    if len(over) == 2 and over[1] == "." and _STATUS.fullmatch(over[0]):
         status = int(over[0])
         return Finished(ended=Ended.EXITED, exit_status=status, signal=signal_of(status), group=group)
     if len(leader) == 2 and leader[0] not in "ZX" and leader[1] == run[2]:

@@ -113,6 +113,7 @@ class Finished:
     survivors: tuple[int, ...] = ()  # pids still there, for `still running`
     lines: int = 0
     dropped: int = 0  # lines beyond `max_lines`
+    cut: bool = False  # its streams were still open when we left: more may have come
     seconds: float = 0.0
 
 

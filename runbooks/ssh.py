@@ -162,11 +162,15 @@ class SshRemote(Remote):
             ended, found = await self._follow(host, command, cord, session, output)
             if found is None or found.death is Death.STOPPED:
                 await session.drained(self._patience.drain)
+            is_cut = not session.closed.done()
         finally:
             session.leave()
         output.close()
         if ended is Ended.EXITED:
-            _must_have_run(host, output)
+            if not output.group.done() and groups_of_host.MARK in output.noise:
+                ended = Ended.LOST  # it may have run: our words came back, but not our first line
+            else:
+                _must_have_run(host, output)
         signal = session.exit_signal
         if command.token is not None and signal is None:
             signal = records_of_host.signal_of(session.exit_status)
@@ -179,6 +183,7 @@ class SshRemote(Remote):
             survivors=found.pids if found else (),
             lines=output.lines,
             dropped=output.dropped,
+            cut=is_cut,
             seconds=asyncio.get_running_loop().time() - started,
         )
 
@@ -217,6 +222,7 @@ class SshRemote(Remote):
         """See `Remote.check`. Facts: user, kernel, sudo, latency."""
         clock = asyncio.get_running_loop().time
         try:
+            await self._pool(host).folder()  # which also tells whether its login shell is of any use
             words = (await self._pool(host).ask(_CHECK, self._patience.answer)).splitlines()
             asked = clock()
             await self._pool(host).ask("exit 0", self._patience.answer)
@@ -228,7 +234,7 @@ class SshRemote(Remote):
                 f"'{host.name}' lets '{host.user}' in but runs no commands. Give that account a POSIX login shell."
             )
             return HostReport(host=host.name, ok=False, message=message)
-        user, kernel, sudo = words[-3:]
+        user, kernel, sudo = (_plain(word, 100) for word in words[-3:])
         facts = {"user": user, "kernel": kernel, "sudo": _SUDO[sudo == "yes"], "latency": latency}
         message = f"'{host.name}' answers in {latency}: {user}, {kernel}; sudo {facts['sudo']}."
         return HostReport(host=host.name, ok=True, message=message, facts=facts)
@@ -285,7 +291,7 @@ class SshRemote(Remote):
             seat = await _unless_pulled(self._pool(host).seat(control=False), cord, undo=_Seat.release)
             if seat is None:
                 return None
-            session = await seat.start(text, output, command.stdin)
+            session = await seat.start(text, output, command.stdin, cord)
             if session is not None:
                 return session
 
@@ -317,7 +323,7 @@ class SshRemote(Remote):
         known: set[asyncio.Future[Any]] = {output.group, session.exited}
         # A slow login shell may not have come to our first line yet.
         await asyncio.wait(known, timeout=self._patience.answer, return_when=asyncio.FIRST_COMPLETED)
-        if not output.group.done() or output.group.result() == groups_of_host.NO_GROUP:
+        if not output.group.done() or output.group.result() <= 1:
             session.terminate()  # all that is left; the host may ignore it without saying so
             return UNKNOWN
         group, grace = output.group.result(), _grace(command, cord)
@@ -339,11 +345,16 @@ def _grace(command: RemoteCommand, cord: StopCord) -> float:
     return command.grace if cord.grace is None else cord.grace
 
 
+def _plain(text: str, most: int) -> str:
+    """What a host says of itself, as it may stand in a sentence."""
+    return "".join(char if char.isprintable() else "?" for char in text[:most])
+
+
 def _must_have_run(host: Host, output: "_Output") -> None:
     """Raise when the session ended before our first line, or where the host can't make a process group: nothing ran."""
     if not output.group.done():
         said = output.noise.strip().splitlines()
-        reason = f": it says {said[-1][:200]!r}" if said else ""
+        reason = f": it says {_plain(said[-1], 200)!r}" if said else ""
         raise LoginRefused(
             host.name,
             f"'{host.name}' lets '{host.user}' in but runs no commands{reason}. Give that account a POSIX login shell.",
@@ -459,9 +470,16 @@ class _Pool:
 
     async def _ask_for_folder(self) -> str | None:
         try:
-            return records_of_host.folder_in(await self.ask(records_of_host.prepare(), self.patience.answer))
+            said = await self.ask(records_of_host.prepare(), self.patience.answer)
         except ConnectionLost as error:
             raise HostUnreachable(self.host.name, f"{error.message} Nothing was run.") from error
+        if not records_of_host.reads_quotes(said):
+            raise LoginRefused(
+                self.host.name,
+                f"The login shell of '{self.host.user}' on '{self.host.name}' runs no commands, or not with the words "
+                "as they are quoted (fish and tcsh don't); nothing was run. Give that account a POSIX login shell.",
+            )
+        return records_of_host.folder_in(said)
 
     async def _remove(self, tokens: Sequence[str]) -> None:
         try:
@@ -561,6 +579,13 @@ class _Connection:
             self.drop()
         return self.limit > 0
 
+    def opens_no_more(self) -> None:
+        """Nobody else gets a seat; who sits here alone takes the connection along, others stay to their end."""
+        if self._commands + self._controls > 1:
+            self.limit = 0
+        else:
+            self.drop()
+
     def lose_a_seat(self) -> None:
         """sshd counts a session until its process ends, also after we left it."""
         self.limit -= 1
@@ -610,12 +635,15 @@ class _Seat:
                 self.connection.lose_a_seat()
             self.connection.rise(control=self._control)
 
-    async def start(self, text: str, sink: "_Sink", stdin: bytes | None) -> "_Session | None":
-        """Open a session and send; None when the host has no room for it here and another seat must be found.
+    async def start(
+        self, text: str, sink: "_Sink", stdin: bytes | None, cord: StopCord | None = None
+    ) -> "_Session | None":
+        """Open a session and send; None when the host has no room for it here and another seat must be found, or when
+        the cord was pulled meanwhile.
 
         Raises HostUnreachable when nothing was sent, LoginRefused when the host won't run commands.
         """
-        session = _Session(self, sink, stdin)
+        session = _Session(self, sink, stdin, cord)
         opening = asyncio.ensure_future(
             self.connection.ssh.create_session(lambda: session, text, encoding=None, env={}, send_env=())
         )
@@ -631,14 +659,17 @@ class _Seat:
             return session
         if session.sent:
             return self._sent_but(error, session)
+        if isinstance(error, _StoppedError):
+            self.release()
+            return None
         if isinstance(error, asyncssh.ChannelOpenError) and self.connection.alive:
             some = self.connection.refused_a_session()
             self.release()
             if some:
                 return None
+            why = _plain(error.reason, 200)
             raise HostUnreachable(
-                self.host.name,
-                f"'{self.host.name}' opens no session: {error.reason}. See MaxSessions in its sshd_config.",
+                self.host.name, f"'{self.host.name}' opens no session: {why}. See MaxSessions in its sshd_config."
             ) from error
         self.connection.drop()
         self.release()
@@ -651,7 +682,7 @@ class _Seat:
             opening.add_done_callback(_retrieve)
             return session
         opening.cancel()
-        self.connection.drop()
+        self.connection.opens_no_more()
         await asyncio.wait({opening})
         self.release()
         seconds = self.connection.pool.patience.session
@@ -693,10 +724,17 @@ class _Sink(Protocol):
     def take(self, stream: Stream, data: bytes) -> None: ...
 
 
+_SIGNAL = re.compile(r"[A-Z0-9+-]{1,20}")  # https://datatracker.ietf.org/doc/html/rfc4254#section-6.10
+
+
+class _StoppedError(Exception):
+    """The cord was pulled while the channel opened: nothing was sent."""
+
+
 class _Session(asyncssh.SSHClientSession[bytes]):
     """One command on its channel. `exited`: it is over; `closed`: all its output is here; both when it is lost."""
 
-    def __init__(self, seat: _Seat, sink: _Sink, stdin: bytes | None) -> None:
+    def __init__(self, seat: _Seat, sink: _Sink, stdin: bytes | None, cord: StopCord | None = None) -> None:
         loop = asyncio.get_running_loop()
         self.exited: asyncio.Future[None] = loop.create_future()
         self.closed: asyncio.Future[None] = loop.create_future()
@@ -706,6 +744,7 @@ class _Session(asyncssh.SSHClientSession[bytes]):
         self._seat = seat
         self._sink = sink
         self._stdin = stdin
+        self._cord = cord
         self._channel: asyncssh.SSHClientChannel[bytes] | None = None
 
     @property
@@ -715,6 +754,9 @@ class _Session(asyncssh.SSHClientSession[bytes]):
 
     def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
         """The channel is open; asyncssh sends the exec request next."""
+        if self._cord is not None and self._cord.pulled:
+            chan.close()
+            raise _StoppedError
         self._channel = chan
         self.sent = True
 
@@ -741,7 +783,7 @@ class _Session(asyncssh.SSHClientSession[bytes]):
 
     def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:
         """It was killed; `signal` has no SIG in front."""
-        self.exit_signal = signal
+        self.exit_signal = signal if _SIGNAL.fullmatch(signal) else "unknown"
         self._over()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -804,6 +846,7 @@ class _Output:
         self.lines = 0
         self.dropped = 0
         self._command = command
+        self._redactor = redactor
         self._on_line = on_line
         self._on_group = on_group
         self._head = bytearray()
@@ -812,8 +855,10 @@ class _Output:
 
     @property
     def noise(self) -> str:
-        """What was printed instead of our first line."""
-        return self._head.decode("utf-8", "replace")
+        """What was printed instead of our first line, redacted."""
+        stream = self._redactor.stream()
+        text = self._head.decode("utf-8", "replace")
+        return "\n".join(one.text for one in [*stream.feed(text), *stream.close()])
 
     def take(self, stream: Stream, data: bytes) -> None:
         """A chunk, cut anywhere. Never raises: it is called from within asyncssh."""
@@ -840,16 +885,15 @@ class _Output:
     def _after_mark(self, data: bytes) -> bytes:
         """A login's greeting before our first line is not the command's output; it is bounded and thrown away."""
         self._head += data
-        mark = self._head.find(groups_of_host.MARK.encode())
-        end = self._head.find(b"\n", mark) if mark >= 0 else -1
-        group = groups_of_host.group_of(self._head[mark:end].decode("ascii", "replace")) if end >= 0 else None
-        if group is None:
+        found = groups_of_host.marked(self._head)
+        if found is None:
             del self._head[:-NOISE]
             return b""
-        rest = bytes(self._head[end + 1 :])
+        group, end = found
+        rest = bytes(self._head[end:])
         self._head.clear()
         self.group.set_result(group)
-        if self._on_group is not None and group != groups_of_host.NO_GROUP:
+        if self._on_group is not None and group > 1:
             self._guarded(self._on_group, group)
         return rest
 
@@ -985,6 +1029,8 @@ class _Ender:
             found = groups_of_host.read_report(groups, text)
         except HostError as error:
             log.warning("groups_not_ended", host=error.host, groups=sorted(together), error=error.message)
+        except Exception:  # whatever it is, those who wait are told that they are not known to be gone
+            log.exception("groups_not_ended", groups=sorted(together))
         finally:
             if not answer.done():
                 answer.set_result({group: found.get(group, UNKNOWN) for group in together})

@@ -805,7 +805,7 @@ class Steps:
             states = {Ended.TIMED_OUT: StepState.TIMED_OUT, Ended.STOPPED: StepState.STOPPED}
             return replace(result, state=states.get(finished.ended, result.state))
         looks = step.output is not None or step.pattern is not None
-        if looks and (finished.dropped or any(line.altered for line in printed)):
+        if looks and (finished.dropped or finished.cut or any(line.altered for line in printed)):
             reason = "what it printed was masked or cut, so it proves nothing"
             return Result(state=StepState.FAILED, reason=reason, finished=finished, blind=True)
         unmet = step.unmet("\n".join(line.text for line in printed), finished.exit_status)

@@ -214,7 +214,7 @@ async def test_what_was_put_off_in_case_a_process_dies_is_said_when_it_starts_ag
     async with Workspace(rate_limits=False) as workspace, contextlib.AsyncExitStack() as stack:
         hosts = await start_demo_hosts(tmp_path)
         stack.push_async_callback(hosts.close)
-        settings = load(environment=_environment(tmp_path, workspace, hosts, 0, over_sockets=False))
+        settings = load(environment=_environment(tmp_path, workspace, 0, over_sockets=False))
         assert settings.slack is not None
 
         def put_off(connection: Connection) -> None:

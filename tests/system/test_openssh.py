@@ -259,7 +259,8 @@ async def test_a_daemon_that_keeps_the_streams_open_does_not_hold_us_up(server: 
     running = Watched(remote, host, "setsid sleep 300 & echo $!")
     async with asyncio.timeout(5):
         finished = await running.task
-    assert (finished.ended, finished.exit_status) == (Ended.EXITED, 0)
+    assert (finished.ended, finished.exit_status, finished.cut) == (Ended.EXITED, 0, True)
+    assert not (await remote.run(host, RemoteCommand(line="echo all"))).cut
     os.kill(int(running.lines[0]), 9)
     await remote.close()
 

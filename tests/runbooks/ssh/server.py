@@ -54,6 +54,7 @@ class Server:
     key_file: Path
     own_sessions: bool = True  # whether commands lead a session of their own, as with sshd
     max_sessions: int = 10
+    opens: asyncio.Event | None = None  # until then no channel is opened
     shell: tuple[str, ...] = ("/bin/sh", "-c")
     password: str | None = None  # lets in who knows it, besides the key
     asks_questions: bool = False  # for the password, as PAM does, instead of taking it
@@ -72,6 +73,11 @@ class Server:
         """Break every connection, without a goodbye."""
         for connection in self.connections:
             connection.abort()
+
+
+async def _later(process: "asyncssh.SSHServerProcess[bytes]", opens: asyncio.Event) -> Any:
+    await opens.wait()
+    return process
 
 
 class _Login(asyncssh.SSHServer):
@@ -100,12 +106,13 @@ class _Login(asyncssh.SSHServer):
     def auth_completed(self) -> None:
         self._server.logins += 1
 
-    def session_requested(self) -> "asyncssh.SSHServerProcess[bytes]":
+    def session_requested(self) -> Any:
         if self._sessions >= self._server.max_sessions:
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "open failed")
         self._sessions += 1
         self._server.most_at_once = max(self._server.most_at_once, self._sessions)
-        return asyncssh.SSHServerProcess(self._run, None, 3, False)
+        process = asyncssh.SSHServerProcess(self._run, None, 3, False)
+        return _later(process, self._server.opens) if self._server.opens is not None else process
 
     async def _run(self, process: "asyncssh.SSHServerProcess[bytes]") -> None:
         try:

@@ -1,6 +1,7 @@
 """The pool: seats, turns, tries, and what becomes of a connection."""
 
 import asyncio
+import os
 import socket
 import struct
 from dataclasses import replace
@@ -304,3 +305,44 @@ async def test_a_group_that_the_login_user_cannot_see_into_is_unknown(
     assert finished.group is not None
     with pytest.raises(HostError, match="Look there as root"):
         await remote.look(host, [finished.group])
+
+
+async def test_nothing_is_sent_on_a_channel_that_opens_after_the_cord_was_pulled(
+    server: Server, remote: SshRemote, host: Host
+) -> None:
+    await remote.run(host, RemoteCommand(line="true"))
+    server.opens, cord = asyncio.Event(), StopCord()
+    running = asyncio.create_task(remote.run(host, RemoteCommand(line="echo too late"), cord=cord))
+    async with asyncio.timeout(5):
+        while server.most_at_once + len(server.commands) < 2:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    cord.pull("enough")
+    await asyncio.sleep(0.1)
+    server.opens.set()
+    finished = await asyncio.wait_for(running, 5)
+    assert (finished.ended, finished.group) == (Ended.STOPPED, None)
+    server.opens = None
+    assert (await remote.run(host, RemoteCommand(line="exit 3"))).exit_status == 3
+    assert not any("too late" in command for command in server.commands)
+
+
+async def test_a_channel_that_does_not_open_takes_no_other_command_along(
+    server: Server, connect: Connect, host: Host, tmp_path: Path
+) -> None:
+    remote = connect(patience=Patience(session=0.2, retries=0))
+    os.mkfifo(tmp_path / "pipe")
+    first = asyncio.create_task(remote.run(host, RemoteCommand(line=f"cat {tmp_path}/pipe; exit 3")))
+    async with asyncio.timeout(5):
+        while not server.processes:
+            await asyncio.sleep(0.01)
+    server.opens = asyncio.Event()
+    with pytest.raises(HostUnreachable, match="opened no session within 0 s; nothing was sent"):
+        await remote.run(host, RemoteCommand(line="echo second"))
+    server.opens.set()
+    server.opens = None
+    assert (await remote.run(host, RemoteCommand(line="exit 4"))).exit_status == 4
+    await asyncio.to_thread((tmp_path / "pipe").write_text, "word")
+    finished = await asyncio.wait_for(first, 5)
+    assert (finished.ended, finished.exit_status) == (Ended.EXITED, 3)
+    assert not any("second" in command for command in server.commands)

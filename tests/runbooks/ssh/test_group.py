@@ -1,7 +1,9 @@
 """The shell texts, in every shell that a host may have, and what is read out of a look."""
 
+import os
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,12 @@ from runbooks.group import UNKNOWN, Found
 from storage.records import Death
 
 STOPPED = Found(death=Death.STOPPED)
+
+
+def marked(line: str) -> int | None:
+    """The group id in what was printed."""
+    found = group.marked(f"{line.rstrip()}\n".encode())
+    return found[0] if found else None
 
 
 @pytest.mark.parametrize("leader", [True, False])
@@ -29,7 +37,7 @@ def test_the_command_leads_its_group_and_keeps_its_end(
     text = group.own_group(line, stdin=False)
     done = subprocess.run([*shell, "-c", text], capture_output=True, text=True, start_new_session=leader, check=False)
     first, _, rest = done.stdout.partition("\n")
-    found = group.group_of(first)
+    found = marked(first)
     assert found is not None
     assert found > 1
     assert (done.returncode, rest, done.stderr) == (status, out, "")
@@ -41,7 +49,7 @@ def stubborn(shell: tuple[str, ...]) -> Iterator["subprocess.Popen[str]"]:
     text = group.own_group("trap '' TERM; sleep 300 & echo ready; wait", stdin=False)
     process = subprocess.Popen([*shell, "-c", text], stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stdout is not None
-    assert group.group_of(process.stdout.readline()) == process.pid
+    assert marked(process.stdout.readline()) == process.pid
     assert process.stdout.readline() == "ready\n"
     yield process
     process.stdout.close()
@@ -106,11 +114,14 @@ def test_a_report_is_believed_only_when_it_is_whole(text: str, found: Found) -> 
         ("handrail-group", None),
         ("handrail-group -1", None),
         ("handrail-group 42; id", None),
-        ("a handrail-group 42", None),
+        ("a handrail-group 42", 42),
+        ('echo "handrail-group $$"\nhandrail-group -5\nhandrail-group 42', 42),
+        ("handrail-group 99999999", None),
+        ("handrail-group \u00b2", None),
     ],
 )
 def test_a_group_id_is_a_plain_number(line: str, found: int | None) -> None:
-    assert group.group_of(line) == found
+    assert marked(line) == found
 
 
 @pytest.mark.parametrize("grace", [0.0, 0.3, 5.0, 60.0, 600.0])
@@ -118,3 +129,29 @@ def test_the_naps_of_a_grace_add_up_to_it(grace: float) -> None:
     naps = [float(nap) for nap in group.naps(grace).split()]
     assert sum(naps) == pytest.approx(grace, abs=0.01)
     assert len(naps) < 70
+
+
+@pytest.mark.parametrize("junk", ["handrail-left x", "handrail-left 42 \u00b2", f"handrail-left {'9' * 5_000}"])
+def test_a_report_with_anything_but_numbers_says_nothing(junk: str) -> None:
+    assert group.read_report([42], f"{junk}\nhandrail-end") == {42: UNKNOWN}
+
+
+def test_where_sleep_knows_whole_seconds_only_the_grace_is_what_it_should_be(tmp_path: Path) -> None:
+    """Each of fifty naps would have been a second."""
+    slow = tmp_path / "sleep"
+    slow.write_text(f'#!/bin/sh\necho "$1" >>{tmp_path}/slept\ncase $1 in *.*) exit 1;; esac\nexec /bin/sleep 0.05\n')
+    slow.chmod(0o755)
+    text = group.own_group("trap '' TERM; while :; do /bin/sleep 300; done", stdin=False)
+    process = subprocess.Popen(["sh", "-c", text], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    ended = subprocess.run(
+        ["sh", "-c", group.end([process.pid], grace=3)], capture_output=True, text=True, env={"PATH": path}, check=False
+    )
+    assert process.wait(10) == -9
+    process.stdout.close()
+    assert group.read_report([process.pid], ended.stdout)[process.pid].death is Death.STOPPED
+    whole = [word for word in (tmp_path / "slept").read_text().split() if "." not in word]
+    assert whole[:3] == ["1", "1", "1"]
+    assert len(whole) <= 4

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from runbooks.remote import Finished, Host, Line, RemoteCommand, Stream
+from runbooks.remote import Ended, Finished, Host, Line, RemoteCommand, Stream
 from runbooks.ssh import AT_ONCE, MARGIN, SshRemote, _Text
 from safety.redaction import Redactor
+from storage.errors import LoginRefused
 from tests.fuzz_redaction import Maker
 from tests.runbooks.ssh.conftest import Connect
 from tests.runbooks.ssh.server import Server
@@ -120,6 +121,53 @@ async def test_what_a_login_prints_first_is_no_output_of_the_command(
     lines, finished = await lines_of(remote, host, "echo hello")
     assert [line.text for line in lines] == ["hello"]
     assert finished.lines == 1
+
+
+@pytest.mark.parametrize(
+    "before", ['echo "$@"', "echo handrail-group -5", "echo 'handrail-group ?'", 'printf "%s" "$*"']
+)
+async def test_a_shell_that_prints_what_it_was_given_hides_no_command(
+    server: Server, remote: SshRemote, host: Host, tmp_path: Path, before: str
+) -> None:
+    """As an audit shell does: the command ran, and that is what is said."""
+    shell = tmp_path / "shell"
+    shell.write_text(f'#!/bin/sh\n{before}\nexec sh "$@"\n')
+    shell.chmod(0o755)
+    server.shell = (str(shell), "-c")
+    _, finished = await lines_of(remote, host, f"touch {tmp_path}/ran; exit 3")
+    assert (finished.ended, finished.exit_status) == (Ended.EXITED, 3)
+    assert (tmp_path / "ran").exists()
+
+
+async def test_a_shell_that_reads_quotes_in_its_own_way_is_given_no_command(
+    server: Server, remote: SshRemote, host: Host, tmp_path: Path
+) -> None:
+    """As fish does, which takes a backslash before another within single quotes for one."""
+    shell = tmp_path / "shell"
+    text = "#!/bin/sh\nshift\nexec sh -c \"$(printf '%s' \"$1\" | sed 's/\\\\\\\\/\\\\/g')\"\n"
+    shell.write_text(text)
+    shell.chmod(0o755)
+    server.shell = (str(shell), "-c")
+    command = RemoteCommand(line=f"touch {tmp_path}/ran", token="0" * 32)
+    with pytest.raises(LoginRefused, match=r"not with the words as they are quoted .*; nothing was run"):
+        await remote.run(host, command)
+    assert not (tmp_path / "ran").exists()
+    report = await remote.check(host)
+    assert not report.ok
+    assert "POSIX login shell" in report.message
+
+
+async def test_what_a_host_says_before_it_refuses_is_redacted_and_bounded(
+    server: Server, remote: SshRemote, host: Host, tmp_path: Path
+) -> None:
+    shell = tmp_path / "shell"
+    shell.write_text("#!/bin/sh\nprintf 'password=hunter2 %2000d\\033]0;x\\n' 7\n")
+    shell.chmod(0o755)
+    server.shell = (str(shell), "-c")
+    with pytest.raises(LoginRefused) as refused:
+        await remote.run(host, RemoteCommand(line="true"))
+    assert "hunter2" not in refused.value.message
+    assert len(refused.value.message) < 500
 
 
 async def test_a_listener_that_breaks_does_not_break_the_command(connect: Connect, host: Host) -> None:

@@ -17,10 +17,34 @@ from runbooks import group, record
 from runbooks.record import Record
 from runbooks.remote import Ended, Finished, NotKnown, StillRunning
 from tests.needs import do_without
+from tests.runbooks.ssh.test_group import marked
 from tests.system.openssh import alive
 
 BOOT = "2f4c9d9e-0000-4000-8000-1d3e5a7b9c0d"
 WHOLE = [f"handrail-boot {BOOT}", "handrail-leader S 777", f"run {BOOT} 42 777 43 44 ."]
+
+
+def test_words_come_back_as_they_were_quoted() -> None:
+    said = subprocess.run(["sh", "-c", record.prepare()], capture_output=True, text=True, check=True).stdout
+    assert record.reads_quotes(f"Welcome!\n{said}")
+    assert not record.reads_quotes(said.replace("\\\\", "\\"))
+    assert not record.reads_quotes("")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        f"run {BOOT} \u00b2 777 43 44 .",
+        f"run {BOOT} {'9' * 5_000} 777 43 44 .",
+        f"run {BOOT} 0 777 43 44 .",
+        f"{WHOLE[2]}\nexit \u00b2 .",
+        f"{WHOLE[2]}\nexit {10**30} .",
+        f"{WHOLE[2]}\nexit -1 .",
+    ],
+)
+def test_numbers_that_no_host_has_are_not_taken(odd: str) -> None:
+    text = "\n".join([WHOLE[0], "handrail-leader Z 777", odd, "handrail-end"])
+    assert isinstance(record.read("web-01", text), NotKnown)
 
 
 @pytest.fixture
@@ -92,7 +116,7 @@ def first_line(process: "subprocess.Popen[bytes]") -> bytes:
 
 def started(process: "subprocess.Popen[bytes]") -> int:
     """Its group."""
-    found = group.group_of(first_line(process).decode())
+    found = marked(first_line(process).decode())
     assert found is not None
     return found
 
@@ -118,7 +142,7 @@ def test_a_recorded_command_runs_as_any_other_and_its_end_can_be_asked_about(
     process = begin(line, leader=leader)
     printed, complained = process.communicate(timeout=20)
     first, _, rest = printed.decode(errors="surrogateescape").partition("\n")
-    found = group.group_of(first)
+    found = marked(first)
     assert (rest, complained.decode(), process.returncode) == (out, err, status)
     name = {137: "KILL", 143: "TERM"}.get(status)
     assert asked(kept) == Finished(ended=Ended.EXITED, exit_status=status, signal=name, group=found)
