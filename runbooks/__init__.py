@@ -36,7 +36,7 @@ from runbooks.parameters import (
     Word,
     positional,
 )
-from storage.records import Danger
+from storage.records import Danger, Platform
 
 __all__ = [
     "AbsolutePath",
@@ -55,6 +55,7 @@ __all__ = [
     "Percent",
     "Pid",
     "Plan",
+    "Platform",
     "Port",
     "Probe",
     "Require",
