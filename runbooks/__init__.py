@@ -37,7 +37,7 @@ from runbooks.parameters import (
     Word,
     positional,
 )
-from storage.records import Danger
+from storage.records import Danger, Platform
 
 __all__ = [
     "AbsolutePath",
@@ -57,6 +57,7 @@ __all__ = [
     "Percent",
     "Pid",
     "Plan",
+    "Platform",
     "Port",
     "Probe",
     "Require",

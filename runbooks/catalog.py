@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import inspect
+import os
 import pkgutil
 import shlex
 import sys
@@ -63,9 +64,21 @@ class Entry:
         return self.runbook.name
 
     @property
+    def is_built_in(self) -> bool:
+        """Whether it came with Handrail, and is not the team's own."""
+        return type(self.runbook).__module__.startswith(f"{runbooks.library.__name__}.")
+
+    @property
     def looks(self) -> bool:
         """Whether it looks at its hosts before it is planned."""
         return type(self.runbook).probe is not Runbook.probe
+
+
+SUBCOMMANDS = frozenset({
+    "approve", "breaker", "can", "cancel", "dead-letters", "deny", "digest", "help", "history", "list", "logs", "on",
+    "plan", "resume", "retry", "rollback", "schedule", "schedules", "show", "status", "template", "templates", "why",
+})  # fmt: skip
+"""The words behind `/runbook` that ask for something else: a runbook of such a name could never be run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,26 +132,39 @@ def build(folders: Iterable[Path] = (), overrides: Mapping[str, Override] | None
     complaints: list[str] = []
     left_out: list[str] = []
     found = list(_built_in())
-    for folder in folders:
-        if folder.is_dir():
-            found += _from_folder(folder, left_out)
-        else:
+    for folder in {os.path.realpath(folder): folder for folder in folders}.values():
+        try:
+            paths = sorted(folder.iterdir())
+        except FileNotFoundError:
             complaints.append(f"library: the folder {folder} does not exist.")
+        except NotADirectoryError:
+            complaints.append(f"library: {folder} is no folder; name the one that it stands in.")
+        except OSError as error:
+            complaints.append(f"library: the folder {folder} cannot be read: {error.strerror}.")
+        else:
+            found += _from_folder(paths, left_out)
     entries: dict[str, Entry] = {}
     aliases: dict[str, str] = {}
     for kind, module_hash in found:
+        if kind.name in SUBCOMMANDS:
+            left_out.append(f"{where(kind)}: {_no_name(kind.name)}")
+            continue
         if kind.name in entries or kind.name in aliases:
-            left_out.append(f"{where(kind)}: Two runbooks are called '{kind.name}': rename one of them.")
+            other = _other(entries[aliases.get(kind.name, kind.name)], kind.name)
+            left_out.append(f"{where(kind)}: Two runbooks are called '{kind.name}', this one and {other}.")
             continue
         try:
             entries[kind.name] = _entry(kind, module_hash, (overrides or {}).get(kind.name, Override()))
-        except Exception as error:  # a team's class may fail in any way when an object is made of it
+        except (Exception, SystemExit) as error:  # a team's class may fail in any way when an object is made of it
             said = f"The runbook '{kind.name}' cannot be made: {type(error).__name__}: {error}"
             left_out.append(f"{where(kind)}: {said}")
             continue
         for alias in kind.aliases:
-            if alias in aliases or alias in entries:
-                left_out.append(f"{where(kind)}: The alias '{alias}' of {kind.name} is taken: choose another.")
+            if alias in SUBCOMMANDS:
+                left_out.append(f"{where(kind)}: {_no_name(alias)}")
+            elif alias in aliases or alias in entries:
+                other = _other(entries[aliases.get(alias, alias)], alias)
+                left_out.append(f"{where(kind)}: The alias '{alias}' of {kind.name} is taken by {other}.")
             else:
                 aliases[alias] = kind.name
     entries = joined(entries, left_out)
@@ -148,6 +174,24 @@ def build(folders: Iterable[Path] = (), overrides: Mapping[str, Override] | None
         raise ConfigurationError([*complaints, *left_out, *unknown])
     # A runbook that was left out may be what the settings mean; its name must not keep everything else from starting.
     return Catalog(entries=entries, aliases=aliases, left_out=(*left_out, *unknown))
+
+
+def refuse_subcommand(name: str) -> None:
+    """Raises Invalid for a name that could never be typed as a runbook's."""
+    if name in SUBCOMMANDS:
+        raise Invalid(_no_name(name))
+
+
+def _no_name(name: str) -> str:
+    return f"`/runbook {name}` is a command of Handrail's, so no runbook can be called '{name}': choose another name."
+
+
+def _other(entry: Entry, name: str) -> str:
+    """Who has a name already, and the next move."""
+    called = None if entry.name == name else f"{entry.name} with its alias"
+    if entry.is_built_in:
+        return f"the built-in {called or 'one'}: choose another name"
+    return f"{called or 'the one'} in {where(type(entry.runbook))}: rename one of them"
 
 
 def where(kind: type[Runbook]) -> str:
@@ -227,12 +271,15 @@ def _built_in() -> Iterable[tuple[type[Runbook], str]]:
         yield from _classes(module)
 
 
-def _from_folder(folder: Path, left_out: list[str]) -> list[tuple[type[Runbook], str]]:
+def _from_folder(paths: Iterable[Path], left_out: list[str]) -> list[tuple[type[Runbook], str]]:
     found: list[tuple[type[Runbook], str]] = []
-    for path in sorted(folder.glob("*.py")):
-        if path.name.startswith("_") or path.name.startswith("test_"):
+    for path in paths:
+        if path.suffix != ".py" or path.name.startswith(("_", "test_")):
             continue
         try:
+            if not path.is_file():  # a pipe would be waited for
+                left_out.append(f"{path}: It is no file, or a link to none.")
+                continue
             classes = _classes(_load(path))
             if not classes:
                 left_out.append(

@@ -4,12 +4,13 @@ import inspect
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import cast
 
 from runbooks.catalog import Catalog, Entry, as_typed, where
 from runbooks.definition import Runbook, Sample
-from runbooks.planning import Planner
-from runbooks.plans import StoredPlan, numbered, to_json
+from runbooks.planning import Planner, single
+from runbooks.plans import HostPlan, StoredPlan, numbered, to_json
 from runbooks.remote import Host, Remote
 from safety.command_guard import CommandGuard, Severity
 from storage.canonical import canonical
@@ -44,7 +45,7 @@ def planner(guard: CommandGuard) -> Planner:
 
 def _wrong(entry: Entry, guard: CommandGuard) -> Iterator[str]:
     yield from _form(type(entry.runbook))
-    yield from _example(entry)
+    yield from _whatever_happens(_example(entry))
     samples = entry.runbook.samples
     if not isinstance(samples, tuple) or not all(isinstance(sample, Sample) for sample in samples):
         yield "`samples` must be a tuple of Sample(…); one of them needs a comma behind it."
@@ -52,7 +53,15 @@ def _wrong(entry: Entry, guard: CommandGuard) -> Iterator[str]:
     if not samples:
         yield 'It has no samples. Add `samples = (Sample("what is typed", Facts(…)),)`, one for each form of its plan.'
     for sample in samples:
-        yield from (f"{_named(sample)}: {said}" for said in _sample(entry, sample, guard))
+        yield from (f"{_named(sample)}: {said}" for said in _whatever_happens(_sample(entry, sample, guard)))
+
+
+def _whatever_happens(found: Iterator[str]) -> Iterator[str]:
+    """These, and that the runbook's own code failed on the way, as it may in any way."""
+    try:
+        yield from found
+    except (Exception, SystemExit) as error:
+        yield f"It fails: {type(error).__name__}: {error}"
 
 
 def _named(sample: Sample) -> str:
@@ -107,11 +116,19 @@ def _sample(entry: Entry, sample: Sample, guard: CommandGuard) -> Iterator[str]:
             yield f"The guard refuses a command of its plan: {judgement.reason}"
     if plan.goes_on:
         yield "Its plan has a further stage: say with `results={'title': 'output'}` what the steps print before it."
+    yield from _roots(plan.hosts[0])
     yield from _changes(entry, plan)
 
 
 def _print(plan: StoredPlan) -> str:
     return canonical(to_json(plan))
+
+
+def _roots(part: HostPlan) -> Iterator[str]:
+    for step in single((*part.steps, *part.health)):
+        program = PurePosixPath(step.argv[0]).name
+        if program in {"sudo", "doas"}:
+            yield f"The step '{step.title}' begins with `{program}`: leave that out, and give it `sudo=True`."
 
 
 def _changes(entry: Entry, plan: StoredPlan) -> Iterator[str]:

@@ -7,7 +7,7 @@ Authors import these names from `runbooks`.
 
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -186,6 +186,11 @@ def _secret_name(title: str, name: str) -> str:
         raise DefinitionError(f"The step {title!r} asks for a secret, but {error.message}") from None
 
 
+def _checked_undo(title: str, undo: object) -> None:
+    if undo is not None and not isinstance(undo, Run | Call):
+        raise DefinitionError(f"The step {title!r} has an undo that is no step: write undo=Run(…) or undo=Call(…).")
+
+
 def _seconds_of(value: Duration) -> float:
     if isinstance(value, timedelta):
         return value.total_seconds()
@@ -362,6 +367,9 @@ class Run:
             known = " or ".join(f"`{' '.join(words)}`" for words in REBOOTS)
             raise DefinitionError(f"The step {title!r} reboots: that is {known}, and never idempotent.")
         _check_retries(title, retries, idempotent=idempotent)
+        _checked_undo(title, undo)
+        if unless is not None and not isinstance(unless, Check):
+            raise DefinitionError(f"The step {title!r} has an unless that is no check: write unless=Expect(…).")
         values = {
             "title": title,
             "argv": _argv(title, argv),
@@ -422,6 +430,7 @@ class Call:
             raise DefinitionError(f"The step {title!r} needs an http or https address without user info.")
         repeatable = method.upper() in {"GET", "HEAD"} if idempotent is None else idempotent
         _check_retries(title, retries, idempotent=repeatable)
+        _checked_undo(title, undo)
         _check_headers(title, url, headers or {}, secret)
         values = {
             "title": title,
@@ -487,6 +496,8 @@ class Wait:
     def __init__(self, title: str, duration: Duration) -> None:
         object.__setattr__(self, "title", title)
         object.__setattr__(self, "seconds", _seconds_of(duration))
+        if not self.seconds >= 0:  # a NaN is no time either
+            raise DefinitionError(f"The step {title!r} waits for {self.seconds:g} seconds: write 0 or more.")
 
 
 @dataclass(frozen=True, init=False)
@@ -587,6 +598,40 @@ class Sample:
         object.__setattr__(self, "results", dict(results or {}))
 
 
+def _is_length(value: object) -> bool:
+    return isinstance(value, timedelta) and value >= timedelta(0)
+
+
+def _is_text(value: object) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _are_words(value: object) -> bool:
+    return isinstance(value, Collection) and not isinstance(value, str) and all(isinstance(one, str) for one in value)
+
+
+def _are_platforms(value: object) -> bool:
+    return isinstance(value, Set) and bool(value) and all(isinstance(one, Platform) for one in value)
+
+
+_ATTRIBUTES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "aliases": (_are_words, "a tuple of names, like ('restart',), with a comma behind the last"),
+    "category": (
+        lambda value: value in list(Category),
+        f"one of {', '.join(f'Category.{one.name}' for one in Category)}",
+    ),
+    "cooldown": (_is_length, "a length of time, like minutes(10), or minutes(0) for none"),
+    "timeout": (lambda value: _is_length(value) and value > timedelta(0), "a length of time, like minutes(5)"),
+    "platforms": (_are_platforms, "a set of Platform, like frozenset({Platform.LINUX})"),
+    "max_hosts": (lambda value: isinstance(value, int) and value >= 1, "how many hosts at most, 1 or more"),
+    "example": (_is_text, "what somebody types, like 'restart-service nginx on web-01'"),
+    "no_undo": (_is_text, "in words why it can't be taken back"),
+    "pause": (_is_length, "a length of time, like minutes(1)"),
+    "includes": (_are_words, "a tuple of runbooks' names, like ('restart-service',), with a comma behind the last"),
+}
+"""What the attributes of a class must be, and what to write otherwise."""
+
+
 class Runbook:
     """A named procedure. A subclass says who it is, what it asks for, how to look, and what to do.
 
@@ -630,6 +675,10 @@ class Runbook:
             raise DefinitionError(
                 f"{cls.__name__}.name is {cls.name!r}: use lower-case words with dashes, like 'restart-service'."
             )
+        for attribute, (is_right, example) in _ATTRIBUTES.items():
+            value = getattr(cls, attribute)
+            if not is_right(value):
+                raise DefinitionError(f"{cls.__name__}.{attribute} is {value!r}: write {example}.")
         for alias in cls.aliases:
             if not isinstance(alias, str) or not _NAME.match(alias):
                 raise DefinitionError(f"{cls.name}: the alias {alias!r} must be lower-case words with dashes.")
@@ -637,7 +686,7 @@ class Runbook:
             raise DefinitionError(f"{cls.name}: say what it does in the class's docstring.")
         if not isinstance(cls.danger, Danger):
             raise DefinitionError(f"{cls.name}.danger must be one of Danger.READ, LOW, HIGH, DANGEROUS.")
-        if not issubclass(cls.Params, Parameters):
+        if not isinstance(cls.Params, type) or not issubclass(cls.Params, Parameters):
             raise DefinitionError(f"{cls.name}.Params must be a subclass of Parameters.")
         if cls.plan is Runbook.plan:
             raise DefinitionError(f"{cls.name} has no plan.")

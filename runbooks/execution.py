@@ -351,7 +351,7 @@ class Walk:
             await self.steps.settle(part.host)
             return HostResult(host=part.host, state=HostState.SUCCEEDED, goes_on=True)
         after = await self._look_again(host)
-        outcome = self._outcome(part, after)
+        outcome = await self._outcome(part, after)
         return HostResult(host=part.host, state=HostState.SUCCEEDED, after=after, outcome=outcome)
 
     def _remaining(self, part: HostPlan) -> list[tuple[str, Step]]:
@@ -390,11 +390,11 @@ class Walk:
         """Whether it is the undo of another execution: nothing was looked at before, so nothing can be compared."""
         return self.execution.rolls_back is not None
 
-    def _outcome(self, part: HostPlan, after: Facts | None) -> str | None:
+    async def _outcome(self, part: HostPlan, after: Facts | None) -> str | None:
         if self._takes_back:
             return f"what #{self.execution.rolls_back} changed is taken back"
         try:
-            outcome = self.entry.runbook.outcome(self.params, Facts(**part.facts), after)
+            outcome = await self.tools.planner.outcome(self.entry, self.params, Facts(**part.facts), after)
             return None if outcome is None else unmentioned(outcome)
         except Exception:  # a runbook's own words must not turn a success into something else
             log.exception("outcome_broke", execution=self.execution.id, runbook=self.entry.name)

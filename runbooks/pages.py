@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from pydantic.fields import FieldInfo
 
-from runbooks.catalog import Entry, as_typed, usage
+from runbooks.catalog import Entry, usage
 from runbooks.checking import planner
 from runbooks.commands import shell_line
 from runbooks.definition import Call, Check, Expect, Require, Run, Runbook, Sample, Single, Wait
@@ -134,8 +134,7 @@ def _ending(entry: Entry, sample: Sample) -> Iterator[str]:
     """What somebody is told who only wanted to know."""
     if entry.runbook.danger is not Danger.READ:
         return
-    params = as_typed(entry, sample.typed)
-    said = entry.runbook.outcome(params, sample.facts, sample.facts)
+    said = planner(CommandGuard()).sampled_outcome(entry, sample)
     if said:
         yield f"It ends with:\n\n```\n{said}\n```"
 

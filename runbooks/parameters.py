@@ -34,7 +34,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticUndefined, SchemaError, SchemaValidator, core_schema
 
 from safety.command_guard.telling import gives_credentials
-from storage.errors import DefinitionError
+from safety.sealing import checked_name
+from storage.errors import DefinitionError, Invalid
 
 LONGEST = 1_000
 """Characters of one value, unless its type says less."""
@@ -822,8 +823,18 @@ def _repeats(piece: str) -> bool:
 Pattern = Annotated[str, *_text(_pattern, _PATTERN), Names.PATTERN]
 """A regular expression for `grep -E` and the like on the host; Handrail itself never searches with it."""
 
-_SECRET = Accepts(what="the name of a secret", like=("deploy-token",), limit=128)
-Secret = Annotated[str, AfterValidator(_word), _SECRET, Names.SECRET]
+_SECRET = Accepts(what="the name of a secret", like=("deploy-token", "images/ops"), limit=200)
+
+
+def _secret(value: str) -> str:
+    try:
+        return checked_name(value)
+    except Invalid:
+        why = "it is words of letters, digits, . _ @ and -, with slashes between them"
+        raise _SECRET.wrong(value, why) from None
+
+
+Secret = Annotated[str, AfterValidator(_secret), _SECRET, Names.SECRET]
 """The name of a secret, given as the default by the runbook. Nobody types a secret, or another name."""
 
 _HTTP = Accepts(what="an http address", like=("http://127.0.0.1/health", "https://[::1]:8443/"), limit=2_000)

@@ -4,14 +4,17 @@ Probes pass the read-only guard before they reach a host; what they print become
 """
 
 import asyncio
+import inspect
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import TypeVar
 
 from pydantic import ValidationError
 
+from runbooks.aside import aside, awaited
 from runbooks.catalog import Entry, as_typed
 from runbooks.commands import shell_line
 from runbooks.definition import (
@@ -26,6 +29,7 @@ from runbooks.definition import (
     Require,
     Results,
     Run,
+    Runbook,
     Sample,
     Step,
 )
@@ -38,9 +42,13 @@ from storage.canonical import canonical
 from storage.errors import DefinitionError, HostError, OperatorError, PlanningFailed
 from storage.records import Danger, StepRun, StepState
 
+T = TypeVar("T")
+
 PROBES_PER_HOST = 2
 PROBE_LIMIT = 90.0
 """Seconds for the whole probe of one host."""
+PLAN_LIMIT = 10.0
+"""Seconds for what a runbook computes: the plans of all hosts of one request, or the outcome of one."""
 MOST_STAGES = 20
 """Stages of one plan."""
 RESULT_LINES = 1_000
@@ -186,33 +194,38 @@ def _longer(part: HostPlan, plan: Plan, facts: Facts) -> HostPlan:
     return replace(part, steps=(*part.steps, *plan.steps), then=plan.then, later=(*part.later, stage))
 
 
-def _checked(entry: Entry, host: Host, facts: object) -> Facts:
-    """Facts that can be kept; an author may have returned anything."""
-    if not isinstance(facts, Facts):
-        raise PlanningFailed(f"The probe of {entry.name} on {host.name} returned a {type(facts).__name__}, not Facts.")
+def _plain(entry: Entry, host: str, facts: Facts) -> Facts:
+    """Facts that can be kept; an author may have put anything into them."""
     for name, value in facts.items():
         try:
             text = canonical(value)
         except (TypeError, ValueError) as error:
-            raise PlanningFailed(f"The fact '{name}' of {entry.name} on {host.name} is no JSON: {error}.") from error
+            raise PlanningFailed(f"The fact '{name}' of {entry.name} on {host} is no JSON: {error}.") from error
         if "\\u0000" in text:  # PostgreSQL keeps no NUL
-            raise PlanningFailed(f"The fact '{name}' of {entry.name} on {host.name} has a NUL character in it.")
+            raise PlanningFailed(f"The fact '{name}' of {entry.name} on {host} has a NUL character in it.")
     return facts
 
 
-def _single(steps: Iterable[Step]) -> Iterator[Run | Check]:
+def _refuse_coroutine(entry: Entry, method: str, made: object) -> None:
+    """What is written with `async` where nothing is looked at would never run."""
+    if inspect.iscoroutine(made):
+        made.close()  # else Python warns of it, wherever it is then
+        raise PlanningFailed(f"The {method} of {entry.name} is `async`: write `def {method}(…)`, it looks at nothing.")
+
+
+def single(steps: Iterable[Step]) -> Iterator[Run | Check]:
     """Every command of a plan, undo and conditions included."""
     for step in steps:
         match step:
             case Run():
                 yield step
-                yield from _single(one for one in (step.undo, step.unless) if one is not None)
+                yield from single(one for one in (step.undo, step.unless) if one is not None)
             case Call() if step.undo is not None:
-                yield from _single([step.undo])
+                yield from single([step.undo])
             case Check():
                 yield step
             case Parallel():
-                yield from _single(step.steps)
+                yield from single(step.steps)
             case _:
                 pass
 
@@ -276,6 +289,7 @@ class Planner:
 
     remote: Remote
     guard: CommandGuard
+    limit: float = PLAN_LIMIT  # seconds
 
     def __post_init__(self) -> None:
         self._slots: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(PROBES_PER_HOST))
@@ -294,6 +308,11 @@ class Planner:
         found = await asyncio.gather(
             *(self.probe(entry, params, host, on_retry) for host in hosts), return_exceptions=True
         )
+        return await self._aside(entry, "plan", lambda: self._whole(entry, params, hosts, found))
+
+    def _whole(
+        self, entry: Entry, params: Parameters, hosts: Sequence[Host], found: Sequence[Facts | BaseException]
+    ) -> StoredPlan:
         parts, services, notes = [], set[str](), list[str]()
         for host, facts in zip(hosts, found, strict=True):
             if isinstance(facts, BaseException):
@@ -326,6 +345,16 @@ class Planner:
             return_exceptions=True,
         )
         looks = dict(zip((host.name for host in going_on), found, strict=True))
+        return await self._aside(entry, "plan", lambda: self._continued(entry, params, plan, looks, results))
+
+    def _continued(
+        self,
+        entry: Entry,
+        params: Parameters,
+        plan: StoredPlan,
+        looks: Mapping[str, Facts | BaseException],
+        results: Mapping[str, Results],
+    ) -> StoredPlan:
         parts, services, notes = [], set(plan.services), list(plan.notes)
         for part in plan.hosts:
             if part.then is None:
@@ -367,11 +396,15 @@ class Planner:
                 raise PlanningFailed(str(error)) from error
             except (OperatorError, HostError):
                 raise
-            except Exception as error:  # a runbook's own code may fail in any way; its author reads the log
+            except (Exception, SystemExit) as error:  # a runbook's own code may fail in any way, and must not end us
                 raise PlanningFailed(
                     f"The probe of {entry.name} failed on {host.name}: {type(error).__name__}: {error}"
                 ) from error
-        return _checked(entry, host, facts).having(host=host.name)
+        if not isinstance(facts, Facts):
+            raise PlanningFailed(
+                f"The probe of {entry.name} on {host.name} returned a {type(facts).__name__}, not Facts."
+            )
+        return _plain(entry, host.name, facts).having(host=host.name)
 
     def _eyes(
         self,
@@ -404,8 +437,9 @@ class Planner:
             raise PlanningFailed(str(error)) from error
         except DefinitionError:
             raise
-        except Exception as error:  # as above
+        except (Exception, SystemExit) as error:  # as above
             raise PlanningFailed(f"The plan of {entry.name} failed: {type(error).__name__}: {error}") from error
+        _refuse_coroutine(entry, stage or "plan", plan)
         if not isinstance(plan, Plan):
             raise PlanningFailed(f"The plan of {entry.name} is a {type(plan).__name__}, not a Plan.")
         if stage is None and not plan.steps:
@@ -417,7 +451,7 @@ class Planner:
         typed = (params, *plan.params)
         dashed = frozenset[str]().union(*(starting_with_a_dash(one) for one in typed))
         patterns = frozenset[str]().union(*(patterns_of(one) for one in typed))
-        for step in _single(plan.steps):
+        for step in single(plan.steps):
             for argv in (step.argv, step.look or () if isinstance(step, Run) else ()):
                 _refuse_options(argv, dashed)
             if isinstance(step, Check):
@@ -426,7 +460,13 @@ class Planner:
 
     def sample(self, entry: Entry, sample: Sample) -> StoredPlan:
         """What a runbook plans in one of its own cases, which needs no host. Raises Invalid or PlanningFailed."""
-        params, facts = as_typed(entry, sample.typed), sample.facts
+        try:
+            return awaited(lambda: self._sampled(entry, sample), limit=self.limit)
+        except TimeoutError as error:
+            raise self._blocks(entry, "plan") from error
+
+    def _sampled(self, entry: Entry, sample: Sample) -> StoredPlan:
+        params, facts = as_typed(entry, sample.typed), _plain(entry, sample.facts.host, sample.facts)
         plan, health = self._plan(entry, params, facts), self._health(entry, params, facts)
         part = HostPlan(host=facts.host, steps=plan.steps, facts=dict(facts), then=plan.then, health=health)
         services, notes = {*plan.services}, _notes(entry, plan)
@@ -452,8 +492,12 @@ class Planner:
         if not entry.danger.changes_hosts:
             return ()
         try:
-            checks = tuple(entry.runbook.health(params, facts))
-        except Exception as error:  # a runbook's own code may fail in any way
+            made = entry.runbook.health(params, facts)
+            _refuse_coroutine(entry, "health", made)
+            checks = tuple(made)
+        except PlanningFailed:
+            raise
+        except (Exception, SystemExit) as error:  # a runbook's own code may fail in any way
             raise PlanningFailed(f"The health of {entry.name} failed: {type(error).__name__}: {error}") from error
         for check in checks:
             if not isinstance(check, Expect):
@@ -461,6 +505,43 @@ class Planner:
             _refuse_options(check.argv, starting_with_a_dash(params))
             _refuse_typed_patterns(check, patterns_of(params))
         return checks
+
+    async def outcome(self, entry: Entry, params: Parameters, before: Facts, after: Facts | None) -> str | None:
+        """What a runbook says it has changed on a host. Raises PlanningFailed."""
+        if type(entry.runbook).outcome is Runbook.outcome:
+            return None
+        return await self._aside(entry, "outcome", lambda: self._outcome(entry, params, before, after))
+
+    def sampled_outcome(self, entry: Entry, sample: Sample) -> str | None:
+        """The same in one of its own cases, of a host that has not changed."""
+        params, facts = as_typed(entry, sample.typed), sample.facts
+        try:
+            return awaited(lambda: self._outcome(entry, params, facts, facts), limit=self.limit)
+        except TimeoutError as error:
+            raise self._blocks(entry, "outcome") from error
+
+    def _outcome(self, entry: Entry, params: Parameters, before: Facts, after: Facts | None) -> str | None:
+        try:
+            said = entry.runbook.outcome(params, before, after)
+        except (Exception, SystemExit) as error:  # a runbook's own code may fail in any way
+            raise PlanningFailed(f"The outcome of {entry.name} failed: {type(error).__name__}: {error}") from error
+        _refuse_coroutine(entry, "outcome", said)
+        return said
+
+    async def _aside(self, entry: Entry, method: str, compute: Callable[[], T]) -> T:
+        """What a runbook's own code computes. Ours is known to end, and a thread costs more than a plan does."""
+        if entry.is_built_in:
+            return compute()
+        try:
+            return await aside(compute, limit=self.limit)
+        except TimeoutError as error:
+            raise self._blocks(entry, method) from error
+
+    def _blocks(self, entry: Entry, method: str) -> PlanningFailed:
+        return PlanningFailed(
+            f"The {method} of {entry.name} took longer than {words(self.limit)}, and was given up: it must not block. "
+            "What has to be waited for belongs in its `probe`, or in a step."
+        )
 
     def judgements(self, plan: StoredPlan, hosts: Sequence[Host], *, typed: bool = False) -> tuple[Judgement, ...]:
         """What the guard says to every command of a plan, undo and looks included. `typed`: by a person, just now."""

@@ -22,6 +22,7 @@ STABLE = {
     "Results",
     "Probe",
     "Danger",
+    "Platform",
     "Category",
     "positional",
     "minutes",

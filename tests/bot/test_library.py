@@ -41,7 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def runbooks(*words: str) -> tuple[str, int]:
     """What the command prints, and its exit status."""
     done = CliRunner().invoke(app, ["runbooks", *words])
-    return done.output, done.exit_code
+    return done.stdout if "--json" in words else done.output, done.exit_code
 
 
 def test_check_says_that_all_is_well(folder: Path) -> None:
@@ -108,6 +108,30 @@ def test_pages_are_written_and_a_page_that_is_behind_is_found(folder: Path) -> N
     assert "Clears" in (folder / "pages" / "clear-cache.md").read_text()
 
 
+def test_a_page_that_cannot_be_written_is_named_and_keeps_no_other_from_being_written(folder: Path) -> None:
+    (folder / "ours" / "cache.py").write_text(PLAIN)
+    (folder / "ours" / "exits.py").write_text(
+        PLAIN.replace("clear-cache", "exits").replace("return Plan", "raise SystemExit(Plan")[:-1] + ")\n"
+    )
+    said, status = runbooks("docs", "--into", "pages")
+    assert (status, f"Left out: {folder}/ours/exits.py:6: exits: The plan of exits failed: SystemExit" in said) == (
+        1,
+        True,
+    )
+    assert (folder / "pages" / "clear-cache.md").exists()
+    assert not (folder / "pages" / "exits.md").exists()
+    assert "exits.md" not in (folder / "pages" / "README.md").read_text()
+    assert runbooks("docs", "--into", "pages", "--check")[1] == 1
+
+
+def test_what_a_runbook_prints_is_no_part_of_the_answer(folder: Path) -> None:
+    (folder / "ours" / "cache.py").write_text(
+        "print('loaded')\n" + PLAIN.replace("        return", "        print('planned')\n        return")
+    )
+    assert json.loads(runbooks("check", "clear-cache", "--json")[0]) == {"ok": True, "runbooks": 1, "findings": []}
+    assert "planned" in runbooks("check", "clear-cache")[0]
+
+
 def test_a_new_runbook_stands_in_the_first_folder_passes_its_check_and_overwrites_nothing(folder: Path) -> None:
     said, status = runbooks("new", "reload-cache")
     assert (status, "ours/test_reload_cache.py" in said) == (0, True)
@@ -119,6 +143,13 @@ def test_a_new_runbook_stands_in_the_first_folder_passes_its_check_and_overwrite
     assert (status, "test_other_one.py exists already" in said) == (2, True)
     assert not (folder / "ours" / "other_one.py").exists()
     assert "can't be a runbook's name" in runbooks("new", "No Name")[0]
+
+
+@pytest.mark.parametrize("name", ["test-cache", "conftest", "pydantic", "signal", "retry", "status", "schedule"])
+def test_a_new_runbook_has_no_name_that_means_something_else(folder: Path, name: str) -> None:
+    said, status = runbooks("new", name)
+    assert (status, "choose another name" in said) == (2, True)
+    assert list((folder / "ours").iterdir()) == []
 
 
 def test_without_a_folder_it_stands_here_and_one_is_told_to_name_it(folder: Path) -> None:

@@ -27,7 +27,9 @@ from bot.request import (
     parse_incident,
     parse_killswitch,
     parse_runbook,
+    vocabulary,
 )
+from runbooks.catalog import SUBCOMMANDS
 from storage.records import IncidentRole, IncidentStatus, Priority, Rollout
 from tests import fuzz_request
 
@@ -920,3 +922,11 @@ def test_what_is_unclear_about_a_schedule_is_asked(text: str, said: str) -> None
     found = parse_runbook(text)
     assert isinstance(found, Unclear)
     assert said in found.message
+
+
+def test_a_runbook_may_have_every_name_that_is_no_subcommand() -> None:
+    behind = {words[1] for said in vocabulary() if (words := said.split())[0] == "/runbook" and len(words) > 1}
+    assert behind - {"NAME"} <= SUBCOMMANDS
+    for word in SUBCOMMANDS:
+        parsed = parse_runbook(f"{word} x on web-01")
+        assert not isinstance(parsed, RunCommand) or parsed.runbook != word

@@ -1,5 +1,6 @@
 """Finding runbooks, loading a team's own, and turning typed words into parameters."""
 
+import os
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
@@ -134,6 +135,64 @@ def test_everything_wrong_is_said_at_once_each_thing_by_its_name(tmp_path: Path)
     for name, reason in expected:
         assert sum(name in one and reason in one for one in said) == 1, (name, reason, said)
     assert len(said) == len(expected)
+
+
+@pytest.mark.parametrize("word", ["help", "list", "retry", "status", "can", "schedule", "plan", "on", "dead-letters"])
+def test_a_name_or_alias_that_is_a_command_is_left_out_since_nobody_could_type_it(tmp_path: Path, word: str) -> None:
+    catalog = build([write(tmp_path, a=good(word), b=good("clear-cache", word, "cc"))])
+    assert (word in catalog.entries, word in catalog.aliases, catalog.get("cc").name) == (False, False, "clear-cache")
+    said = f"`/runbook {word}` is a command of Handrail's, so no runbook can be called '{word}': choose another name."
+    assert [one.partition(": ")[2] for one in catalog.left_out] == [said, said]
+
+
+def test_who_has_a_name_already_is_said(tmp_path: Path) -> None:
+    write(tmp_path, a=good("mine", "own"), b=good("mine"), c=good("own"), d=good("kill"), e=good("reboot-host"))
+    write(tmp_path, f=good("other", "own"))
+    said = [one.partition(": ")[2] for one in build([tmp_path]).left_out]
+    a = tmp_path / "a.py:7"
+    assert said == [
+        f"Two runbooks are called 'mine', this one and the one in {a}: rename one of them.",
+        f"Two runbooks are called 'own', this one and mine with its alias in {a}: rename one of them.",
+        "Two runbooks are called 'kill', this one and the built-in kill-process with its alias: choose another name.",
+        "Two runbooks are called 'reboot-host', this one and the built-in one: choose another name.",
+        f"The alias 'own' of other is taken by mine with its alias in {a}: rename one of them.",
+    ]
+
+
+def test_what_is_no_file_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.py")
+    (tmp_path / "folder.py").mkdir()
+    (tmp_path / "gone.py").symlink_to(tmp_path / "nothing")
+    (tmp_path / "loop.py").symlink_to(tmp_path / "loop.py")
+    said = build([write(tmp_path, cache=good("clear-cache"))]).left_out
+    assert said == tuple(
+        f"{tmp_path / name}.py: It is no file, or a link to none." for name in ("folder", "gone", "loop", "pipe")
+    )
+
+
+def test_a_folder_that_cannot_be_listed_says_why(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "shut").mkdir(mode=0)
+    said = " ".join(complaints(tmp_path / "file", tmp_path / "loop"))
+    assert f"library: {tmp_path}/file is no folder" in said
+    assert f"library: the folder {tmp_path}/loop cannot be read: Too many levels of symbolic links." in said
+    if os.geteuid() != 0:  # nothing is shut to root
+        assert "shut cannot be read: Permission denied." in complaints(tmp_path / "shut")[0]
+
+
+def test_a_folder_that_is_named_twice_is_loaded_once(tmp_path: Path) -> None:
+    ours = tmp_path / "ours"
+    ours.mkdir()
+    (tmp_path / "link").symlink_to(ours)
+    write(ours, cache=good("clear-cache"))
+    assert build([ours, tmp_path / "link", tmp_path / "link" / ".." / "ours"]).left_out == ()
+
+
+def test_a_runbook_that_exits_when_it_is_made_is_left_out(tmp_path: Path) -> None:
+    text = good("exits") + "\n    def __init__(self):\n        raise SystemExit(3)\n"
+    (said,) = build([write(tmp_path, exits=text)]).left_out
+    assert "The runbook 'exits' cannot be made: SystemExit: 3" in said
 
 
 def test_overrides_change_what_they_name_and_leave_the_rest(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -112,6 +112,35 @@ def test_further_stages_are_planned_and_judged_with_what_the_sample_says_the_ste
         "The guard refuses a command of its plan" in found(**parts, samples=(Sample("x", results={"Do": "/etc"}),))[0]
     )
     assert "no result of a step 'Do'" in found(**parts, samples=(Sample("x", results={"Other": "/tmp/b"}),))[0]
+
+
+def exits(self: Any, params: Any, facts: Any) -> Plan:
+    """Ends the process."""
+    raise SystemExit(4)
+
+
+async def waits(self: Any, params: Any, facts: Any) -> Plan:
+    """Waits."""
+    return Plan(TOUCH)
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"plan": exits}, "The plan of ours failed: SystemExit: 4"),
+        ({"health": exits}, "The health of ours failed: SystemExit: 4"),
+        ({"plan": waits}, "The plan of ours is `async`: write `def plan(…)`, it looks at nothing."),
+        ({"health": waits}, "The health of ours is `async`"),
+        ({"samples": (Sample("x", Facts(n={1})),)}, "The fact 'n' of ours on web-01 is no JSON"),
+        ({"samples": (Sample("x", Facts(n=float("nan"))),)}, "The fact 'n' of ours on web-01 is no JSON"),
+        ({"samples": (Sample(cast(Any, 3)),)}, "The sample '3': It fails: AttributeError: "),
+        ({"example": 'ours "x'}, "It fails: ValueError: No closing quotation"),
+        ({"plan": planning(Run("Do", "sudo", "touch", "/tmp/a", undo=TOUCH))}, "begins with `sudo`: leave that out"),
+        ({"plan": planning(Run("Do", "true", undo=Run("Back", "/bin/sudo", "true")))}, "'Back' begins with `sudo`"),
+    ],
+)
+def test_whatever_a_runbook_does_is_a_finding(parts: dict[str, Any], said: str) -> None:
+    assert said in " ".join(found(**parts))
 
 
 def test_forms_words_and_examples_are_looked_at() -> None:

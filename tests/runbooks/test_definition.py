@@ -13,6 +13,7 @@ from runbooks import (
     Parallel,
     Parameters,
     Plan,
+    Platform,
     Require,
     Run,
     Runbook,
@@ -176,12 +177,53 @@ def define(**changes: Any) -> type[Runbook]:
         ({"danger": "low"}, "one of Danger.READ"),
         ({"Params": dict}, "subclass of Parameters"),
         ({"plan": ...}, "has no plan"),
+        ({"Params": 3}, "subclass of Parameters"),
+        ({"aliases": ("mine")}, r"DoIt.aliases is 'mine': write a tuple of names, like \('restart',\), with a comma"),
+        ({"includes": "restart-service"}, "DoIt.includes is 'restart-service': write a tuple"),
+        ({"category": "stuff"}, "DoIt.category is 'stuff': write one of Category.MAINTENANCE, "),
+        ({"platforms": ("linux",)}, "DoIt.platforms is .*: write a set of Platform"),
+        ({"platforms": frozenset()}, "DoIt.platforms is .*: write a set of Platform"),
+        ({"max_hosts": 0}, "DoIt.max_hosts is 0: write how many"),
+        ({"max_hosts": "3"}, "DoIt.max_hosts is '3': write how many"),
+        ({"timeout": minutes(-5)}, "DoIt.timeout is .*: write a length of time"),
+        ({"timeout": 300}, "DoIt.timeout is 300: write a length of time"),
+        ({"cooldown": minutes(-1)}, "DoIt.cooldown is .*: write a length of time"),
+        ({"pause": 30}, "DoIt.pause is 30: write a length of time"),
+        ({"no_undo": 5}, "DoIt.no_undo is 5: write in words"),
+        ({"example": ("x",)}, "DoIt.example is .*: write what somebody types"),
     ],
 )
 def test_a_runbook_that_is_not_finished_says_what_it_lacks(changes: dict[str, Any], said: str) -> None:
     assert define().name == "do-it"
     with pytest.raises(DefinitionError, match=said):
         define(**changes)
+
+
+def test_attributes_may_be_written_in_every_way_that_works() -> None:
+    made = define(
+        aliases=["a", "b"], platforms={Platform.LINUX, Platform.MACOS}, category="maintenance", cooldown=minutes(0),
+        includes=frozenset(), max_hosts=1, example="do-it on web-01", no_undo="It is harmless.",
+    )  # fmt: skip
+    assert list(made.aliases) == ["a", "b"]
+
+
+@pytest.mark.parametrize("undo", ["systemctl start nginx", ["true"], Wait("x", 1), Expect("x", "true")])
+def test_an_undo_is_a_step_that_changes(undo: Any) -> None:
+    for make in (lambda: Run("Stop", "true", undo=undo), lambda: Call("Stop", "http://a/", method="PUT", undo=undo)):
+        with pytest.raises(DefinitionError, match=r"The step 'Stop' has an undo that is no step: write undo=Run\(…\)"):
+            make()
+
+
+@pytest.mark.parametrize("unless", ["test -e /tmp/a", Run("x", "true"), Wait("x", 1)])
+def test_what_makes_a_step_unnecessary_is_a_check(unless: Any) -> None:
+    with pytest.raises(DefinitionError, match="has an unless that is no check"):
+        Run("Do", "true", unless=unless)
+
+
+@pytest.mark.parametrize("duration", [-3, minutes(-1)])
+def test_nobody_waits_for_a_time_that_is_over(duration: Any) -> None:
+    with pytest.raises(DefinitionError, match=r"The step 'x' waits for .* seconds: write 0 or more"):
+        Wait("x", duration)
 
 
 def test_a_base_without_a_name_is_left_alone_and_an_unmarked_runbook_is_dangerous() -> None:

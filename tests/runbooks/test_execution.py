@@ -60,6 +60,9 @@ class OursLooking(Ours):
     name, danger = "ours-looking", Danger.READ
 
 
+BROKEN = {"broken": KeyError("oops"), "exits": SystemExit(3)}
+
+
 class OursTelling(Ours):
     """The same, and it says what came out."""
 
@@ -71,8 +74,8 @@ class OursTelling(Ours):
 
     def outcome(self, params: Parameters, before: Facts, after: Facts | None) -> str | None:
         """Breaks where it has nothing to compare."""
-        if before.up == "broken":
-            raise KeyError("oops")
+        if before.up in BROKEN:
+            raise BROKEN[before.up]
         return f"{before.up} -> {after.up if after is not None else 'unseen'}"
 
 
@@ -1090,6 +1093,7 @@ async def test_a_fault_of_our_own_ends_it_interrupted_and_says_so(bench: Bench) 
         ("3", Reply(status=1), "3 -> unseen"),
         ("3", Reply(raises=HostUnreachable("web-01", "Off.")), "3 -> unseen"),
         ("broken", Reply(out="4"), None),
+        ("exits", Reply(out="4"), None),
     ],
 )
 async def test_a_success_stays_one_whatever_its_words_become(

@@ -56,6 +56,7 @@ from runbooks.parameters import TEN_YEARS, Accepts, is_hidden, shown, unsaid, wh
 from runbooks.planning import Planner
 from safety.command_guard import CommandGuard
 from safety.command_guard.shell import Env, Invocation, ShellReader, _tilde
+from safety.sealing import checked_name
 from storage.errors import DefinitionError, Invalid, OperatorError, PlanningFailed
 from tests.builders import catalog_with, hosts
 from tests.fakes import FakeRemote, Reply
@@ -644,6 +645,18 @@ def test_what_cannot_be_asked_for_safely_is_refused_when_the_class_is_made(
 ) -> None:
     with pytest.raises(DefinitionError, match=re.escape(said)):
         declare(annotation, default)
+
+
+@pytest.mark.parametrize("name", ["deploy-token", "images/ops", "host/db-01/password", "a" * 200])
+def test_a_secret_has_any_name_that_can_be_stored(name: str) -> None:
+    made: Any = declare(Secret, name)
+    assert made().it == checked_name(name)
+
+
+@pytest.mark.parametrize("name", ["a b", "/ops", "images/../ops", "a:b", "a" * 201])
+def test_a_secret_has_no_name_that_cannot_be_stored(name: str) -> None:
+    with pytest.raises(DefinitionError, match=r"is not the name of a secret: it is words of letters|at most 200"):
+        declare(Secret, name)
 
 
 def test_a_pattern_of_an_author_holds_for_the_whole_value() -> None:

@@ -1,13 +1,14 @@
 """The read-only look at hosts, and what may become of what it finds."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from runbooks import Call, Danger, Expect, Facts, Parallel, Parameters, Plan, Probe, Require, Run, Runbook, Wait
+from runbooks import Call, Danger, Expect, Facts, Parallel, Parameters, Plan, Probe, Require, Run, Runbook, Sample, Wait
 from runbooks.catalog import Entry
 from runbooks.planning import PROBES_PER_HOST, HostProbe, Planner, sudoers_line
 from runbooks.plans import StoredPlan
@@ -219,6 +220,59 @@ async def test_what_pydantic_says_is_no_sentence_of_the_author() -> None:
         await planner().make_plan(entry_of(plan=mutate), NOTHING, HOSTS[:1])
     with pytest.raises(PlanningFailed, match=r"^The probe of ours failed on web-01: word: [^\n]+$"):
         await planner().make_plan(entry_of(look), NOTHING, HOSTS[:1])
+
+
+def _exit(*_: object) -> Any:
+    raise SystemExit(4)
+
+
+async def _exit_looking(host: Probe) -> Facts:
+    raise SystemExit(4)
+
+
+async def test_a_runbook_that_exits_ends_its_plan_and_not_the_process() -> None:
+    with pytest.raises(PlanningFailed, match="The probe of ours failed on web-01: SystemExit: 4"):
+        await planner().make_plan(entry_of(_exit_looking), NOTHING, HOSTS)
+    with pytest.raises(PlanningFailed, match="The plan of ours failed: SystemExit: 4"):
+        await planner().make_plan(entry_of(plan=_exit), NOTHING, HOSTS)
+    entry = entry_of()
+    type(entry.runbook).health = type(entry.runbook).outcome = _exit  # type: ignore[method-assign]
+    with pytest.raises(PlanningFailed, match="The health of ours failed: SystemExit: 4"):
+        await planner().make_plan(entry, NOTHING, HOSTS)
+    with pytest.raises(PlanningFailed, match="The outcome of ours failed: SystemExit: 4"):
+        await planner().outcome(entry, NOTHING, Facts(), None)
+
+
+def _for_ever(*_: object) -> Any:
+    while True:
+        pass
+
+
+async def test_a_plan_without_an_end_is_given_up_and_named_while_everything_else_goes_on() -> None:
+    impatient, going_on = replace(planner(), limit=0.2), asyncio.Event()
+    asyncio.get_running_loop().call_later(0.05, going_on.set)
+    entry = entry_of(plan=_for_ever)
+    type(entry.runbook).outcome = _for_ever  # type: ignore[method-assign]
+    said = "The {} of ours took longer than 0.2 s, and was given up: it must not block."
+    with pytest.raises(PlanningFailed, match=said.format("plan")):
+        await impatient.make_plan(entry, NOTHING, HOSTS)
+    assert going_on.is_set()
+    with pytest.raises(PlanningFailed, match=said.format("outcome")):
+        await impatient.outcome(entry, NOTHING, Facts(), None)
+    with pytest.raises(PlanningFailed, match=said.format("plan")):
+        impatient.sample(entry, Sample())
+    assert await impatient.make_plan(entry_of(), NOTHING, HOSTS)
+
+
+async def test_a_built_in_runbook_is_planned_where_everything_else_runs_and_a_teams_own_is_not() -> None:
+    entry, threads = entry_of(plan=lambda facts: Plan(Run("Do", threading.current_thread().name))), set[str]()
+    assert entry.is_built_in is False
+    assert catalog_with().get("kill-process").is_built_in is True
+    for module in (__name__, "runbooks.library.ours"):
+        type(entry.runbook).__module__ = module
+        (part,) = (await planner().make_plan(entry, NOTHING, HOSTS[:1])).hosts
+        threads.update(step.argv[0] for step in part.steps if isinstance(step, Run))
+    assert threads == {"handrail-aside", "MainThread"}
 
 
 async def test_a_step_that_cannot_be_is_the_authors_to_mend() -> None:
