@@ -28,8 +28,8 @@ class Desk:
         self.aside: list[str] = []
 
     async def put_aside(self, received: Received) -> None:
-        self.aside.append(received.text)
         await self.database.write(inbox.handled, received.id)
+        self.aside.append(received.text)
 
     async def work(self, received: Received) -> None:
         self.begun.append(received.text)

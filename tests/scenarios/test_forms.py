@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection
 
 from bot import app as bot_app
-from bot.demo import Demo, _environment, demo
+from bot.demo import Demo, _environment, _write_config, demo
 from bot.playground.block_kit import check_view
 from bot.playground.hosts import start_demo_hosts
 from bot.playground.state import View
@@ -214,6 +214,7 @@ async def test_what_was_put_off_in_case_a_process_dies_is_said_when_it_starts_ag
     async with Workspace(rate_limits=False) as workspace, contextlib.AsyncExitStack() as stack:
         hosts = await start_demo_hosts(tmp_path)
         stack.push_async_callback(hosts.close)
+        _write_config(tmp_path, hosts, None)
         settings = load(environment=_environment(tmp_path, workspace, 0, over_sockets=False))
         assert settings.slack is not None
 
