@@ -8,6 +8,7 @@ import asyncio
 import ctypes
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from contextvars import copy_context
 from queue import SimpleQueue
 from threading import Thread
@@ -47,9 +48,10 @@ class _Worker:
         self.thread.start()
 
     def _run(self) -> None:
-        while (call := self.calls.get()) is not None:
-            call()
-            del call  # or what it returned would be kept until the next one
+        with suppress(SystemExit):  # an interruption that came when the call was over
+            while (call := self.calls.get()) is not None:
+                call()
+                del call  # or what it returned would be kept until the next one
 
     def interrupt(self) -> None:
         """Raise SystemExit in it: a loop without an end would slow everything else down until the restart."""

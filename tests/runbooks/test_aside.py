@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from runbooks.aside import aside, awaited
+from runbooks.aside import _Worker, aside, awaited
 
 
 def _for_ever() -> None:
@@ -57,3 +57,11 @@ async def _ended(before: int) -> None:
     while _asides() > before and time.monotonic() < end:
         await asyncio.sleep(0.01)
     assert _asides() <= before
+
+
+def test_an_interruption_that_comes_when_the_call_is_over_is_nothing() -> None:
+    worker = _Worker()
+    worker.interrupt()
+    worker.calls.put(None)
+    worker.thread.join(5)
+    assert not worker.thread.is_alive()
