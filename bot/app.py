@@ -352,7 +352,8 @@ async def running(
 
 async def _listening(application: web.Application, settings: Settings) -> tuple[web.AppRunner, int]:
     """The web server, and the port it took. Raises ConfigurationError when it can't have it."""
-    runner = web.AppRunner(application, access_log=None, keepalive_timeout=75)
+    # What a refused request still sends is read for a second only.
+    runner = web.AppRunner(application, access_log=None, keepalive_timeout=75, lingering_time=1)
     await runner.setup()
     try:
         await web.TCPSite(runner, settings.host, settings.port).start()
