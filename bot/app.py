@@ -227,10 +227,11 @@ class Desk:
 
     async def put_aside(self, received: Received) -> None:
         """Answer what Handrail was ended by each time it worked on it."""
-        what = f"`{blocks.inline(received.text, 200)}`" if received.text else "that"
+        is_typed = received.kind in {"command", "say"}  # the text of a click or a form is our own word for it
+        what = f"`{blocks.inline(received.text, 200)}`" if is_typed else "what you pressed or sent"
         said = (
             f"Handrail ended {requests.MOST_STARTS} times before it could answer {what}, so it is not tried again. "
-            "Nothing was run by it beyond what a thread shows. Ask for it in other words; the log says how it ended."
+            "Nothing was run by it beyond what a thread shows. Ask for it in another way; the log says how it ended."
         )
         await self._engine.tools.database.write(self._give_up, received, blocks.spoken(said))
         self._sender.wake()

@@ -14,8 +14,7 @@ from typing import Annotated, Any
 import aiohttp
 import structlog
 from aiohttp import web
-from annotated_types import Len
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from slack_bolt.adapter.aiohttp import to_aiohttp_response
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
@@ -299,7 +298,7 @@ def _is_signed(verifier: SignatureVerifier, request: web.Request, text: str) -> 
 def _parsed(request: web.Request, text: str) -> AsyncBoltRequest | None:
     """The request as Bolt reads it; None for a body that no Slack sends."""
     try:
-        parsed = AsyncBoltRequest(body=text, query=request.query_string, headers=request.headers)  # type: ignore[arg-type]
+        parsed = AsyncBoltRequest(body=text, query=request.query_string, headers={**request.headers})
         _Body.model_validate(parsed.body)
     except (ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
         log.warning("body_not_understood", error=type(error).__name__)
@@ -370,7 +369,7 @@ class _Body(_Shape):
     container: dict[str, Any] | None = None
     message: dict[str, Any] | None = None
     view: _View = _View(type="")
-    actions: Annotated[list[_Action], Len(min_length=1)] = []
+    actions: Annotated[list[_Action], Field(min_length=1)] = []
     event: _Event = _Event(type="")
     authorizations: list[dict[str, Any]] = []
     response_urls: list[dict[str, Any]] = []

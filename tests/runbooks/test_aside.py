@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -27,7 +28,7 @@ async def test_what_is_returned_or_raised_arrives_and_the_thread_is_used_again()
     assert awaited(lambda: 7, limit=5) == 7
 
 
-def _raising(error: BaseException):  # type: ignore[no-untyped-def]
+def _raising(error: BaseException) -> Callable[[], None]:
     def fail() -> None:
         raise error
 
