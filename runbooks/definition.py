@@ -496,7 +496,7 @@ class Wait:
     def __init__(self, title: str, duration: Duration) -> None:
         object.__setattr__(self, "title", title)
         object.__setattr__(self, "seconds", _seconds_of(duration))
-        if not self.seconds >= 0:  # a NaN is no time either
+        if self.seconds < 0:
             raise DefinitionError(f"The step {title!r} waits for {self.seconds:g} seconds: write 0 or more.")
 
 
